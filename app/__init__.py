@@ -1,0 +1,12 @@
+"""Mouthpiece: a self-hosted service that makes a filmed person say new words."""
+
+import os
+import sys
+from importlib.metadata import version
+
+__version__ = version("mouthpiece")
+
+# Both engines tell their makers over the network that they are used, and ONNX Runtime with which model.
+# Before they are loaded that can be prevented: OpenVINO asks for a package, ONNX Runtime for a variable.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,0 +1,299 @@
+"""Every error that Mouthpiece raises on purpose, and the problem document it becomes.
+
+MouthpieceError                      status  code
+├── InvalidRequest                      422  invalid-request
+├── Unauthorized                        401  unauthorized
+├── UnsupportedMedia
+│   ├── NotAVideo                       415  not-a-video
+│   └── NotAudio                        415  not-audio
+├── UnusableMedia
+│   ├── NoFace                          422  no-face
+│   └── NoSound                         422  no-sound
+├── NotFound
+│   ├── AvatarNotFound                  404  avatar-not-found
+│   └── JobNotFound                     404  job-not-found
+├── Conflict
+│   ├── AvatarExists                    409  avatar-exists
+│   ├── JobNotFinished                  409  job-not-finished
+│   └── JobFailed                       409  job-failed
+├── Gone
+│   ├── JobCanceled                     410  job-canceled
+│   └── AvatarDeleted                   410  avatar-deleted
+├── LimitExceeded
+│   ├── UploadTooLarge                  413  upload-too-large
+│   ├── MediaTooLong                    413  media-too-long
+│   └── TooManyPixels                   413  too-many-pixels
+├── Unavailable
+│   ├── QueueFull                       503  queue-full
+│   ├── NotReady                        503  not-ready
+│   └── StorageFull                     507  storage-full
+├── AvatarDamaged                       500  avatar-damaged
+├── ModelError
+│   ├── ModelNotFound                   500  model-not-found
+│   ├── InvalidModel                    500  invalid-model
+│   └── EngineUnavailable               500  engine-unavailable
+├── RenderProcessError
+│   ├── RenderProcessCrashed            500  render-process-crashed
+│   └── RenderProcessStalled            500  render-process-stalled
+└── DataFolderError
+    ├── DataFolderInUse                 500  data-folder-in-use
+    └── IncompatibleData                500  incompatible-data
+
+The codes are stable: clients branch on ``type`` (``urn:mouthpiece:problem:<code>``), never on the sentence.
+"""
+
+from typing import ClassVar, TypedDict
+
+PROBLEM_TYPE_PREFIX = "urn:mouthpiece:problem:"
+
+
+class Problem(TypedDict):
+    """A problem document (RFC 9457) as plain data, as it is stored with a job and sent to a client."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class MouthpieceError(Exception):
+    """Base of the tree. ``detail`` is one sentence: what was wrong and what to do about it."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "Internal error"
+    retry_after: int | None = None
+    """Seconds after which the same request may succeed; sent as ``Retry-After``."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def problem(self) -> Problem:
+        """Return the problem document of this error."""
+        return Problem(
+            type=PROBLEM_TYPE_PREFIX + self.code, title=self.title, status=self.status, detail=self.detail
+        )
+
+
+class InvalidRequest(MouthpieceError):
+    """A parameter is missing, malformed or out of its range."""
+
+    status, code, title = 422, "invalid-request", "Invalid request"
+
+
+class Unauthorized(MouthpieceError):
+    """The service needs an API key and the request carries none, or a wrong one."""
+
+    status, code, title = 401, "unauthorized", "Not authorised"
+
+
+class UnsupportedMedia(MouthpieceError):
+    """An upload is not of a kind that the service opens."""
+
+    status, code, title = 415, "unsupported-media", "Unsupported media"
+
+
+class NotAVideo(UnsupportedMedia):
+    """The file is not a video, or is damaged beyond decoding."""
+
+    code, title = "not-a-video", "Not a video"
+
+
+class NotAudio(UnsupportedMedia):
+    """The file is not audio, or is damaged beyond decoding."""
+
+    code, title = "not-audio", "Not audio"
+
+
+class UnusableMedia(MouthpieceError):
+    """An upload decodes, but lacks what the service needs from it."""
+
+    status, code, title = 422, "unusable-media", "Unusable media"
+
+
+class NoFace(UnusableMedia):
+    """No frame of the video shows a face (or not the face that was asked for)."""
+
+    code, title = "no-face", "No face found"
+
+
+class NoSound(UnusableMedia):
+    """The file has no sound track, or one of zero length."""
+
+    code, title = "no-sound", "No sound found"
+
+
+class NotFound(MouthpieceError):
+    """The resource does not exist."""
+
+    status, code, title = 404, "not-found", "Not found"
+
+
+class AvatarNotFound(NotFound):
+    """No avatar has this id."""
+
+    code, title = "avatar-not-found", "Avatar not found"
+
+
+class JobNotFound(NotFound):
+    """No job has this id, or it has expired."""
+
+    code, title = "job-not-found", "Job not found"
+
+
+class Conflict(MouthpieceError):
+    """The request does not fit the present state of the resource."""
+
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class AvatarExists(Conflict):
+    """The avatar id is taken."""
+
+    code, title = "avatar-exists", "Avatar id taken"
+
+
+class JobNotFinished(Conflict):
+    """The job has no result yet."""
+
+    code, title = "job-not-finished", "Job not finished"
+
+
+class JobFailed(Conflict):
+    """The job ended without a result; its own ``error`` says why."""
+
+    code, title = "job-failed", "Job failed"
+
+
+class Gone(MouthpieceError):
+    """The resource was there and was taken away."""
+
+    status, code, title = 410, "gone", "Gone"
+
+
+class JobCanceled(Gone):
+    """The job was canceled by its owner."""
+
+    code, title = "job-canceled", "Job canceled"
+
+
+class AvatarDeleted(Gone):
+    """The avatar was deleted while the job was waiting or running."""
+
+    code, title = "avatar-deleted", "Avatar deleted"
+
+
+class LimitExceeded(MouthpieceError):
+    """An upload is beyond a limit of this installation."""
+
+    status, code, title = 413, "limit-exceeded", "Limit exceeded"
+
+
+class UploadTooLarge(LimitExceeded):
+    """The upload has more bytes than the limit."""
+
+    code, title = "upload-too-large", "Upload too large"
+
+
+class MediaTooLong(LimitExceeded):
+    """The video or audio lasts longer than the limit."""
+
+    code, title = "media-too-long", "Media too long"
+
+
+class TooManyPixels(LimitExceeded):
+    """The video's frames have more pixels than the limit."""
+
+    code, title = "too-many-pixels", "Too many pixels"
+
+
+class Unavailable(MouthpieceError):
+    """The service cannot take the request at the moment."""
+
+    status, code, title = 503, "unavailable", "Service unavailable"
+    retry_after = 5
+
+
+class QueueFull(Unavailable):
+    """As many jobs are waiting as the limit allows."""
+
+    code, title = "queue-full", "Queue full"
+
+
+class NotReady(Unavailable):
+    """The model is still loading, or the render process is being restarted."""
+
+    code, title = "not-ready", "Not ready"
+
+
+class StorageFull(Unavailable):
+    """The volume has no room for the result."""
+
+    status, code, title = 507, "storage-full", "Storage full"
+
+
+class AvatarDamaged(MouthpieceError):
+    """A file of the avatar on the volume is missing or is not what the manifest says."""
+
+    code, title = "avatar-damaged", "Avatar damaged"
+
+
+class ModelError(MouthpieceError):
+    """The model cannot be used as configured."""
+
+    code, title = "model-error", "Model error"
+
+
+class ModelNotFound(ModelError):
+    """There is no model file at the configured path."""
+
+    code, title = "model-not-found", "Model not found"
+
+
+class InvalidModel(ModelError):
+    """The model file is truncated, foreign or half-missing."""
+
+    code, title = "invalid-model", "Invalid model"
+
+
+class EngineUnavailable(ModelError):
+    """The package or device that the model needs is not there."""
+
+    code, title = "engine-unavailable", "Engine unavailable"
+
+
+class RenderProcessError(MouthpieceError):
+    """The render process failed in a way that is not the caller's doing as far as can be told."""
+
+    code, title = "render-process-error", "Render process error"
+
+
+class RenderProcessCrashed(RenderProcessError):
+    """The render process died on this job as often as a job is tried."""
+
+    code, title = "render-process-crashed", "Render process crashed"
+
+
+class RenderProcessStalled(RenderProcessError):
+    """The render process stood still on this job for too long, as often as a job is tried."""
+
+    code, title = "render-process-stalled", "Render process stalled"
+
+
+class DataFolderError(MouthpieceError):
+    """The data folder cannot be used as configured."""
+
+    code, title = "data-folder-error", "Data folder error"
+
+
+class DataFolderInUse(DataFolderError):
+    """Another service works on the same data folder."""
+
+    code, title = "data-folder-in-use", "Data folder in use"
+
+
+class IncompatibleData(DataFolderError):
+    """The job database was written by another release, or is none."""
+
+    code, title = "incompatible-data", "Incompatible data"

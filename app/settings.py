@@ -1,0 +1,83 @@
+"""The one settings class: every knob, its environment variable, its unit and its default."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEFAULT_MODEL = "mouthpiece-interim.onnx"
+"""File name, inside the models folder, of the model that ships with the project."""
+
+
+class Settings(BaseSettings):
+    """Settings of the service, read from ``MOUTHPIECE_*`` environment variables, then from ``.env``."""
+
+    model_config = SettingsConfigDict(env_prefix="MOUTHPIECE_", env_file=".env", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address that the HTTP server listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP server; 0 takes a free one.")
+
+    model: Path | None = Field(
+        None, description="The model, .pth or .onnx. Unset: the default model in the models folder."
+    )
+    models_dir: Path = Field(Path("models"), description="Folder that holds the models.")
+    avatars_dir: Path = Field(Path("avatars"), description="Folder (volume) that holds the avatars.")
+    data_dir: Path = Field(Path("data"), description="Folder (volume) for jobs, uploads and results.")
+
+    device: str = Field("auto", description="auto (CUDA where it works, else the CPU), cpu, cuda, cuda:N.")
+    dtype: Literal["auto", "fp32", "fp16", "bf16"] = Field(
+        "auto", description="Precision of the model; auto: the fastest that looks the same as fp32."
+    )
+    detector: Literal["blazeface", "s3fd"] = Field(
+        "blazeface", description="Face detector; s3fd needs the face-alignment extra and its weights."
+    )
+
+    api_keys: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), description="Comma-separated API keys; empty: no key is asked for."
+    )
+
+    max_upload_bytes: int = Field(2 << 30, gt=0, description="Largest accepted upload, bytes.")
+    max_video_seconds: float = Field(600.0, gt=0, description="Longest accepted avatar video, seconds.")
+    max_audio_seconds: float = Field(3660.0, gt=0, description="Longest accepted audio, seconds.")
+    max_pixels: int = Field(4096 * 2304, gt=0, description="Most pixels in a frame of an avatar video.")
+    max_queued: int = Field(64, ge=1, description="Most jobs waiting; one more is answered 503.")
+    max_attempts: int = Field(3, ge=1, description="How often a job is tried if the render process dies.")
+    stall_seconds: float = Field(
+        60.0, gt=0, description="A job without progress for this long is stopped and tried again, seconds."
+    )
+    job_ttl: float = Field(
+        86400.0, gt=0, description="A finished job and its files are kept this long, seconds."
+    )
+    frame_cache_bytes: int = Field(
+        20 << 30,
+        gt=0,
+        description="Budget of decoded frames over all avatars, bytes; the oldest are dropped.",
+    )
+    encoder_threads: int = Field(
+        0, ge=0, description="Threads of the video encoder; 0: chosen from the cores."
+    )
+
+    log_format: Literal["console", "json"] = Field("console", description="Form of the log lines.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    @property
+    def model_path(self) -> Path:
+        """The model to load: the configured one, else the default that ships with the project."""
+        return self.model or self.models_dir / DEFAULT_MODEL
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        return (
+            frozenset(key.strip() for key in value.split(",") if key.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """Return the process's settings, read once."""
+    return Settings()
