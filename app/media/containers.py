@@ -1,0 +1,101 @@
+"""Opening files that come from outside: which containers, and nothing but the one file.
+
+FFmpeg has formats that are scripts: playlists (HLS, DASH), concat lists, image sequences. Opening one makes
+FFmpeg open whatever the script names. Both doors are shut before a byte is parsed: the demuxer, chosen by the
+file's content, must be on the list below, and no protocol but ``file`` may be used, for the one path given.
+References out of a QuickTime file (``enable_drefs``) stay off, as they are by default.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, overload
+
+import av
+from av.container import InputContainer
+from av.error import ArgumentError, FFmpegError
+from av.stream import Stream
+
+from app.errors import NotAudio, NotAVideo, UnsupportedMedia
+
+DEMUXERS: Final = (
+    "mov",
+    "matroska",
+    "avi",
+    "mpeg",
+    "mpegts",
+    "mpegvideo",
+    "ogg",
+    "wav",
+    "w64",
+    "mp3",
+    "flac",
+    "aac",
+    "aiff",
+    "caf",
+    "amr",
+)
+"""FFmpeg's names of the containers that are opened."""
+
+ADVICE: Final[dict[type[UnsupportedMedia], str]] = {
+    NotAVideo: "Send a video such as MP4, MOV, WebM, MKV, AVI or MPEG.",
+    NotAudio: "Send a sound file such as WAV, MP3, FLAC, OGG, M4A or WebM, or a video with sound.",
+}
+
+_STILL_IMAGE_BRANDS: Final = frozenset({"avif", "heic", "heix", "heim", "heis", "mif1", "miaf"})
+"""Major brands (ISO/IEC 23008-12, AVIF) of single images in the container of the MP4 family."""
+
+Refusal = type[NotAVideo] | type[NotAudio]
+
+
+def refuse(refusal: Refusal, reason: str) -> UnsupportedMedia:
+    """Return the error of class ``refusal`` that says ``reason`` and what to send instead."""
+    return refusal(f"{reason} {ADVICE[refusal]}")
+
+
+@contextmanager
+def open_media(
+    path: Path, refusal: Refusal, options: Mapping[str, str] | None = None
+) -> Iterator[InputContainer]:
+    """Open ``path`` if its content is of one of the :data:`DEMUXERS`; ``options`` are FFmpeg's.
+
+    Raises ``refusal`` (NotAVideo or NotAudio) for anything else, and for every error that FFmpeg raises
+    inside the ``with`` block.
+    """
+    if path.stat().st_size == 0:
+        raise refuse(refusal, "The file is empty.")
+    shut = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "file"}
+    try:
+        with av.open(
+            f"file:{path.absolute()}", options={**(options or {}), **shut}, metadata_errors="replace"
+        ) as container:
+            if container.metadata.get("major_brand", "").strip() in _STILL_IMAGE_BRANDS:
+                raise refuse(refusal, "The file is a still image.")
+            yield container
+    except ArgumentError as error:
+        raise refuse(refusal, "The file is not in a format that is accepted here.") from error
+    except FFmpegError as error:
+        raise refuse(refusal, "The file is damaged, cut short or of an unknown format.") from error
+
+
+@overload
+def decode_stream(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]: ...
+@overload
+def decode_stream(container: InputContainer, stream: av.AudioStream) -> Iterator[av.AudioFrame]: ...
+def decode_stream(
+    container: InputContainer, stream: av.VideoStream | av.AudioStream
+) -> Iterator[av.VideoFrame] | Iterator[av.AudioFrame]:
+    """Decode ``stream`` to its end; packets that are damaged are skipped, as a player skips them."""
+    packets = container.demux(stream)
+    packet: av.Packet[Stream] | None
+    while True:
+        try:
+            packet = next(packets, None)
+        except FFmpegError:
+            packet = None
+        frames: Sequence[av.VideoFrame] | Sequence[av.AudioFrame] = ()
+        with suppress(FFmpegError):
+            frames = stream.decode(packet)
+        yield from frames
+        if packet is None:
+            return

@@ -1,0 +1,162 @@
+"""From a decoder's picture to an I420 frame: colour tags, pixel format, cropping, orientation.
+
+Almost every video is 8-bit 4:2:0, and then its planes are copied as they are, once. Whatever else there is
+goes through swscale first, without a change of matrix or range; RGB has neither and becomes BT.709, limited.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import av
+import cv2
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from app.media.frames import Color, ColorMatrix, FrameLayout, I420Frame, Plane
+
+_COPIED_FORMATS: Final = frozenset({"yuv420p", "yuvj420p", "yuva420p", "gray"})
+"""Pixel formats whose planes are those of an I420 frame; gray has the first of them."""
+_NO_CHROMA: Final = 128
+
+_MATRICES: Final[dict[int, ColorMatrix]] = {
+    1: "bt709",
+    4: "bt601",
+    5: "bt601",
+    6: "bt601",
+    7: "bt709",
+    9: "bt2020",
+    10: "bt2020",
+}
+"""Matrix coefficients of ITU-T H.273 to the three that are told apart (FCC and SMPTE 240M are near ones)."""
+
+_RGB_MATRIX: Final = 0
+_SD_MAX_HEIGHT: Final = 576
+"""Untagged video up to this height is taken as BT.601, above as BT.709, as players do."""
+
+_SWSCALE_MATRICES: Final = {
+    "bt601": Colorspace.SMPTE170M,
+    "bt709": Colorspace.ITU709,
+    "bt2020": Colorspace.BT2020,
+}
+_TURNS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How a stored picture is turned to be shown: mirrored left to right first, then turned clockwise."""
+
+    rotation: int = 0
+    """0, 90, 180 or 270 degrees clockwise."""
+    mirrored: bool = False
+
+    @property
+    def swaps_sides(self) -> bool:
+        """Whether width and height change places."""
+        return self.rotation in (90, 270)
+
+
+def orientation_of(picture: av.VideoFrame) -> Orientation:
+    """Read the display matrix of ``picture`` (ISO/IEC 14496-12, 8.2.2.1), turned to the nearest quarter."""
+    try:
+        side_data: Any = picture.side_data
+        a, b, _, c, d = np.frombuffer(side_data[SideDataType.DISPLAYMATRIX], "=i4").astype(float)[:5]
+    except KeyError:
+        return Orientation()
+    mirrored = bool(a * d - b * c < 0)
+    sign = -1 if mirrored else 1
+    quarters = round(float(np.arctan2(sign * b, sign * a)) / (np.pi / 2))
+    return Orientation(quarters * 90 % 360, mirrored)
+
+
+def color_of(picture: av.VideoFrame) -> Color:
+    """Return the colour of the I420 frame that :class:`PictureReader` makes of ``picture``."""
+    if _is_rgb(picture):
+        return Color("bt709", "limited", picture.color_primaries, picture.color_trc, 1)
+    guess: ColorMatrix = "bt601" if picture.height <= _SD_MAX_HEIGHT else "bt709"
+    full = picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj")
+    return Color(
+        _MATRICES.get(picture.colorspace, guess),
+        "full" if full else "limited",
+        picture.color_primaries,
+        picture.color_trc,
+        picture.colorspace,
+    )
+
+
+@dataclass(frozen=True)
+class PictureForm:
+    """What the pictures of one stream are made into: taken from its first picture, kept for all of them."""
+
+    coded_width: int
+    coded_height: int
+    orientation: Orientation
+    layout: FrameLayout
+
+    @classmethod
+    def of(cls, first: av.VideoFrame) -> "PictureForm":
+        """Return the form of a stream that begins with ``first``: turned upright, cropped to even sizes."""
+        orientation = orientation_of(first)
+        width, height = max(2, first.width & ~1), max(2, first.height & ~1)
+        if orientation.swaps_sides:
+            width, height = height, width
+        return cls(first.width, first.height, orientation, FrameLayout(width, height, color_of(first)))
+
+
+class PictureReader:
+    """Turns the pictures of one stream into I420 frames of one form."""
+
+    def __init__(self, form: PictureForm) -> None:
+        self._form = form
+        self._reformatter = VideoReformatter()
+
+    def read(self, picture: av.VideoFrame) -> I420Frame:
+        """Copy ``picture`` into a new frame; one of another size than the first is scaled to it."""
+        form = self._form
+        same_size = (picture.width, picture.height) == (form.coded_width, form.coded_height)
+        if picture.format.name not in _COPIED_FORMATS or not same_size:
+            picture = self._reformat(picture)
+        frame = np.empty(form.layout.frame_bytes, np.uint8)
+        for index, target in enumerate(form.layout.planes(frame)):
+            if index < len(picture.planes):
+                self._orient(_plane(picture, index), target)
+            else:
+                target.fill(_NO_CHROMA)
+        return frame
+
+    def _reformat(self, picture: av.VideoFrame) -> av.VideoFrame:
+        color, rgb = self._form.layout.color, _is_rgb(picture)
+        matrix = _SWSCALE_MATRICES[color.matrix]
+        target_range = ColorRange.JPEG if color.range == "full" else ColorRange.MPEG
+        return self._reformatter.reformat(
+            picture,
+            width=max(2, self._form.coded_width),
+            height=max(2, self._form.coded_height),
+            format="yuv420p",
+            src_colorspace=None if rgb else matrix,
+            dst_colorspace=matrix,
+            src_color_range=ColorRange.JPEG if rgb else target_range,
+            dst_color_range=target_range,
+            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+            threads=1,
+        )
+
+    def _orient(self, plane: Plane, target: Plane) -> None:
+        orientation = self._form.orientation
+        rows, columns = target.shape[::-1] if orientation.swaps_sides else target.shape
+        plane = plane[:rows, :columns]
+        if orientation.mirrored:
+            plane = cv2.flip(plane, 1)
+        if orientation.rotation:
+            plane = cv2.rotate(plane, _TURNS[orientation.rotation])
+        np.copyto(target, plane)
+
+
+def _plane(picture: av.VideoFrame, index: int) -> Plane:
+    plane = picture.planes[index]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, abs(plane.line_size))
+    return rows if plane.line_size > 0 else np.ascontiguousarray(rows[::-1])
+
+
+def _is_rgb(picture: av.VideoFrame) -> bool:
+    return picture.format.is_rgb or picture.format.has_palette or picture.colorspace == _RGB_MATRIX

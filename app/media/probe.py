@@ -1,0 +1,226 @@
+"""What an upload is, before anything long is done with it: size, rate, length, or the right refusal."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final, TypeVar
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+
+from app.errors import MediaTooLong, NoSound, NotAudio, NotAVideo, TooManyPixels, UnsupportedMedia
+from app.media.containers import Refusal, decode_stream, open_media, refuse
+from app.media.frames import FrameLayout
+from app.media.pictures import PictureForm
+from app.media.timing import MAX_FPS, MIN_FPS, exact_fps, frame_count
+
+_StreamT = TypeVar("_StreamT", av.VideoStream, av.AudioStream)
+_NOT_CONTENT: Final = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+
+_NO_DECODING: Final = {"codec_whitelist": "none"}
+"""Opening a file makes FFmpeg decode pictures to learn about them; so it has to do with what headers say."""
+
+_FALLBACK_FPS: Final = Fraction(25)
+_SAME_RATE: Final = Fraction(1, 50)
+"""A nominal rate this near to the measured one is the rate that was meant,"""
+_CAMERA_FPS: Final = Fraction(30)
+"""and so is a higher one up to that of a common camera."""
+
+
+@dataclass(frozen=True)
+class VideoLimits:
+    """What is accepted as a video: ``max_seconds`` of length, ``max_pixels`` in a picture."""
+
+    max_seconds: float
+    max_pixels: int
+
+
+@dataclass(frozen=True)
+class AudioLimits:
+    """What is accepted as sound: ``max_seconds`` of length."""
+
+    max_seconds: float
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """A video as :func:`app.media.video.decode_frames` gives it: upright, cropped to even, constant rate.
+
+    ``frame_count`` and ``duration`` (seconds) are what the header says until the video has been decoded.
+    """
+
+    form: PictureForm
+    fps: Fraction
+    frame_count: int
+    duration: float
+    sample_aspect_ratio: Fraction
+    codec: str
+
+    @property
+    def layout(self) -> FrameLayout:
+        """Size and colour of the frames."""
+        return self.form.layout
+
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise by which the stored pictures are turned: 0, 90, 180 or 270."""
+        return self.form.orientation.rotation
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """The sound track that is used of a file; ``duration`` (s) is what the header says, 0 if nothing."""
+
+    sample_rate: int
+    channels: int
+    layout: str
+    duration: float
+    codec: str
+
+
+def probe_video(path: Path, limits: VideoLimits) -> VideoInfo:
+    """Read the header and the first picture of ``path``.
+
+    Raises NotAVideo, TooManyPixels (before a picture is decoded), MediaTooLong.
+    """
+    with open_media(path, NotAVideo, _NO_DECODING) as container:
+        for stream in container.streams.video:
+            if stream.codec_context:
+                check_pixels(stream.width, stream.height, limits)
+    with open_video(path, limits) as (container, stream):
+        check_seconds(_duration(container, stream), limits.max_seconds, "video")
+        check_complete(container, stream, NotAVideo)
+        first = next(decode_stream(container, stream), None)
+        if first is None:
+            raise no_picture(limits)
+        check_pixels(first.width, first.height, limits)
+        return _video_info(container, stream, first)
+
+
+@contextmanager
+def open_video(path: Path, limits: VideoLimits) -> Iterator[tuple[InputContainer, av.VideoStream]]:
+    """Open ``path`` and choose its video stream; cover art and thumbnails are no video. Raises NotAVideo."""
+    options = {"max_pixels": str(limits.max_pixels)}
+    with open_media(path, NotAVideo, options) as container:
+        stream = _main_stream(container.streams.video)
+        if stream is None:
+            kind = "is sound without moving pictures" if container.streams.audio else "has no video stream"
+            raise refuse(NotAVideo, f"The file {kind}.")
+        if not stream.codec_context:
+            raise refuse(NotAVideo, "The video's codec is not supported.")
+        stream.codec_context.options = options
+        stream.thread_type = "AUTO"
+        yield container, stream
+
+
+def probe_audio(path: Path, limits: AudioLimits) -> AudioInfo:
+    """Read the header of the sound in ``path``. Raises NotAudio, NoSound, MediaTooLong."""
+    with open_audio(path) as (container, stream):
+        duration = _duration(container, stream)
+        check_seconds(duration, limits.max_seconds, "sound")
+        check_complete(container, stream, NotAudio)
+        return AudioInfo(
+            stream.rate, stream.channels, stream.layout.name, float(duration), stream.codec_context.name
+        )
+
+
+@contextmanager
+def open_audio(path: Path) -> Iterator[tuple[InputContainer, av.AudioStream]]:
+    """Open ``path`` and choose its sound: the default audio stream, or the first.
+
+    Raises NotAudio, NoSound.
+    """
+    with open_media(path, NotAudio) as container:
+        stream = _main_stream(container.streams.audio)
+        if stream is None:
+            raise NoSound("The file has no sound track. Send one with speech in it.")
+        if not stream.codec_context or not stream.rate or not stream.channels:
+            raise refuse(NotAudio, "The sound's codec is not supported, or its header is damaged.")
+        yield container, stream
+
+
+def no_picture(limits: VideoLimits) -> UnsupportedMedia:
+    """Return the error for a video of which nothing decodes."""
+    return refuse(
+        NotAVideo,
+        "No picture of the video can be decoded: the file is damaged, "
+        f"or its pictures have more than the {limits.max_pixels} pixels allowed here.",
+    )
+
+
+def check_pixels(width: int, height: int, limits: VideoLimits) -> None:
+    """Raise TooManyPixels for a picture larger than the limit."""
+    if width * height > limits.max_pixels:
+        raise TooManyPixels(
+            f"The video's pictures are {width}x{height}, {width * height} pixels; the limit here is "
+            f"{limits.max_pixels}. Scale the video down and send it again."
+        )
+
+
+def check_seconds(seconds: float | Fraction, max_seconds: float, what: str) -> None:
+    """Raise MediaTooLong if ``what`` ("video", "sound") lasts longer than the limit."""
+    if seconds > max_seconds:
+        raise MediaTooLong(
+            f"The {what} lasts {float(seconds):.1f} s; the limit here is {max_seconds:g} s. "
+            "Send a shorter one."
+        )
+
+
+def check_complete(
+    container: InputContainer, stream: av.VideoStream | av.AudioStream, refusal: Refusal
+) -> None:
+    """Raise ``refusal`` if the file ends before the last packet that its index names."""
+    entries = stream.index_entries
+    if not len(entries):
+        return
+    last = entries[len(entries) - 1]
+    if last.pos + last.size > container.size:
+        raise refuse(refusal, "The file is cut short: it ends before the last of what its index lists.")
+
+
+def _main_stream(streams: Sequence[_StreamT]) -> _StreamT | None:
+    content = [stream for stream in streams if not stream.disposition & _NOT_CONTENT]
+    default = (stream for stream in content if stream.disposition & Disposition.default)
+    return next(default, content[0] if content else None)
+
+
+def _duration(container: InputContainer, stream: av.VideoStream | av.AudioStream) -> Fraction:
+    if stream.duration and stream.time_base:
+        return stream.duration * stream.time_base
+    return Fraction(container.duration or 0, av.time_base)
+
+
+def _video_info(container: InputContainer, stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
+    form = PictureForm.of(first)
+    fps = _choose_fps(stream.average_rate, (stream.guessed_rate, stream.base_rate))
+    duration = _duration(container, stream)
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return VideoInfo(
+        form=form,
+        fps=fps,
+        frame_count=frame_count(duration, fps),
+        duration=float(duration),
+        sample_aspect_ratio=1 / aspect if form.orientation.swaps_sides else aspect,
+        codec=stream.codec_context.name,
+    )
+
+
+def _choose_fps(measured: Fraction | None, nominal: Iterable[Fraction | None]) -> Fraction:
+    """Return the rate at which a clip loses no picture and repeats few.
+
+    The measured (average) rate of a clip with a dropped picture is 29.98 where 30 is meant, and 18 if many
+    were dropped: the nominal rate is right. But that of a clip with a variable rate may be its clock's, 1000
+    or 90000: then the measured rate is.
+    """
+    candidates = [rate for rate in nominal if rate and MIN_FPS <= rate <= MAX_FPS]
+    if not measured or not MIN_FPS <= measured <= MAX_FPS:
+        return exact_fps(candidates[0]) if candidates else _FALLBACK_FPS
+    meant = (
+        rate
+        for rate in candidates
+        if abs(rate - measured) <= _SAME_RATE * measured or measured < rate <= _CAMERA_FPS
+    )
+    return exact_fps(next(meant, measured))

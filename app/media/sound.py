@@ -1,0 +1,149 @@
+"""Sound decoding: one pass over the file writes what the MP4 and what the mel need, as raw PCM on disk.
+
+Nothing is held in memory but one decoded frame, so an hour of sound costs what ten seconds cost. The first
+sample of the track is time zero, whatever the container says about its start.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.audio.layout import AudioLayout
+
+from app.errors import NoSound, NotAudio
+from app.media.containers import decode_stream
+from app.media.probe import AudioLimits, check_complete, check_seconds, open_audio
+from app.progress import Alive
+
+TrackSamples = npt.NDArray[np.int16]
+"""int16 (samples, channels), interleaved, at the caller's own sample rate."""
+
+SpeechSamples = npt.NDArray[np.float32]
+"""float32 (samples,), mono, 16 kHz, nominally within -1..1."""
+
+SPEECH_RATE: Final = 16000
+"""Sample rate on which Wav2Lip's mel is defined."""
+
+_AAC_RATES: Final = frozenset(
+    {96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350}
+)
+"""Sampling frequencies of ISO/IEC 14496-3, table 1.18; sound of another rate is resampled."""
+_OTHER_RATE: Final = 48000
+
+_AAC_LAYOUTS: Final = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "5.1", 8: "5.1"}
+"""Channel count to the layout that is made of it: those with a channel configuration of their own in AAC that
+every player knows."""
+_OTHER_LAYOUT: Final = "stereo"
+
+_DOWNMIX: Final = {"rematrix_maxval": "1.0"}
+"""Mixing down is an average, for floats as for integers: the mel's level must not depend on the channels."""
+
+_TRACK_BYTES: Final = 2
+_SPEECH_BYTES: Final = 4
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Decoded sound on disk; plain data, so that it can be stored as JSON and made again from it.
+
+    ``samples`` and ``speech_samples`` are the lengths of the two files, ``duration`` the track's in seconds.
+    """
+
+    track_path: str
+    speech_path: str
+    sample_rate: int
+    channels: int
+    layout: str
+    samples: int
+    speech_samples: int
+    duration: float
+
+    def read_track(self, start: int, stop: int) -> TrackSamples:
+        """Return samples ``start`` to ``stop`` of the track, as many of them as there are."""
+        start, stop = max(0, start), min(stop, self.samples)
+        count = max(0, stop - start) * self.channels
+        offset = start * self.channels * _TRACK_BYTES
+        return np.fromfile(self.track_path, "<i2", count, offset=offset).reshape(-1, self.channels)
+
+    def read_speech(self, start: int, stop: int) -> SpeechSamples:
+        """Return samples ``start`` to ``stop`` of the 16 kHz mono sound, as many of them as there are."""
+        start, stop = max(0, start), min(stop, self.speech_samples)
+        return np.fromfile(self.speech_path, "<f4", max(0, stop - start), offset=start * _SPEECH_BYTES)
+
+
+def decode_sound(
+    path: Path,
+    limits: AudioLimits,
+    track_path: Path,
+    speech_path: Path,
+    alive: Alive = lambda: None,
+) -> Sound:
+    """Decode the sound of ``path`` into the two raw files and describe them.
+
+    ``track_path`` gets interleaved little-endian s16, ``speech_path`` float32 mono at 16 kHz. ``alive`` is
+    called meanwhile and may raise to stop the work. Raises NotAudio, NoSound, MediaTooLong.
+    """
+    with ExitStack() as stack:
+        container, stream = stack.enter_context(open_audio(path))
+        check_complete(container, stream, NotAudio)
+        rate = stream.rate if stream.rate in _AAC_RATES else _OTHER_RATE
+        layout = _AAC_LAYOUTS.get(stream.channels, _OTHER_LAYOUT)
+        track = _Output(stack.enter_context(track_path.open("wb")), "s16", layout, rate)
+        speech = _Output(stack.enter_context(speech_path.open("wb")), "flt", "mono", SPEECH_RATE)
+        for frame in decode_stream(container, stream):
+            alive()
+            track.write(frame)
+            speech.write(frame)
+            check_seconds(Fraction(track.samples, rate), limits.max_seconds, "sound")
+        track.finish()
+        speech.finish()
+    if not track.samples:
+        raise NoSound("The sound track holds no samples. Send one with speech in it.")
+    return Sound(
+        track_path=str(track_path),
+        speech_path=str(speech_path),
+        sample_rate=rate,
+        channels=AudioLayout(layout).nb_channels,
+        layout=layout,
+        samples=track.samples,
+        speech_samples=speech.samples,
+        duration=track.samples / rate,
+    )
+
+
+class _Output:
+    """Converts decoded frames to one format and appends them to a file."""
+
+    def __init__(self, file: BinaryIO, sample_format: str, layout: str, rate: int) -> None:
+        self._file = file
+        self._target = (sample_format, layout, rate)
+        self._source: tuple[str, str, int] | None = None
+        self._resampler: av.AudioResampler | None = None
+        self.samples = 0
+
+    def write(self, frame: av.AudioFrame) -> None:
+        """Append ``frame``; the source may change its format on the way, as a broadcast does."""
+        source = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if source != self._source:
+            self.finish()
+            self._source = source
+            self._resampler = av.AudioResampler(*self._target, options=_DOWNMIX)
+        frame.pts = None
+        self._convert(frame)
+
+    def finish(self) -> None:
+        """Append what the resampler still holds."""
+        self._convert(None)
+
+    def _convert(self, frame: av.AudioFrame | None) -> None:
+        if self._resampler is None:
+            return
+        for converted in self._resampler.resample(frame):
+            if converted is not None:  # what a resampler without work returns for the flush
+                self._file.write(converted.to_ndarray().tobytes())
+                self.samples += converted.samples

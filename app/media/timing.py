@@ -1,0 +1,42 @@
+"""Frame rates and frame counts, exact: a rate is a fraction, and time is counted in frames."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+MIN_FPS: Final = Fraction(1)
+MAX_FPS: Final = Fraction(120)
+"""The frame rates that are read and written; a source outside of them is resampled."""
+
+_NTSC_RATES: Final = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120))
+_NTSC_TOLERANCE: Final = Fraction(1, 5000)
+"""23.976, 23.98, 29.97 and 59.94 stand for 24000/1001, 30000/1001 and 60000/1001; 59.98 does not."""
+
+_MAX_DENOMINATOR: Final = 1001
+
+
+def exact_fps(fps: float | Fraction) -> Fraction:
+    """Return the frame rate that ``fps`` stands for: an NTSC rate, or the nearest fraction of few digits."""
+    rate = Fraction(fps)
+    for ntsc in _NTSC_RATES:
+        if abs(rate - ntsc) < _NTSC_TOLERANCE * ntsc:
+            return ntsc
+    return rate.limit_denominator(_MAX_DENOMINATOR)
+
+
+def frame_count(duration: float | Fraction, fps: Fraction) -> int:
+    """Return how many frames show ``duration`` seconds at ``fps``: the nearest whole number, at least 1."""
+    return max(1, round(duration * fps))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of video frames of a render: ``first_frame`` and the ``frame_count - 1`` after it.
+
+    ``last`` says that the render ends with it: it then takes all of the sound that is left.
+    """
+
+    index: int
+    first_frame: int
+    frame_count: int
+    last: bool

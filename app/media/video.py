@@ -1,0 +1,69 @@
+"""Video decoding: pictures by timestamp in, frames of a constant rate out.
+
+Frame ``i`` is the picture on screen ``i / fps`` seconds after the first one, so a variable frame rate becomes
+constant without drift. Only one picture is held at a time.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import repeat
+from math import ceil
+from pathlib import Path
+from typing import Final
+
+import av
+
+from app.media.containers import decode_stream
+from app.media.frames import I420Frame
+from app.media.pictures import PictureReader
+from app.media.probe import VideoInfo, VideoLimits, check_pixels, check_seconds, no_picture, open_video
+
+_EARLY: Final = Fraction(1, 4)
+"""A picture is shown up to this part of a frame before its time: clocks in milliseconds and jittery cameras
+would otherwise double one frame and drop the next."""
+
+
+def decode_frames(path: Path, info: VideoInfo, limits: VideoLimits) -> Iterator[I420Frame]:
+    """Decode ``path`` at the constant rate ``info.fps`` to frames of ``info.layout``.
+
+    A picture that stays for several frames is the same array each time. Damaged packets are skipped. Raises
+    NotAVideo if no picture decodes, MediaTooLong and TooManyPixels if the video is more than its header said.
+    """
+    reader = PictureReader(info.form)
+    held: av.VideoFrame | None = None
+    shown = 0
+    end = Fraction(0)
+    for picture, start, stop in _timed_pictures(path, info, limits):
+        due = ceil(start * info.fps - _EARLY)
+        if held is not None and due > shown:
+            yield from repeat(reader.read(held), due - shown)
+            shown = due
+        held, end = picture, stop
+    if held is None:
+        raise no_picture(limits)
+    yield from repeat(reader.read(held), max(1, round(end * info.fps)) - shown)
+
+
+def _timed_pictures(
+    path: Path, info: VideoInfo, limits: VideoLimits
+) -> Iterator[tuple[av.VideoFrame, Fraction, Fraction]]:
+    """Yield each picture with the times, in seconds after the first one, at which it appears and goes.
+
+    Where the file's clock jumps back, as in two recordings joined, it is taken to go on.
+    """
+    origin: Fraction | None = None
+    start = end = Fraction(0)
+    with open_video(path, limits) as (container, stream):
+        time_base = stream.time_base or Fraction(1, av.time_base)
+        for picture in decode_stream(container, stream):
+            check_pixels(picture.width, picture.height, limits)
+            time = None if picture.pts is None else picture.pts * time_base
+            if time is None:
+                start = end
+            elif origin is None or time - origin < start:
+                origin, start = time - end, end
+            else:
+                start = time - origin
+            end = start + (picture.duration * time_base or 1 / info.fps)
+            check_seconds(end - 1 / info.fps, limits.max_seconds, "video")
+            yield picture, start, end

@@ -1,0 +1,201 @@
+import dataclasses
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from app.errors import MediaTooLong, NotAudio
+from app.media.probe import AudioLimits
+from app.media.sound import Sound, decode_sound
+from tests.support.clips import speech, speech_like, talking_head
+
+LIMITS = AudioLimits(max_seconds=60)
+Signal = npt.NDArray[np.float32]
+
+
+def _decode(path: Path, limits: AudioLimits = LIMITS) -> Sound:
+    return decode_sound(path, limits, path.with_suffix(".track"), path.with_suffix(".speech"))
+
+
+def _write(
+    path: Path,
+    signal: Signal,
+    rate: int,
+    codec: str,
+    layout: str = "mono",
+    start: float = 0,
+    sample_format: str | None = None,
+) -> Path:
+    """Write ``signal`` in every channel, beginning at ``start`` seconds."""
+    channels = av.AudioLayout(layout).nb_channels
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout, stream.bit_rate = layout, 96000 * channels
+        stream.format = sample_format or stream.format
+        stream.time_base = stream.codec_context.time_base = Fraction(1, rate)
+        resampler = av.AudioResampler(stream.format, layout, rate, stream.codec_context.frame_size or 1024)
+        frame = av.AudioFrame.from_ndarray(np.repeat(signal, channels)[None], "flt", layout)
+        frame.sample_rate, frame.pts = rate, round(start * rate)
+        for piece in (*resampler.resample(frame), *resampler.resample(None), None):
+            container.mux(stream.encode(piece))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "rate"),
+    [
+        ("pcm_s16le", "wav", 16000),
+        ("pcm_s24le", "wav", 48000),
+        ("pcm_f32le", "wav", 24000),
+        ("pcm_s16be", "aiff", 44100),
+        ("flac", "flac", 44100),
+        ("libmp3lame", "mp3", 44100),
+        ("aac", "m4a", 44100),
+        ("aac", "aac", 44100),
+        ("libopus", "ogg", 48000),
+        ("libopus", "webm", 48000),
+        ("pcm_s16le", "mkv", 22050),
+    ],
+)
+def test_formats_keep_rate_and_length(tmp_path: Path, codec: str, suffix: str, rate: int) -> None:
+    sound = _decode(_write(tmp_path / f"a.{suffix}", speech_like(1.5, rate), rate, codec))
+
+    assert (sound.sample_rate, sound.channels, sound.layout) == (rate, 1, "mono")
+    assert sound.duration == sound.samples / rate
+    assert sound.duration == pytest.approx(1.5, abs=0.001 if "pcm" in codec or codec == "flac" else 0.06)
+    assert sound.speech_samples == pytest.approx(sound.duration * 16000, abs=2)
+
+
+def test_lossless_samples_are_the_callers_own(tmp_path: Path) -> None:
+    sound = _decode(speech(tmp_path / "a.wav", 1.0, 44100))
+
+    expected = (speech_like(1.0, 44100) * 32767).astype("<i2")
+    np.testing.assert_array_equal(sound.read_track(0, sound.samples)[:, 0], expected)
+
+
+@pytest.mark.parametrize("rate", [8000, 24000, 44100, 48000])
+def test_speech_is_resampled_in_place_and_at_its_level(tmp_path: Path, rate: int) -> None:
+    t = np.arange(rate) / rate
+    burst = (0.5 * np.sin(2 * np.pi * 440 * t) * np.exp(-(((t - 0.5) / 0.05) ** 2))).astype(np.float32)
+
+    sound = _decode(_write(tmp_path / "a.wav", burst, rate, "pcm_s16le"))
+
+    t = np.arange(16000) / 16000
+    expected = 0.5 * np.sin(2 * np.pi * 440 * t) * np.exp(-(((t - 0.5) / 0.05) ** 2))
+    np.testing.assert_allclose(sound.read_speech(0, 16000), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("layout", ["stereo", "5.1", "7.1"])
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
+def test_speech_has_the_same_level_from_any_number_of_channels(
+    tmp_path: Path, layout: str, codec: str
+) -> None:
+    signal = 0.5 * speech_like(1.0, 16000)
+
+    sound = _decode(_write(tmp_path / "a.wav", signal, 16000, codec, layout))
+
+    np.testing.assert_allclose(sound.read_speech(0, 16000), signal, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("layout", "kept"),
+    [("stereo", "stereo"), ("3.0", "3.0"), ("quad", "4.0"), ("5.1(side)", "5.1"), ("7.1", "5.1")],
+)
+def test_channels_are_kept_as_aac_knows_them(tmp_path: Path, layout: str, kept: str) -> None:
+    sound = _decode(_write(tmp_path / "a.wav", speech_like(0.5, 16000), 16000, "pcm_s16le", layout))
+
+    assert sound.layout == kept
+    assert sound.channels == av.AudioLayout(kept).nb_channels
+    assert sound.read_track(0, 10).shape == (10, sound.channels)
+
+
+@pytest.mark.parametrize("rate", [192000, 37800])
+def test_rates_that_aac_does_not_know_become_48000(tmp_path: Path, rate: int) -> None:
+    sound = _decode(_write(tmp_path / "a.wav", speech_like(0.5, rate), rate, "pcm_s16le"))
+
+    assert sound.sample_rate == 48000
+    assert sound.duration == pytest.approx(0.5, abs=0.001)
+
+
+def test_sound_that_starts_late_in_its_container_starts_at_its_first_sample(tmp_path: Path) -> None:
+    sound = _decode(_write(tmp_path / "a.mkv", speech_like(1.0), 16000, "pcm_s16le", start=2.5))
+
+    assert sound.duration == pytest.approx(1.0, abs=0.001)
+    np.testing.assert_allclose(sound.read_speech(0, 16000), speech_like(1.0), atol=1e-3)
+
+
+def test_the_sound_of_a_video_is_used(tmp_path: Path) -> None:
+    silent = talking_head(tmp_path / "silent.mp4", 1)
+    path = tmp_path / "a.mp4"
+    with av.open(str(silent)) as source, av.open(str(path), "w") as target:
+        video = target.add_stream_from_template(source.streams.video[0], opaque=True)
+        audio = target.add_stream("aac", rate=16000)
+        audio.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(speech_like(1.0)[None], "fltp", "mono")
+        frame.sample_rate, frame.pts = 16000, 0
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                target.mux(packet)
+        target.mux(audio.encode(frame))
+        target.mux(audio.encode(None))
+
+    assert _decode(path).duration == pytest.approx(1.0, abs=0.07)
+
+
+def test_a_format_that_changes_on_the_way_is_followed(tmp_path: Path) -> None:
+    parts = [
+        _write(tmp_path / "a.aac", speech_like(1.0, 44100), 44100, "aac"),
+        _write(tmp_path / "b.aac", speech_like(1.0, 22050), 22050, "aac", "stereo"),
+    ]
+    path = tmp_path / "joined.aac"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+
+    sound = _decode(path)
+
+    assert (sound.sample_rate, sound.layout) == (44100, "mono")
+    assert sound.duration == pytest.approx(2.0, abs=0.2)
+    assert sound.speech_samples == pytest.approx(sound.duration * 16000, abs=5)
+
+
+def test_the_length_is_limited_while_decoding_too(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.aac", speech_like(3.0, 44100), 44100, "aac")
+
+    with pytest.raises(MediaTooLong):
+        _decode(path, AudioLimits(max_seconds=2))
+
+
+def test_sound_cut_short_behind_its_index_is_refused(tmp_path: Path) -> None:
+    whole = _write(tmp_path / "whole.m4a", speech_like(2.0, 44100), 44100, "aac")
+    path = tmp_path / "a.m4a"
+    with av.open(str(whole)) as source, av.open(str(path), "w", options={"movflags": "faststart"}) as target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    path.write_bytes(path.read_bytes()[:-2000])
+
+    with pytest.raises(NotAudio, match="cut short"):
+        _decode(path)
+
+
+def test_a_sound_survives_json(tmp_path: Path) -> None:
+    sound = _decode(speech(tmp_path / "a.wav", 0.5))
+
+    assert Sound(**json.loads(json.dumps(dataclasses.asdict(sound)))) == sound
+
+
+def test_reading_beyond_the_ends_gives_what_there_is(tmp_path: Path) -> None:
+    sound = _decode(speech(tmp_path / "a.wav", 0.5, 16000, 2))
+
+    assert sound.read_track(-5, 10).shape == (10, 2)
+    assert sound.read_track(sound.samples - 3, sound.samples + 50).shape == (3, 2)
+    assert sound.read_track(sound.samples + 5, sound.samples + 50).shape == (0, 2)
+    assert sound.read_speech(sound.speech_samples - 3, sound.speech_samples + 9).shape == (3,)
+    assert sound.read_speech(-9, -3).shape == (0,)

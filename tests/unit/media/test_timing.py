@@ -1,0 +1,40 @@
+from fractions import Fraction
+
+import pytest
+
+from app.media.timing import exact_fps, frame_count
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (23.976, Fraction(24000, 1001)),
+        (23.98, Fraction(24000, 1001)),
+        (24000 / 1001, Fraction(24000, 1001)),
+        (29.97, Fraction(30000, 1001)),
+        (59.94, Fraction(60000, 1001)),
+        (24.0, Fraction(24)),
+        (25, Fraction(25)),
+        (59.98, Fraction(2999, 50)),
+        (22.131, Fraction(22131, 1000)),
+        (Fraction(30000, 1001), Fraction(30000, 1001)),
+    ],
+)
+def test_a_written_rate_stands_for_an_exact_one(written: float, meant: Fraction) -> None:
+    assert exact_fps(written) == meant
+
+
+@pytest.mark.parametrize(
+    ("duration", "fps", "frames"),
+    [
+        (0.05, Fraction(15), 1),
+        (0.0001, Fraction(25), 1),
+        (1.0, Fraction(24000, 1001), 24),
+        (9.99, Fraction(30000, 1001), 299),
+        (3600.0, Fraction(24000, 1001), 86314),
+    ],
+)
+def test_frames_are_the_nearest_whole_number_and_at_least_one(
+    duration: float, fps: Fraction, frames: int
+) -> None:
+    assert frame_count(duration, fps) == frames
