@@ -1,0 +1,133 @@
+"""Which person is meant: runs become persons, and one person a shot is chosen."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from app.errors import NoFace
+from app.faces.following import MAX_GAP, Run
+from app.faces.geometry import distance, extent, same_place
+from app.faces.types import FaceChoice
+
+MAX_SIZE_RATIO: Final = 2.0
+"""Most by which a face's size may change while it is out of sight, to count as the same person."""
+
+MAX_SPEED: Final = 3.0
+"""How far a face may have come while it was out of sight, in face sizes a second."""
+
+UNMOVED, UNMOVED_RATIO = 0.3, 1.3
+"""Distance in face sizes, and change of size, up to which a face on both sides of a cut is the same."""
+
+MIN_SHARE: Final = 0.25
+"""A face counts among "left", "right" and positions if it is seen for this share of the time of the one seen
+longest in its scene: passers-by do not."""
+
+
+@dataclass
+class Person:
+    """The runs of one face within one scene, in the order of time."""
+
+    runs: list[Run]
+
+    @property
+    def frames(self) -> int:
+        """How many frames show this face."""
+        return sum(len(run.sightings) for run in self.runs)
+
+    @property
+    def longest_run(self) -> int:
+        """How many frames of its longest run show this face."""
+        return max(len(run.sightings) for run in self.runs)
+
+    @property
+    def area(self) -> float:
+        """Sum of the face's area over all frames, pixels."""
+        return sum(extent(sighting.box) ** 2 for run in self.runs for sighting in run.sightings)
+
+    @property
+    def x(self) -> float:
+        """Mean horizontal position, pixels."""
+        centers = [sighting.box[2:].mean() for run in self.runs for sighting in run.sightings]
+        return float(sum(centers) / len(centers))
+
+
+def choose(runs: list[Run], choice: FaceChoice, fps: float, min_frames: int) -> list[Run]:
+    """Return the runs of the face that is asked for, in the order of time: one person in each scene.
+
+    A person never seen for ``min_frames`` in a run does not count. Raises :class:`NoFace` if there is no
+    other, or nobody in the position asked for.
+    """
+    scenes = [[p for p in link(scene, fps) if p.longest_run >= min_frames] for scene in split_scenes(runs)]
+    scenes = [persons for persons in scenes if persons]
+    if not scenes:
+        raise NoFace("No face was found in the video; film one person from the front, well lit and near.")
+    chosen = [person for persons in scenes if (person := _pick(persons, choice))]
+    if not chosen:
+        most = max(len(_lasting(persons)) for persons in scenes)
+        faces = "one face is" if most == 1 else f"{most} faces are"
+        raise NoFace(
+            f"Face {choice.rule} was asked for, counted from the left starting at 0, "
+            f"but only {faces} to be seen in the video; ask for a smaller number."
+        )
+    return [run for person in chosen for run in person.runs]
+
+
+def split_scenes(runs: list[Run]) -> list[list[Run]]:
+    """Group runs by scene: shots belong to one scene while some face stays in its place across the cut."""
+    scenes: list[list[Run]] = []
+    for run in runs:
+        if scenes and (run.shot == scenes[-1][-1].shot or _continues(scenes[-1], runs, run.shot)):
+            scenes[-1].append(run)
+        else:
+            scenes.append([run])
+    return scenes
+
+
+def link(runs: list[Run], fps: float) -> list[Person]:
+    """Join the runs of one scene into persons: who leaves and comes back is the same, by place and size."""
+    persons: list[Person] = []
+    for run in runs:
+        gone = [person for person in persons if _can_follow(person.runs[-1], run, fps)]
+        if gone:
+            min(gone, key=lambda person: _unlikeness(person.runs[-1], run)).runs.append(run)
+        else:
+            persons.append(Person([run]))
+    return persons
+
+
+def _continues(scene: list[Run], runs: list[Run], shot: int) -> bool:
+    """Tell whether a face of ``scene`` is still in its place at the beginning of ``shot``."""
+    started = [run for run in runs if run.shot == shot]
+    return any(
+        new.sightings[0].frame - old.last.frame <= MAX_GAP + 1
+        and same_place(old.last.box, new.sightings[0].box, within=UNMOVED, size_ratio=UNMOVED_RATIO)
+        for old in scene
+        for new in started
+    )
+
+
+def _can_follow(old: Run, new: Run, fps: float) -> bool:
+    first = new.sightings[0]
+    seconds = (first.frame - old.last.frame) / fps
+    ratio = extent(old.last.box) / extent(first.box)
+    near = distance(old.last.box, first.box) < 1 + MAX_SPEED * seconds
+    return seconds > 0 and near and 1 / MAX_SIZE_RATIO < ratio < MAX_SIZE_RATIO
+
+
+def _unlikeness(old: Run, new: Run) -> float:
+    box, other = old.last.box, new.sightings[0].box
+    return distance(box, other) + abs(float(np.log2(extent(box) / extent(other))))
+
+
+def _lasting(persons: list[Person]) -> list[Person]:
+    longest = max(person.frames for person in persons)
+    lasting = [person for person in persons if person.frames >= MIN_SHARE * longest]
+    return sorted(lasting, key=lambda person: person.x)
+
+
+def _pick(persons: list[Person], choice: FaceChoice) -> Person | None:
+    if choice.position is None:
+        return max(persons, key=lambda person: person.area)
+    lasting = _lasting(persons)
+    return lasting[choice.position] if choice.position < len(lasting) else None

@@ -1,0 +1,42 @@
+"""The seam between the face detectors and the rest of this room."""
+
+from typing import Literal, Protocol, assert_never
+
+from app.faces.types import Detection
+from app.media.frames import FrameLayout, I420Frame
+
+DetectorName = Literal["blazeface", "s3fd"]
+
+
+class FaceDetector(Protocol):
+    """Finds all faces of one frame."""
+
+    name: str
+    """Stored with the avatar."""
+
+    crops_like_training: bool
+    """Whether its boxes already have the convention on which Wav2Lip was trained.
+
+    Such a detector is asked on every frame, and its boxes are used as they are; another one is asked
+    now and then, and the boxes are made from the landmarks.
+    """
+
+    def detect(self, frame: I420Frame, layout: FrameLayout, *, thorough: bool = False) -> list[Detection]:
+        """Return the faces in ``frame``, best score first; ``thorough`` asks for small ones as well."""
+        ...
+
+
+def load_detector(name: DetectorName) -> FaceDetector:
+    """Return the detector of this name, its weights loaded.
+
+    Raises :class:`app.errors.EngineUnavailable` where its package or its weights cannot be had.
+    """
+    if name == "blazeface":
+        from app.faces.blazeface import BlazeFace
+
+        return BlazeFace()
+    if name == "s3fd":
+        from app.faces.s3fd import S3fd
+
+        return S3fd()
+    assert_never(name)

@@ -1,0 +1,143 @@
+"""Follow every face of a video, frame by frame, in one pass."""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from app.faces.boxes import box_of_landmarks
+from app.faces.cuts import CutDetector
+from app.faces.detector import FaceDetector
+from app.faces.face_mesh import FaceMesh, MeshFit
+from app.faces.geometry import distance, extent, is_large, same_place
+from app.faces.regions import region_of_detection, region_of_landmarks
+from app.faces.types import Detection, ExactBox, FaceLandmarks
+from app.media.frames import FrameLayout, I420Frame
+
+MAX_FACES: Final = 8
+"""Faces followed at once; of more, the largest."""
+
+MAX_GAP: Final = 3
+"""Frames for which a face may be out of sight and still count as there."""
+
+SEARCH_SECONDS: Final = 0.5
+"""How often the whole frame is searched for new faces."""
+
+NEAR, NEAR_RATIO = 0.6, 1.8
+"""A detection belongs to a face followed if it is at most this far from it, in face sizes, and their sizes
+differ by no more than this factor: detectors draw their boxes each in its own way."""
+
+SAME_FACE: Final = 0.3
+"""Distance of centres, in face sizes, below which two faces followed are one."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One face in one frame: its box in Wav2Lip's convention and its landmarks."""
+
+    frame: int
+    box: ExactBox
+    landmarks: FaceLandmarks
+
+
+@dataclass
+class Run:
+    """One face followed without a break (of more than MAX_GAP frames) within one shot."""
+
+    shot: int
+    sightings: list[Sighting] = field(default_factory=list)
+
+    @property
+    def last(self) -> Sighting:
+        """Where the face was seen last."""
+        return self.sightings[-1]
+
+
+class Follower:
+    """Takes the frames in order and keeps a :class:`Run` for each face."""
+
+    def __init__(self, layout: FrameLayout, fps: float, detector: FaceDetector) -> None:
+        self._layout = layout
+        self._detector = detector
+        self._mesh = FaceMesh()
+        self._is_cut = CutDetector(layout)
+        self._search_every = max(1, round(SEARCH_SECONDS * fps))
+        self._next_search = 0
+        self._shot = 0
+        self._active: list[Run] = []
+        self.runs: list[Run] = []
+
+    def take(self, index: int, frame: I420Frame) -> None:
+        """Follow the known faces into frame ``index``, and search for others when it is time."""
+        if self._is_cut(frame):
+            self._shot += 1
+            self._next_search = index
+            self._active = []
+        self._active = [run for run in self._active if index - run.last.frame <= MAX_GAP + 1]
+        for run in self._active:
+            fit = self._mesh.fit(frame, self._layout, region_of_landmarks(run.last.landmarks))
+            if fit:
+                run.sightings.append(_sighting(index, fit))
+        self._part_doubles()
+        if self._is_missed(index) or index >= self._next_search or self._detector.crops_like_training:
+            self._search(index, frame)
+
+    def _search(self, index: int, frame: I420Frame) -> None:
+        thorough = index >= self._next_search
+        if thorough:
+            self._next_search = index + self._search_every
+        if any(is_large(run.last.box, self._layout) for run in self._active):
+            thorough = False
+        for detection in self._detector.detect(frame, self._layout, thorough=thorough):
+            self._place(index, frame, detection)
+        self._active = sorted(self._active, key=lambda run: -extent(run.last.box))[:MAX_FACES]
+
+    def _place(self, index: int, frame: I420Frame, detection: Detection) -> None:
+        """Give a detection to the run that it continues, or start a new one."""
+        near = [run for run in self._active if _is_near(run, detection)]
+        run = min(near, key=lambda run: distance(run.last.box, detection.box), default=None)
+        if run is None or run.last.frame < index:
+            sighting = self._look(index, frame, detection)
+            if sighting is None:
+                return
+            if run is None:
+                run = Run(self._shot)
+                self._active.append(run)
+                self.runs.append(run)
+            run.sightings.append(sighting)
+        if self._detector.crops_like_training:
+            run.sightings[-1] = replace(run.last, box=detection.box)
+
+    def _look(self, index: int, frame: I420Frame, detection: Detection) -> Sighting | None:
+        """Fit the mesh to a detection, then once more to the region of the mesh, as in following.
+
+        None if no face is there, or one that is in sight already.
+        """
+        fit = self._mesh.fit(frame, self._layout, region_of_detection(detection))
+        fit = fit and self._mesh.fit(frame, self._layout, region_of_landmarks(fit.landmarks))
+        if fit is None:
+            return None
+        sighting = _sighting(index, fit)
+        seen = [run.last for run in self._active if run.last.frame == index]
+        known = any(distance(sighting.box, other.box) < SAME_FACE for other in seen)
+        return None if known else sighting
+
+    def _is_missed(self, index: int) -> bool:
+        """Tell whether no face is in sight, or one was lost that the plain search can find again."""
+        lost = [run.last.box for run in self._active if run.last.frame < index]
+        return len(lost) == len(self._active) or any(is_large(box, self._layout) for box in lost)
+
+    def _part_doubles(self) -> None:
+        """End the younger of two runs that have come to follow the same face."""
+        kept: list[Run] = []
+        for run in sorted(self._active, key=lambda run: run.sightings[0].frame):
+            if any(distance(run.last.box, other.last.box) < SAME_FACE for other in kept):
+                continue
+            kept.append(run)
+        self._active = kept
+
+
+def _is_near(run: Run, detection: Detection) -> bool:
+    return same_place(run.last.box, detection.box, within=NEAR, size_ratio=NEAR_RATIO)
+
+
+def _sighting(index: int, fit: MeshFit) -> Sighting:
+    return Sighting(index, box_of_landmarks(fit.landmarks), fit.landmarks)

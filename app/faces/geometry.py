@@ -1,0 +1,33 @@
+"""How large face boxes are, and how far apart."""
+
+from typing import Final
+
+import numpy as np
+
+from app.faces.types import ExactBox
+from app.media.frames import FrameLayout
+
+SMALL_FACE: Final = 0.125
+"""Size of a face, as a share of the frame's shorter side, below which a 192-pixel view may miss it."""
+
+
+def extent(box: ExactBox) -> float:
+    """Return the side of a square of the box's area, pixels."""
+    return float(np.sqrt((box[1] - box[0]) * (box[3] - box[2])))
+
+
+def distance(box: ExactBox, other: ExactBox) -> float:
+    """Return the distance between two boxes' centres, in their mean size."""
+    dy, dx = box[:2].mean() - other[:2].mean(), box[2:].mean() - other[2:].mean()
+    return float(np.hypot(dx, dy) * 2 / (extent(box) + extent(other)))
+
+
+def same_place(box: ExactBox, other: ExactBox, *, within: float, size_ratio: float) -> bool:
+    """Tell whether two boxes are at most ``within`` sizes apart and differ at most by ``size_ratio``."""
+    ratio = extent(box) / extent(other)
+    return distance(box, other) < within and 1 / size_ratio < ratio < size_ratio
+
+
+def is_large(box: ExactBox, layout: FrameLayout) -> bool:
+    """Tell whether a face is large enough to be found in the frame as a whole."""
+    return extent(box) >= SMALL_FACE * min(layout.width, layout.height)

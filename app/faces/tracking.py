@@ -1,0 +1,70 @@
+"""One face through a whole video: found, followed, chosen, smoothed; its crop boxes and landmarks."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from app.faces.boxes import padded
+from app.faces.choice import choose
+from app.faces.detector import FaceDetector
+from app.faces.face_mesh import POINTS
+from app.faces.following import Follower, Run
+from app.faces.smoothing import DEFAULT_SMOOTHING, check_smoothing, fill_gaps, smooth
+from app.faces.types import DEFAULT_PADS, LARGEST, ExactBox, FaceChoice, FaceTrack, Landmarks, Pads
+from app.media.frames import FrameLayout, I420Frame
+from app.progress import Progress
+
+MIN_FRAMES: Final = 3
+"""A face seen in fewer frames is an accident, unless the whole video is that short."""
+
+LANDMARK_SHARE: Final = 0.5
+"""Landmarks are smoothed over this share of the boxes' time: a mask must follow a moving chin."""
+
+
+def track_face(
+    frames: Iterable[I420Frame],
+    layout: FrameLayout,
+    *,
+    fps: float,
+    detector: FaceDetector,
+    choice: FaceChoice = LARGEST,
+    smoothing: float = DEFAULT_SMOOTHING,
+    pads: Pads = DEFAULT_PADS,
+    expected_frames: int = 0,
+    progress: Progress | None = None,
+) -> FaceTrack:
+    """Follow one face through ``frames``, which are read once and not kept.
+
+    ``smoothing`` is in seconds, 0 (off) to 1. ``expected_frames`` is what ``progress`` is told as the
+    total. Boxes are int32 (n, 4), landmarks float32 (n, 468, 2), both in luma pixels; frames without the
+    face have -1 and nan. Raises :class:`app.errors.NoFace` if the video does not show the face that is
+    asked for, and :class:`app.errors.InvalidRequest` for a smoothing out of range.
+    """
+    check_smoothing(smoothing)
+    follower = Follower(layout, fps, detector)
+    count = 0
+    for count, frame in enumerate(frames, start=1):
+        follower.take(count - 1, frame)
+        if progress:
+            progress(count, max(count, expected_frames))
+    runs = choose(follower.runs, choice, fps, min_frames=min(MIN_FRAMES, count))
+    boxes, landmarks = _assemble(runs, count, smoothing * fps)
+    return FaceTrack(padded(boxes, pads), landmarks, detector.name)
+
+
+def _assemble(runs: list[Run], count: int, window: float) -> tuple[ExactBox, Landmarks]:
+    """Lay the smoothed runs out over all frames; ``window`` is the smoothing in frames."""
+    boxes = np.full((count, 4), np.nan)
+    landmarks = np.full((count, POINTS, 2), np.nan, np.float32)
+    for run in runs:
+        first, last = run.sightings[0].frame, run.last.frame
+        seen = [sighting.frame - first for sighting in run.sightings]
+        run_boxes = np.full((last - first + 1, 4), np.nan)
+        run_boxes[seen] = [sighting.box for sighting in run.sightings]
+        points = np.full((last - first + 1, POINTS * 2), np.nan, np.float32)
+        points[seen] = [sighting.landmarks.reshape(-1) for sighting in run.sightings]
+        boxes[first : last + 1] = smooth(fill_gaps(run_boxes), window)
+        smoothed = smooth(fill_gaps(points), window * LANDMARK_SHARE)
+        landmarks[first : last + 1] = smoothed.reshape(-1, POINTS, 2)
+    return boxes, landmarks

@@ -1,0 +1,18 @@
+"""The mesh of the test portrait, found once."""
+
+from functools import cache
+
+from app.faces.detector import load_detector
+from app.faces.tracking import track_face
+from app.faces.types import Box, FaceLandmarks
+from app.media.frames import FrameLayout
+from tests.support.clips import portrait
+from tests.support.frames import i420
+
+
+@cache
+def portrait_face() -> tuple[FaceLandmarks, Box]:
+    """Return the landmarks and the crop box of the portrait, which is 512x512."""
+    layout = FrameLayout(512, 512)
+    track = track_face([i420(portrait(), layout)], layout, fps=25, detector=load_detector("blazeface"))
+    return track.landmarks[0], track.boxes[0]

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from app.errors import NoFace
+from app.faces.choice import choose
+from app.faces.following import Run, Sighting
+from app.faces.types import FaceChoice
+
+FPS = 25.0
+
+
+def run(first: int, last: int, x: float, size: float = 100, shot: int = 0) -> Run:
+    box = np.array([200 - size / 2, 200 + size / 2, x - size / 2, x + size / 2])
+    points = np.zeros((468, 2), np.float32)
+    return Run(shot, [Sighting(frame, box, points) for frame in range(first, last + 1)])
+
+
+def chosen(runs: list[Run], rule: str = "largest") -> list[int]:
+    picked = choose(runs, FaceChoice(rule), FPS, min_frames=3)
+    return [next(i for i, candidate in enumerate(runs) if candidate is one) for one in picked]
+
+
+def test_the_largest_is_so_over_the_whole_clip_not_in_one_frame() -> None:
+    assert chosen([run(0, 99, 200, size=100), run(0, 9, 600, size=250)]) == [0]
+    assert chosen([run(0, 99, 200, size=100), run(0, 49, 600, size=250)]) == [1]
+
+
+@pytest.mark.parametrize(("rule", "index"), [("left", 1), ("right", 0), ("0", 1), ("1", 2), ("2", 0)])
+def test_sides_and_positions_go_from_left_to_right(rule: str, index: int) -> None:
+    assert chosen([run(0, 99, 900), run(0, 99, 100), run(0, 99, 500)], rule) == [index]
+
+
+def test_passers_by_are_not_counted() -> None:
+    assert chosen([run(0, 99, 500), run(40, 55, 100)], "left") == [0]
+
+
+def test_a_position_that_nobody_has_is_refused_and_the_number_of_faces_said() -> None:
+    with pytest.raises(NoFace, match=r"Face 2 .*only 2 faces are"):
+        chosen([run(0, 99, 500), run(0, 99, 100)], "2")
+    with pytest.raises(NoFace, match=r"Face 1 .*only one face is"):
+        chosen([run(0, 99, 500)], "1")
+
+
+def test_who_is_seen_for_less_than_a_few_frames_is_nobody() -> None:
+    with pytest.raises(NoFace, match="No face was found"):
+        chosen([run(0, 1, 500), run(50, 51, 900)])
+    with pytest.raises(NoFace, match="No face was found"):
+        chosen([])
+
+
+def test_one_who_leaves_and_returns_is_the_same_person() -> None:
+    runs = [run(0, 200, 200), run(0, 40, 700, size=160), run(80, 140, 760, size=150)]
+    assert chosen(runs) == [1, 2]
+
+
+def test_the_one_who_returns_is_the_one_who_was_nearest() -> None:
+    runs = [run(0, 40, 200, size=100), run(0, 40, 700, size=110), run(60, 99, 230), run(61, 99, 690)]
+    assert chosen(runs, "left") == [0, 2]
+    assert chosen(runs, "right") == [1, 3]
+
+
+def test_somebody_far_away_or_much_smaller_is_somebody_else() -> None:
+    assert chosen([run(0, 60, 200), run(65, 99, 900)]) == [0]
+    assert chosen([run(0, 60, 200), run(65, 99, 210, size=40)]) == [0]
+
+
+def test_after_a_cut_the_choice_is_made_anew() -> None:
+    runs = [run(0, 49, 100, size=200), run(0, 49, 600), run(50, 99, 300, shot=1), run(50, 99, 800, shot=1)]
+    assert chosen(runs, "left") == [0, 2]
+    assert chosen(runs, "right") == [1, 3]
+
+
+def test_a_scene_without_the_position_asked_for_stays_without_a_face() -> None:
+    runs = [run(0, 49, 100), run(0, 49, 600), run(50, 99, 300, shot=1)]
+    assert chosen(runs, "1") == [1]
+
+
+def test_a_flash_that_looks_like_a_cut_does_not_change_the_person() -> None:
+    before = [run(0, 49, 100, size=110), run(0, 49, 600, size=100)]
+    after = [run(50, 99, 600, size=130, shot=1), run(50, 99, 105, size=100, shot=1)]
+    assert chosen(before + after, "left") == [0, 3]
+    assert chosen(before + after) == [1, 2]
