@@ -1,0 +1,101 @@
+"""What is known of a model beside its weights: the card, a JSON file of the same name."""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from app.errors import InvalidModel
+from app.wav2lip.model_file import file_sha256
+
+Reference = Literal["frame", "closed"]
+
+OFFICIAL_MOUTH_OFFSET_MS: Final = 40.0
+"""Official checkpoints were trained on windows that start one 25-fps frame before the frame itself."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Name, licence and conventions of a model, as its maker states them."""
+
+    name: str
+    licence: str = "unknown"
+    commercial_use: bool = False
+    source: str | None = None
+    sha256: str | None = None
+    """SHA-256 of the model file, hex; the file is checked against it."""
+    mouth_offset_ms: float = OFFICIAL_MOUTH_OFFSET_MS
+    """How much earlier than the frame's own time its mel window starts, milliseconds."""
+    face_size: int | None = None
+    """Side of the faces in pixels, for models whose file does not say it."""
+    reference: Reference = "frame"
+    """Which reference face the model wants: the very frame, or a frame of the avatar with a closed mouth."""
+
+
+_WANTED: Final[dict[str, tuple[tuple[type, ...], str]]] = {
+    "name": ((str,), "a string"),
+    "licence": ((str,), "a string"),
+    "commercial_use": ((bool,), "true or false"),
+    "source": ((str, type(None)), "a string"),
+    "sha256": ((str, type(None)), "a string of 64 hexadecimal digits"),
+    "mouth_offset_ms": ((int, float), "a number of milliseconds from -1000 to 1000"),
+    "face_size": ((int, type(None)), "a whole number of pixels from 16 to 1024"),
+    "reference": ((str,), '"frame" or "closed"'),
+}
+
+
+def load_card(model_path: Path) -> ModelCard:
+    """Read the card of a model, ``<name>.json`` beside it; without one, the defaults.
+
+    Raises InvalidModel if the card cannot be read, or is not that of this file.
+    """
+    path = model_path.with_suffix(".json")
+    if not path.is_file():
+        return ModelCard(name=model_path.stem)
+    card = _parse(path, model_path.stem)
+    if card.sha256 is not None and card.sha256.lower() != (found := file_sha256(model_path)):
+        raise InvalidModel(
+            f"{model_path} is not the file that its card {path.name} describes (sha256 expected "
+            f"{card.sha256}, found {found}): restore the file, or correct the card."
+        )
+    return card
+
+
+def _parse(path: Path, default_name: str) -> ModelCard:
+    try:
+        entries = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InvalidModel(
+            f"The model card {path} is not valid JSON ({error}): correct or remove it."
+        ) from error
+    if not isinstance(entries, dict):
+        raise InvalidModel(f"The model card {path} must be a JSON object: correct or remove it.")
+    known: dict[str, Any] = {
+        field.name: entries[field.name] for field in fields(ModelCard) if field.name in entries
+    }
+    for key, value in known.items():
+        if not _is_valid(key, value):
+            raise InvalidModel(
+                f"In the model card {path}, {key} must be {_WANTED[key][1]}, not {json.dumps(value)}."
+            )
+    if "mouth_offset_ms" in known:
+        known["mouth_offset_ms"] = float(known["mouth_offset_ms"])
+    return ModelCard(**{"name": default_name, **known})
+
+
+def _is_valid(key: str, value: object) -> bool:
+    types, _ = _WANTED[key]
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        return False
+    match key, value:
+        case "mouth_offset_ms", int() | float():
+            return -1000 <= value <= 1000
+        case "face_size", int():
+            return 16 <= value <= 1024
+        case "reference", str():
+            return value in ("frame", "closed")
+        case "sha256", str():
+            return len(value) == 64 and set(value.lower()) <= set("0123456789abcdef")
+        case "name", str():
+            return bool(value.strip())
+    return True

@@ -1,0 +1,34 @@
+"""Checkpoints on a CPU: converted to ONNX once, and found again at every later start."""
+
+from pathlib import Path
+
+from app.errors import EngineUnavailable
+from app.wav2lip.export import export
+from app.wav2lip.model_file import file_sha256
+
+
+def converted(checkpoint: Path, cache_dir: Path | None = None, *, lower_rows: bool = False) -> Path:
+    """Return the ONNX file of ``checkpoint``, exported if it is not there yet; see :func:`export`.
+
+    It stands beside the checkpoint, or in ``cache_dir`` where that folder cannot be written, and carries the
+    checkpoint's digest in its name, so that a replaced checkpoint is exported again. Raises InvalidModel and
+    EngineUnavailable.
+    """
+    rows = ".lower" if lower_rows else ""
+    name = f"{checkpoint.stem}.{file_sha256(checkpoint)[:8]}{rows}.onnx"
+    folders = [checkpoint.parent] + ([cache_dir] if cache_dir else [])
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    refusals: list[OSError] = []
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return export(checkpoint, folder / name, lower_rows=lower_rows).path
+        except OSError as refusal:
+            refusals.append(refusal)
+    raise EngineUnavailable(
+        f"{checkpoint} must be converted to ONNX to run on a CPU, and the result can be kept nowhere "
+        f"({'; '.join(map(str, refusals))}): make {checkpoint.parent} writable, or convert it elsewhere "
+        "with `mouthpiece export`."
+    ) from refusals[0]

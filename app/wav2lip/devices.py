@@ -1,0 +1,61 @@
+"""What there is to compute with: the names of devices, the cores, the packages and how to get them."""
+
+import ctypes
+import math
+import os
+import re
+import shlex
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from app.errors import EngineUnavailable
+
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""A container's share of the CPUs: microseconds of a period of microseconds, or ``max`` (cgroup v2)."""
+
+
+def usable_cores() -> int:
+    """Return the number of CPU cores that this process may use, by its affinity and its container's quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = map(int, _CGROUP_QUOTA.read_text().split())
+    except (OSError, ValueError):  # no cgroup v2, or no quota
+        return cores
+    return max(1, min(cores, math.ceil(quota / period)))
+
+
+def check_device(device: str) -> None:
+    """Raise EngineUnavailable unless ``device`` is auto, cpu, cuda or cuda:N."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise EngineUnavailable(f"The device must be auto, cpu, cuda or cuda:N, not {device!r}.")
+
+
+def has_cuda_driver() -> bool:
+    """Whether NVIDIA's driver is installed: asked first, as importing torch takes a second and 0.2 GB."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def cuda_index(device: str) -> int:
+    """Return the N of ``cuda:N``; 0 for ``cuda``."""
+    _, _, index = device.partition(":")
+    return int(index or 0)
+
+
+def require_packages(purpose: str, *packages: str) -> None:
+    """Raise EngineUnavailable, with the command that mends it, if one of ``packages`` is not installed."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise EngineUnavailable(
+            f"{purpose} needs {', '.join(missing)}, which is not installed here: {install_command(*missing)}."
+        )
+
+
+def install_command(*packages: str) -> str:
+    """Return the sentence part that installs ``packages`` into the environment that runs."""
+    return f"run `{sys.executable} -m pip install {shlex.join(packages)}`"

@@ -1,0 +1,48 @@
+"""What can be told about a model file without the library that loads it."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from app.errors import InvalidModel, ModelNotFound
+
+_HEAD_BYTES = 512
+
+
+def check_model_file(path: Path) -> None:
+    """Raise ModelNotFound if there is no file, InvalidModel if its first bytes are no model's."""
+    if not path.is_file():
+        raise ModelNotFound(
+            f"There is no model file at {path}: set MOUTHPIECE_MODEL to a .pth or .onnx file."
+        )
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES).lstrip().lower()
+    except OSError as error:
+        raise InvalidModel(
+            f"{path} cannot be read ({error.strerror}): give this user the right to read it."
+        ) from error
+    if not head:
+        raise InvalidModel(f"{path} is empty: download or export the model again.")
+    if head.startswith(b"version https://git-lfs"):
+        raise InvalidModel(
+            f"{path} is a Git LFS pointer of {path.stat().st_size} bytes, not the model itself: "
+            "run `git lfs pull` where it came from, or download the file it points to."
+        )
+    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise InvalidModel(
+            f"{path} is a web page, not a model (a download page was saved in its place): "
+            "open the link in a browser and download the file itself."
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hex; computed once while the file stays as it is."""
+    status = path.stat()
+    return _digest(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _digest(path: Path, _size: int, _modified_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

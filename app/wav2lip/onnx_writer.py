@@ -1,0 +1,62 @@
+"""Writes the network as an ONNX file by torch's exporter."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from app.wav2lip.engine import DEFAULT_FACE_SIZE, MEL_SHAPE
+from app.wav2lip.lower_rows import LowerRows
+from app.wav2lip.network import Wav2Lip
+
+
+class _HalfPrecision(nn.Module):  # type: ignore[misc]  # torch is followed as Any
+    """The network in fp16 behind fp32 inputs and output."""
+
+    def __init__(self, network: Wav2Lip | LowerRows) -> None:
+        super().__init__()
+        self.network = network.half()
+
+    def forward(self, mel: Any, face: Any) -> Any:
+        return self.network(mel.half(), face.half()).float()
+
+
+def write_onnx(network: Wav2Lip | LowerRows, path: Path, *, half: bool) -> None:
+    """Write ``network`` to ``path`` for any number of frames; with ``half`` it computes in fp16.
+
+    A network that was given to be halved is in fp16 afterwards. The exporter is the one built on
+    ``torch.export``: it takes 9 s, the one built on TorchScript 2 s for the same graph, but that one is
+    deprecated.
+    """
+    batch = torch.export.Dim("batch")
+    with _quiet():
+        torch.onnx.export(
+            _HalfPrecision(network).eval() if half else network,
+            (torch.zeros(2, *MEL_SHAPE), torch.zeros(2, 6, DEFAULT_FACE_SIZE, DEFAULT_FACE_SIZE)),
+            path,
+            input_names=["mel_batch", "face_batch"],
+            output_names=["output"],
+            dynamic_shapes=({0: batch}, {0: batch}),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself what the exporter says of its own workings: of torchvision, of coming changes."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

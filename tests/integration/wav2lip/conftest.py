@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from tests.support.checkpoints import random_checkpoint
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random official-layout checkpoint as training leaves it."""
+    pytest.importorskip("torch")
+    return random_checkpoint(tmp_path_factory.mktemp("checkpoint") / "random.pth")
+
+
+@pytest.fixture(scope="session")
+def converted_checkpoint(checkpoint: Path) -> Path:
+    """The fp32 ONNX model that stands beside the checkpoint after its first start on a CPU."""
+    pytest.importorskip("onnxscript")
+    from app.wav2lip.conversion import converted
+
+    return converted(checkpoint)
+
+
+@pytest.fixture(scope="session")
+def half_export(checkpoint: Path) -> Path:
+    """The checkpoint exported in fp16."""
+    pytest.importorskip("onnxscript")
+    from app.wav2lip.export import export
+
+    return export(checkpoint, checkpoint.with_name("half.onnx"), "fp16").path

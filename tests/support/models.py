@@ -1,0 +1,15 @@
+"""The model that tests render with: the one that ships, loaded once."""
+
+from functools import cache
+from pathlib import Path
+
+from app.settings import DEFAULT_MODEL
+from app.wav2lip.infer import Wav2LipInfer
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+@cache
+def default_model() -> Wav2LipInfer:
+    """Return the default model on the CPU."""
+    return Wav2LipInfer(MODELS / DEFAULT_MODEL, device="cpu")
