@@ -1,0 +1,1 @@
+"""Avatars: a video prepared once, kept on a volume."""

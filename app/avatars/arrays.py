@@ -1,0 +1,31 @@
+"""Writing the arrays of an avatar row by row, and knowing them again."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Row = npt.NDArray[np.generic]
+"""One entry along the first axis of an array, of any shape and dtype."""
+
+
+def save_rows(path: Path, count: int, rows: Iterable[Row]) -> None:
+    """Write ``count`` rows as one ``.npy`` file without holding more than one of them."""
+    with path.open("wb") as file:
+        for index, row in enumerate(rows):
+            if index == 0:
+                header = {
+                    "descr": np.lib.format.dtype_to_descr(row.dtype),
+                    "fortran_order": False,
+                    "shape": (count, *row.shape),
+                }
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.ascontiguousarray(row).data)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,134 @@
+"""An avatar opened for rendering: its arrays checked, its frames ready to be read."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, cast
+
+import numpy as np
+
+from app.avatars.arrays import sha256_of
+from app.avatars.crops import BOXES, CROPS, LANDMARKS, MASKS, CropForm, FaceCutter, MouthMasks
+from app.avatars.frame_cache import FrameCache, FrameReader
+from app.avatars.manifest import Manifest
+from app.avatars.store import MANIFEST, SOURCE, AvatarStore
+from app.errors import AvatarDamaged, AvatarDeleted
+from app.faces.types import Boxes
+from app.media.frames import Color, ColorMatrix, ColorRange, FrameLayout, I420Frame
+from app.media.probe import VideoLimits, probe_video
+from app.media.video import decode_frames
+from app.progress import Alive
+from app.wav2lip.arrays import FaceCrops
+from app.wav2lip.card import Reference
+
+_UNLIMITED: Final = VideoLimits(max_seconds=float("inf"), max_pixels=2**31 - 1)
+"""The source was within the limits when it came; it stays usable when the limits are lowered later."""
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """All that a render needs of an avatar. Crops and masks are mapped files; close it when done."""
+
+    manifest: Manifest
+    layout: FrameLayout
+    boxes: Boxes
+    crops: FaceCrops
+    references: FaceCrops
+    """What the model may look at: the crops themselves, or faces with a closed mouth."""
+    masks: MouthMasks
+    frames: FrameReader
+
+    def close(self) -> None:
+        """Close the frames' file."""
+        self.frames.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_avatar(
+    store: AvatarStore, cache: FrameCache, avatar_id: str, form: CropForm, alive: Alive = lambda: None
+) -> Avatar:
+    """Open an avatar for a model that wants to be shown ``form``.
+
+    What can be rebuilt is rebuilt: the frames from the source, the crops and masks (for another form too)
+    from the frames; ``alive`` is called meanwhile. Raises :class:`AvatarNotFound`,
+    :class:`AvatarDamaged`, :class:`AvatarDeleted`.
+    """
+    manifest, folder = store.manifest(avatar_id), store.path(avatar_id)
+    try:
+        _check(folder, manifest, (BOXES, LANDMARKS))
+        with ExitStack() as stack:
+            frames = stack.enter_context(cache.open(manifest, lambda: _decode(folder / SOURCE, alive)))
+            cut_for = CropForm(manifest.face_size, cast(Reference, manifest.reference))
+            if cut_for != form or not _is_intact(folder, manifest, form.files):
+                manifest = _recut(folder, manifest, frames, form, alive)
+            avatar = Avatar(
+                manifest=manifest,
+                layout=layout_of(manifest),
+                boxes=np.load(folder / BOXES),
+                crops=np.load(folder / CROPS, mmap_mode="r"),
+                references=np.load(folder / form.shown, mmap_mode="r"),
+                masks=np.load(folder / MASKS, mmap_mode="r"),
+                frames=frames,
+            )
+            stack.pop_all()
+            return avatar
+    except FileNotFoundError as error:
+        if store.exists(avatar_id):
+            raise AvatarDamaged(
+                f"{error.filename} is missing; delete the avatar and make it anew."
+            ) from error
+        raise AvatarDeleted(f"Avatar {avatar_id!r} was deleted meanwhile.") from None
+
+
+def layout_of(manifest: Manifest) -> FrameLayout:
+    """Return the size and colour of an avatar's frames."""
+    tags = manifest.color
+    color = Color(
+        matrix=cast(ColorMatrix, tags.matrix),
+        range=cast(ColorRange, tags.range),
+        primaries=tags.primaries,
+        transfer=tags.transfer,
+        matrix_code=tags.matrix_code,
+    )
+    return FrameLayout(manifest.width, manifest.height, color)
+
+
+def _decode(source: Path, alive: Alive) -> Iterator[I420Frame]:
+    for frame in decode_frames(source, probe_video(source, _UNLIMITED), _UNLIMITED):
+        alive()
+        yield frame
+
+
+def _is_intact(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> bool:
+    return all(
+        (folder / name).exists() and sha256_of(folder / name) == manifest.checksums[name] for name in names
+    )
+
+
+def _check(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> None:
+    if not _is_intact(folder, manifest, names):
+        raise AvatarDamaged(
+            f"A file of avatar {manifest.id!r} ({', '.join(names)}) is not what its manifest says; "
+            "delete the avatar and make it anew."
+        )
+
+
+def _recut(folder: Path, manifest: Manifest, frames: FrameReader, form: CropForm, alive: Alive) -> Manifest:
+    """Cut the crops and masks anew, and write down their size and checksums."""
+    boxes, landmarks = np.load(folder / BOXES), np.load(folder / LANDMARKS, mmap_mode="r")
+    FaceCutter(layout_of(manifest), frames, boxes, landmarks, alive).write(folder, form)
+    checksums = manifest.checksums | {name: sha256_of(folder / name) for name in form.files}
+    manifest = replace(manifest, face_size=form.size, reference=form.reference, checksums=checksums)
+    partial = folder / f"{MANIFEST}.part"
+    partial.write_text(manifest.to_json(), encoding="utf-8")
+    partial.replace(folder / MANIFEST)
+    return manifest

@@ -1,0 +1,121 @@
+"""From a video to an avatar: decode, follow the face, cut the crops and masks, all or nothing."""
+
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from app.avatars.arrays import save_rows, sha256_of
+from app.avatars.crops import BOXES, LANDMARKS, MASKS, CropForm, FaceCutter
+from app.avatars.frame_cache import FrameCache, FrameReader, write_through
+from app.avatars.manifest import ColorTags, FaceOptions, Manifest, Source, check_avatar_id
+from app.avatars.preview import write_preview
+from app.avatars.store import FRAMES, MANIFEST, PREVIEW, SOURCE, AvatarStore
+from app.faces.detector import FaceDetector
+from app.faces.smoothing import DEFAULT_SMOOTHING
+from app.faces.tracking import track_face
+from app.faces.types import DEFAULT_PADS, LARGEST, FaceChoice, FaceTrack, Pads, has_face
+from app.media.probe import VideoInfo, VideoLimits, probe_video
+from app.media.video import decode_frames
+from app.progress import Progress
+
+
+@dataclass(frozen=True)
+class AvatarRequest:
+    """What an avatar is made of: the id it gets, the video, and how to find and box the face in it."""
+
+    id: str
+    video: Path
+    filename: str
+    face: FaceChoice = LARGEST
+    pads: Pads = DEFAULT_PADS
+    smoothing: float = DEFAULT_SMOOTHING
+
+
+@dataclass(frozen=True)
+class AvatarBuilder:
+    """Makes avatars for models that want to be shown ``form``."""
+
+    store: AvatarStore
+    cache: FrameCache
+    form: CropForm
+    limits: VideoLimits
+    detector: FaceDetector
+
+    def build(self, request: AvatarRequest, progress: Progress) -> Manifest:
+        """Make the avatar and return its manifest.
+
+        Raises :class:`AvatarExists`, :class:`NotAVideo`, :class:`NoFace`, :class:`LimitExceeded` or what
+        ``progress`` raises; then nothing of the avatar is left on the volume.
+        """
+        check_avatar_id(request.id)
+        with self.store.create(request.id) as folder:
+            info = probe_video(request.video, self.limits)
+            self.cache.make_room(info.frame_count * info.layout.frame_bytes, keep=request.id)
+            shutil.copyfile(request.video, folder / SOURCE)
+            track = self._follow_face(request, info, folder, progress)
+            with FrameReader(folder / FRAMES, info.layout.frame_bytes) as frames:
+                count = len(track.boxes)
+                alive = partial(progress, count, count)
+                cutter = FaceCutter(info.layout, frames, track.boxes, track.landmarks, alive)
+                cutter.write(folder, self.form)
+                _write_preview(folder, info, frames, track)
+            save_rows(folder / BOXES, len(track.boxes), track.boxes)
+            save_rows(folder / LANDMARKS, len(track.landmarks), track.landmarks)
+            manifest = self._manifest(request, info, track, folder)
+            (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        return manifest
+
+    def _follow_face(
+        self, request: AvatarRequest, info: VideoInfo, folder: Path, progress: Progress
+    ) -> FaceTrack:
+        decoded = decode_frames(request.video, info, self.limits)
+        with (folder / FRAMES).open("wb") as file:
+            return track_face(
+                write_through(decoded, file),
+                info.layout,
+                fps=float(info.fps),
+                choice=request.face,
+                pads=request.pads,
+                smoothing=request.smoothing,
+                detector=self.detector,
+                expected_frames=info.frame_count,
+                progress=progress,
+            )
+
+    def _manifest(self, request: AvatarRequest, info: VideoInfo, track: FaceTrack, folder: Path) -> Manifest:
+        pads = request.pads
+        return Manifest(
+            id=request.id,
+            width=info.layout.width,
+            height=info.layout.height,
+            fps=info.fps,
+            sample_aspect_ratio=info.sample_aspect_ratio,
+            frame_count=len(track.boxes),
+            face_frames=track.face_frames,
+            face_size=self.form.size,
+            reference=self.form.reference,
+            color=ColorTags(**asdict(info.layout.color)),
+            face=FaceOptions(
+                choice=request.face.rule,
+                pads=(pads.top, pads.bottom, pads.left, pads.right),
+                smoothing=request.smoothing,
+                detector=track.detector,
+            ),
+            source=Source(sha256=sha256_of(folder / SOURCE), filename=request.filename),
+            created_at=datetime.now(UTC),
+            checksums={name: sha256_of(folder / name) for name in (BOXES, LANDMARKS, *self.form.files)},
+        )
+
+
+def _write_preview(folder: Path, info: VideoInfo, frames: FrameReader, track: FaceTrack) -> None:
+    """Draw the frame in the middle of those that have a face."""
+    with_face = np.flatnonzero(has_face(track.boxes))
+    index = int(with_face[len(with_face) // 2])
+    frame = np.empty(info.layout.frame_bytes, np.uint8)
+    frames.read_into(index, frame)
+    mask = np.load(folder / MASKS, mmap_mode="r")[index]
+    write_preview(folder / PREVIEW, info.layout.to_bgr(frame), track.boxes[index], mask)

@@ -1,0 +1,117 @@
+"""Decoded frames on the disk, so that a render reads a frame in a fraction of a millisecond.
+
+The file is a cache: whole or absent, rebuilt from the avatar's source when it was deleted, and bounded by a
+budget over all avatars, the least recently used going first. It is read with ``preadv`` straight into the
+buffer that the compositor then writes to: one copy a frame, and no page of it counts as the process's memory.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from app.avatars.manifest import Manifest
+from app.avatars.store import FRAMES, AvatarStore
+from app.errors import AvatarDamaged
+from app.media.frames import I420Frame
+
+
+class FrameReader:
+    """Reads the frames of one avatar by number. Safe to share between threads."""
+
+    def __init__(self, path: Path, frame_bytes: int) -> None:
+        self._frame_bytes = frame_bytes
+        self._descriptor = os.open(path, os.O_RDONLY)
+
+    def read_into(self, index: int, frame: I420Frame) -> None:
+        """Fill ``frame`` with frame ``index``."""
+        got = os.preadv(self._descriptor, [frame.data], index * self._frame_bytes)
+        if got != self._frame_bytes:
+            raise AvatarDamaged(
+                f"Frame {index} is missing from the frame cache; delete {FRAMES} to rebuild it."
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def write_through(frames: Iterable[I420Frame], file: BinaryIO) -> Iterator[I420Frame]:
+    """Pass frames on, each written to ``file`` meanwhile by another thread; at the end all are written."""
+    with ThreadPoolExecutor(1, "frame-cache") as pool:
+        written: Future[int] | None = None
+        for frame in frames:
+            if written:
+                written.result()
+            written = pool.submit(file.write, frame.data)
+            yield frame
+        if written:
+            written.result()
+
+
+class FrameCache:
+    """The caches of all avatars of a store, kept within ``budget`` bytes."""
+
+    def __init__(self, store: AvatarStore, budget: int) -> None:
+        self._store = store
+        self._budget = budget
+
+    def open(self, manifest: Manifest, decode: Callable[[], Iterable[I420Frame]]) -> FrameReader:
+        """Open the frames of an avatar; if they are not cached, call ``decode`` and cache what it gives.
+
+        Raises :class:`AvatarDamaged` if ``decode`` gives another number of frames than the manifest says.
+        """
+        path = self._store.path(manifest.id) / FRAMES
+        if not _is_whole(path, manifest):
+            self.make_room(manifest.frame_count * manifest.frame_bytes, keep=manifest.id)
+            _rebuild(path, manifest, decode())
+        os.utime(path)
+        return FrameReader(path, manifest.frame_bytes)
+
+    def make_room(self, needed: int, keep: str) -> None:
+        """Delete least recently used caches, but not that of ``keep``, until ``needed`` more bytes fit."""
+        caches = []
+        for path in self._store.root.glob(f"[!.]*/{FRAMES}"):
+            try:
+                caches.append((path.stat().st_mtime, path.stat().st_size, path))
+            except FileNotFoundError:
+                continue
+        total = needed + sum(size for _, size, path in caches if path.parent.name != keep)
+        for _, size, path in sorted(caches):
+            if total <= self._budget:
+                return
+            if path.parent.name != keep:
+                path.unlink(missing_ok=True)
+                total -= size
+
+
+def _is_whole(path: Path, manifest: Manifest) -> bool:
+    try:
+        return path.stat().st_size == manifest.frame_count * manifest.frame_bytes
+    except FileNotFoundError:
+        return False
+
+
+def _rebuild(path: Path, manifest: Manifest, decode: Iterable[I420Frame]) -> None:
+    partial = path.with_name(f"{FRAMES}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            count = sum(1 for _ in write_through(decode, file))
+        if count != manifest.frame_count:
+            raise AvatarDamaged(
+                f"The source of avatar {manifest.id!r} decodes to {count} frames, not "
+                f"{manifest.frame_count}; delete the avatar and make it anew."
+            )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

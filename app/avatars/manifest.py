@@ -1,0 +1,120 @@
+"""The manifest of an avatar: the small truth about it, as JSON on the volume. Needs no numpy."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final, Self
+
+from app.errors import InvalidRequest
+
+SCHEMA_VERSION: Final = 1
+ID_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+def check_avatar_id(avatar_id: str) -> str:
+    """Return ``avatar_id`` if it is one; raise :class:`InvalidRequest` if not."""
+    if not ID_PATTERN.fullmatch(avatar_id):
+        raise InvalidRequest(
+            "An avatar id has 1 to 63 characters a-z, 0-9 and '-', and does not begin with '-'; "
+            f"{avatar_id[:80]!r} is none."
+        )
+    return avatar_id
+
+
+@dataclass(frozen=True)
+class Source:
+    """The video that was uploaded: its hash, and the name that the caller's file had."""
+
+    sha256: str
+    filename: str
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """Colour of the frames: how they are understood, and the codes (ITU-T H.273) that the source gave."""
+
+    matrix: str
+    range: str
+    primaries: int
+    transfer: int
+    matrix_code: int
+
+
+@dataclass(frozen=True)
+class FaceOptions:
+    """How the face was chosen and boxed: the caller's parameters, with defaults filled in."""
+
+    choice: str
+    pads: tuple[float, float, float, float]
+    smoothing: float
+    detector: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``avatar.json`` says. Frames are numbered from 0; every array's first axis is that number."""
+
+    id: str
+    width: int
+    height: int
+    fps: Fraction
+    sample_aspect_ratio: Fraction
+    frame_count: int
+    face_frames: int
+    """How many of the frames have a face; the others are passed through as they are."""
+    face_size: int
+    """Side of the face crops, pixels: the input size of the model for which they were cut."""
+    reference: str
+    """Which face that model is shown as reference: the ``frame``'s own, or one with a ``closed`` mouth."""
+    color: ColorTags
+    face: FaceOptions
+    source: Source
+    created_at: datetime
+    checksums: dict[str, str]
+    """sha256 of each file that cannot be rebuilt from the others, by name."""
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def duration(self) -> float:
+        """Length of the avatar's video, seconds."""
+        return float(self.frame_count / self.fps)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one decoded frame."""
+        return self.width * self.height * 3 // 2
+
+    def to_json(self) -> str:
+        """Return the manifest as JSON; fractions as ``"30000/1001"``, times as RFC 3339."""
+        plain = asdict(self) | {
+            "fps": str(self.fps),
+            "sample_aspect_ratio": str(self.sample_aspect_ratio),
+            "created_at": self.created_at.isoformat(),
+        }
+        return json.dumps(plain, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what :meth:`to_json` wrote. Raises ValueError, KeyError or TypeError if it is not."""
+        plain: dict[str, Any] = json.loads(text)
+        if plain["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"schema version {plain['schema_version']}, not {SCHEMA_VERSION}")
+        return cls(
+            **plain
+            | {
+                "fps": Fraction(plain["fps"]),
+                "sample_aspect_ratio": Fraction(plain["sample_aspect_ratio"]),
+                "color": ColorTags(**plain["color"]),
+                "face": FaceOptions(**plain["face"] | {"pads": tuple(plain["face"]["pads"])}),
+                "source": Source(**plain["source"]),
+                "created_at": datetime.fromisoformat(plain["created_at"]),
+            }
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the manifest at ``path``."""
+        return cls.from_json(path.read_text(encoding="utf-8"))

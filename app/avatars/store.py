@@ -1,0 +1,161 @@
+"""The avatars on the volume: created at one blow, listed, deleted at one blow. Needs no numpy.
+
+A folder whose name begins with a dot is not an avatar: ``.new-*`` is being made, ``.old-*`` is being deleted.
+Whoever makes one holds a lock on it, so that a sweep takes only what a crash has left.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from app.avatars.manifest import ID_PATTERN, Manifest
+from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound
+
+MANIFEST: Final = "avatar.json"
+SOURCE: Final = "source.mp4"
+PREVIEW: Final = "preview.jpg"
+FRAMES: Final = "frames.i420"
+"""The one file that is a cache: rebuilt from the source when it is missing."""
+
+
+class AvatarStore:
+    """All avatars below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, avatar_id: str) -> Path:
+        """Return the folder of an avatar. Raises :class:`AvatarNotFound` if there is none."""
+        folder = self.root / avatar_id
+        if not ID_PATTERN.fullmatch(avatar_id) or not (folder / MANIFEST).is_file():
+            raise AvatarNotFound(f"There is no avatar {avatar_id[:80]!r}.")
+        return folder
+
+    def exists(self, avatar_id: str) -> bool:
+        """Say whether an avatar has this id."""
+        return bool(ID_PATTERN.fullmatch(avatar_id)) and (self.root / avatar_id).exists()
+
+    def manifest(self, avatar_id: str) -> Manifest:
+        """Return what is known of an avatar. Raises :class:`AvatarNotFound`, :class:`AvatarDamaged`."""
+        try:
+            return Manifest.read(self.path(avatar_id) / MANIFEST)
+        except FileNotFoundError:
+            raise AvatarNotFound(f"There is no avatar {avatar_id[:80]!r}.") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise AvatarDamaged(
+                f"The manifest of avatar {avatar_id!r} cannot be read ({error}); delete the avatar and "
+                "make it anew."
+            ) from error
+
+    def list(self) -> list[Manifest]:
+        """Return all avatars, oldest first; one that cannot be read is left out."""
+        if not self.root.is_dir():
+            return []
+        manifests = []
+        for folder in self.root.iterdir():
+            try:
+                manifests.append(self.manifest(folder.name))
+            except (AvatarNotFound, AvatarDamaged):
+                continue
+        return sorted(manifests, key=lambda manifest: (manifest.created_at, manifest.id))
+
+    def cache_bytes(self) -> int:
+        """Return how many bytes the decoded frames of all avatars take."""
+        total = 0
+        for path in self.root.glob(f"[!.]*/{FRAMES}"):
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
+
+    @contextmanager
+    def create(self, avatar_id: str) -> Iterator[Path]:
+        """Give an empty folder to fill; it becomes the avatar when the block ends without an error.
+
+        Raises :class:`AvatarExists` if the id is taken, at the beginning or by the end. After an error,
+        or a crash and a :meth:`sweep`, nothing is left.
+        """
+        self._refuse_taken(avatar_id)
+        self.root.mkdir(parents=True, exist_ok=True)
+        folder = self.root / f".new-{avatar_id}-{secrets.token_hex(4)}"
+        folder.mkdir()
+        lock = _try_lock(folder)
+        try:
+            yield folder
+            for path in folder.iterdir():
+                if path.name != FRAMES:
+                    _sync(path)
+            try:
+                folder.rename(self.root / avatar_id)
+            except OSError:
+                self._refuse_taken(avatar_id)
+                raise
+            _sync(self.root)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
+
+    def delete(self, avatar_id: str) -> None:
+        """Remove an avatar. Raises :class:`AvatarNotFound`.
+
+        A render that has its files open goes on with them; their space is free when it closes them.
+        """
+        folder = self.path(avatar_id)
+        grave = self.root / f".old-{avatar_id}-{secrets.token_hex(4)}"
+        try:
+            folder.rename(grave)
+        except FileNotFoundError:
+            raise AvatarNotFound(f"There is no avatar {avatar_id[:80]!r}.") from None
+        shutil.rmtree(grave, ignore_errors=True)
+
+    def sweep(self) -> int:
+        """Remove what crashes have left of unfinished avatars; return how many. Call it at start-up."""
+        if not self.root.is_dir():
+            return 0
+        swept = 0
+        for folder in self.root.glob(".*-*"):
+            if not folder.name.startswith((".new-", ".old-")):
+                continue
+            lock = _try_lock(folder)
+            if lock is None:
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+            swept += 1
+        for partial in self.root.glob("*/*.part"):
+            partial.unlink(missing_ok=True)
+        return swept
+
+    def _refuse_taken(self, avatar_id: str) -> None:
+        if self.exists(avatar_id):
+            raise AvatarExists(
+                f"There is already an avatar {avatar_id!r}; delete it first or take another id."
+            )
+
+
+def _try_lock(folder: Path) -> int | None:
+    """Lock a folder until the result is closed; None if another process holds it, or it is gone."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _sync(path: Path) -> None:
+    """Have a file's bytes, or a folder's entries, on the disk before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,133 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.avatars.avatar import open_avatar
+from app.avatars.builder import AvatarBuilder, AvatarRequest
+from app.avatars.crops import CROPS, LANDMARKS, MASKS, CropForm
+from app.avatars.store import FRAMES, PREVIEW, SOURCE
+from app.errors import AvatarDamaged, AvatarExists, JobCanceled, NoFace
+from tests.support import clips
+from tests.support.avatars import FORM, builder, no_progress
+
+FRAME_COUNT = 10
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clips.talking_head(tmp_path_factory.mktemp("video") / "head.mp4", FRAME_COUNT / 25)
+
+
+@pytest.fixture(scope="module")
+def built(video: Path, tmp_path_factory: pytest.TempPathFactory) -> AvatarBuilder:
+    made = builder(tmp_path_factory.mktemp("built"))
+    made.build(AvatarRequest("anna", video, "Anna.mp4"), no_progress)
+    return made
+
+
+@pytest.fixture
+def anna(built: AvatarBuilder, tmp_path: Path) -> AvatarBuilder:
+    """A builder with an avatar of its own to damage."""
+    shutil.copytree(built.store.root, tmp_path, dirs_exist_ok=True)
+    return builder(tmp_path)
+
+
+def test_the_manifest_tells_the_video(built: AvatarBuilder) -> None:
+    manifest = built.store.manifest("anna")
+    assert (manifest.width, manifest.height, float(manifest.fps)) == (320, 240, 25.0)
+    assert (manifest.frame_count, manifest.face_frames) == (FRAME_COUNT, FRAME_COUNT)
+    assert manifest.source.filename == "Anna.mp4"
+
+
+def test_the_source_is_kept_untouched_and_a_preview_is_drawn(built: AvatarBuilder, video: Path) -> None:
+    folder = built.store.path("anna")
+    assert (folder / SOURCE).read_bytes() == video.read_bytes()
+    assert (folder / PREVIEW).read_bytes().startswith(b"\xff\xd8\xff")
+
+
+def test_the_arrays_have_one_row_a_frame(built: AvatarBuilder) -> None:
+    with open_avatar(built.store, built.cache, "anna", FORM) as avatar:
+        assert avatar.crops.shape == (FRAME_COUNT, 96, 96, 3)
+        assert avatar.masks.shape == (FRAME_COUNT, 96, 96)
+        assert avatar.boxes.shape == (FRAME_COUNT, 4)
+        assert avatar.masks[:, :48].max() == 0
+        assert (avatar.masks.max(axis=(1, 2)) == 255).all()
+
+
+def test_progress_ends_at_all_frames(video: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    builder(tmp_path).build(AvatarRequest("anna", video, "a"), lambda done, total: told.append((done, total)))
+    assert told[-1] == (FRAME_COUNT, FRAME_COUNT)
+    assert told == sorted(told)
+
+
+def test_a_video_without_a_face_is_refused_and_nothing_is_stored(tmp_path: Path) -> None:
+    blank = clips.write_video(tmp_path / "blank.mp4", [np.full((96, 128, 3), 90, np.uint8)] * 5)
+    made = builder(tmp_path / "avatars")
+    with pytest.raises(NoFace):
+        made.build(AvatarRequest("anna", blank, "blank.mp4"), no_progress)
+    assert list(made.store.root.iterdir()) == []
+
+
+def test_canceling_in_the_middle_leaves_nothing(video: Path, tmp_path: Path) -> None:
+    def cancel(done: int, total: int) -> None:
+        if done == 3:
+            raise JobCanceled("enough")
+
+    made = builder(tmp_path)
+    with pytest.raises(JobCanceled):
+        made.build(AvatarRequest("anna", video, "head.mp4"), cancel)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_taken_id_is_refused(built: AvatarBuilder, video: Path) -> None:
+    with pytest.raises(AvatarExists):
+        built.build(AvatarRequest("anna", video, "head.mp4"), no_progress)
+
+
+def test_deleted_frames_are_rebuilt_exactly(anna: AvatarBuilder) -> None:
+    frames = anna.store.path("anna") / FRAMES
+    before = frames.read_bytes()
+    frames.unlink()
+    open_avatar(anna.store, anna.cache, "anna", FORM).close()
+    assert frames.read_bytes() == before
+
+
+def test_damaged_crops_and_masks_are_cut_anew(anna: AvatarBuilder) -> None:
+    folder = anna.store.path("anna")
+    before = {name: (folder / name).read_bytes() for name in (CROPS, MASKS)}
+    (folder / CROPS).write_bytes(before[CROPS][:-1] + bytes([before[CROPS][-1] ^ 1]))
+    (folder / MASKS).unlink()
+    open_avatar(anna.store, anna.cache, "anna", FORM).close()
+    assert {name: (folder / name).read_bytes() for name in (CROPS, MASKS)} == before
+
+
+def test_a_model_with_larger_faces_gets_larger_crops(anna: AvatarBuilder) -> None:
+    with open_avatar(anna.store, anna.cache, "anna", CropForm(128)) as avatar:
+        assert avatar.crops.shape == (FRAME_COUNT, 128, 128, 3)
+    assert anna.store.manifest("anna").face_size == 128
+
+
+def test_a_model_that_asks_for_closed_mouths_is_shown_them(anna: AvatarBuilder) -> None:
+    with open_avatar(anna.store, anna.cache, "anna", CropForm(96, "closed")) as avatar:
+        assert avatar.references.shape == (FRAME_COUNT, 96, 96, 3)
+        lent = [bool((a != b).any()) for a, b in zip(avatar.references, avatar.crops, strict=True)]
+        # The portrait's mouth never moves: laid onto a frame's own head, another frame is nearly the same.
+        far = np.abs(avatar.references.astype(int) - avatar.crops).mean()
+    assert sum(lent) >= FRAME_COUNT - 1
+    assert far < 4
+    assert anna.store.manifest("anna").reference == "closed"
+
+
+def test_without_such_a_wish_the_reference_is_the_frame_itself(built: AvatarBuilder) -> None:
+    with open_avatar(built.store, built.cache, "anna", FORM) as avatar:
+        assert (avatar.references[3] == avatar.crops[3]).all()
+
+
+def test_damaged_landmarks_are_said_so(anna: AvatarBuilder) -> None:
+    path = anna.store.path("anna") / LANDMARKS
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(AvatarDamaged):
+        open_avatar(anna.store, anna.cache, "anna", FORM)

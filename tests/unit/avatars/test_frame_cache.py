@@ -1,0 +1,62 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.avatars.frame_cache import FrameCache
+from app.avatars.manifest import Manifest
+from app.avatars.store import FRAMES, AvatarStore
+from app.errors import AvatarDamaged
+from app.media.frames import I420Frame
+from tests.support.avatars import made_up_manifest, put_made_up
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AvatarStore:
+    return AvatarStore(tmp_path / "avatars")
+
+
+def numbered(count: int) -> Iterator[I420Frame]:
+    return (np.full(12, index, np.uint8) for index in range(count))
+
+
+def add(store: AvatarStore, avatar_id: str) -> Manifest:
+    manifest = made_up_manifest(avatar_id)
+    put_made_up(store, manifest)
+    return manifest
+
+
+def test_frames_are_decoded_once_and_read_by_number(store: AvatarStore) -> None:
+    manifest, cache = add(store, "anna"), FrameCache(store, 1000)
+    cache.open(manifest, lambda: numbered(3)).close()
+    frame = np.empty(12, np.uint8)
+    with cache.open(manifest, lambda: pytest.fail("decoded again")) as frames:
+        frames.read_into(2, frame)
+    assert frame.tolist() == [2] * 12
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_source_that_gives_another_number_of_frames_is_damaged(store: AvatarStore, count: int) -> None:
+    with pytest.raises(AvatarDamaged, match=f"decodes to {count} frames, not 3"):
+        FrameCache(store, 1000).open(add(store, "anna"), lambda: numbered(count))
+    assert not list(store.path("anna").glob(f"{FRAMES}*"))
+
+
+def test_a_frame_beyond_the_file_is_an_error_not_garbage(store: AvatarStore) -> None:
+    with (
+        FrameCache(store, 1000).open(add(store, "anna"), lambda: numbered(3)) as frames,
+        pytest.raises(AvatarDamaged),
+    ):
+        frames.read_into(3, np.empty(12, np.uint8))
+
+
+def test_the_least_recently_used_cache_goes_when_the_budget_is_full(store: AvatarStore) -> None:
+    cache = FrameCache(store, 80)  # two of three avatars of 36 bytes
+    for age, name in ((300, "old"), (200, "young")):
+        cache.open(add(store, name), lambda: numbered(3)).close()
+        then = (store.path(name) / FRAMES).stat().st_mtime - age
+        os.utime(store.path(name) / FRAMES, (then, then))
+    cache.open(add(store, "new"), lambda: numbered(3)).close()
+    assert {path.parent.name for path in store.root.glob(f"*/{FRAMES}")} == {"young", "new"}

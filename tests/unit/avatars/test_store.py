@@ -1,0 +1,94 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.avatars.store import MANIFEST, AvatarStore
+from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound
+from tests.support.avatars import made_up_manifest, put_made_up
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AvatarStore:
+    return AvatarStore(tmp_path / "avatars")
+
+
+def test_an_empty_store_lists_nothing(store: AvatarStore) -> None:
+    assert store.list() == []
+
+
+def test_a_created_avatar_is_listed_and_found(store: AvatarStore) -> None:
+    manifest = made_up_manifest()
+    put_made_up(store, manifest)
+    assert store.list() == [manifest]
+    assert store.manifest("anna") == manifest
+
+
+def test_an_error_while_creating_leaves_nothing(store: AvatarStore) -> None:
+    with pytest.raises(ZeroDivisionError), store.create("anna") as folder:
+        (folder / MANIFEST).write_text(str(1 / 0))
+    assert list(store.root.iterdir()) == []
+
+
+def test_a_taken_id_is_refused_at_once(store: AvatarStore) -> None:
+    put_made_up(store, made_up_manifest())
+    with pytest.raises(AvatarExists), store.create("anna"):
+        pytest.fail("the folder was given out")
+
+
+def test_of_two_that_create_the_same_id_the_second_to_finish_is_refused(store: AvatarStore) -> None:
+    with pytest.raises(AvatarExists), store.create("anna"):
+        put_made_up(store, made_up_manifest())
+    assert store.manifest("anna") == made_up_manifest()
+    assert [path.name for path in store.root.iterdir()] == ["anna"]
+
+
+def test_a_deleted_avatar_is_gone_without_a_trace(store: AvatarStore) -> None:
+    put_made_up(store, made_up_manifest())
+    store.delete("anna")
+    assert list(store.root.iterdir()) == []
+    with pytest.raises(AvatarNotFound):
+        store.delete("anna")
+
+
+@pytest.mark.parametrize("name", ["../anna", "anna/..", ".", "", "Änna", ".new-anna"])
+def test_a_name_that_is_no_id_is_not_found(store: AvatarStore, name: str) -> None:
+    put_made_up(store, made_up_manifest())
+    with pytest.raises(AvatarNotFound):
+        store.path(name)
+
+
+def test_a_damaged_manifest_is_said_so_and_left_out_of_the_list(store: AvatarStore) -> None:
+    folder = put_made_up(store, made_up_manifest())
+    (folder / MANIFEST).write_text("{")
+    with pytest.raises(AvatarDamaged):
+        store.manifest("anna")
+    assert store.list() == []
+
+
+def test_a_sweep_takes_what_a_killed_process_left(store: AvatarStore) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from app.avatars.store import AvatarStore\n"
+        "with AvatarStore(Path(sys.argv[1])).create('anna'): os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(store.root)], check=False)
+    assert len(list(store.root.iterdir())) == 1
+    assert store.sweep() == 1
+    assert list(store.root.iterdir()) == []
+
+
+def test_a_sweep_leaves_what_is_being_made_and_what_is_made(store: AvatarStore) -> None:
+    put_made_up(store, made_up_manifest("bert"))
+    with store.create("anna") as folder:
+        (folder / MANIFEST).write_text(made_up_manifest().to_json())
+        assert store.sweep() == 0
+    assert {manifest.id for manifest in store.list()} == {"anna", "bert"}
+
+
+def test_no_descriptor_is_left_open(store: AvatarStore) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    put_made_up(store, made_up_manifest())
+    store.sweep()
+    store.delete("anna")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
