@@ -1,0 +1,141 @@
+"""Driving the encoder through the missing segments, with the frames made meanwhile."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from threading import Lock
+from time import perf_counter
+from typing import Final
+
+from app.media.encoder import VideoFormat
+from app.media.fragments import encode_segment, write_init
+from app.media.frames import I420Frame
+from app.media.quality import EncoderSettings
+from app.media.sound import Sound
+from app.media.timing import Segment
+from app.progress import Progress
+from app.rendering.frames import BATCHES_HELD, FrameMaker, StageSeconds
+from app.rendering.workspace import Workspace
+from app.wav2lip.devices import usable_cores
+
+_PROGRESS_EVERY: Final = 8
+_CORES_A_LANE: Final = 4
+_LANES_BYTES: Final = 512 << 20
+
+
+@dataclass(frozen=True)
+class SegmentEncoding:
+    """Encodes segments of one render, each into its fragment."""
+
+    workspace: Workspace
+    format: VideoFormat
+    settings: EncoderSettings
+    sound: Sound
+
+    def write_init(self) -> None:
+        """Write what a player needs before the first fragment."""
+        write_init(self.workspace.init, self.format, self.settings, self.sound)
+
+    def run(
+        self, segments: list[Segment], maker: FrameMaker, total: int, progress: Progress, lanes: int = 1
+    ) -> None:
+        """Encode ``segments``; ``total`` is the number of frames of the whole render, for ``progress``.
+
+        With several ``lanes``, that many encoders work at once and take the segments in turn; ``progress``
+        is then called by their threads, one at a time.
+        """
+        remaining = sum(segment.frame_count for segment in segments)
+        tally = _Tally(total - remaining, total, progress)
+        shares = [segments[lane::lanes] for lane in range(min(lanes, len(segments)))]
+        if len(shares) < 2:
+            self._encode(segments, maker, tally)
+            return
+        with ThreadPoolExecutor(len(shares), "encoding") as pool:
+            makers = [replace(maker, seconds=StageSeconds()) for _ in shares]
+            work = zip(shares, makers, strict=True)
+            running = [pool.submit(self._encode, share, own, tally) for share, own in work]
+        for own in makers:
+            maker.seconds.add(own.seconds)
+        errors = [error for lane in running if (error := lane.exception())]
+        for error in sorted(errors, key=lambda error: isinstance(error, _StoppedByAnother)):
+            raise error
+
+    def _encode(self, segments: list[Segment], maker: FrameMaker, tally: "_Tally") -> None:
+        started = perf_counter()
+        indices = [s.first_frame + i for s in segments for i in range(s.frame_count)]
+        waited = _Waited()
+        with tally.stopping_all(), closing(maker.make(indices)) as made:
+            frames = tally.count(waited.watch(made))
+            for segment in segments:
+                encode_segment(
+                    self.workspace.fragment(segment.index),
+                    segment,
+                    islice(frames, segment.frame_count),
+                    self.format,
+                    self.settings,
+                    self.sound,
+                )
+        maker.seconds.encode += perf_counter() - started - waited.seconds
+
+
+def lanes_for(device: str, frame_bytes: int, batch_size: int) -> int:
+    """Return how many encoders to run at once: one beside a model on the CPU, which needs the cores itself.
+
+    Beside a GPU encoding is the wall, and one x264 does not fill many cores; the buffers of all lanes stay
+    below half a gigabyte.
+    """
+    if not device.startswith("cuda"):
+        return 1
+    fitting = _LANES_BYTES // (BATCHES_HELD * batch_size * frame_bytes)
+    return max(1, min(usable_cores() // _CORES_A_LANE, fitting))
+
+
+class _StoppedByAnother(Exception):
+    """Ends a lane when another one has failed."""
+
+
+class _Tally:
+    """Counts the frames of all lanes."""
+
+    def __init__(self, done: int, total: int, progress: Progress) -> None:
+        self._done, self._total, self._progress = done, total, progress
+        self._lock = Lock()
+        self._stopped = False
+        progress(done, total)
+
+    @contextmanager
+    def stopping_all(self) -> Iterator[None]:
+        """Have every lane end if the block fails."""
+        try:
+            yield
+        except BaseException:
+            self._stopped = True
+            raise
+
+    def count(self, frames: Iterator[I420Frame]) -> Iterator[I420Frame]:
+        """Pass the frames of a lane on."""
+        for frame in frames:
+            with self._lock, self.stopping_all():
+                if self._stopped:
+                    raise _StoppedByAnother
+                self._done += 1
+                if self._done % _PROGRESS_EVERY == 0 or self._done == self._total:
+                    self._progress(self._done, self._total)
+            yield frame
+
+
+class _Waited:
+    """How long the encoder had to wait for frames."""
+
+    seconds = 0.0
+
+    def watch(self, frames: Iterator[I420Frame]) -> Iterator[I420Frame]:
+        while True:
+            started = perf_counter()
+            frame = next(frames, None)
+            self.seconds += perf_counter() - started
+            if frame is None:
+                return
+            yield frame

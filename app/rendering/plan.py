@@ -1,0 +1,37 @@
+"""The plan of a render: written before its first segment, compared before a resume. Needs no numpy."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What makes the fragments of a render what they are; fragments of equal plans are interchangeable."""
+
+    avatar_id: str
+    avatar_created_at: str
+    model_sha256: str
+    quality: str
+    mouth_offset_ms: float
+    start_frame: int
+    loop: str
+    fps: str
+    frame_count: int
+    fragment_count: int
+
+    def is_at(self, path: Path) -> bool:
+        """Say whether the plan at ``path``, if there is one, is this one."""
+        try:
+            return path.read_text(encoding="utf-8") == self._to_json()
+        except FileNotFoundError:
+            return False
+
+    def write(self, path: Path) -> None:
+        """Write the plan to ``path``, whole or not at all."""
+        partial = path.with_suffix(".part")
+        partial.write_text(self._to_json(), encoding="utf-8")
+        partial.replace(path)
+
+    def _to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"

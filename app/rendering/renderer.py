@@ -1,0 +1,184 @@
+"""From an avatar and a sound to an MP4: segment by segment, each on the disk before the next is begun."""
+
+import shutil
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from functools import partial
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+from app.audio.windows import MelTrack
+from app.avatars.avatar import Avatar, open_avatar
+from app.avatars.crops import CropForm
+from app.avatars.frame_cache import FrameCache
+from app.avatars.store import AvatarStore
+from app.errors import InvalidRequest
+from app.media.encoder import VideoFormat
+from app.media.finish import finish
+from app.media.probe import AudioLimits
+from app.media.quality import Quality, encoder_settings
+from app.media.sound import Sound, decode_sound
+from app.media.timing import MAX_FPS, MIN_FPS, exact_fps, frame_count
+from app.progress import Alive, Progress
+from app.rendering.encoding import SegmentEncoding, lanes_for
+from app.rendering.frames import FrameMaker, StageSeconds
+from app.rendering.plan import Plan
+from app.rendering.timeline import Loop, Timeline, split_segments
+from app.rendering.workspace import Workspace
+from app.wav2lip.devices import usable_cores
+from app.wav2lip.infer import Wav2LipInfer
+
+MAX_MOUTH_OFFSET_MS: Final = 1000.0
+"""Beyond a second it is not the mouth that is early or late, but another sound."""
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """What to render.
+
+    ``fps`` None is the avatar's own, 29.97 is 30000/1001; with ``mouth_offset_ms`` > 0 the mouth moves later.
+    """
+
+    avatar_id: str
+    audio: Path
+    fps: Fraction | None = None
+    quality: Quality = "standard"
+    mouth_offset_ms: float = 0.0
+    start_frame: int = 0
+    loop: Loop = "pingpong"
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not MIN_FPS <= self.fps <= MAX_FPS:
+            raise InvalidRequest(f"fps must be from {MIN_FPS} to {MAX_FPS}, not {float(self.fps):g}.")
+        if not abs(self.mouth_offset_ms) <= MAX_MOUTH_OFFSET_MS:
+            raise InvalidRequest(
+                f"mouth_offset_ms must be from -{MAX_MOUTH_OFFSET_MS:g} to {MAX_MOUTH_OFFSET_MS:g}, "
+                f"not {self.mouth_offset_ms:g}."
+            )
+        if self.start_frame < 0:
+            raise InvalidRequest(f"start_frame must be 0 or more, not {self.start_frame}.")
+
+
+@dataclass(frozen=True)
+class RenderReport:
+    """What a render was and what it took. ``frames_rendered`` leaves out those of an earlier attempt."""
+
+    frame_count: int
+    frames_rendered: int
+    duration: float
+    wall_seconds: float
+    stage_seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Renders with one loaded model."""
+
+    infer: Wav2LipInfer
+    store: AvatarStore
+    cache: FrameCache
+    limits: AudioLimits
+    encoder_threads: int = 0
+    encoders: int = 0
+    """How many segments are encoded at once; 0: chosen from the cores and the model's device."""
+
+    def render(
+        self,
+        request: RenderRequest,
+        workspace: Workspace,
+        progress: Progress,
+        *,
+        keep_fragments: bool = False,
+    ) -> RenderReport:
+        """Render into ``workspace.result``; segments that an earlier attempt left are not made again.
+
+        Raises :class:`AvatarNotFound`, :class:`NotAudio`, :class:`NoSound`, :class:`MediaTooLong` or what
+        ``progress`` raises.
+        """
+        started = perf_counter()
+        alive = partial(progress, 0, 0)
+        with self._open(request, alive) as avatar:
+            sound = self._decode(request, workspace, alive)
+            seconds = StageSeconds(sound=perf_counter() - started)
+            timeline = _timeline(request, avatar, sound)
+            segments = split_segments(timeline.frame_count, timeline.fps)
+            lanes = self.encoders or lanes_for(
+                self.infer.info.device, avatar.layout.frame_bytes, self.infer.batch_size
+            )
+            encoding = SegmentEncoding(
+                workspace,
+                VideoFormat(avatar.layout, timeline.fps, avatar.manifest.sample_aspect_ratio),
+                encoder_settings(request.quality, self._threads(lanes)),
+                sound,
+            )
+            _begin(workspace, self._plan(request, avatar, timeline), encoding)
+            missing = [segment for segment in segments if not workspace.fragment(segment.index).exists()]
+            offset = self.infer.info.mouth_offset_ms + request.mouth_offset_ms
+            maker = FrameMaker(self.infer, avatar, MelTrack(sound), timeline, offset, seconds)
+            encoding.run(missing, maker, timeline.frame_count, progress, lanes)
+        muxing = perf_counter()
+        finish(workspace.init, [workspace.fragment(s.index) for s in segments], workspace.result)
+        seconds.mux = perf_counter() - muxing
+        workspace.clear_scratch(keep_fragments=keep_fragments)
+        return RenderReport(
+            frame_count=timeline.frame_count,
+            frames_rendered=sum(segment.frame_count for segment in missing),
+            duration=sound.duration,
+            wall_seconds=perf_counter() - started,
+            stage_seconds=asdict(seconds),
+        )
+
+    def _threads(self, lanes: int) -> int:
+        return self.encoder_threads if self.encoder_threads or lanes == 1 else ceil(usable_cores() / lanes)
+
+    def _open(self, request: RenderRequest, alive: Alive) -> Avatar:
+        return open_avatar(
+            self.store,
+            self.cache,
+            request.avatar_id,
+            CropForm(self.infer.face_size, self.infer.info.reference),
+            alive,
+        )
+
+    def _decode(self, request: RenderRequest, workspace: Workspace, alive: Alive) -> Sound:
+        workspace.folder.mkdir(parents=True, exist_ok=True)
+        return decode_sound(request.audio, self.limits, workspace.track, workspace.speech, alive)
+
+    def _plan(self, request: RenderRequest, avatar: Avatar, timeline: Timeline) -> Plan:
+        return Plan(
+            avatar_id=request.avatar_id,
+            avatar_created_at=avatar.manifest.created_at.isoformat(),
+            model_sha256=self.infer.info.sha256,
+            quality=request.quality,
+            mouth_offset_ms=request.mouth_offset_ms,
+            start_frame=request.start_frame,
+            loop=request.loop,
+            fps=str(timeline.fps),
+            frame_count=timeline.frame_count,
+            fragment_count=len(split_segments(timeline.frame_count, timeline.fps)),
+        )
+
+
+def _timeline(request: RenderRequest, avatar: Avatar, sound: Sound) -> Timeline:
+    fps = exact_fps(request.fps) if request.fps else avatar.manifest.fps
+    return Timeline(
+        frame_count=frame_count(sound.duration, fps),
+        fps=fps,
+        avatar_frames=avatar.manifest.frame_count,
+        avatar_fps=avatar.manifest.fps,
+        start_frame=request.start_frame,
+        loop=request.loop,
+    )
+
+
+def _begin(workspace: Workspace, plan: Plan, encoding: SegmentEncoding) -> None:
+    """Keep the fragments of an earlier attempt if they belong to the same plan; else begin anew."""
+    if plan.is_at(workspace.plan) and workspace.init.exists():
+        return
+    workspace.plan.unlink(missing_ok=True)
+    shutil.rmtree(workspace.segments, ignore_errors=True)
+    workspace.segments.mkdir()
+    encoding.write_init()
+    plan.write(workspace.plan)

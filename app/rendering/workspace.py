@@ -1,0 +1,57 @@
+"""Where the files of one render lie, so that it can be streamed, resumed and cleaned up. Needs no numpy."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of one render.
+
+    ``plan`` appears first, then ``init``, then the fragments in order, then ``result``; each appears whole.
+    ``init`` followed by the fragments is the streamed MP4; ``result`` holds the same frames, seekable.
+    """
+
+    folder: Path
+
+    @property
+    def plan(self) -> Path:
+        """What is being rendered, as JSON: how many fragments there will be, and whether a resume fits."""
+        return self.folder / "plan.json"
+
+    @property
+    def init(self) -> Path:
+        """The beginning of the streamed MP4."""
+        return self.segments / "init.mp4"
+
+    @property
+    def segments(self) -> Path:
+        """The folder of the fragments."""
+        return self.folder / "segments"
+
+    def fragment(self, index: int) -> Path:
+        """Return the path of a segment's media fragment."""
+        return self.segments / f"{index:05d}.m4s"
+
+    @property
+    def result(self) -> Path:
+        """The finished MP4."""
+        return self.folder / "result.mp4"
+
+    @property
+    def track(self) -> Path:
+        """The caller's sound, decoded: what becomes the MP4's sound track."""
+        return self.folder / "track.s16"
+
+    @property
+    def speech(self) -> Path:
+        """The caller's sound at 16 kHz mono: what the mouth follows."""
+        return self.folder / "speech.f32"
+
+    def clear_scratch(self, *, keep_fragments: bool) -> None:
+        """Delete what a finished render no longer needs."""
+        self.track.unlink(missing_ok=True)
+        self.speech.unlink(missing_ok=True)
+        if not keep_fragments:
+            shutil.rmtree(self.segments, ignore_errors=True)

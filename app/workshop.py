@@ -1,0 +1,52 @@
+"""What a process needs that decodes and renders: one loaded model and the rooms around it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from app.avatars.builder import AvatarBuilder
+from app.avatars.crops import CropForm
+from app.avatars.frame_cache import FrameCache
+from app.avatars.store import AvatarStore
+from app.faces.detector import load_detector
+from app.media.probe import AudioLimits, VideoLimits
+from app.rendering.renderer import Renderer
+from app.settings import Settings
+from app.wav2lip.infer import Wav2LipInfer
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """One ``Wav2LipInfer``, and a builder and a renderer that use it."""
+
+    infer: Wav2LipInfer
+    builder: AvatarBuilder
+    renderer: Renderer
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Load the model. Raises :class:`ModelError` if it or the detector cannot be used."""
+        infer = Wav2LipInfer(
+            settings.model_path,
+            dtype=None if settings.dtype == "auto" else settings.dtype,
+            device=settings.device,
+            cache_dir=settings.data_dir / "cache",
+        )
+        store = AvatarStore(settings.avatars_dir)
+        cache = FrameCache(store, settings.frame_cache_bytes)
+        return cls(
+            infer=infer,
+            builder=AvatarBuilder(
+                store=store,
+                cache=cache,
+                form=CropForm(infer.face_size, infer.info.reference),
+                limits=VideoLimits(settings.max_video_seconds, settings.max_pixels),
+                detector=load_detector(settings.detector),
+            ),
+            renderer=Renderer(
+                infer=infer,
+                store=store,
+                cache=cache,
+                limits=AudioLimits(settings.max_audio_seconds),
+                encoder_threads=settings.encoder_threads,
+            ),
+        )

@@ -1,0 +1,220 @@
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from app.audio.windows import MelTrack
+from app.avatars.avatar import Avatar, open_avatar
+from app.avatars.builder import AvatarBuilder
+from app.errors import AvatarNotFound, InvalidRequest, JobCanceled, NotAudio
+from app.faces.types import has_face
+from app.media.frames import I420Frame
+from app.media.probe import AudioLimits
+from app.media.sound import decode_sound
+from app.rendering.frames import FrameMaker
+from app.rendering.renderer import Renderer, RenderRequest
+from app.rendering.timeline import Timeline
+from app.rendering.workspace import Workspace
+from app.wav2lip.infer import Wav2LipInfer
+from tests.support.avatars import FORM, no_progress
+from tests.support.models import default_model
+from tests.support.videos import decode
+
+Speech = Callable[[float], Path]
+AUDIO_LIMITS = AudioLimits(max_seconds=60)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "job")
+
+
+def test_a_render_is_as_long_as_its_sound(renderer: Renderer, workspace: Workspace, speech: Speech) -> None:
+    report = renderer.render(RenderRequest("anna", speech(1.7)), workspace, no_progress)
+    result = decode(workspace.result)
+    assert len(result.frames) == report.frame_count == round(1.7 * 25)
+    assert abs(result.video_end - result.sound_end) <= Fraction(1, 25)
+
+
+@pytest.mark.parametrize("fps", [Fraction("23.976"), Fraction(50)])
+def test_another_frame_rate_may_be_asked_for(
+    renderer: Renderer, workspace: Workspace, speech: Speech, fps: Fraction
+) -> None:
+    renderer.render(RenderRequest("anna", speech(0.6), fps=fps), workspace, no_progress)
+    result = decode(workspace.result)
+    assert len(result.frames) == round(0.6 * fps)
+    assert abs(result.video_end - result.sound_end) <= 1 / fps
+
+
+def test_a_finished_render_leaves_only_its_result(
+    renderer: Renderer, workspace: Workspace, speech: Speech
+) -> None:
+    renderer.render(RenderRequest("anna", speech(0.2)), workspace, no_progress)
+    assert {path.name for path in workspace.folder.iterdir()} == {"plan.json", "result.mp4"}
+
+
+def test_the_stream_decodes_to_the_same_frames_as_the_result(
+    renderer: Renderer, workspace: Workspace, speech: Speech, tmp_path: Path
+) -> None:
+    renderer.render(RenderRequest("anna", speech(1.6)), workspace, no_progress, keep_fragments=True)
+    streamed = tmp_path / "streamed.mp4"
+    parts = [workspace.init, workspace.fragment(0), workspace.fragment(1)]
+    streamed.write_bytes(b"".join(part.read_bytes() for part in parts))
+    ours, theirs = decode(workspace.result).frames, decode(streamed).frames
+    assert len(ours) == len(theirs) == 40
+    assert all((a == b).all() for a, b in zip(ours, theirs, strict=True))
+
+
+class Stopwatch:
+    """Cancels a render once ``after`` frames are done."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def __call__(self, done: int, total: int) -> None:
+        if done >= self.after:
+            raise JobCanceled("enough")
+
+
+def test_a_render_goes_on_at_the_first_missing_segment(
+    renderer: Renderer, workspace: Workspace, speech: Speech, tmp_path: Path
+) -> None:
+    request = RenderRequest("anna", speech(2.0))
+    with pytest.raises(JobCanceled):
+        renderer.render(request, workspace, Stopwatch(40))
+    first = workspace.fragment(0)
+    assert first.exists()
+    assert not workspace.fragment(1).exists()
+    born = first.stat().st_mtime_ns
+    told: list[tuple[int, int]] = []
+    report = renderer.render(
+        request, workspace, lambda done, total: told.append((done, total)), keep_fragments=True
+    )
+    assert first.stat().st_mtime_ns == born
+    assert (report.frames_rendered, report.frame_count) == (25, 50)
+    assert next(pair for pair in told if pair != (0, 0)) == (25, 50)
+    assert told[-1] == (50, 50)
+    straight = Workspace(tmp_path / "straight")
+    renderer.render(request, straight, no_progress)
+    assert workspace.result.read_bytes() == straight.result.read_bytes()
+
+
+def test_a_render_that_was_killed_while_clearing_up_is_made_again(
+    renderer: Renderer, workspace: Workspace, speech: Speech
+) -> None:
+    request = RenderRequest("anna", speech(0.2))
+    renderer.render(request, workspace, no_progress)
+    first = workspace.result.read_bytes()
+    renderer.render(request, workspace, no_progress)
+    assert workspace.result.read_bytes() == first
+
+
+def test_a_cancel_is_heard_while_the_sound_is_decoded(
+    renderer: Renderer, workspace: Workspace, speech: Speech
+) -> None:
+    with pytest.raises(JobCanceled):
+        renderer.render(RenderRequest("anna", speech(0.2)), workspace, Stopwatch(0))
+    assert not workspace.plan.exists()
+
+
+def test_segments_of_other_parameters_are_not_reused(
+    renderer: Renderer, workspace: Workspace, speech: Speech
+) -> None:
+    with pytest.raises(JobCanceled):
+        renderer.render(RenderRequest("anna", speech(2.0)), workspace, Stopwatch(40))
+    report = renderer.render(RenderRequest("anna", speech(2.0), quality="draft"), workspace, no_progress)
+    assert report.frames_rendered == 50
+
+
+def test_unknown_avatars_and_foreign_files_are_refused(
+    renderer: Renderer, workspace: Workspace, tmp_path: Path, speech: Speech
+) -> None:
+    with pytest.raises(AvatarNotFound):
+        renderer.render(RenderRequest("nobody", speech(0.2)), workspace, no_progress)
+    text = tmp_path / "text.wav"
+    text.write_text("no sound at all")
+    with pytest.raises(NotAudio):
+        renderer.render(RenderRequest("anna", text), workspace, no_progress)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"fps": Fraction(0)},
+        {"fps": Fraction(121)},
+        {"mouth_offset_ms": float("nan")},
+        {"mouth_offset_ms": 5000.0},
+        {"start_frame": -1},
+    ],
+)
+def test_parameters_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidRequest):
+        RenderRequest("anna", Path("x.wav"), **wrong)  # type: ignore[arg-type]
+
+
+def made_frames(
+    avatar: Avatar, infer: Wav2LipInfer, sound: Path, folder: Path, count: int
+) -> list[I420Frame]:
+    decoded = decode_sound(sound, AUDIO_LIMITS, folder / "track", folder / "speech")
+    timeline = Timeline(count, avatar.manifest.fps, avatar.manifest.frame_count, avatar.manifest.fps)
+    maker = FrameMaker(infer, avatar, MelTrack(decoded), timeline, 0.0)
+    return [frame.copy() for frame in maker.make(range(count))]
+
+
+def test_outside_the_mask_every_pixel_is_the_avatars_own(
+    studio: AvatarBuilder, speech: Speech, tmp_path: Path
+) -> None:
+    with open_avatar(studio.store, studio.cache, "anna", FORM) as avatar:
+        own = np.empty(avatar.layout.frame_bytes, np.uint8)
+        for index, frame in enumerate(made_frames(avatar, default_model(), speech(0.5), tmp_path, 12)):
+            avatar.frames.read_into(index, own)
+            y1, y2, x1, x2 = avatar.boxes[index].tolist()
+            for level, (new, old) in enumerate(
+                zip(avatar.layout.planes(frame), avatar.layout.planes(own), strict=True)
+            ):
+                scale = 2 if level else 1
+                changed = np.argwhere(new != old) * scale
+                assert len(changed)
+                assert changed[:, 0].min() >= (y1 + y2) // 2 - 2
+                assert changed[:, 0].max() < y2
+                assert changed[:, 1].min() >= x1 - 1
+                assert changed[:, 1].max() < x2
+
+
+def test_frames_without_a_face_pass_through_untouched(
+    studio: AvatarBuilder, speech: Speech, tmp_path: Path
+) -> None:
+    with open_avatar(studio.store, studio.cache, "blank", FORM) as avatar:
+        faceless = ~has_face(avatar.boxes)
+        assert faceless[9:15].all()
+        assert not faceless[:7].any()
+        own = np.empty(avatar.layout.frame_bytes, np.uint8)
+        for index, frame in enumerate(made_frames(avatar, default_model(), speech(1.0), tmp_path, 24)):
+            avatar.frames.read_into(index, own)
+            assert (frame == own).all() == faceless[index]
+
+
+class Broken:
+    """A model that fails at its third call."""
+
+    batch_size = 4
+    calls = 0
+
+    def render(self, windows: object, crops: object, references: object) -> object:
+        self.calls += 1
+        if self.calls == 3:
+            raise RuntimeError("out of memory")
+        return crops
+
+
+def test_an_error_in_the_model_ends_the_render_with_that_error(
+    studio: AvatarBuilder, speech: Speech, tmp_path: Path
+) -> None:
+    with (
+        open_avatar(studio.store, studio.cache, "anna", FORM) as avatar,
+        pytest.raises(RuntimeError, match="out of memory"),
+    ):
+        made_frames(avatar, cast(Wav2LipInfer, Broken()), speech(1.0), tmp_path, 25)
