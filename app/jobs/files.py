@@ -1,0 +1,83 @@
+"""Where the data folder keeps what: the job database, and one folder a job."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import DataFolderInUse
+from app.rendering.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """The data folder.
+
+    ``jobs.sqlite3``      the job database
+    ``service.lock``      held by the one service that works here
+    ``jobs/<id>/upload``  what the caller sent, until the job has ended
+    ``jobs/<id>/...``     the render's workspace
+    """
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """The job database."""
+        return self.root / "jobs.sqlite3"
+
+    def job(self, job_id: str) -> Path:
+        """Return the folder of a job; its id is one that ``new_id`` made."""
+        return self.root / "jobs" / job_id
+
+    def upload(self, job_id: str) -> Path:
+        """Return where the file lies that the caller sent with a job."""
+        return self.job(job_id) / "upload"
+
+    def workspace(self, job_id: str) -> Workspace:
+        """Return the workspace of a render job."""
+        return Workspace(self.job(job_id))
+
+    def forget(self, job_id: str) -> None:
+        """Delete all files of a job, if there are any."""
+        shutil.rmtree(self.job(job_id), ignore_errors=True)
+
+    def forget_upload(self, job_id: str) -> None:
+        """Delete what the caller sent, and the job's folder if that was all in it."""
+        self.upload(job_id).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.job(job_id).rmdir()
+
+    def sweep(self, known: Collection[str]) -> int:
+        """Delete the folders of jobs that are not ``known``: uploads cut off by a crash. Return how many.
+
+        Only for the start of the service: an upload that is under way has a folder but no record yet.
+        """
+        folder = self.root / "jobs"
+        strays = [path for path in folder.iterdir() if path.name not in known] if folder.is_dir() else []
+        for path in strays:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(strays)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second service off this folder for as long as the block lasts, a crash included.
+
+        Raises ``DataFolderInUse``.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.root / "service.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise DataFolderInUse(
+                f"Another service works on {self.root}; stop it, or set another MOUTHPIECE_DATA_DIR."
+            ) from None
+        try:
+            yield
+        finally:
+            os.close(descriptor)

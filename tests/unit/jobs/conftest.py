@@ -1,0 +1,14 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.jobs.schema import open_database
+from app.jobs.table import JobTable
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[JobTable]:
+    engine = open_database(tmp_path / "jobs.sqlite3")
+    yield JobTable(engine, max_queued=5)
+    engine.dispose()
