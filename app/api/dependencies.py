@@ -1,0 +1,80 @@
+"""What the routes ask for, as ``Annotated`` aliases, so that a route's signature reads as types."""
+
+import hmac
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from app.api.metrics import Metrics
+from app.avatars.store import AvatarStore
+from app.errors import JobNotFound, Unauthorized
+from app.jobs.files import DataFolder
+from app.jobs.job import Job
+from app.jobs.queue import JobQueue
+from app.jobs.supervisor import Supervisor
+from app.jobs.table import JobTable
+from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """What stands behind the API while the application runs."""
+
+    settings: Settings
+    table: JobTable
+    queue: JobQueue
+    files: DataFolder
+    avatars: AvatarStore
+    supervisor: Supervisor
+    metrics: Metrics
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+
+_bearer = HTTPBearer(auto_error=False, description="One of MOUTHPIECE_API_KEYS, where the service has any.")
+
+
+def require_key(
+    services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> None:
+    """Raise ``Unauthorized`` unless the request carries one of the keys, or none is asked for."""
+    keys = services.settings.api_keys
+    if not keys:
+        return
+    given = credentials.credentials.encode() if credentials else b""
+    # Every key is compared, each in constant time: how long it takes tells nothing.
+    if not sum(hmac.compare_digest(given, key.encode()) for key in keys):
+        raise Unauthorized(
+            "This service needs an API key: send 'Authorization: Bearer <key>' with a valid one."
+        )
+
+
+async def _job(job_id: str, services: ServicesDep) -> Job:
+    if not job_id.isascii() or not job_id.isalnum():
+        raise JobNotFound(f"There is no job {job_id[:80]!r}.")
+    return await services.queue.get(job_id)
+
+
+JobDep = Annotated[Job, Depends(_job)]
+"""The job that the path names. Raises ``JobNotFound``."""
+
+
+Prefer = Annotated[
+    list[str], Header(description="`respond-async`: answer at once with the job instead of its result.")
+]
+
+
+def _prefers_async(prefer: Prefer = []) -> bool:  # noqa: B006 - only read
+    preferences = ",".join(prefer).split(",")
+    return any(preference.split(";")[0].strip().lower() == "respond-async" for preference in preferences)
+
+
+PrefersAsync = Annotated[bool, Depends(_prefers_async)]
+"""Whether the client asks for the job instead of its result: ``Prefer: respond-async`` (RFC 7240)."""

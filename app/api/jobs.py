@@ -1,0 +1,121 @@
+"""Jobs over HTTP: list, show, follow, fetch, cancel."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from typing import Annotated, Final
+
+from anyio import move_on_after, to_thread
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from app.api.dependencies import JobDep, ServicesDep
+from app.api.models import JobList, JobResource
+from app.api.problems import MEDIA_TYPE as PROBLEM
+from app.api.problems import documented
+from app.api.submission import content_location, wait_for
+from app.api.videos import MEDIA_TYPE, FragmentStream, finished_video, unfinished_video
+from app.avatars.manifest import ID_PATTERN
+from app.errors import InvalidRequest, JobCanceled, JobFailed, JobNotFinished, JobNotFound, NotFound
+from app.jobs.job import JobKind, JobState
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+CANCEL_SECONDS: Final = 2.0
+"""How long a cancel waits for the worker to have stopped before it is answered."""
+
+Stream = Annotated[bool, Query(description="While it is being rendered: send a fragmented MP4 as it comes.")]
+AvatarFilter = Annotated[
+    str | None, Query(pattern=f"^{ID_PATTERN.pattern}$", description="Only jobs of this avatar.")
+]
+
+
+@router.get("", responses=documented(InvalidRequest))
+async def list_jobs(
+    services: ServicesDep,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    avatar: AvatarFilter = None,
+    limit: Annotated[int, Query(ge=1, le=200, description="Most jobs in the answer.")] = 50,
+    cursor: Annotated[
+        int | None, Query(ge=0, le=2**63 - 1, description="`next_cursor` of the answer before.")
+    ] = None,
+) -> JobList:
+    """List jobs, newest first."""
+    page = await to_thread.run_sync(
+        lambda: services.table.page(state=state, avatar_id=avatar, limit=limit, cursor=cursor)
+    )
+    return JobList(jobs=[JobResource.of(job) for job in page.jobs], next_cursor=page.next_cursor)
+
+
+@router.get("/{job_id}", responses=documented(JobNotFound))
+async def get_job(job: JobDep) -> JobResource:
+    """Show a job."""
+    return JobResource.of(job)
+
+
+@router.get("/{job_id}/events", response_class=EventSourceResponse, responses=documented(JobNotFound))
+async def follow_job(job: JobDep, services: ServicesDep) -> AsyncIterator[ServerSentEvent]:
+    """Follow a job by server-sent events.
+
+    Each event's data is the job as JSON: the first one at once, then one for each change. They are named
+    `progress`, but the last one, after which the stream ends, `end`.
+    """
+    with suppress(JobNotFound):  # deleted meanwhile
+        async with aclosing(services.queue.watch(job.id)) as news:
+            async for job in news:
+                name = "end" if job.state.is_terminal else "progress"
+                yield ServerSentEvent(data=JobResource.of(job), event=name, id=str(job.revision))
+
+
+@router.head("/{job_id}/video", include_in_schema=False)
+@router.get(
+    "/{job_id}/video",
+    response_class=FileResponse,
+    responses=documented(
+        JobNotFound,
+        JobNotFinished,
+        JobFailed,
+        JobCanceled,
+        also={
+            200: {"content": {MEDIA_TYPE: {}}, "description": "The video."},
+            206: {"content": {MEDIA_TYPE: {}}, "description": "The range of it that was asked for."},
+            304: {"description": "The client has it."},
+            416: {"description": "The range lies beyond the end.", "content": {PROBLEM: {}}},
+        },
+    ),
+)
+async def get_video(job: JobDep, request: Request, services: ServicesDep, stream: Stream = False) -> Response:
+    """Fetch the video that a job has rendered; `Range`, `ETag` and `HEAD` work.
+
+    If the job was submitted with `stream=true`, so can this be, before it is finished: then the video comes
+    while it is being made, and the connection is cut if the render fails.
+    """
+    if job.kind is not JobKind.RENDER:
+        raise NotFound(f"Job {job.id} makes an avatar, and no video.")
+    if stream and job.params["stream"] and not job.state.is_terminal and request.method == "GET":
+        answer = await unfinished_video(request, services, job)
+        if isinstance(answer, FragmentStream):
+            return answer
+        job = await services.queue.get(job.id)
+    if not job.state.is_terminal:
+        raise JobNotFinished(f"Job {job.id} is {job.state}; follow it at /v1/jobs/{job.id}/events.")
+    if job.state is JobState.CANCELED:
+        raise JobCanceled(f"Job {job.id} was canceled and has no video.")
+    if job.error is not None:
+        raise JobFailed(f"Job {job.id} has no video, it failed: {job.error['detail']}")
+    return await finished_video(request, job, services.files.workspace(job.id).result, content_location(job))
+
+
+@router.delete("/{job_id}", status_code=204, responses=documented(JobNotFound))
+async def delete_job(job: JobDep, services: ServicesDep) -> None:
+    """Cancel a job that waits or runs; forget one that has ended, and delete its files."""
+    if not job.state.is_terminal:
+        job = await services.queue.cancel(job.id)
+        with move_on_after(CANCEL_SECONDS):
+            job = await wait_for(services, job)
+        if job.state is not JobState.SUCCEEDED:
+            if job.state is JobState.CANCELED:
+                await to_thread.run_sync(services.files.forget, job.id)
+            return
+    if await to_thread.run_sync(services.table.delete_finished, job.id):
+        await to_thread.run_sync(services.files.forget, job.id)

@@ -1,0 +1,189 @@
+"""What Prometheus scrapes, and the log line and the figures of each request."""
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.avatars.store import AvatarStore
+from app.jobs.job import JobKind, JobState
+from app.jobs.messages import Ended
+from app.jobs.supervisor import Supervisor
+from app.jobs.table import JobTable
+
+log = structlog.stdlib.get_logger(__name__)
+
+JOB_SECONDS: Final = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+REAL_TIME_FACTORS: Final = (0.1, 0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 10, 20, 40, 80)
+QUIET_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked every few seconds by machines: logged at debug level only."""
+
+
+class Metrics:
+    """The metrics of one service."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self.requests = Counter(
+            "mouthpiece_http_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "mouthpiece_http_request_duration_seconds",
+            "From a request's first byte to its answer's last.",
+            ["method", "route"],
+            buckets=REQUEST_SECONDS,
+            registry=registry,
+        )
+        self._jobs_ended = Counter(
+            "mouthpiece_jobs_ended", "Jobs that ended.", ["kind", "state"], registry=registry
+        )
+        self._job_seconds = Histogram(
+            "mouthpiece_job_duration_seconds",
+            "Work on a job that succeeded, its last attempt.",
+            ["kind"],
+            buckets=JOB_SECONDS,
+            registry=registry,
+        )
+        self._wait_seconds = Histogram(
+            "mouthpiece_job_wait_seconds",
+            "From a job's submission to its first claim.",
+            ["kind"],
+            buckets=JOB_SECONDS,
+            registry=registry,
+        )
+        self._frames = Counter("mouthpiece_frames", "Frames made.", ["kind"], registry=registry)
+        self._media_seconds = Counter(
+            "mouthpiece_media_seconds",
+            "Length of what was made; over the job duration this is the real-time factor.",
+            ["kind"],
+            registry=registry,
+        )
+        self._real_time_factor = Histogram(
+            "mouthpiece_job_real_time_factor",
+            "Length of what a job made over the time that it took.",
+            ["kind"],
+            buckets=REAL_TIME_FACTORS,
+            registry=registry,
+        )
+        self._stage_seconds = Counter(
+            "mouthpiece_render_stage_seconds",
+            "How long each stage of rendering was busy; stages overlap.",
+            ["stage"],
+            registry=registry,
+        )
+
+    def watch(self, table: JobTable, supervisor: Supervisor, avatars: AvatarStore) -> None:
+        """Add what is read from the job table, the supervisor and the volume when somebody scrapes."""
+        self._registry.register(_Scraped(table, supervisor, avatars))
+
+    def job_ended(self, ended: Ended) -> None:
+        """Count a job that has ended."""
+        self._jobs_ended.labels(ended.kind, ended.state).inc()
+        self._wait_seconds.labels(ended.kind).observe(ended.wait_seconds)
+        if ended.state == JobState.SUCCEEDED:
+            self._job_seconds.labels(ended.kind).observe(ended.work_seconds)
+            self._frames.labels(ended.kind).inc(ended.frames)
+            self._media_seconds.labels(ended.kind).inc(ended.media_seconds)
+            self._real_time_factor.labels(ended.kind).observe(ended.media_seconds / ended.work_seconds)
+        for stage, seconds in ended.stage_seconds.items():
+            self._stage_seconds.labels(stage).inc(seconds)
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Scraped(Collector):
+    def __init__(self, table: JobTable, supervisor: Supervisor, avatars: AvatarStore) -> None:
+        self._table = table
+        self._supervisor = supervisor
+        self._avatars = avatars
+
+    def describe(self) -> Iterable[Metric]:
+        return []  # asked at registration, when there may be no table to read yet
+
+    def collect(self) -> Iterable[Metric]:
+        counts = self._table.counts()
+        jobs = GaugeMetricFamily("mouthpiece_jobs", "Jobs on record.", labels=["kind", "state"])
+        for kind in JobKind:
+            for state in JobState:
+                jobs.add_metric([kind, state], counts.get((kind, state), 0))
+        yield jobs
+        waiting = sum(count for (_, state), count in counts.items() if state is JobState.QUEUED)
+        yield GaugeMetricFamily("mouthpiece_queue_depth", "Jobs waiting.", value=waiting)
+        yield GaugeMetricFamily(
+            "mouthpiece_queue_limit", "Most jobs that may wait.", value=self._table.max_queued
+        )
+        yield GaugeMetricFamily(
+            "mouthpiece_ready", "1 if the model is loaded and warm, else 0.", value=self._supervisor.ready
+        )
+        restarts = Metric("mouthpiece_render_process_restarts", "Dead render processes replaced.", "counter")
+        restarts.add_sample("mouthpiece_render_process_restarts_total", {}, self._supervisor.restarts)
+        yield restarts
+        yield GaugeMetricFamily(
+            "mouthpiece_avatar_cache_bytes",
+            "Decoded frames of all avatars, on the disk.",
+            value=self._avatars.cache_bytes(),
+        )
+
+
+class RequestMetrics:
+    """ASGI middleware that counts, times and logs each request."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        structlog.contextvars.clear_contextvars()
+        try:
+            await self._app(scope, receive, note)
+        finally:
+            self._record(scope, status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in KNOWN_METHODS else "other"
+        # The route's pattern, not the path: one series a route, however many ids there are.
+        route = getattr(scope.get("route"), "path", "none")
+        self._metrics.requests.labels(method, route, str(status)).inc()
+        self._metrics.request_seconds.labels(method, route).observe(seconds)
+        say = log.debug if scope["path"] in QUIET_PATHS else log.info
+        say("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
+
+
+KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})

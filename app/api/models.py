@@ -1,0 +1,186 @@
+"""What the API answers with: the resources, field by field."""
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from app.avatars.manifest import Manifest
+from app.jobs.job import Job, JobKind, JobState
+
+
+class Source(BaseModel):
+    """The video that an avatar was made of."""
+
+    sha256: str
+    filename: str
+
+
+class AvatarLinks(BaseModel):
+    """Where an avatar's things are."""
+
+    self: str
+    preview: str
+    renders: str
+
+
+class Avatar(BaseModel):
+    """A video, prepared: ready to say something."""
+
+    id: str
+    width: int = Field(description="Pixels.")
+    height: int = Field(description="Pixels.")
+    fps: float = Field(description="Frames a second.")
+    frame_count: int
+    duration: float = Field(description="Seconds.")
+    face_frames: int = Field(description="How many frames have a face; the others are passed through.")
+    created_at: datetime
+    source: Source
+    links: AvatarLinks
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """Return the resource of an avatar on the volume."""
+        here = f"/v1/avatars/{manifest.id}"
+        return cls(
+            id=manifest.id,
+            width=manifest.width,
+            height=manifest.height,
+            fps=float(manifest.fps),
+            frame_count=manifest.frame_count,
+            duration=manifest.duration,
+            face_frames=manifest.face_frames,
+            created_at=manifest.created_at,
+            source=Source(sha256=manifest.source.sha256, filename=manifest.source.filename),
+            links=AvatarLinks(self=here, preview=f"{here}/preview.jpg", renders=f"{here}/renders"),
+        )
+
+
+class AvatarList(BaseModel):
+    """All avatars, oldest first."""
+
+    avatars: list[Avatar]
+
+
+class Progress(BaseModel):
+    """How far a job has come."""
+
+    fraction: float = Field(description="Share of the frames that are done, 0 to 1.")
+    frames_done: int
+    frames_total: int = Field(description="0 as long as it is not known.")
+    fps: float = Field(description="Frames done a second; 0 as long as it is not known.")
+    eta_seconds: float | None = Field(description="Seconds left at this speed; null if not known.")
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str = Field(description="Stable: what to branch on.")
+    title: str = Field(description="The kind of problem, for people.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What was wrong and what to do about it, a sentence.")
+
+
+class JobLinks(BaseModel):
+    """Where a job's things are."""
+
+    self: str
+    events: str
+    video: str | None = Field(description="Null for a job that makes an avatar.")
+
+
+class JobResource(BaseModel):
+    """An avatar to make or a video to render, and how that goes."""
+
+    id: str
+    kind: JobKind
+    state: JobState
+    progress: Progress
+    avatar_id: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempts: int = Field(description="How often it was begun; more than once if the render process died.")
+    error: Problem | None = Field(description="Why it failed, as a problem document.")
+    links: JobLinks
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Return the resource of a job."""
+        progress = job.progress
+        running, succeeded = job.state is JobState.RUNNING, job.state is JobState.SUCCEEDED
+        return cls(
+            id=job.id,
+            kind=job.kind,
+            state=job.state,
+            progress=Progress(
+                fraction=1.0 if succeeded else round(progress.fraction, 4),
+                frames_done=progress.frames_done,
+                frames_total=progress.frames_total,
+                fps=round(progress.fps, 2),
+                eta_seconds=_rounded(progress.eta_seconds) if running else None,
+            ),
+            avatar_id=job.avatar_id,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            attempts=job.attempts,
+            error=Problem(**job.error) if job.error else None,
+            links=_links(job),
+        )
+
+
+class JobList(BaseModel):
+    """Some jobs, newest first."""
+
+    jobs: list[JobResource]
+    next_cursor: int | None = Field(description="Pass it as `cursor` for the next ones; null after the last.")
+
+
+class Model(BaseModel):
+    """The model that is loaded."""
+
+    name: str
+    sha256: str
+    licence: str
+    commercial_use: bool
+    source: str | None
+    face_size: int = Field(description="Side of the faces that it paints, pixels.")
+    mouth_offset_ms: float
+    reference: str
+
+
+class Limits(BaseModel):
+    """The largest uploads that this installation accepts."""
+
+    max_upload_bytes: int
+    max_video_seconds: float
+    max_audio_seconds: float
+    max_pixels: int
+    max_queued: int
+
+
+class Info(BaseModel):
+    """What this service is and runs on."""
+
+    version: str
+    model: Model
+    backend: str = Field(description="What runs the model: openvino, torch or onnxruntime.")
+    device: str
+    precision: str
+    limits: Limits
+
+
+def _links(job: Job) -> JobLinks:
+    here = job_path(job.id)
+    video = f"{here}/video" if job.kind is JobKind.RENDER else None
+    return JobLinks(self=here, events=f"{here}/events", video=video)
+
+
+def job_path(job_id: str) -> str:
+    """Return the address of a job."""
+    return f"/v1/jobs/{job_id}"
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -1,0 +1,54 @@
+"""For whoever runs the service: is it alive, is it ready, what is it, how is it doing."""
+
+from importlib.metadata import version
+from typing import Final
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from app.api.dependencies import ServicesDep
+from app.api.models import Info, Limits, Model
+from app.api.problems import documented
+from app.errors import NotReady
+
+VERSION: Final = version("mouthpiece")
+
+router = APIRouter(prefix="/v1", tags=["operations"])
+public = APIRouter(tags=["operations"])
+
+
+@public.get("/livez", response_class=PlainTextResponse)
+async def alive() -> str:
+    """Say that the web process answers; also while the model is being loaded."""
+    return "ok\n"
+
+
+@public.get("/readyz", response_class=PlainTextResponse, responses=documented(NotReady))
+async def ready(services: ServicesDep) -> str:
+    """Say whether the model is loaded and has passed its warm-up, or why not."""
+    services.supervisor.check_ready()
+    return "ok\n"
+
+
+@public.get("/metrics", response_class=PlainTextResponse)
+def metrics(services: ServicesDep) -> Response:
+    """Give the metrics that Prometheus scrapes."""
+    return Response(services.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/info", responses=documented(NotReady))
+async def info(services: ServicesDep) -> Info:
+    """Say which model this is, under which licence, and what it runs on."""
+    model, settings = services.supervisor.model, services.settings
+    if model is None:
+        services.supervisor.check_ready()
+        raise NotReady("The model is being loaded; try again in a few seconds.")
+    return Info(
+        version=VERSION,
+        model=Model.model_validate(model),
+        backend=model["engine"],
+        device=model["device"],
+        precision=model["dtype"],
+        limits=Limits.model_validate(settings, from_attributes=True),
+    )

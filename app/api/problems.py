@@ -1,0 +1,129 @@
+"""Problem documents (RFC 9457) for everything that goes wrong, and how OpenAPI tells of them."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+
+from app.errors import InvalidRequest, MouthpieceError, NotFound, NotReady, Problem, Unauthorized
+
+MEDIA_TYPE: Final = "application/problem+json"
+Responses = dict[int | str, dict[str, Any]]
+"""What FastAPI takes as a route's ``responses``."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return a problem document as a response of its status."""
+    return JSONResponse(problem, problem["status"], headers, media_type=MEDIA_TYPE)
+
+
+def error_response(error: MouthpieceError) -> JSONResponse:
+    """Return the response that an error becomes, with the headers that its status asks for."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = 'Bearer realm="mouthpiece"'
+    return problem_response(error.problem(), headers)
+
+
+def documented(*errors: type[MouthpieceError], also: Responses | None = None) -> Responses:
+    """Return OpenAPI's description of what a route may answer: problems, one entry a status, and ``also``.
+
+    The schema is that of ``app.api.models.Problem``, which is in the document because jobs have one.
+    """
+    titles: dict[int, list[str]] = {}
+    for error in errors:
+        titles.setdefault(error.status, []).append(f"{error.title} (`{error.code}`)")
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    responses = dict(also or {})
+    for status, each in titles.items():
+        responses[status] = {"description": "; ".join(each), "content": content}
+    return responses
+
+
+def invalid(error: ValidationError | RequestValidationError) -> InvalidRequest:
+    """Return the error of ours for values that pydantic refused: a sentence for each, up to three."""
+    sentences = [_sentence(detail) for detail in error.errors()[:3]]
+    return InvalidRequest(" ".join(sentences))
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Have the application answer every failure with a problem document."""
+    app.add_exception_handler(MouthpieceError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(OperationalError, _on_database_error)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    # The first part of a location says "query" or "path"; a field of a form has its name alone.
+    place = [str(part) for part in detail["loc"] if part not in ("query", "path", "header", "body")]
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(place[:1]) or 'The request'}: {message[:1].lower()}{message[1:]}."
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MouthpieceError)
+    return error_response(error)
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return error_response(invalid(error))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Answer what the framework refuses: no such route, a method that a route has not, and the like."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return error_response(NotFound("There is nothing at this address; /docs lists what there is."))
+    status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    problem = Problem(type="about:blank", title=status.phrase, status=status.value, detail=error.detail)
+    return problem_response(problem, headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Return the methods of all routes at this path; the framework names those of the first one only."""
+    return [
+        method
+        for method in ("GET", "HEAD", "POST", "DELETE")
+        if any(
+            route.matches(dict(request.scope) | {"method": method})[0] is Match.FULL
+            for route in request.app.router.routes
+        )
+    ]
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    """Close the books on a request whose body was cut off; nobody is there to read the answer."""
+    return error_response(InvalidRequest("The connection ended before the body did."))
+
+
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    """Answer while the job database is locked, full or away."""
+    log.error("job_table_unusable", error=str(error))
+    return error_response(
+        NotReady("The job database cannot be used at the moment; try again in a few seconds.")
+    )
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    """Answer an error that nobody foresaw without showing its words; the server logs it."""
+    return error_response(MouthpieceError("Something went wrong in the service; its log says what."))

@@ -1,0 +1,101 @@
+"""From an upload to a job, and from the job to its answer: what avatars and renders have in common."""
+
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+import structlog
+from anyio import CancelScope, to_thread
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
+
+from app.api.dependencies import Services
+from app.api.models import JobResource, job_path
+from app.api.problems import invalid, problem_response
+from app.api.uploads import CheckField, Upload, receive_upload
+from app.errors import JobCanceled
+from app.jobs.job import Job, JobState, NewJob, new_id
+
+log = structlog.stdlib.get_logger(__name__)
+
+Parameters = TypeVar("Parameters", bound=BaseModel)
+
+
+async def submit_upload(
+    request: Request,
+    services: Services,
+    *,
+    file_field: str,
+    parameters: type[Parameters],
+    describe: Callable[[str, Upload, Parameters], NewJob],
+    check_field: CheckField | None = None,
+) -> Job:
+    """Store the file of the request's form and queue the job that ``describe`` makes of its id and the form.
+
+    What can be refused without the body is refused before it is read. If anything fails, nothing is left.
+    """
+    services.supervisor.check_usable()
+    await to_thread.run_sync(services.table.check_room)
+    job_id = new_id()
+    try:
+        upload = await receive_upload(
+            request,
+            file_field=file_field,
+            fields=parameters.model_fields,
+            destination=services.files.upload(job_id),
+            max_bytes=services.settings.max_upload_bytes,
+            check_field=check_field,
+        )
+        new = describe(job_id, upload, _validated(parameters, upload))
+        with CancelScope(shield=True):
+            job = await services.queue.submit(new)
+    except BaseException:
+        services.files.forget(job_id)
+        raise
+    structlog.contextvars.bind_contextvars(job=job.id)
+    log.info("job_submitted", kind=job.kind, avatar=job.avatar_id)
+    return job
+
+
+async def wait_for(services: Services, job: Job) -> Job:
+    """Return the job in its terminal state. Raises ``JobNotFound`` if it is deleted meanwhile."""
+    async with aclosing(services.queue.watch(job.id)) as news:
+        async for latest in news:
+            job = latest
+    return job
+
+
+def accepted(job: Job) -> JSONResponse:
+    """Return the answer to a client that does not want to wait."""
+    headers = {"Location": job_path(job.id), "Preference-Applied": "respond-async"} | content_location(job)
+    return JSONResponse(JobResource.of(job).model_dump(mode="json"), 202, headers)
+
+
+def failure(job: Job) -> JSONResponse | None:
+    """Return the answer to a client whose job ended without a result; None if it did not."""
+    if job.state is JobState.CANCELED:
+        problem = JobCanceled("The job was canceled before it was finished.").problem()
+        return problem_response(problem, content_location(job))
+    return problem_response(job.error, content_location(job)) if job.error else None
+
+
+def content_location(job: Job) -> dict[str, str]:
+    """Return the header that names the job behind an answer."""
+    return {"Content-Location": job_path(job.id)}
+
+
+def multipart_body(file_field: str, description: str, parameters: type[BaseModel]) -> dict[str, Any]:
+    """Return OpenAPI's description of an upload form, which the framework cannot see for itself."""
+    schema = parameters.model_json_schema()
+    file = {"type": "string", "contentMediaType": "application/octet-stream", "description": description}
+    schema["properties"] = {file_field: file} | schema["properties"]
+    schema["required"] = [file_field]
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+def _validated(parameters: type[Parameters], upload: Upload) -> Parameters:
+    try:
+        return parameters.model_validate(upload.fields)
+    except ValidationError as error:
+        raise invalid(error) from error

@@ -1,0 +1,111 @@
+"""The HTTP service: the application's factory and its life, from the sweep at the start to the last stop."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final, TypedDict
+
+import uvicorn
+from anyio import to_thread
+from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
+
+from app.api import avatars, jobs, operations, problems, renders, studio
+from app.api.dependencies import Services, require_key
+from app.api.metrics import Metrics, RequestMetrics
+from app.avatars.store import AvatarStore
+from app.errors import InvalidRequest, Unauthorized
+from app.jobs.files import DataFolder
+from app.jobs.housekeeping import Housekeeper
+from app.jobs.queue import LocalQueue
+from app.jobs.schema import open_database
+from app.jobs.supervisor import Patience, Supervisor
+from app.jobs.table import JobTable
+from app.logs import configure_logs
+from app.settings import Settings, get_settings
+
+GRACE_SECONDS: Final = 3
+"""How long open requests may go on once the service is told to stop; then the render process is stopped."""
+
+
+class State(TypedDict):
+    """What a request finds in ``request.state``."""
+
+    services: Services
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application; uvicorn runs it as a factory, in one process."""
+    settings = settings or get_settings()
+    configure_logs(settings.log_format, settings.log_level)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        async with _running(settings, metrics) as services:
+            yield {"services": services}
+
+    app = FastAPIOffline(  # its /docs loads nothing from elsewhere
+        redoc_url=None,
+        title="Mouthpiece",
+        version=operations.VERSION,
+        summary="Makes a filmed person say new words.",
+        lifespan=lifespan,
+    )
+    app.add_middleware(RequestMetrics, metrics=metrics)
+    problems.install_handlers(app)
+    for module in (avatars, renders, jobs, operations):
+        app.include_router(
+            module.router,
+            dependencies=[Depends(require_key)],
+            responses=problems.documented(Unauthorized, InvalidRequest),
+        )
+    app.include_router(operations.public)
+    studio.mount(app)
+    return app
+
+
+def serve(settings: Settings) -> None:
+    """Run the service until it is told to stop. Raises ``DataFolderError``."""
+    files = DataFolder(settings.data_dir)
+    with files.lock():
+        open_database(files.database).dispose()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+@asynccontextmanager
+async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
+    """Keep everything that stands behind the API running for as long as the block lasts."""
+    files, store = DataFolder(settings.data_dir), AvatarStore(settings.avatars_dir)
+    with files.lock():
+        engine = open_database(files.database)
+        table = JobTable(engine, settings.max_queued)
+        housekeeper = Housekeeper(table, files, store, settings.job_ttl)
+        supervisor = Supervisor(
+            table,
+            files,
+            settings_json=settings.model_dump_json(exclude={"api_keys"}),
+            patience=Patience(settings.max_attempts, settings.stall_seconds),
+            on_ended=metrics.job_ended,
+            on_death=store.sweep,
+        )
+        metrics.watch(table, supervisor, store)
+        await to_thread.run_sync(housekeeper.sweep)
+        await supervisor.start()
+        chores = asyncio.create_task(housekeeper.run())
+        try:
+            yield Services(settings, table, LocalQueue(table), files, store, supervisor, metrics)
+        finally:
+            chores.cancel()
+            with suppress(asyncio.CancelledError):
+                await chores
+            await supervisor.stop()
+            engine.dispose()

@@ -1,0 +1,125 @@
+// The gallery: choose an avatar, make one of a video, delete one.
+
+import { follow, getJson, media, problem, remove, upload } from "./api.js";
+import { acceptFiles, announce, ask, clone, duration, element, keep, pace } from "./ui.js";
+import { setBar, shared, showProblem, size, tell } from "./ui.js";
+
+const gallery = element("gallery");
+const form = element("new-avatar");
+let avatars = [];
+let chosen = null;
+
+export function wire() {
+  acceptFiles(form, element("video-file"), choose);
+  form.addEventListener("submit", submit);
+  form.addEventListener("reset", () => choose(null));
+  gallery.addEventListener("change", (event) => select(event.target.value));
+  shared.addEventListener("limits", ({ target: { limits } }) => {
+    const words = `Up to ${duration(limits.max_video_seconds)} and ${size(limits.max_upload_bytes)}.`;
+    element("video-limits").textContent = words;
+  });
+}
+
+export async function load() {
+  await refresh();
+  const { jobs } = await getJson("v1/jobs?limit=50");
+  for (const job of jobs) if (job.kind === "avatar" && !job.finished_at) pend(job.avatar_id, job);
+}
+
+async function refresh(wanted = shared.avatar?.id) {
+  ({ avatars } = await getJson("v1/avatars"));
+  keep(gallery, avatars.toReversed(), build, (card, avatar) => (avatar.picture = card.picture));
+  select(avatars.some((avatar) => avatar.id === wanted) ? wanted : avatars.at(-1)?.id);
+}
+
+function build(avatar) {
+  const card = clone("avatar-card");
+  const [radio, picture, name, hint, button] = card.querySelectorAll("input, img, span, button");
+  radio.value = name.textContent = avatar.id;
+  hint.textContent = `${avatar.width}×${avatar.height} · ${duration(avatar.duration)}`;
+  picture.alt = `${avatar.id}: one frame, the face framed and the mouth marked`;
+  button.setAttribute("aria-label", `Delete ${avatar.id}`);
+  button.addEventListener("click", () => erase(avatar.id));
+  card.picture = media(avatar.links.preview).catch(() => "");
+  card.picture.then((source) => (picture.src = source));
+  return card;
+}
+
+function select(id) {
+  for (const radio of gallery.querySelectorAll("input")) radio.checked = radio.value === id;
+  shared.avatar = avatars.find((avatar) => avatar.id === id) ?? null;
+  tell("avatar");
+}
+
+async function erase(id) {
+  const text = "Its video and all that was prepared of it are lost. Videos in which it has spoken stay.";
+  if (!(await ask(`Delete ${id}?`, text))) return;
+  await remove(`v1/avatars/${id}`).catch((error) => announce(error.message));
+  await refresh();
+  announce(`${id} is deleted.`);
+  element("video-file").focus();
+}
+
+function choose(file) {
+  chosen = file;
+  form.querySelector(".fields").hidden = !file;
+  if (!file) return;
+  element("video-name").textContent = `${file.name}, ${size(file.size)}`;
+  element("avatar-id").value = freeName(file.name);
+  element("avatar-id").select();
+}
+
+function freeName(filename) {
+  const plain = filename.replace(/\.[^.]*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "-");
+  const base = plain.replace(/^-+|-+$/g, "").slice(0, 55) || "avatar";
+  let name = base;
+  for (let n = 2; avatars.some((avatar) => avatar.id === name); n += 1) name = `${base}-${n}`;
+  return name;
+}
+
+function submit(event) {
+  event.preventDefault();
+  const data = new FormData(form);
+  data.append("video", chosen);
+  choose(null);
+  pend(data.get("id"), null, data);
+}
+
+// Show an avatar in the making: from the upload on, or, after a reload, from its job on.
+async function pend(id, job, data) {
+  const card = clone("pending-card");
+  const [bar, hint, button] = ["progress", ".hint", "button"].map((part) => card.querySelector(part));
+  const controller = new AbortController();
+  card.querySelector(".name").textContent = id;
+  bar.setAttribute("aria-label", `Making ${id}`);
+  element("pending").prepend(card);
+  button.addEventListener("click", async () => {
+    controller.abort();
+    card.remove();
+    if (job && !job.finished_at) await remove(`v1/jobs/${job.id}`);
+    tell("jobs");
+  });
+  try {
+    const onProgress = (sent) => {
+      setBar(bar, sent);
+      hint.textContent = `Uploading, ${Math.round(100 * sent)} %`;
+    };
+    job ??= await upload("v1/avatars", data, data.get("video"), onProgress, controller.signal);
+    tell("jobs");
+    for await (job of follow(job.id, controller.signal)) {
+      setBar(bar, job.progress.fraction);
+      hint.textContent = job.state === "queued" ? "Waiting for its turn" : pace(job.progress);
+    }
+    if (job.error) throw problem(job.error.detail);
+    card.remove();
+    await refresh(id);
+    announce(job.state === "succeeded" ? `${id} is ready.` : `${id} was canceled.`);
+  } catch (error) {
+    if (controller.signal.aborted) return;
+    bar.hidden = hint.hidden = true;
+    button.textContent = "Dismiss";
+    showProblem(card.querySelector(".problem"), error.message);
+  } finally {
+    tell("jobs");
+  }
+}

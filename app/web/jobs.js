@@ -1,0 +1,58 @@
+// The list of recent jobs; it looks again after every change, and now and then.
+
+import { getJson, remove } from "./api.js";
+import { ago, announce, ask, clone, element, keep, shared, tell } from "./ui.js";
+
+const WORDS = { queued: "Waiting", running: "Running", succeeded: "Done", failed: "Failed", canceled: "Canceled" };
+let timer = 0;
+
+export function wire() {
+  const again = () => load().catch(() => {});
+  shared.addEventListener("jobs", again);
+  document.addEventListener("visibilitychange", again);
+  window.addEventListener("hashchange", again);
+}
+
+export async function load() {
+  clearTimeout(timer);
+  if (document.hidden) return;
+  let pause = 15000;
+  try {
+    const { jobs } = await getJson("v1/jobs?limit=12");
+    keep(element("job-list"), jobs, build, fill);
+    element("no-jobs").hidden = jobs.length > 0;
+    if (jobs.some((job) => !job.finished_at)) pause = 1500;
+  } finally {
+    clearTimeout(timer);
+    timer = setTimeout(() => tell("jobs"), pause);
+  }
+}
+
+function build() {
+  const row = clone("job-row");
+  row.querySelector("button").addEventListener("click", () => end(row.item));
+  return row;
+}
+
+function fill(row, job) {
+  const [badge, name, time, button, detail] = row.children;
+  const percent = job.state === "running" && Math.floor(100 * job.progress.fraction);
+  badge.textContent = percent ? `${percent} %` : WORDS[job.state];
+  badge.className = `badge ${job.state}`;
+  name.textContent = job.kind === "render" ? `${job.avatar_id} speaks` : `New avatar ${job.avatar_id}`;
+  if (job.kind === "render") name.href = `#${job.id}`;
+  time.textContent = ago(job.created_at);
+  time.dateTime = job.created_at;
+  button.textContent = job.finished_at ? "Forget" : "Cancel";
+  button.setAttribute("aria-label", `${button.textContent}: ${name.textContent}, ${time.textContent}`);
+  detail.textContent = job.error?.detail ?? "";
+  row.setAttribute("aria-current", location.hash === `#${job.id}`);
+}
+
+async function end(job) {
+  const kept = job.kind === "render" && job.state === "succeeded";
+  if (kept && !(await ask("Delete this video?", "The service forgets it. What you have downloaded stays."))) return;
+  await remove(job.links.self).catch((error) => announce(error.message));
+  if (job.finished_at && location.hash === `#${job.id}`) location.hash = "";
+  await load();
+}

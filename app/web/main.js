@@ -1,0 +1,27 @@
+// Puts the page together.
+
+import { getJson } from "./api.js";
+import * as avatars from "./avatars.js";
+import * as jobs from "./jobs.js";
+import * as speech from "./speech.js";
+import * as stage from "./stage.js";
+import { element, shared, tell } from "./ui.js";
+
+// Say what the service runs, as soon as it has loaded it.
+async function introduce() {
+  try {
+    const info = await getJson("v1/info");
+    shared.limits = info.limits;
+    tell("limits");
+    element("service").textContent = `${info.model.name} on ${info.device}`;
+    element("service").title = `Mouthpiece ${info.version}. Licence of the model: ${info.model.licence}`;
+  } catch (error) {
+    element("service").textContent = error.message;
+    if (error.status !== 401) setTimeout(introduce, 1500);
+  }
+}
+
+// A file that is dropped beside its place must not replace the page.
+for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault());
+for (const part of [avatars, speech, stage, jobs]) part.wire();
+await Promise.allSettled([introduce(), avatars.load(), stage.load(), jobs.load()]);

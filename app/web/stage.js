@@ -1,0 +1,178 @@
+// The video: ask for it, watch it being made, play it, keep it. Which one is shown stands in the address.
+
+import { address, follow, getJson, hasKey, media, problem, remove, request, upload } from "./api.js";
+import { playStream } from "./stream.js";
+import { announce, duration, element, pace, setBar, shared, showProblem, tell } from "./ui.js";
+
+const form = element("render");
+const defaults = new FormData(form);
+const [video, poster, work, done] = ["video", "poster", "work", "done"].map(element);
+let shown = null; // the job on the stage; null while its speech is being uploaded
+let controller = new AbortController();
+
+export function wire() {
+  form.addEventListener("submit", submit);
+  element("cancel").addEventListener("click", () => (shown ? remove(shown.links.self).catch(fail) : clear()));
+  element("copy").addEventListener("click", copy);
+  element("download").addEventListener("click", download);
+  for (const name of ["avatar", "speech"]) shared.addEventListener(name, idle);
+  shared.addEventListener("avatar", showPoster);
+  video.addEventListener("loadedmetadata", () => shape(video.videoWidth, video.videoHeight));
+  window.addEventListener("hashchange", load);
+}
+
+// What can be asked for at the moment, or what is missing.
+function idle() {
+  const missing = !shared.avatar ? "First choose who speaks." : !shared.speech ? "First choose what they say." : "";
+  form.hidden = !work.hidden;
+  element("make").disabled = missing !== "";
+  element("make-hint").textContent = missing;
+}
+
+async function showPoster() {
+  const { avatar } = shared;
+  if (!video.hidden) return;
+  poster.hidden = !avatar;
+  element("empty").hidden = Boolean(avatar);
+  if (avatar) shape(avatar.width, avatar.height);
+  if (avatar) poster.src = await avatar.picture;
+}
+
+const shape = (width, height) => (element("screen").style.aspectRatio = `${width} / ${height}`);
+
+function clear() {
+  controller.abort();
+  controller = new AbortController();
+  shown = null;
+  video.pause();
+  video.removeAttribute("src");
+  video.hidden = work.hidden = done.hidden = true;
+  element("stage-name").textContent = "The video";
+  showProblem(element("stage-problem"), null);
+  idle();
+  showPoster();
+  return controller.signal;
+}
+
+function showWork(words, fraction) {
+  work.hidden = false;
+  element("work-state").textContent = words;
+  setBar(element("bar"), fraction);
+  idle();
+}
+
+async function submit(event) {
+  event.preventDefault();
+  const { avatar, speech } = shared;
+  const data = new FormData(form);
+  const given = [...data].filter(([name, value]) => value !== defaults.get(name));
+  const fields = fileField(speech.name) + given.map(([name, value]) => ` -F ${name}=${value}`).join("");
+  data.append("audio", speech);
+  const signal = clear();
+  try {
+    const target = `${avatar.links.renders}?stream=true`;
+    const job = await upload(target, data, speech, (sent) => showWork("Uploading", sent), signal);
+    sessionStorage.setItem(`mouthpiece.curl.${job.id}`, curl(avatar.id, avatar.links.renders, fields));
+    location.hash = job.id;
+  } catch (error) {
+    fail(error);
+  }
+}
+
+// Show the job that the address names.
+export async function load() {
+  const id = location.hash.slice(1);
+  const signal = clear();
+  if (!/^[a-z0-9]+$/.test(id)) return;
+  try {
+    shown = await getJson(`v1/jobs/${id}`);
+    element("stage-name").textContent = `${shown.avatar_id} speaks`;
+    element("stage").scrollIntoView({ block: "nearest" });
+    tell("jobs");
+    if (!shown.finished_at) await watch(signal);
+    if (!signal.aborted) await finish(signal);
+  } catch (error) {
+    if (!signal.aborted) fail(error);
+  }
+}
+
+async function watch(signal) {
+  const streaming = stream(signal);
+  let told = 0;
+  announce("The video is being made.");
+  for await (const job of follow(shown.id, signal)) {
+    shown = job;
+    const quarter = Math.floor(4 * job.progress.fraction);
+    showWork(job.state === "queued" ? "Waiting for its turn" : pace(job.progress), job.progress.fraction);
+    if (quarter > told) announce(`${25 * quarter} percent.`);
+    told = quarter;
+  }
+  await streaming;
+}
+
+// Play the video while it is being made; where that cannot be, it is played when it is finished.
+async function stream(signal) {
+  try {
+    const response = await request(`${shown.links.video}?stream=true`, { signal });
+    if (!response.headers.has("Content-Length")) await playStream(video, response.body, showVideo);
+  } catch {
+    if (!signal.aborted) video.removeAttribute("src");
+  }
+}
+
+function showVideo() {
+  video.hidden = false;
+  poster.hidden = element("empty").hidden = true;
+}
+
+async function finish(signal) {
+  work.hidden = true;
+  idle();
+  tell("jobs");
+  if (shown.error) throw problem(shown.error.detail);
+  if (shown.state === "canceled") throw problem("This one was canceled.");
+  const source = video.src || (await media(shown.links.video));
+  if (signal.aborted) return;
+  if (!video.src) video.src = source;
+  showVideo();
+  done.hidden = false;
+  const download = `${shown.avatar_id}-${shown.id}.mp4`;
+  Object.assign(element("download"), { href: address(shown.links.video), download });
+  announce(`The video is ready, after ${duration((new Date(shown.finished_at) - new Date(shown.started_at)) / 1000)}.`);
+}
+
+function fail(error) {
+  if (error.name === "AbortError") return;
+  video.pause();
+  work.hidden = video.hidden = true;
+  showProblem(element("stage-problem"), error.message);
+  idle();
+}
+
+// A link sends no key: with one, the video is fetched first.
+async function download(event) {
+  if (!hasKey() || this.href.startsWith("blob:")) return;
+  event.preventDefault();
+  this.href = await media(shown.links.video);
+  this.click();
+}
+
+async function copy() {
+  const kept = sessionStorage.getItem(`mouthpiece.curl.${shown.id}`);
+  const command = kept ?? curl(shown.avatar_id, shown.links.video);
+  if (!navigator.clipboard) return prompt("This does the same:", command); // where there is no https
+  await navigator.clipboard.writeText(command);
+  announce("The command is on the clipboard.");
+  element("copy").textContent = "Copied";
+  setTimeout(() => (element("copy").textContent = "Copy as curl"), 2000);
+}
+
+function curl(avatarId, path, fields = "") {
+  const key = hasKey() ? ` -H "Authorization: Bearer $MOUTHPIECE_KEY"` : "";
+  return `curl${key}${fields} -o ${avatarId}.mp4 ${address(path)}`;
+}
+
+// A shell takes it as one word, and curl reads it as the name of a file, whatever is in it.
+function fileField(name) {
+  return ` -F 'audio=@"${name.replace(/["\\]/g, "\\$&").replaceAll("'", `'\\''`)}"'`;
+}

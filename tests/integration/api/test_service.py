@@ -1,0 +1,238 @@
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from app.avatars.store import AvatarStore
+from app.errors import DataFolderInUse
+from app.jobs.table import JobTable
+from tests.integration.api.conftest import Start
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.anyio
+
+KEYS = frozenset({"first-key", "second-key"})
+V1_ROUTES = [
+    ("GET", "/v1/info"),
+    ("GET", "/v1/avatars"),
+    ("POST", "/v1/avatars"),
+    ("GET", "/v1/avatars/anna"),
+    ("GET", "/v1/avatars/anna/preview.jpg"),
+    ("HEAD", "/v1/avatars/anna/preview.jpg"),
+    ("DELETE", "/v1/avatars/anna"),
+    ("POST", "/v1/avatars/anna/renders"),
+    ("GET", "/v1/jobs"),
+    ("GET", "/v1/jobs/one"),
+    ("GET", "/v1/jobs/one/events"),
+    ("GET", "/v1/jobs/one/video"),
+    ("HEAD", "/v1/jobs/one/video"),
+    ("DELETE", "/v1/jobs/one"),
+]
+
+
+def code(response: httpx.Response) -> str:
+    assert response.headers["content-type"] == "application/problem+json"
+    kind: str = response.json()["type"]
+    return kind.removeprefix("urn:mouthpiece:problem:")
+
+
+async def until_loaded(client: httpx.AsyncClient) -> httpx.Response:
+    """Return what ``/readyz`` answers once the model has been loaded, or could not be."""
+
+    async def ask() -> httpx.Response | None:
+        response = await client.get("/readyz")
+        return None if "being loaded" in response.text else response
+
+    return await eventually(ask)
+
+
+async def running_job(client: httpx.AsyncClient) -> str:
+    """Return the address of a job once one is running."""
+
+    async def ask() -> str | None:
+        jobs = (await client.get("/v1/jobs?state=running")).json()["jobs"]
+        return jobs[0]["links"]["self"] if jobs else None
+
+    return await eventually(ask)
+
+
+async def post_video(client: httpx.AsyncClient, name: str = "me.mp4", **headers: str) -> httpx.Response:
+    return await client.post("/v1/avatars", files={"video": (name, b"pixels")}, headers=headers)
+
+
+async def test_every_v1_route_asks_for_a_key_and_no_other_does(start: Start) -> None:
+    client = await start(api_keys=KEYS)
+    for method, path in V1_ROUTES:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic first-key"}):
+            response = await client.request(method, path, headers=headers)
+            assert response.status_code == 401, (method, path)
+            assert response.headers["www-authenticate"].startswith("Bearer")
+            assert method == "HEAD" or code(response) == "unauthorized"
+    for path in ("/livez", "/metrics", "/docs", "/openapi.json"):
+        assert (await client.get(path)).status_code == 200
+
+
+async def test_the_list_of_keyed_routes_is_complete(start: Start) -> None:
+    client = await start()
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    described = {(method.upper(), path) for path in paths if path.startswith("/v1") for method in paths[path]}
+    tried = {
+        (method, path.replace("anna", "{avatar_id}").replace("one", "{job_id}")) for method, path in V1_ROUTES
+    }
+    assert {pair for pair in tried if pair[0] != "HEAD"} == described
+
+
+async def test_each_of_the_keys_opens(start: Start) -> None:
+    client = await start(api_keys=KEYS)
+    for key in KEYS:
+        response = await client.get("/v1/avatars", headers={"Authorization": f"Bearer {key}"})
+        assert response.status_code == 200
+
+
+async def test_the_documentation_page_loads_nothing_from_elsewhere(start: Start) -> None:
+    client = await start()
+    page = (await client.get("/docs")).text
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(addresses) >= 2
+    for address in addresses:
+        assert address.startswith("/")
+        assert (await client.get(address)).status_code == 200
+
+
+async def unread() -> AsyncIterator[bytes]:
+    """A body that must not be read."""
+    raise AssertionError("the body was read")
+    yield b""
+
+
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+async def test_who_has_no_key_has_no_body_read(start: Start) -> None:
+    client = await start(api_keys=KEYS)
+    response = await client.post("/v1/avatars", content=unread(), headers=FORM)
+    assert response.status_code == 401
+
+
+async def test_a_full_queue_is_said_before_the_body_is_read(start: Start) -> None:
+    client = await start(max_queued=1)
+    await post_video(client, "hang.mp4", Prefer="respond-async")
+    await running_job(client)
+    assert (await post_video(client, Prefer="respond-async")).status_code == 202
+    response = await client.post("/v1/avatars", content=unread(), headers=FORM)
+    assert response.status_code == 503
+    assert code(response) == "queue-full"
+    assert int(response.headers["retry-after"]) > 0
+
+
+async def test_an_announced_length_beyond_the_limit_has_no_body_read(start: Start) -> None:
+    client = await start(max_upload_bytes=1000)
+    headers = FORM | {"Content-Length": "1000000"}
+    response = await client.post("/v1/avatars", content=unread(), headers=headers)
+    assert (response.status_code, code(response)) == (413, "upload-too-large")
+
+
+async def test_an_unknown_avatar_has_no_body_read(start: Start) -> None:
+    client = await start()
+    response = await client.post("/v1/avatars/nobody/renders", content=unread(), headers=FORM)
+    assert (response.status_code, code(response)) == (404, "avatar-not-found")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "expected"),
+    [
+        ("refuse.mp4", 422, "no-face"),
+        ("break.mp4", 500, "internal-error"),
+        ("crash.mp4", 500, "render-process-crashed"),
+    ],
+)
+async def test_a_waiting_client_gets_the_problem_of_its_job(
+    start: Start, tmp_path: Path, name: str, status: int, expected: str
+) -> None:
+    client = await start(max_attempts=1)
+    response = await post_video(client, name)
+    assert (response.status_code, code(response)) == (status, expected)
+    job = (await client.get(response.headers["content-location"])).json()
+    assert (job["state"], job["error"]) == ("failed", response.json())
+    assert "secret" not in response.text
+
+
+async def test_a_waiting_client_is_told_that_its_job_was_canceled(start: Start) -> None:
+    client = await start()
+    waiting = asyncio.create_task(post_video(client, "hang.mp4"))
+    assert (await client.delete(await running_job(client))).status_code == 204
+    response = await waiting
+    assert (response.status_code, code(response)) == (410, "job-canceled")
+
+
+async def test_an_error_that_nobody_foresaw_shows_none_of_its_words(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: AvatarStore) -> None:
+        raise RuntimeError("secret words")
+
+    client = await start()
+    monkeypatch.setattr(AvatarStore, "list", fail)
+    response = await client.get("/v1/avatars")
+    assert (response.status_code, code(response)) == (500, "internal-error")
+    assert "secret" not in response.text
+
+
+async def test_a_database_that_cannot_be_used_is_said_to_be_so(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: JobTable, job_ids: list[str]) -> None:
+        raise OperationalError("select", {}, Exception("database is locked"))
+
+    client = await start()
+    monkeypatch.setattr(JobTable, "get_many", fail)
+    response = await client.get("/v1/jobs/one")
+    assert (response.status_code, code(response)) == (503, "not-ready")
+    assert int(response.headers["retry-after"]) > 0
+
+
+async def test_a_damaged_model_is_said_where_an_operator_looks(start: Start, tmp_path: Path) -> None:
+    client = await start(model=tmp_path / "damaged.onnx")
+    response = await until_loaded(client)
+    assert "352 entries expected, 17 found" in response.json()["detail"]
+    for answer in (await client.get("/v1/info"), await post_video(client)):
+        assert (answer.status_code, answer.json()) == (503, response.json())
+    assert (await client.get("/livez")).status_code == 200
+    assert (await client.get("/v1/avatars")).status_code == 200
+
+
+async def test_two_services_cannot_share_a_data_folder(start: Start) -> None:
+    await start()
+    with pytest.raises(DataFolderInUse):
+        await start()
+
+
+async def test_finished_jobs_expire_with_their_files(start: Start, tmp_path: Path) -> None:
+    client = await start(job_ttl=0.5)
+    job = (await post_video(client, Prefer="respond-async")).json()
+
+    async def is_gone() -> bool:
+        return (await client.get(job["links"]["self"])).status_code == 404
+
+    await eventually(is_gone)
+    assert not (tmp_path / "data" / "jobs" / job["id"]).exists()
+
+
+async def test_the_description_of_the_api_names_every_status_of_an_upload(start: Start) -> None:
+    client = await start()
+    document = (await client.get("/openapi.json")).json()
+    for path, statuses in (
+        ("/v1/avatars", {"201", "202", "401", "404", "409", "410", "413", "415", "422", "500", "503", "507"}),
+        (
+            "/v1/avatars/{avatar_id}/renders",
+            {"200", "202", "401", "404", "410", "413", "415", "422", "500", "503", "507"},
+        ),
+    ):
+        operation = document["paths"][path]["post"]
+        assert set(operation["responses"]) == statuses
+        assert "multipart/form-data" in operation["requestBody"]["content"]
+    assert "HTTPValidationError" not in document["components"]["schemas"]

@@ -1,0 +1,116 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+
+from app.api.uploads import MAX_FIELD_BYTES, Upload, receive_upload
+from app.errors import AvatarExists, InvalidRequest, UploadTooLarge
+
+pytestmark = pytest.mark.anyio
+
+FILE = bytes(range(256)) * 40 + b"\r\n--edg\r\n--edge"
+FORM = (
+    b'--edge!\r\nContent-Disposition: form-data; name="id"\r\n\r\n'
+    b"anna\r\n"
+    b'--edge!\r\nContent-Disposition: form-data; name="video"; filename="C:\\\\films\\\\me.mp4"\r\n'
+    b"Content-Type: video/mp4\r\n\r\n" + FILE + b"\r\n"
+    b'--edge!\r\nContent-Disposition: form-data; name="face"\r\n\r\n'
+    b"\xc3\xa4\r\n"
+    b"--edge!--\r\n"
+)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def request(body: bytes, step: int, *, cut: bool = False) -> Request:
+    """Return a request whose body comes in pieces of ``step`` bytes, and is perhaps cut off."""
+    pieces = [body[start : start + step] for start in range(0, len(body), step)]
+    messages: list[Message] = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    messages.append({"type": "http.disconnect"} if cut else {"type": "http.request", "body": b""})
+
+    async def incoming() -> AsyncIterator[Message]:
+        for message in messages:
+            yield message
+
+    stream = incoming()
+    headers = [(b"content-type", b"multipart/form-data; boundary=edge!")]
+    return Request({"type": "http", "method": "POST", "headers": headers}, lambda: anext(stream))
+
+
+async def receive(request: Request, destination: Path, max_bytes: int = 1 << 20) -> Upload:
+    return await receive_upload(
+        request,
+        file_field="video",
+        fields=("id", "face"),
+        destination=destination,
+        max_bytes=max_bytes,
+    )
+
+
+@pytest.mark.parametrize("step", [1, 7, 64, 1 << 20])
+async def test_a_form_is_read_however_it_is_cut_into_pieces(tmp_path: Path, step: int) -> None:
+    upload = await receive(request(FORM, step), tmp_path / "job" / "upload")
+    assert upload == Upload("me.mp4", {"id": "anna", "face": "ä"})
+    assert (tmp_path / "job" / "upload").read_bytes() == FILE
+
+
+async def test_a_file_of_exactly_the_limit_is_accepted_and_a_longer_one_not(tmp_path: Path) -> None:
+    await receive(request(FORM, 1000), tmp_path / "fits" / "upload", len(FILE))
+    with pytest.raises(UploadTooLarge):
+        await receive(request(FORM, 1000), tmp_path / "long" / "upload", len(FILE) - 1)
+
+
+async def test_a_field_is_checked_before_the_file_after_it_is_read(tmp_path: Path) -> None:
+    heard = []
+
+    async def refuse(name: str, value: str) -> None:
+        heard.append((name, value))
+        raise AvatarExists("There is one.")
+
+    with pytest.raises(AvatarExists):
+        await receive_upload(
+            request(FORM, 100),
+            file_field="video",
+            fields=("id", "face"),
+            destination=tmp_path / "job" / "upload",
+            max_bytes=1 << 20,
+            check_field=refuse,
+        )
+    assert heard == [("id", "anna")]
+    assert (tmp_path / "job" / "upload").stat().st_size == 0
+
+
+async def test_a_body_cut_off_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(ClientDisconnect):
+        await receive(request(FORM[:-300], 100, cut=True), tmp_path / "a" / "upload")
+    with pytest.raises(InvalidRequest, match="closing boundary"):
+        await receive(request(FORM[:-300], 100), tmp_path / "b" / "upload")
+
+
+async def test_a_field_is_no_place_for_a_file(tmp_path: Path) -> None:
+    form = FORM.replace(b"anna", b"a" * (MAX_FIELD_BYTES + 1))
+    with pytest.raises(InvalidRequest, match="id: the value is longer"):
+        await receive(request(form, 1000), tmp_path / "job" / "upload")
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("me.mp4", "me.mp4"),
+        ("../../etc/passwd", "passwd"),
+        ("bell\x07.mp4", "bell.mp4"),
+        ("dir/", "upload"),
+        ("", "upload"),
+        ("x" * 300, "x" * 200),
+        ("Jürgen 東京.mp4", "Jürgen 東京.mp4"),
+    ],
+)
+async def test_a_filename_is_tidied(tmp_path: Path, sent: str, kept: str) -> None:
+    form = FORM.replace(b"C:\\\\films\\\\me.mp4", sent.encode())
+    assert (await receive(request(form, 1000), tmp_path / "job" / "upload")).filename == kept
