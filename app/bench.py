@@ -1,0 +1,160 @@
+"""How fast this machine's device is: the model against the device's own peak, and whole renders.
+
+This is the part of the benchmark that needs nothing but an installed Mouthpiece; ``make bench`` compares with
+the textbook pipeline as well.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from app.avatars.builder import AvatarRequest
+from app.faces.types import LARGEST
+from app.rendering.renderer import RenderRequest
+from app.rendering.workspace import Workspace
+from app.settings import Settings
+from app.wav2lip.arrays import FaceCrops, MelWindows
+from app.wav2lip.choice import CHECKPOINT_SUFFIXES
+from app.wav2lip.devices import usable_cores
+from app.wav2lip.infer import Wav2LipInfer
+from app.workshop import Workshop
+
+OFFICIAL_GFLOP: Final = 5.45
+"""What the official network's lower half takes a frame: 2.726 G multiplications and additions; whole 7.94."""
+
+_LEAST_SECONDS: Final = 1.0
+_ENCODER_CORES: Final = (1, 4, 16)
+_MATRIX: Final = {"cpu": 2048, "cuda": 8192}
+"""Side of the matrices whose product tells a device's peak."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One figure: ``value`` is in ``unit``."""
+
+    part: str
+    name: str
+    value: float
+    unit: str
+    note: str = ""
+
+
+def bench(settings: Settings, video: Path | None, audio: Path | None) -> Iterator[Measured]:
+    """Measure the model that the settings name, and renders of ``audio`` over ``video`` if both are given."""
+    with tempfile.TemporaryDirectory(prefix="mouthpiece-bench-") as folder:
+        own = {"avatars_dir": Path(folder) / "avatars", "data_dir": settings.data_dir}
+        workshop = Workshop.open(settings.model_copy(update=own))
+        yield from model_speed(workshop.infer, settings.model_path)
+        yield precision(workshop.infer, settings.model_path)
+        yield from _video_memory(workshop.infer)
+        if video and audio:
+            yield from _renders(workshop, video, audio, Path(folder))
+
+
+def model_speed(infer: Wav2LipInfer, path: Path) -> Iterator[Measured]:
+    """Measure frames a second by batch, and for the official network the share of the device's peak."""
+    part, best = f"{path.name} on {infer.info.engine}, {infer.info.device} {infer.info.dtype}", 0.0
+    for frames in sorted({1, infer.batch_size, 4 * infer.batch_size}):
+        windows, crops = random_inputs(frames, infer.face_size)
+        infer.render(windows, crops)
+        rate, cpu = timed(partial(infer.render, windows, crops), frames)
+        best = max(best, rate)
+        yield Measured(part, f"batch {frames}", rate, "frames/s", f"{1000 * cpu:.2f} CPU ms a frame")
+    peak = _matrix_peak(infer)
+    yield Measured(part, "peak of the device in a matrix product", peak, "GFLOP/s")
+    if path.suffix in CHECKPOINT_SUFFIXES:
+        share = 100 * best * OFFICIAL_GFLOP / peak
+        yield Measured(part, "reached", share, "%", f"floor: {1000 * OFFICIAL_GFLOP / peak:.3f} ms a frame")
+
+
+def precision(infer: Wav2LipInfer, path: Path) -> Measured:
+    """Compare the model, as it runs, with fp32 on the CPU, on noise; 45 dB look the same."""
+    windows, crops = random_inputs(8, infer.face_size)
+    exact = Wav2LipInfer(path, "fp32", "cpu").render(windows, crops)
+    error = (infer.render(windows, crops).astype(float) - exact)[:, infer.face_size // 2 :] / 255
+    psnr = float(-10 * np.log10(max(float(np.square(error).mean()), 1e-10)))
+    return Measured(f"{infer.info.dtype} on {infer.info.device}", "PSNR to fp32 on the CPU", psnr, "dB")
+
+
+def random_inputs(frames: int, face_size: int) -> tuple[MelWindows, FaceCrops]:
+    """Return noise in the shape of mel windows and crops, the same each time."""
+    rng = np.random.default_rng(0)
+    windows = rng.uniform(-4, 4, (frames, 80, 16)).astype(np.float32)
+    return windows, rng.integers(0, 256, (frames, face_size, face_size, 3), np.uint8)
+
+
+def timed(work: Callable[[], object], frames: int) -> tuple[float, float]:
+    """Repeat ``work`` of ``frames`` frames for a second; return frames a second and CPU seconds a frame."""
+    done, started, spent = 0, time.perf_counter(), time.process_time()
+    while not done or time.perf_counter() - started < _LEAST_SECONDS:
+        work()
+        done += frames
+    return done / (time.perf_counter() - started), (time.process_time() - spent) / done
+
+
+def _matrix_peak(infer: Wav2LipInfer) -> float:
+    """Return what the device reaches in a product of large matrices, GFLOP/s, in the model's precision."""
+    multiply, side = _cuda_product(infer) if infer.info.device.startswith("cuda") else _cpu_product()
+    multiply()
+    rate, _ = timed(multiply, 1)
+    return 2 * side**3 * rate / 1e9
+
+
+def _cpu_product() -> tuple[Callable[[], object], int]:
+    side = _MATRIX["cpu"]
+    matrix = np.random.default_rng(0).random((side, side), np.float32)
+    return lambda: matrix @ matrix, side
+
+
+def _cuda_product(infer: Wav2LipInfer) -> tuple[Callable[[], object], int]:
+    import torch
+
+    side = _MATRIX["cuda"]
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[infer.info.dtype]
+    matrix = torch.rand(side, side, device=infer.info.device, dtype=dtype)
+
+    def multiply() -> None:
+        torch.matmul(matrix, matrix)
+        torch.cuda.synchronize()
+
+    return multiply, side
+
+
+def _video_memory(infer: Wav2LipInfer) -> Iterator[Measured]:
+    if infer.info.engine == "torch" and infer.info.device.startswith("cuda"):
+        import torch
+
+        peak: Any = torch.cuda.max_memory_reserved(infer.info.device)
+        yield Measured(infer.info.device, "GPU memory", peak / 1e6, "MB")
+
+
+def _renders(workshop: Workshop, video: Path, audio: Path, folder: Path) -> Iterator[Measured]:
+    started, spent = time.perf_counter(), time.process_time()
+    made = workshop.builder.build(AvatarRequest("bench", video, video.name, LARGEST), lambda *_: None)
+    wall, cpu = time.perf_counter() - started, time.process_time() - spent
+    size = f"{made.width}x{made.height}, {float(made.fps):g} fps"
+    note = f"{cpu / made.duration:.3f} CPU s a second of video"
+    yield Measured(f"registration, {size}", video.name, made.duration / wall, "x real time", note)
+    for cores in (0, *(n for n in _ENCODER_CORES if n <= usable_cores())):
+        encoders = ceil(cores / 4)
+        threads = cores // encoders if cores else 0
+        renderer = replace(workshop.renderer, encoders=encoders, encoder_threads=threads)
+        spent = time.process_time()
+        report = renderer.render(
+            RenderRequest("bench", audio), Workspace(folder / f"render-{cores}"), lambda *_: None
+        )
+        cpu = (time.process_time() - spent) / report.duration
+        busy = {name: seconds / report.wall_seconds for name, seconds in report.stage_seconds.items()}
+        note = f"{cpu:.3f} CPU s a second; " + ", ".join(f"{name} {part:.0%}" for name, part in busy.items())
+        name = (
+            f"{encoders} x {threads} encoder threads" if cores else f"as configured, {usable_cores()} cores"
+        )
+        speed = report.duration / report.wall_seconds
+        yield Measured(f"render, {size}", name, speed, "x real time", note)

@@ -1,0 +1,324 @@
+"""The command line: the service's jobs from a shell, with no server in between."""
+
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from app.errors import MouthpieceError
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.workshop import Workshop
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Make a filmed person say new words.\n\n"
+    "First make an avatar of a video, then render sound with it:\n\n"
+    "  mouthpiece avatar add me.mp4 --id me\n\n  mouthpiece render me words.wav -o out.mp4\n\n"
+    "Or start the HTTP service with 'mouthpiece serve' and do the same by POST. Settings are environment "
+    "variables that begin with MOUTHPIECE_; options given here override them.",
+)
+avatars = typer.Typer(no_args_is_help=True, help="Make, list and remove avatars.")
+app.add_typer(avatars, name="avatar")
+
+out = Console()
+err = Console(stderr=True)
+
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", help="The model, .pth or .onnx. Default: the one that ships.")
+]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+AvatarsDirOption = Annotated[
+    Path | None, typer.Option("--avatars-dir", help="Folder that holds the avatars.")
+]
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. [8000]")
+    ] = None,
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    avatars_dir: AvatarsDirOption = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for jobs, uploads and results.")] = None,
+) -> None:
+    """Start the HTTP service; its documentation is then at /docs.
+
+    It answers at once; /readyz says when the model is loaded and warm. Ctrl-C stops it; what was queued or
+    running goes on at the next start.
+    """
+    from app.main import serve as run
+
+    run(
+        _settings(
+            host=host, port=port, model=model, device=device, avatars_dir=avatars_dir, data_dir=data_dir
+        )
+    )
+
+
+@avatars.command("add")
+def avatar_add(
+    video: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A video in which a face is seen.")
+    ],
+    avatar_id: Annotated[
+        str | None,
+        typer.Option("--id", help="a-z, 0-9 and '-', up to 63. Default: made from the file's name."),
+    ] = None,
+    face: Annotated[
+        str,
+        typer.Option(help="Which of several: largest, left, right, or the position from the left, 0 to 9."),
+    ] = "largest",
+    pads: Annotated[
+        tuple[float, float, float, float],
+        typer.Option(
+            metavar="TOP BOTTOM LEFT RIGHT", help="Extend the face box by these shares of its size."
+        ),
+    ] = (0.0, 0.05, 0.0, 0.0),
+    smoothing: Annotated[float, typer.Option(help="Seconds over which the box is smoothed; 0: not.")] = 0.2,
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    avatars_dir: AvatarsDirOption = None,
+) -> None:
+    """Make an avatar of a video: find the face, follow it, cut it out, keep it all on the volume."""
+    from app.avatars.builder import AvatarRequest
+    from app.avatars.manifest import check_avatar_id
+    from app.faces.smoothing import check_smoothing
+    from app.faces.types import FaceChoice, Pads
+    from app.media.probe import VideoLimits, probe_video
+
+    settings = _settings(model=model, device=device, avatars_dir=avatars_dir)
+    request = AvatarRequest(
+        id=check_avatar_id(avatar_id or _id_from(video)),
+        video=video,
+        filename=video.name,
+        face=FaceChoice(face),
+        pads=Pads(*pads),
+        smoothing=check_smoothing(smoothing),
+    )
+    probe_video(video, VideoLimits(settings.max_video_seconds, settings.max_pixels))
+    workshop = _open_workshop(settings)
+    with _progress("Following the face") as report:
+        manifest = workshop.builder.build(request, report)
+    out.print(
+        f"Avatar [bold]{manifest.id}[/]: {manifest.width}x{manifest.height}, {float(manifest.fps):.6g} fps, "
+        f"{manifest.frame_count} frames, {manifest.face_frames} of them with a face."
+    )
+
+
+@avatars.command("list")
+def avatar_list(avatars_dir: AvatarsDirOption = None) -> None:
+    """List the avatars, oldest first."""
+    from app.avatars.store import AvatarStore
+
+    table = Table("id", "size", "fps", "frames", "with face", "seconds", "made", box=None)
+    for manifest in AvatarStore(_settings(avatars_dir=avatars_dir).avatars_dir).list():
+        table.add_row(
+            manifest.id,
+            f"{manifest.width}x{manifest.height}",
+            f"{float(manifest.fps):.6g}",
+            str(manifest.frame_count),
+            str(manifest.face_frames),
+            f"{manifest.duration:.2f}",
+            manifest.created_at.isoformat(timespec="seconds"),
+        )
+    out.print(table)
+
+
+@avatars.command("rm")
+def avatar_rm(avatar_id: str, avatars_dir: AvatarsDirOption = None) -> None:
+    """Remove an avatar."""
+    from app.avatars.store import AvatarStore
+
+    AvatarStore(_settings(avatars_dir=avatars_dir).avatars_dir).delete(avatar_id)
+
+
+@app.command()
+def render(
+    avatar_id: Annotated[str, typer.Argument(metavar="AVATAR", help="The id of an avatar.")],
+    audio: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What it shall say.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The MP4 to write.")] = Path("out.mp4"),
+    fps: Annotated[
+        str | None, typer.Option(help="Frame rate, such as 25 or 30000/1001. [the avatar's]")
+    ] = None,
+    quality: Annotated[Literal["draft", "standard", "high"], typer.Option()] = "standard",
+    mouth_offset_ms: Annotated[
+        float, typer.Option(help="Above 0 the mouth moves later, milliseconds.")
+    ] = 0.0,
+    start_frame: Annotated[int, typer.Option(min=0, help="The avatar's frame to begin with.")] = 0,
+    loop: Annotated[
+        Literal["pingpong", "restart"], typer.Option(help="When the sound outlasts the avatar.")
+    ] = "pingpong",
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    avatars_dir: AvatarsDirOption = None,
+) -> None:
+    """Render an MP4 in which the avatar's mouth follows the sound."""
+    from app.avatars.store import AvatarStore
+    from app.media.probe import AudioLimits, probe_audio
+    from app.rendering.renderer import RenderRequest
+    from app.rendering.workspace import Workspace
+
+    settings = _settings(model=model, device=device, avatars_dir=avatars_dir)
+    request = RenderRequest(
+        avatar_id=avatar_id,
+        audio=audio,
+        fps=_fps(fps),
+        quality=quality,
+        mouth_offset_ms=mouth_offset_ms,
+        start_frame=start_frame,
+        loop=loop,
+    )
+    AvatarStore(settings.avatars_dir).path(avatar_id)
+    probe_audio(audio, AudioLimits(settings.max_audio_seconds))
+    workshop = _open_workshop(settings)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".mouthpiece-", dir=output.parent) as folder:
+        workspace = Workspace(Path(folder))
+        with _progress("Rendering") as report:
+            done = workshop.renderer.render(request, workspace, report)
+        workspace.result.replace(output)
+    out.print(
+        f"{output}: {done.frame_count} frames, {done.duration:.2f} s, rendered in {done.wall_seconds:.2f} s "
+        f"({done.duration / done.wall_seconds:.2f}x real time)."
+    )
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A Wav2Lip .pth checkpoint.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The .onnx to write. Default: beside the checkpoint."),
+    ] = None,
+    dtype: Annotated[Literal["fp32", "fp16"], typer.Option(help="Precision of the stored weights.")] = "fp32",
+) -> None:
+    """Convert a checkpoint to ONNX, compared with the checkpoint before it is kept.
+
+    Needs torch, onnx and onnxscript (the extra 'export').
+    """
+    from app.wav2lip.export import export as convert
+
+    target = output or checkpoint.with_suffix(".onnx" if dtype == "fp32" else ".fp16.onnx")
+    with err.status("Converting and comparing"):
+        report = convert(checkpoint, target, dtype)
+    out.print(
+        f"{target}: {target.stat().st_size / 1e6:.1f} MB; differs from {checkpoint.name} by "
+        f"{report.largest_difference:.1e} at most ({report.psnr:.0f} dB)."
+    )
+
+
+@app.command()
+def bench(
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    video: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A video to render over. [the demo's]")
+    ] = None,
+    audio: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="What it shall say. [the demo's]")
+    ] = None,
+) -> None:
+    """Say how fast the model and a whole render are here, and how near to fp32 the model's precision is."""
+    from app.bench import bench as measure
+
+    demo = Path(__file__).parents[1] / "demo"
+    clip, words = video or demo / "portrait.mp4", audio or demo / "speech.wav"
+    at_hand = clip.exists() and words.exists()
+    table = Table("part", "what", "value", "", box=None)
+    with err.status("Measuring"):
+        settings = _settings(model=model, device=device)
+        for line in measure(settings, clip if at_hand else None, words if at_hand else None):
+            table.add_row(line.part, line.name, f"{line.value:.4g} {line.unit}", line.note)
+    out.print(table)
+    if not at_hand:
+        err.print("Give --video and --audio to measure whole renders as well.")
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Say what was found on this machine and what is missing, with the command that mends it.
+
+    Ends with 1 if the service cannot work as configured.
+    """
+    from app.doctor import examine
+
+    findings = examine(_settings())
+    if as_json:
+        out.print_json(data=[finding.as_dict() for finding in findings])
+    else:
+        table = Table("", "what", "found", "to mend it", box=None)
+        for finding in findings:
+            table.add_row(finding.mark, finding.subject, finding.found, finding.remedy)
+        out.print(table)
+    if any(finding.level == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes one line and exit status 1."""
+    try:
+        app()
+    except MouthpieceError as error:
+        err.print(f"[bold red]{error.title}:[/] {error.detail}", highlight=False)
+        sys.exit(1)
+    except OSError as error:
+        err.print(f"[bold red]System error:[/] {error}", highlight=False)
+        sys.exit(1)
+
+
+def _settings(**given: Any) -> Settings:
+    """Return the settings of the environment with the options that were given."""
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def _open_workshop(settings: Settings) -> "Workshop":
+    with err.status("Loading the model"):
+        from app.workshop import Workshop
+
+        return Workshop.open(settings)
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Any]:
+    """Show a progress bar on a terminal; give the function that moves it."""
+    columns = TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _fps(text: str | None) -> Fraction | None:
+    if text is None:
+        return None
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise typer.BadParameter(f"{text!r} is no number.", param_hint="--fps") from None
+
+
+def _id_from(video: Path) -> str:
+    """Make an avatar id of a file's name."""
+    name = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in video.stem.lower())
+    return name.strip("-")[:63] or f"avatar-{secrets.token_hex(4)}"
+
+
+if __name__ == "__main__":
+    main()

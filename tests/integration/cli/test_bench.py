@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from app import bench as bench_module
+from app.bench import bench
+from app.settings import Settings
+from tests.support.clips import speech, talking_head
+from tests.support.models import MODELS
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_module, "_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(bench_module, "_MATRIX", {"cpu": 64})
+
+
+def test_model_precision_registration_and_renders_are_measured(tmp_path: Path) -> None:
+    video = talking_head(tmp_path / "head.mp4", seconds=0.4)
+    words = speech(tmp_path / "words.wav", 0.4, 16000, 1)
+    settings = Settings(models_dir=MODELS, data_dir=tmp_path / "data", device="cpu")
+    lines = list(bench(settings, video, words))
+    assert all(line.value > 0 for line in lines)
+    assert [line.unit for line in lines[:5]] == ["frames/s", "frames/s", "frames/s", "GFLOP/s", "dB"]
+    assert lines[4].value >= 45
+    parts = [line.part for line in lines[5:]]
+    assert parts[0].startswith("registration, 320x240")
+    assert set(parts[1:]) == {"render, 320x240, 25 fps"}
+    assert not list(tmp_path.glob("data/*"))
+
+
+def test_without_media_only_the_model_is_measured(tmp_path: Path) -> None:
+    settings = Settings(models_dir=MODELS, data_dir=tmp_path, device="cpu")
+    assert [line.unit for line in bench(settings, None, None)][-1] == "dB"

@@ -1,0 +1,114 @@
+"""The command line, run as a person runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import app
+from tests.support import clips
+from tests.support.videos import decode
+
+REPOSITORY = Path(__file__).parents[3]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MOUTHPIECE_")}
+    environment |= {
+        "MOUTHPIECE_MODELS_DIR": str(REPOSITORY / "models"),
+        "MOUTHPIECE_DATA_DIR": "data",
+        "COLUMNS": "200",
+    }
+
+    def call(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "app.cli", *arguments],
+            cwd=tmp_path,
+            env=environment | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return call
+
+
+def test_from_a_video_to_a_talking_mp4(run: Run, tmp_path: Path) -> None:
+    clips.talking_head(tmp_path / "Anna Smith.mp4", 0.4)
+    clips.speech(tmp_path / "words.wav", 0.6)
+    assert "Model not found:" in run("avatar", "add", "Anna Smith.mp4", "--model", "none.onnx").stderr
+    added = run("avatar", "add", "Anna Smith.mp4")
+    assert added.returncode == 0, added.stderr
+    assert "Avatar anna-smith: 320x240, 25 fps, 10 frames, 10 of them with a face." in added.stdout
+    assert "anna-smith" in run("avatar", "list").stdout
+    rendered = run("render", "anna-smith", "words.wav", "-o", "out/talk.mp4", "--quality", "draft")
+    assert rendered.returncode == 0, rendered.stderr
+    assert len(decode(tmp_path / "out" / "talk.mp4").frames) == 15
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["talk.mp4"]
+    assert run("avatar", "rm", "anna-smith").returncode == 0
+    assert "anna-smith" not in run("avatar", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("avatar", "rm", "nobody"), "Avatar not found: There is no avatar 'nobody'."),
+        (("render", "nobody", "words.wav"), "There is no avatar 'nobody'."),
+        (("avatar", "add", "words.wav"), "Not a video:"),
+        (("avatar", "add", "words.wav", "--face", "middle"), "The face is 'largest'"),
+        (("avatar", "add", "words.wav", "--id", "../x"), "An avatar id has 1 to 63 characters"),
+        (("render", "x", "words.wav", "--fps", "500"), "fps must be from 1 to 120"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence_and_status_1(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    clips.speech(tmp_path / "words.wav", 0.2)
+    done = run(*arguments)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("render",), ("render", "x", "missing.wav"), ("fly",)])
+def test_wrong_usage_is_status_2(run: Run, arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("serve",), ("avatar", "add"), ("avatar", "list"), ("render",), ("export",), ("doctor",)]
+)
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*command, "--help"])
+    assert shown.exit_code == 0
+    assert "Usage:" in shown.stdout
+
+
+def test_the_doctor_finds_the_model_and_the_codecs(run: Run) -> None:
+    findings = {finding["subject"]: finding for finding in json.loads(run("doctor", "--json").stdout)}
+    assert findings["codecs"]["level"] == "good"
+    assert findings["model"]["level"] == "good"
+    assert "sha256" in findings["model"]["found"]
+
+
+def test_the_doctor_weighs_the_disk_against_the_limits(run: Run) -> None:
+    findings = json.loads(run("doctor", "--json", MOUTHPIECE_FRAME_CACHE_BYTES=str(10**18)).stdout)
+    avatars = next(finding for finding in findings if finding["subject"] == "avatars")
+    assert avatars["level"] == "note"
+    assert "MOUTHPIECE_FRAME_CACHE_BYTES" in avatars["remedy"]
+
+
+def test_the_doctor_names_the_remedy_and_ends_with_1_when_the_model_is_missing(run: Run) -> None:
+    done = run("doctor", "--json", MOUTHPIECE_MODEL="nowhere.onnx")
+    assert done.returncode == 1
+    finding = next(finding for finding in json.loads(done.stdout) if finding["subject"] == "model")
+    assert finding["level"] == "problem"
+    assert "MOUTHPIECE_MODEL" in finding["remedy"]
