@@ -1,0 +1,104 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.studio import Studio
+from tests.support import clips
+from tests.support.server import Server
+
+
+def test_a_video_becomes_an_avatar_and_its_preview_is_shown(
+    studio: Studio, server: Server, tmp_path: Path
+) -> None:
+    video = clips.talking_head(tmp_path / "Bob (1).MP4", 2.0)
+    studio.offer_video(video)
+    expect(studio.page.get_by_label("Name")).to_have_value("bob-1")
+    studio.button("Make the avatar").click()
+    expect(studio.locate("#pending progress")).to_be_visible()
+    expect(studio.card("bob-1")).to_contain_text("320×240 · 2 s")
+    expect(studio.locate("#pending .card")).to_have_count(0)
+    studio.wait("document.querySelector('#gallery img').naturalWidth === 320")
+    assert studio.locate("#gallery img").first.get_attribute("src") == (
+        f"{server.url}/v1/avatars/bob-1/preview.jpg"
+    )
+    expect(studio.page.get_by_role("radio", name="bob-1")).to_be_checked()
+
+
+def test_a_dropped_video_is_taken(studio: Studio, tmp_path: Path) -> None:
+    studio.page.evaluate(
+        """() => {
+          const files = new DataTransfer();
+          files.items.add(new File(["no video"], "dropped.mp4"));
+          const event = new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true });
+          document.getElementById("new-avatar").dispatchEvent(event);
+        }"""
+    )
+    expect(studio.page.get_by_label("Name")).to_have_value("dropped")
+
+
+def blank(path: Path) -> Path:
+    return clips.write_video(path, [np.full((120, 160, 3), 90, np.uint8)] * 10)
+
+
+def text(path: Path) -> Path:
+    path.write_text("This is no video.")
+    return path
+
+
+def long(path: Path) -> Path:
+    return clips.talking_head(path, 6.0, width=160, height=120)
+
+
+@pytest.mark.parametrize(("name", "make"), [("blank", blank), ("text", text), ("long", long)])
+def test_what_is_wrong_with_a_video_is_said_in_the_words_of_the_api(
+    studio: Studio, server: Server, tmp_path: Path, name: str, make: Callable[[Path], Path]
+) -> None:
+    studio.make_avatar(make(tmp_path / "bad.mp4"), name)
+    problem = studio.locate("#pending [role=alert]")
+    expect(problem).to_be_visible()
+    job = server.client.get("/v1/jobs", params={"avatar": name}).json()["jobs"][0]
+    expect(problem).to_have_text(job["error"]["detail"])
+    studio.button("Dismiss").click()
+    expect(studio.locate("#pending .card")).to_have_count(0)
+
+
+def test_a_taken_name_is_refused_in_the_words_of_the_api(studio: Studio, tmp_path: Path) -> None:
+    studio.make_avatar(clips.talking_head(tmp_path / "other.mp4", 1.0), "anna")
+    expect(studio.locate("#pending [role=alert]")).to_have_text(
+        "There is an avatar 'anna' already; delete it or take another id."
+    )
+
+
+def test_a_file_that_is_too_large_is_not_sent(studio: Studio, tmp_path: Path) -> None:
+    video = tmp_path / "large.mp4"
+    video.write_bytes(bytes(6_200_000))
+    studio.make_avatar(video, "large")
+    expect(studio.locate("#pending [role=alert]")).to_have_text("The file has 6.2 MB; the limit is 6 MB.")
+
+
+def test_deleting_asks_first(studio: Studio, server: Server, tmp_path: Path) -> None:
+    studio.make_avatar(clips.talking_head(tmp_path / "eve.mp4", 1.0), "eve")
+    delete = studio.button("Delete eve")
+    delete.click()
+    expect(studio.locate("#ask")).to_contain_text("Delete eve?")
+    studio.button("Keep it").click()
+    expect(studio.locate("#ask")).to_be_hidden()
+    assert server.client.get("/v1/avatars/eve").status_code == 200
+    delete.click()
+    studio.button("Delete").click()
+    expect(studio.card("eve")).to_have_count(0)
+    assert server.client.get("/v1/avatars/eve").status_code == 404
+
+
+def test_an_avatar_in_the_making_is_found_again_after_a_reload(
+    studio: Studio, server: Server, tmp_path: Path
+) -> None:
+    studio.make_avatar(clips.talking_head(tmp_path / "fay.mp4", 5.0, width=960, height=720), "fay")
+    expect(studio.locate("#pending .card")).to_contain_text("frames")
+    studio.page.reload()
+    expect(studio.locate("#pending .card")).to_contain_text("fay")
+    expect(studio.card("fay")).to_be_visible()
+    expect(studio.locate("#pending .card")).to_have_count(0)

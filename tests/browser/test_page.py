@@ -1,0 +1,52 @@
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.studio import Studio
+from tests.support.server import Server
+
+
+def test_the_page_allows_nothing_but_the_service_itself(server: Server) -> None:
+    for path in ("/", "/studio/main.js", "/studio/studio.css"):
+        answer = server.client.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none';")
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_page_says_what_the_service_runs_and_accepts(studio: Studio, server: Server) -> None:
+    info = server.client.get("/v1/info").json()
+    expect(studio.locate("#service")).to_have_text(f"{info['model']['name']} on {info['device']}")
+    expect(studio.locate("#video-limits")).to_have_text("Up to 5 s and 6 MB.")
+    expect(studio.locate("#sound-limits")).to_have_text("Up to 2:30 min.")
+
+
+def test_everything_that_can_be_used_has_a_name(studio: Studio) -> None:
+    expect(studio.card("anna")).to_be_visible()
+    tree = studio.locate("body").aria_snapshot()
+    controls = re.findall(r"^ *- (button|link|radio|textbox|combobox|spinbutton)\b(.*)$", tree, re.MULTILINE)
+    assert len(controls) >= 6
+    assert [role for role, rest in controls if not rest.startswith(' "')] == []
+
+
+def test_an_avatar_is_chosen_and_its_deletion_refused_with_the_keyboard(studio: Studio) -> None:
+    anna = studio.page.get_by_role("radio", name="anna")
+    anna.focus()
+    studio.page.keyboard.press("Space")
+    expect(anna).to_be_checked()
+    studio.page.keyboard.press("Tab")
+    expect(studio.button("Delete anna")).to_be_focused()
+    studio.page.keyboard.press("Enter")
+    expect(studio.button("Keep it")).to_be_focused()
+    studio.page.keyboard.press("Escape")
+    expect(studio.locate("#ask")).to_be_hidden()
+    expect(studio.button("Delete anna")).to_be_focused()
+
+
+def test_files_are_picked_with_the_keyboard(studio: Studio) -> None:
+    expect(studio.card("anna")).to_be_visible()
+    studio.page.get_by_label("pick a file").focus()
+    with studio.page.expect_file_chooser():
+        studio.page.keyboard.press("Space")

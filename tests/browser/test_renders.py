@@ -1,0 +1,175 @@
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import SPOKEN, OpenStudio
+from tests.browser.studio import Studio
+from tests.support.server import Server
+from tests.support.videos import decode
+
+Speech = Callable[[float], Path]
+
+
+def test_the_video_plays_while_it_is_made_and_can_be_kept(
+    studio: Studio, server: Server, speech: Speech, tmp_path: Path
+) -> None:
+    job_id = studio.render(speech(20))
+    studio.wait_until_playing()
+    assert server.job(job_id)["state"] == "running"
+    expect(studio.locate("#work-state")).to_contain_text(" of 500 frames · ")
+    expect(studio.locate("#work-state")).to_contain_text("left")
+    seen = studio.locate("#bar").evaluate("bar => bar.value")
+    assert 0 < seen < 1
+    studio.wait(f"document.getElementById('bar').value > {seen}")
+    studio.wait_until_done()
+    studio.wait("document.getElementById('video').duration > 19.9")
+    with studio.page.expect_download() as download:
+        studio.page.get_by_text("Download", exact=True).click()
+    download.value.save_as(tmp_path / "kept.mp4")
+    assert download.value.suggested_filename == f"anna-{job_id}.mp4"
+    assert len(decode(tmp_path / "kept.mp4").frames) == 500
+
+
+def test_the_copied_command_does_the_same(
+    studio: Studio, server: Server, speech: Speech, tmp_path: Path
+) -> None:
+    sound = tmp_path / 'it\'s "me", ok.wav'
+    sound.write_bytes(speech(1).read_bytes())
+    studio.page.get_by_text("Options").click()
+    studio.page.get_by_label("Quality").select_option("draft")
+    studio.render(sound)
+    studio.wait_until_done()
+    studio.button("Copy as curl").click()
+    expect(studio.button("Copied")).to_be_visible()
+    command = studio.page.evaluate("navigator.clipboard.readText()")
+    assert "-F quality=draft" in command
+    assert "mouth_offset_ms" not in command
+    subprocess.run([*shlex.split(command), "--silent", "--fail"], cwd=tmp_path, check=True)
+    assert len(decode(tmp_path / "anna.mp4").frames) == 25
+
+
+def test_the_microphone_is_recorded_and_spoken(studio: Studio, server: Server, tmp_path: Path) -> None:
+    studio.card("anna").locator("img").click()
+    studio.button("Record").click()
+    expect(studio.locate("#clock")).to_have_text("0:02")
+    studio.button("Stop").click()
+    expect(studio.locate("#sound-name")).to_have_text("recording.webm")
+    painted = """() => {
+      const canvas = document.getElementById("waveform");
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return data.filter((value, at) => at % 4 === 3 && value > 0).length;
+    }"""
+    assert studio.page.evaluate(painted) > 1000
+    studio.wait("document.getElementById('player').readyState > 0")
+    studio.button("Make the video").click()
+    studio.wait_until_done()
+    studio.wait_until_playing()
+    path = tmp_path / "spoken.mp4"
+    path.write_bytes(server.client.get(f"/v1/jobs/{studio.job_id}/video").content)
+    assert 2 * 25 <= len(decode(path).frames) <= 2 * SPOKEN * 25
+
+
+def test_a_render_is_canceled(studio: Studio, server: Server, speech: Speech) -> None:
+    job_id = studio.render(speech(120))
+    studio.wait_until_playing()
+    studio.button("Cancel").click()
+    expect(studio.locate("#stage-problem")).to_have_text("This one was canceled.")
+    assert studio.page.evaluate("document.getElementById('video').paused")
+    assert server.job(job_id)["state"] == "canceled"
+    assert server.files(job_id) == []
+    expect(studio.button("Make the video")).to_be_enabled()
+    expect(studio.locate("#job-list .job").first).to_contain_text("Canceled")
+
+
+def test_a_render_goes_on_while_the_page_is_reloaded(studio: Studio, server: Server, speech: Speech) -> None:
+    job_id = studio.render(speech(16))
+    studio.wait_until_playing()
+    studio.page.reload()
+    expect(studio.locate("#work-state")).to_contain_text(" of 400 frames · ")
+    studio.wait_until_playing()
+    assert server.job(job_id)["state"] == "running"
+    studio.wait_until_done()
+    studio.page.reload()
+    studio.wait_until_done()
+    studio.wait("document.getElementById('video').duration > 15.9")
+
+
+def test_a_finished_video_is_opened_from_the_list_and_forgotten(
+    studio: Studio, server: Server, speech: Speech
+) -> None:
+    job_id = studio.render(speech(1))
+    studio.wait_until_done()
+    studio.page.goto("/")
+    row = studio.locate("#job-list .job").first
+    row.get_by_role("link", name="anna speaks").click()
+    studio.wait_until_done()
+    assert studio.job_id == job_id
+    row.get_by_role("button", name="Forget").click()
+    studio.button("Delete").click()
+    expect(studio.locate("#done")).to_be_hidden()
+    assert server.client.get(f"/v1/jobs/{job_id}").status_code == 404
+
+
+def test_what_is_wrong_with_a_speech_is_said_in_the_words_of_the_api(
+    studio: Studio, server: Server, tmp_path: Path
+) -> None:
+    sound = tmp_path / "words.wav"
+    sound.write_text("These are no sounds.")
+    job_id = studio.render(sound)
+    expect(studio.locate("#stage-problem")).to_be_visible()
+    expect(studio.locate("#stage-problem")).to_have_text(server.job(job_id)["error"]["detail"])
+    expect(studio.locate("#job-list .job").first).to_contain_text(server.job(job_id)["error"]["detail"])
+
+
+def test_a_speech_that_is_too_long_is_refused_before_it_is_sent(studio: Studio, speech: Speech) -> None:
+    studio.offer_speech(speech(155))
+    expect(studio.locate("#speech-problem")).to_have_text("The sound lasts 2:35 min; the limit is 2:30 min.")
+    expect(studio.button("Make the video")).to_be_disabled()
+
+
+def test_the_key_is_asked_for_once_and_kept_for_the_tab(
+    open_studio: OpenStudio, locked: Server, speech: Speech, tmp_path: Path
+) -> None:
+    studio = open_studio(locked)
+    dialog = studio.locate("#key")
+    for key, answer in ("friend", "That one was not accepted."), ("sesame", None):
+        expect(dialog).to_be_visible()
+        studio.locate("#key-value").fill(key)
+        studio.button("Go on").click()
+        if answer:
+            expect(dialog).to_contain_text(answer)
+    expect(dialog).to_be_hidden()
+    studio.wait("document.querySelector('#gallery img')?.naturalWidth === 320")
+    studio.render(speech(20))
+    studio.wait_until_playing()
+    studio.wait_until_done()
+    with studio.page.expect_download() as download:
+        studio.page.get_by_text("Download", exact=True).click()
+    download.value.save_as(tmp_path / "kept.mp4")
+    assert len(decode(tmp_path / "kept.mp4").frames) == 500
+    studio.page.reload()
+    expect(studio.card("anna")).to_be_visible()
+    expect(dialog).to_be_hidden()
+    assert studio.page.evaluate("localStorage.length") == 0
+    assert "sesame" not in "".join(studio.requested)
+    assert studio.page.context.cookies() == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
+def test_the_page_fits_its_window(
+    open_studio: OpenStudio, server: Server, speech: Speech, width: int, dark: bool
+) -> None:
+    studio = open_studio(width=width, dark=dark)
+    name = f"{width}{'-dark' if dark else ''}"
+    expect(studio.card("anna")).to_be_visible()
+    studio.picture(f"{name}-begin")
+    studio.render(speech(8))
+    studio.wait_until_playing()
+    studio.picture(f"{name}-running")
+    studio.wait_until_done()
+    studio.picture(f"{name}-done")
+    assert studio.page.evaluate("document.documentElement.scrollWidth") == width

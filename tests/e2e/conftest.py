@@ -1,0 +1,37 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import clips
+from tests.support.server import Server, running
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The service of most tests. Its queue is short, and its largest upload small, to reach both quickly."""
+    settings = {"MAX_QUEUED": "20", "MAX_UPLOAD_BYTES": "3000000", "MAX_VIDEO_SECONDS": "20"}
+    with running(tmp_path_factory.mktemp("service"), **settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second of a talking head, 320x240."""
+    return clips.talking_head(tmp_path_factory.mktemp("clips") / "head.mp4", 1.0)
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
+    """Sound files by their length in seconds."""
+    folder = tmp_path_factory.mktemp("speech")
+    return lambda seconds: clips.speech(folder / f"{seconds}.wav", seconds)
+
+
+@pytest.fixture(scope="session")
+def anna(server: Server, video: Path) -> str:
+    """The address of an avatar's renders."""
+    with video.open("rb") as file:
+        response = server.client.post("/v1/avatars", data={"id": "anna"}, files={"video": file})
+    assert response.status_code == 201, response.text
+    return "/v1/avatars/anna/renders"

@@ -1,0 +1,145 @@
+"""Kills of the render process and of the service, as the kernel would do it in want of memory."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support import clips
+from tests.support.server import Server, running
+from tests.support.videos import decode
+
+Speech = Callable[[float], Path]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service of this module's own, running at the beginning and at the end of each test."""
+    with running(tmp_path_factory.mktemp("mortal")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def renders(service: Server, video: Path) -> str:
+    files = {"video": video.read_bytes()}
+    assert service.client.post("/v1/avatars", data={"id": "anna"}, files=files).status_code == 201
+    return "/v1/avatars/anna/renders"
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def submit(server: Server, renders: str, audio: Path) -> str:
+    response = server.client.post(
+        renders,
+        data={"quality": "draft"},
+        files={"audio": audio.read_bytes()},
+        headers={"Prefer": "respond-async"},
+    )
+    assert response.status_code == 202, response.text
+    job_id: str = response.json()["id"]
+    return job_id
+
+
+def fragments(server: Server, job_id: str) -> dict[str, int]:
+    """Return when each fragment of a render was written."""
+    folder = server.data_dir / "jobs" / job_id / "segments"
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.m4s")}
+
+
+def check_result(server: Server, job_id: str, frames: int, tmp_path: Path) -> None:
+    """Check that a job has one whole result and nothing else."""
+    path = tmp_path / "result.mp4"
+    path.write_bytes(server.client.get(f"/v1/jobs/{job_id}/video").content)
+    assert len(decode(path).frames) == frames
+    assert server.files(job_id) == ["plan.json", "result.mp4"]
+
+
+def test_a_killed_render_process_is_replaced_and_its_render_goes_on_where_it_was(
+    service: Server, renders: str, speech: Speech, tmp_path: Path
+) -> None:
+    job_id = submit(service, renders, speech(20))
+    service.wait(lambda: len(fragments(service, job_id)) >= 2)
+    render_pid, done = service.render_pid, fragments(service, job_id)
+    assert render_pid
+    os.kill(render_pid, signal.SIGKILL)
+    service.wait(lambda: service.job(job_id)["attempts"] == 2)
+    later = service.wait(lambda: found if len(found := fragments(service, job_id)) > len(done) else None)
+    assert {name: later[name] for name in done} == done
+    job = service.outcome(job_id)
+    assert (job["state"], job["attempts"]) == ("succeeded", 2)
+    check_result(service, job_id, 500, tmp_path)
+
+
+def test_an_avatar_whose_process_is_killed_is_made_anew_and_nothing_is_left_of_the_first(
+    service: Server, renders: str, tmp_path: Path
+) -> None:
+    video = clips.talking_head(tmp_path / "long.mp4", 5.0)
+    response = service.client.post(
+        "/v1/avatars",
+        data={"id": "ben"},
+        files={"video": video.read_bytes()},
+        headers={"Prefer": "respond-async"},
+    )
+    job_id = response.json()["id"]
+    service.wait(lambda: service.job(job_id)["progress"]["frames_done"] > 0)
+    assert service.render_pid
+    os.kill(service.render_pid, signal.SIGKILL)
+    job = service.outcome(job_id)
+    assert (job["state"], job["attempts"]) == ("succeeded", 2)
+    assert service.client.get("/v1/avatars/ben").json()["frame_count"] == 125
+    assert {path.name for path in service.avatars_dir.iterdir()} == {"anna", "ben"}
+    assert not (service.data_dir / "jobs" / job_id).exists()
+    assert service.client.delete("/v1/avatars/ben").status_code == 204
+
+
+def test_a_killed_service_finishes_its_jobs_when_it_is_started_again(
+    service: Server, renders: str, speech: Speech, tmp_path: Path
+) -> None:
+    going, queued = submit(service, renders, speech(10)), submit(service, renders, speech(1.0))
+    service.wait(lambda: len(fragments(service, going)) >= 1)
+    render_pid = service.render_pid
+    assert render_pid
+    service.kill()
+    service.wait(lambda: not is_alive(render_pid))
+    stray = service.data_dir / "jobs" / "stray"
+    stray.mkdir()
+    (stray / "upload").write_bytes(b"cut off")
+    (service.avatars_dir / ".new-half-abcd").mkdir()
+    service.start()
+    assert service.outcome(going)["state"] == service.outcome(queued)["state"] == "succeeded"
+    assert service.job(going)["attempts"] == 2
+    check_result(service, going, 250, tmp_path)
+    check_result(service, queued, 25, tmp_path)
+    assert not stray.exists()
+    assert [path.name for path in service.avatars_dir.iterdir()] == ["anna"]
+
+
+def test_a_service_told_to_stop_stops_soon_and_goes_on_later(
+    service: Server, renders: str, speech: Speech, tmp_path: Path
+) -> None:
+    job_id = submit(service, renders, speech(20))
+    service.wait(lambda: service.job(job_id)["progress"]["frames_done"] > 0)
+    render_pid = service.render_pid
+    assert render_pid
+    with httpx.stream("GET", f"{service.url}/v1/jobs/{job_id}/events", timeout=30) as events:
+        next(events.iter_lines())
+        started = time.monotonic()
+        service.stop()
+        assert time.monotonic() - started < 10
+    assert not is_alive(render_pid)
+    service.start()
+    job = service.outcome(job_id)
+    assert (job["state"], job["attempts"]) == ("succeeded", 1)
+    check_result(service, job_id, 500, tmp_path)

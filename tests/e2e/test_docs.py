@@ -1,0 +1,84 @@
+"""What the documentation shows is done, and must work as it stands."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import errors
+from tests.support import clips
+from tests.support.server import Server, running
+from tests.support.videos import decode
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE_URL = "http://127.0.0.1:8000"
+
+# Here an answer that is a problem ends the script; a reader's curl would print it and go on.
+BEFORE = 'set -euo pipefail\ncurl() { command curl --no-progress-meter --fail-with-body "$@"; }\n'
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the fenced blocks of one language on a page."""
+    text = (ROOT / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def shape(value: Any) -> Any:
+    """Return the names in a JSON document, without what they stand for."""
+    return {key: shape(inner) for key, inner in value.items()} if isinstance(value, dict) else None
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a reader stands: a video, a sound file."""
+    folder = tmp_path_factory.mktemp("reader")
+    clips.talking_head(folder / "anna.mp4", 2.0)
+    clips.speech(folder / "words.wav", 1.2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service without any avatar."""
+    with running(tmp_path_factory.mktemp("documented")) as server:
+        yield server
+
+
+def run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_examples_of_the_api_work_as_they_stand(service: Server, folder: Path) -> None:
+    commands = "".join(blocks("docs/api.md", "sh"))
+    assert commands.count("curl ") >= 20
+    printed = run(["bash", "-c", BEFORE + commands.replace(EXAMPLE_URL, service.url)], folder)
+    assert '"id":"anna"' in printed
+    assert "event: end" in printed
+    assert len(decode(folder / "talk.mp4").frames) == 30
+    assert (folder / "beginning").stat().st_size == 1024
+    (program,) = blocks("docs/api.md", "python")
+    (folder / "talk.mp4").unlink()
+    run([sys.executable, "-W", "error", "-c", program.replace(EXAMPLE_URL, service.url)], folder)
+    assert len(decode(folder / "talk.mp4").frames) == 30
+
+    avatar, job, problem = (shape(json.loads(block)) for block in blocks("docs/api.md", "json"))
+    assert avatar == shape(service.client.get("/v1/avatars/anna").json())
+    assert job == shape(json.loads((folder / "job.json").read_text()))
+    assert problem == shape(service.client.get("/v1/avatars/nobody").json())
+
+
+def test_every_problem_in_the_documentation_is_one_of_ours() -> None:
+    known = {error.code: error.status for error in vars(errors).values() if hasattr(error, "code")}
+    table = re.findall(r"^\| (\d{3})[^|]*\| (`.*`) \|$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
+    said = {code: int(status) for status, codes in table for code in re.findall(r"`([a-z-]+)`", codes)}
+    assert said.items() <= known.items()
+    assert {code for code, status in known.items() if status < 500} - said.keys() <= {
+        "not-found", "conflict", "gone", "limit-exceeded", "unusable-media",
+    }  # fmt: skip
