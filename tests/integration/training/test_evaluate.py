@@ -1,0 +1,98 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+from app.errors import InvalidRequest, ModelNotFound  # noqa: E402
+from app.wav2lip.infer import Wav2LipInfer  # noqa: E402
+from tests.support.packs import write_pack  # noqa: E402
+from training.evaluate import as_table, closed_faces, evaluate, face_crops, judged, mel_windows  # noqa: E402
+from training.export import Exported, export_mouthpiece  # noqa: E402
+from training.report import write_report  # noqa: E402
+from training.workbench import Workbench  # noqa: E402
+
+torch.set_num_threads(1)  # small batches: threads would wait for each other
+
+RECIPE = "samples: 4\nbatch: 2\nheld_out: {groups: [speaker1]}\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    write_pack(folder / "pack", clips=2)
+    (folder / "recipe.yaml").write_text(RECIPE)
+    bench = Workbench(folder / "pack", folder / "runs", "cpu")
+    for stage in ("speech", "face"):
+        run, source, _ = bench.run(stage, folder / "recipe.yaml")
+        run.train(source, None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(folder: Path) -> Exported:
+    return export_mouthpiece(
+        folder / "runs", folder / "made.onnx", folder / "pack", recipe=folder / "recipe.yaml"
+    )
+
+
+@pytest.mark.slow
+def test_the_exported_model_is_what_was_trained_on_every_engine(folder: Path, exported: Exported) -> None:
+    assert set(exported.differences) == {"openvino", "onnxruntime"}
+    assert max(exported.differences.values()) < 2e-3
+    assert [path.name for path in folder.glob("*.onnx")] == ["made.onnx"]
+
+
+@pytest.mark.slow
+def test_the_service_loads_the_model_by_its_card(exported: Exported) -> None:
+    model = Wav2LipInfer(exported.path, dtype="fp32")
+    assert (model.info.reference, model.info.mouth_offset_ms, model.face_size) == ("closed", 0, 96)
+    assert model.info.sha256 == exported.sha256
+    assert not model.info.commercial_use
+    assert "public domain" in str(model.info.source)
+
+
+@pytest.mark.slow
+def test_held_out_people_are_judged_and_shown(folder: Path, exported: Exported, tmp_path: Path) -> None:
+    bench = Workbench(folder / "pack", folder / "runs", "cpu")
+    spans = judged([span for span in bench.cache.spans if span.clip.group == "speaker1"], 6)
+    scores, takes = evaluate(Wav2LipInfer(exported.path, dtype="fp32"), bench.cache, spans)
+    assert list(scores) == ["made"]
+    assert scores["made"].frames == 24
+    assert all(np.isfinite(value) for value in vars(scores["made"]).values())
+    assert "| partial |" in as_table(scores)
+    assert json.dumps(vars(scores["made"]))
+    (sheet,) = write_report(tmp_path, "made", takes)
+    assert sheet.stat().st_size > 1000
+
+
+def test_the_references_are_laid_onto_the_frame_s_head(folder: Path) -> None:
+    cache = Workbench(folder / "pack", folder / "runs", "cpu").cache
+    span = cache.spans[0]
+    own, references = (make(cache, span, 96).astype(int) for make in (face_crops, closed_faces))
+    moved = np.abs(own[1:] - own[:1])[:, 20:76, 20:76].mean()
+    assert np.abs(own - references)[:, 20:76, 20:76].mean() < 0.6 * moved
+
+
+def test_windows_beyond_a_clip_s_sound_are_silent(folder: Path) -> None:
+    cache = Workbench(folder / "pack", folder / "runs", "cpu").cache
+    windows = mel_windows(cache, cache.spans[0], 40, 0.0)
+    assert windows.shape == (40, 80, 16)
+    assert (windows[30:] == -4).all()
+    assert (windows[:20] > -4).any()
+
+
+def test_without_held_out_people_there_is_nobody_to_judge_on() -> None:
+    with pytest.raises(InvalidRequest, match="held_out"):
+        judged([], 6)
+
+
+def test_a_model_is_not_exported_before_both_stages_are_trained(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="'speech' first"):
+        export_mouthpiece(
+            tmp_path / "runs", tmp_path / "made.onnx", folder / "pack", recipe=folder / "recipe.yaml"
+        )

@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from app.errors import InvalidRequest
+from app.media.frames import BgrImage
+from tests.support.clips import moving_portrait, speech_like, write_video
+from training.cache import open_cache
+from training.pack import load_pack
+from training.prepare import prepare_pack
+
+SIZE = (240, 240)
+
+
+def frames(count: int) -> list[BgrImage]:
+    return [moving_portrait(index, *SIZE) for index in range(count)]
+
+
+def with_sound(path: Path, pictures: list[BgrImage], fps: int = 25) -> Path:
+    """Write a video of ``pictures`` in which somebody speaks."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast"})
+        video.height, video.width = pictures[0].shape[:2]
+        video.pix_fmt = "yuv420p"
+        audio = container.add_stream("aac", rate=16000, layout="mono")
+        for picture in pictures:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(video.encode(None))
+        sound = speech_like(len(pictures) / fps)
+        frame = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    (folder / "eileen").mkdir()
+    with_sound(folder / "eileen" / "speech.mp4", frames(50), fps=20)
+    gap = [np.zeros((*SIZE, 3), np.uint8)] * 12
+    write_video(folder / "mute.mp4", frames(30) + gap + frames(28))
+    write_video(folder / "nobody.mp4", gap * 3)
+    (folder / "broken.mp4").write_bytes(b"no video at all" * 50)
+    (folder / "notes.txt").write_text("not a video")
+    return folder
+
+
+def test_videos_become_a_pack_and_what_cannot_be_used_is_said(videos: Path, tmp_path: Path) -> None:
+    outcome = prepare_pack(videos, tmp_path / "pack", licence="public domain")
+    assert set(outcome.left_out) == {"nobody.mp4", "broken.mp4"}
+    assert outcome.speakers == 2
+    pack = load_pack(tmp_path / "pack")
+    by_group = {group: [clip for clip in pack.clips if clip.group == group] for group in ("eileen", "mute")}
+    assert [clip.frames for clip in by_group["eileen"]] == [pytest.approx(62, abs=2)]
+    assert by_group["eileen"][0].audio
+    assert len(by_group["mute"]) == 2
+    assert not any(clip.audio or clip.synced for clip in by_group["mute"])
+    assert outcome.unsynced == [clip.file for clip in pack.clips if not clip.synced]
+    assert {clip.licence for clip in pack.clips} == {"public domain"}
+
+
+def test_the_pack_s_clips_show_the_face_and_keep_the_sound(videos: Path, tmp_path: Path) -> None:
+    prepare_pack(videos, tmp_path / "pack", licence="public domain")
+    pack = load_pack(tmp_path / "pack")
+    cache = open_cache(pack, tmp_path / "cache")
+    assert not cache.left_out
+    assert (np.asarray(cache.presence) > 20).mean() > 0.9
+    eileen = next(span for span in cache.spans if span.clip.group == "eileen")
+    assert eileen.mel_columns / 80 == pytest.approx(eileen.frames / 25, abs=0.1)
+    chin = np.asarray(cache.mesh_of(eileen))[:, 152, 1]
+    assert chin.mean() == pytest.approx(0.85, abs=0.05)
+
+
+def test_a_second_run_goes_on_where_the_first_stopped(videos: Path, tmp_path: Path) -> None:
+    def stop(done: int, _: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    pack = tmp_path / "pack"
+    with pytest.raises(KeyboardInterrupt):
+        prepare_pack(videos, pack, licence="public domain", progress=stop)
+    before = {path.name: path.stat().st_mtime_ns for path in pack.glob("*.mp4")}
+    assert before
+    assert prepare_pack(videos, pack, licence="public domain").clips == 3
+    after = {path.name: path.stat().st_mtime_ns for path in pack.glob("*.mp4")}
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_folder_without_usable_videos_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="no videos"):
+        prepare_pack(tmp_path, tmp_path / "pack", licence="unknown")
+    (tmp_path / "broken.mp4").write_bytes(b"noise" * 100)
+    with pytest.raises(InvalidRequest, match=r"broken\.mp4"):
+        prepare_pack(tmp_path, tmp_path / "pack", licence="unknown")

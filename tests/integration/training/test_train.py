@@ -1,0 +1,136 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+torch.set_num_threads(1)  # small batches: threads would wait for each other
+
+from app.errors import InvalidModel, InvalidRequest  # noqa: E402
+from app.wav2lip.checkpoint import load_network  # noqa: E402
+from tests.support.packs import write_pack  # noqa: E402
+from training.checkpoints import load_checkpoint  # noqa: E402
+from training.networks.blocks import Tensor  # noqa: E402
+from training.settings import StageName  # noqa: E402
+from training.workbench import Workbench  # noqa: E402
+
+RECIPE = """
+samples: 8
+batch: 2
+log_every: 2
+checkpoint_every: 2
+sheet_every: 4
+held_out: {groups: [speaker2]}
+expert: {batch: 4, per_clip: 2, samples: 16}
+face: {critic_from: 0.5}
+wav2lip: {samples: 2, sync_weight: 0.03, critic_from: 0, mouth_offset_ms: 40}
+"""
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pack(tmp_path_factory.mktemp("packs") / "pack")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipes") / "small.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture
+def bench(pack: Path, tmp_path: Path) -> Workbench:
+    return Workbench(pack, tmp_path / "runs", "cpu")
+
+
+def train(bench: Workbench, stage: StageName, recipe: Path, *, steps: int | None = None) -> dict[str, Tensor]:
+    """Train a stage, to the end or to be stopped after ``steps``; return its averaged weights."""
+    run, source, shown = bench.run(stage, recipe)
+
+    def stop(done: int, _: int) -> None:
+        if done == steps:
+            raise KeyboardInterrupt
+
+    try:
+        run.train(source, shown, stop)
+    except KeyboardInterrupt:
+        assert steps
+    return dict(load_checkpoint(bench.checkpoint(stage), stage)["average"])
+
+
+@pytest.mark.parametrize("stage", ["expert", "speech", "face"])
+def test_a_stage_trains_and_leaves_checkpoint_losses_and_sheets(
+    bench: Workbench, recipe: Path, stage: StageName
+) -> None:
+    weights = train(bench, stage, recipe)
+    folder = bench.runs / stage
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    with (folder / "losses.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4"]
+    assert (folder / "losses.png").stat().st_size > 1000
+    assert bool(list(folder.glob("sheet-*.png"))) == (stage == "face")
+
+
+def test_a_run_that_was_killed_ends_as_one_that_was_not(pack: Path, recipe: Path, tmp_path: Path) -> None:
+    whole = train(Workbench(pack, tmp_path / "whole", "cpu"), "face", recipe)
+    cut = Workbench(pack, tmp_path / "cut", "cpu")
+    train(cut, "face", recipe, steps=3)
+    resumed = train(Workbench(pack, tmp_path / "cut", "cpu"), "face", recipe)
+    for key, value in whole.items():
+        assert torch.equal(value, resumed[key]), key
+    with (tmp_path / "cut" / "face" / "losses.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["2", "4"]
+
+
+def test_the_official_network_trains_and_is_fine_tuned(bench: Workbench, recipe: Path) -> None:
+    train(bench, "expert", recipe)
+    train(bench, "wav2lip", recipe)
+    official = bench.runs / "wav2lip" / "wav2lip.pth"
+    trained = load_network(official).state_dict()
+    bench.checkpoint("wav2lip").unlink()
+    tuned, _, _ = bench.run("wav2lip", recipe, official)
+    for key, value in tuned.stage.network.state_dict().items():
+        assert torch.equal(value, trained[key]), key
+
+
+def test_the_official_network_needs_the_expert_first(bench: Workbench, recipe: Path) -> None:
+    with pytest.raises(Exception, match="'expert' first"):
+        bench.run("wav2lip", recipe)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(bench: Workbench, recipe: Path) -> None:
+    train(bench, "expert", recipe)
+    (bench.runs / "face").mkdir()
+    (bench.runs / "face" / "checkpoint.pt").write_bytes(bench.checkpoint("expert").read_bytes())
+    with pytest.raises(InvalidModel, match="'expert'"):
+        bench.run("face", recipe)
+
+
+def test_half_precision_trains_as_well(bench: Workbench, recipe: Path, tmp_path: Path) -> None:
+    halved = tmp_path / "halved.yaml"
+    halved.write_text(recipe.read_text() + "precision: bf16\n")
+    weights = train(bench, "face", halved)
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    assert all(value.dtype != torch.bfloat16 for value in weights.values())
+
+
+def test_corrupt_clips_are_left_out_and_named(tmp_path: Path, recipe: Path) -> None:
+    pack = write_pack(tmp_path / "pack")
+    (pack / "clip0.mp4").write_bytes(b"noise" * 100)
+    (pack / "clip1.mp4").unlink()
+    bench = Workbench(pack, tmp_path / "runs", "cpu")
+    assert set(bench.cache.left_out) == {"clip0.mp4", "clip1.mp4"}
+    assert [span.clip.file for span in bench.cache.spans] == ["clip2.mp4"]
+    with pytest.raises(InvalidRequest, match="prepare more footage"):
+        bench.run("face", recipe)
+
+
+def test_a_pack_without_sound_teaches_faces_but_not_speech(tmp_path: Path, recipe: Path) -> None:
+    bench = Workbench(write_pack(tmp_path / "pack", clips=1, sound=False), tmp_path / "runs", "cpu")
+    with pytest.raises(InvalidRequest, match="sound in sync"):
+        bench.run("speech", recipe)
+    train(bench, "face", recipe, steps=2)
+    assert bench.checkpoint("face").is_file()

@@ -1,0 +1,56 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from app.errors import InvalidModel, ModelNotFound, StorageFull  # noqa: E402
+from training.checkpoints import load_checkpoint, load_weights, save_checkpoint  # noqa: E402
+
+
+def test_a_checkpoint_is_read_back(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c.pt", {"stage": "face", "step": 3, "network": {"w": torch.ones(2)}})
+    content = load_checkpoint(tmp_path / "c.pt", "face")
+    assert content["step"] == 3
+    assert torch.equal(content["network"]["w"], torch.ones(2))
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, {"stage": "face", "step": 1})
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageFull, match="last one was kept"):
+        save_checkpoint(path, {"stage": "face", "step": 2})
+    assert load_checkpoint(path, "face")["step"] == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_stage_does_not_take_another_s_checkpoint(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c.pt", {"stage": "expert"})
+    with pytest.raises(InvalidModel, match="'expert'"):
+        load_checkpoint(tmp_path / "c.pt", "face")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short"])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c.pt").write_bytes(content)
+    with pytest.raises(InvalidModel, match="damaged"):
+        load_checkpoint(tmp_path / "c.pt", "face")
+
+
+def test_a_missing_checkpoint_says_what_to_train(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="'speech' first"):
+        load_checkpoint(tmp_path / "c.pt", "speech")
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(2, 3)
+    for other in (torch.nn.Linear(2, 4), torch.nn.Linear(2, 3, bias=False)):
+        with pytest.raises(InvalidModel, match="another architecture"):
+            load_weights(layer, other.state_dict(), tmp_path / "c.pt")

@@ -1,0 +1,37 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.errors import InvalidRequest
+from training import cli
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["training", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(stop.value.code or 0)
+
+
+def test_what_was_foreseen_is_one_sentence_and_status_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "videos").mkdir()
+    assert run(monkeypatch, "prepare", tmp_path / "videos", tmp_path / "pack") == 1
+    written = capsys.readouterr().err
+    assert "There are no videos" in written
+    assert "Traceback" not in written
+
+
+def test_a_stage_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(InvalidRequest, match="expert, speech, face, wav2lip"):
+        cli._stage("lips")
+
+
+@pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "export"])
+def test_every_command_explains_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert run(monkeypatch, command, "--help") == 0
+    assert "Usage" in capsys.readouterr().out

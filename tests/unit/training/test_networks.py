@@ -1,0 +1,58 @@
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from training.networks.critic import PatchCritic  # noqa: E402
+from training.networks.mouthpiece import Mouthpiece, ShapeToFace, SpeechToShape  # noqa: E402
+from training.networks.sync_expert import SyncExpert, contrast  # noqa: E402
+
+
+def model() -> Mouthpiece:
+    torch.manual_seed(0)
+    made = Mouthpiece(SpeechToShape(), ShapeToFace(), torch.ones(6))
+    made.eval()
+    return made
+
+
+def test_the_model_has_wav2lip_s_interface_and_copies_the_upper_rows() -> None:
+    face = torch.rand(2, 6, 96, 96)
+    with torch.no_grad():
+        made = model()(torch.randn(2, 1, 80, 16), face)
+    assert made.shape == (2, 3, 96, 96)
+    assert torch.equal(made[:, :, :40], face[:, :3, :40])
+    assert made.min() >= 0
+    assert made.max() <= 1
+
+
+def test_the_frames_of_a_batch_do_not_mix() -> None:
+    mel, face = torch.randn(3, 1, 80, 16), torch.rand(3, 6, 96, 96)
+    with torch.no_grad():
+        together, alone = model()(mel, face), model()(mel[1:2], face[1:2])
+    assert torch.allclose(together[1:2], alone, atol=1e-5)
+
+
+def test_without_flow_the_warp_is_the_reference() -> None:
+    network = ShapeToFace().eval()
+    for layer in (network.coarse_flow, network.fine_flow):
+        torch.nn.init.zeros_(layer.weight)
+    face = torch.rand(1, 6, 96, 96)
+    with torch.no_grad():
+        made = network.render(torch.zeros(1, 6), face)
+    assert torch.allclose(made.warped, face[:, 3:, 40:], atol=1e-5)
+
+
+def test_the_expert_s_embeddings_have_length_one_and_the_right_pairs_cost_least() -> None:
+    expert = SyncExpert().eval()
+    with torch.no_grad():
+        seen, heard = expert.see(torch.rand(4, 3, 96, 96)).embedding, expert.hear(torch.randn(4, 1, 80, 16))
+    for embedding in (seen, heard):
+        assert embedding.shape == (4, 128)
+        assert torch.allclose(embedding.norm(dim=1), torch.ones(4), atol=1e-5)
+    assert contrast(10 * torch.eye(4)) < contrast(10 * torch.eye(4).flip(0))
+
+
+def test_the_critic_judges_patches() -> None:
+    verdict, features = PatchCritic()(torch.rand(2, 3, 48, 96))
+    assert verdict.shape[:2] == (2, 1)
+    assert verdict.shape[3] > 4
+    assert len(features) == 4

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from app.errors import InvalidRequest
+from training.settings import RECIPE, STAGES, StageName, load_settings
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_shipped_recipe_holds_the_same_people_out_of_every_stage(stage: StageName) -> None:
+    settings = load_settings(RECIPE, stage)
+    assert "lrc_03" in settings.held_out.groups
+    assert settings.held_out.every == {"grid_s1": 10}
+    assert settings.steps == settings.samples // settings.batch
+
+
+def test_a_stage_s_own_settings_go_before_the_common_ones(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("batch: 4\nseed: 7\nface: {batch: 6, set_weights: {a: 1}}\n")
+    face, speech = load_settings(path, "face"), load_settings(path, "speech")
+    assert (face.batch, face.seed, face.set_weights) == (6, 7, {"a": 1.0})
+    assert (speech.batch, speech.seed, speech.set_weights) == (4, 7, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("colour: 1", "colour"),
+        ("batch: many", "batch"),
+        ("held_out: [a]", "held_out"),
+        ("batch: 6\nper_clip: 4", "multiple"),
+        ("samples: 0", "batches"),
+        ("precision: int8", "precision"),
+        ("- a list", "mapping"),
+        ("{", "YAML"),
+    ],
+)
+def test_a_recipe_that_means_nothing_is_refused(tmp_path: Path, text: str, word: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidRequest, match=word):
+        load_settings(path, "face")

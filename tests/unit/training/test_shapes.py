@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from tests.support.packs import drawn_cache
+from training.shapes import measure_shapes
+
+GAPS = [0.0, 0.0, 0.02, 0.05, 0.08, 0.1, 0.03, 0.0]
+
+
+def test_a_closed_mouth_has_the_shape_zero_whoever_it_is() -> None:
+    track = measure_shapes(drawn_cache([GAPS, [0.2 + gap for gap in GAPS]]))
+    closed = [0, 1, 7, 8, 9, 15]
+    assert np.abs(track.shapes[closed]).max() < 1e-3
+    assert np.abs(track.openings[closed]).max() < 1e-5
+
+
+def test_a_wider_mouth_has_a_larger_opening_and_shape() -> None:
+    track = measure_shapes(drawn_cache([GAPS]))
+    order = np.argsort(GAPS, kind="stable")
+    assert (np.diff(track.openings[order]) > -1e-6).all()
+    assert track.openings[5] == pytest.approx(2 * track.openings[3], rel=1e-3)
+    assert abs(track.shapes[5, 0]) > abs(track.shapes[2, 0]) > 0
+
+
+def test_turning_the_head_leaves_the_shape() -> None:
+    still = measure_shapes(drawn_cache([GAPS]))
+    turned = measure_shapes(drawn_cache([GAPS], yaw=0.5), still.space)
+    assert np.abs(still.shapes - turned.shapes).max() < 0.02
+
+
+def test_shapes_of_another_pack_are_told_in_the_space_that_is_given() -> None:
+    space = measure_shapes(drawn_cache([GAPS])).space
+    other = measure_shapes(drawn_cache([[0.0, 0.0, 0.0, 0.05]]), space)
+    own = measure_shapes(drawn_cache([GAPS]), space)
+    assert other.shapes[3] == pytest.approx(own.shapes[3], abs=1e-3)

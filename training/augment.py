@@ -1,0 +1,93 @@
+"""What else training does to its samples: colours, blur and noise of pictures, voices and rooms of sounds."""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import torch
+from torch.nn import functional
+
+from training.networks.blocks import Tensor
+from training.sampling import MARGIN_COLUMNS
+
+_WINDOW, _BANDS = 16, 80
+_SILENCE: Final = -4.0
+_HUE_AXIS: Final = ((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0))
+
+
+def recolor(faces: Tensor, generator: torch.Generator) -> Tensor:
+    """Change colours, brightness and gamma of pictures (B, N, 3, H, W), 0..1; the N of a sample alike."""
+    count = len(faces)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(count, *shape, generator=generator, device=generator.device) * 2 - 1
+
+    gray = torch.full((3, 3), 1 / 3, device=faces.device)
+    axis = torch.tensor(_HUE_AXIS, device=faces.device) / math.sqrt(3)
+    color = torch.eye(3, device=faces.device) - gray
+    angle = 0.35 * uniform(1, 1)
+    turned = torch.exp(0.4 * uniform(1, 1)) * (torch.cos(angle) * color + torch.sin(angle) * axis)
+    matrix = (gray + turned) * (1 + 0.12 * uniform(3, 1)) * (1 + 0.25 * uniform(1, 1))
+    offset = 0.06 * uniform(1) + 0.03 * uniform(3)
+    gamma = torch.exp(0.35 * uniform(1, 1, 1, 1))
+    mixed = torch.einsum("bij,bnjhw->bnihw", matrix, faces**gamma) + offset[:, None, :, None, None]
+    return mixed.clamp(0, 1)
+
+
+def degrade(faces: Tensor, generator: torch.Generator) -> Tensor:
+    """Blur a sixth of the samples as a small video is blurred, and give a sixth the noise of a dark one."""
+    count, _, _, height, width = faces.shape
+    small = int(height * (0.5 + 0.35 * float(torch.rand(1, generator=generator, device=generator.device))))
+    flat = faces.reshape(-1, 3, height, width)
+    shrunk = functional.interpolate(flat, size=(small, small), mode="area")
+    blurred = functional.interpolate(shrunk, size=(height, width), mode="bilinear").reshape(faces.shape)
+    chance = torch.rand(2, count, 1, 1, 1, 1, generator=generator, device=generator.device)
+    noise = 0.02 * torch.randn(faces.shape, generator=generator, device=generator.device)
+    result = torch.where(chance[0] < 1 / 6, blurred, faces)
+    return torch.where(chance[1] < 1 / 6, result + noise, result).clamp(0, 1)
+
+
+def middle_window(wide: Tensor) -> Tensor:
+    """Return the 16 columns (B, 1, 80, 16) in the middle of widened windows (B, 1, 80, 24)."""
+    return wide[..., MARGIN_COLUMNS : MARGIN_COLUMNS + _WINDOW].contiguous()
+
+
+def revoice(wide: Tensor, generator: torch.Generator) -> Tensor:
+    """Change speed, pitch, level, colour and background of mel windows (B, 1, 80, 24) -> (B, 1, 80, 16)."""
+    count, device = len(wide), wide.device
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(count, *shape, generator=generator, device=device) * 2 - 1
+
+    def sometimes() -> Tensor:
+        return uniform(1, 1, 1) > 0
+
+    maps = torch.zeros(count, 2, 3, device=device)
+    maps[:, 0, 0] = _WINDOW / wide.shape[-1] * (1 + 0.1 * uniform())
+    maps[:, 0, 2] = 0.02 * uniform()
+    maps[:, 1, 1] = 1 + 0.08 * uniform()
+    maps[:, 1, 2] = 0.05 * uniform()
+    grid = functional.affine_grid(maps, [count, 1, _BANDS, _WINDOW], align_corners=False)
+    mel = functional.grid_sample(wide, grid, padding_mode="border", align_corners=False)
+    tilt = torch.linspace(-1, 1, _BANDS, device=device)[:, None]
+    mel = mel + 0.5 * uniform(1, 1, 1) + 0.6 * uniform(1, 1, 1) * tilt + 0.3 * uniform(1, 1, 1) * tilt**2
+    hiss = _SILENCE + 1.5 * (1 + uniform(1, 1, 1)) + 0.25 * uniform(1, _BANDS, _WINDOW)
+    mel = torch.where(sometimes(), torch.maximum(mel, hiss), mel)
+    band = torch.arange(_BANDS, device=device)[:, None]
+    lowest = (0.5 + 0.5 * uniform(1, 1, 1)) * (_BANDS - 10)
+    gap = (band >= lowest) & (band < lowest + 5 * (1 + uniform(1, 1, 1)))
+    return torch.where(gap & sometimes(), torch.full_like(mel, -2.0), mel).clamp(-4, 4)
+
+
+def silences(count: int, generator: torch.Generator) -> Tensor:
+    """Return windows (B, 1, 80, 16) in which nobody speaks: digital silence, hiss, hum."""
+
+    def draw(make: Callable[..., Tensor], *shape: int) -> Tensor:
+        return make(count, *shape, generator=generator, device=generator.device)
+
+    level = _SILENCE + 2 * draw(torch.rand, 1, 1, 1)
+    hum = 0.4 * draw(torch.randn, 1, _BANDS, 1)
+    hiss = 0.25 * draw(torch.randn, 1, _BANDS, _WINDOW)
+    audible = draw(torch.rand, 1, 1, 1) < 0.6
+    made = level + hum + hiss
+    return torch.where(audible, made, torch.full_like(made, _SILENCE)).clamp(-4, 4)

@@ -1,0 +1,171 @@
+"""A pack decoded into arrays that training reads at random: pictures, mel columns and face meshes.
+
+The arrays are memory-mapped: several processes share one copy, and what does not fit stays on disk.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.audio.mel import BANDS, mel_spectrogram
+from app.errors import InvalidRequest, MouthpieceError
+from app.media.frames import BgrImage
+from app.media.probe import AudioLimits, VideoLimits, probe_video
+from app.media.sound import decode_sound
+from app.media.video import decode_frames
+from training.mesh import POINTS, CropMesh, MeshPoints, Presence
+from training.pack import CROP_SIZE, Clip, Pack
+
+PackFrames = npt.NDArray[np.uint8]
+"""uint8 (n, 128, 128, 3): BGR crops of all clips, one after the other."""
+
+MelColumns = npt.NDArray[np.float16]
+"""float16 (columns, 80), -4..4: the mel of all clips, one after the other."""
+
+Progress = Callable[[int, int], None]
+"""Told (clips done, clips in all)."""
+
+LIMITS: Final = VideoLimits(max_seconds=3600, max_pixels=CROP_SIZE * CROP_SIZE)
+SOUND_LIMITS: Final = AudioLimits(max_seconds=3600)
+_INDEX: Final = "spans.json"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where one clip lies in the arrays."""
+
+    clip: Clip
+    start: int
+    frames: int
+    mel_start: int
+    mel_columns: int
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The decoded pack. ``left_out`` says which clips could not be used, and why."""
+
+    spans: tuple[Span, ...]
+    frames: PackFrames
+    mel: MelColumns
+    mesh: MeshPoints
+    presence: Presence
+    left_out: dict[str, str]
+
+    def frames_of(self, span: Span) -> PackFrames:
+        """Return the pictures of one clip."""
+        return self.frames[span.start : span.start + span.frames]
+
+    def mesh_of(self, span: Span) -> MeshPoints:
+        """Return the face meshes of one clip."""
+        return self.mesh[span.start : span.start + span.frames]
+
+
+def open_cache(pack: Pack, folder: Path, progress: Progress | None = None) -> Cache:
+    """Open the decoded pack in ``folder``, decoding what the folder does not hold yet.
+
+    Clips that do not decode are left out and named. Raises InvalidRequest if none is left.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / _INDEX).is_file():
+        _decode(pack, folder, progress)
+    index = json.loads((folder / _INDEX).read_text())
+    return Cache(
+        spans=tuple(_span(entry) for entry in index["spans"]),
+        left_out=index["left_out"],
+        **{
+            name: np.load(folder / f"{name}.npy", mmap_mode="r")
+            for name in ("frames", "mel", "mesh", "presence")
+        },
+    )
+
+
+def _span(entry: dict[str, Any]) -> Span:
+    return Span(**{**entry, "clip": Clip(**entry["clip"])})
+
+
+def _decode(pack: Pack, folder: Path, progress: Progress | None) -> None:
+    spans: list[Span] = []
+    left_out: dict[str, str] = {}
+    mesh = CropMesh()
+    writers = {
+        "frames": _Rows(folder / "frames.npy", (CROP_SIZE, CROP_SIZE, 3), np.uint8),
+        "mel": _Rows(folder / "mel.npy", (BANDS,), np.float16),
+        "mesh": _Rows(folder / "mesh.npy", (POINTS, 3), np.float16),
+        "presence": _Rows(folder / "presence.npy", (), np.float16),
+    }
+    for done, clip in enumerate(pack.clips, start=1):
+        try:
+            frames, mel = _pictures(pack.path(clip)), _mel(pack.path(clip), clip)
+        except (MouthpieceError, OSError) as error:
+            left_out[clip.file] = str(error)
+        else:
+            points, presence = mesh.fit(frames, clip.aspect)
+            span = Span(clip, writers["frames"].count, len(frames), writers["mel"].count, len(mel))
+            spans.append(span)
+            for name, rows in (("frames", frames), ("mel", mel), ("mesh", points), ("presence", presence)):
+                writers[name].write(np.asarray(rows))
+        if progress:
+            progress(done, len(pack.clips))
+    if not spans:
+        reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
+        raise InvalidRequest(f"None of the pack's {len(pack.clips)} clips can be decoded ({reasons}).")
+    for writer in writers.values():
+        writer.close()
+    index = {"spans": [asdict(span) for span in spans], "left_out": left_out}
+    (folder / _INDEX).write_text(json.dumps(index))
+
+
+def _pictures(path: Path) -> list[BgrImage]:
+    info = probe_video(path, LIMITS)
+    if (info.layout.width, info.layout.height) != (CROP_SIZE, CROP_SIZE):
+        raise InvalidRequest(
+            f"a pack's pictures are {CROP_SIZE}x{CROP_SIZE}, these are "
+            f"{info.layout.width}x{info.layout.height}."
+        )
+    return [info.layout.to_bgr(frame) for frame in decode_frames(path, info, LIMITS)]
+
+
+def _mel(path: Path, clip: Clip) -> MelColumns:
+    if not clip.audio:
+        return np.empty((0, BANDS), np.float16)
+    with tempfile.TemporaryDirectory() as folder:
+        sound = decode_sound(path, SOUND_LIMITS, Path(folder) / "track", Path(folder) / "speech")
+        samples = sound.read_speech(0, sound.speech_samples)
+    columns: MelColumns = mel_spectrogram(samples).T.astype(np.float16)
+    return columns
+
+
+class _Rows:
+    """A .npy file that grows row by row, so that a pack larger than memory can be decoded."""
+
+    def __init__(self, path: Path, row: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        self.count = 0
+        self._path, self._row, self._dtype = path, row, np.dtype(dtype)
+        self._raw = path.with_suffix(".raw")
+        self._file = self._raw.open("wb")
+
+    def write(self, rows: npt.NDArray[Any]) -> None:
+        """Append ``rows``."""
+        self._file.write(np.ascontiguousarray(rows, self._dtype).tobytes())
+        self.count += len(rows)
+
+    def close(self) -> None:
+        """Give the file its header and its name."""
+        self._file.close()
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": (self.count, *self._row),
+        }
+        with self._path.open("wb") as target, self._raw.open("rb") as source:
+            np.lib.format.write_array_header_1_0(target, header)
+            while chunk := source.read(1 << 24):
+                target.write(chunk)
+        self._raw.unlink()

@@ -1,0 +1,155 @@
+"""The commands of training: ``python -m training prepare | train | evaluate | export``."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from app.errors import InvalidRequest, MouthpieceError
+from training.settings import RECIPE, StageName
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train lip-sync models: make a pack of talking videos, train on it, judge, export.",
+)
+out = Console()
+err = Console(stderr=True)
+
+Report = Callable[[int, int], None]
+PackOption = Annotated[Path, typer.Option(help="Folder of the pack.", exists=True, file_okay=False)]
+RunsOption = Annotated[Path, typer.Option(help="Folder of runs: checkpoints, journals, the decoded pack.")]
+RecipeOption = Annotated[Path, typer.Option(help="YAML file of settings.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+@app.command()
+def prepare(
+    videos: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of talking videos.")],
+    pack: Annotated[Path, typer.Argument(help="Folder of the pack to make, or to go on with.")],
+    licence: Annotated[str, typer.Option(help="Rights in the videos, as they are to be stated.")] = "unknown",
+) -> None:
+    """Make a pack: follow the face of every video, cut it out, measure how late its sound is.
+
+    A subfolder is named after the speaker whom its videos show. Stopped, it goes on where it was.
+    """
+    from training.prepare import prepare_pack
+
+    with _progress("Preparing videos") as report:
+        outcome = prepare_pack(videos, pack, licence=licence, progress=report)
+    for name, why in outcome.left_out.items():
+        err.print(f"Left out {name}: {why}", highlight=False)
+    for clip in outcome.unsynced:
+        err.print(f"No evidence of sync in {clip}: used for pictures, not for speech.", highlight=False)
+    out.print(f"{outcome.clips} clips, {outcome.seconds:.0f} s, {outcome.speakers} speakers in {pack}.")
+
+
+@app.command()
+def train(
+    stage: Annotated[str, typer.Argument(help="expert, speech, face or wav2lip.")],
+    pack: PackOption,
+    runs: RunsOption,
+    recipe: RecipeOption = RECIPE,
+    device: DeviceOption = "auto",
+    official: Annotated[
+        Path | None, typer.Option("--from", help="A Wav2Lip checkpoint to fine-tune (stage wav2lip).")
+    ] = None,
+) -> None:
+    """Train one stage; a stage that was stopped goes on from its last checkpoint."""
+    from training.workbench import Workbench
+
+    name = _stage(stage)
+    with _progress("Decoding the pack") as report:
+        bench = Workbench(pack, runs, device, report)
+    for clip, why in bench.cache.left_out.items():
+        err.print(f"Left out {clip}: {why}", highlight=False)
+    run, source, shown = bench.run(name, recipe, official)
+    with _progress(f"Training {name}") as report:
+        run.train(source, shown, report)
+    out.print(f"{run.step} steps are done; see {run.folder}.")
+    if name == "wav2lip":
+        out.print(f"The checkpoint in the official layout is {run.folder / 'wav2lip.pth'}.")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(exists=True, help="The model, .onnx or .pth.")],
+    pack: PackOption,
+    runs: RunsOption,
+    recipe: RecipeOption = RECIPE,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for JSON and sheets.")] = Path(),
+    clips: Annotated[int, typer.Option(min=1, help="Clips of each speaker that are rendered.")] = 6,
+) -> None:
+    """Judge a model on the recipe's held-out people, driven with other frames as reference."""
+    from app.wav2lip.infer import Wav2LipInfer
+    from training.cache import open_cache
+    from training.evaluate import as_table, evaluate, judged
+    from training.pack import load_pack
+    from training.report import write_report
+    from training.settings import load_settings
+
+    with _progress("Decoding the pack") as report:
+        cache = open_cache(load_pack(pack), runs / "cache", report)
+    spans = judged(load_settings(recipe, "face").held_out.split(cache.spans)[1], clips)
+    with _progress("Rendering") as report:
+        scores, takes = evaluate(Wav2LipInfer(model), cache, spans, report)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / f"{model.stem}.scores.json").write_text(
+        json.dumps({name: asdict(score) for name, score in scores.items()}, indent=1)
+    )
+    write_report(output, model.stem, takes)
+    out.print(as_table(scores), highlight=False)
+
+
+@app.command()
+def export(
+    runs: RunsOption,
+    output: Annotated[Path, typer.Argument(help="The .onnx file to write; its card goes beside it.")],
+    pack: PackOption,
+    recipe: RecipeOption = RECIPE,
+    fp16: Annotated[bool, typer.Option(help="Store the weights in half precision.")] = False,
+    scores: Annotated[Path | None, typer.Option(help="What 'evaluate' wrote, for the card.")] = None,
+) -> None:
+    """Join the stages speech and face to a model file with Wav2Lip's interface, checked on every engine."""
+    from training.export import export_mouthpiece
+
+    result = export_mouthpiece(runs, output, pack, recipe=recipe, half=fp16, scores=scores)
+    for engine, difference in result.differences.items():
+        out.print(f"{engine}: differs from torch by at most {difference:.2g} of 1.")
+    out.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, sha256 {result.sha256}.")
+
+
+def main() -> None:
+    """Run the command line; an error that was foreseen is one sentence on stderr and status 1."""
+    try:
+        app()
+    except MouthpieceError as error:
+        err.print(error.detail, style="red", highlight=False)
+        sys.exit(1)
+
+
+def _stage(name: str) -> StageName:
+    for known in get_args(StageName):
+        if name == known:
+            stage: StageName = known
+            return stage
+    raise InvalidRequest(f"The stage is one of {', '.join(get_args(StageName))}; {name!r} was given.")
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Report]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def report(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield report

@@ -1,0 +1,79 @@
+"""The losses of the generators."""
+
+from typing import Final
+
+import torch
+from torch.nn import functional
+
+from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch
+from training.networks.blocks import Tensor
+from training.networks.mouthpiece import FACE_SIZE, FIRST_ROW, Rendering
+
+_MOUTH_CENTRE: Final = (47.5, 74.0)
+_MOUTH_REACH: Final = (17.0, 11.0)
+"""Pixels: where speech shows, and over what distance its weight falls."""
+_LIP_POINTS: Final = 44
+_LIP_WEIGHT: Final = 1.6
+_INNER_WEIGHT: Final = 1.5
+_LANDMARK_SCALE: Final = 0.05
+"""Loss of one pixel by which the flow misses a landmark."""
+
+
+def mouth_weights(device: object) -> Tensor:
+    """Return the weight of each generated pixel (1, 1, 56, 96), 1 on average, most around the mouth."""
+    rows = torch.arange(FIRST_ROW, FACE_SIZE, device=device)[:, None]
+    columns = torch.arange(FACE_SIZE, device=device)
+    across = ((columns - _MOUTH_CENTRE[0]) / _MOUTH_REACH[0]) ** 2
+    down = ((rows - _MOUTH_CENTRE[1]) / _MOUTH_REACH[1]) ** 2
+    weights = 0.3 + 1.2 * torch.exp(-(across + down) / 1.2)
+    return (weights / weights.mean())[None, None]
+
+
+def rendering_losses(made: Rendering, batch: Batch) -> dict[str, Tensor]:
+    """Return what a rendering misses: pixels, edges, landmarks, and the outline of the inner mouth."""
+    true = batch.target[:, :, FIRST_ROW:]
+    inner = _spread(batch.inner_mouth)
+    base = mouth_weights(true.device)
+    weights = base * (1 + _INNER_WEIGHT * inner)
+    difference = made.face - true
+    return {
+        "pixels": (difference.abs() * weights).mean(),
+        "edges": 0.5 * _edge_loss(difference, weights),
+        "warp": 0.3 * ((made.warped - true).abs() * base * (1 - inner)).mean(),
+        "landmarks": _landmark_loss(made.flow, batch.points),
+        "smoothness": 0.002 * _variation(made.flow),
+        "outline": 0.04 * functional.binary_cross_entropy_with_logits(made.mouth_logits, batch.inner_mouth),
+    }
+
+
+def _spread(inner_mouth: Tensor) -> Tensor:
+    """Return the inner mouth's window laid into the generated rows."""
+    sides = (MOUTH_WIDTH.start, FACE_SIZE - MOUTH_WIDTH.stop, MOUTH_HEIGHT.start - FIRST_ROW, 0)
+    return functional.pad(inner_mouth, sides)
+
+
+def _edge_loss(difference: Tensor, weights: Tensor) -> Tensor:
+    down = (difference[:, :, 1:] - difference[:, :, :-1]).abs() * weights[:, :, 1:]
+    across = (difference[..., 1:] - difference[..., :-1]).abs() * weights[..., 1:]
+    return down.mean() + across.mean()
+
+
+def _landmark_loss(flow: Tensor, points: Tensor) -> Tensor:
+    """Return how far the flow misses where the target's speech points lie in the reference."""
+    target, reference = points[:, 0], points[:, 1]
+    height, width = flow.shape[2:]
+    where = (target - target.new_tensor([0, FIRST_ROW]) + 0.5) * (2 / target.new_tensor([width, height])) - 1
+    moved = functional.grid_sample(
+        flow, where[:, None], mode="bilinear", padding_mode="border", align_corners=False
+    )
+    missed = functional.smooth_l1_loss(
+        moved[:, :, 0].transpose(1, 2), reference - target, reduction="none", beta=0.5
+    )
+    weights = torch.ones(target.shape[1], device=flow.device)
+    weights[:_LIP_POINTS] = _LIP_WEIGHT
+    return _LANDMARK_SCALE * (missed.sum(-1) * weights / weights.mean()).mean()
+
+
+def _variation(flow: Tensor) -> Tensor:
+    down = (flow[:, :, 1:] - flow[:, :, :-1]).abs().mean()
+    return down + (flow[..., 1:] - flow[..., :-1]).abs().mean()

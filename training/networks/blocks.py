@@ -1,0 +1,65 @@
+"""The building blocks that the networks share."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+Tensor = Any
+"""A torch.Tensor; torch is followed as Any so that the type check is the same with and without it."""
+
+
+class ConvNorm(nn.Sequential):  # type: ignore[misc]
+    """A 3x3 convolution, batch normalisation and ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int | tuple[int, int] = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs, momentum=0.05),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Residual(nn.Module):  # type: ignore[misc]
+    """Two convolutions added to what came in."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = ConvNorm(channels, channels)
+        self.second = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels, momentum=0.05)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the same shape (B, C, H, W)."""
+        return functional.relu(x + self.norm(self.second(self.first(x))))
+
+
+class Modulation(nn.Module):  # type: ignore[misc]
+    """Feature-wise scale and shift from a condition vector (FiLM, Perez et al. 2018)."""
+
+    def __init__(self, condition: int, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.linear = nn.Linear(condition, 2 * channels)
+        nn.init.normal_(self.linear.weight, 0, 0.05)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Return x (B, C, H, W) scaled and shifted per channel by the condition (B, D)."""
+        scale, shift = self.linear(condition)[:, :, None, None].split(self.channels, 1)
+        return x * (1 + scale) + shift
+
+
+class DecoderStage(nn.Module):  # type: ignore[misc]
+    """Joins upsampled features with the encoder's of the same size, modulated by the condition."""
+
+    def __init__(self, inputs: int, skip: int, outputs: int, condition: int) -> None:
+        super().__init__()
+        self.join = ConvNorm(inputs + skip, outputs)
+        self.modulation = Modulation(condition, outputs)
+        self.refine = Residual(outputs)
+
+    def forward(self, x: Tensor, skip: Tensor, condition: Tensor) -> Tensor:
+        """Return features (B, outputs, H, W)."""
+        return self.refine(self.modulation(self.join(torch.cat([x, skip], 1)), condition))

@@ -1,0 +1,235 @@
+"""From a folder of talking videos to a pack.
+
+Every video is read twice: once to follow the face, once to cut it out. What is done with one video is written
+down before the next one begins, so a run that was stopped goes on with the video at which it stopped.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.audio.mel import mel_spectrogram
+from app.errors import InvalidRequest, MouthpieceError, NoSound
+from app.faces.boxes import crop_affine
+from app.faces.closed_mouth import Openings, mouth_openings
+from app.faces.detector import FaceDetector, load_detector
+from app.faces.tracking import track_face
+from app.faces.types import Box, FaceFlags, FaceTrack, has_face
+from app.media.frames import BgrImage
+from app.media.probe import AudioLimits, VideoInfo, VideoLimits, probe_video
+from app.media.sound import SPEECH_RATE, SpeechSamples, decode_sound
+from app.media.video import decode_frames
+from training.clip_writer import write_clip
+from training.pack import CROP_SIZE, FPS, MARGIN, Clip, load_pack, save_index
+from training.sync import SyncEstimate, estimate_sync
+
+SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m4v"})
+LEAST_FRAMES: Final = 25
+MOST_FRAMES: Final = 250
+"""Frames of a clip: a face that comes and goes makes several, and a long one is cut."""
+
+_LIMITS: Final = VideoLimits(max_seconds=4 * 3600, max_pixels=4096 * 4096)
+_SOUND_LIMITS: Final = AudioLimits(max_seconds=4 * 3600)
+
+FrameOrder = npt.NDArray[np.int64]
+"""int64 (n,): the source's frame that is shown at each frame of 25 a second."""
+
+Progress = Callable[[int, int], None]
+"""Told (videos done, videos in all)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a folder of videos."""
+
+    clips: int
+    seconds: float
+    speakers: int
+    unsynced: list[str]
+    """Clips whose mouths were not seen to move with their sound."""
+    left_out: dict[str, str]
+    """Videos that could not be used, and why."""
+
+
+@dataclass(frozen=True)
+class _Footage:
+    """One video: where it is, whom it shows, and its face, frame by frame of the source."""
+
+    path: Path
+    group: str
+    info: VideoInfo
+    track: FaceTrack
+    speech: SpeechSamples | None
+    sync: SyncEstimate | None
+
+
+def prepare_pack(videos: Path, pack: Path, *, licence: str, progress: Progress | None = None) -> Outcome:
+    """Make the pack of the videos below ``videos``, or go on with it.
+
+    Raises InvalidRequest if there are no videos, or none of them shows a face for a second.
+    """
+    paths = sorted(path for path in videos.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise InvalidRequest(f"There are no videos in {videos}: put in files such as .mp4, .mov or .webm.")
+    pack.mkdir(parents=True, exist_ok=True)
+    detector = load_detector("blazeface")
+    left_out: dict[str, str] = {}
+    entries: list[Clip] = []
+    for done, path in enumerate(paths, start=1):
+        try:
+            entries += _once(path, videos, pack, licence, detector)
+        except MouthpieceError as error:
+            left_out[str(path.relative_to(videos))] = error.detail
+        if progress:
+            progress(done, len(paths))
+    if not entries:
+        reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
+        raise InvalidRequest(f"None of the {len(paths)} videos in {videos} can be used ({reasons}).")
+    save_index(pack, entries)
+    clips = load_pack(pack).clips
+    return Outcome(
+        clips=len(clips),
+        seconds=sum(clip.frames for clip in clips) / FPS,
+        speakers=len({clip.group for clip in clips}),
+        unsynced=[clip.file for clip in clips if not clip.synced],
+        left_out=left_out,
+    )
+
+
+def _once(path: Path, videos: Path, pack: Path, licence: str, detector: FaceDetector) -> list[Clip]:
+    """Return the clips of a video, from what was written down or by making them."""
+    relative = path.relative_to(videos)
+    name = "--".join(relative.with_suffix("").parts)
+    notes = pack / f"{name}.{path.stat().st_size}.json"
+    if not notes.is_file():
+        group = relative.parts[0] if len(relative.parts) > 1 else path.stem
+        made = _cut_up(_footage(path, group, detector), pack, name, licence)
+        partial = notes.with_suffix(".part")
+        partial.write_text(json.dumps([asdict(clip) for clip in made]))
+        partial.replace(notes)
+    return [Clip(**entry) for entry in json.loads(notes.read_text())]
+
+
+def _footage(path: Path, group: str, detector: FaceDetector) -> _Footage:
+    info = probe_video(path, _LIMITS)
+    fps = float(info.fps)
+    track = track_face(decode_frames(path, info, _LIMITS), info.layout, fps=fps, detector=detector)
+    speech = _speech(path)
+    sync = None if speech is None else estimate_sync(_openings(track, fps), mel_spectrogram(speech))
+    return _Footage(path, group, info, track, speech, sync)
+
+
+def _speech(path: Path) -> SpeechSamples | None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            sound = decode_sound(path, _SOUND_LIMITS, Path(folder) / "track", Path(folder) / "speech")
+        except NoSound:
+            return None
+        return sound.read_speech(0, sound.speech_samples)
+
+
+def _openings(track: FaceTrack, fps: float) -> Openings:
+    return mouth_openings(track.landmarks)[_source_frames(len(track.boxes), fps)]
+
+
+def _source_frames(count: int, fps: float) -> FrameOrder:
+    """Return the source's frame that is shown at each frame of 25 a second."""
+    shown = max(1, round(count * FPS / fps))
+    return np.minimum(np.rint(np.arange(shown) * fps / FPS), count - 1).astype(np.int64)
+
+
+def _cut_up(footage: _Footage, pack: Path, name: str, licence: str) -> list[Clip]:
+    """Write a clip for every stretch in which the face is seen."""
+    order = _source_frames(len(footage.track.boxes), float(footage.info.fps))
+    stretches = list(_stretches(has_face(footage.track.boxes)[order]))
+    wanted = {int(order[k]) for start, stop in stretches for k in range(start, stop)}
+    crops = _crops(footage, wanted)
+    clips = []
+    held: dict[int, BgrImage] = {}
+    for number, (start, stop) in enumerate(stretches):
+        frames = _collect(crops, held, order[start:stop])
+        file = f"{name}.{number:03d}.mp4"
+        write_clip(pack / file, frames, _slice(footage.speech, start, stop))
+        clips.append(_describe(footage, file, start, stop, order, licence))
+    return clips
+
+
+def _stretches(seen: FaceFlags) -> Iterator[tuple[int, int]]:
+    """Yield the (start, stop) of stretches with a face, cut to the length of clips."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], seen, [False]]).astype(np.int8)))
+    for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        for first in range(start, stop, MOST_FRAMES):
+            last = min(first + MOST_FRAMES, stop)
+            if last - first >= LEAST_FRAMES:
+                yield first, last
+
+
+def _crops(footage: _Footage, wanted: set[int]) -> Iterator[tuple[int, BgrImage]]:
+    """Yield the wanted source frames as crops, in order."""
+    layout = footage.info.layout
+    for index, frame in enumerate(decode_frames(footage.path, footage.info, _LIMITS)):
+        if index in wanted:
+            affine = crop_affine(_with_margin(footage.track.boxes[index]), CROP_SIZE)
+            yield index, layout.sample_bgr(frame, affine, (CROP_SIZE, CROP_SIZE))
+
+
+def _collect(
+    crops: Iterator[tuple[int, BgrImage]],
+    held: dict[int, BgrImage],
+    order: FrameOrder,
+) -> Iterator[BgrImage]:
+    """Yield the crops in the order of a clip, where a source frame may be shown twice or not at all."""
+    for index in order.tolist():
+        while index not in held:
+            held.clear()
+            found, crop = next(crops)
+            held[found] = crop
+        yield held[index]
+
+
+def _with_margin(box: Box) -> Box:
+    top, bottom, left, right = (float(edge) for edge in box)
+    down, across = MARGIN * (bottom - top), MARGIN * (right - left)
+    grown: Box = np.rint([top - down, bottom + down, left - across, right + across]).astype(np.int32)
+    return grown
+
+
+def _slice(speech: SpeechSamples | None, start: int, stop: int) -> SpeechSamples | None:
+    if speech is None:
+        return None
+    first, last = (round(k * SPEECH_RATE / FPS) for k in (start, stop))
+    part = np.zeros(last - first, np.float32)
+    have = speech[first:last]
+    part[: len(have)] = have
+    return part
+
+
+def _describe(
+    footage: _Footage,
+    file: str,
+    start: int,
+    stop: int,
+    order: FrameOrder,
+    licence: str,
+) -> Clip:
+    boxes = footage.track.boxes[order[start:stop]].astype(np.float64)
+    sync = footage.sync
+    return Clip(
+        file=file,
+        group=footage.group,
+        set="videos",
+        frames=stop - start,
+        face_w=float((boxes[:, 3] - boxes[:, 2]).mean()),
+        face_h=float((boxes[:, 1] - boxes[:, 0]).mean()),
+        audio=footage.speech is not None,
+        sync_offset_frames=round(sync.offset, 2) if sync and sync.is_evident else 0.0,
+        synced=bool(sync and sync.is_evident),
+        licence=licence,
+        source=footage.path.name,
+    )

@@ -1,0 +1,107 @@
+"""The settings of a training run: one YAML file, one dataclass."""
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import yaml
+
+from app.errors import InvalidRequest
+from training.split import HeldOut
+
+StageName = Literal["expert", "speech", "face", "wav2lip"]
+STAGES: Final = get_args(StageName)
+Precision = Literal["auto", "fp32", "bf16"]
+
+RECIPE: Final = Path(__file__).parent / "recipes" / "mouthpiece-96.yaml"
+"""The recipe of the model that ships."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How one stage is trained."""
+
+    samples: int = 300_000
+    batch: int = 16
+    learning_rate: float = 1e-3
+    seed: int = 0
+    ema: float = 0.998
+    """Share of the averaged weights that each step keeps."""
+    set_weights: dict[str, float] = field(default_factory=dict)
+    """Share of the samples that come from each set; sets not named share alike what is left, or all."""
+    held_out: HeldOut = field(default_factory=HeldOut)
+    mouth_offset_ms: float = 0.0
+    """Convention of the model: see :func:`app.audio.windows.window_starts`."""
+    per_clip: int = 1
+    """Moments that are drawn of each clip of a batch."""
+    closed_references: float = 0.85
+    """Share of the samples whose reference has a closed mouth; the others have any."""
+    aligned_references: float = 0.75
+    """Share of the samples whose reference is laid onto the target's head."""
+    sync_weight: float = 0.0
+    """Weight of the sync expert's verdict, which needs a trained expert."""
+    critic_weight: float = 0.015
+    critic_from: float = 1.0
+    """Share of the run from which a critic takes part: 0.67 for the last third, 1 for never."""
+    precision: Precision = "auto"
+    """bf16 needs half the time where the device has it; weights and losses stay in fp32."""
+    log_every: int = 50
+    checkpoint_every: int = 250
+    sheet_every: int = 2000
+    """Steps."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return max(1, self.samples // self.batch)
+
+
+def load_settings(path: Path, stage: StageName) -> TrainSettings:
+    """Read the settings of a stage: what stands at the top of the file holds for all stages.
+
+    Raises InvalidRequest if the file cannot be read or has an entry that is unknown or of the wrong kind.
+    """
+    try:
+        entries = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InvalidRequest(f"The recipe {path} cannot be read ({error}): give a YAML file.") from error
+    if not isinstance(entries, dict):
+        raise InvalidRequest(f"The recipe {path} must be a mapping of settings, see {RECIPE.name}.")
+    common = {key: value for key, value in entries.items() if key not in STAGES}
+    return _settings({**common, **(entries.get(stage) or {})}, path)
+
+
+def _settings(entries: dict[str, Any], path: Path) -> TrainSettings:
+    defaults = TrainSettings()
+    known = {item.name: getattr(defaults, item.name) for item in fields(TrainSettings)}
+    values: dict[str, Any] = {}
+    for key, value in entries.items():
+        if key not in known:
+            raise InvalidRequest(
+                f"The recipe {path} has an unknown setting {key!r}; known: {', '.join(known)}."
+            )
+        values[key] = _converted(key, value, known[key], path)
+    settings = replace(defaults, **values)
+    if settings.precision not in get_args(Precision):
+        raise InvalidRequest(
+            f"In the recipe {path}, precision must be one of {', '.join(get_args(Precision))}."
+        )
+    if settings.samples < 1 or settings.batch < 2 or settings.batch % max(settings.per_clip, 1):
+        raise InvalidRequest(
+            f"The recipe {path} asks for batches of {settings.batch} with {settings.per_clip} moments "
+            "a clip; a batch must hold 2 samples or more, a multiple of the moments."
+        )
+    return settings
+
+
+def _converted(key: str, value: Any, default: Any, path: Path) -> Any:
+    try:
+        if isinstance(default, HeldOut):
+            return HeldOut(tuple(value.get("groups", ())), dict(value.get("every", {})))
+        if isinstance(default, dict):
+            return {str(name): float(share) for name, share in value.items()}
+        return type(default)(value)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InvalidRequest(
+            f"In the recipe {path}, {key} must be like {default!r}, not {value!r}."
+        ) from error

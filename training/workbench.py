@@ -1,0 +1,98 @@
+"""Puts a training together: pack, cache, shapes, stage and run, from the folders that a command names."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from app.errors import EngineUnavailable, InvalidRequest
+from training.batches import BatchSource
+from training.cache import Cache, Span, open_cache
+from training.checkpoints import load_checkpoint
+from training.loop import CHECKPOINT, Run
+from training.pack import load_pack
+from training.sampling import MomentSampler, is_usable
+from training.settings import StageName, TrainSettings, load_settings
+from training.shapes import ShapeSpace, ShapeTrack, measure_shapes
+from training.stages import make_stage
+
+Progress = Callable[[int, int], None]
+
+SPACED: Final = ("speech", "face")
+"""Stages that speak of mouth shapes, and have to mean the same by them."""
+
+
+class Workbench:
+    """A pack and a folder of runs: ``runs/<stage>`` holds a stage's checkpoint, journal and sheets."""
+
+    def __init__(
+        self, pack: Path, runs: Path, device: str = "auto", progress: Progress | None = None
+    ) -> None:
+        """Open the pack, decoding it into ``runs/cache`` at the first time."""
+        self.runs = runs
+        self.device = pick_device(device)
+        self.cache: Cache = open_cache(load_pack(pack), runs / "cache", progress)
+
+    def run(
+        self, name: StageName, recipe: Path, official: Path | None = None
+    ) -> tuple[Run, BatchSource, BatchSource | None]:
+        """Return the run of a stage, its batches, and the held-out batches of its sheets, if there are any.
+
+        ``official`` is a Wav2Lip checkpoint that the stage ``wav2lip`` starts from.
+        """
+        settings = load_settings(recipe, name)
+        kept, held = settings.held_out.split(self.cache.spans)
+        track = measure_shapes(self.cache, self._space(name))
+        expert = self.checkpoint("expert") if name == "wav2lip" and settings.sync_weight else None
+        stage = make_stage(name, settings, self.device, expert=expert, official=official)
+        stage.extras["space"] = {"front": _tensor(track.space.front), "basis": _tensor(track.space.basis)}
+        source = self._source(kept, track, settings, need_sync=stage.need_sync)
+        usable = [span for span in held if is_usable(span, need_sync=stage.need_sync)]
+        shown = self._source(usable, track, settings, need_sync=stage.need_sync) if usable else None
+        return Run(stage, self.runs / name), source, shown
+
+    def speech(self, recipe: Path) -> BatchSource:
+        """Return the sounds and shapes on which the stage ``speech`` is trained."""
+        settings = load_settings(recipe, "speech")
+        kept, _ = settings.held_out.split(self.cache.spans)
+        return self._source(kept, measure_shapes(self.cache, self._space("speech")), settings, need_sync=True)
+
+    def checkpoint(self, name: StageName) -> Path:
+        """Return where the checkpoint of a stage lies."""
+        return self.runs / name / CHECKPOINT
+
+    def _space(self, name: StageName) -> ShapeSpace | None:
+        """Return the shapes' basis that a run of this folder has fixed, if one has."""
+        for stage in (name, *SPACED):
+            path = self.checkpoint(stage)
+            if path.is_file():
+                space = load_checkpoint(path, stage)["space"]
+                return ShapeSpace(space["front"].numpy(), space["basis"].numpy())
+        return None
+
+    def _source(
+        self, spans: list[Span], track: ShapeTrack, settings: TrainSettings, *, need_sync: bool
+    ) -> BatchSource:
+        sampler = MomentSampler(self.cache, spans, track, settings, need_sync=need_sync)
+        return BatchSource(self.cache, track, sampler, self.device, settings.seed)
+
+
+def pick_device(name: str) -> Any:
+    """Return the torch device of this name; ``auto`` takes CUDA where it works.
+
+    Raises InvalidRequest for a name that torch does not know, EngineUnavailable for CUDA without a GPU.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidRequest(f"The device is auto, cpu, cuda or cuda:N; {name!r} was given.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise EngineUnavailable("There is no CUDA GPU that torch can use: train with --device cpu.")
+    return device
+
+
+def _tensor(array: Any) -> Any:
+    return torch.from_numpy(array.copy())
