@@ -1,8 +1,7 @@
 // The gallery: choose an avatar, make one of a video, delete one.
 
 import { follow, getJson, media, problem, remove, upload } from "./api.js";
-import { acceptFiles, announce, ask, clone, duration, element, keep, pace } from "./ui.js";
-import { setBar, shared, showProblem, size, tell } from "./ui.js";
+import { acceptFiles, announce, ask, clone, duration, element, keep, pace, setBar, shared, showProblem, size, tell } from "./ui.js";
 
 const gallery = element("gallery");
 const form = element("new-avatar");
@@ -63,7 +62,7 @@ async function erase(id) {
 function choose(file) {
   chosen = file;
   form.querySelector(".fields").hidden = !file;
-  if (!file) return;
+  if (!file) return element("video-file").focus(); // where the form was begun
   element("video-name").textContent = `${file.name}, ${size(file.size)}`;
   element("avatar-id").value = freeName(file.name);
   element("avatar-id").select();

@@ -13,6 +13,7 @@ let controller = new AbortController();
 export function wire() {
   form.addEventListener("submit", submit);
   element("cancel").addEventListener("click", () => (shown ? remove(shown.links.self).catch(fail) : clear()));
+  element("cancel").addEventListener("click", () => element("stage-title").focus()); // the button goes
   element("copy").addEventListener("click", copy);
   element("download").addEventListener("click", download);
   for (const name of ["avatar", "speech"]) shared.addEventListener(name, idle);
@@ -69,6 +70,7 @@ async function submit(event) {
   const fields = fileField(speech.name) + given.map(([name, value]) => ` -F ${name}=${value}`).join("");
   data.append("audio", speech);
   const signal = clear();
+  element("stage-title").focus();
   try {
     const target = `${avatar.links.renders}?stream=true`;
     const job = await upload(target, data, speech, (sent) => showWork("Uploading", sent), signal);
@@ -147,6 +149,7 @@ function fail(error) {
   work.hidden = video.hidden = true;
   showProblem(element("stage-problem"), error.message);
   idle();
+  showPoster();
 }
 
 // A link sends no key: with one, the video is fetched first.
