@@ -226,10 +226,9 @@ def _port(settings: Settings) -> Iterator[Finding]:
 
 def _answers(settings: Settings) -> bool:
     """Whether this very service listens on the port: the doctor may be run beside it, as in its container."""
-    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(f"http://{host}:{settings.port}/livez", timeout=2) as answer:
+        with direct.open(f"http://{settings.host}:{settings.port}/livez", timeout=2) as answer:
             return bool(answer.read() == b"ok\n")
     except (OSError, http.client.HTTPException):
         return False
