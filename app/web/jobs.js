@@ -7,7 +7,7 @@ const WORDS = { queued: "Waiting", running: "Running", succeeded: "Done", failed
 let timer = 0;
 
 export function wire() {
-  const again = () => load().catch(() => {});
+  const again = () => load().catch(() => tell("lost"));
   shared.addEventListener("jobs", again);
   document.addEventListener("visibilitychange", again);
   window.addEventListener("hashchange", again);

@@ -45,14 +45,19 @@ function clear() {
   controller.abort();
   controller = new AbortController();
   shown = null;
-  video.pause();
-  video.removeAttribute("src");
-  video.hidden = work.hidden = done.hidden = true;
+  work.hidden = done.hidden = true;
   element("stage-name").textContent = "The video";
   showProblem(element("stage-problem"), null);
   idle();
-  showPoster();
+  hideVideo();
   return controller.signal;
+}
+
+function hideVideo() {
+  video.pause();
+  video.removeAttribute("src");
+  video.hidden = true;
+  showPoster();
 }
 
 function showWork(words, fraction) {
@@ -118,7 +123,7 @@ async function stream(signal) {
     const response = await request(`${shown.links.video}?stream=true`, { signal });
     if (!response.headers.has("Content-Length")) await playStream(video, response.body, showVideo);
   } catch {
-    if (!signal.aborted) video.removeAttribute("src");
+    if (!signal.aborted) hideVideo();
   }
 }
 
@@ -145,11 +150,10 @@ async function finish(signal) {
 
 function fail(error) {
   if (error.name === "AbortError") return;
-  video.pause();
-  work.hidden = video.hidden = true;
+  work.hidden = true;
   showProblem(element("stage-problem"), error.message);
   idle();
-  showPoster();
+  hideVideo();
 }
 
 // A link sends no key: with one, the video is fetched first.

@@ -107,6 +107,22 @@ def test_a_render_goes_on_while_the_page_is_reloaded(studio: Studio, server: Ser
     studio.wait("document.getElementById('video').duration > 15.9")
 
 
+def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(
+    studio: Studio, server: Server, speech: Speech
+) -> None:
+    job_id = studio.render(speech(60))
+    studio.wait_until_playing()
+    server.stop()
+    expect(studio.locate("#service")).to_have_text(
+        "The service does not answer. Is it running, and is the network up?"
+    )
+    server.start()
+    expect(studio.locate("#service")).to_contain_text("on cpu")
+    studio.wait_until_done()
+    studio.wait("document.getElementById('video').duration > 59.9")
+    assert server.job(job_id)["state"] == "succeeded"
+
+
 def test_a_finished_video_is_opened_from_the_list_and_forgotten(
     studio: Studio, server: Server, speech: Speech
 ) -> None:
