@@ -35,7 +35,8 @@ function build(avatar) {
   const card = clone("avatar-card");
   const [radio, picture, name, hint, button] = card.querySelectorAll("input, img, span, button");
   radio.value = name.textContent = avatar.id;
-  hint.textContent = `${avatar.width}×${avatar.height} · ${duration(avatar.duration)}`;
+  const seconds = avatar.duration < 10 ? avatar.duration : Math.round(avatar.duration);
+  hint.textContent = `${avatar.width}×${avatar.height} · ${duration(seconds)}`;
   picture.alt = `${avatar.id}: one frame, the face framed and the mouth marked`;
   button.setAttribute("aria-label", `Delete ${avatar.id}`);
   button.addEventListener("click", () => erase(avatar.id));
