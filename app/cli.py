@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -264,10 +265,10 @@ def doctor(
     if as_json:
         out.print_json(data=[finding.as_dict() for finding in findings])
     else:
-        table = Table("", "what", "found", "to mend it", box=None)
         for finding in findings:
-            table.add_row(finding.mark, finding.subject, finding.found, finding.remedy)
-        out.print(table)
+            out.print(f"{finding.mark} [bold]{finding.subject}[/]:", escape(finding.found), soft_wrap=True)
+            if finding.remedy:  # on a line of its own, which no terminal cuts: it is to be copied
+                out.print(f"        to mend it: {escape(finding.remedy)}", soft_wrap=True)
     if any(finding.level == "problem" for finding in findings):
         raise typer.Exit(1)
 

@@ -1,33 +1,37 @@
 """What ``mouthpiece doctor`` looks at: the machine, the packages, the model, the volumes."""
 
+import http.client
 import importlib.util
 import os
 import platform
+import re
+import shlex
 import shutil
 import socket
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from app.avatars.store import AvatarStore
 from app.errors import MouthpieceError
-from app.settings import Settings
-from app.wav2lip.devices import usable_cores
+from app.settings import DEFAULT_MODEL, Settings
+from app.wav2lip.devices import has_cuda_driver, usable_cores
 
 Level = Literal["good", "note", "problem"]
 
 _MARKS: Final[dict[Level, str]] = {
-    "good": "[green]ok[/]",
-    "note": "[yellow]note[/]",
+    "good": "[green]ok     [/]",
+    "note": "[yellow]note   [/]",
     "problem": "[red]problem[/]",
 }
-_SMALLER: Final = {
-    "avatars": "a larger volume, or a smaller MOUTHPIECE_FRAME_CACHE_BYTES",
-    "data": "a larger volume, or a smaller MOUTHPIECE_MAX_UPLOAD_BYTES or MOUTHPIECE_JOB_TTL",
-}
 _LITTLE_MEMORY: Final = 2 << 30
+_CGROUP_MEMORY: Final = Path("/sys/fs/cgroup/memory.max")
+"""What a container may use: bytes, or ``max`` (cgroup v2)."""
+_DRIVER: Final = Path("/proc/driver/nvidia/version")
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,11 @@ class Finding:
     level: Level
     found: str
     remedy: str = ""
+    """What mends it: a command, where there is one."""
 
     @property
     def mark(self) -> str:
-        """The level as a coloured word."""
+        """The level as a coloured word of fixed width."""
         return _MARKS[self.level]
 
     def as_dict(self) -> dict[str, str]:
@@ -55,6 +60,7 @@ def examine(settings: Settings) -> list[Finding]:
         _python,
         _processor,
         _cuda,
+        _onnxruntime,
         _codecs,
         _model,
         _volumes,
@@ -77,39 +83,53 @@ def _processor(settings: Settings) -> Iterator[Finding]:
     name = core.get_property("CPU", "FULL_DEVICE_NAME")
     cores = usable_cores()
     if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        yield Finding("processor", "good", f"{name}, {cores} cores, computes in bf16")
+        found = f"{name}, {cores} cores, computes in bf16: the model takes half the time of fp32"
+        yield Finding("processor", "good", found)
     else:
         yield Finding(
             "processor",
             "note",
-            f"{name}, {cores} cores, no bf16: the model runs in fp32, at about half the speed",
+            f"{name}, {cores} cores, no bf16: the model runs in fp32 and takes twice as long",
             "a processor with AVX-512 bf16 or AMX, or a GPU",
         )
 
 
 def _cuda(settings: Settings) -> Iterator[Finding]:
     wanted = settings.device.startswith("cuda")
+    level: Level = "problem" if wanted else "note"
+    instead = "MOUTHPIECE_DEVICE asks for CUDA" if wanted else "the CPU is used"
     if importlib.util.find_spec("torch") is None:
         remedy = f"{sys.executable} -m pip install torch onnxruntime-gpu"
-        yield Finding(
-            "cuda", "problem" if wanted else "note", "torch is not installed: the CPU is used", remedy
-        )
-    else:
-        import torch
+        yield Finding("cuda", level, f"torch is not installed; {_driver()}: {instead}", remedy)
+        return
+    import torch
 
-        if torch.cuda.is_available():
-            yield Finding("cuda", "good", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
-        else:
-            yield Finding(
-                "cuda",
-                "problem" if wanted else "note",
-                "no CUDA device: the CPU is used",
-                "an NVIDIA driver, and in a container --gpus all",
-            )
-    if importlib.util.find_spec("onnxruntime") is not None:
+    if torch.cuda.is_available():
+        found = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, {_driver()}"
+        yield Finding("cuda", "good", found)
+    else:
+        remedy = "an NVIDIA driver (nvidia-smi shows it), and in a container: docker run --gpus all"
+        yield Finding("cuda", level, f"torch finds no CUDA device; {_driver()}: {instead}", remedy)
+
+
+def _driver() -> str:
+    if not has_cuda_driver():
+        return "no NVIDIA driver"
+    try:
+        version = re.search(r"Module\s+(\d[\d.]*)", _DRIVER.read_text())
+    except OSError:
+        version = None
+    return f"driver {version.group(1)}" if version else "driver of unknown version"
+
+
+def _onnxruntime(settings: Settings) -> Iterator[Finding]:
+    if importlib.util.find_spec("onnxruntime") is None:
+        found = "not installed; only .onnx models on CUDA need it"
+    else:
         import onnxruntime
 
-        yield Finding("onnxruntime", "good", ", ".join(onnxruntime.get_available_providers()))
+        found = ", ".join(onnxruntime.get_available_providers())
+    yield Finding("onnxruntime", "good", found)
 
 
 def _codecs(settings: Settings) -> Iterator[Finding]:
@@ -135,13 +155,17 @@ def _model(settings: Settings) -> Iterator[Finding]:
             settings.model_path, device=settings.device, cache_dir=settings.data_dir / "cache"
         ).info
     except MouthpieceError as error:
-        yield Finding("model", "problem", error.detail, "set MOUTHPIECE_MODEL to a .pth or .onnx file")
+        if settings.model:
+            remedy = "unset MOUTHPIECE_MODEL, for the model that ships, or name another .pth or .onnx file"
+        else:
+            remedy = f"MOUTHPIECE_MODELS_DIR=the folder that holds {DEFAULT_MODEL}"
+        yield Finding("model", "problem", error.detail, remedy)
         return
     rights = "" if info.commercial_use else "; not for commercial use"
     yield Finding(
         "model",
         "good",
-        f"{info.name} ({settings.model_path}), sha256 {info.sha256[:12]}, runs on {info.device} by "
+        f"{info.name} ({settings.model_path}), sha256 {info.sha256}, runs on {info.device} by "
         f"{info.engine} in {info.dtype}; licence: {info.licence}{rights}",
     )
 
@@ -150,14 +174,22 @@ def _volumes(settings: Settings) -> Iterator[Finding]:
     for subject, folder in (("avatars", settings.avatars_dir), ("data", settings.data_dir)):
         existing = _nearest_existing(folder)
         if not os.access(existing, os.W_OK):
-            remedy = f"chown the folder to uid {os.getuid()}, or set MOUTHPIECE_{subject.upper()}_DIR"
+            remedy = f"sudo chown -R {os.getuid()}:{os.getgid()} {shlex.quote(str(existing))}"
             yield Finding(subject, "problem", f"{folder} cannot be written to", remedy)
             continue
         free, needed = shutil.disk_usage(existing).free, _appetite(settings, subject)
-        level: Level = "good" if free > needed else "note"
-        remedy = "" if level == "good" else _SMALLER[subject]
         found = f"{folder}, {free / 1e9:.1f} GB free, up to {needed / 1e9:.1f} GB more wanted"
-        yield Finding(subject, level, found, remedy)
+        if free > needed:
+            yield Finding(subject, "good", found)
+        else:
+            yield Finding(subject, "note", found, f"a larger volume, or {_smaller(subject, free)}")
+
+
+def _smaller(subject: str, free: int) -> str:
+    """Return the setting with which that much room is enough."""
+    if subject == "avatars":
+        return f"MOUTHPIECE_FRAME_CACHE_BYTES={free * 3 // 4}"
+    return f"MOUTHPIECE_MAX_UPLOAD_BYTES={free // 3}"
 
 
 def _appetite(settings: Settings, subject: str) -> int:
@@ -169,21 +201,41 @@ def _appetite(settings: Settings, subject: str) -> int:
 
 def _memory(settings: Settings) -> Iterator[Finding]:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    level: Level = "good" if total > _LITTLE_MEMORY else "note"
-    remedy = "" if level == "good" else "2 GB or more: the render process takes up to 1.5 GB"
-    yield Finding("memory", level, f"{total / 1e9:.1f} GB", remedy)
+    with suppress(OSError, ValueError):  # no cgroup v2, or no limit
+        total = min(total, int(_CGROUP_MEMORY.read_text()))
+    found = f"{total / 1e9:.1f} GB; the render process takes up to 1.5 GB"
+    if total > _LITTLE_MEMORY:
+        yield Finding("memory", "good", found)
+    else:
+        yield Finding("memory", "note", found, "2 GB or more; for a container: docker run --memory 2g")
 
 
 def _port(settings: Settings) -> Iterator[Finding]:
+    place = f"{settings.host}:{settings.port}"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
-            remedy = "stop what listens there, or set MOUTHPIECE_PORT"
-            yield Finding("port", "problem", f"{settings.host}:{settings.port}: {error.strerror}", remedy)
+            failure = error.strerror
         else:
-            yield Finding("port", "good", f"{settings.host}:{settings.port} is free")
+            yield Finding("port", "good", f"{place} is free")
+            return
+    if _answers(settings):
+        yield Finding("port", "good", f"{place}: a service of this kind answers there")
+    else:
+        remedy = f"ss -ltnp 'sport = :{settings.port}' shows what to stop; or set MOUTHPIECE_PORT"
+        yield Finding("port", "problem", f"{place}: {failure}", remedy)
+
+
+def _answers(settings: Settings) -> bool:
+    """Whether this very service listens on the port: the doctor may be run beside it, as in its container."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(f"http://{settings.host}:{settings.port}/livez", timeout=2) as answer:
+            return bool(answer.read() == b"ok\n")
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def _nearest_existing(folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """Structured logs, one line an event, from both processes alike. Nothing logs a caller's audio or key."""
 
+import asyncio
 import logging
 import logging.config
 from typing import Final, Literal
@@ -22,15 +23,26 @@ _SHARED: Final[list[structlog.typing.Processor]] = [
 ]
 
 
+# Without the frames' variables: among those are callers' keys and files, and printing them takes seconds.
+_TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether it is more than that the service, told to stop, has cut an open stream off."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
 def configure_logs(form: Literal["console", "json"], level: str) -> None:
     """Send this process's log lines, those of its libraries included, to standard error in one form.
 
     uvicorn's access log is silenced: the service logs requests itself, as events.
     """
     render: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [_TRACEBACKS, structlog.processors.JSONRenderer()]
         if form == "json"
-        else [structlog.dev.ConsoleRenderer(colors=False)]
+        else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
     )
     structlog.configure(
         processors=[
@@ -43,6 +55,7 @@ def configure_logs(form: Literal["console", "json"], level: str) -> None:
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler()
+    handler.addFilter(_is_news)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_SHARED,

@@ -54,11 +54,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(RequestMetrics, metrics=metrics)
     problems.install_handlers(app)
+    # Only where there are keys, so that /openapi.json says of this very service whether it asks for one.
+    locks, refusals = ([Depends(require_key)], [Unauthorized]) if settings.api_keys else ([], [])
     for module in (avatars, renders, jobs, operations):
         app.include_router(
             module.router,
-            dependencies=[Depends(require_key)],
-            responses=problems.documented(Unauthorized, InvalidRequest),
+            dependencies=locks,
+            responses=problems.documented(*refusals, InvalidRequest),
         )
     app.include_router(operations.public)
     studio.mount(app)

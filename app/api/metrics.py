@@ -30,8 +30,8 @@ log = structlog.stdlib.get_logger(__name__)
 JOB_SECONDS: Final = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 REAL_TIME_FACTORS: Final = (0.1, 0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 10, 20, 40, 80)
-QUIET_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
-"""Asked every few seconds by machines: logged at debug level only."""
+QUIET_PATHS: Final = ("/livez", "/readyz", "/metrics", "/studio/")
+"""Asked for every few seconds by machines, or a dozen at a time by the page: logged at debug level only."""
 
 
 class Metrics:
@@ -182,7 +182,7 @@ class RequestMetrics:
         route = getattr(scope.get("route"), "path", "none")
         self._metrics.requests.labels(method, route, str(status)).inc()
         self._metrics.request_seconds.labels(method, route).observe(seconds)
-        say = log.debug if scope["path"] in QUIET_PATHS else log.info
+        say = log.debug if scope["path"].startswith(QUIET_PATHS) else log.info
         say("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
 
 

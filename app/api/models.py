@@ -97,6 +97,7 @@ class JobResource(BaseModel):
     state: JobState
     progress: Progress
     avatar_id: str
+    filename: str = Field(description="What the uploaded file was called.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -121,6 +122,7 @@ class JobResource(BaseModel):
                 eta_seconds=_rounded(progress.eta_seconds) if running else None,
             ),
             avatar_id=job.avatar_id,
+            filename=job.params.get("filename", ""),
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,

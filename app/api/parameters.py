@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from app.avatars.manifest import ID_PATTERN
 from app.media.timing import MAX_FPS, MIN_FPS, exact_fps
 
+_NUMBERS: Final = r"^-?([0-9]+(\.[0-9]*)?|\.[0-9]+)(,-?([0-9]+(\.[0-9]*)?|\.[0-9]+)){3}$"
 _RATE: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?|[0-9]{1,9}/[1-9][0-9]{0,8}")
 Pad = Annotated[float, Field(gt=-0.5, le=1.0)]
 
@@ -20,7 +21,7 @@ def _split(value: Any) -> Any:
 def _as_text(schema: dict[str, Any]) -> None:
     """Describe a list as what a form has: text."""
     schema["default"] = ",".join(f"{value:g}" for value in schema["default"])
-    schema["type"] = "string"
+    schema |= {"type": "string", "pattern": _NUMBERS}
     for key in ("prefixItems", "minItems", "maxItems"):
         schema.pop(key, None)
 
@@ -70,6 +71,7 @@ class RenderParameters(_Parameters):
         None,
         description="Frames a second, 1 to 120: a number, or a fraction such as 30000/1001. "
         "Default: the avatar's own.",
+        json_schema_extra={"pattern": f"^({_RATE.pattern})$"},
     )
     quality: Literal["draft", "standard", "high"] = Field(
         "standard", description="How much work goes into the encoding."

@@ -89,9 +89,17 @@ def multipart_body(file_field: str, description: str, parameters: type[BaseModel
     """Return OpenAPI's description of an upload form, which the framework cannot see for itself."""
     schema = parameters.model_json_schema()
     file = {"type": "string", "contentMediaType": "application/octet-stream", "description": description}
-    schema["properties"] = {file_field: file} | schema["properties"]
+    fields = {name: _without_null(field) for name, field in schema["properties"].items()}
+    schema["properties"] = {file_field: file} | fields
     schema["required"] = [file_field]
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """Describe a field that may be None: a form has no null, it leaves the field out."""
+    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+    named = {key: value for key, value in field.items() if key != "anyOf" and value is not None}
+    return named | kinds[0] if kinds else named
 
 
 def _validated(parameters: type[Parameters], upload: Upload) -> Parameters:

@@ -1,8 +1,7 @@
 // The gallery: choose an avatar, make one of a video, delete one.
 
 import { follow, getJson, media, problem, remove, upload } from "./api.js";
-import { acceptFiles, announce, ask, clone, duration, element, keep, pace } from "./ui.js";
-import { setBar, shared, showProblem, size, tell } from "./ui.js";
+import { acceptFiles, announce, ask, clone, duration, element, keep, pace, setBar, shared, showProblem, size, tell } from "./ui.js";
 
 const gallery = element("gallery");
 const form = element("new-avatar");
@@ -36,7 +35,8 @@ function build(avatar) {
   const card = clone("avatar-card");
   const [radio, picture, name, hint, button] = card.querySelectorAll("input, img, span, button");
   radio.value = name.textContent = avatar.id;
-  hint.textContent = `${avatar.width}×${avatar.height} · ${duration(avatar.duration)}`;
+  const seconds = avatar.duration < 10 ? avatar.duration : Math.round(avatar.duration);
+  hint.textContent = `${avatar.width}×${avatar.height} · ${duration(seconds)}`;
   picture.alt = `${avatar.id}: one frame, the face framed and the mouth marked`;
   button.setAttribute("aria-label", `Delete ${avatar.id}`);
   button.addEventListener("click", () => erase(avatar.id));
@@ -63,7 +63,7 @@ async function erase(id) {
 function choose(file) {
   chosen = file;
   form.querySelector(".fields").hidden = !file;
-  if (!file) return;
+  if (!file) return element("video-file").focus(); // where the form was begun
   element("video-name").textContent = `${file.name}, ${size(file.size)}`;
   element("avatar-id").value = freeName(file.name);
   element("avatar-id").select();

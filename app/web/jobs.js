@@ -7,7 +7,7 @@ const WORDS = { queued: "Waiting", running: "Running", succeeded: "Done", failed
 let timer = 0;
 
 export function wire() {
-  const again = () => load().catch(() => {});
+  const again = () => load().catch(() => tell("lost"));
   shared.addEventListener("jobs", again);
   document.addEventListener("visibilitychange", again);
   window.addEventListener("hashchange", again);
@@ -39,7 +39,7 @@ function fill(row, job) {
   const percent = job.state === "running" && Math.floor(100 * job.progress.fraction);
   badge.textContent = percent ? `${percent} %` : WORDS[job.state];
   badge.className = `badge ${job.state}`;
-  name.textContent = job.kind === "render" ? `${job.avatar_id} speaks` : `New avatar ${job.avatar_id}`;
+  name.textContent = `${job.kind === "render" ? `${job.avatar_id} speaks` : `New avatar ${job.avatar_id}`}, ${job.filename}`;
   if (job.kind === "render") name.href = `#${job.id}`;
   time.textContent = ago(job.created_at);
   time.dateTime = job.created_at;
@@ -54,5 +54,6 @@ async function end(job) {
   if (kept && !(await ask("Delete this video?", "The service forgets it. What you have downloaded stays."))) return;
   await remove(job.links.self).catch((error) => announce(error.message));
   if (job.finished_at && location.hash === `#${job.id}`) location.hash = "";
+  if (job.finished_at) element("jobs-title").focus(); // the row and its button go
   await load();
 }

@@ -7,8 +7,11 @@ import * as speech from "./speech.js";
 import * as stage from "./stage.js";
 import { element, shared, tell } from "./ui.js";
 
-// Say what the service runs, as soon as it has loaded it.
+let timer = 0;
+
+// Say what the service runs, as soon as it has loaded it, or that it is away.
 async function introduce() {
+  clearTimeout(timer);
   try {
     const info = await getJson("v1/info");
     shared.limits = info.limits;
@@ -17,10 +20,11 @@ async function introduce() {
     element("service").title = `Mouthpiece ${info.version}. Licence of the model: ${info.model.licence}`;
   } catch (error) {
     element("service").textContent = error.message;
-    if (error.status !== 401) setTimeout(introduce, 1500);
+    if (error.status !== 401) timer = setTimeout(introduce, 1500);
   }
 }
 
+shared.addEventListener("lost", introduce);
 // A file that is dropped beside its place must not replace the page.
 for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault());
 for (const part of [avatars, speech, stage, jobs]) part.wire();

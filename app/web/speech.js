@@ -4,6 +4,7 @@ import { acceptFiles, announce, clock, duration, element, shared, showProblem, s
 
 const DRAWABLE_BYTES = 50e6; // to draw it, it is decoded: more would take too much of the browser's memory
 const BARS = 160;
+const NO_MICROPHONE = "The microphone cannot be used. Allow it in the browser, which does so on https and localhost only, or drop a file.";
 
 const [button, canvas, player, trouble] = ["record", "waveform", "player", "speech-problem"].map(element);
 let recorder = null;
@@ -16,7 +17,6 @@ export function wire() {
   shared.addEventListener("limits", limit);
   player.addEventListener("timeupdate", draw);
   new ResizeObserver(draw).observe(canvas);
-  button.disabled = !navigator.mediaDevices; // a browser offers them on https pages and on localhost only
 }
 
 async function take(file) {
@@ -72,8 +72,8 @@ function draw() {
 }
 
 async function record() {
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: true }).catch(() => null);
-  showProblem(trouble, stream ? null : "The microphone cannot be used: allow it in the browser, or drop a file.");
+  const stream = await navigator.mediaDevices?.getUserMedia({ audio: true }).catch(() => null);
+  showProblem(trouble, stream ? null : NO_MICROPHONE);
   if (!stream) return;
   const type = ["audio/webm;codecs=opus", "audio/mp4"].find((kind) => MediaRecorder.isTypeSupported(kind));
   recorder = new MediaRecorder(stream, { mimeType: type });

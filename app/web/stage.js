@@ -13,6 +13,7 @@ let controller = new AbortController();
 export function wire() {
   form.addEventListener("submit", submit);
   element("cancel").addEventListener("click", () => (shown ? remove(shown.links.self).catch(fail) : clear()));
+  element("cancel").addEventListener("click", () => element("stage-title").focus()); // the button goes
   element("copy").addEventListener("click", copy);
   element("download").addEventListener("click", download);
   for (const name of ["avatar", "speech"]) shared.addEventListener(name, idle);
@@ -44,14 +45,19 @@ function clear() {
   controller.abort();
   controller = new AbortController();
   shown = null;
-  video.pause();
-  video.removeAttribute("src");
-  video.hidden = work.hidden = done.hidden = true;
+  work.hidden = done.hidden = true;
   element("stage-name").textContent = "The video";
   showProblem(element("stage-problem"), null);
   idle();
-  showPoster();
+  hideVideo();
   return controller.signal;
+}
+
+function hideVideo() {
+  video.pause();
+  video.removeAttribute("src");
+  video.hidden = true;
+  showPoster();
 }
 
 function showWork(words, fraction) {
@@ -69,6 +75,7 @@ async function submit(event) {
   const fields = fileField(speech.name) + given.map(([name, value]) => ` -F ${name}=${value}`).join("");
   data.append("audio", speech);
   const signal = clear();
+  element("stage-title").focus();
   try {
     const target = `${avatar.links.renders}?stream=true`;
     const job = await upload(target, data, speech, (sent) => showWork("Uploading", sent), signal);
@@ -116,7 +123,7 @@ async function stream(signal) {
     const response = await request(`${shown.links.video}?stream=true`, { signal });
     if (!response.headers.has("Content-Length")) await playStream(video, response.body, showVideo);
   } catch {
-    if (!signal.aborted) video.removeAttribute("src");
+    if (!signal.aborted) hideVideo();
   }
 }
 
@@ -143,10 +150,10 @@ async function finish(signal) {
 
 function fail(error) {
   if (error.name === "AbortError") return;
-  video.pause();
-  work.hidden = video.hidden = true;
+  work.hidden = true;
   showProblem(element("stage-problem"), error.message);
   idle();
+  hideVideo();
 }
 
 // A link sends no key: with one, the video is fetched first.

@@ -73,11 +73,20 @@ def test_the_microphone_is_recorded_and_spoken(studio: Studio, server: Server, t
     assert 2 * 25 <= len(decode(path).frames) <= 2 * SPOKEN * 25
 
 
+def test_where_a_browser_gives_no_microphone_the_page_says_why(studio: Studio) -> None:
+    studio.page.add_init_script("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
+    studio.page.reload()
+    studio.button("Record").click()
+    expect(studio.locate("#speech-problem")).to_contain_text("on https and localhost only")
+
+
 def test_a_render_is_canceled(studio: Studio, server: Server, speech: Speech) -> None:
     job_id = studio.render(speech(120))
     studio.wait_until_playing()
     studio.button("Cancel").click()
     expect(studio.locate("#stage-problem")).to_have_text("This one was canceled.")
+    expect(studio.locate("#poster")).to_be_visible()
+    expect(studio.locate("#stage-title")).to_be_focused()
     assert studio.page.evaluate("document.getElementById('video').paused")
     assert server.job(job_id)["state"] == "canceled"
     assert server.files(job_id) == []
@@ -98,6 +107,22 @@ def test_a_render_goes_on_while_the_page_is_reloaded(studio: Studio, server: Ser
     studio.wait("document.getElementById('video').duration > 15.9")
 
 
+def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(
+    studio: Studio, server: Server, speech: Speech
+) -> None:
+    job_id = studio.render(speech(60))
+    studio.wait_until_playing()
+    server.stop()
+    expect(studio.locate("#service")).to_have_text(
+        "The service does not answer. Is it running, and is the network up?"
+    )
+    server.start()
+    expect(studio.locate("#service")).to_contain_text("on cpu")
+    studio.wait_until_done()
+    studio.wait("document.getElementById('video').duration > 59.9")
+    assert server.job(job_id)["state"] == "succeeded"
+
+
 def test_a_finished_video_is_opened_from_the_list_and_forgotten(
     studio: Studio, server: Server, speech: Speech
 ) -> None:
@@ -105,12 +130,13 @@ def test_a_finished_video_is_opened_from_the_list_and_forgotten(
     studio.wait_until_done()
     studio.page.goto("/")
     row = studio.locate("#job-list .job").first
-    row.get_by_role("link", name="anna speaks").click()
+    row.get_by_role("link", name="anna speaks, 1 seconds.wav", exact=True).click()
     studio.wait_until_done()
     assert studio.job_id == job_id
     row.get_by_role("button", name="Forget").click()
     studio.button("Delete").click()
     expect(studio.locate("#done")).to_be_hidden()
+    expect(studio.locate("#jobs-title")).to_be_focused()
     assert server.client.get(f"/v1/jobs/{job_id}").status_code == 404
 
 
@@ -159,7 +185,7 @@ def test_the_key_is_asked_for_once_and_kept_for_the_tab(
     assert studio.page.context.cookies() == []
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)])
 def test_the_page_fits_its_window(
     open_studio: OpenStudio, server: Server, speech: Speech, width: int, dark: bool
 ) -> None:

@@ -138,6 +138,8 @@ def test_a_service_told_to_stop_stops_soon_and_goes_on_later(
         started = time.monotonic()
         service.stop()
         assert time.monotonic() - started < 10
+    assert "Traceback" not in service.log
+    assert '"exception"' not in service.log
     assert not is_alive(render_pid)
     service.start()
     job = service.outcome(job_id)

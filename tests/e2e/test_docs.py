@@ -74,6 +74,24 @@ def test_the_examples_of_the_api_work_as_they_stand(service: Server, folder: Pat
     assert problem == shape(service.client.get("/v1/avatars/nobody").json())
 
 
+def test_the_quick_start_works_with_what_comes_with_the_project(service: Server, tmp_path: Path) -> None:
+    (tmp_path / "demo").symlink_to(ROOT / "demo")
+    lines = "".join(blocks("docs/quickstart.md", "sh")).splitlines(keepends=True)
+    commands = "".join(line for line in lines if line.startswith("curl "))
+    assert commands.count("curl ") == 3
+    printed = run(["bash", "-c", BEFORE + commands.replace(EXAMPLE_URL, service.url)], tmp_path)
+    assert printed.startswith("ok\n")
+    assert len(decode(tmp_path / "talk.mp4").frames) > 300
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+)
+def test_every_link_inside_the_project_leads_somewhere(page: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text())
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
 def test_every_problem_in_the_documentation_is_one_of_ours() -> None:
     known = {error.code: error.status for error in vars(errors).values() if hasattr(error, "code")}
     table = re.findall(r"^\| (\d{3})[^|]*\| (`.*`) \|$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)

@@ -3,8 +3,10 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 SCRIPT = """
-import logging, structlog
+import asyncio, logging, structlog
 from app.logs import configure_logs
 
 configure_logs("{form}", "info")
@@ -12,10 +14,12 @@ log = structlog.stdlib.get_logger("app.test")
 with structlog.contextvars.bound_contextvars(job="one"):
     log.info("event", frames=3)
     try:
+        key = "sesa" + "me"
         raise ValueError("why")
     except ValueError:
         log.exception("broke")
 log.debug("too quiet")
+logging.getLogger("uvicorn.error").error("cut off", exc_info=asyncio.CancelledError())
 logging.getLogger("library").warning("old style %d", 7)
 logging.getLogger("uvicorn.access").info("GET /")
 logging.getLogger("uvicorn.error").info("started", extra={{"color_message": "red"}})
@@ -47,3 +51,10 @@ def test_a_person_gets_text() -> None:
     assert "ValueError: why" in text
     assert "job=one" in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_an_exception_is_logged_without_the_values_of_variables(form: str) -> None:
+    text = logged(form)
+    assert "why" in text
+    assert "sesame" not in text

@@ -223,7 +223,7 @@ async def test_finished_jobs_expire_with_their_files(start: Start, tmp_path: Pat
 
 
 async def test_the_description_of_the_api_names_every_status_of_an_upload(start: Start) -> None:
-    client = await start()
+    client = await start(api_keys=KEYS)
     document = (await client.get("/openapi.json")).json()
     for path, statuses in (
         ("/v1/avatars", {"201", "202", "401", "404", "409", "410", "413", "415", "422", "500", "503", "507"}),
@@ -236,3 +236,34 @@ async def test_the_description_of_the_api_names_every_status_of_an_upload(start:
         assert set(operation["responses"]) == statuses
         assert "multipart/form-data" in operation["requestBody"]["content"]
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+async def test_the_description_of_the_api_asks_for_a_key_only_where_the_service_does(start: Start) -> None:
+    client = await start()
+    document = (await client.get("/openapi.json")).json()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert len(operations) >= len(V1_ROUTES) - 2
+    assert [operation for operation in operations if "security" in operation] == []
+    assert [operation for operation in operations if "401" in operation["responses"]] == []
+
+
+async def test_the_description_of_a_form_has_what_a_form_can_have(start: Start) -> None:
+    """Texts and numbers with their forms; no null, which a form cannot send."""
+    client = await start()
+    document = (await client.get("/openapi.json")).json()
+    for path, patterns in (
+        ("/v1/avatars", {"pads": ("0,0.05,0,-.1", "wide"), "id": ("anna-2", "Anna")}),
+        ("/v1/avatars/{avatar_id}/renders", {"fps": ("30000/1001", "fast")}),
+    ):
+        schema = document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+        assert "null" not in str(schema)
+        for name, (good, bad) in patterns.items():
+            pattern = schema["properties"][name]["pattern"]
+            assert re.search(pattern, good)
+            assert not re.search(pattern, bad)
+
+
+async def test_a_job_is_told_by_the_name_of_its_file(start: Start) -> None:
+    client = await start()
+    job = (await post_video(client, "Anna (1).mp4", Prefer="respond-async")).json()
+    assert job["filename"] == "Anna (1).mp4"

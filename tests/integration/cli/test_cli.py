@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -96,14 +98,26 @@ def test_the_doctor_finds_the_model_and_the_codecs(run: Run) -> None:
     findings = {finding["subject"]: finding for finding in json.loads(run("doctor", "--json").stdout)}
     assert findings["codecs"]["level"] == "good"
     assert findings["model"]["level"] == "good"
-    assert "sha256" in findings["model"]["found"]
+    assert re.search(r"sha256 [0-9a-f]{64},", findings["model"]["found"])
+    assert {
+        "python",
+        "processor",
+        "cuda",
+        "onnxruntime",
+        "avatars",
+        "data",
+        "memory",
+        "port",
+    } < findings.keys()
 
 
 def test_the_doctor_weighs_the_disk_against_the_limits(run: Run) -> None:
     findings = json.loads(run("doctor", "--json", MOUTHPIECE_FRAME_CACHE_BYTES=str(10**18)).stdout)
     avatars = next(finding for finding in findings if finding["subject"] == "avatars")
     assert avatars["level"] == "note"
-    assert "MOUTHPIECE_FRAME_CACHE_BYTES" in avatars["remedy"]
+    (enough,) = re.findall(r"MOUTHPIECE_FRAME_CACHE_BYTES=(\d+)", avatars["remedy"])
+    findings = json.loads(run("doctor", "--json", MOUTHPIECE_FRAME_CACHE_BYTES=enough).stdout)
+    assert next(finding for finding in findings if finding["subject"] == "avatars")["level"] == "good"
 
 
 def test_the_doctor_names_the_remedy_and_ends_with_1_when_the_model_is_missing(run: Run) -> None:
@@ -112,3 +126,21 @@ def test_the_doctor_names_the_remedy_and_ends_with_1_when_the_model_is_missing(r
     finding = next(finding for finding in json.loads(done.stdout) if finding["subject"] == "model")
     assert finding["level"] == "problem"
     assert "MOUTHPIECE_MODEL" in finding["remedy"]
+
+
+def test_the_doctor_finds_that_somebody_has_the_port(run: Run) -> None:
+    with socket.socket() as other:  # somebody who never answers
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = run("doctor", MOUTHPIECE_PORT=str(port), COLUMNS="40")
+    assert done.returncode == 1
+    assert f"problem port: 127.0.0.1:{port}: Address already in use\n" in done.stdout
+    assert f"to mend it: ss -ltnp 'sport = :{port}'" in done.stdout
+
+
+def test_the_doctor_does_not_say_that_the_cpu_is_used_where_cuda_is_asked_for(run: Run) -> None:
+    findings = json.loads(run("doctor", "--json", MOUTHPIECE_DEVICE="cuda").stdout)
+    cuda = next(finding for finding in findings if finding["subject"] == "cuda")
+    assert cuda["level"] in ("good", "problem")
+    assert "the CPU is used" not in cuda["found"]
