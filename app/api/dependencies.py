@@ -2,6 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -13,8 +14,8 @@ from app.errors import JobNotFound, Unauthorized
 from app.jobs.files import DataFolder
 from app.jobs.job import Job
 from app.jobs.queue import JobQueue
-from app.jobs.supervisor import Supervisor
 from app.jobs.table import JobTable
+from app.jobs.workforce import Workforce
 from app.settings import Settings
 
 
@@ -27,7 +28,7 @@ class Services:
     queue: JobQueue
     files: DataFolder
     avatars: AvatarStore
-    supervisor: Supervisor
+    workforce: Workforce
     metrics: Metrics
 
 
@@ -42,10 +43,13 @@ _bearer = HTTPBearer(auto_error=False, description="One of MOUTHPIECE_API_KEYS, 
 
 
 def require_key(
-    services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request,
+    services: ServicesDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
     """Raise ``Unauthorized`` unless the request carries one of the keys, or none is asked for."""
     keys = services.settings.api_keys
+    request.state.owner = None
     if not keys:
         return
     given = credentials.credentials.encode() if credentials else b""
@@ -54,6 +58,7 @@ def require_key(
         raise Unauthorized(
             "This service needs an API key: send 'Authorization: Bearer <key>' with a valid one."
         )
+    request.state.owner = sha256(given).hexdigest()
 
 
 async def _job(job_id: str, services: ServicesDep) -> Job:
