@@ -15,7 +15,7 @@ from app.cluster.part import Part, PartState
 from app.cluster.parts import COLUMNS, to_part
 from app.cluster.schema import parts
 from app.jobs.job import Job, JobState
-from app.jobs.schema import jobs, versions
+from app.jobs.schema import jobs, take_turn
 from app.jobs.table import to_job
 
 LOST_SECONDS: Final = 15.0
@@ -39,8 +39,7 @@ class TurnTable:
         The keys take turns, each in the order in which its jobs came. A job without a key is not held back.
         """
         with self._engine.begin() as connection:
-            # Whoever hands out holds this row: two at once would each count without the other's.
-            connection.execute(select(versions.c.version).with_for_update())
+            take_turn(connection)
             chosen = self._choose(connection)
             _mark_sent(connection, chosen)
         return chosen

@@ -71,6 +71,7 @@ def run(
         concurrency=slots,
         queues=list(queues),
         optimization="fair",
+        quiet=True,
         without_mingle=True,
         without_gossip=True,
         without_heartbeat=True,

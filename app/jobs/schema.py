@@ -8,6 +8,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Connection,
     DateTime,
     Dialect,
     Engine,
@@ -31,8 +32,8 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from app.errors import DatabaseUnreachable, IncompatibleData
 
 SCHEMA_VERSION = 1
-FIRST_USE = 0x6D6F757468
-"""PostgreSQL's advisory lock that processes take in turn which may have to create the tables."""
+TURN = 0x6D6F757468
+"""PostgreSQL's advisory lock of :func:`take_turn`."""
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
 BUSY_TIMEOUT_MS = 10_000
@@ -123,10 +124,19 @@ def _open_postgresql(url: str) -> Engine:
     return engine
 
 
+def take_turn(connection: Connection) -> None:
+    """Let nobody else pass here before this transaction ends: what it counts next stays true as long.
+
+    SQLite has one writer at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(TURN)))
+
+
 def create_tables(engine: Engine, tables: MetaData) -> None:
     """Create those of the tables that are missing in a PostgreSQL, whoever else is about to."""
     with engine.begin() as connection:
-        connection.execute(select(func.pg_advisory_xact_lock(FIRST_USE)))
+        take_turn(connection)
         tables.create_all(connection)
 
 

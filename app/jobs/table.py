@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.errors import AvatarExists, JobNotFound, Problem, QueueFull
 from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob, utc_now
-from app.jobs.schema import jobs
+from app.jobs.schema import jobs, take_turn
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class JobTable:
 
     def insert_on(self, connection: Connection, new: NewJob) -> Job:
         """Do what :meth:`insert` does, as a part of a transaction."""
+        take_turn(connection)
         values: dict[str, Any] = {
             "id": new.id,
             "kind": new.kind.value,
