@@ -19,28 +19,26 @@ from app.settings import Settings
 
 @dataclass(frozen=True)
 class Backend:
-    """The records of the jobs, the queue that takes them, and whoever does them."""
+    """The records of the jobs, the avatars, the queue that takes jobs, and whoever does them."""
 
     engine: Engine
     table: JobTable
+    avatars: AvatarStore
     queue: JobQueue
     workforce: Workforce
 
 
-def make_backend(
-    settings: Settings, files: DataFolder, avatars: AvatarStore, on_ended: Callable[[Ended], None]
-) -> Backend:
+def make_backend(settings: Settings, files: DataFolder, on_ended: Callable[[Ended], None]) -> Backend:
     """Make the backend that the settings ask for; ``on_ended`` hears of every job that ends.
 
     Raises ``DataFolderError`` if the job database cannot be used, ``EngineUnavailable`` without the packages.
     """
     make = _cluster if settings.broker_url else _local
-    return make(settings, files, avatars, on_ended)
+    return make(settings, files, on_ended)
 
 
-def _local(
-    settings: Settings, files: DataFolder, avatars: AvatarStore, on_ended: Callable[[Ended], None]
-) -> Backend:
+def _local(settings: Settings, files: DataFolder, on_ended: Callable[[Ended], None]) -> Backend:
+    avatars = AvatarStore(settings.avatars_dir)
     engine = open_database(settings.database_url or files.database)
     table = JobTable(engine, settings.max_queued)
     supervisor = Supervisor(
@@ -51,12 +49,10 @@ def _local(
         on_ended=on_ended,
         on_death=avatars.sweep,
     )
-    return Backend(engine, table, LocalQueue(table), supervisor)
+    return Backend(engine, table, avatars, LocalQueue(table), supervisor)
 
 
-def _cluster(
-    settings: Settings, files: DataFolder, avatars: AvatarStore, on_ended: Callable[[Ended], None]
-) -> Backend:
+def _cluster(settings: Settings, files: DataFolder, on_ended: Callable[[Ended], None]) -> Backend:
     try:
         from app.cluster import schema
         from app.cluster.foreman import Foreman
@@ -77,4 +73,5 @@ def _cluster(
     turns = TurnTable(engine, settings.max_running_per_key)
     celery = make_celery(settings.broker_url)
     foreman = Foreman(parts, turns, Roster(engine), files, celery, on_ended)
-    return Backend(engine, table, ClusterQueue(table, parts, foreman.hurry), foreman)
+    avatars = AvatarStore(settings.avatars_dir, shared=True)
+    return Backend(engine, table, avatars, ClusterQueue(table, parts, foreman.hurry), foreman)

@@ -13,7 +13,6 @@ from fastapi_offline import FastAPIOffline
 from app.api import avatars, jobs, operations, problems, renders, studio
 from app.api.dependencies import Services, require_key
 from app.api.metrics import Metrics, RequestMetrics
-from app.avatars.store import AvatarStore
 from app.backend import make_backend
 from app.errors import InvalidRequest, Unauthorized
 from app.jobs.files import DataFolder
@@ -66,7 +65,7 @@ def serve(settings: Settings) -> None:
     """Run the service until it is told to stop. Raises ``DataFolderError``."""
     files = DataFolder(settings.data_dir)
     with files.lock():
-        make_backend(settings, files, AvatarStore(settings.avatars_dir), lambda _: None).engine.dispose()
+        make_backend(settings, files, lambda _: None).engine.dispose()
     uvicorn.run(
         create_app(settings),
         host=settings.host,
@@ -81,10 +80,10 @@ def serve(settings: Settings) -> None:
 @asynccontextmanager
 async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
     """Keep everything that stands behind the API running for as long as the block lasts."""
-    files, store = DataFolder(settings.data_dir), AvatarStore(settings.avatars_dir)
+    files = DataFolder(settings.data_dir)
     with files.lock():
-        backend = make_backend(settings, files, store, metrics.job_ended)
-        table, workforce = backend.table, backend.workforce
+        backend = make_backend(settings, files, metrics.job_ended)
+        table, store, workforce = backend.table, backend.avatars, backend.workforce
         housekeeper = Housekeeper(table, files, store, settings.job_ttl)
         metrics.watch(table, workforce, store)
         await to_thread.run_sync(housekeeper.sweep)

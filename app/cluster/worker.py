@@ -127,7 +127,7 @@ class _Child:
             PartTable(engine, table, settings.max_attempts),
             TurnTable(engine, settings.max_running_per_key),
             DataFolder(settings.data_dir),
-            AvatarStore(settings.avatars_dir),
+            AvatarStore(settings.avatars_dir, shared=True),
             runner,
             Post(self._celery),
             window=lambda: len(roster.muster().models),
