@@ -119,8 +119,12 @@ def _codecs(settings: Settings) -> Iterator[Finding]:
     if missing:
         remedy = f"{sys.executable} -m pip install --force-reinstall av"
         yield Finding("codecs", "problem", f"PyAV lacks {', '.join(sorted(missing))}", remedy)
-    else:
-        yield Finding("codecs", "good", f"libx264 and aac, PyAV {av.__version__}")
+        return
+    from app.media.nvenc import encodes
+    from app.media.quality import encoder_settings
+
+    card = ", NVENC" if encodes(encoder_settings("standard", encoder="h264_nvenc")) else ""
+    yield Finding("codecs", "good", f"libx264, aac{card}, PyAV {av.__version__}")
 
 
 def _model(settings: Settings) -> Iterator[Finding]:

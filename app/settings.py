@@ -74,9 +74,10 @@ class Settings(BaseSettings):
         gt=0,
         description="Budget of decoded frames over all avatars, bytes; the oldest are dropped.",
     )
-    encoder_threads: int = Field(
-        0, ge=0, description="Threads of the video encoder; 0: chosen from the cores."
+    video_encoder: Literal["auto", "x264", "nvenc"] = Field(
+        "auto", description="auto: NVENC beside a model on CUDA if a trial shows that it works, else x264."
     )
+    encoder_threads: int = Field(0, ge=0, description="Threads of x264; 0: chosen from the cores.")
 
     log_format: Literal["console", "json"] = Field("console", description="Form of the log lines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")

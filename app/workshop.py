@@ -8,6 +8,7 @@ from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
 from app.avatars.store import AvatarStore
 from app.faces.detector import load_detector
+from app.media.nvenc import choose_encoder
 from app.media.probe import AudioLimits, VideoLimits
 from app.rendering.renderer import Renderer
 from app.settings import Settings
@@ -48,5 +49,6 @@ class Workshop:
                 cache=cache,
                 limits=AudioLimits(settings.max_audio_seconds),
                 encoder_threads=settings.encoder_threads,
+                encoder=choose_encoder(settings.video_encoder, infer.info.device),
             ),
         )

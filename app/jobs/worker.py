@@ -121,14 +121,14 @@ class _Reporter:
         if self._stopping():
             raise _Stopping
         now = time.monotonic()
-        if self._first is None:
+        if self._first is None and total:  # before that it only says that it is alive
             self._first = now, done
         at_end = done == total > 0 and not self._ended
         if now - self._reported < REPORT_SECONDS and not at_end:
             return
         self._reported, self._ended = now, at_end or self._ended
         self._tell(Beat())
-        started, before = self._first
+        started, before = self._first or (now, done)
         fps = (done - before) / (now - started) if now > started else 0.0
         if not self._table.report(self._job, JobProgress(done, total, fps)):
             raise JobCanceled("The job was canceled.")

@@ -36,8 +36,7 @@ def add_video_stream(
     container: OutputContainer, video: VideoFormat, settings: EncoderSettings
 ) -> av.VideoStream:
     """Add an H.264 stream for ``video`` to ``container``; its clock ticks once a frame."""
-    options = {"preset": settings.preset, "crf": f"{settings.crf:g}", "profile": "high"}
-    stream = container.add_stream("libx264", rate=video.fps, options=options)
+    stream = container.add_stream(settings.encoder, rate=video.fps, options=settings.options)
     context = stream.codec_context
     layout, color = video.layout, video.layout.color
     context.width, context.height, context.pix_fmt = layout.width, layout.height, "yuv420p"
@@ -78,7 +77,7 @@ def _pictures(
 
 
 def _picture(frame: I420Frame, layout: FrameLayout) -> av.VideoFrame:
-    """Wrap ``frame`` without a copy, as PyAV can for heights that 4 divides; x264 takes a copy itself."""
+    """Wrap ``frame`` without a copy, as PyAV can for heights that 4 divides; the encoder takes a copy."""
     if layout.height % 4 == 0:
         return av.VideoFrame.from_numpy_buffer(frame.reshape(-1, layout.width), "yuv420p")
     picture = av.VideoFrame(layout.width, layout.height, "yuv420p")

@@ -4,27 +4,42 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Quality = Literal["draft", "standard", "high"]
+Encoder = Literal["libx264", "h264_nvenc"]
+"""FFmpeg's name of an H.264 encoder: x264 on the CPU, or the one in NVIDIA's cards."""
 
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """How x264 works: ``preset`` and ``crf`` as in its manual, ``threads`` (0: chosen from the cores)."""
+    """How pictures are encoded.
+
+    ``preset`` and ``crf`` are as in the encoder's manual, NVENC's CQ standing in for CRF; ``threads`` are
+    those of x264 (0: chosen from the cores).
+    """
 
     preset: str
     crf: float
     threads: int = 0
+    encoder: Encoder = "libx264"
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The encoder's own options. NVENC reorders no pictures, so that a cut between segments is free."""
+        if self.encoder == "h264_nvenc":
+            quality = {"rc": "vbr", "cq": f"{self.crf:g}", "b": "0"}
+            return {"preset": self.preset, **quality, "bf": "0", "forced-idr": "1", "profile": "high"}
+        return {"preset": self.preset, "crf": f"{self.crf:g}", "profile": "high"}
 
 
-_PRESETS: Final[dict[Quality, tuple[str, float]]] = {
-    "draft": ("ultrafast", 23),
-    "standard": ("superfast", 22),
-    "high": ("faster", 17),
+_PRESETS: Final[dict[Encoder, dict[Quality, tuple[str, float]]]] = {
+    "libx264": {"draft": ("ultrafast", 23), "standard": ("superfast", 22), "high": ("faster", 17)},
+    "h264_nvenc": {"draft": ("p2", 26), "standard": ("p4", 22), "high": ("p6", 17)},
 }
-"""For SSIM 0.98, 0.99 and 0.995 against the frames that are encoded, each by the preset that costs the least
-CPU without a file of more than half again the size (docs/benchmarks.md has the table)."""
+"""x264: for SSIM 0.98, 0.99 and 0.995 against the frames that are encoded, each by the preset that costs the
+least CPU without a file of more than half again the size (docs/benchmarks.md has the table). NVENC: the same
+numbers on a scale that is much the same, not measured."""
 
 
-def encoder_settings(quality: Quality, threads: int = 0) -> EncoderSettings:
+def encoder_settings(quality: Quality, threads: int = 0, encoder: Encoder = "libx264") -> EncoderSettings:
     """Return the settings of ``quality`` for an encoder of ``threads`` threads."""
-    preset, crf = _PRESETS[quality]
-    return EncoderSettings(preset, crf, threads)
+    preset, crf = _PRESETS[encoder][quality]
+    return EncoderSettings(preset, crf, threads, encoder)

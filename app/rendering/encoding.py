@@ -12,7 +12,7 @@ from typing import Final
 from app.media.encoder import VideoFormat
 from app.media.fragments import encode_segment, write_init
 from app.media.frames import I420Frame
-from app.media.quality import EncoderSettings
+from app.media.quality import Encoder, EncoderSettings
 from app.media.sound import Sound
 from app.media.timing import Segment
 from app.progress import Progress
@@ -23,6 +23,8 @@ from app.wav2lip.devices import usable_cores
 _PROGRESS_EVERY: Final = 8
 _CORES_A_LANE: Final = 4
 _LANES_BYTES: Final = 512 << 20
+_NVENC_LANES: Final = 3
+"""The driver lets consumer cards encode a few streams at once, and three keep one NVENC engine busy."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class SegmentEncoding:
         maker.seconds.encode += perf_counter() - started - waited.seconds
 
 
-def lanes_for(device: str, frame_bytes: int, batch_size: int) -> int:
+def lanes_for(device: str, frame_bytes: int, batch_size: int, encoder: Encoder = "libx264") -> int:
     """Return how many encoders to run at once: one beside a model on the CPU, which needs the cores itself.
 
     Beside a GPU encoding is the wall, and one x264 does not fill many cores; the buffers of all lanes stay
@@ -88,8 +90,9 @@ def lanes_for(device: str, frame_bytes: int, batch_size: int) -> int:
     """
     if not device.startswith("cuda"):
         return 1
+    wanted = _NVENC_LANES if encoder == "h264_nvenc" else usable_cores() // _CORES_A_LANE
     fitting = _LANES_BYTES // (BATCHES_HELD * batch_size * frame_bytes)
-    return max(1, min(usable_cores() // _CORES_A_LANE, fitting))
+    return max(1, min(wanted, fitting))
 
 
 class _StoppedByAnother(Exception):

@@ -13,6 +13,7 @@ class Plan:
     avatar_created_at: str
     model_sha256: str
     quality: str
+    encoder: str
     mouth_offset_ms: float
     start_frame: int
     loop: str

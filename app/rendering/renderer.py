@@ -18,7 +18,7 @@ from app.avatars.store import AvatarStore
 from app.errors import InvalidRequest
 from app.media.encoder import VideoFormat
 from app.media.probe import AudioLimits
-from app.media.quality import Quality, encoder_settings
+from app.media.quality import Encoder, Quality, encoder_settings
 from app.media.sound import Sound, decode_sound
 from app.media.timing import MAX_FPS, MIN_FPS, exact_fps, frame_count
 from app.progress import Alive, Progress
@@ -73,6 +73,7 @@ class Renderer:
     encoder_threads: int = 0
     encoders: int = 0
     """How many segments are encoded at once; 0: chosen from the cores and the model's device."""
+    encoder: Encoder = "libx264"
 
     def render(
         self,
@@ -106,12 +107,12 @@ class Renderer:
             seconds = StageSeconds(sound=perf_counter() - started)
             timeline = _timeline(request, avatar, sound)
             lanes = self.encoders or lanes_for(
-                self.infer.info.device, avatar.layout.frame_bytes, self.infer.batch_size
+                self.infer.info.device, avatar.layout.frame_bytes, self.infer.batch_size, self.encoder
             )
             encoding = SegmentEncoding(
                 workspace,
                 VideoFormat(avatar.layout, timeline.fps, avatar.manifest.sample_aspect_ratio),
-                encoder_settings(request.quality, self._threads(lanes)),
+                encoder_settings(request.quality, self._threads(lanes), self.encoder),
                 sound,
             )
             offset = self.infer.info.mouth_offset_ms + request.mouth_offset_ms
@@ -149,6 +150,7 @@ class Renderer:
             avatar_created_at=avatar.manifest.created_at.isoformat(),
             model_sha256=self.infer.info.sha256,
             quality=request.quality,
+            encoder=self.encoder,
             mouth_offset_ms=request.mouth_offset_ms,
             start_frame=request.start_frame,
             loop=request.loop,

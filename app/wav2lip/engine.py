@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import InvalidModel
-from app.wav2lip.arrays import FaceBatch, FaceOutput, MelBatch
+from app.wav2lip.arrays import FaceBatch, FaceCrops, FaceOutput, MelBatch, MelWindows
 
 DType = Literal["fp32", "fp16", "bf16"]
 
@@ -57,6 +57,14 @@ class TensorEngine(Engine, Protocol):
 
     def infer_tensors(self, mel: Any, face: Any) -> Any:
         """Return the faces that say ``mel``, a float32 tensor on the engine's device."""
+
+
+@runtime_checkable
+class PixelEngine(Engine, Protocol):
+    """An engine that also takes and makes pixels, so that its device does the arithmetic around the model."""
+
+    def infer_pixels(self, windows: MelWindows, crops: FaceCrops, references: FaceCrops) -> FaceCrops:
+        """Return the lower halves (n, S - S // 2, S, 3) of ``crops`` that say ``windows``; n from 1."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from app.errors import InvalidModel
 from app.wav2lip.arrays import FaceBatch, FaceCrops, FaceOutput, MelBatch, MelWindows
 from app.wav2lip.card import ModelCard, Reference, load_card
 from app.wav2lip.choice import EngineRequest, open_engine
-from app.wav2lip.engine import MEL_SHAPE, DType, Engine, TensorEngine
+from app.wav2lip.engine import MEL_SHAPE, DType, Engine, PixelEngine, TensorEngine
 from app.wav2lip.model_file import check_model_file, file_sha256
 
 _SILENCE: Final = -4.0
@@ -103,21 +103,26 @@ class Wav2LipInfer:
         ``references`` are the faces that the model may look at, the crops themselves by default. The lower
         half of ``crops`` is hidden from the model. Values are rounded to the nearest, not truncated.
         """
-        faces = _stack(crops, crops if references is None else references)
-        spoken = self._infer(self._engine, windows[:, None], faces)
-        half = self.face_size // 2
         rendered = crops.copy()
-        rendered[:, half:] = _to_pixels(spoken[:, :, half - self._engine.first_row :])
+        if len(crops):
+            looked_at = crops if references is None else references
+            rendered[:, self.face_size // 2 :] = self._lower_halves(windows, crops, looked_at)
         return rendered
+
+    def _lower_halves(self, windows: MelWindows, crops: FaceCrops, references: FaceCrops) -> FaceCrops:
+        engine, size = self._engine, self.face_size
+        self._check((len(windows), 1, *windows.shape[1:]), (len(crops), 6, *crops.shape[1:3]))
+        if isinstance(engine, PixelEngine):
+            return engine.infer_pixels(windows, crops, references)
+        spoken = engine.infer(windows[:, None], _stack(crops, references))
+        return _to_pixels(spoken[:, :, size // 2 - engine.first_row :])
 
     def warm_up(self) -> float:
         """Run the model once on silence, for what libraries put off to the first run; return the seconds."""
         start = time.perf_counter()
-        self._infer(
-            self._engine,
-            np.full((self.batch_size, *MEL_SHAPE), _SILENCE, np.float32),
-            np.zeros((self.batch_size, 6, self.face_size, self.face_size), np.float32),
-        )
+        count, size = self.batch_size, self.face_size
+        silence = np.full((count, *MEL_SHAPE[1:]), _SILENCE, np.float32)
+        self.render(silence, np.zeros((count, size, size, 3), np.uint8))
         return time.perf_counter() - start
 
     @cached_property

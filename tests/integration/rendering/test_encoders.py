@@ -58,3 +58,4 @@ def test_a_model_on_the_cpu_leaves_one_encoder_and_large_frames_leave_fewer(
     assert lanes_for("cpu", hd, 8) == 1
     assert lanes_for("cuda:0", hd, 32) == 4
     assert lanes_for("cuda:0", uhd, 32) == 1
+    assert lanes_for("cuda:0", hd, 32, "h264_nvenc") == 3

@@ -113,6 +113,26 @@ def test_the_torch_engine_takes_tensors_as_they_are(
     assert len(infer(torch.from_numpy(mel[:0]), torch.from_numpy(face[:0]))) == 0
 
 
+@pytest.mark.parametrize("lower_rows", [False, True])
+def test_an_engine_that_takes_pixels_makes_the_faces_that_others_make(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, lower_rows: bool
+) -> None:
+    pytest.importorskip("torch")
+    from app.wav2lip.torch_engine import TorchEngine
+
+    exact = Wav2LipInfer(checkpoint, "fp32", "cpu")
+    monkeypatch.setattr(
+        "app.wav2lip.infer.open_engine",
+        lambda path, _: TorchEngine(path, "fp32", device="cpu", lower_rows=lower_rows),
+    )
+    windows, crops = some_frames(9)
+    references = crops[::-1]
+    made = Wav2LipInfer(checkpoint).render(windows, crops, references).astype(int)
+    expected = exact.render(windows, crops, references)
+    assert np.abs(made - expected).max() <= 1
+    assert (made == expected).mean() > 0.999
+
+
 def test_a_card_that_contradicts_its_model_is_refused(tmp_path: Path) -> None:
     model = TinyModel(face_size=32).write(tmp_path / "tiny.onnx")
     (tmp_path / "tiny.json").write_text('{"face_size": 96}')

@@ -8,8 +8,10 @@ import numpy as np
 import openvino
 import pytest
 
+from app.bench import random_inputs
 from app.wav2lip.arrays import FaceOutput
 from app.wav2lip.engine import Engine
+from app.wav2lip.infer import Wav2LipInfer
 from app.wav2lip.onnxruntime_engine import OnnxRuntimeEngine
 from app.wav2lip.openvino_engine import OpenVinoEngine
 from tests.support.network_vector import PATH, sample, vector_inputs
@@ -91,6 +93,15 @@ def test_cuda_reaches_45_db_in_full_and_part_batches(checkpoint: Path, dtype: st
     expected = torch_engine(checkpoint, "fp32").infer(mel, face)
     assert psnr(engine.infer(mel, face), expected) >= least
     assert psnr(engine.infer(mel[:FRAMES], face[:FRAMES]), expected[:FRAMES]) >= least
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_cuda_renders_pixels_as_the_cpu_does_in_full_and_part_batches(checkpoint: Path) -> None:
+    infer, exact = (Wav2LipInfer(checkpoint, "fp32", device) for device in ("cuda", "cpu"))
+    windows, crops = random_inputs(infer.batch_size + FRAMES, infer.face_size)
+    expected = exact.render(windows, crops).astype(int)
+    assert np.abs(infer.render(windows, crops) - expected).max() <= 1
+    assert np.abs(infer.render(windows[:FRAMES], crops[:FRAMES]) - expected[:FRAMES]).max() <= 1
 
 
 def test_the_exported_network_gives_the_committed_numbers(converted_checkpoint: Path) -> None:
