@@ -84,6 +84,10 @@ def worker(
     frames_dir: Annotated[
         Path | None, typer.Option(help="Folder for decoded frames, on a disk of this machine.")
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="End with 1 unless a worker of this machine is ready."),
+    ] = False,
 ) -> None:
     """Work for a service on several machines: take jobs from RabbitMQ until told to stop.
 
@@ -98,7 +102,7 @@ def worker(
         raise InvalidRequest("A worker needs MOUTHPIECE_BROKER_URL; without it 'mouthpiece serve' does all.")
     try:
         from app.cluster.part import Queue
-        from app.cluster.worker import run
+        from app.cluster.worker import is_ready, run
     except ImportError as error:
         raise EngineUnavailable(
             f"A worker needs the extra 'cluster' ({error}): pip install 'mouthpiece[cluster]'."
@@ -107,7 +111,10 @@ def worker(
         taken = [Queue(name.strip()) for name in queues.split(",")]
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--queues") from error
-    run(settings, slots, taken)
+    if not check:
+        run(settings, slots, taken)
+    elif not is_ready(settings):
+        raise typer.Exit(1)
 
 
 @avatars.command("add")

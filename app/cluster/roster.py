@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import ColumnElement, Engine, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.cluster.schema import workers
@@ -53,13 +53,26 @@ class Roster:
         with self._engine.begin() as connection:
             connection.execute(delete(workers).where(workers.c.seen_at < before))
 
+    def has(self, host: str) -> bool:
+        """Return whether a worker of a machine is there and ready."""
+        ready = (
+            workers.c.model.is_not(None)
+            & _is_there()
+            & workers.c.name.startswith(f"{host}:", autoescape=True)
+        )
+        with self._engine.connect() as connection:
+            return bool(connection.scalar(select(func.count()).select_from(workers).where(ready)))
+
     def muster(self) -> Muster:
         """Return who is there now."""
-        since = func.now() - timedelta(seconds=GONE_SECONDS)
-        statement = select(workers.c.model, workers.c.problem).where(workers.c.seen_at > since)
+        statement = select(workers.c.model, workers.c.problem).where(_is_there())
         with self._engine.connect() as connection:
             rows = connection.execute(statement).tuples().all()
         return Muster(
             models=tuple(model for model, _ in rows if model is not None),
             problems=tuple(problem for _, problem in rows if problem is not None),
         )
+
+
+def _is_there() -> ColumnElement[bool]:
+    return workers.c.seen_at > func.now() - timedelta(seconds=GONE_SECONDS)

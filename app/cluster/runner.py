@@ -63,8 +63,8 @@ class SegmentRunner(ModelRunner):
             with self._workshop.renderer.open(self._request(job), workspace, alive) as opened:
                 if begun and not opened.is_begun:
                     raise MouthpieceError(
-                        "The avatar was made anew meanwhile, or the workers do not all have the same model; "
-                        "try again when they do."
+                        "The avatar was made anew meanwhile, or the workers differ in model or encoder; "
+                        "try again when they are alike."
                     )
                 yield SpreadRender(opened, keep_fragments=job.params["stream"])
 

@@ -79,6 +79,15 @@ def run(
     ).start()
 
 
+def is_ready(settings: Settings) -> bool:
+    """Return whether a worker of this machine is there, its model loaded. Raises ``DatabaseUnreachable``."""
+    engine = open_database(settings.database_url or "")
+    try:
+        return Roster(engine).has(socket.gethostname())
+    finally:
+        engine.dispose()
+
+
 def _have_all_given_back() -> None:
     log.info("worker_stopping")
     for process in active_children():
