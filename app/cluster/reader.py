@@ -1,8 +1,9 @@
 """What the broker has for the web process: messages that were given up, and news of jobs that have ended."""
 
 import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from celery import Celery
@@ -12,6 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.cluster.post import HEARTBEAT_SECONDS, dead_letters, endings
 from app.jobs.messages import Ended, from_line
+
+RETRY_SECONDS: Final = 1.0
+"""How long a message is held that cannot be dealt with while PostgreSQL is away."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -63,6 +67,7 @@ class Reader(ConsumerMixin):  # type: ignore[misc]
             self._on_dead(named["job_id"], named["index"])
         except SQLAlchemyError as error:
             log.error("job_table_unusable", error=str(error))
+            time.sleep(RETRY_SECONDS)
             message.requeue()
         except (ValueError, KeyError, TypeError):
             log.error("dead_letter_not_understood")

@@ -21,7 +21,7 @@ from app.jobs.table import to_job
 LOST_SECONDS: Final = 15.0
 """A part whose worker is silent for so long goes again, if the broker has not handed it to another one."""
 CANCEL_SECONDS: Final = 3.0
-"""A canceled job whose workers are silent for so long is settled without them."""
+"""A canceled job that has no worker, or only such that are silent for so long, is settled without them."""
 UNSEEN_SECONDS: Final = 30.0
 """A part that was sent so long ago and is not with the broker any more goes again."""
 
@@ -147,7 +147,7 @@ class TurnTable:
         worked_on = select(parts.c.job_id).where(alive)
         statement = select(*jobs.c).where(
             (jobs.c.state == JobState.RUNNING)
-            & (jobs.c.cancel_requested_at < func.now() - timedelta(seconds=CANCEL_SECONDS))
+            & jobs.c.cancel_requested_at.is_not(None)
             & jobs.c.id.not_in(worked_on)
         )
         with self._engine.connect() as connection:

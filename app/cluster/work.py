@@ -7,6 +7,7 @@ when it is back.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import structlog
@@ -132,7 +133,11 @@ class Hand:
             ended = self._recorded(lambda: self._parts.end(held, JobState.FAILED, problem))
             stats = JobStats()
             self._clear_after(job)
-        self._tell(ended, time.monotonic() - started, stats)
+        seconds = time.monotonic() - started
+        if ended is not None and part.index:  # others have had their share in it
+            seconds = _seconds_of(ended)
+            stats = replace(stats, frames=ended.progress.frames_done)
+        self._tell(ended, seconds, stats)
 
     def _pulse(self, held: Held) -> Pulse:
         return Pulse(
@@ -213,6 +218,12 @@ class Hand:
                 if stoppable and self._stopping:
                     raise Stopping from error
                 time.sleep(LOOK_SECONDS)
+
+
+def _seconds_of(job: Job) -> float:
+    """Return how long the work on a job has taken, from its first claim to its end."""
+    finished, started = job.finished_at or job.created_at, job.started_at or job.created_at
+    return max(0.001, (finished - started).total_seconds())
 
 
 def send_all(post: Post, turns: TurnTable, parts: list[Part], files: DataFolder) -> bool:
