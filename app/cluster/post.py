@@ -58,6 +58,7 @@ def make_celery(broker_url: str) -> Celery:
         task_acks_on_failure_or_timeout=False,
         task_reject_on_worker_lost=True,
         task_publish_retry_policy=_PATIENCE,
+        worker_consumer="app.cluster.consumer:PlainConsumer",
         worker_prefetch_multiplier=1,
         worker_detect_quorum_queues=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,

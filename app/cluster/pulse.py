@@ -79,12 +79,16 @@ class Pulse:
             self._done, self._total = done, total
 
     def _run(self) -> None:
+        failing = False
         while not self._over.wait(BEAT_SECONDS):
             try:
                 verdict = self._beat(self.progress)
             except SQLAlchemyError as error:
-                log.warning("job_table_unwritable", error=str(error))
+                if not failing:
+                    log.warning("job_table_unwritable", error=str(error))
+                failing = True
                 continue
+            failing = False
             if verdict is not Verdict.GO_ON and self._verdict is Verdict.GO_ON:
                 self._verdict, self._judged = verdict, time.monotonic()
             self._end_if_stuck()

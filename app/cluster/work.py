@@ -210,14 +210,16 @@ class Hand:
 
     def _recorded(self, change: Callable[[], T], *, stoppable: bool = True) -> T:
         """Return what a change of the records gives, once PostgreSQL has it."""
-        while True:
+        for attempt in count():
             try:
                 return change()
             except DBAPIError as error:
-                log.warning("job_table_unusable", error=str(error))
+                if attempt == 0:
+                    log.warning("job_table_unusable", error=str(error))
                 if stoppable and self._stopping:
                     raise Stopping from error
                 time.sleep(LOOK_SECONDS)
+        raise AssertionError("never reached")
 
 
 def _seconds_of(job: Job) -> float:

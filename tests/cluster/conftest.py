@@ -40,8 +40,8 @@ def start(backing: Backing, tmp_path_factory: pytest.TempPathFactory, video: Pat
     def running(size: int, command: tuple[str, ...], settings: dict[str, str]) -> Iterator[Client]:
         every = backing.settings() | settings
         service = Cluster(tmp_path_factory.mktemp("cluster"), every, size=size, command=command)
-        service.start()
         try:
+            service.start()
             service.wait_for_workers(size)
             client = Client(service, settings.get("API_KEYS", "").split(",")[0])
             client.make_avatar("anna", video)

@@ -61,6 +61,7 @@ def test_a_render_goes_on_elsewhere_when_its_worker_is_killed(
     assert pair.service.files(job_id) == ["plan.json", "result.mp4"]
 
 
+@pytest.mark.acceptance
 def test_a_long_render_goes_on_when_one_of_its_workers_is_killed(
     pair: Client, speech: Speech, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_a_poisonous_job_fails_alone_after_the_delivery_limit(pair: Client, spee
         assert (job["state"], job["attempts"]) == ("succeeded", 1)
 
 
+@pytest.mark.acceptance
 def test_a_broker_that_restarts_loses_nothing_and_starts_nothing_twice(
     pair: Client, backing: Backing, speech: Speech
 ) -> None:
@@ -129,6 +131,7 @@ def answers(client: Client, job_id: str) -> bool:
     return False
 
 
+@pytest.mark.acceptance
 def test_a_job_longer_than_three_heartbeats_starts_once(pair: Client, speech: Speech) -> None:
     started = time.monotonic()
     job_id = pair.submit(speech(1), name="slow.wav")
@@ -138,6 +141,7 @@ def test_a_job_longer_than_three_heartbeats_starts_once(pair: Client, speech: Sp
     assert len(pair.starts(job_id)) == 1
 
 
+@pytest.mark.acceptance
 def test_a_cancel_ends_work_that_does_not_listen(pair: Client, speech: Speech) -> None:
     job_id = pair.submit(speech(1), name="endless.wav")
     pair.service.wait(lambda: pair.job(job_id)["progress"]["frames_done"] > 0)

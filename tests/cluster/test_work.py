@@ -30,6 +30,7 @@ def pair(start: Callable[..., Client]) -> Client:
     return start(2, API_KEYS=",".join(KEYS), MAX_RUNNING_PER_KEY=str(MOST_RUNNING), MAX_QUEUED="400")
 
 
+@pytest.mark.acceptance
 def test_a_long_render_is_spread_and_streams_as_on_one_machine(
     pair: Client, speech: Speech, tmp_path: Path
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_long_render_is_spread_and_streams_as_on_one_machine(
     assert len(pair.starts(job_id)) == 5
 
 
+@pytest.mark.acceptance
 def test_the_progress_of_a_spread_render_only_grows(pair: Client, speech: Speech) -> None:
     job_id = pair.submit(speech(70))
     seen: list[int] = []
@@ -65,6 +67,7 @@ def test_the_progress_of_a_spread_render_only_grows(pair: Client, speech: Speech
     assert len(set(seen)) > 5
 
 
+@pytest.mark.acceptance
 def test_a_short_render_is_not_stuck_behind_a_long_one(pair: Client, speech: Speech) -> None:
     long = pair.submit(speech(240))
     pair.service.wait(lambda: len(pair.events(long, "part_started")) >= 2)

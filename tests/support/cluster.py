@@ -83,13 +83,17 @@ class Cluster(Server):
         self.workers = [self.hire() for _ in range(self.size)]
         super().start(wait=wait)
 
+    def wait_until_ready(self) -> None:
+        """Wait until the model is loaded; two processes load at once here, on a machine that may be busy."""
+        self.wait(lambda: self._get("/readyz") == 200, 9 * DEADLINE)
+
     def hire(self) -> Worker:
         """Start one more worker."""
         return Worker(self.spawn(*self.command))
 
     def wait_for_workers(self, count: int) -> None:
         """Wait until so many workers have loaded their model."""
-        self.wait(lambda: self.log.count('"event": "model_ready"') >= count)
+        self.wait(lambda: self.log.count('"event": "model_ready"') >= count, 9 * DEADLINE)
 
     def kill(self) -> None:
         """Kill all of it."""

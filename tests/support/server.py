@@ -133,8 +133,8 @@ def running(root: Path, **settings: str) -> Iterator[Server]:
     It is one of one machine, or, where the environment variable ``FLAVOUR`` says ``cluster``, has a worker.
     """
     server = make_server(root, settings)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.stop()
