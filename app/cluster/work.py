@@ -210,16 +210,17 @@ class Hand:
 
     def _recorded(self, change: Callable[[], T], *, stoppable: bool = True) -> T:
         """Return what a change of the records gives, once PostgreSQL has it."""
-        for attempt in count():
+        said = False
+        while True:
             try:
                 return change()
             except DBAPIError as error:
-                if attempt == 0:
+                if not said:
                     log.warning("job_table_unusable", error=str(error))
+                said = True
                 if stoppable and self._stopping:
                     raise Stopping from error
                 time.sleep(LOOK_SECONDS)
-        raise AssertionError("never reached")
 
 
 def _seconds_of(job: Job) -> float:
