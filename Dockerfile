@@ -15,17 +15,21 @@ RUN python -m venv /opt/venv
 
 
 FROM python AS cpu-packages
-COPY requirements/cpu.txt /
+ARG CLUSTER=0
+COPY requirements/cpu.txt requirements/cluster.txt /
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --require-hashes -r /cpu.txt
+    pip install --require-hashes -r /cpu.txt \
+    && if [ "$CLUSTER" = 1 ]; then pip install --require-hashes --no-deps -r /cluster.txt; fi
 
 
 FROM python AS cuda-packages
-COPY requirements/cuda.txt /
+ARG CLUSTER=0
+COPY requirements/cuda.txt requirements/cluster.txt /
 # --no-deps: the list is complete, but for opencv-python, which face-alignment asks for and which would
 # overwrite opencv-python-headless; both are the module cv2.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --require-hashes --no-deps -r /cuda.txt
+    pip install --require-hashes --no-deps -r /cuda.txt \
+    && if [ "$CLUSTER" = 1 ]; then pip install --require-hashes --no-deps -r /cluster.txt; fi
 
 
 FROM cuda-packages AS s3fd-weights
@@ -56,7 +60,7 @@ LABEL org.opencontainers.image.title="Mouthpiece" \
       org.opencontainers.image.revision="${REVISION}"
 # A named volume takes over the owner of the folder that it is mounted on.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /srv/mouthpiece --shell /usr/sbin/nologin mouthpiece \
-    && install -d -o mouthpiece -g mouthpiece /srv/mouthpiece/avatars /srv/mouthpiece/data
+    && install -d -o mouthpiece -g mouthpiece /srv/mouthpiece/avatars /srv/mouthpiece/data /srv/mouthpiece/frames
 # Packages are compiled to bytecode as they are installed, and cannot be written to afterwards.
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -37,6 +37,7 @@ MouthpieceError                      status  code
 │   └── RenderProcessStalled            500  render-process-stalled
 └── DataFolderError
     ├── DataFolderInUse                 500  data-folder-in-use
+    ├── DatabaseUnreachable             500  database-unreachable
     └── IncompatibleData                500  incompatible-data
 
 The codes are stable: clients branch on ``type`` (``urn:mouthpiece:problem:<code>``), never on the sentence.
@@ -291,6 +292,12 @@ class DataFolderInUse(DataFolderError):
     """Another service works on the same data folder."""
 
     code, title = "data-folder-in-use", "Data folder in use"
+
+
+class DatabaseUnreachable(DataFolderError):
+    """The job database is a PostgreSQL that does not answer, at the start of a process."""
+
+    code, title = "database-unreachable", "Database unreachable"
 
 
 class IncompatibleData(DataFolderError):

@@ -13,14 +13,10 @@ from fastapi_offline import FastAPIOffline
 from app.api import avatars, jobs, operations, problems, renders, studio
 from app.api.dependencies import Services, require_key
 from app.api.metrics import Metrics, RequestMetrics
-from app.avatars.store import AvatarStore
+from app.backend import make_backend
 from app.errors import InvalidRequest, Unauthorized
 from app.jobs.files import DataFolder
 from app.jobs.housekeeping import Housekeeper
-from app.jobs.queue import LocalQueue
-from app.jobs.schema import open_database
-from app.jobs.supervisor import Patience, Supervisor
-from app.jobs.table import JobTable
 from app.logs import configure_logs
 from app.settings import Settings, get_settings
 
@@ -71,7 +67,7 @@ def serve(settings: Settings) -> None:
     """Run the service until it is told to stop. Raises ``DataFolderError``."""
     files = DataFolder(settings.data_dir)
     with files.lock():
-        open_database(files.database).dispose()
+        make_backend(settings, files, lambda _: None).engine.dispose()
     uvicorn.run(
         create_app(settings),
         host=settings.host,
@@ -86,28 +82,20 @@ def serve(settings: Settings) -> None:
 @asynccontextmanager
 async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
     """Keep everything that stands behind the API running for as long as the block lasts."""
-    files, store = DataFolder(settings.data_dir), AvatarStore(settings.avatars_dir)
+    files = DataFolder(settings.data_dir)
     with files.lock():
-        engine = open_database(files.database)
-        table = JobTable(engine, settings.max_queued)
+        backend = make_backend(settings, files, metrics.job_ended)
+        table, store, workforce = backend.table, backend.avatars, backend.workforce
         housekeeper = Housekeeper(table, files, store, settings.job_ttl)
-        supervisor = Supervisor(
-            table,
-            files,
-            settings_json=settings.model_dump_json(exclude={"api_keys"}),
-            patience=Patience(settings.max_attempts, settings.stall_seconds),
-            on_ended=metrics.job_ended,
-            on_death=store.sweep,
-        )
-        metrics.watch(table, supervisor, store)
+        metrics.watch(table, workforce, store)
         await to_thread.run_sync(housekeeper.sweep)
-        await supervisor.start()
+        await workforce.start()
         chores = asyncio.create_task(housekeeper.run())
         try:
-            yield Services(settings, table, LocalQueue(table), files, store, supervisor, metrics)
+            yield Services(settings, table, backend.queue, files, store, workforce, metrics)
         finally:
             chores.cancel()
             with suppress(asyncio.CancelledError):
                 await chores
-            await supervisor.stop()
-            engine.dispose()
+            await workforce.stop()
+            backend.engine.dispose()

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_MODEL = "mouthpiece-interim.onnx"
@@ -25,6 +25,25 @@ class Settings(BaseSettings):
     models_dir: Path = Field(Path("models"), description="Folder that holds the models.")
     avatars_dir: Path = Field(Path("avatars"), description="Folder (volume) that holds the avatars.")
     data_dir: Path = Field(Path("data"), description="Folder (volume) for jobs, uploads and results.")
+    frames_dir: Path | None = Field(
+        None,
+        description="Folder for decoded frames, on a disk of this machine; unset: beside their avatar.",
+    )
+
+    database_url: str | None = Field(
+        None, description="postgresql://user:password@host/name; unset: an SQLite file in the data folder."
+    )
+    broker_url: str | None = Field(
+        None,
+        description="amqp://user:password@host/vhost of a RabbitMQ: 'mouthpiece worker's on any number of "
+        "machines do the work; needs a database_url. Unset: this machine does it.",
+    )
+    max_running_per_key: int = Field(
+        4,
+        ge=1,
+        description="Most jobs of one API key that workers are given at a time, the others wait their turn; "
+        "for a broker_url only, and for requests with a key.",
+    )
 
     device: str = Field("auto", description="auto (CUDA where it works, else the CPU), cpu, cuda, cuda:N.")
     dtype: Literal["auto", "fp32", "fp16", "bf16"] = Field(
@@ -67,6 +86,24 @@ class Settings(BaseSettings):
     def model_path(self) -> Path:
         """The model to load: the configured one, else the default that ships with the project."""
         return self.model or self.models_dir / DEFAULT_MODEL
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("postgresql://", "postgresql+psycopg://")):
+            raise ValueError("must begin with postgresql://")
+        return value or None
+
+    @field_validator("broker_url")
+    @classmethod
+    def _check_broker(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and not value.startswith(("amqp://", "amqps://")):
+            raise ValueError("must begin with amqp:// or amqps://: the broker is a RabbitMQ")
+        if value and not info.data.get("database_url"):
+            raise ValueError(
+                "needs MOUTHPIECE_DATABASE_URL as well: the workers share the jobs through PostgreSQL"
+            )
+        return value or None
 
     @field_validator("api_keys", mode="before")
     @classmethod

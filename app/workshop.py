@@ -33,7 +33,7 @@ class Workshop:
             cache_dir=settings.data_dir / "cache",
         )
         store = AvatarStore(settings.avatars_dir)
-        cache = FrameCache(store, settings.frame_cache_bytes)
+        cache = FrameCache(store, settings.frame_cache_bytes, settings.frames_dir)
         return cls(
             infer=infer,
             builder=AvatarBuilder(

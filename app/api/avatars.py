@@ -80,6 +80,7 @@ async def create_avatar(request: Request, services: ServicesDep, prefers_async: 
         file_field="video",
         parameters=AvatarParameters,
         describe=_describe,
+        waited_for=not prefers_async,
         check_field=_id_checker(services),
     )
     if prefers_async:

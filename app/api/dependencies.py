@@ -2,6 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -13,8 +14,8 @@ from app.errors import JobNotFound, Unauthorized
 from app.jobs.files import DataFolder
 from app.jobs.job import Job
 from app.jobs.queue import JobQueue
-from app.jobs.supervisor import Supervisor
 from app.jobs.table import JobTable
+from app.jobs.workforce import Workforce
 from app.settings import Settings
 
 
@@ -27,7 +28,7 @@ class Services:
     queue: JobQueue
     files: DataFolder
     avatars: AvatarStore
-    supervisor: Supervisor
+    workforce: Workforce
     metrics: Metrics
 
 
@@ -42,15 +43,18 @@ _bearer = HTTPBearer(auto_error=False, description="One of MOUTHPIECE_API_KEYS."
 
 
 def require_key(
-    services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request,
+    services: ServicesDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
-    """Raise ``Unauthorized`` unless the request carries one of the keys."""
+    """Raise ``Unauthorized`` unless the request carries one of the keys; note down whose it is."""
     given = credentials.credentials.encode() if credentials else b""
     # Every key is compared, each in constant time: how long it takes tells nothing.
     if not sum(hmac.compare_digest(given, key.encode()) for key in services.settings.api_keys):
         raise Unauthorized(
             "This service needs an API key: send 'Authorization: Bearer <key>' with a valid one."
         )
+    request.state.owner = sha256(given).hexdigest()
 
 
 async def _job(job_id: str, services: ServicesDep) -> Job:

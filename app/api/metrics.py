@@ -22,8 +22,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.avatars.store import AvatarStore
 from app.jobs.job import JobKind, JobState
 from app.jobs.messages import Ended
-from app.jobs.supervisor import Supervisor
 from app.jobs.table import JobTable
+from app.jobs.workforce import Workforce
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -94,9 +94,9 @@ class Metrics:
             registry=registry,
         )
 
-    def watch(self, table: JobTable, supervisor: Supervisor, avatars: AvatarStore) -> None:
-        """Add what is read from the job table, the supervisor and the volume when somebody scrapes."""
-        self._registry.register(_Scraped(table, supervisor, avatars))
+    def watch(self, table: JobTable, workforce: Workforce, avatars: AvatarStore) -> None:
+        """Add what is read from the job table, the workforce and the volume when somebody scrapes."""
+        self._registry.register(_Scraped(table, workforce, avatars))
 
     def job_ended(self, ended: Ended) -> None:
         """Count a job that has ended."""
@@ -116,9 +116,9 @@ class Metrics:
 
 
 class _Scraped(Collector):
-    def __init__(self, table: JobTable, supervisor: Supervisor, avatars: AvatarStore) -> None:
+    def __init__(self, table: JobTable, workforce: Workforce, avatars: AvatarStore) -> None:
         self._table = table
-        self._supervisor = supervisor
+        self._workforce = workforce
         self._avatars = avatars
 
     def describe(self) -> Iterable[Metric]:
@@ -137,10 +137,10 @@ class _Scraped(Collector):
             "mouthpiece_queue_limit", "Most jobs that may wait.", value=self._table.max_queued
         )
         yield GaugeMetricFamily(
-            "mouthpiece_ready", "1 if the model is loaded and warm, else 0.", value=self._supervisor.ready
+            "mouthpiece_ready", "1 if the model is loaded and warm, else 0.", value=self._workforce.ready
         )
         restarts = Metric("mouthpiece_render_process_restarts", "Dead render processes replaced.", "counter")
-        restarts.add_sample("mouthpiece_render_process_restarts_total", {}, self._supervisor.restarts)
+        restarts.add_sample("mouthpiece_render_process_restarts_total", {}, self._workforce.restarts)
         yield restarts
         yield GaugeMetricFamily(
             "mouthpiece_avatar_cache_bytes",

@@ -98,6 +98,7 @@ async def create_render(
         file_field="audio",
         parameters=RenderParameters,
         describe=describe,
+        waited_for=stream or not prefers_async,
     )
     if prefers_async:
         return accepted(job)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
@@ -29,13 +30,15 @@ async def submit_upload(
     file_field: str,
     parameters: type[Parameters],
     describe: Callable[[str, Upload, Parameters], NewJob],
+    waited_for: bool,
     check_field: CheckField | None = None,
 ) -> Job:
     """Store the file of the request's form and queue the job that ``describe`` makes of its id and the form.
 
+    ``waited_for`` says that the client stays until the job is done, or watches what it makes.
     What can be refused without the body is refused before it is read. If anything fails, nothing is left.
     """
-    services.supervisor.check_usable()
+    services.workforce.check_usable()
     await to_thread.run_sync(services.table.check_room)
     job_id = new_id()
     try:
@@ -47,7 +50,8 @@ async def submit_upload(
             max_bytes=services.settings.max_upload_bytes,
             check_field=check_field,
         )
-        new = describe(job_id, upload, _validated(parameters, upload))
+        described = describe(job_id, upload, _validated(parameters, upload))
+        new = replace(described, owner=getattr(request.state, "owner", None), waited_for=waited_for)
         with CancelScope(shield=True):
             job = await services.queue.submit(new)
     except BaseException:

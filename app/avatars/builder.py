@@ -1,6 +1,7 @@
 """From a video to an avatar: decode, follow the face, cut the crops and masks, all or nothing."""
 
 import shutil
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -13,7 +14,7 @@ from app.avatars.crops import BOXES, LANDMARKS, MASKS, CropForm, FaceCutter
 from app.avatars.frame_cache import FrameCache, FrameReader, write_through
 from app.avatars.manifest import ColorTags, FaceOptions, Manifest, Source, check_avatar_id
 from app.avatars.preview import write_preview
-from app.avatars.store import FRAMES, MANIFEST, PREVIEW, SOURCE, AvatarStore
+from app.avatars.store import MANIFEST, PREVIEW, SOURCE, AvatarStore
 from app.faces.detector import FaceDetector
 from app.faces.smoothing import DEFAULT_SMOOTHING
 from app.faces.tracking import track_face
@@ -52,12 +53,14 @@ class AvatarBuilder:
         ``progress`` raises; then nothing of the avatar is left on the volume.
         """
         check_avatar_id(request.id)
-        with self.store.create(request.id) as folder:
+        with ExitStack() as stack:
+            folder = stack.enter_context(self.store.create(request.id))
             info = probe_video(request.video, self.limits)
-            self.cache.make_room(info.frame_count * info.layout.frame_bytes, keep=request.id)
+            needed = info.frame_count * info.layout.frame_bytes
+            cached = stack.enter_context(self.cache.adding(needed, folder))
             shutil.copyfile(request.video, folder / SOURCE)
-            track = self._follow_face(request, info, folder, progress)
-            with FrameReader(folder / FRAMES, info.layout.frame_bytes) as frames:
+            track = self._follow_face(request, info, cached, progress)
+            with FrameReader(cached, info.layout.frame_bytes) as frames:
                 count = len(track.boxes)
                 alive = partial(progress, count, count)
                 cutter = FaceCutter(info.layout, frames, track.boxes, track.landmarks, alive)
@@ -67,13 +70,14 @@ class AvatarBuilder:
             save_rows(folder / LANDMARKS, len(track.landmarks), track.landmarks)
             manifest = self._manifest(request, info, track, folder)
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+            self.cache.keep(cached, manifest)
         return manifest
 
     def _follow_face(
-        self, request: AvatarRequest, info: VideoInfo, folder: Path, progress: Progress
+        self, request: AvatarRequest, info: VideoInfo, cached: Path, progress: Progress
     ) -> FaceTrack:
         decoded = decode_frames(request.video, info, self.limits)
-        with (folder / FRAMES).open("wb") as file:
+        with cached.open("wb") as file:
             return track_face(
                 write_through(decoded, file),
                 info.layout,

@@ -6,16 +6,20 @@ buffer that the compositor then writes to: one copy a frame, and no page of it c
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Final, Self
 
 from app.avatars.manifest import Manifest
 from app.avatars.store import FRAMES, AvatarStore
 from app.errors import AvatarDamaged
 from app.media.frames import I420Frame
+
+_FORGOTTEN_SECONDS: Final = 3600.0
 
 
 class FrameReader:
@@ -62,37 +66,89 @@ def write_through(frames: Iterable[I420Frame], file: BinaryIO) -> Iterator[I420F
 class FrameCache:
     """The caches of all avatars of a store, kept within ``budget`` bytes."""
 
-    def __init__(self, store: AvatarStore, budget: int) -> None:
+    def __init__(self, store: AvatarStore, budget: int, folder: Path | None = None) -> None:
+        """The frames lie beside their avatar, or all in ``folder``, which only this machine need see."""
         self._store = store
         self._budget = budget
+        self._folder = folder
 
     def open(self, manifest: Manifest, decode: Callable[[], Iterable[I420Frame]]) -> FrameReader:
         """Open the frames of an avatar; if they are not cached, call ``decode`` and cache what it gives.
 
         Raises :class:`AvatarDamaged` if ``decode`` gives another number of frames than the manifest says.
         """
-        path = self._store.path(manifest.id) / FRAMES
+        path = self._path(manifest)
         if not _is_whole(path, manifest):
-            self.make_room(manifest.frame_count * manifest.frame_bytes, keep=manifest.id)
+            self.make_room(manifest.frame_count * manifest.frame_bytes, keep=path)
             _rebuild(path, manifest, decode())
         os.utime(path)
         return FrameReader(path, manifest.frame_bytes)
 
-    def make_room(self, needed: int, keep: str) -> None:
-        """Delete least recently used caches, but not that of ``keep``, until ``needed`` more bytes fit."""
+    @contextmanager
+    def adding(self, needed: int, avatar: Path) -> Iterator[Path]:
+        """Give the file for ``needed`` bytes of frames of an avatar that is being made in a folder.
+
+        A file elsewhere that the block does not :meth:`keep` is gone afterwards.
+        """
+        self.make_room(needed, keep=None)
+        if self._folder is None:
+            yield avatar / FRAMES
+            return
+        path = self._folder / f"{avatar.name}.part"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def keep(self, path: Path, manifest: Manifest) -> None:
+        """Keep the file of frames of an avatar that has been made."""
+        if self._folder is not None:
+            path.replace(self._path(manifest))
+
+    def make_room(self, needed: int, keep: Path | None) -> None:
+        """Delete least recently used caches, but not ``keep``, until ``needed`` more bytes fit.
+
+        In a folder of its own those go first whose avatar was deleted, on whichever machine.
+        """
         caches = []
-        for path in self._store.root.glob(f"[!.]*/{FRAMES}"):
+        for path in self._files():
             try:
                 caches.append((path.stat().st_mtime, path.stat().st_size, path))
             except FileNotFoundError:
                 continue
-        total = needed + sum(size for _, size, path in caches if path.parent.name != keep)
+        total = needed + sum(size for _, size, path in caches if path != keep)
         for _, size, path in sorted(caches):
             if total <= self._budget:
                 return
-            if path.parent.name != keep:
+            if path != keep:
                 path.unlink(missing_ok=True)
                 total -= size
+
+    def _path(self, manifest: Manifest) -> Path:
+        # Named by what they are decoded from: another avatar may get this id, on whichever machine.
+        if self._folder is not None:
+            return self._folder / f"{manifest.source.sha256}.i420"
+        return self._store.path(manifest.id) / FRAMES
+
+    def _files(self) -> list[Path]:
+        """Return the files of all caches; those that no avatar has any more are deleted."""
+        if self._folder is None:
+            return list(self._store.root.glob(f"[!.]*/{FRAMES}"))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        wanted = {self._path(manifest) for manifest in self._store.list()}
+        files = list(self._folder.glob("*.i420"))
+        for path in {*files, *self._folder.glob("*.part")} - wanted:
+            if path.suffix != ".part" or _is_forgotten(path):
+                path.unlink(missing_ok=True)
+        return files
+
+
+def _is_forgotten(path: Path) -> bool:
+    """Say whether a file that was being written is left from a crash, long ago."""
+    try:
+        return time.time() - path.stat().st_mtime > _FORGOTTEN_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 def _is_whole(path: Path, manifest: Manifest) -> bool:
@@ -103,7 +159,7 @@ def _is_whole(path: Path, manifest: Manifest) -> bool:
 
 
 def _rebuild(path: Path, manifest: Manifest, decode: Iterable[I420Frame]) -> None:
-    partial = path.with_name(f"{FRAMES}.{os.getpid()}.part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with partial.open("wb") as file:
             count = sum(1 for _ in write_through(decode, file))

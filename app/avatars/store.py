@@ -26,8 +26,10 @@ FRAMES: Final = "frames.i420"
 class AvatarStore:
     """All avatars below one folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, shared: bool = False) -> None:
+        """``shared`` says that processes which outlive this one work here too, on other machines perhaps."""
         self.root = root
+        self._shared = shared
 
     def path(self, avatar_id: str) -> Path:
         """Return the folder of an avatar. Raises :class:`AvatarNotFound` if there is none."""
@@ -127,8 +129,9 @@ class AvatarStore:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
             swept += 1
-        for partial in self.root.glob("*/*.part"):
-            partial.unlink(missing_ok=True)
+        if not self._shared:  # else they may be somebody's work
+            for partial in self.root.glob("*/*.part"):
+                partial.unlink(missing_ok=True)
         return swept
 
     def _refuse_taken(self, avatar_id: str) -> None:
@@ -146,7 +149,7 @@ def _try_lock(folder: Path) -> int | None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:  # held by another process; or the volume knows no locks, and nobody can say who holds it
         os.close(descriptor)
         return None
     return descriptor

@@ -81,6 +81,10 @@ class NewJob:
     """The avatar to make, or to render with."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """The caller's parameters, validated, as JSON."""
+    owner: str | None = None
+    """Whose it is, for fair turns: a digest of the API key; None where none is asked for. Not kept."""
+    waited_for: bool = False
+    """Whether somebody waits for it with a connection open. Not kept."""
 
 
 @dataclass(frozen=True)

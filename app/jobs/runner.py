@@ -1,6 +1,7 @@
 """What is done with a claimed job: the one place where jobs meet avatars, rendering and the model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,7 @@ from app.progress import Progress
 from app.settings import Settings
 
 if TYPE_CHECKING:
+    from app.rendering.renderer import RenderRequest
     from app.workshop import Workshop
 
 
@@ -88,10 +90,20 @@ class ModelRunner:
         raise AvatarExists(f"There is an avatar {job.avatar_id!r} already; delete it or take another id.")
 
     def _render(self, job: Job, progress: Progress) -> JobStats:
+        with self._telling_of_deletion(job):
+            report = self._workshop.renderer.render(
+                self._request(job),
+                self._files.workspace(job.id),
+                progress,
+                keep_fragments=job.params["stream"],
+            )
+        return JobStats(report.frames_rendered, report.duration, report.stage_seconds)
+
+    def _request(self, job: Job) -> "RenderRequest":
         from app.rendering.renderer import RenderRequest
 
         params = job.params
-        request = RenderRequest(
+        return RenderRequest(
             avatar_id=job.avatar_id,
             audio=self._files.upload(job.id),
             fps=None if params["fps"] is None else Fraction(params["fps"]),
@@ -100,14 +112,15 @@ class ModelRunner:
             start_frame=params["start_frame"],
             loop=params["loop"],
         )
+
+    @contextmanager
+    def _telling_of_deletion(self, job: Job) -> Iterator[None]:
+        """Raise ``AvatarDeleted`` for what goes wrong in the block because the avatar is gone."""
         try:
-            report = self._workshop.renderer.render(
-                request, self._files.workspace(job.id), progress, keep_fragments=params["stream"]
-            )
+            yield
         except (AvatarNotFound, AvatarDamaged, OSError) as error:
             if self._store.exists(job.avatar_id):
                 raise
             raise AvatarDeleted(
                 f"The avatar {job.avatar_id!r} was deleted before the render was finished."
             ) from error
-        return JobStats(report.frames_rendered, report.duration, report.stage_seconds)

@@ -8,6 +8,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Connection,
     DateTime,
     Dialect,
     Engine,
@@ -20,15 +21,21 @@ from sqlalchemy import (
     TypeDecorator,
     create_engine,
     event,
+    func,
     insert,
     literal,
+    make_url,
     select,
 )
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from app.errors import IncompatibleData
+from app.errors import DatabaseUnreachable, IncompatibleData
 
 SCHEMA_VERSION = 1
+TURN = 0x6D6F757468
+"""PostgreSQL's advisory lock of :func:`take_turn`."""
+CONNECT_SECONDS = 5
+"""How long a connection to PostgreSQL may take."""
 BUSY_TIMEOUT_MS = 10_000
 """How long a statement waits for another process's write; writes here last well under a millisecond."""
 
@@ -90,16 +97,56 @@ AVATAR_CLAIM = Index(
 versions = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
 
-def open_database(path: Path) -> Engine:
-    """Open, and where needed create, the SQLite job database at ``path``.
+def open_database(where: Path | str) -> Engine:
+    """Open, and where needed create, the job database: an SQLite file, or PostgreSQL at an address.
 
-    Raises ``IncompatibleData`` where the file is no such database or has another schema version.
+    Raises ``IncompatibleData`` where there is another database or one of another schema version, and
+    ``DatabaseUnreachable`` where PostgreSQL does not answer.
     """
+    return _open_sqlite(where) if isinstance(where, Path) else _open_postgresql(where)
+
+
+def _open_postgresql(url: str) -> Engine:
+    # A connection is tried before it is used: after a restart of PostgreSQL all that were kept are dead.
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_size=8,
+        max_overflow=56,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "mouthpiece"},
+    )
+    try:
+        create_tables(engine, metadata)
+        _check_version(engine)
+    except OperationalError as error:
+        engine.dispose()
+        raise DatabaseUnreachable(f"PostgreSQL cannot be reached: {error.orig}") from error
+    return engine
+
+
+def take_turn(connection: Connection) -> None:
+    """Let nobody else pass here before this transaction ends: what it counts next stays true as long.
+
+    SQLite has one writer at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(TURN)))
+
+
+def create_tables(engine: Engine, tables: MetaData) -> None:
+    """Create those of the tables that are missing in a PostgreSQL, whoever else is about to."""
+    with engine.begin() as connection:
+        take_turn(connection)
+        tables.create_all(connection)
+
+
+def _open_sqlite(path: Path) -> Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", pool_size=8, max_overflow=56)
     event.listen(engine, "connect", _tune_sqlite)
     try:
-        _create(engine)
+        metadata.create_all(engine)
+        _check_version(engine)
     except OperationalError:
         raise
     except DatabaseError as error:
@@ -108,8 +155,7 @@ def open_database(path: Path) -> Engine:
     return engine
 
 
-def _create(engine: Engine) -> None:
-    metadata.create_all(engine)
+def _check_version(engine: Engine) -> None:
     first = select(literal(SCHEMA_VERSION)).where(~select(versions.c.version).exists())
     with engine.begin() as connection:
         connection.execute(insert(versions).from_select(["version"], first))

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     CursorResult,
     Engine,
     RowMapping,
@@ -26,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.errors import AvatarExists, JobNotFound, Problem, QueueFull
 from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob, utc_now
-from app.jobs.schema import jobs
+from app.jobs.schema import jobs, take_turn
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class JobTable:
 
         Raises ``QueueFull``, or ``AvatarExists`` where a job that makes the same avatar is under way.
         """
+        with self._engine.begin() as connection:
+            return self.insert_on(connection, new)
+
+    def insert_on(self, connection: Connection, new: NewJob) -> Job:
+        """Do what :meth:`insert` does, as a part of a transaction."""
+        take_turn(connection)
         values: dict[str, Any] = {
             "id": new.id,
             "kind": new.kind.value,
@@ -61,14 +68,14 @@ class JobTable:
         room = _count(jobs.c.state == JobState.QUEUED).scalar_subquery() < self.max_queued
         statement = insert(jobs).from_select(list(values), row.where(room)).returning(*jobs.c)
         try:
-            added = self._change(statement)
+            row_added = connection.execute(statement).mappings().one_or_none()
         except IntegrityError:
             raise AvatarExists(
                 f"A job that makes the avatar {new.avatar_id!r} is under way; wait for it or take another id."
             ) from None
-        if not added:
+        if row_added is None:
             raise self._queue_full()
-        return added[0]
+        return to_job(row_added)
 
     def check_room(self) -> None:
         """Raise ``QueueFull`` if no job can be added; said early, before an upload is read."""
@@ -224,7 +231,7 @@ class JobTable:
     def _read(self, *filters: ColumnElement[bool], limit: int | None = None) -> list[Job]:
         statement = select(*jobs.c).where(*filters).order_by(jobs.c.number.desc()).limit(limit)
         with self._engine.connect() as connection:
-            return [_job(row) for row in connection.execute(statement).mappings()]
+            return [to_job(row) for row in connection.execute(statement).mappings()]
 
     def _update(self, condition: ColumnElement[bool], **values: Any) -> list[Job]:
         values["revision"] = jobs.c.revision + 1
@@ -233,7 +240,7 @@ class JobTable:
     def _change(self, statement: Any) -> list[Job]:
         with self._engine.begin() as connection:
             result: CursorResult[Any] = connection.execute(statement)
-            return [_job(row) for row in result.mappings()]
+            return [to_job(row) for row in result.mappings()]
 
 
 def _count(condition: ColumnElement[bool]) -> Any:
@@ -248,7 +255,8 @@ def _delete_ended(condition: ColumnElement[bool]) -> Any:
     return delete(jobs).where(condition & jobs.c.state.in_(TERMINAL_STATES)).returning(*jobs.c)
 
 
-def _job(row: RowMapping) -> Job:
+def to_job(row: RowMapping) -> Job:
+    """Return the job of a row of the table."""
     values = dict(row)
     progress = JobProgress(values.pop("frames_done"), values.pop("frames_total"), values.pop("fps"))
     kind, state = JobKind(values.pop("kind")), JobState(values.pop("state"))

@@ -97,12 +97,12 @@ class Worker:
             self._files.forget(job.id)
             ended = self._table.finish(job, JobState.CANCELED)
         except Exception as error:
-            ended = self._table.finish(job, JobState.FAILED, _as_error(error, job).problem())
+            ended = self._table.finish(job, JobState.FAILED, as_error(error, job).problem())
             self._files.forget(job.id)
         if ended is not None:
             seconds = time.monotonic() - started
             log.info("job_ended", state=ended.state, frames=stats.frames, seconds=round(seconds, 3))
-            self._tell(_ended(ended, seconds, stats))
+            self._tell(ended_message(ended, seconds, stats))
 
 
 class _Reporter:
@@ -134,7 +134,8 @@ class _Reporter:
             raise JobCanceled("The job was canceled.")
 
 
-def _as_error(error: Exception, job: Job) -> MouthpieceError:
+def as_error(error: Exception, job: Job) -> MouthpieceError:
+    """Return what a job failed of, and log it; a caller never sees the words of an unforeseen error."""
     if isinstance(error, MouthpieceError):
         log.info("job_refused", code=error.code, detail=error.detail)
         return error
@@ -144,7 +145,8 @@ def _as_error(error: Exception, job: Job) -> MouthpieceError:
     return MouthpieceError(f"The job failed unexpectedly; the service's log says why, under job {job.id}.")
 
 
-def _ended(job: Job, seconds: float, stats: JobStats) -> Ended:
+def ended_message(job: Job, seconds: float, stats: JobStats) -> Ended:
+    """Return the message that a job has ended, after ``seconds`` of work."""
     wait = (job.started_at or utc_now()) - job.created_at
     return Ended(
         job_id=job.id,
@@ -165,7 +167,7 @@ def main(make_runner: Callable[[Settings], Runner] = ModelRunner) -> None:
     configure_logs(settings.log_format, settings.log_level)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     files = DataFolder(settings.data_dir)
-    table = JobTable(open_database(files.database), settings.max_queued)
+    table = JobTable(open_database(settings.database_url or files.database), settings.max_queued)
     worker = Worker(table, files, make_runner(settings), tell)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     worker.run()

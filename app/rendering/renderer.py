@@ -1,7 +1,8 @@
 """From an avatar and a sound to an MP4: segment by segment, each on the disk before the next is begun."""
 
-import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from math import ceil
@@ -16,7 +17,6 @@ from app.avatars.frame_cache import FrameCache
 from app.avatars.store import AvatarStore
 from app.errors import InvalidRequest
 from app.media.encoder import VideoFormat
-from app.media.finish import finish
 from app.media.probe import AudioLimits
 from app.media.quality import Encoder, Quality, encoder_settings
 from app.media.sound import Sound, decode_sound
@@ -24,6 +24,7 @@ from app.media.timing import MAX_FPS, MIN_FPS, exact_fps, frame_count
 from app.progress import Alive, Progress
 from app.rendering.encoding import SegmentEncoding, lanes_for
 from app.rendering.frames import FrameMaker, StageSeconds
+from app.rendering.opened import OpenRender, RenderReport, shared_sound
 from app.rendering.plan import Plan
 from app.rendering.timeline import Loop, Timeline, split_segments
 from app.rendering.workspace import Workspace
@@ -62,17 +63,6 @@ class RenderRequest:
 
 
 @dataclass(frozen=True)
-class RenderReport:
-    """What a render was and what it took. ``frames_rendered`` leaves out those of an earlier attempt."""
-
-    frame_count: int
-    frames_rendered: int
-    duration: float
-    wall_seconds: float
-    stage_seconds: dict[str, float]
-
-
-@dataclass(frozen=True)
 class Renderer:
     """Renders with one loaded model."""
 
@@ -99,12 +89,23 @@ class Renderer:
         ``progress`` raises.
         """
         started = perf_counter()
-        alive = partial(progress, 0, 0)
+        with self.open(request, workspace, partial(progress, 0, 0)) as render:
+            render.begin()
+            frames = render.encode(render.segments, progress)
+        render.finish(keep_fragments=keep_fragments)
+        return render.report(frames, perf_counter() - started)
+
+    @contextmanager
+    def open(self, request: RenderRequest, workspace: Workspace, alive: Alive) -> Iterator[OpenRender]:
+        """Open the avatar and the sound of a render; while the block lasts its segments can be encoded.
+
+        Raises what :meth:`render` raises.
+        """
+        started = perf_counter()
         with self._open(request, alive) as avatar:
             sound = self._decode(request, workspace, alive)
             seconds = StageSeconds(sound=perf_counter() - started)
             timeline = _timeline(request, avatar, sound)
-            segments = split_segments(timeline.frame_count, timeline.fps)
             lanes = self.encoders or lanes_for(
                 self.infer.info.device, avatar.layout.frame_bytes, self.infer.batch_size, self.encoder
             )
@@ -114,22 +115,16 @@ class Renderer:
                 encoder_settings(request.quality, self._threads(lanes), self.encoder),
                 sound,
             )
-            _begin(workspace, self._plan(request, avatar, timeline), encoding)
-            missing = [segment for segment in segments if not workspace.fragment(segment.index).exists()]
             offset = self.infer.info.mouth_offset_ms + request.mouth_offset_ms
             maker = FrameMaker(self.infer, avatar, MelTrack(sound), timeline, offset, seconds)
-            encoding.run(missing, maker, timeline.frame_count, progress, lanes)
-        muxing = perf_counter()
-        finish(workspace.init, [workspace.fragment(s.index) for s in segments], workspace.result)
-        seconds.mux = perf_counter() - muxing
-        workspace.clear_scratch(keep_fragments=keep_fragments)
-        return RenderReport(
-            frame_count=timeline.frame_count,
-            frames_rendered=sum(segment.frame_count for segment in missing),
-            duration=sound.duration,
-            wall_seconds=perf_counter() - started,
-            stage_seconds=asdict(seconds),
-        )
+            yield OpenRender(
+                workspace=workspace,
+                plan=self._plan(request, avatar, timeline),
+                segments=split_segments(timeline.frame_count, timeline.fps),
+                encoding=encoding,
+                maker=maker,
+                lanes=lanes,
+            )
 
     def _threads(self, lanes: int) -> int:
         return self.encoder_threads if self.encoder_threads or lanes == 1 else ceil(usable_cores() / lanes)
@@ -145,6 +140,8 @@ class Renderer:
 
     def _decode(self, request: RenderRequest, workspace: Workspace, alive: Alive) -> Sound:
         workspace.folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return shared_sound(workspace)
         return decode_sound(request.audio, self.limits, workspace.track, workspace.speech, alive)
 
     def _plan(self, request: RenderRequest, avatar: Avatar, timeline: Timeline) -> Plan:
@@ -173,14 +170,3 @@ def _timeline(request: RenderRequest, avatar: Avatar, sound: Sound) -> Timeline:
         start_frame=request.start_frame,
         loop=request.loop,
     )
-
-
-def _begin(workspace: Workspace, plan: Plan, encoding: SegmentEncoding) -> None:
-    """Keep the fragments of an earlier attempt if they belong to the same plan; else begin anew."""
-    if plan.is_at(workspace.plan) and workspace.init.exists():
-        return
-    workspace.plan.unlink(missing_ok=True)
-    shutil.rmtree(workspace.segments, ignore_errors=True)
-    workspace.segments.mkdir()
-    encoding.write_init()
-    plan.write(workspace.plan)

@@ -49,8 +49,14 @@ class Workspace:
         """The caller's sound at 16 kHz mono: what the mouth follows."""
         return self.folder / "speech.f32"
 
+    @property
+    def sound(self) -> Path:
+        """What the two files of sound are, as JSON, where several processes share them."""
+        return self.folder / "sound.json"
+
     def clear_scratch(self, *, keep_fragments: bool) -> None:
         """Delete what a finished render no longer needs."""
+        self.sound.unlink(missing_ok=True)
         self.track.unlink(missing_ok=True)
         self.speech.unlink(missing_ok=True)
         if not keep_fragments:

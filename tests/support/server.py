@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,15 +13,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @dataclass
@@ -71,6 +63,12 @@ class Server:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it is ready."""
+        self._process = self.spawn(sys.executable, "-m", "app.cli", "serve")
+        if wait:
+            self.wait_until_ready()
+
+    def spawn(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a program with the settings of this service."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
         environment |= {
             "MOUTHPIECE_PORT": str(self.port),
@@ -79,11 +77,8 @@ class Server:
             "MOUTHPIECE_LOG_FORMAT": "json",
         }
         environment |= {f"MOUTHPIECE_{name}": value for name, value in self.settings.items()}
-        command = [sys.executable, "-m", "app.cli", "serve"]
         with (self.root / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, env=environment, stderr=log)
-        if wait:
-            self.wait_until_ready()
+            return subprocess.Popen(command, env=environment, stderr=log)
 
     def wait_until_ready(self) -> None:
         """Wait until the model is loaded."""
@@ -133,11 +128,23 @@ class Server:
 
 @contextmanager
 def running(root: Path, **settings: str) -> Iterator[Server]:
-    """Run a service for as long as the block lasts; ``settings`` are MOUTHPIECE_ variables."""
-    server = Server(root, settings)
-    server.start()
+    """Run a service for as long as the block lasts; ``settings`` are MOUTHPIECE_ variables.
+
+    It is one of one machine, or, where the environment variable ``FLAVOUR`` says ``cluster``, has a worker.
+    """
+    server = make_server(root, settings)
     try:
+        server.start()
         yield server
     finally:
         server.stop()
         server.client.close()
+
+
+def make_server(root: Path, settings: dict[str, str]) -> Server:
+    """Return a service of the flavour that the environment asks for, not yet started."""
+    if os.environ.get("FLAVOUR") != "cluster":
+        return Server(root, settings)
+    from tests.support.cluster import Cluster, backing
+
+    return Cluster(root, backing().settings() | settings)

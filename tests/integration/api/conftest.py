@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+import app.backend
 import app.main
 from app.jobs.supervisor import Supervisor
 from app.settings import Settings
@@ -41,7 +42,7 @@ async def serving(application: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
     """Start services whose render process follows a script; settings are given by name."""
     monkeypatch.setattr(app.main, "configure_logs", lambda *_: None)  # the log is pytest's here
-    monkeypatch.setattr(app.main, "Supervisor", partial(Supervisor, command=script(ScriptedRunner)))
+    monkeypatch.setattr(app.backend, "Supervisor", partial(Supervisor, command=script(ScriptedRunner)))
     async with AsyncExitStack() as stack:
 
         async def start(**settings: Any) -> httpx.AsyncClient:

@@ -52,6 +52,32 @@ def test_a_frame_beyond_the_file_is_an_error_not_garbage(store: AvatarStore) -> 
         frames.read_into(3, np.empty(12, np.uint8))
 
 
+def test_frames_can_lie_in_a_folder_of_this_machine_and_go_with_their_avatar(
+    store: AvatarStore, tmp_path: Path
+) -> None:
+    manifest, folder = add(store, "anna"), tmp_path / "local"
+    cache = FrameCache(store, 1000, folder)
+    cache.open(manifest, lambda: numbered(3)).close()
+    cache.open(manifest, lambda: pytest.fail("decoded again")).close()
+    assert [path.name for path in folder.iterdir()] == [f"{manifest.source.sha256}.i420"]
+    assert not (store.path("anna") / FRAMES).exists()
+    store.delete("anna")
+    cache.make_room(0, keep=None)
+    assert not list(folder.iterdir())
+
+
+def test_frames_of_an_avatar_that_is_made_are_kept_or_gone(store: AvatarStore, tmp_path: Path) -> None:
+    manifest, folder = add(store, "anna"), tmp_path / "local"
+    cache = FrameCache(store, 1000, folder)
+    with cache.adding(36, tmp_path / ".new-anna-1") as path:
+        path.write_bytes(b"half")
+    assert not list(folder.iterdir())
+    with cache.adding(36, tmp_path / ".new-anna-2") as path:
+        path.write_bytes(bytes(36))
+        cache.keep(path, manifest)
+    cache.open(manifest, lambda: pytest.fail("decoded again")).close()
+
+
 def test_the_least_recently_used_cache_goes_when_the_budget_is_full(store: AvatarStore) -> None:
     cache = FrameCache(store, 80)  # two of three avatars of 36 bytes
     for age, name in ((300, "old"), (200, "young")):

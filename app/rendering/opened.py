@@ -1,0 +1,105 @@
+"""A render that is open: its plan, its segments, and what encodes them, all or some."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from time import perf_counter
+
+from app.media.finish import finish
+from app.media.sound import Sound
+from app.media.timing import Segment
+from app.progress import Progress
+from app.rendering.encoding import SegmentEncoding
+from app.rendering.frames import FrameMaker
+from app.rendering.plan import Plan
+from app.rendering.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class RenderReport:
+    """What a render was and what it took. ``frames_rendered`` leaves out those of an earlier attempt."""
+
+    frame_count: int
+    frames_rendered: int
+    duration: float
+    wall_seconds: float
+    stage_seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class OpenRender:
+    """A render that is open; made by ``Renderer.open``."""
+
+    workspace: Workspace
+    plan: Plan
+    segments: list[Segment]
+    encoding: SegmentEncoding
+    maker: FrameMaker
+    lanes: int
+
+    @property
+    def frame_count(self) -> int:
+        """Frames of the whole render."""
+        return self.plan.frame_count
+
+    @property
+    def duration(self) -> float:
+        """Length of the whole render, seconds."""
+        return self.encoding.sound.duration
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the fragments on the disk, if there are any, are of this very plan."""
+        return self.plan.is_at(self.workspace.plan) and self.workspace.init.exists()
+
+    def begin(self) -> None:
+        """Keep the fragments of an earlier attempt if they belong to the same plan; else begin anew."""
+        if self.is_begun:
+            return
+        workspace = self.workspace
+        workspace.plan.unlink(missing_ok=True)
+        shutil.rmtree(workspace.segments, ignore_errors=True)
+        workspace.segments.mkdir()
+        self.encoding.write_init()
+        self.plan.write(workspace.plan)
+
+    def share_sound(self) -> None:
+        """Leave the decoded sound to the other processes that open this render."""
+        partial = self.workspace.sound.with_suffix(".part")
+        partial.write_text(json.dumps(asdict(self.encoding.sound)), encoding="utf-8")
+        partial.replace(self.workspace.sound)
+
+    def encode(self, segments: Sequence[Segment], progress: Progress) -> int:
+        """Encode those of ``segments`` that are not on the disk; return how many frames that took.
+
+        ``progress`` is told of the frames of ``segments``, those on the disk included.
+        """
+        missing = [segment for segment in segments if not self.workspace.fragment(segment.index).exists()]
+        total = sum(segment.frame_count for segment in segments)
+        self.encoding.run(missing, self.maker, total, progress, self.lanes)
+        return sum(segment.frame_count for segment in missing)
+
+    def finish(self, *, keep_fragments: bool) -> None:
+        """Make the result of the fragments, which all have to be there, and tidy up."""
+        started = perf_counter()
+        workspace = self.workspace
+        finish(workspace.init, [workspace.fragment(s.index) for s in self.segments], workspace.result)
+        self.maker.seconds.mux += perf_counter() - started
+        workspace.clear_scratch(keep_fragments=keep_fragments)
+
+    def report(self, frames_rendered: int, wall_seconds: float) -> RenderReport:
+        """Return what the render was and what it took."""
+        return RenderReport(
+            frame_count=self.frame_count,
+            frames_rendered=frames_rendered,
+            duration=self.duration,
+            wall_seconds=wall_seconds,
+            stage_seconds=asdict(self.maker.seconds),
+        )
+
+
+def shared_sound(workspace: Workspace) -> Sound:
+    """Return the sound that another process has decoded. Raises FileNotFoundError if none has."""
+    sound = Sound(**json.loads(workspace.sound.read_text(encoding="utf-8")))
+    return replace(sound, track_path=str(workspace.track), speech_path=str(workspace.speech))
