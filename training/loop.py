@@ -15,7 +15,7 @@ from training.batches import Batch, BatchSource
 from training.checkpoints import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from training.journal import Journal
 from training.networks.blocks import Tensor
-from training.stages import Stage
+from training.stage import Stage
 
 CHECKPOINT: Final = "checkpoint.pt"
 _WARM_UP: Final = 50

@@ -1,16 +1,13 @@
 """The stages of training: what each one learns, from which batch, by which losses."""
 
-from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, assert_never
+from typing import Any, TypeVar, assert_never
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from app.wav2lip.checkpoint import load_network
 from app.wav2lip.network import Wav2Lip
-from training.adversary import Adversary
 from training.augment import silences
 from training.batches import Batch, BatchSource
 from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
@@ -19,74 +16,20 @@ from training.networks.blocks import Tensor
 from training.networks.mouthpiece import FIRST_ROW, Rendering, ShapeToFace, SpeechToShape
 from training.networks.reader import LandmarkReader
 from training.networks.sync_expert import SyncExpert, contrast
-from training.settings import Precision, StageName, TrainSettings
+from training.settings import StageName, TrainSettings
 from training.shapes import SPEECH_POINTS
+from training.stage import Stage
 from training.team import Team
 
 OFFICIAL = "wav2lip.pth"
 """Name of the checkpoint in the official layout."""
-_MOUTH = (slice(None), slice(None), slice(-48, None), slice(12, 84))
-"""The part of a face, or of its lower rows, that the critic looks at."""
 _SILENT_SHARE = 16
 """One sample in this many is silence, in which a mouth is closed."""
-
-
 _COMPONENT_WEIGHTS = (1.0, 1.0, 1.0, 0.4, 0.4, 0.4)
 """The last components can hardly be heard."""
 _OPENING_WEIGHT = 0.5
 
 _Network = TypeVar("_Network", SyncExpert, LandmarkReader)
-
-
-class Stage(ABC):
-    """One network that is trained; the loop asks it for losses and sheets and saves its state."""
-
-    name: ClassVar[StageName]
-    need_sync: ClassVar[bool] = True
-    """Whether it learns from clips without sound in sync as well."""
-
-    def __init__(self, network: nn.Module, settings: TrainSettings, device: Any, team: Team) -> None:
-        self.network = network.to(device).to(memory_format=torch.channels_last)
-        self.settings, self.device, self.team = settings, device, team
-        self.half = _computes_in_bf16(settings.precision, device)
-        self.adversary = Adversary(device, self.mixed, team) if settings.critic_from < 1 else None
-        self.extras: dict[str, Any] = {}
-        """What the checkpoint holds beside the weights."""
-
-    @property
-    def share(self) -> int:
-        """How many samples of a batch this process takes."""
-        return max(1, self.settings.batch // self.team.size)
-
-    @abstractmethod
-    def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
-        """Return the losses of one step, whose sum is to fall."""
-
-    def preview(self, batch: Batch) -> Tensor | None:
-        """Return the faces (B, 3, 96, 96) that the network makes of ``batch``, if it makes faces."""
-        return None
-
-    def publish(self, folder: Path, step: int, average: dict[str, Tensor]) -> None:
-        """Write what others than this training read, if there is such a thing."""
-        return
-
-    def mixed(self) -> Any:
-        """Return the context in which the network computes in bf16, where that is faster."""
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.half)
-
-    def _batch(self, source: BatchSource, step: int) -> Batch:
-        return source.batch(self.team.draw(step), self.share)
-
-    def _criticized(self, made: Tensor, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Return the critic's losses, once its part of the run has come."""
-        if self.adversary is None or step < self.settings.critic_from * self.settings.steps:
-            return {}
-        made, true = made[_MOUTH], batch.target[_MOUTH]
-        judged = self.adversary.learn(made, true, batch.shape)
-        return {
-            **self.adversary.losses(made, true, batch.shape, self.settings.critic_weight),
-            "critic": judged,
-        }
 
 
 class ExpertStage(Stage):
@@ -99,7 +42,7 @@ class ExpertStage(Stage):
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Contrast among all samples, and among the moments of the same clip, where only the mouth tells."""
-        batch = self._batch(source, step)
+        batch = self.batch(source, step)
         with self.mixed():
             seen, heard = self.network.see(batch.target).embedding, self.network.hear(batch.mel)
         scores = self.network.scores(seen.float(), heard.float())
@@ -145,7 +88,7 @@ class ReaderStage(Stage):
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Find the points of targets and references."""
-        batch = self._batch(source, step)
+        batch = self.batch(source, step)
         lower = torch.cat([batch.target, batch.face[:, 3:]])[:, :, FIRST_ROW:]
         with self.mixed():
             found = self.network(lower.contiguous(memory_format=torch.channels_last)).points
@@ -166,14 +109,14 @@ class FaceStage(Stage):
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Render the target's own shape onto its reference, and compare."""
-        batch = self._batch(source, step)
+        batch = self.batch(source, step)
         with self.mixed():
             rendering = self.network.render(batch.shape, batch.face)
         made = Rendering(*(part.float() for part in rendering))
         return {
             **rendering_losses(made, batch),
             **self._read(made.face, batch.target[:, :, FIRST_ROW:]),
-            **self._criticized(made.face, batch, step),
+            **self.criticized(made.face, batch, step),
         }
 
     def preview(self, batch: Batch) -> Tensor:
@@ -216,7 +159,7 @@ class Wav2LipStage(Stage):
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Compare the face with the true one, and ask the expert whether it says the sound."""
-        batch = self._batch(source, step)
+        batch = self.batch(source, step)
         with self.mixed():
             made = self.network(batch.mel, batch.face)
         made = made.float()
@@ -224,7 +167,7 @@ class Wav2LipStage(Stage):
         if self._expert and self.settings.sync_weight:
             scores = self._expert.scores(self._expert.see(made).embedding, self._expert.hear(batch.mel))
             losses["sync"] = self.settings.sync_weight * contrast(scores)
-        return {**losses, **self._criticized(made, batch, step)}
+        return {**losses, **self.criticized(made, batch, step)}
 
     def preview(self, batch: Batch) -> Tensor:
         """Return the faces that say the targets' own sounds."""
@@ -264,13 +207,6 @@ def make_stage(
     if name == "wav2lip":
         return Wav2LipStage(settings, device, team, _taught(SyncExpert(), "expert", teachers), official)
     assert_never(name)
-
-
-def _computes_in_bf16(precision: Precision, device: Any) -> bool:
-    """Tell whether to compute in bf16: ``auto`` does on CUDA, and on CPUs that have instructions for it."""
-    if precision == "auto":
-        return bool(torch.device(device).type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return precision == "bf16"
 
 
 def _taught(network: _Network, name: StageName, teachers: dict[StageName, Path]) -> _Network | None:
