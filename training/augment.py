@@ -36,15 +36,19 @@ def recolor(faces: Tensor, generator: torch.Generator) -> Tensor:
 
 def degrade(faces: Tensor, generator: torch.Generator) -> Tensor:
     """Blur a sixth of the samples as a small video is blurred, and give a sixth the noise of a dark one."""
-    count, _, _, height, width = faces.shape
+    height, width = faces.shape[-2:]
     small = int(height * (0.5 + 0.35 * float(torch.rand(1, generator=generator, device=generator.device))))
-    flat = faces.reshape(-1, 3, height, width)
-    shrunk = functional.interpolate(flat, size=(small, small), mode="area")
-    blurred = functional.interpolate(shrunk, size=(height, width), mode="bilinear").reshape(faces.shape)
-    chance = torch.rand(2, count, 1, 1, 1, 1, generator=generator, device=generator.device)
-    noise = 0.02 * torch.randn(faces.shape, generator=generator, device=generator.device)
-    result = torch.where(chance[0] < 1 / 6, blurred, faces)
-    return torch.where(chance[1] < 1 / 6, result + noise, result).clamp(0, 1)
+    chosen = torch.rand(2, len(faces), generator=generator, device=generator.device) < 1 / 6
+    result = faces.clone()
+    flat = faces[chosen[0]].flatten(0, 1)
+    if len(flat):
+        shrunk = functional.interpolate(flat, size=(small, small), mode="area")
+        blurred = functional.interpolate(shrunk, size=(height, width), mode="bilinear")
+        result[chosen[0]] = blurred.reshape(-1, *faces.shape[1:])
+    noisy = result[chosen[1]]
+    noise = torch.randn(noisy.shape, generator=generator, device=generator.device)
+    result[chosen[1]] = (noisy + 0.02 * noise).clamp(0, 1)
+    return result
 
 
 def middle_window(wide: Tensor) -> Tensor:

@@ -12,7 +12,15 @@ from training.cache import Cache
 from training.networks.blocks import Tensor
 from training.pack import CROP_SIZE
 from training.sampling import MARGIN_COLUMNS, MomentSampler
-from training.shapes import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER, ShapeTrack
+from training.shapes import (
+    LOWER_LIP_INNER,
+    RIGID_POINTS,
+    SPEECH_POINTS,
+    UPPER_LIP_INNER,
+    ShapeTrack,
+    opening_weights,
+    steady_shapes,
+)
 
 MOUTH_WIDTH, MOUTH_HEIGHT = range(12, 84), range(48, 96)
 """Columns and rows of a face in which an inner mouth may be."""
@@ -49,12 +57,14 @@ class BatchSource:
     def __init__(
         self, cache: Cache, track: ShapeTrack, sampler: MomentSampler, device: Any, seed: int
     ) -> None:
-        self._cache, self._sampler, self._device, self._seed = cache, sampler, device, seed
+        self._cache, self._sampler, self.device, self._seed = cache, sampler, device, seed
         self._aligned_share = sampler.settings.aligned_references
         self._frames = torch.from_numpy(cache.frames.copy()).to(device) if device.type == "cuda" else None
         mel = np.pad(np.asarray(cache.mel, np.float32), ((0, _WIDE), (0, 0)), constant_values=SILENCE)
         self._mel = torch.from_numpy(mel).to(device)
         self._shapes = torch.from_numpy(track.shapes).to(device)
+        self._steady = torch.from_numpy(steady_shapes(cache, track)).to(device)
+        self._opening = torch.from_numpy(opening_weights(track)).to(device)
         mesh = np.asarray(cache.mesh[:, (*RIGID_POINTS, *SPEECH_POINTS), :2], np.float32)
         self._points = torch.from_numpy(mesh * CROP_SIZE - 0.5).to(device)
 
@@ -64,7 +74,7 @@ class BatchSource:
         generator = self._generator(rng)
         moments = self._sampler.draw(rng, count)
         frames, references, columns, clips = (
-            torch.from_numpy(part).to(self._device)
+            torch.from_numpy(part).to(self.device)
             for part in (moments.frames, moments.references, moments.columns, moments.clips)
         )
         points = torch.stack([self._points[frames], self._points[references]], 1)
@@ -85,25 +95,29 @@ class BatchSource:
         )
 
     def sounds(self, step: int, count: int, *, augmented: bool = True) -> tuple[Tensor, Tensor]:
-        """Return sounds and mouth shapes only, for what learns without pictures."""
+        """Return sounds and steadied mouth shapes only, for what learns without pictures."""
         rng = np.random.default_rng((self._seed, step))
         generator = self._generator(rng)
         moments = self._sampler.draw(rng, count)
-        columns = torch.from_numpy(moments.columns).to(self._device)
-        shape = self._shapes[torch.from_numpy(moments.frames).to(self._device)]
+        columns = torch.from_numpy(moments.columns).to(self.device)
+        shape = self._steady[torch.from_numpy(moments.frames).to(self.device)]
         return self._sounds(columns, generator, augmented=augmented), shape
+
+    def opening(self, shapes: Tensor) -> Tensor:
+        """Return how far mouths of ``shapes`` (B, 6) are open, in deviations: (B,)."""
+        return shapes @ self._opening
 
     def _generator(self, rng: np.random.Generator) -> torch.Generator:
         """Return torch's generator for a step, on the device: what is drawn there need not travel."""
-        return torch.Generator(self._device).manual_seed(int(rng.integers(2**62)))
+        return torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
 
     def _maps(self, rigid: Tensor, generator: torch.Generator, *, augmented: bool) -> Tensor:
         """Return the maps (B, 2, 2, 3) of targets and references."""
         count = len(rigid)
         view = geometry.random_views(count, generator, augment=augmented)
-        aligned = torch.rand(count, generator=generator, device=self._device) < self._aligned_share
+        aligned = torch.rand(count, generator=generator, device=self.device) < self._aligned_share
         to_reference = geometry.alignments(rigid[:, 0], rigid[:, 1])
-        same = torch.eye(2, 3, device=self._device).expand(count, 2, 3)
+        same = torch.eye(2, 3, device=self.device).expand(count, 2, 3)
         placing = torch.where(aligned[:, None, None], to_reference, same)
         loose = geometry.jitter(count, aligned, generator)
         placing = geometry.chain(placing, loose) if augmented else placing
@@ -116,13 +130,13 @@ class BatchSource:
         if self._frames is None:
             crops = torch.from_numpy(np.stack([self._cache.frames[row] for row in rows]))
         else:
-            crops = self._frames[torch.from_numpy(rows).to(self._device)]
+            crops = self._frames[torch.from_numpy(rows).to(self.device)]
         crops = crops.permute(0, 3, 1, 2).float() / 255
         faces = geometry.sample(crops, maps.flatten(0, 1)).reshape(-1, 2, 3, *(geometry.FACE_SIZE,) * 2)
         return augment.degrade(augment.recolor(faces, generator), generator) if augmented else faces
 
     def _sounds(self, columns: Tensor, generator: torch.Generator, *, augmented: bool) -> Tensor:
-        reach = torch.arange(_WIDE, device=self._device)
+        reach = torch.arange(_WIDE, device=self.device)
         silence = len(self._mel) - _WIDE
         first = torch.where(columns < 0, torch.full_like(columns, silence), columns)
         wide = self._mel[first[:, None] + reach].transpose(1, 2)[:, None]

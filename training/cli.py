@@ -53,7 +53,7 @@ def prepare(
 
 @app.command()
 def train(
-    stage: Annotated[str, typer.Argument(help="expert, speech, face or wav2lip.")],
+    stage: Annotated[str, typer.Argument(help="expert, speech, reader, face or wav2lip.")],
     pack: PackOption,
     runs: RunsOption,
     recipe: RecipeOption = RECIPE,

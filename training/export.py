@@ -12,7 +12,7 @@ from app.errors import InvalidModel
 from app.wav2lip.arrays import FaceBatch, FaceOutput, MelBatch
 from app.wav2lip.model_file import file_sha256
 from app.wav2lip.onnx_writer import write_onnx
-from training.calibration import measure_gain
+from training.calibration import measure_articulation
 from training.checkpoints import load_checkpoint, load_weights
 from training.networks.mouthpiece import FACE_SIZE, FIRST_ROW, Mouthpiece, ShapeToFace, SpeechToShape
 from training.pack import Pack, load_pack
@@ -69,8 +69,8 @@ def join(bench: Workbench, recipe: Path) -> Mouthpiece:
     for stage, module in pairs:
         path = bench.checkpoint(stage)
         load_weights(module, load_checkpoint(path, stage)["average"], path)
-    gain = measure_gain(speech.eval(), bench.speech(recipe))
-    model = Mouthpiece(speech, face, gain)
+    articulation = measure_articulation(speech.eval(), bench.speech(recipe))
+    model = Mouthpiece(speech, face, articulation)
     model.eval()
     return model
 

@@ -15,7 +15,7 @@ from training.batches import Batch, BatchSource
 from training.checkpoints import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from training.journal import Journal
 from training.networks.blocks import Tensor
-from training.stages import Stage
+from training.stage import Stage
 
 CHECKPOINT: Final = "checkpoint.pt"
 _WARM_UP: Final = 50
@@ -36,7 +36,11 @@ class Run:
         self.stage, self.folder = stage, folder
         self.step = 0
         self._optimizer = torch.optim.AdamW(
-            stage.network.parameters(), stage.settings.learning_rate, weight_decay=0.01, betas=(0.9, 0.98)
+            stage.network.parameters(),
+            stage.settings.learning_rate,
+            weight_decay=0.01,
+            betas=(0.9, 0.98),
+            fused=True,
         )
         self._average = {key: value.clone() for key, value in stage.network.state_dict().items()}
         if (folder / CHECKPOINT).is_file():
@@ -57,6 +61,8 @@ class Run:
             for name, value in self._advance(source).items():
                 sums[name].append(value)
             last = self.step == total
+            if not self.stage.team.leads:
+                continue
             if last or self.step % settings.log_every == 0:
                 means = {name: float(np.mean(values)) for name, values in sums.items()}
                 journal.enter(self._entry(time.monotonic() - began, means))
@@ -93,18 +99,19 @@ class Run:
         self._average = {key: value.to(self.stage.device) for key, value in self._average.items()}
         self._optimizer.load_state_dict(content["optimizer"])
         if self.stage.adversary and content["adversary"]:
-            self.stage.adversary.restore(content["adversary"])
+            self.stage.adversary.restore(content["adversary"], path)
         self.step = int(content["step"])
 
     def _advance(self, source: BatchSource) -> dict[str, float]:
         """Take one step; return its losses."""
-        torch.manual_seed(self.stage.settings.seed * 1_000_003 + self.step)
+        torch.manual_seed(self.stage.settings.seed * 1_000_003 + self.stage.team.draw(self.step))
         self.stage.network.train()
         for group in self._optimizer.param_groups:
             group["lr"] = self._learning_rate()
         losses = self.stage.losses(source, self.step)
         self._optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
+        self.stage.team.average_gradients(self.stage.network.parameters())
         torch.nn.utils.clip_grad_norm_(self.stage.network.parameters(), _CLIP)
         self._optimizer.step()
         self.step += 1
@@ -119,12 +126,14 @@ class Run:
 
     def _update_average(self) -> None:
         kept = min(self.stage.settings.ema, (1 + self.step) / (10 + self.step))
+        state = self.stage.network.state_dict()
+        numbers = [key for key, value in state.items() if value.dtype.is_floating_point]
         with torch.no_grad():
-            for key, value in self.stage.network.state_dict().items():
-                if value.dtype.is_floating_point:
-                    self._average[key].lerp_(value, 1 - kept)
-                else:
-                    self._average[key].copy_(value)
+            torch._foreach_lerp_(
+                [self._average[key] for key in numbers], [state[key] for key in numbers], 1 - kept
+            )
+            for key in state.keys() - set(numbers):
+                self._average[key].copy_(state[key])
 
     def _entry(self, seconds: float, means: dict[str, float]) -> dict[str, float]:
         samples = self.step * self.stage.settings.batch

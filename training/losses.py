@@ -8,6 +8,7 @@ from torch.nn import functional
 from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch
 from training.networks.blocks import Tensor
 from training.networks.mouthpiece import FACE_SIZE, FIRST_ROW, Rendering
+from training.shapes import JAW, SPEECH_POINTS, mirrored_points
 
 _MOUTH_CENTRE: Final = (47.5, 74.0)
 _MOUTH_REACH: Final = (17.0, 11.0)
@@ -15,6 +16,13 @@ _MOUTH_REACH: Final = (17.0, 11.0)
 _LIP_POINTS: Final = 44
 _LIP_WEIGHT: Final = 1.6
 _INNER_WEIGHT: Final = 1.5
+_INNER_LIPS: Final = slice(22, 44)
+_INNER_LIP_WEIGHT: Final = 2.5
+"""Of the points, the outlines of lips and the inner lips, which show how far a mouth opens."""
+_MIRRORED: Final = mirrored_points()
+_JAW_ENDS: Final = (SPEECH_POINTS.index(JAW[0]), SPEECH_POINTS.index(JAW[-1]))
+_READING_SCALE: Final = 0.03
+"""Loss of one pixel by which a picture's points lie elsewhere than they should."""
 _LANDMARK_SCALE: Final = 0.05
 """Loss of one pixel by which the flow misses a landmark."""
 
@@ -44,6 +52,31 @@ def rendering_losses(made: Rendering, batch: Batch) -> dict[str, Tensor]:
         "smoothness": 0.002 * _variation(made.flow),
         "outline": 0.04 * functional.binary_cross_entropy_with_logits(made.mouth_logits, batch.inner_mouth),
     }
+
+
+def as_seen(points: Tensor) -> Tensor:
+    """Return points (B, K, 2) in an unmirrored face's order: pictures do not tell if they are mirrored."""
+    first, last = points[:, _JAW_ENDS, 0].unbind(1)
+    return torch.where((first > last)[:, None, None], points[:, _MIRRORED], points)
+
+
+def reading_losses(found: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+    """Return how far points (B, K, 2) miss their places, and how far inner lips miss their distance."""
+    missed = functional.smooth_l1_loss(found, wanted, reduction="none", beta=0.5).sum(-1)
+    weights = torch.ones(found.shape[1], device=found.device)
+    weights[:_LIP_POINTS] = _LIP_WEIGHT
+    weights[_INNER_LIPS] = _INNER_LIP_WEIGHT
+    gaps = functional.smooth_l1_loss(_gaps(found), _gaps(wanted), beta=0.5)
+    return {
+        "points": _READING_SCALE * (missed * weights / weights.mean()).mean(),
+        "gaps": _READING_SCALE * gaps,
+    }
+
+
+def _gaps(points: Tensor) -> Tensor:
+    """Return the distances (B, 9) of lower from upper inner lip, corners left out."""
+    upper, lower = points[:, _INNER_LIPS].chunk(2, dim=1)
+    return (lower - upper)[:, 1:-1, 1]
 
 
 def _spread(inner_mouth: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ LEAST_FRAMES: Final = 8
 """A shorter clip has no reference that differs from its frames."""
 MARGIN_COLUMNS: Final = 4
 """Mel columns beyond a window on either side, so that it can be stretched."""
+_WIDE: Final = WINDOW_COLUMNS + 2 * MARGIN_COLUMNS
 _REFERENCE_SHARE: Final = 6
 """Closed-mouth references are drawn from this part of a clip's frames."""
 _SIZE_POWER: Final = 0.6
@@ -56,6 +57,7 @@ class MomentSampler:
                 f"None of the {len(spans)} clips to train on has {wanted}: prepare more footage, or hold "
                 "fewer speakers out."
             )
+        self._frames = [self._drawable(span, need_sync=need_sync) for span in self._spans]
         self._cumulative = np.cumsum(_weights(self._spans, settings.set_weights))
 
     def draw(self, rng: np.random.Generator, count: int) -> Moments:
@@ -69,7 +71,7 @@ class MomentSampler:
         return Moments(frames, references, columns, clips)
 
     def _moment(self, rng: np.random.Generator, span: Span, clip: int) -> tuple[int, int, int, int]:
-        frame = self._frame(rng, span)
+        frame = self._frame(rng, span, self._frames[clip])
         own = self._openings[span.start : span.start + span.frames]
         if rng.random() < self.settings.closed_references:
             closed = np.argsort(own)[: max(2, span.frames // _REFERENCE_SHARE)]
@@ -78,25 +80,40 @@ class MomentSampler:
             reference = int(rng.integers(span.frames))
         return span.start + frame, span.start + reference, self._column(span, frame), clip
 
-    def _frame(self, rng: np.random.Generator, span: Span) -> int:
+    def _frame(self, rng: np.random.Generator, span: Span, drawable: range) -> int:
         """Half of the moments are drawn evenly, half are the widest mouth of three."""
-        candidates = rng.integers(0, span.frames, 1 if rng.random() < 0.5 else 3)
+        candidates = rng.integers(drawable.start, drawable.stop, 1 if rng.random() < 0.5 else 3)
         seen = self._cache.presence[span.start + candidates] > LEAST_PRESENCE
         usable = candidates[seen] if seen.any() else candidates
         return int(usable[np.argmax(self._openings[span.start + usable])])
 
+    def _drawable(self, span: Span, *, need_sync: bool) -> range:
+        """Return the frames to draw from.
+
+        Where sound matters, those whose window is all there: the last 200 ms of a clip would be shown an
+        earlier sound, from which a network learns to open mouths too soon.
+        """
+        starts = self._starts(span, np.arange(span.frames))
+        whole = np.flatnonzero((starts >= 0) & (starts <= span.mel_columns - _WIDE))
+        if not need_sync or not len(whole):
+            return range(span.frames)
+        return range(int(whole[0]), int(whole[-1]) + 1)
+
     def _column(self, span: Span, frame: int) -> int:
-        wide = WINDOW_COLUMNS + 2 * MARGIN_COLUMNS
-        if span.mel_columns < wide:
+        if span.mel_columns < _WIDE:
             return -1
-        times = np.array([(frame + span.clip.sync_offset_frames) / FPS])
-        start = int(window_starts(times, self.settings.mouth_offset_ms)[0]) - MARGIN_COLUMNS
-        return span.mel_start + min(max(start, 0), span.mel_columns - wide)
+        start = int(self._starts(span, np.array([frame]))[0])
+        return span.mel_start + min(max(start, 0), span.mel_columns - _WIDE)
+
+    def _starts(self, span: Span, frames: Indices) -> Indices:
+        """Return the first column of each frame's widened window, in the clip's own sound."""
+        times = (frames + span.clip.sync_offset_frames) / FPS
+        return np.asarray(window_starts(times, self.settings.mouth_offset_ms), np.int64) - MARGIN_COLUMNS
 
 
 def is_usable(span: Span, *, need_sync: bool) -> bool:
     """Tell whether moments can be drawn of a clip: it is long enough, and its sound is in sync if need be."""
-    has_sound = span.clip.synced and span.mel_columns >= WINDOW_COLUMNS + 2 * MARGIN_COLUMNS
+    has_sound = span.clip.synced and span.mel_columns >= _WIDE
     return span.frames >= LEAST_FRAMES and (has_sound or not need_sync)
 
 

@@ -9,7 +9,7 @@ import yaml
 from app.errors import InvalidRequest
 from training.split import HeldOut
 
-StageName = Literal["expert", "speech", "face", "wav2lip"]
+StageName = Literal["expert", "speech", "reader", "face", "wav2lip"]
 STAGES: Final = get_args(StageName)
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -40,6 +40,8 @@ class TrainSettings:
     """Share of the samples whose reference is laid onto the target's head."""
     sync_weight: float = 0.0
     """Weight of the sync expert's verdict, which needs a trained expert."""
+    reader_weight: float = 0.0
+    """Weight of what the reader reads off a made face, which needs a trained reader."""
     critic_weight: float = 0.015
     critic_from: float = 1.0
     """Share of the run from which a critic takes part: 0.67 for the last third, 1 for never."""

@@ -78,6 +78,14 @@ class ShapeTrack:
     space: ShapeSpace
 
 
+def mirrored_points() -> list[int]:
+    """Return for every speech point the place in SPEECH_POINTS of its image in a mirror."""
+    order: list[int] = []
+    for row in SPEECH_ROWS:
+        order.extend(range(len(order) + len(row) - 1, len(order) - 1, -1))
+    return order
+
+
 def measure_shapes(cache: Cache, space: ShapeSpace | None = None) -> ShapeTrack:
     """Describe every frame of ``cache`` in ``space``, or in a new one made of its own frames."""
     rigid, speech = _points(cache)
@@ -93,6 +101,23 @@ def measure_shapes(cache: Cache, space: ShapeSpace | None = None) -> ShapeTrack:
         space = ShapeSpace(front, _principal(deviations))
     shapes = (deviations @ space.basis.T).astype(np.float32)
     return ShapeTrack(shapes, (opening - least).astype(np.float32), space)
+
+
+def steady_shapes(cache: Cache, track: ShapeTrack) -> MouthShapes:
+    """Return the shapes without the mesh's tremor: each with a quarter of its neighbours on either side."""
+    steady = track.shapes.copy()
+    for span in cache.spans:
+        own = track.shapes[span.start : span.start + span.frames]
+        padded = np.concatenate([own[:1], own, own[-1:]])
+        steady[span.start : span.start + span.frames] = (padded[:-2] + 2 * own + padded[2:]) / 4
+    return steady
+
+
+def opening_weights(track: ShapeTrack) -> npt.NDArray[np.float32]:
+    """Return the weights (6,) by which shapes add up to the opening of the lips, in its deviations."""
+    wanted = track.openings / max(float(track.openings.std()), 1e-6)
+    weights: npt.NDArray[np.float32] = np.linalg.lstsq(track.shapes, wanted, rcond=None)[0].astype(np.float32)
+    return weights
 
 
 def _points(cache: Cache) -> tuple[Canonical, Canonical]:

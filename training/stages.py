@@ -1,69 +1,35 @@
 """The stages of training: what each one learns, from which batch, by which losses."""
 
-from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, assert_never
+from typing import Any, TypeVar, assert_never
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from app.wav2lip.checkpoint import load_network
 from app.wav2lip.network import Wav2Lip
-from training.adversary import Adversary
 from training.augment import silences
 from training.batches import Batch, BatchSource
 from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
-from training.losses import mouth_weights, rendering_losses
+from training.losses import as_seen, mouth_weights, reading_losses, rendering_losses
 from training.networks.blocks import Tensor
 from training.networks.mouthpiece import FIRST_ROW, Rendering, ShapeToFace, SpeechToShape
+from training.networks.reader import LandmarkReader
 from training.networks.sync_expert import SyncExpert, contrast
-from training.settings import Precision, StageName, TrainSettings
+from training.settings import StageName, TrainSettings
+from training.shapes import SPEECH_POINTS
+from training.stage import Stage
+from training.team import Team
 
 OFFICIAL = "wav2lip.pth"
 """Name of the checkpoint in the official layout."""
-_LOWER_HALF = 48
 _SILENT_SHARE = 16
 """One sample in this many is silence, in which a mouth is closed."""
+_COMPONENT_WEIGHTS = (1.0, 1.0, 1.0, 0.4, 0.4, 0.4)
+"""The last components can hardly be heard."""
+_OPENING_WEIGHT = 0.5
 
-
-class Stage(ABC):
-    """One network that is trained; the loop asks it for losses and sheets and saves its state."""
-
-    name: ClassVar[StageName]
-    need_sync: ClassVar[bool] = True
-    """Whether it learns from clips without sound in sync as well."""
-
-    def __init__(self, network: nn.Module, settings: TrainSettings, device: Any) -> None:
-        self.network = network.to(device).to(memory_format=torch.channels_last)
-        self.settings, self.device = settings, device
-        self.adversary = Adversary(device) if settings.critic_from < 1 else None
-        self.half = _computes_in_bf16(settings.precision, device)
-        self.extras: dict[str, Any] = {}
-        """What the checkpoint holds beside the weights."""
-
-    @abstractmethod
-    def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
-        """Return the losses of one step, whose sum is to fall."""
-
-    def preview(self, batch: Batch) -> Tensor | None:
-        """Return the faces (B, 3, 96, 96) that the network makes of ``batch``, if it makes faces."""
-        return None
-
-    def publish(self, folder: Path, step: int, average: dict[str, Tensor]) -> None:
-        """Write what others than this training read, if there is such a thing."""
-        return
-
-    def mixed(self) -> Any:
-        """Return the context in which the network computes in bf16, where that is faster."""
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.half)
-
-    def _criticized(self, made: Tensor, true: Tensor, step: int) -> dict[str, Tensor]:
-        """Return the critic's losses, once its part of the run has come."""
-        if self.adversary is None or step < self.settings.critic_from * self.settings.steps:
-            return {}
-        self.adversary.learn(made, true)
-        return self.adversary.losses(made, true, self.settings.critic_weight)
+_Network = TypeVar("_Network", SyncExpert, LandmarkReader)
 
 
 class ExpertStage(Stage):
@@ -71,12 +37,12 @@ class ExpertStage(Stage):
 
     name = "expert"
 
-    def __init__(self, settings: TrainSettings, device: Any) -> None:
-        super().__init__(SyncExpert(), settings, device)
+    def __init__(self, settings: TrainSettings, device: Any, team: Team) -> None:
+        super().__init__(SyncExpert(), settings, device, team)
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Contrast among all samples, and among the moments of the same clip, where only the mouth tells."""
-        batch = source.batch(step, self.settings.batch)
+        batch = self.batch(source, step)
         with self.mixed():
             seen, heard = self.network.see(batch.target).embedding, self.network.hear(batch.mel)
         scores = self.network.scores(seen.float(), heard.float())
@@ -90,19 +56,43 @@ class SpeechStage(Stage):
 
     name = "speech"
 
-    def __init__(self, settings: TrainSettings, device: Any) -> None:
-        super().__init__(SpeechToShape(), settings, device)
+    def __init__(self, settings: TrainSettings, device: Any, team: Team) -> None:
+        super().__init__(SpeechToShape(), settings, device, team)
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Predict the shape; a part of the batch is replaced by silence, which means a closed mouth."""
-        mel, shape = source.sounds(step, self.settings.batch)
+        draw = self.team.draw(step)
+        mel, shape = source.sounds(draw, self.share)
         silent = max(1, len(mel) // _SILENT_SHARE)
-        generator = torch.Generator(mel.device).manual_seed(step)
+        generator = torch.Generator(mel.device).manual_seed(draw)
         mel = torch.cat([silences(silent, generator), mel[silent:]])
         shape = torch.cat([torch.zeros_like(shape[:silent]), shape[silent:]])
         with self.mixed():
             made = self.network(mel.contiguous(memory_format=torch.channels_last))
-        return {"shape": functional.smooth_l1_loss(made.float(), shape, beta=0.5)}
+        missed = functional.smooth_l1_loss(made.float(), shape, reduction="none", beta=0.5)
+        opening = source.opening(made.float()) - source.opening(shape)
+        return {
+            "shape": (missed * missed.new_tensor(_COMPONENT_WEIGHTS)).mean(),
+            "opening": _OPENING_WEIGHT * functional.smooth_l1_loss(opening, 0 * opening, beta=0.5),
+        }
+
+
+class ReaderStage(Stage):
+    """Learns to find the points that speech moves in true pictures."""
+
+    name = "reader"
+    need_sync = False
+
+    def __init__(self, settings: TrainSettings, device: Any, team: Team) -> None:
+        super().__init__(LandmarkReader(len(SPEECH_POINTS)), settings, device, team)
+
+    def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
+        """Find the points of targets and references."""
+        batch = self.batch(source, step)
+        lower = torch.cat([batch.target, batch.face[:, 3:]])[:, :, FIRST_ROW:]
+        with self.mixed():
+            found = self.network(lower.contiguous(memory_format=torch.channels_last)).points
+        return reading_losses(found, as_seen(batch.points.transpose(0, 1).flatten(0, 1)))
 
 
 class FaceStage(Stage):
@@ -111,25 +101,42 @@ class FaceStage(Stage):
     name = "face"
     need_sync = False
 
-    def __init__(self, settings: TrainSettings, device: Any) -> None:
-        super().__init__(ShapeToFace(), settings, device)
+    def __init__(
+        self, settings: TrainSettings, device: Any, team: Team, reader: LandmarkReader | None
+    ) -> None:
+        super().__init__(ShapeToFace(), settings, device, team)
+        self._reader = reader.to(device).eval().requires_grad_(False) if reader else None
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Render the target's own shape onto its reference, and compare."""
-        batch = source.batch(step, self.settings.batch)
+        batch = self.batch(source, step)
         with self.mixed():
             rendering = self.network.render(batch.shape, batch.face)
         made = Rendering(*(part.float() for part in rendering))
-        true = batch.target[:, :, FIRST_ROW:]
-        lower = _LOWER_HALF - FIRST_ROW
         return {
             **rendering_losses(made, batch),
-            **self._criticized(made.face[:, :, lower:], true[:, :, lower:], step),
+            **self._read(made.face, batch.target[:, :, FIRST_ROW:]),
+            **self.criticized(made.face, batch, step),
         }
 
     def preview(self, batch: Batch) -> Tensor:
         """Return the faces for the targets' own shapes."""
         return self.network(batch.shape, batch.face)
+
+    def _read(self, made: Tensor, true: Tensor) -> dict[str, Tensor]:
+        """Return how differently the reader reads what was made and what is true."""
+        if self._reader is None:
+            return {}
+        with self.mixed():
+            found = self._reader(made.contiguous(memory_format=torch.channels_last))
+            with torch.no_grad():
+                wanted = self._reader(true.contiguous(memory_format=torch.channels_last))
+        apart = sum(
+            (a - b).abs().float().mean() for a, b in zip(found.features, wanted.features, strict=True)
+        )
+        weight = self.settings.reader_weight
+        read = reading_losses(found.points, wanted.points)
+        return {**{name: weight * loss for name, loss in read.items()}, "likeness": 0.05 * weight * apart}
 
 
 class Wav2LipStage(Stage):
@@ -138,16 +145,21 @@ class Wav2LipStage(Stage):
     name = "wav2lip"
 
     def __init__(
-        self, settings: TrainSettings, device: Any, expert: SyncExpert | None, official: Path | None
+        self,
+        settings: TrainSettings,
+        device: Any,
+        team: Team,
+        expert: SyncExpert | None,
+        official: Path | None,
     ) -> None:
-        super().__init__(load_network(official) if official else Wav2Lip(), settings, device)
+        super().__init__(load_network(official) if official else Wav2Lip(), settings, device, team)
         self.network.requires_grad_(True)
         self._expert = expert.to(device).eval().requires_grad_(False) if expert else None
         self._weights = mouth_weights(device)
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Compare the face with the true one, and ask the expert whether it says the sound."""
-        batch = source.batch(step, self.settings.batch)
+        batch = self.batch(source, step)
         with self.mixed():
             made = self.network(batch.mel, batch.face)
         made = made.float()
@@ -155,8 +167,7 @@ class Wav2LipStage(Stage):
         if self._expert and self.settings.sync_weight:
             scores = self._expert.scores(self._expert.see(made).embedding, self._expert.hear(batch.mel))
             losses["sync"] = self.settings.sync_weight * contrast(scores)
-        lower = (slice(None), slice(None), slice(_LOWER_HALF, None))
-        return {**losses, **self._criticized(made[lower], batch.target[lower], step)}
+        return {**losses, **self.criticized(made, batch, step)}
 
     def preview(self, batch: Batch) -> Tensor:
         """Return the faces that say the targets' own sounds."""
@@ -173,34 +184,34 @@ def make_stage(
     settings: TrainSettings,
     device: Any,
     *,
-    expert: Path | None = None,
+    team: Team,
+    teachers: dict[StageName, Path],
     official: Path | None = None,
 ) -> Stage:
     """Return a stage with fresh weights, drawn from the settings' seed.
 
-    ``expert`` is the checkpoint of a trained sync expert, ``official`` a Wav2Lip checkpoint to start from;
-    both are for the stage ``wav2lip``. Raises ModelNotFound or InvalidModel if they cannot be had.
+    ``teachers`` are the checkpoints of the trained stages from which this one learns; ``official`` is a
+    Wav2Lip checkpoint that the stage ``wav2lip`` starts from. Raises ModelNotFound or InvalidModel if they
+    cannot be had.
     """
     torch.manual_seed(settings.seed)
     if name == "expert":
-        return ExpertStage(settings, device)
+        return ExpertStage(settings, device, team)
     if name == "speech":
-        return SpeechStage(settings, device)
+        return SpeechStage(settings, device, team)
+    if name == "reader":
+        return ReaderStage(settings, device, team)
     if name == "face":
-        return FaceStage(settings, device)
+        reader = LandmarkReader(len(SPEECH_POINTS))
+        return FaceStage(settings, device, team, _taught(reader, "reader", teachers))
     if name == "wav2lip":
-        return Wav2LipStage(settings, device, _expert(expert) if expert else None, official)
+        return Wav2LipStage(settings, device, team, _taught(SyncExpert(), "expert", teachers), official)
     assert_never(name)
 
 
-def _computes_in_bf16(precision: Precision, device: Any) -> bool:
-    """Tell whether to compute in bf16: ``auto`` does on CUDA, and on CPUs that have instructions for it."""
-    if precision == "auto":
-        return bool(torch.device(device).type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return precision == "bf16"
-
-
-def _expert(path: Path) -> SyncExpert:
-    expert = SyncExpert()
-    load_weights(expert, load_checkpoint(path, "expert")["average"], path)
-    return expert
+def _taught(network: _Network, name: StageName, teachers: dict[StageName, Path]) -> _Network | None:
+    """Return the network with the weights of a trained stage, or nothing if that is no teacher here."""
+    if name not in teachers:
+        return None
+    load_weights(network, load_checkpoint(teachers[name], name)["average"], teachers[name])
+    return network

@@ -16,6 +16,7 @@ from training.sampling import MomentSampler, is_usable
 from training.settings import StageName, TrainSettings, load_settings
 from training.shapes import ShapeSpace, ShapeTrack, measure_shapes
 from training.stages import make_stage
+from training.team import Team, join_team
 
 Progress = Callable[[int, int], None]
 
@@ -31,6 +32,7 @@ class Workbench:
     ) -> None:
         """Open the pack, decoding it into ``runs/cache`` at the first time."""
         self.runs = runs
+        self._team: Team = join_team()
         self.device = pick_device(device)
         self.cache: Cache = open_cache(load_pack(pack), runs / "cache", progress)
 
@@ -44,8 +46,14 @@ class Workbench:
         settings = load_settings(recipe, name)
         kept, held = settings.held_out.split(self.cache.spans)
         track = measure_shapes(self.cache, self._space(name))
-        expert = self.checkpoint("expert") if name == "wav2lip" and settings.sync_weight else None
-        stage = make_stage(name, settings, self.device, expert=expert, official=official)
+        stage = make_stage(
+            name,
+            settings,
+            self.device,
+            team=self._team,
+            teachers=self._teachers(name, settings),
+            official=official,
+        )
         stage.extras["space"] = {"front": _tensor(track.space.front), "basis": _tensor(track.space.basis)}
         source = self._source(kept, track, settings, need_sync=stage.need_sync)
         usable = [span for span in held if is_usable(span, need_sync=stage.need_sync)]
@@ -61,6 +69,14 @@ class Workbench:
     def checkpoint(self, name: StageName) -> Path:
         """Return where the checkpoint of a stage lies."""
         return self.runs / name / CHECKPOINT
+
+    def _teachers(self, name: StageName, settings: TrainSettings) -> dict[StageName, Path]:
+        teachers: dict[StageName, Path] = {}
+        if name == "wav2lip" and settings.sync_weight:
+            teachers["expert"] = self.checkpoint("expert")
+        if name == "face" and settings.reader_weight:
+            teachers["reader"] = self.checkpoint("reader")
+        return teachers
 
     def _space(self, name: StageName) -> ShapeSpace | None:
         """Return the shapes' basis that a run of this folder has fixed, if one has."""

@@ -22,6 +22,7 @@ SHAPE_DIMS = 6
 MEAN_LEVEL = 0.45
 MAX_FLOW = 12.0
 """Pixels that the warp can move."""
+LEAST_SCALE, LARGEST_SCALE = 0.5, 1.7
 MOUTH_COLUMNS = slice(6, 42)
 MOUTH_ROWS = slice(4, 28)
 """Where an inner mouth may be, in the generated rows at half resolution: pixels 48..95 by 12..83."""
@@ -43,19 +44,19 @@ class Rendering(NamedTuple):
 class SpeechToShape(nn.Module):  # type: ignore[misc]
     """From a mel window (B, 1, 80, 16) to a mouth shape (B, 6), in units of its standard deviation."""
 
-    def __init__(self, width: int = 192, dropout: float = 0.3) -> None:
+    def __init__(self, width: int = 256, dropout: float = 0.4) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            ConvNorm(1, 24, (2, 1)),
-            ConvNorm(24, 40, (2, 1)),
-            ConvNorm(40, 64, (2, 2)),
-            ConvNorm(64, 96, (2, 2)),
-            ConvNorm(96, 96),
+            ConvNorm(1, 32, (2, 1)),
+            ConvNorm(32, 48, (2, 1)),
+            ConvNorm(48, 80, (2, 2)),
+            ConvNorm(80, 128, (2, 2)),
+            Residual(128),
         )
         self.head = nn.Sequential(
             nn.Flatten(),
             nn.Dropout(dropout),
-            nn.Linear(96 * 5 * 4, width),
+            nn.Linear(128 * 5 * 4, width),
             nn.SiLU(),
             nn.Dropout(dropout),
             nn.Linear(width, SHAPE_DIMS),
@@ -69,7 +70,7 @@ class SpeechToShape(nn.Module):  # type: ignore[misc]
 class ShapeToFace(nn.Module):  # type: ignore[misc]
     """From a mouth shape, the head to keep and a reference face to the picture of that mouth."""
 
-    def __init__(self, channels: tuple[int, int, int, int] = (24, 48, 80, 112), mouth: int = 40) -> None:
+    def __init__(self, channels: tuple[int, int, int, int] = (32, 48, 80, 112), mouth: int = 48) -> None:
         super().__init__()
         c1, c2, c3, c4 = channels
         condition = 96
@@ -148,18 +149,36 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
         return color, functional.pixel_shuffle(x[:, 12:], 2)
 
 
+class Articulation(nn.Module):  # type: ignore[misc]
+    """Opens open mouths wider and shuts nearly shut ones: a network that guesses shapes guesses timidly.
+
+    A shape is scaled by (its opening / ``middle``) ** ``power``, within :data:`LEAST_SCALE` and
+    :data:`LARGEST_SCALE`; ``opening`` (6,) are the weights by which shapes add up to an opening.
+    """
+
+    def __init__(self, opening: Tensor, middle: float, power: float) -> None:
+        super().__init__()
+        self.register_buffer("opening", opening / middle)
+        self.power = power
+
+    def forward(self, shape: Tensor) -> Tensor:
+        """Return shapes (B, 6) as they are to be rendered."""
+        openness = (shape * self.opening).sum(1, keepdim=True).clamp(1e-2, 1e2)
+        return shape * openness.pow(self.power).clamp(LEAST_SCALE, LARGEST_SCALE)
+
+
 class Mouthpiece(nn.Module):  # type: ignore[misc]
     """Both halves behind Wav2Lip's interface."""
 
-    def __init__(self, speech: SpeechToShape, face: ShapeToFace, gain: Tensor) -> None:
+    def __init__(self, speech: SpeechToShape, face: ShapeToFace, articulation: Articulation) -> None:
         super().__init__()
         self.speech = speech
         self.face = face
-        self.register_buffer("gain", gain)
+        self.articulation = articulation
 
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
         """Return the face (B, 3, 96, 96), 0..1, for mel (B, 1, 80, 16) and face (B, 6, 96, 96)."""
-        return self.face(self.speech(mel) * self.gain, face)
+        return self.face(self.articulation(self.speech(mel)), face)
 
 
 def _small(layer: nn.Conv2d) -> nn.Conv2d:

@@ -1,4 +1,7 @@
+import asyncio
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,9 +10,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 torch.set_num_threads(1)  # small batches: threads would wait for each other
 
-from app.errors import InvalidModel, InvalidRequest  # noqa: E402
+from app.errors import InvalidModel, InvalidRequest, ModelNotFound  # noqa: E402
 from app.wav2lip.checkpoint import load_network  # noqa: E402
 from tests.support.packs import write_pack  # noqa: E402
+from tests.support.waiting import until  # noqa: E402
 from training.checkpoints import load_checkpoint  # noqa: E402
 from training.networks.blocks import Tensor  # noqa: E402
 from training.settings import StageName  # noqa: E402
@@ -60,7 +64,7 @@ def train(bench: Workbench, stage: StageName, recipe: Path, *, steps: int | None
     return dict(load_checkpoint(bench.checkpoint(stage), stage)["average"])
 
 
-@pytest.mark.parametrize("stage", ["expert", "speech", "face"])
+@pytest.mark.parametrize("stage", ["expert", "speech", "reader", "face"])
 def test_a_stage_trains_and_leaves_checkpoint_losses_and_sheets(
     bench: Workbench, recipe: Path, stage: StageName
 ) -> None:
@@ -107,6 +111,47 @@ def test_a_checkpoint_of_another_architecture_is_refused(bench: Workbench, recip
     (bench.runs / "face" / "checkpoint.pt").write_bytes(bench.checkpoint("expert").read_bytes())
     with pytest.raises(InvalidModel, match="'expert'"):
         bench.run("face", recipe)
+
+
+@pytest.mark.parametrize("part", ["network", "adversary"])
+def test_a_checkpoint_with_other_layers_is_refused(bench: Workbench, recipe: Path, part: str) -> None:
+    train(bench, "face", recipe)
+    content = torch.load(bench.checkpoint("face"), weights_only=True)
+    weights = content["network"] if part == "network" else content["adversary"]["critic"]
+    weights["one.more.weight"] = torch.zeros(3)
+    torch.save(content, bench.checkpoint("face"))
+    with pytest.raises(InvalidModel, match="another architecture"):
+        bench.run("face", recipe)
+
+
+@pytest.mark.slow
+def test_a_process_that_was_killed_goes_on_from_its_checkpoint(
+    pack: Path, tmp_path: Path, recipe: Path
+) -> None:
+    longer = tmp_path / "longer.yaml"
+    longer.write_text(recipe.read_text().replace("samples: 8", "samples: 24", 1))
+    runs = tmp_path / "runs"
+    command = [sys.executable, "-m", "training", "train", "face", "--device", "cpu"]
+    command += ["--pack", str(pack), "--runs", str(runs), "--recipe", str(longer)]
+    checkpoint = runs / "face" / "checkpoint.pt"
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        asyncio.run(until(checkpoint.is_file, deadline=120))
+        process.kill()
+    assert load_checkpoint(checkpoint, "face")["step"] < 12
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert load_checkpoint(checkpoint, "face")["step"] == 12
+    assert not list(runs.rglob("*.part"))
+
+
+def test_faces_are_taught_by_the_reader(bench: Workbench, recipe: Path, tmp_path: Path) -> None:
+    taught = tmp_path / "taught.yaml"
+    taught.write_text(recipe.read_text().replace("face: {", "face: {reader_weight: 1.0, "))
+    with pytest.raises(ModelNotFound, match="'reader' first"):
+        bench.run("face", taught)
+    train(bench, "reader", taught)
+    train(bench, "face", taught)
+    with (bench.runs / "face" / "losses.csv").open() as file:
+        assert {"points", "gaps", "likeness"} <= set(next(csv.DictReader(file)))
 
 
 def test_half_precision_trains_as_well(bench: Workbench, recipe: Path, tmp_path: Path) -> None:

@@ -31,6 +31,17 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device without room")
+def test_a_disk_that_fills_up_while_weights_are_written_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, {"stage": "face", "step": 1})
+    (tmp_path / "c.pt.part").symlink_to("/dev/full")
+    with pytest.raises(StorageFull, match="last one was kept"):
+        save_checkpoint(path, {"stage": "face", "step": 2, "network": {"w": torch.ones(1 << 20)}})
+    assert load_checkpoint(path, "face")["step"] == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_stage_does_not_take_another_s_checkpoint(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c.pt", {"stage": "expert"})
     with pytest.raises(InvalidModel, match="'expert'"):

@@ -3,13 +3,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training.networks.critic import PatchCritic  # noqa: E402
-from training.networks.mouthpiece import Mouthpiece, ShapeToFace, SpeechToShape  # noqa: E402
+from training.networks.mouthpiece import Articulation, Mouthpiece, ShapeToFace, SpeechToShape  # noqa: E402
 from training.networks.sync_expert import SyncExpert, contrast  # noqa: E402
 
 
 def model() -> Mouthpiece:
     torch.manual_seed(0)
-    made = Mouthpiece(SpeechToShape(), ShapeToFace(), torch.ones(6))
+    made = Mouthpiece(SpeechToShape(), ShapeToFace(), Articulation(torch.ones(6), 1.0, 0.5))
     made.eval()
     return made
 
@@ -52,7 +52,15 @@ def test_the_expert_s_embeddings_have_length_one_and_the_right_pairs_cost_least(
 
 
 def test_the_critic_judges_patches() -> None:
-    verdict, features = PatchCritic()(torch.rand(2, 3, 48, 96))
+    verdict, features = PatchCritic(6)(torch.rand(2, 3, 48, 96), torch.randn(2, 6))
     assert verdict.shape[:2] == (2, 1)
     assert verdict.shape[3] > 4
     assert len(features) == 4
+
+
+def test_articulation_spreads_openings_and_leaves_a_closed_mouth_shut() -> None:
+    spread = Articulation(torch.tensor([1.0, 0, 0, 0, 0, 0]), middle=1.0, power=0.5)
+    shapes = torch.zeros(4, 6)
+    shapes[:, 0] = torch.tensor([0.0, 0.5, 1.0, 2.0])
+    made = spread(shapes)[:, 0]
+    assert made.tolist() == pytest.approx([0.0, 0.5**1.5, 1.0, 2.0**1.5], abs=1e-6)

@@ -59,3 +59,13 @@ def test_a_set_of_weight_zero_is_never_drawn() -> None:
     mixed = dataclasses.replace(cache, spans=(cache.spans[0], other))
     moments = sampler(mixed, set_weights={"drawn": 0.0, "other": 1.0}).draw(np.random.default_rng(0), 32)
     assert (moments.clips == 1).all()
+
+
+def test_a_moment_s_window_is_its_own_up_to_the_clip_s_end() -> None:
+    cache = drawn_cache([GAPS])
+    short = dataclasses.replace(cache, spans=(dataclasses.replace(cache.spans[0], mel_columns=45),))
+    moments = sampler(short).draw(np.random.default_rng(0), 256)
+    assert set(moments.frames) == set(range(2, 8))
+    assert np.array_equal(moments.columns, np.rint(80 * moments.frames / 25) - 4)
+    without_sound = sampler(short, need_sync=False).draw(np.random.default_rng(0), 256)
+    assert set(without_sound.frames) == set(range(len(GAPS)))

@@ -1,0 +1,76 @@
+"""What every stage of training is: a network, its settings, and how a step's losses are had."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from training.adversary import Adversary
+from training.batches import Batch, BatchSource
+from training.networks.blocks import Tensor
+from training.settings import Precision, StageName, TrainSettings
+from training.team import Team
+
+_MOUTH = (slice(None), slice(None), slice(-48, None), slice(12, 84))
+"""The part of a face, or of its lower rows, that the critic looks at."""
+
+
+class Stage(ABC):
+    """One network that is trained; the loop asks it for losses and sheets and saves its state."""
+
+    name: ClassVar[StageName]
+    need_sync: ClassVar[bool] = True
+    """Whether it learns from clips without sound in sync as well."""
+
+    def __init__(self, network: nn.Module, settings: TrainSettings, device: Any, team: Team) -> None:
+        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.settings, self.device, self.team = settings, device, team
+        self.half = _computes_in_bf16(settings.precision, device)
+        self.adversary = Adversary(device, self.mixed, team) if settings.critic_from < 1 else None
+        self.extras: dict[str, Any] = {}
+        """What the checkpoint holds beside the weights."""
+
+    @property
+    def share(self) -> int:
+        """How many samples of a batch this process takes."""
+        return max(1, self.settings.batch // self.team.size)
+
+    @abstractmethod
+    def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
+        """Return the losses of one step, whose sum is to fall."""
+
+    def preview(self, batch: Batch) -> Tensor | None:
+        """Return the faces (B, 3, 96, 96) that the network makes of ``batch``, if it makes faces."""
+        return None
+
+    def publish(self, folder: Path, step: int, average: dict[str, Tensor]) -> None:
+        """Write what others than this training read, if there is such a thing."""
+        return
+
+    def mixed(self) -> Any:
+        """Return the context in which the network computes in bf16, where that is faster."""
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.half)
+
+    def batch(self, source: BatchSource, step: int) -> Batch:
+        """Return this process's part of a step's batch."""
+        return source.batch(self.team.draw(step), self.share)
+
+    def criticized(self, made: Tensor, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Return the critic's losses, once its part of the run has come."""
+        if self.adversary is None or step < self.settings.critic_from * self.settings.steps:
+            return {}
+        made, true = made[_MOUTH], batch.target[_MOUTH]
+        judged = self.adversary.learn(made, true, batch.shape)
+        return {
+            **self.adversary.losses(made, true, batch.shape, self.settings.critic_weight),
+            "critic": judged,
+        }
+
+
+def _computes_in_bf16(precision: Precision, device: Any) -> bool:
+    """Tell whether to compute in bf16: ``auto`` does on CUDA, and on CPUs that have instructions for it."""
+    if precision == "auto":
+        return bool(torch.device(device).type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return precision == "bf16"
