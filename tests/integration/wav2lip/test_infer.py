@@ -9,7 +9,7 @@ from app.wav2lip.infer import Wav2LipInfer
 from tests.support.network_vector import vector_inputs
 from tests.support.onnx_models import TinyModel
 
-MODEL = Path("models/mouthpiece-interim.onnx")
+MODEL = Path("models/mouthpiece-96.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def some_frames(count: int) -> tuple[MelWindows, FaceCrops]:
 def test_the_shipped_model_is_described_by_its_card(infer: Wav2LipInfer) -> None:
     info = infer.info
     assert (info.engine, info.device, info.dtype, info.face_size) == ("openvino", "cpu", "fp32", 96)
-    assert (info.name, info.mouth_offset_ms, info.reference) == ("mouthpiece-interim", 0.0, "frame")
+    assert (info.name, info.mouth_offset_ms, info.reference) == ("mouthpiece-96", 0.0, "closed")
     assert info.sha256 == infer.card.sha256
 
 

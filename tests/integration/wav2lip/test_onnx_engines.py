@@ -12,7 +12,7 @@ from app.wav2lip.onnxruntime_engine import OnnxRuntimeEngine, provider_options
 from app.wav2lip.openvino_engine import OpenVinoEngine, nearest_dtype
 from tests.support.onnx_models import TinyModel, write_classifier
 
-SHIPPED = Path("models/mouthpiece-interim.onnx")
+SHIPPED = Path("models/mouthpiece-96.onnx")
 
 
 def open_onnxruntime(path: Path, face_size: int | None = None) -> Engine:
