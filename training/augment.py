@@ -12,6 +12,8 @@ from training.sampling import MARGIN_COLUMNS
 
 _WINDOW, _BANDS = 16, 80
 _SILENCE: Final = -4.0
+_LOUDEST_NOISE: Final = 6.0
+"""Above silence, in mel units of 12.5 dB: as loud as speech."""
 _HUE_AXIS: Final = ((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0))
 
 
@@ -84,14 +86,16 @@ def revoice(wide: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def silences(count: int, generator: torch.Generator) -> Tensor:
-    """Return windows (B, 1, 80, 16) in which nobody speaks: digital silence, hiss, hum."""
+    """Return windows (B, 1, 80, 16) in which nobody speaks: digital silence, and noise from faint to loud."""
 
     def draw(make: Callable[..., Tensor], *shape: int) -> Tensor:
         return make(count, *shape, generator=generator, device=generator.device)
 
-    level = _SILENCE + 2 * draw(torch.rand, 1, 1, 1)
+    level = _SILENCE + _LOUDEST_NOISE * draw(torch.rand, 1, 1, 1) ** 2
+    band = torch.linspace(-1, 1, _BANDS, device=generator.device)[:, None]
+    color = draw(torch.randn, 1, 1, 1) * band + 0.5 * draw(torch.randn, 1, 1, 1) * (2 * band**2 - 1)
     hum = 0.4 * draw(torch.randn, 1, _BANDS, 1)
-    hiss = 0.25 * draw(torch.randn, 1, _BANDS, _WINDOW)
-    audible = draw(torch.rand, 1, 1, 1) < 0.6
-    made = level + hum + hiss
+    hiss = (0.15 + 0.3 * draw(torch.rand, 1, 1, 1)) * draw(torch.randn, 1, _BANDS, _WINDOW)
+    audible = draw(torch.rand, 1, 1, 1) < 0.7
+    made = level + 0.5 * color + hum + hiss
     return torch.where(audible, made, torch.full_like(made, _SILENCE)).clamp(-4, 4)

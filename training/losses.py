@@ -21,6 +21,10 @@ _INNER_LIP_WEIGHT: Final = 2.5
 """Of the points, the outlines of lips and the inner lips, which show how far a mouth opens."""
 _MIRRORED: Final = mirrored_points()
 _JAW_ENDS: Final = (SPEECH_POINTS.index(JAW[0]), SPEECH_POINTS.index(JAW[-1]))
+_SPECK_WEIGHT: Final = 8.0
+_NEAR: Final = 5
+_TOLERATED: Final = 0.02
+"""Pixels across, and brightness of 0..1: a critic likes light at the corners of mouths where there is none."""
 _READING_SCALE: Final = 0.03
 """Loss of one pixel by which a picture's points lie elsewhere than they should."""
 _LANDMARK_SCALE: Final = 0.05
@@ -50,8 +54,15 @@ def rendering_losses(made: Rendering, batch: Batch) -> dict[str, Tensor]:
         "warp": 0.3 * ((made.warped - true).abs() * base * (1 - inner)).mean(),
         "landmarks": _landmark_loss(made.flow, batch.points),
         "smoothness": 0.002 * _variation(made.flow),
+        "specks": _SPECK_WEIGHT * (_overshoot(made.face, true) * base).mean(),
         "outline": 0.04 * functional.binary_cross_entropy_with_logits(made.mouth_logits, batch.inner_mouth),
     }
+
+
+def _overshoot(made: Tensor, true: Tensor) -> Tensor:
+    """Return by how much pixels are brighter than anything near them in the true picture: no light is there."""
+    brightest = functional.max_pool2d(true, _NEAR, stride=1, padding=_NEAR // 2)
+    return functional.relu(made - brightest - _TOLERATED)
 
 
 def as_seen(points: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from training.team import Team
 
 OFFICIAL = "wav2lip.pth"
 """Name of the checkpoint in the official layout."""
-_SILENT_SHARE = 16
+_SILENT_SHARE = 10
 """One sample in this many is silence, in which a mouth is closed."""
 _COMPONENT_WEIGHTS = (1.0, 1.0, 1.0, 0.4, 0.4, 0.4)
 """The last components can hardly be heard."""
