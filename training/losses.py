@@ -24,7 +24,7 @@ _JAW_ENDS: Final = (SPEECH_POINTS.index(JAW[0]), SPEECH_POINTS.index(JAW[-1]))
 _SPECK_WEIGHT: Final = 8.0
 _NEAR: Final = 5
 _TOLERATED: Final = 0.02
-"""Pixels across, and brightness of 0..1: a critic likes light at the corners of mouths where there is none."""
+"""Pixels across, and brightness of 0..1: a critic likes light at the corners of mouths."""
 _READING_SCALE: Final = 0.03
 """Loss of one pixel by which a picture's points lie elsewhere than they should."""
 _LANDMARK_SCALE: Final = 0.05
@@ -60,7 +60,7 @@ def rendering_losses(made: Rendering, batch: Batch) -> dict[str, Tensor]:
 
 
 def _overshoot(made: Tensor, true: Tensor) -> Tensor:
-    """Return by how much pixels are brighter than anything near them in the true picture: no light is there."""
+    """Return by how much pixels are brighter than anything near them in the true picture."""
     brightest = functional.max_pool2d(true, _NEAR, stride=1, padding=_NEAR // 2)
     return functional.relu(made - brightest - _TOLERATED)
 
