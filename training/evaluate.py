@@ -148,6 +148,16 @@ def mel_windows(cache: Cache, span: Span, frames: int, offset_ms: float) -> MelW
     return np.ascontiguousarray(windows.transpose(0, 2, 1), np.float32)
 
 
+def heard_frames(span: Span, offset_ms: float) -> int:
+    """Return how many of a clip's first frames are judged: those whose windows end before its sound does.
+
+    In the others a model hears silence where the person still spoke, and is blamed for it.
+    """
+    times = (np.arange(min(span.frames, MAX_FRAMES)) + span.clip.sync_offset_frames) / FPS
+    ends = window_starts(times, offset_ms) + WINDOW_COLUMNS
+    return max(int(np.count_nonzero(ends <= span.mel_columns)), 2)
+
+
 def as_table(scores: dict[str, Scores]) -> str:
     """Return the scores as a Markdown table, one column a set."""
     head = "| | " + " | ".join(scores) + " |"
@@ -161,8 +171,8 @@ def as_table(scores: dict[str, Scores]) -> str:
 
 def _take(model: Wav2LipInfer, cache: Cache, span: Span, mesh: CropMesh) -> Take:
     size, aspect = model.face_size, span.clip.aspect
-    truth = face_crops(cache, span, size)
-    count = len(truth)
+    count = heard_frames(span, model.card.mouth_offset_ms)
+    truth = face_crops(cache, span, size)[:count]
     order = (np.arange(count) + (25 if count >= 60 else max(1, count // 2))) % count
     crops = truth[order]
     references = closed_faces(cache, span, size)[order] if model.card.reference == "closed" else crops
