@@ -118,9 +118,11 @@ def _open_postgresql(url: str) -> Engine:
     try:
         create_tables(engine, metadata)
         _check_version(engine)
-    except OperationalError as error:
+    except BaseException as error:
         engine.dispose()
-        raise DatabaseUnreachable(f"PostgreSQL cannot be reached: {error.orig}") from error
+        if isinstance(error, OperationalError):
+            raise DatabaseUnreachable(f"PostgreSQL cannot be reached: {error.orig}") from error
+        raise
     return engine
 
 
@@ -158,6 +160,7 @@ def _open_sqlite(path: Path) -> Engine:
 def _check_version(engine: Engine) -> None:
     first = select(literal(SCHEMA_VERSION)).where(~select(versions.c.version).exists())
     with engine.begin() as connection:
+        take_turn(connection)  # of several that start together, one writes the version
         connection.execute(insert(versions).from_select(["version"], first))
         found = connection.scalars(select(versions.c.version)).one()
     if found != SCHEMA_VERSION:
