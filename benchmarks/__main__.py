@@ -1,4 +1,4 @@
-"""Run the benchmark: ``python -m benchmarks``; with ``--full`` the whole matrix, which takes an hour."""
+"""Run the benchmark: ``python -m benchmarks``; with ``--full`` the whole matrix, which takes half an hour or more."""
 
 import argparse
 import json
