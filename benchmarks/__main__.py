@@ -1,4 +1,4 @@
-"""Run the benchmark: ``python -m benchmarks``; with ``--full`` the whole matrix, which takes half an hour or more."""
+"""Run the benchmark: ``python -m benchmarks``; ``--full`` runs the whole matrix (half an hour or more)."""
 
 import argparse
 import json
