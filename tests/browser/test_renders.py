@@ -17,21 +17,21 @@ Speech = Callable[[float], Path]
 def test_the_video_plays_while_it_is_made_and_can_be_kept(
     studio: Studio, server: Server, speech: Speech, tmp_path: Path
 ) -> None:
-    job_id = studio.render(speech(20))
+    job_id = studio.render(speech(60))
     studio.wait_until_playing()
     assert server.job(job_id)["state"] == "running"
-    expect(studio.locate("#work-state")).to_contain_text(" of 500 frames · ")
+    expect(studio.locate("#work-state")).to_contain_text(" of 1500 frames · ")
     expect(studio.locate("#work-state")).to_contain_text("left")
     seen = studio.locate("#bar").evaluate("bar => bar.value")
     assert 0 < seen < 1
     studio.wait(f"document.getElementById('bar').value > {seen}")
     studio.wait_until_done()
-    studio.wait("document.getElementById('video').duration > 19.9")
+    studio.wait("document.getElementById('video').duration > 59.9")
     with studio.page.expect_download() as download:
         studio.page.get_by_text("Download", exact=True).click()
     download.value.save_as(tmp_path / "kept.mp4")
     assert download.value.suggested_filename == f"anna-{job_id}.mp4"
-    assert len(decode(tmp_path / "kept.mp4").frames) == 500
+    assert len(decode(tmp_path / "kept.mp4").frames) == 1500
 
 
 def test_the_copied_command_does_the_same(
@@ -95,16 +95,16 @@ def test_a_render_is_canceled(studio: Studio, server: Server, speech: Speech) ->
 
 
 def test_a_render_goes_on_while_the_page_is_reloaded(studio: Studio, server: Server, speech: Speech) -> None:
-    job_id = studio.render(speech(16))
+    job_id = studio.render(speech(60))
     studio.wait_until_playing()
     studio.page.reload()
-    expect(studio.locate("#work-state")).to_contain_text(" of 400 frames · ")
+    expect(studio.locate("#work-state")).to_contain_text(" of 1500 frames · ")
     studio.wait_until_playing()
     assert server.job(job_id)["state"] == "running"
     studio.wait_until_done()
     studio.page.reload()
     studio.wait_until_done()
-    studio.wait("document.getElementById('video').duration > 15.9")
+    studio.wait("document.getElementById('video').duration > 59.9")
 
 
 def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(
