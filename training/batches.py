@@ -42,7 +42,7 @@ class Batch:
     mel: Tensor
     """(B, 1, 80, 16); silence where the clip has no sound."""
     shape: Tensor
-    """(B, 6): the target's mouth shape."""
+    """(B, 7): the target's mouth shape."""
     points: Tensor
     """(B, 2, K, 2): the points that speech moves, of target and reference, in face pixels."""
     inner_mouth: Tensor
@@ -104,7 +104,7 @@ class BatchSource:
         return self._sounds(columns, generator, augmented=augmented), shape
 
     def opening(self, shapes: Tensor) -> Tensor:
-        """Return how far mouths of ``shapes`` (B, 6) are open, in deviations: (B,)."""
+        """Return how far mouths of ``shapes`` (B, 7) are open, in deviations: (B,)."""
         return shapes @ self._opening
 
     def _generator(self, rng: np.random.Generator) -> torch.Generator:

@@ -21,6 +21,7 @@ from app.media.sound import decode_sound
 from app.media.video import decode_frames
 from training.mesh import POINTS, CropMesh, MeshPoints, Presence
 from training.pack import CROP_SIZE, Clip, Pack
+from training.teeth import ShownTeeth, shown_teeth
 
 PackFrames = npt.NDArray[np.uint8]
 """uint8 (n, 128, 128, 3): BGR crops of all clips, one after the other."""
@@ -34,6 +35,7 @@ Progress = Callable[[int, int], None]
 LIMITS: Final = VideoLimits(max_seconds=3600, max_pixels=CROP_SIZE * CROP_SIZE)
 SOUND_LIMITS: Final = AudioLimits(max_seconds=3600)
 _INDEX: Final = "spans.json"
+_ARRAYS: Final = ("frames", "mel", "mesh", "presence", "teeth")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Cache:
     mel: MelColumns
     mesh: MeshPoints
     presence: Presence
+    teeth: ShownTeeth
     left_out: dict[str, str]
 
     def frames_of(self, span: Span) -> PackFrames:
@@ -73,16 +76,13 @@ def open_cache(pack: Pack, folder: Path, progress: Progress | None = None) -> Ca
     Clips that do not decode are left out and named. Raises InvalidRequest if none is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / _INDEX).is_file():
+    if not all((folder / name).is_file() for name in (_INDEX, *(f"{array}.npy" for array in _ARRAYS))):
         _decode(pack, folder, progress)
     index = json.loads((folder / _INDEX).read_text())
     return Cache(
         spans=tuple(_span(entry) for entry in index["spans"]),
         left_out=index["left_out"],
-        **{
-            name: np.load(folder / f"{name}.npy", mmap_mode="r")
-            for name in ("frames", "mel", "mesh", "presence")
-        },
+        **{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS},
     )
 
 
@@ -99,6 +99,7 @@ def _decode(pack: Pack, folder: Path, progress: Progress | None) -> None:
         "mel": _Rows(folder / "mel.npy", (BANDS,), np.float16),
         "mesh": _Rows(folder / "mesh.npy", (POINTS, 3), np.float16),
         "presence": _Rows(folder / "presence.npy", (), np.float16),
+        "teeth": _Rows(folder / "teeth.npy", (), np.float32),
     }
     for done, clip in enumerate(pack.clips, start=1):
         try:
@@ -109,7 +110,8 @@ def _decode(pack: Pack, folder: Path, progress: Progress | None) -> None:
             points, presence = mesh.fit(frames, clip.aspect)
             span = Span(clip, writers["frames"].count, len(frames), writers["mel"].count, len(mel))
             spans.append(span)
-            for name, rows in (("frames", frames), ("mel", mel), ("mesh", points), ("presence", presence)):
+            teeth = shown_teeth(frames, points, clip.aspect)
+            for name, rows in zip(_ARRAYS, (frames, mel, points, presence, teeth), strict=True):
                 writers[name].write(np.asarray(rows))
         if progress:
             progress(done, len(pack.clips))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from training.batches import BatchSource
-from training.networks.mouthpiece import Articulation, SpeechToShape
+from training.networks.mouthpiece import SHAPE_DIMS, Articulation, SpeechToShape
 
 AMPLITUDE: Final = 0.7
 """Share of the missing range that is given back: what is guessed wrong is enlarged as well."""
@@ -32,7 +32,9 @@ def measure_articulation(speech: SpeechToShape, source: BatchSource) -> Articula
             guessed.append(source.opening(speech(mel)).cpu().numpy())
             wanted.append(source.opening(shape).cpu().numpy())
     middle, power = power_law(np.concatenate(guessed), np.concatenate(wanted))
-    return Articulation(source.opening(torch.eye(6, device=source.device)).cpu(), middle, AMPLITUDE * power)
+    return Articulation(
+        source.opening(torch.eye(SHAPE_DIMS, device=source.device)).cpu(), middle, AMPLITUDE * power
+    )
 
 
 def power_law(guessed: Any, wanted: Any) -> tuple[float, float]:

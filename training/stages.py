@@ -27,6 +27,7 @@ _SILENT_SHARE = 10
 """One sample in this many is silence, in which a mouth is closed."""
 _COMPONENT_WEIGHTS = (1.0, 1.0, 1.0, 0.4, 0.4, 0.4)
 """The last components can hardly be heard."""
+_TEETH_WEIGHT = 0.2
 _OPENING_WEIGHT = 0.5
 
 _Network = TypeVar("_Network", SyncExpert, LandmarkReader)
@@ -60,7 +61,10 @@ class SpeechStage(Stage):
         super().__init__(SpeechToShape(), settings, device, team)
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
-        """Predict the shape; a part of the batch is replaced by silence, which means a closed mouth."""
+        """Predict the shape; a part of the batch is replaced by silence, which means a closed mouth.
+
+        Teeth show or do not, whatever is said: their mean is wanted, a median would hide them.
+        """
         draw = self.team.draw(step)
         mel, shape = source.sounds(draw, self.share)
         silent = max(1, len(mel) // _SILENT_SHARE)
@@ -69,11 +73,13 @@ class SpeechStage(Stage):
         shape = torch.cat([torch.zeros_like(shape[:silent]), shape[silent:]])
         with self.mixed():
             made = self.network(mel.contiguous(memory_format=torch.channels_last))
-        missed = functional.smooth_l1_loss(made.float(), shape, reduction="none", beta=0.5)
-        opening = source.opening(made.float()) - source.opening(shape)
+        made = made.float()
+        missed = functional.smooth_l1_loss(made[:, :-1], shape[:, :-1], reduction="none", beta=0.5)
+        opening = source.opening(made) - source.opening(shape)
         return {
             "shape": (missed * missed.new_tensor(_COMPONENT_WEIGHTS)).mean(),
             "opening": _OPENING_WEIGHT * functional.smooth_l1_loss(opening, 0 * opening, beta=0.5),
+            "teeth": _TEETH_WEIGHT * functional.mse_loss(made[:, -1], shape[:, -1]),
         }
 
 

@@ -58,7 +58,7 @@ def write_pack(folder: Path, clips: int = 3, frames: int = 24, *, sound: bool = 
     return folder
 
 
-def drawn_cache(openings: list[list[float]], *, yaw: float = 0.0) -> Cache:
+def drawn_cache(openings: list[list[float]], *, yaw: float = 0.0, teeth: float = 0.0) -> Cache:
     """Return a cache without pictures: a drawn face per number, lips that far apart, turned by ``yaw``."""
     mesh = np.concatenate([np.stack([_drawn_mesh(gap, yaw) for gap in clip]) for clip in openings])
     spans, start = [], 0
@@ -72,6 +72,7 @@ def drawn_cache(openings: list[list[float]], *, yaw: float = 0.0) -> Cache:
         mel=np.zeros((100 * len(openings), 80), np.float16),
         mesh=mesh.astype(np.float32),
         presence=np.full(start, 40, np.float32),
+        teeth=np.full(start, teeth, np.float32),
         left_out={},
     )
 

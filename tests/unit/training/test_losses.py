@@ -2,8 +2,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.losses import as_seen, reading_losses  # noqa: E402
+from training.batches import Batch  # noqa: E402
+from training.losses import as_seen, reading_losses, rendering_losses  # noqa: E402
 from training.networks.blocks import Tensor  # noqa: E402
+from training.networks.mouthpiece import Rendering  # noqa: E402
 from training.networks.reader import LandmarkReader  # noqa: E402
 from training.shapes import SPEECH_POINTS, mirrored_points  # noqa: E402
 
@@ -47,3 +49,34 @@ def test_the_reader_finds_points_within_reach_of_the_picture() -> None:
     assert read.points.shape == (2, 67, 2)
     assert (read.points - torch.tensor([47.5, 67.5])).abs().max() < 58
     assert [feature.shape[2] for feature in read.features] == [28, 14, 7]
+
+
+def losses_of(made: Tensor, true: Tensor, inner: Tensor) -> dict[str, float]:
+    """Return the losses of rows 40 to 95 ``made`` where ``true`` was wanted, with that inner mouth."""
+    points = torch.full((1, 2, len(SPEECH_POINTS), 2), 70.0)
+    target = torch.cat([torch.zeros(1, 3, 40, 96), true], 2)
+    batch = Batch(
+        target, torch.zeros(1, 6, 96, 96), torch.zeros(1), torch.zeros(1, 7), points, inner, torch.zeros(1)
+    )
+    rendering = Rendering(made, true, torch.zeros(1, 2, 56, 96), torch.zeros(1, 1, 48, 72))
+    return {name: float(loss) for name, loss in rendering_losses(rendering, batch).items()}
+
+
+def test_a_light_in_a_corner_of_the_mouth_is_a_speck_and_one_in_its_middle_may_be_a_tooth() -> None:
+    inner = torch.zeros(1, 1, 48, 72)
+    inner[:, :, 20:28, 16:56] = 1
+    dark = torch.full((1, 3, 56, 96), 0.2)
+    corner, middle = dark.clone(), dark.clone()
+    corner[:, :, 30, 29], middle[:, :, 30, 48] = 0.9, 0.9
+    assert losses_of(dark, dark, inner)["specks"] == 0
+    assert losses_of(middle, dark, inner)["specks"] == 0
+    assert losses_of(corner, dark, inner)["specks"] > 1e-3
+
+
+def test_detail_counts_wherever_it_lies() -> None:
+    rng = torch.Generator().manual_seed(0)
+    sharp = torch.rand(1, 3, 56, 96, generator=rng)
+    moved, soft = sharp.roll((1, 1), (2, 3)), torch.full_like(sharp, 0.5)
+    none = torch.zeros(1, 1, 48, 72)
+    assert losses_of(sharp, sharp, none)["texture"] == pytest.approx(0, abs=1e-6)
+    assert losses_of(moved, sharp, none)["texture"] < 0.2 * losses_of(soft, sharp, none)["texture"]

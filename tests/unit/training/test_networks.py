@@ -3,13 +3,19 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training.networks.critic import PatchCritic  # noqa: E402
-from training.networks.mouthpiece import Articulation, Mouthpiece, ShapeToFace, SpeechToShape  # noqa: E402
+from training.networks.mouthpiece import (  # noqa: E402
+    PRESS,
+    Articulation,
+    Mouthpiece,
+    ShapeToFace,
+    SpeechToShape,
+)
 from training.networks.sync_expert import SyncExpert, contrast  # noqa: E402
 
 
 def model() -> Mouthpiece:
     torch.manual_seed(0)
-    made = Mouthpiece(SpeechToShape(), ShapeToFace(), Articulation(torch.ones(6), 1.0, 0.5))
+    made = Mouthpiece(SpeechToShape(), ShapeToFace(), Articulation(torch.ones(7), 1.0, 0.5))
     made.eval()
     return made
 
@@ -37,7 +43,7 @@ def test_without_flow_the_warp_is_the_reference() -> None:
         torch.nn.init.zeros_(layer.weight)
     face = torch.rand(1, 6, 96, 96)
     with torch.no_grad():
-        made = network.render(torch.zeros(1, 6), face)
+        made = network.render(torch.zeros(1, 7), face)
     assert torch.allclose(made.warped, face[:, 3:, 40:], atol=1e-5)
 
 
@@ -52,15 +58,23 @@ def test_the_expert_s_embeddings_have_length_one_and_the_right_pairs_cost_least(
 
 
 def test_the_critic_judges_patches() -> None:
-    verdict, features = PatchCritic(6)(torch.rand(2, 3, 48, 96), torch.randn(2, 6))
+    verdict, features = PatchCritic(7)(torch.rand(2, 3, 48, 96), torch.randn(2, 7))
     assert verdict.shape[:2] == (2, 1)
     assert verdict.shape[3] > 4
     assert len(features) == 4
 
 
-def test_articulation_spreads_openings_and_leaves_a_closed_mouth_shut() -> None:
-    spread = Articulation(torch.tensor([1.0, 0, 0, 0, 0, 0]), middle=1.0, power=0.5)
-    shapes = torch.zeros(4, 6)
-    shapes[:, 0] = torch.tensor([0.0, 0.5, 1.0, 2.0])
-    made = spread(shapes)[:, 0]
-    assert made.tolist() == pytest.approx([0.0, 0.5**1.5, 1.0, 2.0**1.5], abs=1e-6)
+def test_articulation_spreads_openings_and_presses_the_lips_of_a_closed_mouth() -> None:
+    weights = torch.tensor([2.0, 0, 0, 0, 0, 0, 0])
+    spread = Articulation(weights, middle=1.0, power=0.5)
+    shapes = torch.zeros(4, 7)
+    shapes[:, 0] = torch.tensor([0.0, 0.25, 0.5, 1.0])
+    openings = spread(shapes) @ weights
+    assert openings.tolist() == pytest.approx(
+        [-0.99 * PRESS, 0.5**1.5 - 0.5 * PRESS, 1.0, 2.0**1.5], abs=1e-5
+    )
+
+
+def test_articulation_leaves_the_teeth_of_a_shut_mouth_hidden() -> None:
+    spread = Articulation(torch.tensor([1.0, 0, 0, 0, 0, 0, 0]), middle=1.0, power=0.5)
+    assert spread(torch.zeros(1, 7))[0, -1] == 0

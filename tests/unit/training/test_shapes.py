@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.support.packs import drawn_cache
-from training.shapes import measure_shapes
+from training.shapes import measure_shapes, opening_weights
 
 GAPS = [0.0, 0.0, 0.02, 0.05, 0.08, 0.1, 0.03, 0.0]
 
@@ -33,3 +33,13 @@ def test_shapes_of_another_pack_are_told_in_the_space_that_is_given() -> None:
     other = measure_shapes(drawn_cache([[0.0, 0.0, 0.0, 0.05]]), space)
     own = measure_shapes(drawn_cache([GAPS]), space)
     assert other.shapes[3] == pytest.approx(own.shapes[3], abs=1e-3)
+
+
+def test_teeth_are_the_last_number_of_a_shape_and_no_part_of_its_opening() -> None:
+    track = measure_shapes(drawn_cache([GAPS], teeth=0.5))
+    assert (track.shapes[:, -1] == 1.0).all()
+    assert opening_weights(track)[-1] == 0
+
+
+def test_a_laugh_counts_no_more_teeth_than_there_is_a_measure_for() -> None:
+    assert measure_shapes(drawn_cache([GAPS], teeth=9.0)).shapes[0, -1] == pytest.approx(4.0)
