@@ -30,6 +30,7 @@ MAX_FRAMES: Final = 150
 LEAST_FRAMES: Final = 20
 """Frames of a clip that are judged at most, and that it must have."""
 _SILENCE: Final = -4.0
+_SHUT_SHARE: Final = 0.05
 
 FrameOrder = npt.NDArray[np.intp]
 """int (n,): which frame of the clip is re-rendered at each moment."""
@@ -54,6 +55,11 @@ class Scores:
     """The same with the sound delayed by 5 and 10 frames: about 0 if the mouth follows the sound."""
     silence: float
     """Mean aperture on silence, as a share of the same person's speaking."""
+    shut: float
+    """The same of the truth's most shut mouths, a twentieth of each speaker's frames: the least to be seen.
+
+    A mesh sees a gap between lips that touch, and who never stops speaking is never seen with a shut mouth.
+    """
     amplitude: float
     """Deviation of the aperture over that of the true one."""
     sharpness: float
@@ -221,6 +227,7 @@ def _score(takes: list[Take]) -> Scores:
         partial_5=follow(followed(5)).partial,
         partial_10=follow(followed(10)).partial,
         silence=float(np.concatenate([take.opened["silent"] for take in takes]).mean() / true.mean()),
+        shut=_shut(takes) / float(true.mean()),
         amplitude=float(
             np.mean([t.opened["0"].std() for t in takes]) / np.mean([t.opened["truth"].std() for t in takes])
         ),
@@ -229,3 +236,13 @@ def _score(takes: list[Take]) -> Scores:
         ),
         similarity=float(np.mean([similarity(t.spoken, t.truth) for t in takes])),
     )
+
+
+def _shut(takes: list[Take]) -> float:
+    """Return the mean aperture of the speakers' most shut mouths, each speaker as often as they are seen."""
+    by_speaker: dict[str, list[Apertures]] = defaultdict(list)
+    for take in takes:
+        by_speaker[take.span.clip.group].append(take.opened["truth"])
+    seen = [np.concatenate(parts) for parts in by_speaker.values()]
+    least = [np.sort(part)[: max(1, round(_SHUT_SHARE * len(part)))].mean() for part in seen]
+    return float(np.average(least, weights=[len(part) for part in seen]))

@@ -72,8 +72,8 @@ class SpeechStage(Stage):
         mel = torch.cat([silences(silent, generator), mel[silent:]])
         shape = torch.cat([torch.zeros_like(shape[:silent]), shape[silent:]])
         with self.mixed():
-            made = self.network(mel.contiguous(memory_format=torch.channels_last))
-        made = made.float()
+            guesses = self.network.guesses(mel.contiguous(memory_format=torch.channels_last))
+        made, shape = guesses.float().flatten(0, 1), shape.repeat(len(guesses), 1)
         missed = functional.smooth_l1_loss(made[:, :-1], shape[:, :-1], reduction="none", beta=0.5)
         opening = source.opening(made) - source.opening(shape)
         return {

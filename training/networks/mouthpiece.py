@@ -44,29 +44,23 @@ class Rendering(NamedTuple):
 
 
 class SpeechToShape(nn.Module):  # type: ignore[misc]
-    """From a mel window (B, 1, 80, 16) to a mouth shape (B, 7), in units of its standard deviation."""
+    """From a mel window (B, 1, 80, 16) to a mouth shape (B, 7), in units of its standard deviation.
 
-    def __init__(self, width: int = 256, dropout: float = 0.4) -> None:
+    Several small listeners, each taught by itself; what they guess is averaged. Alone, the next draw of the
+    weights guesses quite differently of people it never heard.
+    """
+
+    def __init__(self, listeners: int = 3) -> None:
         super().__init__()
-        self.features = nn.Sequential(
-            ConvNorm(1, 32, (2, 1)),
-            ConvNorm(32, 48, (2, 1)),
-            ConvNorm(48, 80, (2, 2)),
-            ConvNorm(80, 128, (2, 2)),
-            Residual(128),
-        )
-        self.head = nn.Sequential(
-            nn.Flatten(),
-            nn.Dropout(dropout),
-            nn.Linear(128 * 5 * 4, width),
-            nn.SiLU(),
-            nn.Dropout(dropout),
-            nn.Linear(width, SHAPE_DIMS),
-        )
+        self.listeners = nn.ModuleList(_listener() for _ in range(listeners))
 
     def forward(self, mel: Tensor) -> Tensor:
         """Return the shape (B, 7)."""
-        return self.head(self.features(mel * 0.25))
+        return self.guesses(mel).mean(0)
+
+    def guesses(self, mel: Tensor) -> Tensor:
+        """Return the shape that each listener guesses (N, B, 7)."""
+        return torch.stack([listener(mel * 0.25) for listener in self.listeners])
 
 
 class ShapeToFace(nn.Module):  # type: ignore[misc]
@@ -185,6 +179,22 @@ class Mouthpiece(nn.Module):  # type: ignore[misc]
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
         """Return the face (B, 3, 96, 96), 0..1, for mel (B, 1, 80, 16) and face (B, 6, 96, 96)."""
         return self.face(self.articulation(self.speech(mel)), face)
+
+
+def _listener(width: int = 128, dropout: float = 0.4) -> nn.Sequential:
+    return nn.Sequential(
+        ConvNorm(1, 24, (2, 1)),
+        ConvNorm(24, 40, (2, 1)),
+        ConvNorm(40, 64, (2, 2)),
+        ConvNorm(64, 96, (2, 2)),
+        Residual(96),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(96 * 5 * 4, width),
+        nn.SiLU(),
+        nn.Dropout(dropout),
+        nn.Linear(width, SHAPE_DIMS),
+    )
 
 
 def _small(layer: nn.Conv2d) -> nn.Conv2d:

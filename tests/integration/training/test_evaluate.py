@@ -72,6 +72,7 @@ def test_held_out_people_are_judged_and_shown(folder: Path, exported: Exported, 
     assert list(scores) == ["made"]
     assert scores["made"].frames == heard_frames(spans[0], 0.0) == 21
     assert all(np.isfinite(value) for value in vars(scores["made"]).values())
+    assert 0 < scores["made"].shut < 1
     assert "| partial |" in as_table(scores)
     assert json.dumps(vars(scores["made"]))
     (sheet,) = write_report(tmp_path, "made", takes)

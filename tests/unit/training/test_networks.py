@@ -37,6 +37,15 @@ def test_the_frames_of_a_batch_do_not_mix() -> None:
     assert torch.allclose(together[1:2], alone, atol=1e-5)
 
 
+def test_what_the_listeners_guess_is_averaged() -> None:
+    speech, mel = SpeechToShape(listeners=2).eval(), torch.randn(3, 1, 80, 16)
+    with torch.no_grad():
+        guesses, shape = speech.guesses(mel), speech(mel)
+    assert guesses.shape == (2, 3, 7)
+    assert not torch.allclose(guesses[0], guesses[1])
+    assert torch.allclose(shape, (guesses[0] + guesses[1]) / 2)
+
+
 def test_without_flow_the_warp_is_the_reference() -> None:
     network = ShapeToFace().eval()
     for layer in (network.coarse_flow, network.fine_flow):
