@@ -2,18 +2,28 @@
 
 import math
 from collections.abc import Callable
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
+import numpy as np
 import torch
 from torch.nn import functional
 
+from app.audio.mel import mel_spectrogram
+from app.media.sound import SPEECH_RATE
 from training.networks.blocks import Tensor
 from training.sampling import MARGIN_COLUMNS
 
 _WINDOW, _BANDS = 16, 80
 _SILENCE: Final = -4.0
-_LOUDEST_NOISE: Final = 6.0
+_LOUDEST_NOISE: Final = 5.0
 """Above silence, in mel units of 12.5 dB: as loud as speech."""
+_WHITE_TILT: Final = 1.3
+"""Rise of white noise from the middle to the highest band: the mel's pre-emphasis and ever wider bands."""
+_AUDIBLE: Final = 0.3
+"""By how much speech is at least louder than the noise behind it; shown words drowned in noise, a network
+opens the mouth on noise."""
+_NOISE_SECONDS: Final = 30
 _HUE_AXIS: Final = ((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0))
 
 
@@ -77,7 +87,9 @@ def revoice(wide: Tensor, generator: torch.Generator) -> Tensor:
     mel = functional.grid_sample(wide, grid, padding_mode="border", align_corners=False)
     tilt = torch.linspace(-1, 1, _BANDS, device=device)[:, None]
     mel = mel + 0.5 * uniform(1, 1, 1) + 0.6 * uniform(1, 1, 1) * tilt + 0.3 * uniform(1, 1, 1) * tilt**2
-    hiss = _SILENCE + 1.5 * (1 + uniform(1, 1, 1)) + 0.25 * uniform(1, _BANDS, _WINDOW)
+    loudness = mel.mean((2, 3), keepdim=True) - _AUDIBLE
+    level = _SILENCE + (0.5 + 0.5 * uniform(1, 1, 1)) * (loudness - _SILENCE)
+    hiss = level + _WHITE_TILT * (0.5 + 0.5 * uniform(1, 1, 1)) * tilt + _hiss(count, generator)
     mel = torch.where(sometimes(), torch.maximum(mel, hiss), mel)
     band = torch.arange(_BANDS, device=device)[:, None]
     lowest = (0.5 + 0.5 * uniform(1, 1, 1)) * (_BANDS - 10)
@@ -86,16 +98,41 @@ def revoice(wide: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def silences(count: int, generator: torch.Generator) -> Tensor:
-    """Return windows (B, 1, 80, 16) in which nobody speaks: digital silence, and noise from faint to loud."""
+    """Return windows (B, 1, 80, 16) in which nobody speaks: digital silence, and noise from faint to loud.
+
+    Some spectra must be smooth: where all were rough, roughness was what a network knew noise by.
+    """
 
     def draw(make: Callable[..., Tensor], *shape: int) -> Tensor:
         return make(count, *shape, generator=generator, device=generator.device)
 
-    level = _SILENCE + _LOUDEST_NOISE * draw(torch.rand, 1, 1, 1) ** 2
+    level = _SILENCE + _LOUDEST_NOISE * draw(torch.rand, 1, 1, 1)
     band = torch.linspace(-1, 1, _BANDS, device=generator.device)[:, None]
-    color = draw(torch.randn, 1, 1, 1) * band + 0.5 * draw(torch.randn, 1, 1, 1) * (2 * band**2 - 1)
-    hum = 0.4 * draw(torch.randn, 1, _BANDS, 1)
-    hiss = (0.15 + 0.3 * draw(torch.rand, 1, 1, 1)) * draw(torch.randn, 1, _BANDS, _WINDOW)
+    tilt = _WHITE_TILT * (1.5 * draw(torch.rand, 1, 1, 1) - 0.25) * band
+    waves = [torch.cos(0.5 * math.pi * k * (band + 1)) / k for k in range(1, 5)]
+    color = sum(0.5 * draw(torch.randn, 1, 1, 1) * wave for wave in waves)
+    hum = 0.4 * draw(torch.rand, 1, 1, 1) ** 2 * draw(torch.randn, 1, _BANDS, 1)
     audible = draw(torch.rand, 1, 1, 1) < 0.7
-    made = level + 0.5 * color + hum + hiss
+    made = level + tilt + color + hum + _hiss(count, generator)
     return torch.where(audible, made, torch.full_like(made, _SILENCE)).clamp(-4, 4)
+
+
+def _hiss(count: int, generator: torch.Generator) -> Tensor:
+    """Return how the mel of noise flickers (B, 1, 80, 16) about its mean, whatever its colour and level.
+
+    It is taken from real noise: the sounds of neighbouring columns overlap, so that they share some of it.
+    """
+    flicker = _noise(str(generator.device))
+    last = flicker.shape[1] - _WINDOW
+    first = torch.randint(last, (count,), generator=generator, device=generator.device)
+    columns = first[:, None] + torch.arange(_WINDOW, device=generator.device)
+    return flicker[:, columns].transpose(0, 1)[:, None]
+
+
+@cache
+def _noise(device: str) -> Tensor:
+    """Return the mel (80, columns) of half a minute of white noise, less each band's mean."""
+    rng = np.random.default_rng(0)
+    sound = 0.05 * rng.standard_normal(_NOISE_SECONDS * SPEECH_RATE)
+    mel: Any = mel_spectrogram(sound.astype(np.float32))[:, _WINDOW:-_WINDOW]
+    return torch.from_numpy(mel - mel.mean(axis=1, keepdims=True)).float().to(device)

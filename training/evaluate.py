@@ -46,6 +46,8 @@ class Scores:
     frames: int
     partial: float
     """Partial correlation of the aperture with the true mouth, given the reference's."""
+    typical: float
+    """Median of the same over single clips: in the other number few wide mouths outweigh many small ones."""
     leak: float
     """Weight of the reference's own mouth."""
     lag: int
@@ -222,6 +224,7 @@ def _score(takes: list[Take]) -> Scores:
         clips=len(takes),
         frames=len(spoken),
         partial=plain.partial,
+        typical=float(np.median([follow([clip]).partial for clip in followed(0)])),
         leak=plain.leak,
         lag=plain.lag,
         partial_5=follow(followed(5)).partial,

@@ -27,7 +27,7 @@ _TOLERATED: Final = 0.02
 """Pixels across, and brightness of 0..1: a critic likes light at the corners of mouths."""
 _CORNER: Final = 9
 """Pixels across of the inner mouth in which a speck may not be a tooth."""
-_TEXTURE_WEIGHT: Final = 0.5
+_TEXTURE_WEIGHT: Final = 0.3
 _TEXTURE_PATCH, _TEXTURE_STEP = 8, 4
 _LEAST_TEXTURE: Final = 1e-5
 """Pixels across of the patches whose detail is compared, and variance of brightness of 0..1."""

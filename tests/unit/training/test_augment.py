@@ -42,3 +42,16 @@ def test_some_silences_are_digital_and_some_noises_as_loud_as_speech() -> None:
     loudness = made.flatten(1).mean(1)
     assert loudness.max() > 0
     assert loudness.median() < -2
+
+
+def test_noise_behind_a_voice_does_not_drown_it() -> None:
+    made = augment.revoice(torch.full((256, 1, 80, 24), -3.9), generator())
+    assert made.flatten(1).mean(1).max() < -2.5
+
+
+def test_some_noises_have_a_smooth_spectrum_and_some_a_rough_one() -> None:
+    spectra = augment.silences(256, generator()).mean(3)[:, 0]
+    heard = spectra[(spectra.min(1).values > -3.5) & (spectra.max(1).values < 3.5)]
+    roughness = heard.diff(dim=1).diff(dim=1).std(1)
+    assert roughness.min() < 0.25
+    assert roughness.max() > 0.5
