@@ -5,6 +5,7 @@ torch = pytest.importorskip("torch")
 from training.networks.critic import PatchCritic  # noqa: E402
 from training.networks.mouthpiece import (  # noqa: E402
     PRESS,
+    TEETH_GAIN,
     Articulation,
     Mouthpiece,
     ShapeToFace,
@@ -84,6 +85,7 @@ def test_articulation_spreads_openings_and_presses_the_lips_of_a_closed_mouth() 
     )
 
 
-def test_articulation_leaves_the_teeth_of_a_shut_mouth_hidden() -> None:
+def test_articulation_shows_more_teeth_than_are_guessed_and_none_where_none_are() -> None:
     spread = Articulation(torch.tensor([1.0, 0, 0, 0, 0, 0, 0]), middle=1.0, power=0.5)
-    assert spread(torch.zeros(1, 7))[0, -1] == 0
+    shapes = torch.tensor([[0.0] * 7, [1.0] * 7])
+    assert spread(shapes)[:, -1].tolist() == pytest.approx([0.0, TEETH_GAIN])
