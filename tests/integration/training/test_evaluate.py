@@ -71,7 +71,7 @@ def test_held_out_people_are_judged_and_shown(folder: Path, exported: Exported, 
     spans = judged([span for span in bench.cache.spans if span.clip.group == "speaker1"], 6)
     scores, takes = evaluate(Wav2LipInfer(exported.path, dtype="fp32"), bench.cache, spans)
     assert list(scores) == ["made"]
-    assert scores["made"].frames == heard_frames(spans[0], 0.0) == 21
+    assert scores["made"].frames == heard_frames(spans[0], MOUTH_OFFSET_MS) == 22
     assert all(np.isfinite(value) for value in vars(scores["made"]).values())
     assert 0 < scores["made"].shut < 1
     assert scores["made"].typical == pytest.approx(scores["made"].partial)
