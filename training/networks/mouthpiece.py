@@ -23,9 +23,9 @@ MEAN_LEVEL = 0.45
 MAX_FLOW = 12.0
 """Pixels that the warp can move."""
 LEAST_SCALE, LARGEST_SCALE = 0.5, 1.7
-TEETH_GAIN = 1.8
-"""How much more teeth are shown than are guessed: a quarter of what is heard is GRID's speaker, who shows
-none; others show 0.8 to 1.2 deviations where 0.5 is guessed."""
+TEETH_GAIN, LEAST_TEETH = 1.44, 1.0
+"""How much more teeth are shown than are guessed, and how much at least, in deviations: a quarter of what is
+heard is GRID's speaker, who shows none; and a smile that is told to hide its teeth has them smeared."""
 PRESS = 0.8
 """Deviations by which lips are pressed together where nothing opens them."""
 MOUTH_COLUMNS = slice(6, 42)
@@ -154,13 +154,15 @@ class Articulation(nn.Module):  # type: ignore[misc]
     A shape is scaled by (its opening / ``middle``) ** ``power``, within :data:`LEAST_SCALE` and
     :data:`LARGEST_SCALE`; ``opening`` (7,) are the weights by which shapes add up to an opening. Below the
     middle lips are pressed as well, most where a mouth is shut: what was seen of people's shut mouths is an
-    average, and half of it is a little open. Teeth are enlarged by :data:`TEETH_GAIN`.
+    average, and half of it is a little open. Teeth are enlarged by :data:`TEETH_GAIN` and
+    :data:`LEAST_TEETH`; between lips that touch there is no room for them.
     """
 
     def __init__(self, opening: Tensor, middle: float, power: float) -> None:
         super().__init__()
         self.register_buffer("opening", opening / middle)
         self.register_buffer("gain", torch.tensor([1.0] * (SHAPE_DIMS - 1) + [TEETH_GAIN]))
+        self.register_buffer("least", torch.tensor([0.0] * (SHAPE_DIMS - 1) + [LEAST_TEETH]))
         self.register_buffer("shut", -PRESS * opening / opening.square().sum())
         self.power = power
 
@@ -168,7 +170,7 @@ class Articulation(nn.Module):  # type: ignore[misc]
         """Return shapes (B, 7) as they are to be rendered."""
         openness = (shape * self.opening).sum(1, keepdim=True).clamp(1e-2, 1e2)
         scaled = shape * self.gain * openness.pow(self.power).clamp(LEAST_SCALE, LARGEST_SCALE)
-        return scaled + self.shut * (1 - openness).clamp(min=0)
+        return scaled + self.least + self.shut * (1 - openness).clamp(min=0)
 
 
 class Mouthpiece(nn.Module):  # type: ignore[misc]
