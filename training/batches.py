@@ -11,16 +11,9 @@ from training import augment, geometry
 from training.cache import Cache
 from training.networks.blocks import Tensor
 from training.pack import CROP_SIZE
+from training.points import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER
 from training.sampling import MARGIN_COLUMNS, MomentSampler
-from training.shapes import (
-    LOWER_LIP_INNER,
-    RIGID_POINTS,
-    SPEECH_POINTS,
-    UPPER_LIP_INNER,
-    ShapeTrack,
-    opening_weights,
-    steady_shapes,
-)
+from training.shapes import ShapeTrack, opening_weights, steady_shapes
 
 MOUTH_WIDTH, MOUTH_HEIGHT = range(12, 84), range(48, 96)
 """Columns and rows of a face in which an inner mouth may be."""
@@ -42,7 +35,7 @@ class Batch:
     mel: Tensor
     """(B, 1, 80, 16); silence where the clip has no sound."""
     shape: Tensor
-    """(B, 7): the target's mouth shape."""
+    """(B, 8): the target's mouth shape."""
     points: Tensor
     """(B, 2, K, 2): the points that speech moves, of target and reference, in face pixels."""
     inner_mouth: Tensor
@@ -104,7 +97,7 @@ class BatchSource:
         return self._sounds(columns, generator, augmented=augmented), shape
 
     def opening(self, shapes: Tensor) -> Tensor:
-        """Return how far mouths of ``shapes`` (B, 7) are open, in deviations: (B,)."""
+        """Return how far mouths of ``shapes`` (B, 8) are open, in deviations: (B,)."""
         return shapes @ self._opening
 
     def _generator(self, rng: np.random.Generator) -> torch.Generator:

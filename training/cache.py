@@ -99,7 +99,7 @@ def _decode(pack: Pack, folder: Path, progress: Progress | None) -> None:
         "mel": _Rows(folder / "mel.npy", (BANDS,), np.float16),
         "mesh": _Rows(folder / "mesh.npy", (POINTS, 3), np.float16),
         "presence": _Rows(folder / "presence.npy", (), np.float16),
-        "teeth": _Rows(folder / "teeth.npy", (), np.float32),
+        "teeth": _Rows(folder / "teeth.npy", (2,), np.float32),
     }
     for done, clip in enumerate(pack.clips, start=1):
         try:

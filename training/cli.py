@@ -58,8 +58,13 @@ def train(
     runs: RunsOption,
     recipe: RecipeOption = RECIPE,
     device: DeviceOption = "auto",
-    official: Annotated[
-        Path | None, typer.Option("--from", help="A Wav2Lip checkpoint to fine-tune (stage wav2lip).")
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            exists=True,
+            help="A model to fine-tune: an exported one (speech, face), a Wav2Lip checkpoint (wav2lip).",
+        ),
     ] = None,
 ) -> None:
     """Train one stage; a stage that was stopped goes on from its last checkpoint."""
@@ -70,7 +75,7 @@ def train(
         bench = Workbench(pack, runs, device, report)
     for clip, why in bench.cache.left_out.items():
         err.print(f"Left out {clip}: {why}", highlight=False)
-    run, source, shown = bench.run(name, recipe, official)
+    run, source, shown = bench.run(name, recipe, start)
     with _progress(f"Training {name}") as report:
         run.train(source, shown, report)
     out.print(f"{run.step} steps are done; see {run.folder}.")
@@ -114,13 +119,16 @@ def export(
     output: Annotated[Path, typer.Argument(help="The .onnx file to write; its card goes beside it.")],
     pack: PackOption,
     recipe: RecipeOption = RECIPE,
+    face_size: Annotated[int, typer.Option(help="Side of the faces it takes, 96, 192 or 288 pixels.")] = 192,
     fp16: Annotated[bool, typer.Option(help="Store the weights in half precision.")] = False,
     scores: Annotated[Path | None, typer.Option(help="What 'evaluate' wrote, for the card.")] = None,
 ) -> None:
     """Join the stages speech and face to a model file with Wav2Lip's interface, checked on every engine."""
     from training.export import export_mouthpiece
 
-    result = export_mouthpiece(runs, output, pack, recipe=recipe, half=fp16, scores=scores)
+    result = export_mouthpiece(
+        runs, output, pack, recipe=recipe, face_size=face_size, half=fp16, scores=scores
+    )
     for engine, difference in result.differences.items():
         out.print(f"{engine}: differs from torch by at most {difference:.2g} of 1.")
     out.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, sha256 {result.sha256}.")

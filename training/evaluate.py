@@ -29,6 +29,8 @@ SHIFTS: Final = (0, 5, 10)
 MAX_FRAMES: Final = 150
 LEAST_FRAMES: Final = 20
 """Frames of a clip that are judged at most, and that it must have."""
+JUDGED_SIZE: Final = 96
+"""Pixels to which larger faces are shrunk before they are judged: a pack shows no more of them."""
 _SILENCE: Final = -4.0
 _SHUT_SHARE: Final = 0.05
 
@@ -180,13 +182,18 @@ def as_table(scores: dict[str, Scores]) -> str:
 def _take(model: Wav2LipInfer, cache: Cache, span: Span, mesh: CropMesh) -> Take:
     size, aspect = model.face_size, span.clip.aspect
     count = heard_frames(span, model.card.mouth_offset_ms)
-    truth = face_crops(cache, span, size)[:count]
+    own = face_crops(cache, span, size)[:count]
     order = (np.arange(count) + (25 if count >= 60 else max(1, count // 2))) % count
-    crops = truth[order]
+    crops = own[order]
     references = closed_faces(cache, span, size)[order] if model.card.reference == "closed" else crops
     windows = mel_windows(cache, span, count, model.card.mouth_offset_ms)
-    rendered = {str(shift): model.render(_delayed(windows, shift), crops, references) for shift in SHIFTS}
-    silent = model.render(np.full_like(windows, _SILENCE), crops, references)
+
+    def spoken(sound: MelWindows) -> FaceCrops:
+        return _as_judged(model.render(sound, crops, references))
+
+    truth = _as_judged(own)
+    rendered = {str(shift): spoken(_delayed(windows, shift)) for shift in SHIFTS}
+    silent = spoken(np.full_like(windows, _SILENCE))
     opened = {
         name: apertures(mesh.fit(_with_margin(faces), aspect)[0], aspect)
         for name, faces in {**rendered, "silent": silent, "truth": truth}.items()
@@ -196,6 +203,13 @@ def _take(model: Wav2LipInfer, cache: Cache, span: Span, mesh: CropMesh) -> Take
 
 def _delayed(windows: MelWindows, shift: int) -> MelWindows:
     return windows[np.clip(np.arange(len(windows)) - shift, 0, None)]
+
+
+def _as_judged(faces: FaceCrops) -> FaceCrops:
+    size = (JUDGED_SIZE, JUDGED_SIZE)
+    if faces.shape[1] <= JUDGED_SIZE:
+        return faces
+    return np.stack([cv2.resize(face, size, interpolation=cv2.INTER_AREA) for face in faces])
 
 
 def _with_margin(faces: FaceCrops) -> FaceCrops:

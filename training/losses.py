@@ -8,7 +8,7 @@ from torch.nn import functional
 from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch
 from training.networks.blocks import Tensor
 from training.networks.mouthpiece import FACE_SIZE, FIRST_ROW, Rendering
-from training.shapes import JAW, SPEECH_POINTS, mirrored_points
+from training.points import JAW, SPEECH_POINTS, mirrored_points
 
 _MOUTH_CENTRE: Final = (47.5, 74.0)
 _MOUTH_REACH: Final = (17.0, 11.0)
@@ -27,7 +27,7 @@ _TOLERATED: Final = 0.02
 """Pixels across, and brightness of 0..1: a critic likes light at the corners of mouths."""
 _CORNER: Final = 9
 """Pixels across of the inner mouth in which a speck may not be a tooth."""
-_TEXTURE_WEIGHT: Final = 0.3
+_TEXTURE_WEIGHT: Final = 0.4
 _TEXTURE_PATCH, _TEXTURE_STEP = 8, 4
 _LEAST_TEXTURE: Final = 1e-5
 """Pixels across of the patches whose detail is compared, and variance of brightness of 0..1."""

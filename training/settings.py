@@ -13,7 +13,7 @@ StageName = Literal["expert", "speech", "reader", "face", "wav2lip"]
 STAGES: Final = get_args(StageName)
 Precision = Literal["auto", "fp32", "bf16"]
 
-RECIPE: Final = Path(__file__).parent / "recipes" / "mouthpiece-96.yaml"
+RECIPE: Final = Path(__file__).parent / "recipes" / "mouthpiece.yaml"
 """The recipe of the model that ships."""
 
 

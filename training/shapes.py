@@ -2,8 +2,9 @@
 
 The mesh is turned to face the camera by the points that speech does not move, the lower face is made
 symmetrical, the person's own closed mouth is subtracted, and what is left is described by a few principal
-components in units of their standard deviation. So 0 is the closed mouth of anybody. The last number of a
-shape is not of the mesh: how much of the teeth shows, which an outline does not tell.
+components in units of their standard deviation. So 0 is the closed mouth of anybody. The last two numbers of
+a shape are not of the mesh: how much more of the upper and of the lower teeth shows than in the person's
+closed mouth, which an outline does not tell.
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,15 @@ import numpy.typing as npt
 
 from training.cache import Cache
 from training.mesh import LEAST_PRESENCE
+from training.points import (
+    RIGID_POINTS,
+    SPEECH_POINTS,
+    SPEECH_ROWS,
+    UPPER_LIP_OUTER,
+)
 
 MouthShapes = npt.NDArray[np.float32]
-"""float32 (n, 7): principal components, standard deviations from a closed mouth; and the teeth that show."""
+"""float32 (n, 8): principal components, standard deviations from a closed mouth; and the teeth that show."""
 
 Openings = npt.NDArray[np.float32]
 """float32 (n,): opening of the inner lips beyond the closed mouth, in distances of the inner eyes."""
@@ -28,33 +35,10 @@ Groups = npt.NDArray[np.str_]
 """str (n,): the speaker of every frame."""
 
 COMPONENTS: Final = 6
-_TEETH_UNIT, _MOST_TEETH = 0.5, 4.0
-"""Teeth in about their standard deviation over the packs tried (0.56), and where laughter is cut off."""
-
-UPPER_LIP_OUTER: Final = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
-LOWER_LIP_OUTER: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
-UPPER_LIP_INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
-LOWER_LIP_INNER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-JAW: Final = (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)
-CHIN: Final = (204, 194, 201, 200, 421, 418, 424)
-BELOW_LIP: Final = (83, 18, 313)
-SPEECH_ROWS: Final = (
-    UPPER_LIP_OUTER,
-    LOWER_LIP_OUTER,
-    UPPER_LIP_INNER,
-    LOWER_LIP_INNER,
-    JAW,
-    CHIN,
-    BELOW_LIP,
-)
-"""Rows of points that speech moves, each from the person's right to the left: reversed, it is mirrored."""
-
-SPEECH_POINTS: Final = tuple(point for row in SPEECH_ROWS for point in row)
-RIGID_POINTS: Final = (
-    *(133, 362, 33, 263, 168, 6, 197, 195, 5, 4, 10, 151, 9, 8, 127, 356, 98, 327, 2, 54, 284, 21, 251),
-    *(116, 345, 143, 372),
-)
-"""Points that only the head moves; the first two are the inner corners of the eyes."""
+_TEETH_UNITS: Final = (0.3, 0.45)
+"""Upper and lower teeth in about their standard deviation over the packs tried."""
+_MOST_TEETH: Final = 6.0
+"""Where laughter is cut off."""
 
 _INNER: Final = slice(3, 8)
 """The middle of a row of lip points."""
@@ -81,14 +65,6 @@ class ShapeTrack:
     space: ShapeSpace
 
 
-def mirrored_points() -> list[int]:
-    """Return for every speech point the place in SPEECH_POINTS of its image in a mirror."""
-    order: list[int] = []
-    for row in SPEECH_ROWS:
-        order.extend(range(len(order) + len(row) - 1, len(order) - 1, -1))
-    return order
-
-
 def measure_shapes(cache: Cache, space: ShapeSpace | None = None) -> ShapeTrack:
     """Describe every frame of ``cache`` in ``space``, or in a new one made of its own frames."""
     rigid, speech = _points(cache)
@@ -98,13 +74,16 @@ def measure_shapes(cache: Cache, space: ShapeSpace | None = None) -> ShapeTrack:
     opening = _opening(turned)
     groups = np.concatenate([np.full(span.frames, span.clip.group) for span in cache.spans])
     flat = turned[:, :, :2].reshape(len(turned), -1)
-    closed, least = _closed(flat, opening, groups, np.asarray(cache.presence) > LEAST_PRESENCE)
-    deviations = flat - closed
+    teeth = np.asarray(cache.teeth, np.float64) / _TEETH_UNITS
+    closed = _closed(
+        np.column_stack([flat, teeth, opening]), groups, np.asarray(cache.presence) > LEAST_PRESENCE
+    )
+    deviations = flat - closed[:, : flat.shape[1]]
     if space is None:
         space = ShapeSpace(front, _principal(deviations))
-    teeth = np.minimum(np.asarray(cache.teeth, np.float64) / _TEETH_UNIT, _MOST_TEETH)
-    shapes = np.column_stack([deviations @ space.basis.T, teeth]).astype(np.float32)
-    return ShapeTrack(shapes, (opening - least).astype(np.float32), space)
+    more = np.clip(teeth - closed[:, -3:-1], -_MOST_TEETH, _MOST_TEETH)
+    shapes = np.column_stack([deviations @ space.basis.T, more]).astype(np.float32)
+    return ShapeTrack(shapes, (opening - closed[:, -1]).astype(np.float32), space)
 
 
 def steady_shapes(cache: Cache, track: ShapeTrack) -> MouthShapes:
@@ -118,7 +97,7 @@ def steady_shapes(cache: Cache, track: ShapeTrack) -> MouthShapes:
 
 
 def opening_weights(track: ShapeTrack) -> npt.NDArray[np.float32]:
-    """Return the weights (7,) by which shapes add up to the opening of the lips, in its deviations.
+    """Return the weights (8,) by which shapes add up to the opening of the lips, in its deviations.
 
     Teeth have none: they show how wide a mouth is open as well, but shutting it is not to take them away.
     """
@@ -177,22 +156,19 @@ def _opening(points: Canonical) -> npt.NDArray[np.float64]:
 
 
 def _closed(
-    flat: npt.NDArray[np.float64],
-    opening: npt.NDArray[np.float64],
-    groups: Groups,
-    seen: npt.NDArray[np.bool_],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return for every frame the closed mouth of its speaker, and that mouth's opening."""
-    closed, least = np.zeros_like(flat), np.zeros_like(opening)
+    mouths: npt.NDArray[np.float64], groups: Groups, seen: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Return for every frame the closed mouth of its speaker; ``mouths`` end with their opening."""
+    opening = mouths[:, -1]
+    closed = np.zeros_like(mouths)
     for group in np.unique(groups):
         own = groups == group
         usable = np.flatnonzero(own & seen)
         candidates = usable if len(usable) else np.flatnonzero(own)
         order = candidates[np.argsort(opening[candidates])]
         chosen = order[: max(3, len(order) // _CLOSED_SHARE)]
-        closed[own] = np.median(flat[chosen], axis=0)
-        least[own] = np.median(opening[chosen])
-    return closed, least
+        closed[own] = np.median(mouths[chosen], axis=0)
+    return closed
 
 
 def _principal(deviations: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

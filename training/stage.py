@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from app.errors import InvalidRequest
 from training.adversary import Adversary
 from training.batches import Batch, BatchSource
 from training.networks.blocks import Tensor
@@ -40,6 +41,14 @@ class Stage(ABC):
     @abstractmethod
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Return the losses of one step, whose sum is to fall."""
+
+    def start_from(self, model: Path, source: BatchSource) -> None:
+        """Take the weights of a model file; ``source`` has the samples that it will be trained on.
+
+        Raises InvalidRequest if the stage makes nothing that a model file could hold, InvalidModel if the
+        file is of another kind or architecture.
+        """
+        raise InvalidRequest(f"The stage {self.name} is part of no model file: it starts from nothing.")
 
     def preview(self, batch: Batch) -> Tensor | None:
         """Return the faces (B, 3, 96, 96) that the network makes of ``batch``, if it makes faces."""

@@ -11,18 +11,22 @@ from app.wav2lip.network import Wav2Lip
 from training.augment import silences
 from training.batches import Batch, BatchSource
 from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
+from training.exported import load_exported
 from training.losses import as_seen, mouth_weights, reading_losses, rendering_losses
 from training.networks.blocks import Tensor
 from training.networks.mouthpiece import FIRST_ROW, Rendering, ShapeToFace, SpeechToShape
 from training.networks.reader import LandmarkReader
 from training.networks.sync_expert import SyncExpert, contrast
+from training.points import SPEECH_POINTS
 from training.settings import StageName, TrainSettings
-from training.shapes import SPEECH_POINTS
+from training.shapes import COMPONENTS
 from training.stage import Stage
 from training.team import Team
 
 OFFICIAL = "wav2lip.pth"
 """Name of the checkpoint in the official layout."""
+_START_STEP, _START_SAMPLES = 1 << 39, 256
+"""The step whose samples are shown to weights of a model file: no run gets there."""
 _SILENT_SHARE = 10
 """One sample in this many is silence, in which a mouth is closed."""
 _COMPONENT_WEIGHTS = (1.0, 1.0, 1.0, 0.4, 0.4, 0.4)
@@ -60,6 +64,11 @@ class SpeechStage(Stage):
     def __init__(self, settings: TrainSettings, device: Any, team: Team) -> None:
         super().__init__(SpeechToShape(), settings, device, team)
 
+    def start_from(self, model: Path, source: BatchSource) -> None:
+        """Take the listeners of an exported model."""
+        mel, _ = source.sounds(_START_STEP, _START_SAMPLES)
+        load_exported(self.network, model, "speech", lambda: self.network(mel))
+
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Predict the shape; a part of the batch is replaced by silence, which means a closed mouth.
 
@@ -74,12 +83,14 @@ class SpeechStage(Stage):
         with self.mixed():
             guesses = self.network.guesses(mel.contiguous(memory_format=torch.channels_last))
         made, shape = guesses.float().flatten(0, 1), shape.repeat(len(guesses), 1)
-        missed = functional.smooth_l1_loss(made[:, :-1], shape[:, :-1], reduction="none", beta=0.5)
+        missed = functional.smooth_l1_loss(
+            made[:, :COMPONENTS], shape[:, :COMPONENTS], reduction="none", beta=0.5
+        )
         opening = source.opening(made) - source.opening(shape)
         return {
             "shape": (missed * missed.new_tensor(_COMPONENT_WEIGHTS)).mean(),
             "opening": _OPENING_WEIGHT * functional.smooth_l1_loss(opening, 0 * opening, beta=0.5),
-            "teeth": _TEETH_WEIGHT * functional.mse_loss(made[:, -1], shape[:, -1]),
+            "teeth": _TEETH_WEIGHT * functional.mse_loss(made[:, COMPONENTS:], shape[:, COMPONENTS:]),
         }
 
 
@@ -112,6 +123,11 @@ class FaceStage(Stage):
     ) -> None:
         super().__init__(ShapeToFace(), settings, device, team)
         self._reader = reader.to(device).eval().requires_grad_(False) if reader else None
+
+    def start_from(self, model: Path, source: BatchSource) -> None:
+        """Take the picture half of an exported model."""
+        batch = source.batch(_START_STEP, _START_SAMPLES)
+        load_exported(self.network, model, "face", lambda: self.network(batch.shape, batch.face))
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Render the target's own shape onto its reference, and compare."""
@@ -150,18 +166,14 @@ class Wav2LipStage(Stage):
 
     name = "wav2lip"
 
-    def __init__(
-        self,
-        settings: TrainSettings,
-        device: Any,
-        team: Team,
-        expert: SyncExpert | None,
-        official: Path | None,
-    ) -> None:
-        super().__init__(load_network(official) if official else Wav2Lip(), settings, device, team)
-        self.network.requires_grad_(True)
+    def __init__(self, settings: TrainSettings, device: Any, team: Team, expert: SyncExpert | None) -> None:
+        super().__init__(Wav2Lip(), settings, device, team)
         self._expert = expert.to(device).eval().requires_grad_(False) if expert else None
         self._weights = mouth_weights(device)
+
+    def start_from(self, model: Path, source: BatchSource) -> None:
+        """Take the weights of a Wav2Lip checkpoint."""
+        self.network.load_state_dict(load_network(model).state_dict())
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Compare the face with the true one, and ask the expert whether it says the sound."""
@@ -186,19 +198,12 @@ class Wav2LipStage(Stage):
 
 
 def make_stage(
-    name: StageName,
-    settings: TrainSettings,
-    device: Any,
-    *,
-    team: Team,
-    teachers: dict[StageName, Path],
-    official: Path | None = None,
+    name: StageName, settings: TrainSettings, device: Any, *, team: Team, teachers: dict[StageName, Path]
 ) -> Stage:
     """Return a stage with fresh weights, drawn from the settings' seed.
 
-    ``teachers`` are the checkpoints of the trained stages from which this one learns; ``official`` is a
-    Wav2Lip checkpoint that the stage ``wav2lip`` starts from. Raises ModelNotFound or InvalidModel if they
-    cannot be had.
+    ``teachers`` are the checkpoints of the trained stages from which this one learns. Raises ModelNotFound or
+    InvalidModel if they cannot be had.
     """
     torch.manual_seed(settings.seed)
     if name == "expert":
@@ -211,7 +216,7 @@ def make_stage(
         reader = LandmarkReader(len(SPEECH_POINTS))
         return FaceStage(settings, device, team, _taught(reader, "reader", teachers))
     if name == "wav2lip":
-        return Wav2LipStage(settings, device, team, _taught(SyncExpert(), "expert", teachers), official)
+        return Wav2LipStage(settings, device, team, _taught(SyncExpert(), "expert", teachers))
     assert_never(name)
 
 

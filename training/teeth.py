@@ -1,7 +1,8 @@
 """How much of the teeth a picture shows: what of an open mouth its outline does not tell.
 
 Within the inner lips, teeth are what is as bright in blue as the cheeks; lips and tongue are darker there,
-the cavity is dark in every colour.
+the cavity is dark in every colour. The upper row and the lower one are told apart by the middle between the
+lips: told of both together, a network paints a little of each.
 """
 
 from typing import Final
@@ -13,14 +14,12 @@ import numpy.typing as npt
 from app.faces.types import FaceLandmarks
 from app.media.frames import BgrImage
 from training.mesh import MeshPoints
+from training.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 
 ShownTeeth = npt.NDArray[np.float32]
-"""float32 (n,): area of the teeth that show, in percent of the square of the eyes' distance; 0 to about 3."""
+"""float32 (n, 2): area of the upper and of the lower teeth that show, in percent of the square of the eyes'
+distance; 0 to about 3."""
 
-_INNER_LIPS: Final = (
-    *(78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308),
-    *(324, 318, 402, 317, 14, 87, 178, 88, 95),
-)
 _CHEEKS: Final = (50, 280, 205, 425, 101, 330)
 _EYES: Final = (33, 263)
 _NO_TEETH, _TEETH = 0.75, 1.1
@@ -33,24 +32,32 @@ _SUBPIXEL_BITS: Final = 4
 
 def shown_teeth(crops: list[BgrImage], points: MeshPoints, aspect: float) -> ShownTeeth:
     """Measure the teeth in square crops that are squeezed by ``aspect``; ``points`` are their meshes."""
-    return np.array(
-        [
-            _shown(crop, np.asarray(mesh[:, :2], np.float32) * crop.shape[0] - 0.5, aspect)
-            for crop, mesh in zip(crops, points, strict=True)
-        ],
-        np.float32,
+    shown = [
+        _shown(crop, np.asarray(mesh[:, :2], np.float32) * crop.shape[0] - 0.5, aspect)
+        for crop, mesh in zip(crops, points, strict=True)
+    ]
+    return np.array(shown, np.float32).reshape(-1, 2)
+
+
+def _shown(crop: BgrImage, places: FaceLandmarks, aspect: float) -> tuple[float, float]:
+    blue = crop[:, :, 0].astype(np.float32)
+    bright = np.clip((blue / _cheek(blue, places) - _NO_TEETH) / (_TEETH - _NO_TEETH), 0, 1)
+    upper, lower = places[list(UPPER_LIP_INNER)], places[list(LOWER_LIP_INNER)]
+    middle: FaceLandmarks = ((upper + lower) / 2).astype(np.float32)
+    eyes = (places[_EYES[0]] - places[_EYES[1]]) * (aspect, 1.0)
+    percent = 100 * aspect / max(float(eyes @ eyes), 1.0)
+    return (
+        percent * float((bright * _between(upper, middle, blue.shape)).sum()),
+        percent * float((bright * _between(middle, lower, blue.shape)).sum()),
     )
 
 
-def _shown(crop: BgrImage, places: FaceLandmarks, aspect: float) -> float:
-    blue = crop[:, :, 0].astype(np.float32)
-    outline = np.round(places[list(_INNER_LIPS)] * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    inside = np.zeros(blue.shape, np.uint8)
+def _between(upper: FaceLandmarks, lower: FaceLandmarks, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Return the share of each pixel of a picture that lies between two rows of points."""
+    outline = np.round(np.concatenate([upper, lower[::-1]]) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    inside = np.zeros(shape, np.uint8)
     cv2.fillPoly(inside, [outline], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
-    bright = np.clip((blue / _cheek(blue, places) - _NO_TEETH) / (_TEETH - _NO_TEETH), 0, 1)
-    area = float((bright * inside).sum()) / 255 * aspect
-    eyes = (places[_EYES[0]] - places[_EYES[1]]) * (aspect, 1.0)
-    return 100 * area / max(float(eyes @ eyes), 1.0)
+    return np.asarray(inside, np.float32) / np.float32(255)
 
 
 def _cheek(blue: npt.NDArray[np.float32], places: FaceLandmarks) -> float:

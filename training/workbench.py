@@ -10,6 +10,7 @@ from app.errors import EngineUnavailable, InvalidRequest
 from training.batches import BatchSource
 from training.cache import Cache, Span, open_cache
 from training.checkpoints import load_checkpoint
+from training.exported import exported_space
 from training.loop import CHECKPOINT, Run
 from training.pack import load_pack
 from training.sampling import MomentSampler, is_usable
@@ -20,7 +21,7 @@ from training.team import Team, join_team
 
 Progress = Callable[[int, int], None]
 
-SPACED: Final = ("speech", "face")
+SPACED: Final[tuple[StageName, ...]] = ("speech", "face")
 """Stages that speak of mouth shapes, and have to mean the same by them."""
 
 
@@ -37,25 +38,30 @@ class Workbench:
         self.cache: Cache = open_cache(load_pack(pack), runs / "cache", progress)
 
     def run(
-        self, name: StageName, recipe: Path, official: Path | None = None
+        self, name: StageName, recipe: Path, start: Path | None = None
     ) -> tuple[Run, BatchSource, BatchSource | None]:
         """Return the run of a stage, its batches, and the held-out batches of its sheets, if there are any.
 
-        ``official`` is a Wav2Lip checkpoint that the stage ``wav2lip`` starts from.
+        A run without a checkpoint starts from the model file ``start``, if one is given: a Wav2Lip checkpoint
+        for the stage ``wav2lip``, an exported model for ``speech`` and ``face``.
         """
         settings = load_settings(recipe, name)
         kept, held = settings.held_out.split(self.cache.spans)
-        track = measure_shapes(self.cache, self._space(name))
+        space = self._space(name)
+        if space is None and start and name in SPACED:
+            space = exported_space(start)
+        track = measure_shapes(self.cache, space)
         stage = make_stage(
             name,
             settings,
             self.device,
             team=self._team,
             teachers=self._teachers(name, settings),
-            official=official,
         )
         stage.extras["space"] = {"front": _tensor(track.space.front), "basis": _tensor(track.space.basis)}
         source = self._source(kept, track, settings, need_sync=stage.need_sync)
+        if start and not self.checkpoint(name).is_file():
+            stage.start_from(start, source)
         usable = [span for span in held if is_usable(span, need_sync=stage.need_sync)]
         shown = self._source(usable, track, settings, need_sync=stage.need_sync) if usable else None
         return Run(stage, self.runs / name), source, shown
@@ -65,6 +71,11 @@ class Workbench:
         settings = load_settings(recipe, "speech")
         kept, _ = settings.held_out.split(self.cache.spans)
         return self._source(kept, measure_shapes(self.cache, self._space("speech")), settings, need_sync=True)
+
+    def space(self, name: StageName) -> ShapeSpace:
+        """Return the shapes' basis that a stage has fixed; raises ModelNotFound if it was not trained."""
+        space = load_checkpoint(self.checkpoint(name), name)["space"]
+        return ShapeSpace(space["front"].numpy(), space["basis"].numpy())
 
     def checkpoint(self, name: StageName) -> Path:
         """Return where the checkpoint of a stage lies."""
@@ -81,10 +92,8 @@ class Workbench:
     def _space(self, name: StageName) -> ShapeSpace | None:
         """Return the shapes' basis that a run of this folder has fixed, if one has."""
         for stage in (name, *SPACED):
-            path = self.checkpoint(stage)
-            if path.is_file():
-                space = load_checkpoint(path, stage)["space"]
-                return ShapeSpace(space["front"].numpy(), space["basis"].numpy())
+            if self.checkpoint(stage).is_file():
+                return self.space(stage)
         return None
 
     def _source(

@@ -11,14 +11,12 @@ import torch
 from torch import nn
 
 from app.wav2lip.engine import DEFAULT_FACE_SIZE, MEL_SHAPE
-from app.wav2lip.lower_rows import LowerRows
-from app.wav2lip.network import Wav2Lip
 
 
 class _HalfPrecision(nn.Module):  # type: ignore[misc]  # torch is followed as Any
     """The network in fp16 behind fp32 inputs and output."""
 
-    def __init__(self, network: Wav2Lip | LowerRows) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network.half()
 
@@ -26,10 +24,11 @@ class _HalfPrecision(nn.Module):  # type: ignore[misc]  # torch is followed as A
         return self.network(mel.half(), face.half()).float()
 
 
-def write_onnx(network: Wav2Lip | LowerRows, path: Path, *, half: bool) -> None:
+def write_onnx(network: Any, path: Path, *, half: bool = False, face_size: int = DEFAULT_FACE_SIZE) -> None:
     """Write ``network`` to ``path`` for any number of frames; with ``half`` it computes in fp16.
 
-    A network that was given to be halved is in fp16 afterwards. The exporter is the one built on
+    ``network`` is a Wav2Lip, its LowerRows, or another module with the interface, for faces of ``face_size``
+    pixels; one that was given to be halved is in fp16 afterwards. The exporter is the one built on
     ``torch.export``: it takes 9 s, the one built on TorchScript 2 s for the same graph, but that one is
     deprecated.
     """
@@ -37,7 +36,7 @@ def write_onnx(network: Wav2Lip | LowerRows, path: Path, *, half: bool) -> None:
     with _quiet():
         torch.onnx.export(
             _HalfPrecision(network).eval() if half else network,
-            (torch.zeros(2, *MEL_SHAPE), torch.zeros(2, 6, DEFAULT_FACE_SIZE, DEFAULT_FACE_SIZE)),
+            (torch.zeros(2, *MEL_SHAPE), torch.zeros(2, 6, face_size, face_size)),
             path,
             input_names=["mel_batch", "face_batch"],
             output_names=["output"],

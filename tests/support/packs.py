@@ -12,7 +12,7 @@ from training.cache import Cache, Span
 from training.clip_writer import write_clip
 from training.mesh import POINTS
 from training.pack import CROP_SIZE, Clip
-from training.shapes import (
+from training.points import (
     LOWER_LIP_INNER,
     LOWER_LIP_OUTER,
     RIGID_POINTS,
@@ -20,6 +20,7 @@ from training.shapes import (
     UPPER_LIP_INNER,
     UPPER_LIP_OUTER,
 )
+from training.teeth import ShownTeeth
 
 _FACE = (slice(28, 198), slice(160, 290))
 """The portrait's face with the margin of a pack."""
@@ -58,7 +59,9 @@ def write_pack(folder: Path, clips: int = 3, frames: int = 24, *, sound: bool = 
     return folder
 
 
-def drawn_cache(openings: list[list[float]], *, yaw: float = 0.0, teeth: float = 0.0) -> Cache:
+def drawn_cache(
+    openings: list[list[float]], *, yaw: float = 0.0, teeth: tuple[float, float] = (0.0, 0.0)
+) -> Cache:
     """Return a cache without pictures: a drawn face per number, lips that far apart, turned by ``yaw``."""
     mesh = np.concatenate([np.stack([_drawn_mesh(gap, yaw) for gap in clip]) for clip in openings])
     spans, start = [], 0
@@ -72,9 +75,15 @@ def drawn_cache(openings: list[list[float]], *, yaw: float = 0.0, teeth: float =
         mel=np.zeros((100 * len(openings), 80), np.float16),
         mesh=mesh.astype(np.float32),
         presence=np.full(start, 40, np.float32),
-        teeth=np.full(start, teeth, np.float32),
+        teeth=_growing(openings, teeth),
         left_out={},
     )
+
+
+def _growing(openings: list[list[float]], teeth: tuple[float, float]) -> ShownTeeth:
+    """Return teeth that show the more the wider a mouth is open: as much as is said where the gap is 0.1."""
+    gaps = np.array([gap - min(clip) for clip in openings for gap in clip])
+    return np.asarray(np.outer(gaps / 0.1, teeth) + 1, np.float32)
 
 
 def _drawn_mesh(gap: float, yaw: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -18,7 +18,7 @@ FIRST_ROW = 40
 """Rows above this one are copied from the input."""
 FEATHER = 8
 """Rows over which the generated part fades in."""
-SHAPE_DIMS = 7
+SHAPE_DIMS = 8
 MEAN_LEVEL = 0.45
 MAX_FLOW = 12.0
 """Pixels that the warp can move."""
@@ -46,30 +46,47 @@ class Rendering(NamedTuple):
     """(B, 1, 48, 72): the inner mouth, in rows 48..95 and columns 12..83."""
 
 
+class Strokes(NamedTuple):
+    """What ``ShapeToFace`` decides to paint, before it is laid onto a face; over the generated rows."""
+
+    flow: Tensor
+    """(B, 2, H, S)."""
+    warped: Tensor
+    """(B, 3, H, S): the reference moved by the flow."""
+    residual: Tensor
+    """(B, 3, H, S): what is added to it."""
+    mouth: Tensor
+    """(B, 3, H, S): the inner mouth's colours."""
+    mask: Tensor
+    """(B, 1, H, S): where the inner mouth covers the rest, 0..1."""
+    mouth_logits: Tensor
+    """(B, 1, 48, 72): the same before the sigmoid, at 96 pixels."""
+
+
 class SpeechToShape(nn.Module):  # type: ignore[misc]
-    """From a mel window (B, 1, 80, 16) to a mouth shape (B, 7), in units of its standard deviation.
+    """From a mel window (B, 1, 80, 16) to a mouth shape (B, 8), in units of its standard deviation.
 
     Several small listeners, each taught by itself; what they guess is averaged. Alone, the next draw of the
     weights guesses quite differently of people it never heard.
     """
 
-    def __init__(self, listeners: int = 3) -> None:
+    def __init__(self, listeners: int = 5) -> None:
         super().__init__()
         self.listeners = nn.ModuleList(_listener() for _ in range(listeners))
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Return the shape (B, 7)."""
+        """Return the shape (B, 8)."""
         return self.guesses(mel).mean(0)
 
     def guesses(self, mel: Tensor) -> Tensor:
-        """Return the shape that each listener guesses (N, B, 7)."""
+        """Return the shape that each listener guesses (N, B, 8)."""
         return torch.stack([listener(mel * 0.25) for listener in self.listeners])
 
 
 class ShapeToFace(nn.Module):  # type: ignore[misc]
     """From a mouth shape, the head to keep and a reference face to the picture of that mouth."""
 
-    def __init__(self, channels: tuple[int, int, int, int] = (32, 48, 80, 112), mouth: int = 48) -> None:
+    def __init__(self, channels: tuple[int, int, int, int] = (32, 48, 80, 112), mouth: int = 64) -> None:
         super().__init__()
         c1, c2, c3, c4 = channels
         condition = 96
@@ -93,20 +110,28 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
         self.mouth_refine = nn.Sequential(Residual(mouth), Residual(mouth))
         self.mouth_paint = nn.Conv2d(mouth, 16, 3, 1, 1)
         nn.init.constant_(self.mouth_paint.bias[12:], -3.0)
-        rows = torch.arange(FIRST_ROW, FACE_SIZE, dtype=torch.float32)
-        columns = torch.arange(FACE_SIZE, dtype=torch.float32)
-        grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij")[::-1])
-        self.register_buffer("grid", grid[None], persistent=False)
-        fade = (torch.arange(FACE_SIZE - FIRST_ROW) / FEATHER).clamp(max=1)
-        self.register_buffer("fade", fade[None, None, :, None], persistent=False)
 
     def forward(self, shape: Tensor, face: Tensor) -> Tensor:
-        """Return the face (B, 3, 96, 96), 0..1, for a shape (B, 7) and Wav2Lip's faces (B, 6, 96, 96)."""
-        rendering = self.render(shape, face)
-        return torch.cat([face[:, :3, :FIRST_ROW], rendering.face], 2).clamp(0, 1)
+        """Return the face (B, 3, S, S), 0..1, for a shape (B, 8) and Wav2Lip's faces (B, 6, S, S).
+
+        S is 96 or a multiple. What to paint is decided at 96 pixels, whatever S is: a larger reference is
+        moved at its own size, so that its skin and lips stay as sharp as they are.
+        """
+        times = face.shape[-1] // FACE_SIZE
+        if times == 1:
+            made = self.render(shape, face).face
+        else:
+            strokes = self.decide(shape, functional.avg_pool2d(face, times))
+            made = paint(enlarge(strokes, face, times), face)
+        return torch.cat([face[:, :3, : FIRST_ROW * times], made], 2).clamp(0, 1)
 
     def render(self, shape: Tensor, face: Tensor) -> Rendering:
-        """Return the generated rows with everything that the losses look at."""
+        """Return the generated rows of faces of 96 pixels, with everything that the losses look at."""
+        strokes = self.decide(shape, face)
+        return Rendering(paint(strokes, face), strokes.warped, strokes.flow, strokes.mouth_logits)
+
+    def decide(self, shape: Tensor, face: Tensor) -> Strokes:
+        """Return what to paint on faces (B, 6, 96, 96)."""
         condition = self.condition(shape)
         half = self.stem(functional.pixel_unshuffle(face - MEAN_LEVEL, 2))
         quarter = self.down1(half)
@@ -116,43 +141,65 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
         y1 = self.up1(_double(y), quarter[:, :, 10:], condition)
         y0 = self.up0(_double(y1), half[:, :, 20:], condition)
         flow = self._flow(y1, y0)
-        warped = self._warp(face[:, 3:6], flow)
+        warped = warp(face[:, 3:6], flow)
         features = torch.cat([y0, functional.pixel_unshuffle(warped - MEAN_LEVEL, 2)], 1)
-        skin = warped + functional.pixel_shuffle(self.residual(features), 2)
-        mouth, logits = self._mouth(features, condition)
-        mask = functional.pad(torch.sigmoid(logits), (12, 12, 8, 0))
-        painted = skin + mask * (functional.pad(mouth, (12, 12, 8, 0)) - skin)
-        kept = face[:, :3, FIRST_ROW:]
-        return Rendering(kept + self.fade * (painted - kept), warped, flow, logits)
+        residual = functional.pixel_shuffle(self.residual(features), 2)
+        return Strokes(flow, warped, residual, *self._mouth(features, condition))
 
     def _flow(self, coarse: Tensor, fine: Tensor) -> Tensor:
         size = (FACE_SIZE - FIRST_ROW, FACE_SIZE)
-        raw = _enlarge(self.coarse_flow(coarse), size) + _enlarge(self.fine_flow(fine), size)
+        raw = _resized(self.coarse_flow(coarse), size) + _resized(self.fine_flow(fine), size)
         return MAX_FLOW * torch.tanh(raw / 4.0)
 
-    def _warp(self, reference: Tensor, flow: Tensor) -> Tensor:
-        where = (self.grid.float() + flow.float() + 0.5) * (2 / FACE_SIZE) - 1
-        warped = functional.grid_sample(
-            reference.float(),
-            where.permute(0, 2, 3, 1),
-            mode="bilinear",
-            padding_mode="border",
-            align_corners=False,
-        )
-        return warped.to(reference.dtype)
-
-    def _mouth(self, features: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def _mouth(self, features: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = self.mouth_join(features[:, :, MOUTH_ROWS, MOUTH_COLUMNS])
         x = self.mouth_paint(self.mouth_refine(self.mouth_modulation(x, condition)))
         color = functional.pixel_shuffle(x[:, :12], 2) + MEAN_LEVEL
-        return color, functional.pixel_shuffle(x[:, 12:], 2)
+        logits = functional.pixel_shuffle(x[:, 12:], 2)
+        return _in_rows(color), _in_rows(torch.sigmoid(logits)), logits
+
+
+def warp(reference: Tensor, flow: Tensor) -> Tensor:
+    """Return the generated rows (B, 3, H, S) of a reference (B, 3, S, S) moved by a flow (B, 2, H, S)."""
+    size, first = reference.shape[-1], reference.shape[-1] - flow.shape[2]
+    rows = torch.arange(first, size, dtype=torch.float32, device=flow.device)
+    columns = torch.arange(size, dtype=torch.float32, device=flow.device)
+    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij")[::-1])
+    where = (grid + flow.float() + 0.5) * (2 / size) - 1
+    warped = functional.grid_sample(
+        reference.float(),
+        where.permute(0, 2, 3, 1),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
+    return warped.to(reference.dtype)
+
+
+def paint(strokes: Strokes, face: Tensor) -> Tensor:
+    """Return the generated rows (B, 3, H, S), not clipped, of faces (B, 6, S, S)."""
+    times = face.shape[-1] // FACE_SIZE
+    skin = strokes.warped + strokes.residual
+    painted = skin + strokes.mask * (strokes.mouth - skin)
+    kept = face[:, :3, FIRST_ROW * times :]
+    rows = torch.arange(kept.shape[2], dtype=face.dtype, device=face.device)
+    fade = (rows / (FEATHER * times)).clamp(max=1)[:, None]
+    return kept + fade * (painted - kept)
+
+
+def enlarge(strokes: Strokes, face: Tensor, times: int) -> Strokes:
+    """Return the strokes for faces (B, 6, S, S), S ``times`` 96: the warp is made anew at that size."""
+    small = torch.cat([times * strokes.flow, strokes.residual, strokes.mouth, strokes.mask], 1)
+    flow, residual, mouth, mask = _cubic(small, times).split([2, 3, 3, 1], 1)
+    warped = warp(face[:, 3:6], flow)
+    return Strokes(flow, warped, residual, mouth, mask.clamp(0, 1), strokes.mouth_logits)
 
 
 class Articulation(nn.Module):  # type: ignore[misc]
     """Opens open mouths wider and shuts nearly shut ones: a network that guesses shapes guesses timidly.
 
     A shape is scaled by (its opening / ``middle``) ** ``power``, within :data:`LEAST_SCALE` and
-    :data:`LARGEST_SCALE`; ``opening`` (7,) are the weights by which shapes add up to an opening. Below the
+    :data:`LARGEST_SCALE`; ``opening`` (8,) are the weights by which shapes add up to an opening. Below the
     middle lips are pressed as well, most where a mouth is shut: what was seen of people's shut mouths is an
     average, and half of it is a little open. Teeth are enlarged by :data:`TEETH_GAIN` and
     :data:`LEAST_TEETH`; between lips that touch there is no room for them.
@@ -167,7 +214,7 @@ class Articulation(nn.Module):  # type: ignore[misc]
         self.power = power
 
     def forward(self, shape: Tensor) -> Tensor:
-        """Return shapes (B, 7) as they are to be rendered."""
+        """Return shapes (B, 8) as they are to be rendered."""
         openness = (shape * self.opening).sum(1, keepdim=True).clamp(1e-2, 1e2)
         scaled = shape * self.gain * openness.pow(self.power).clamp(LEAST_SCALE, LARGEST_SCALE)
         return scaled + self.least + self.shut * (1 - openness).clamp(min=0)
@@ -183,7 +230,7 @@ class Mouthpiece(nn.Module):  # type: ignore[misc]
         self.articulation = articulation
 
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
-        """Return the face (B, 3, 96, 96), 0..1, for mel (B, 1, 80, 16) and face (B, 6, 96, 96)."""
+        """Return the face (B, 3, S, S), 0..1, for mel (B, 1, 80, 16) and face (B, 6, S, S)."""
         return self.face(self.articulation(self.speech(mel)), face)
 
 
@@ -213,5 +260,26 @@ def _double(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
-def _enlarge(x: Tensor, size: tuple[int, int]) -> Tensor:
+def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def _in_rows(window: Tensor) -> Tensor:
+    """Return what fills the window of inner mouths laid into the generated rows, zeros around it."""
+    return functional.pad(window, (12, 12, 8, 0))
+
+
+def _cubic(x: Tensor, times: int) -> Tensor:
+    """Return x (B, C, H, W) enlarged, bicubic.
+
+    As one convolution: engines on CPUs take nine times as long for a bicubic resize.
+    """
+    channels, reach = x.shape[1], 5
+    taps = functional.interpolate(
+        torch.eye(reach * reach).reshape(-1, 1, reach, reach), scale_factor=times, mode="bicubic"
+    )[:, 0, 2 * times : 3 * times, 2 * times : 3 * times]
+    kernel = taps.permute(1, 2, 0).reshape(times * times, 1, reach, reach)
+    weight = torch.eye(channels)[:, None, :, None, None] * kernel[None]
+    padded = functional.pad(x, (2, 2, 2, 2), mode="replicate")
+    made = functional.conv2d(padded, weight.reshape(-1, channels, reach, reach).to(x))
+    return functional.pixel_shuffle(made, times)

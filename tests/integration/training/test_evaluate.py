@@ -52,17 +52,37 @@ def exported(folder: Path) -> Exported:
 def test_the_exported_model_is_what_was_trained_on_every_engine(folder: Path, exported: Exported) -> None:
     assert set(exported.differences) == {"openvino", "onnxruntime"}
     assert max(exported.differences.values()) < 2e-3
-    assert [path.name for path in folder.glob("*.onnx")] == ["made.onnx"]
+    assert [path.name for path in folder.glob("*part*")] == []
 
 
 @pytest.mark.slow
 def test_the_service_loads_the_model_by_its_card(exported: Exported) -> None:
     model = Wav2LipInfer(exported.path, dtype="fp32")
-    assert (model.info.reference, model.face_size) == ("closed", 96)
+    assert (model.info.reference, model.face_size) == ("closed", 192)
     assert model.info.mouth_offset_ms == MOUTH_OFFSET_MS
     assert model.info.sha256 == exported.sha256
     assert not model.info.commercial_use
     assert "public domain" in str(model.info.source)
+
+
+@pytest.mark.slow
+def test_weights_may_be_stored_in_half_the_bytes(folder: Path, exported: Exported) -> None:
+    half = export_mouthpiece(
+        folder / "runs", folder / "half.onnx", folder / "pack", recipe=folder / "recipe.yaml", half=True
+    )
+    assert max(half.differences.values()) < 1e-2
+    assert half.path.stat().st_size < 0.6 * exported.path.stat().st_size
+
+
+def test_a_size_that_the_network_cannot_take_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="96, 192, 288"):
+        export_mouthpiece(
+            folder / "runs",
+            tmp_path / "odd.onnx",
+            folder / "pack",
+            recipe=folder / "recipe.yaml",
+            face_size=128,
+        )
 
 
 @pytest.mark.slow

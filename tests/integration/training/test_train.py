@@ -15,9 +15,12 @@ from app.wav2lip.checkpoint import load_network  # noqa: E402
 from tests.support.packs import write_pack  # noqa: E402
 from tests.support.waiting import until  # noqa: E402
 from training.checkpoints import load_checkpoint  # noqa: E402
+from training.export import export_mouthpiece  # noqa: E402
 from training.networks.blocks import Tensor  # noqa: E402
 from training.settings import StageName  # noqa: E402
 from training.workbench import Workbench  # noqa: E402
+
+STAGES: tuple[StageName, ...] = ("speech", "face")
 
 RECIPE = """
 samples: 8
@@ -64,6 +67,19 @@ def train(bench: Workbench, stage: StageName, recipe: Path, *, steps: int | None
     return dict(load_checkpoint(bench.checkpoint(stage), stage)["average"])
 
 
+def disturb(bench: Workbench, stage: StageName, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Make of a checkpoint's averages something that no other training would come to."""
+    generator = torch.Generator().manual_seed(1)
+    for name, value in weights.items():
+        if name.endswith("bias"):
+            value += 0.3 * torch.randn(value.shape, generator=generator)
+    torch.save(
+        {**torch.load(bench.checkpoint(stage), weights_only=True), "average": weights},
+        bench.checkpoint(stage),
+    )
+    return weights
+
+
 @pytest.mark.parametrize("stage", ["expert", "speech", "reader", "face"])
 def test_a_stage_trains_and_leaves_checkpoint_losses_and_sheets(
     bench: Workbench, recipe: Path, stage: StageName
@@ -98,6 +114,34 @@ def test_the_official_network_trains_and_is_fine_tuned(bench: Workbench, recipe:
     tuned, _, _ = bench.run("wav2lip", recipe, official)
     for key, value in tuned.stage.network.state_dict().items():
         assert torch.equal(value, trained[key]), key
+
+
+@pytest.mark.slow
+def test_an_exported_model_is_gone_on_from(pack: Path, recipe: Path, tmp_path: Path) -> None:
+    first, other = (Workbench(pack, tmp_path / name, "cpu") for name in ("first", "other"))
+    weights = {stage: disturb(first, stage, train(first, stage, recipe)) for stage in STAGES}
+    model = export_mouthpiece(first.runs, tmp_path / "made.onnx", pack, recipe=recipe, half=True).path
+    for stage in STAGES:
+        fresh, source, _ = other.run(stage, recipe)
+        started = other.run(stage, recipe, model)[0].stage.network
+        trained = first.run(stage, recipe)[0].stage.network
+        trained.load_state_dict(weights[stage])
+        batch = source.batch(1, 64, augmented=False)
+        inputs = (batch.mel,) if stage == "speech" else (batch.shape, batch.face)
+        with torch.no_grad():
+            wanted, made, unlike = (
+                network.eval()(*inputs) for network in (trained, started, fresh.stage.network)
+            )
+        assert (made - wanted).abs().mean() < 0.1 * (unlike - wanted).abs().mean(), stage
+
+
+def test_only_what_training_wrote_is_gone_on_from(bench: Workbench, recipe: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    other.write_bytes(b"no model")
+    with pytest.raises(InvalidModel, match="nothing to go on from"):
+        bench.run("face", recipe, other)
+    with pytest.raises(InvalidRequest, match="starts from nothing"):
+        bench.run("reader", recipe, other)
 
 
 def test_the_official_network_needs_the_expert_first(bench: Workbench, recipe: Path) -> None:

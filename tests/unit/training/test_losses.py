@@ -7,7 +7,7 @@ from training.losses import as_seen, reading_losses, rendering_losses  # noqa: E
 from training.networks.blocks import Tensor  # noqa: E402
 from training.networks.mouthpiece import Rendering  # noqa: E402
 from training.networks.reader import LandmarkReader  # noqa: E402
-from training.shapes import SPEECH_POINTS, mirrored_points  # noqa: E402
+from training.points import SPEECH_POINTS, mirrored_points  # noqa: E402
 
 
 def places() -> Tensor:

@@ -1,6 +1,7 @@
 import pytest
 
 torch = pytest.importorskip("torch")
+from torch.nn import functional  # noqa: E402
 
 from training.networks.critic import PatchCritic  # noqa: E402
 from training.networks.mouthpiece import (  # noqa: E402
@@ -17,7 +18,7 @@ from training.networks.sync_expert import SyncExpert, contrast  # noqa: E402
 
 def model() -> Mouthpiece:
     torch.manual_seed(0)
-    made = Mouthpiece(SpeechToShape(), ShapeToFace(), Articulation(torch.ones(7), 1.0, 0.5))
+    made = Mouthpiece(SpeechToShape(), ShapeToFace(), Articulation(torch.ones(8), 1.0, 0.5))
     made.eval()
     return made
 
@@ -32,6 +33,32 @@ def test_the_model_has_wav2lip_s_interface_and_copies_the_upper_rows() -> None:
     assert made.max() <= 1
 
 
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_larger_face_is_painted_as_a_small_one_at_its_own_size(times: int) -> None:
+    network = model()
+    mel, face = torch.randn(2, 1, 80, 16), torch.rand(2, 6, 96, 96)
+    large = functional.interpolate(face, scale_factor=times, mode="bilinear")
+    with torch.no_grad():
+        small, made = network(mel, face), network(mel, large)
+    assert made.shape == (2, 3, 96 * times, 96 * times)
+    assert torch.equal(made[:, :, : 40 * times], large[:, :3, : 40 * times])
+    shrunk = functional.avg_pool2d(large[:, :3], times)
+    assert (functional.avg_pool2d(made, times) - small)[:, :, 50:].abs().mean() < 2 * (
+        shrunk - face[:, :3]
+    ).abs().mean()
+
+
+def test_skin_that_is_not_moved_keeps_all_that_a_larger_face_shows() -> None:
+    network = ShapeToFace().eval()
+    for layer in (network.coarse_flow, network.fine_flow, network.residual):
+        torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.constant_(network.mouth_paint.bias[12:], -30.0)
+    face = torch.rand(1, 6, 192, 192)
+    with torch.no_grad():
+        made = network(torch.zeros(1, 8), face)
+    assert torch.allclose(made[:, :, 96:], face[:, 3:, 96:], atol=1e-4)
+
+
 def test_the_frames_of_a_batch_do_not_mix() -> None:
     mel, face = torch.randn(3, 1, 80, 16), torch.rand(3, 6, 96, 96)
     with torch.no_grad():
@@ -43,7 +70,7 @@ def test_what_the_listeners_guess_is_averaged() -> None:
     speech, mel = SpeechToShape(listeners=2).eval(), torch.randn(3, 1, 80, 16)
     with torch.no_grad():
         guesses, shape = speech.guesses(mel), speech(mel)
-    assert guesses.shape == (2, 3, 7)
+    assert guesses.shape == (2, 3, 8)
     assert not torch.allclose(guesses[0], guesses[1])
     assert torch.allclose(shape, (guesses[0] + guesses[1]) / 2)
 
@@ -54,7 +81,7 @@ def test_without_flow_the_warp_is_the_reference() -> None:
         torch.nn.init.zeros_(layer.weight)
     face = torch.rand(1, 6, 96, 96)
     with torch.no_grad():
-        made = network.render(torch.zeros(1, 7), face)
+        made = network.render(torch.zeros(1, 8), face)
     assert torch.allclose(made.warped, face[:, 3:, 40:], atol=1e-5)
 
 
@@ -69,7 +96,7 @@ def test_the_expert_s_embeddings_have_length_one_and_the_right_pairs_cost_least(
 
 
 def test_the_critic_judges_patches() -> None:
-    verdict, features = PatchCritic(7)(torch.rand(2, 3, 48, 96), torch.randn(2, 7))
+    verdict, features = PatchCritic(8)(torch.rand(2, 3, 48, 96), torch.randn(2, 8))
     assert verdict.shape[:2] == (2, 1)
     assert verdict.shape[3] > 4
     assert len(features) == 4

@@ -35,11 +35,17 @@ def test_shapes_of_another_pack_are_told_in_the_space_that_is_given() -> None:
     assert other.shapes[3] == pytest.approx(own.shapes[3], abs=1e-3)
 
 
-def test_teeth_are_the_last_number_of_a_shape_and_no_part_of_its_opening() -> None:
-    track = measure_shapes(drawn_cache([GAPS], teeth=0.5))
-    assert (track.shapes[:, -1] == 1.0).all()
-    assert opening_weights(track)[-1] == 0
+def test_teeth_are_the_last_numbers_of_a_shape_and_no_part_of_its_opening() -> None:
+    track = measure_shapes(drawn_cache([GAPS], teeth=(0.3, 0.9)))
+    assert track.shapes[5, -2:] == pytest.approx([1, 2], abs=1e-4)
+    assert (opening_weights(track)[-2:] == 0).all()
+
+
+def test_teeth_that_show_in_a_closed_mouth_do_not_count() -> None:
+    track = measure_shapes(drawn_cache([GAPS], teeth=(0.3, 0.9)))
+    assert np.abs(track.shapes[[0, 1, 7], -2:]).max() < 1e-4
 
 
 def test_a_laugh_counts_no_more_teeth_than_there_is_a_measure_for() -> None:
-    assert measure_shapes(drawn_cache([GAPS], teeth=9.0)).shapes[0, -1] == pytest.approx(4.0)
+    track = measure_shapes(drawn_cache([GAPS], teeth=(9.0, 9.0)))
+    assert track.shapes[5, -2:] == pytest.approx([6, 6])
