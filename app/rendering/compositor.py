@@ -62,6 +62,7 @@ class Compositor:
         ``face`` is what the model made of ``crop``, both (S, S, 3); ``box`` is where the crop was cut;
         ``mask`` is (S, S) with its weight in rows ``S // 2..``.
         """
+        face, crop, mask = _near_box_size(box, face, crop, mask)
         region = self._region(box, mask)
         if region.is_empty:
             return
@@ -89,6 +90,20 @@ class Compositor:
             left=max(left + max(leftmost, 0), 0),
             right=min(left + rightmost, right, self.layout.width),
         )
+
+
+def _near_box_size(
+    box: Box, face: BgrImage, crop: BgrImage, mask: MouthMask
+) -> tuple[BgrImage, BgrImage, MouthMask]:
+    """Average pictures of more than twice the box's size down to it: interpolation would skip pixels."""
+    top, bottom, left, right = box.tolist()
+    side = mask.shape[0]
+    factor = side // max(bottom - top, right - left)
+    if factor < 2:
+        return face, crop, mask
+    size = (side // factor, side // factor)
+    face, crop, mask = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (face, crop, mask))
+    return face, crop, mask
 
 
 def measure_tint(face: BgrImage, crop: BgrImage, mask: MouthMask) -> Tint:

@@ -47,7 +47,13 @@ def soft_mask() -> MouthMask:
     return mask
 
 
-BOXES = [box(10, 106, 30, 126), box(11, 104, 31, 102), box(-20, 90, -15, 60), box(60, 170, 100, 190)]
+BOXES = [
+    box(10, 106, 30, 126),
+    box(11, 104, 31, 102),
+    box(-20, 90, -15, 60),
+    box(60, 170, 100, 190),
+    box(40, 88, 60, 93),
+]
 
 
 @pytest.mark.parametrize("where", BOXES)
@@ -95,6 +101,15 @@ def test_the_patch_lands_where_the_crop_was_cut() -> None:
     pasted = frame.copy()
     Compositor(LAYOUT).paste(pasted, crop, crop, where, block_mask())
     assert np.abs(pasted.astype(int) - frame).max() <= 3
+
+
+def test_a_face_far_smaller_than_its_crop_is_averaged() -> None:
+    """Stripes as fine as the crop's pixels become their mean, not one of them."""
+    stripes = face((40, 40, 40))
+    stripes[:, ::3] = 220
+    frame = plain((128, 128, 128))
+    Compositor(LAYOUT).paste(frame, stripes, stripes, box(40, 72, 60, 92), block_mask())
+    assert LAYOUT.to_bgr(frame)[62:66, 70:82].mean() == pytest.approx(100, abs=3)
 
 
 def test_the_patch_takes_the_tint_of_the_skin_around_it() -> None:
