@@ -13,7 +13,7 @@ from training.networks.blocks import Tensor
 from training.pack import CROP_SIZE
 from training.points import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER
 from training.sampling import MARGIN_COLUMNS, MomentSampler
-from training.shapes import ShapeTrack, opening_weights, steady_shapes
+from training.shapes import COMPONENTS, MOST_TEETH, ShapeTrack, opening_weights, steady_shapes
 
 MOUTH_WIDTH, MOUTH_HEIGHT = range(12, 84), range(48, 96)
 """Columns and rows of a face in which an inner mouth may be."""
@@ -35,7 +35,11 @@ class Batch:
     mel: Tensor
     """(B, 1, 80, 16); silence where the clip has no sound."""
     shape: Tensor
-    """(B, 8): the target's mouth shape."""
+    """(B, 8): the target's mouth shape, its teeth as what shows more than in the reference.
+
+    What a model is told in use counts from a closed mouth, and a closed mouth is its reference. Counted from
+    that in training too, a smile is told apart from a mouth that opens.
+    """
     points: Tensor
     """(B, 2, K, 2): the points that speech moves, of target and reference, in face pixels."""
     inner_mouth: Tensor
@@ -56,6 +60,7 @@ class BatchSource:
         mel = np.pad(np.asarray(cache.mel, np.float32), ((0, _WIDE), (0, 0)), constant_values=SILENCE)
         self._mel = torch.from_numpy(mel).to(device)
         self._shapes = torch.from_numpy(track.shapes).to(device)
+        self._teeth = torch.from_numpy(track.teeth).to(device)
         self._steady = torch.from_numpy(steady_shapes(cache, track)).to(device)
         self._opening = torch.from_numpy(opening_weights(track)).to(device)
         mesh = np.asarray(cache.mesh[:, (*RIGID_POINTS, *SPEECH_POINTS), :2], np.float32)
@@ -81,7 +86,7 @@ class BatchSource:
             target=faces[:, 0].contiguous(),
             face=torch.cat([hidden, faces[:, 1]], 1).contiguous(memory_format=torch.channels_last),
             mel=self._sounds(columns, generator, augmented=augmented),
-            shape=self._shapes[frames],
+            shape=self._painted_shapes(frames, references),
             points=placed,
             inner_mouth=geometry.inside(placed[:, 0, _INNER_LIPS], MOUTH_WIDTH, MOUTH_HEIGHT),
             clips=clips,
@@ -95,6 +100,10 @@ class BatchSource:
         columns = torch.from_numpy(moments.columns).to(self.device)
         shape = self._steady[torch.from_numpy(moments.frames).to(self.device)]
         return self._sounds(columns, generator, augmented=augmented), shape
+
+    def _painted_shapes(self, targets: Tensor, references: Tensor) -> Tensor:
+        more = (self._teeth[targets] - self._teeth[references]).clamp(-MOST_TEETH, MOST_TEETH)
+        return torch.cat([self._shapes[targets][:, :COMPONENTS], more], 1)
 
     def opening(self, shapes: Tensor) -> Tensor:
         """Return how far mouths of ``shapes`` (B, 8) are open, in deviations: (B,)."""

@@ -12,7 +12,7 @@ import torch
 from training.batches import BatchSource
 from training.networks.mouthpiece import SHAPE_DIMS, Articulation, SpeechToShape
 
-AMPLITUDE: Final = 0.7
+AMPLITUDE: Final = 0.9
 """Share of the missing range that is given back: what is guessed wrong is enlarged as well."""
 MAX_POWER: Final = 1.0
 _QUANTILES: Final = np.linspace(0.25, 0.97, 25)

@@ -21,6 +21,7 @@ from training.points import (
     SPEECH_ROWS,
     UPPER_LIP_OUTER,
 )
+from training.teeth import ShownTeeth
 
 MouthShapes = npt.NDArray[np.float32]
 """float32 (n, 8): principal components, standard deviations from a closed mouth; and the teeth that show."""
@@ -37,7 +38,7 @@ Groups = npt.NDArray[np.str_]
 COMPONENTS: Final = 6
 _TEETH_UNITS: Final = (0.3, 0.45)
 """Upper and lower teeth in about their standard deviation over the packs tried."""
-_MOST_TEETH: Final = 6.0
+MOST_TEETH: Final = 6.0
 """Where laughter is cut off."""
 
 _INNER: Final = slice(3, 8)
@@ -61,6 +62,8 @@ class ShapeTrack:
     """The shapes of every frame of a cache."""
 
     shapes: MouthShapes
+    teeth: ShownTeeth
+    """The teeth that show in each frame, in the unit of shapes."""
     openings: Openings
     space: ShapeSpace
 
@@ -81,9 +84,13 @@ def measure_shapes(cache: Cache, space: ShapeSpace | None = None) -> ShapeTrack:
     deviations = flat - closed[:, : flat.shape[1]]
     if space is None:
         space = ShapeSpace(front, _principal(deviations))
-    more = np.clip(teeth - closed[:, -3:-1], -_MOST_TEETH, _MOST_TEETH)
-    shapes = np.column_stack([deviations @ space.basis.T, more]).astype(np.float32)
-    return ShapeTrack(shapes, (opening - closed[:, -1]).astype(np.float32), space)
+    more = np.clip(teeth - closed[:, -3:-1], -MOST_TEETH, MOST_TEETH)
+    return ShapeTrack(
+        shapes=np.column_stack([deviations @ space.basis.T, more]).astype(np.float32),
+        teeth=teeth.astype(np.float32),
+        openings=(opening - closed[:, -1]).astype(np.float32),
+        space=space,
+    )
 
 
 def steady_shapes(cache: Cache, track: ShapeTrack) -> MouthShapes:

@@ -23,10 +23,10 @@ MEAN_LEVEL = 0.45
 MAX_FLOW = 12.0
 """Pixels that the warp can move."""
 LEAST_SCALE, LARGEST_SCALE = 0.5, 1.7
-TEETH_GAIN, LEAST_TEETH = 1.44, 1.0
-"""How much more teeth are shown than are guessed, and how much at least, in deviations: a quarter of what is
-heard is GRID's speaker, who shows none; and a smile that is told to hide its teeth has them smeared."""
-PRESS = 0.8
+TEETH_GAINS = (2.5, 0.0)
+"""How much more of the upper and the lower teeth are shown than are guessed. What is guessed is a mean over
+people of whom most show none, and the others twice as much; both rows at once look like neither."""
+PRESS = 1.3
 """Deviations by which lips are pressed together where nothing opens them."""
 MOUTH_COLUMNS = slice(6, 42)
 MOUTH_ROWS = slice(4, 28)
@@ -201,15 +201,15 @@ class Articulation(nn.Module):  # type: ignore[misc]
     A shape is scaled by (its opening / ``middle``) ** ``power``, within :data:`LEAST_SCALE` and
     :data:`LARGEST_SCALE`; ``opening`` (8,) are the weights by which shapes add up to an opening. Below the
     middle lips are pressed as well, most where a mouth is shut: what was seen of people's shut mouths is an
-    average, and half of it is a little open. Teeth are enlarged by :data:`TEETH_GAIN` and
-    :data:`LEAST_TEETH`; between lips that touch there is no room for them.
+    average, and half of it is a little open. Teeth are enlarged by
+    :data:`TEETH_GAINS`.
     """
 
     def __init__(self, opening: Tensor, middle: float, power: float) -> None:
         super().__init__()
         self.register_buffer("opening", opening / middle)
-        self.register_buffer("gain", torch.tensor([1.0] * (SHAPE_DIMS - 1) + [TEETH_GAIN]))
-        self.register_buffer("least", torch.tensor([0.0] * (SHAPE_DIMS - 1) + [LEAST_TEETH]))
+        gains = [1.0] * (SHAPE_DIMS - len(TEETH_GAINS)) + list(TEETH_GAINS)
+        self.register_buffer("gain", torch.tensor(gains))
         self.register_buffer("shut", -PRESS * opening / opening.square().sum())
         self.power = power
 
@@ -217,7 +217,7 @@ class Articulation(nn.Module):  # type: ignore[misc]
         """Return shapes (B, 8) as they are to be rendered."""
         openness = (shape * self.opening).sum(1, keepdim=True).clamp(1e-2, 1e2)
         scaled = shape * self.gain * openness.pow(self.power).clamp(LEAST_SCALE, LARGEST_SCALE)
-        return scaled + self.least + self.shut * (1 - openness).clamp(min=0)
+        return scaled + self.shut * (1 - openness).clamp(min=0)
 
 
 class Mouthpiece(nn.Module):  # type: ignore[misc]

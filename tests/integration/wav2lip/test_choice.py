@@ -9,7 +9,7 @@ from app.wav2lip import choice, devices
 from app.wav2lip.infer import Wav2LipInfer
 from tests.support.onnx_models import TinyModel
 
-SHIPPED = Path("models/mouthpiece-96.onnx")
+SHIPPED = Path("models/mouthpiece-192.onnx")
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from app.wav2lip.infer import Wav2LipInfer
 from tests.support.network_vector import vector_inputs
 from tests.support.onnx_models import TinyModel
 
-MODEL = Path("models/mouthpiece-96.onnx")
+MODEL = Path("models/mouthpiece-192.onnx")
+SIZE = 192
 
 
 @pytest.fixture(scope="module")
@@ -17,16 +18,16 @@ def infer() -> Wav2LipInfer:
     return Wav2LipInfer(MODEL, dtype="fp32", device="cpu")
 
 
-def some_frames(count: int) -> tuple[MelWindows, FaceCrops]:
+def some_frames(count: int, size: int = SIZE) -> tuple[MelWindows, FaceCrops]:
     rng = np.random.default_rng(7)
     windows = rng.uniform(-4, 4, (count, 80, 16)).astype(np.float32)
-    return windows, rng.integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)
+    return windows, rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
 def test_the_shipped_model_is_described_by_its_card(infer: Wav2LipInfer) -> None:
     info = infer.info
-    assert (info.engine, info.device, info.dtype, info.face_size) == ("openvino", "cpu", "fp32", 96)
-    assert (info.name, info.mouth_offset_ms, info.reference) == ("mouthpiece-96", 12.5, "closed")
+    assert (info.engine, info.device, info.dtype, info.face_size) == ("openvino", "cpu", "fp32", SIZE)
+    assert (info.name, info.mouth_offset_ms, info.reference) == ("mouthpiece-192", 12.5, "closed")
     assert info.sha256 == infer.card.sha256
 
 
@@ -34,7 +35,7 @@ def test_the_shipped_model_is_described_by_its_card(infer: Wav2LipInfer) -> None
 def test_every_frame_of_a_batch_of_any_size_is_rendered_as_if_alone(infer: Wav2LipInfer, count: int) -> None:
     windows, crops = some_frames(count)
     together = infer.render(windows, crops)
-    assert together.shape == (count, 96, 96, 3)
+    assert together.shape == (count, SIZE, SIZE, 3)
     assert together.dtype == np.uint8
     for index in range(count):
         alone = infer.render(windows[index : index + 1], crops[index : index + 1])
@@ -46,7 +47,7 @@ def test_the_lower_half_of_the_crop_is_hidden_from_the_model_but_not_that_of_the
 ) -> None:
     windows, crops = some_frames(2)
     masked = crops.copy()
-    masked[:, 48:] = 0
+    masked[:, SIZE // 2 :] = 0
     np.testing.assert_array_equal(infer.render(windows, masked, crops), infer.render(windows, crops))
     assert (infer.render(windows, masked, masked) != infer.render(windows, crops)).any()
 
@@ -54,11 +55,11 @@ def test_the_lower_half_of_the_crop_is_hidden_from_the_model_but_not_that_of_the
 def test_render_rounds_what_the_call_returns(infer: Wav2LipInfer) -> None:
     windows, crops = some_frames(3)
     faces = np.concatenate([crops, crops], axis=3).transpose(0, 3, 1, 2) / np.float32(255)
-    faces[:, :3, 48:] = 0
+    faces[:, :3, SIZE // 2 :] = 0
     spoken = infer(windows[:, None], faces)
     assert spoken.dtype == np.float32
     expected = np.rint(np.clip(spoken, 0, 1) * 255).transpose(0, 2, 3, 1)
-    expected[:, :48] = crops[:, :48]
+    expected[:, : SIZE // 2] = crops[:, : SIZE // 2]
     rendered = infer.render(windows, crops)
     assert np.abs(rendered - expected).max() <= 1
     assert (rendered == expected).mean() > 0.999
@@ -90,7 +91,7 @@ def test_tensors_come_back_as_tensors_and_arrays_as_arrays(infer: Wav2LipInfer) 
     assert from_arrays.dtype == np.float32
     assert from_tensors.dtype == torch.float32
     np.testing.assert_array_equal(from_tensors.numpy(), from_arrays)
-    assert infer(torch.zeros(0, 1, 80, 16), torch.zeros(0, 6, 96, 96)).shape == (0, 3, 96, 96)
+    assert infer(torch.zeros(0, 1, 80, 16), torch.zeros(0, 6, SIZE, SIZE)).shape == (0, 3, SIZE, SIZE)
 
 
 def test_the_torch_engine_takes_tensors_as_they_are(
@@ -125,7 +126,7 @@ def test_an_engine_that_takes_pixels_makes_the_faces_that_others_make(
         "app.wav2lip.infer.open_engine",
         lambda path, _: TorchEngine(path, "fp32", device="cpu", lower_rows=lower_rows),
     )
-    windows, crops = some_frames(9)
+    windows, crops = some_frames(9, 96)
     references = crops[::-1]
     made = Wav2LipInfer(checkpoint).render(windows, crops, references).astype(int)
     expected = exact.render(windows, crops, references)

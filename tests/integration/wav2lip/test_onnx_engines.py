@@ -12,7 +12,7 @@ from app.wav2lip.onnxruntime_engine import OnnxRuntimeEngine, provider_options
 from app.wav2lip.openvino_engine import OpenVinoEngine, nearest_dtype
 from tests.support.onnx_models import TinyModel, write_classifier
 
-SHIPPED = Path("models/mouthpiece-96.onnx")
+SHIPPED = Path("models/mouthpiece-192.onnx")
 
 
 def open_onnxruntime(path: Path, face_size: int | None = None) -> Engine:
@@ -80,8 +80,8 @@ def test_a_model_for_faces_of_any_size_takes_the_size_that_it_is_told(
 
 
 def test_both_engines_agree_on_the_shipped_model() -> None:
-    mel, face = inputs(5, 96)
-    face[:, :3, 48:] = 0
+    mel, face = inputs(5, 192)
+    face[:, :3, 96:] = 0
     results = [open_engine(SHIPPED).infer(mel, face) for open_engine in OPENERS]
     np.testing.assert_allclose(results[0], results[1], atol=1e-4)
     assert results[0].std() > 0.1

@@ -5,9 +5,8 @@ from torch.nn import functional  # noqa: E402
 
 from training.networks.critic import PatchCritic  # noqa: E402
 from training.networks.mouthpiece import (  # noqa: E402
-    LEAST_TEETH,
     PRESS,
-    TEETH_GAIN,
+    TEETH_GAINS,
     Articulation,
     Mouthpiece,
     ShapeToFace,
@@ -103,9 +102,9 @@ def test_the_critic_judges_patches() -> None:
 
 
 def test_articulation_spreads_openings_and_presses_the_lips_of_a_closed_mouth() -> None:
-    weights = torch.tensor([2.0, 0, 0, 0, 0, 0, 0])
+    weights = torch.tensor([2.0, 0, 0, 0, 0, 0, 0, 0])
     spread = Articulation(weights, middle=1.0, power=0.5)
-    shapes = torch.zeros(4, 7)
+    shapes = torch.zeros(4, 8)
     shapes[:, 0] = torch.tensor([0.0, 0.25, 0.5, 1.0])
     openings = spread(shapes) @ weights
     assert openings.tolist() == pytest.approx(
@@ -114,6 +113,6 @@ def test_articulation_spreads_openings_and_presses_the_lips_of_a_closed_mouth() 
 
 
 def test_articulation_shows_more_teeth_than_are_guessed() -> None:
-    spread = Articulation(torch.tensor([1.0, 0, 0, 0, 0, 0, 0]), middle=1.0, power=0.5)
-    shapes = torch.tensor([[0.0] * 7, [1.0] * 7])
-    assert spread(shapes)[:, -1].tolist() == pytest.approx([LEAST_TEETH, LEAST_TEETH + TEETH_GAIN])
+    spread = Articulation(torch.tensor([1.0, 0, 0, 0, 0, 0, 0, 0]), middle=1.0, power=0.5)
+    shapes = torch.tensor([[0.0] * 8, [1.0] * 8])
+    assert spread(shapes)[:, -2:].tolist() == [[0, 0], pytest.approx(TEETH_GAINS)]
