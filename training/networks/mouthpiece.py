@@ -53,14 +53,12 @@ class Strokes(NamedTuple):
     """(B, 2, H, S)."""
     warped: Tensor
     """(B, 3, H, S): the reference moved by the flow."""
-    residual: Tensor
-    """(B, 3, H, S): what is added to it."""
-    mouth: Tensor
-    """(B, 3, H, S): the inner mouth's colours."""
-    mask: Tensor
-    """(B, 1, H, S): where the inner mouth covers the rest, 0..1."""
+    shown: Tensor
+    """(B, 1, H, S): how much of it shows, 0..1: not where the inner mouth is."""
+    added: Tensor
+    """(B, 3, H, S): what is added to that: the residual, and the inner mouth's colours where that is."""
     mouth_logits: Tensor
-    """(B, 1, 48, 72): the same before the sigmoid, at 96 pixels."""
+    """(B, 1, 48, 72): where the inner mouth is, before the sigmoid, at 96 pixels."""
 
 
 class SpeechToShape(nn.Module):  # type: ignore[misc]
@@ -122,7 +120,7 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
             made = self.render(shape, face).face
         else:
             strokes = self.decide(shape, functional.avg_pool2d(face, times))
-            made = paint(enlarge(strokes, face, times), face)
+            made = paint(_enlarged(strokes, face, times), face)
         return torch.cat([face[:, :3, : FIRST_ROW * times], made], 2).clamp(0, 1)
 
     def render(self, shape: Tensor, face: Tensor) -> Rendering:
@@ -144,19 +142,21 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
         warped = warp(face[:, 3:6], flow)
         features = torch.cat([y0, functional.pixel_unshuffle(warped - MEAN_LEVEL, 2)], 1)
         residual = functional.pixel_shuffle(self.residual(features), 2)
-        return Strokes(flow, warped, residual, *self._mouth(features, condition))
+        mouth, logits = self._mouth(features, condition)
+        covered = _in_rows(torch.sigmoid(logits))
+        added = residual + covered * (_in_rows(mouth) - residual)
+        return Strokes(flow, warped, 1 - covered, added, logits)
 
     def _flow(self, coarse: Tensor, fine: Tensor) -> Tensor:
         size = (FACE_SIZE - FIRST_ROW, FACE_SIZE)
         raw = _resized(self.coarse_flow(coarse), size) + _resized(self.fine_flow(fine), size)
         return MAX_FLOW * torch.tanh(raw / 4.0)
 
-    def _mouth(self, features: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _mouth(self, features: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         x = self.mouth_join(features[:, :, MOUTH_ROWS, MOUTH_COLUMNS])
         x = self.mouth_paint(self.mouth_refine(self.mouth_modulation(x, condition)))
         color = functional.pixel_shuffle(x[:, :12], 2) + MEAN_LEVEL
-        logits = functional.pixel_shuffle(x[:, 12:], 2)
-        return _in_rows(color), _in_rows(torch.sigmoid(logits)), logits
+        return color, functional.pixel_shuffle(x[:, 12:], 2)
 
 
 def warp(reference: Tensor, flow: Tensor) -> Tensor:
@@ -179,20 +179,11 @@ def warp(reference: Tensor, flow: Tensor) -> Tensor:
 def paint(strokes: Strokes, face: Tensor) -> Tensor:
     """Return the generated rows (B, 3, H, S), not clipped, of faces (B, 6, S, S)."""
     times = face.shape[-1] // FACE_SIZE
-    skin = strokes.warped + strokes.residual
-    painted = skin + strokes.mask * (strokes.mouth - skin)
+    painted = strokes.warped * strokes.shown + strokes.added
     kept = face[:, :3, FIRST_ROW * times :]
     rows = torch.arange(kept.shape[2], dtype=face.dtype, device=face.device)
     fade = (rows / (FEATHER * times)).clamp(max=1)[:, None]
     return kept + fade * (painted - kept)
-
-
-def enlarge(strokes: Strokes, face: Tensor, times: int) -> Strokes:
-    """Return the strokes for faces (B, 6, S, S), S ``times`` 96: the warp is made anew at that size."""
-    small = torch.cat([times * strokes.flow, strokes.residual, strokes.mouth, strokes.mask], 1)
-    flow, residual, mouth, mask = _cubic(small, times).split([2, 3, 3, 1], 1)
-    warped = warp(face[:, 3:6], flow)
-    return Strokes(flow, warped, residual, mouth, mask.clamp(0, 1), strokes.mouth_logits)
 
 
 class Articulation(nn.Module):  # type: ignore[misc]
@@ -267,6 +258,13 @@ def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
 def _in_rows(window: Tensor) -> Tensor:
     """Return what fills the window of inner mouths laid into the generated rows, zeros around it."""
     return functional.pad(window, (12, 12, 8, 0))
+
+
+def _enlarged(strokes: Strokes, face: Tensor, times: int) -> Strokes:
+    """Return the strokes for faces (B, 6, S, S), S ``times`` 96: the warp is made anew at that size."""
+    flow = times * _cubic(strokes.flow, times)
+    shown, added = _cubic(strokes.shown, times).clamp(0, 1), _cubic(strokes.added, times)
+    return Strokes(flow, warp(face[:, 3:6], flow), shown, added, strokes.mouth_logits)
 
 
 def _cubic(x: Tensor, times: int) -> Tensor:
