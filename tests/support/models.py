@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 
+from app.avatars.crops import CropForm
 from app.settings import DEFAULT_MODEL
 from app.wav2lip.infer import Wav2LipInfer
 
@@ -13,3 +14,9 @@ MODELS = Path(__file__).parents[2] / "models"
 def default_model() -> Wav2LipInfer:
     """Return the default model on the CPU."""
     return Wav2LipInfer(MODELS / DEFAULT_MODEL, device="cpu")
+
+
+def default_form() -> CropForm:
+    """Return what the default model wants to be shown."""
+    model = default_model()
+    return CropForm(model.face_size, model.info.reference)

@@ -20,7 +20,7 @@ from app.rendering.timeline import Timeline
 from app.rendering.workspace import Workspace
 from app.wav2lip.infer import Wav2LipInfer
 from tests.support.avatars import FORM, no_progress
-from tests.support.models import default_model
+from tests.support.models import default_form, default_model
 from tests.support.videos import decode
 
 Speech = Callable[[float], Path]
@@ -167,7 +167,7 @@ def made_frames(
 def test_outside_the_mask_every_pixel_is_the_avatars_own(
     studio: AvatarBuilder, speech: Speech, tmp_path: Path
 ) -> None:
-    with open_avatar(studio.store, studio.cache, "anna", FORM) as avatar:
+    with open_avatar(studio.store, studio.cache, "anna", default_form()) as avatar:
         own = np.empty(avatar.layout.frame_bytes, np.uint8)
         for index, frame in enumerate(made_frames(avatar, default_model(), speech(0.5), tmp_path, 12)):
             avatar.frames.read_into(index, own)
@@ -187,7 +187,7 @@ def test_outside_the_mask_every_pixel_is_the_avatars_own(
 def test_frames_without_a_face_pass_through_untouched(
     studio: AvatarBuilder, speech: Speech, tmp_path: Path
 ) -> None:
-    with open_avatar(studio.store, studio.cache, "blank", FORM) as avatar:
+    with open_avatar(studio.store, studio.cache, "blank", default_form()) as avatar:
         faceless = ~has_face(avatar.boxes)
         assert faceless[9:15].all()
         assert not faceless[:7].any()
