@@ -3,6 +3,7 @@
 The arrays are memory-mapped: several processes share one copy, and what does not fit stays on disk.
 """
 
+import fcntl
 import json
 import tempfile
 from collections.abc import Callable
@@ -73,11 +74,14 @@ class Cache:
 def open_cache(pack: Pack, folder: Path, progress: Progress | None = None) -> Cache:
     """Open the decoded pack in ``folder``, decoding what the folder does not hold yet.
 
-    Clips that do not decode are left out and named. Raises InvalidRequest if none is left.
+    Clips that do not decode are left out and named. Of several processes one decodes, the others wait.
+    Raises InvalidRequest if no clip is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if not all((folder / name).is_file() for name in (_INDEX, *(f"{array}.npy" for array in _ARRAYS))):
-        _decode(pack, folder, progress)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not all((folder / name).is_file() for name in (_INDEX, *(f"{array}.npy" for array in _ARRAYS))):
+            _decode(pack, folder, progress)
     index = json.loads((folder / _INDEX).read_text())
     return Cache(
         spans=tuple(_span(entry) for entry in index["spans"]),
@@ -121,7 +125,9 @@ def _decode(pack: Pack, folder: Path, progress: Progress | None) -> None:
     for writer in writers.values():
         writer.close()
     index = {"spans": [asdict(span) for span in spans], "left_out": left_out}
-    (folder / _INDEX).write_text(json.dumps(index))
+    unfinished = folder / f"{_INDEX}.part"
+    unfinished.write_text(json.dumps(index))
+    unfinished.replace(folder / _INDEX)
 
 
 def _pictures(path: Path) -> list[BgrImage]:

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -7,6 +8,7 @@ import pytest
 from app.errors import InvalidRequest
 from app.media.frames import BgrImage
 from tests.support.clips import moving_portrait, speech_like, write_video
+from tests.support.packs import write_pack
 from training.cache import open_cache
 from training.pack import load_pack
 from training.prepare import prepare_pack
@@ -96,3 +98,17 @@ def test_a_folder_without_usable_videos_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"noise" * 100)
     with pytest.raises(InvalidRequest, match=r"broken\.mp4"):
         prepare_pack(tmp_path, tmp_path / "pack", licence="unknown")
+
+
+def test_of_two_that_open_a_pack_at_once_one_decodes_it(tmp_path: Path) -> None:
+    pack = load_pack(write_pack(tmp_path / "pack"))
+    told: list[int] = []
+    with ThreadPoolExecutor(2) as pool:
+        opening = [
+            pool.submit(open_cache, pack, tmp_path / "cache", lambda done, total: told.append(done))
+            for _ in range(2)
+        ]
+        one, other = (task.result() for task in opening)
+    assert told == [1, 2, 3]
+    assert np.array_equal(one.frames, other.frames)
+    assert np.asarray(one.frames).any(axis=(1, 2, 3)).all()
