@@ -37,7 +37,7 @@ CLOSED_SHARE: Final = 0.12
 
 FARTHEST_POSE: Final = 0.032
 """Pose distance, in eye distances, beyond which another head's hair and background would lie on this one's
-cheek: a frame without a nearer reference is its own. Seen on a head that turns; talking heads stay below."""
+cheek. Seen on a head that turns; talking heads stay below."""
 
 POSE_WEIGHT: Final = 4.0
 """Cost of a pose distance of one eye distance, in openings."""
@@ -69,20 +69,25 @@ def head_affine(target: FaceLandmarks, reference: FaceLandmarks) -> Affine:
 def closed_references(landmarks: Landmarks) -> References:
     """Choose for every frame of one video the frame that lends it a closed mouth, the fewest changes.
 
-    A frame in a pose that no closed mouth fits is its own reference.
+    Frames in a pose that no closed mouth fits borrow from the most closed among themselves, and so on; one
+    that is alone in its pose is its own reference.
     """
     references = np.full(len(landmarks), -1, np.int32)
     seen = np.flatnonzero(np.isfinite(landmarks).all(axis=(1, 2)))
     if not len(seen):
         return references
-    faces = landmarks[seen]
-    openings = mouth_openings(faces)
-    heads = _heads(faces)
-    candidates = _spread(heads, openings)
-    distances = _pose_distances(heads, heads[candidates])
-    path = _cheapest_path(openings[candidates] + POSE_WEIGHT * distances)
-    fits = distances[np.arange(len(seen)), path] <= FARTHEST_POSE
-    references[seen] = np.where(fits, seen[candidates[path]], seen)
+    references[seen] = seen
+    openings, heads = mouth_openings(landmarks[seen]), _heads(landmarks[seen])
+    left = np.arange(len(seen))
+    while len(left):
+        candidates = left[_spread(heads[left], openings[left])]
+        distances = _pose_distances(heads[left], heads[candidates])
+        path = _cheapest_path(openings[candidates] + POSE_WEIGHT * distances)
+        fits = distances[np.arange(len(left)), path] <= FARTHEST_POSE
+        if not fits.any():
+            break
+        references[seen[left[fits]]] = seen[candidates[path[fits]]]
+        left = left[~fits]
     return references
 
 

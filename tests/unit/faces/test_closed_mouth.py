@@ -52,11 +52,16 @@ def test_a_short_turn_does_not_change_the_reference() -> None:
     assert len(set(closed_references(video(openings, turns)).tolist())) == 1
 
 
-def test_a_pose_that_no_closed_mouth_fits_is_its_own_reference() -> None:
-    openings = [0.0] * 20 + [0.4] * 4
+def test_frames_in_a_pose_that_no_closed_mouth_fits_borrow_from_the_most_closed_of_them() -> None:
+    openings = [0.0] * 20 + [0.4, 0.3, 0.2, 0.4]
     references = closed_references(video(openings, [0.0] * 20 + [3.0] * 4))
     assert (references[:20] < 20).all()
-    assert references[20:].tolist() == [20, 21, 22, 23]
+    assert references[20:].tolist() == [22] * 4
+
+
+def test_a_frame_that_is_alone_in_its_pose_is_its_own_reference() -> None:
+    references = closed_references(video([0.0] * 20 + [0.4, 0.3], [0.0] * 20 + [3.0, -3.0]))
+    assert references[20:].tolist() == [20, 21]
 
 
 def test_frames_without_a_face_borrow_nothing() -> None:
