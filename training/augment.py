@@ -100,6 +100,16 @@ def revoice(wide: Tensor, generator: torch.Generator) -> Tensor:
 def silences(count: int, generator: torch.Generator) -> Tensor:
     """Return windows (B, 1, 80, 16) in which nobody speaks: digital silence, and noise from faint to loud.
 
+    In half of them one gives way to another: a noise that begins or ends is no word either.
+    """
+    place = torch.randint(2 * _WINDOW, (count, 1, 1, 1), generator=generator, device=generator.device)
+    before, after = _steady_silences(count, generator), _steady_silences(count, generator)
+    return torch.where(torch.arange(_WINDOW, device=generator.device) < place, before, after)
+
+
+def _steady_silences(count: int, generator: torch.Generator) -> Tensor:
+    """Return windows (B, 1, 80, 16) of digital silence and of noises.
+
     Some spectra must be smooth: where all were rough, roughness was what a network knew noise by.
     """
 

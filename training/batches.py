@@ -13,7 +13,7 @@ from training.networks.blocks import Tensor
 from training.pack import CROP_SIZE
 from training.points import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER
 from training.sampling import MARGIN_COLUMNS, MomentSampler
-from training.shapes import COMPONENTS, MOST_TEETH, ShapeTrack, opening_weights, steady_shapes
+from training.shapes import COMPONENTS, MOST_TEETH, ShapeTrack, heard_shapes, opening_weights, smiling
 
 MOUTH_WIDTH, MOUTH_HEIGHT = range(12, 84), range(48, 96)
 """Columns and rows of a face in which an inner mouth may be."""
@@ -38,7 +38,8 @@ class Batch:
     """(B, 8): the target's mouth shape, its teeth as what shows more than in the reference.
 
     What a model is told in use counts from a closed mouth, and a closed mouth is its reference. Counted from
-    that in training too, a smile is told apart from a mouth that opens.
+    that in training too, a smile is told apart from a mouth that opens. Of a reference that smiles the whole
+    shape counts from it: who smiles all through a video has no other closed mouth.
     """
     points: Tensor
     """(B, 2, K, 2): the points that speech moves, of target and reference, in face pixels."""
@@ -61,7 +62,8 @@ class BatchSource:
         self._mel = torch.from_numpy(mel).to(device)
         self._shapes = torch.from_numpy(track.shapes).to(device)
         self._teeth = torch.from_numpy(track.teeth).to(device)
-        self._steady = torch.from_numpy(steady_shapes(cache, track)).to(device)
+        self._smiles = torch.from_numpy(smiling(track)).to(device)
+        self._heard = torch.from_numpy(heard_shapes(cache, track, sampler.spans)).to(device)
         self._opening = torch.from_numpy(opening_weights(track)).to(device)
         mesh = np.asarray(cache.mesh[:, (*RIGID_POINTS, *SPEECH_POINTS), :2], np.float32)
         self._points = torch.from_numpy(mesh * CROP_SIZE - 0.5).to(device)
@@ -93,17 +95,18 @@ class BatchSource:
         )
 
     def sounds(self, step: int, count: int, *, augmented: bool = True) -> tuple[Tensor, Tensor]:
-        """Return sounds and steadied mouth shapes only, for what learns without pictures."""
+        """Return sounds and the mouth shapes that are heard in them, for what learns without pictures."""
         rng = np.random.default_rng((self._seed, step))
         generator = self._generator(rng)
         moments = self._sampler.draw(rng, count)
         columns = torch.from_numpy(moments.columns).to(self.device)
-        shape = self._steady[torch.from_numpy(moments.frames).to(self.device)]
+        shape = self._heard[torch.from_numpy(moments.frames).to(self.device)]
         return self._sounds(columns, generator, augmented=augmented), shape
 
     def _painted_shapes(self, targets: Tensor, references: Tensor) -> Tensor:
         more = (self._teeth[targets] - self._teeth[references]).clamp(-MOST_TEETH, MOST_TEETH)
-        return torch.cat([self._shapes[targets][:, :COMPONENTS], more], 1)
+        counted_from = self._smiles[references][:, None] * self._shapes[references]
+        return torch.cat([(self._shapes[targets] - counted_from)[:, :COMPONENTS], more], 1)
 
     def opening(self, shapes: Tensor) -> Tensor:
         """Return how far mouths of ``shapes`` (B, 8) are open, in deviations: (B,)."""

@@ -12,7 +12,7 @@ from training.cache import Cache, Span
 from training.mesh import LEAST_PRESENCE
 from training.pack import FPS
 from training.settings import TrainSettings
-from training.shapes import ShapeTrack
+from training.shapes import ShapeTrack, smiling
 
 Indices = npt.NDArray[np.int64]
 """int64 (n,): positions in the cache's arrays."""
@@ -50,21 +50,22 @@ class MomentSampler:
         Raises InvalidRequest if no clip is left to draw from.
         """
         self._cache, self._openings, self.settings = cache, track.openings, settings
-        self._spans = [span for span in spans if is_usable(span, need_sync=need_sync)]
-        if not self._spans:
+        self._smiling = smiling(track)
+        self.spans = [span for span in spans if is_usable(span, need_sync=need_sync)]
+        if not self.spans:
             wanted = f"{LEAST_FRAMES} frames" + (" and sound in sync" if need_sync else "")
             raise InvalidRequest(
                 f"None of the {len(spans)} clips to train on has {wanted}: prepare more footage, or hold "
                 "fewer speakers out."
             )
-        self._frames = [self._drawable(span, need_sync=need_sync) for span in self._spans]
-        self._cumulative = np.cumsum(_weights(self._spans, settings.set_weights))
+        self._frames = [self._drawable(span, need_sync=need_sync) for span in self.spans]
+        self._cumulative = np.cumsum(_weights(self.spans, settings.set_weights))
 
     def draw(self, rng: np.random.Generator, count: int) -> Moments:
         """Draw ``count`` moments, ``per_clip`` of each clip."""
         per_clip = self.settings.per_clip
         picks = np.searchsorted(self._cumulative, rng.random(count // per_clip) * self._cumulative[-1])
-        rows = [self._moment(rng, self._spans[pick], int(pick)) for pick in picks for _ in range(per_clip)]
+        rows = [self._moment(rng, self.spans[pick], int(pick)) for pick in picks for _ in range(per_clip)]
         frames, references, columns, clips = (
             np.array(column, np.int64) for column in zip(*rows, strict=True)
         )
@@ -72,13 +73,18 @@ class MomentSampler:
 
     def _moment(self, rng: np.random.Generator, span: Span, clip: int) -> tuple[int, int, int, int]:
         frame = self._frame(rng, span, self._frames[clip])
-        own = self._openings[span.start : span.start + span.frames]
-        if rng.random() < self.settings.closed_references:
-            closed = np.argsort(own)[: max(2, span.frames // _REFERENCE_SHARE)]
-            reference = int(rng.choice(closed))
-        else:
-            reference = int(rng.integers(span.frames))
+        reference = self._reference(rng, span)
         return span.start + frame, span.start + reference, self._column(span, frame), clip
+
+    def _reference(self, rng: np.random.Generator, span: Span) -> int:
+        own = slice(span.start, span.start + span.frames)
+        if rng.random() < self.settings.closed_references:
+            closed = np.argsort(self._openings[own])[: max(2, span.frames // _REFERENCE_SHARE)]
+            return int(rng.choice(closed))
+        smiles = np.flatnonzero(self._smiling[own])
+        if len(smiles) and rng.random() < self.settings.smiling_references:
+            return int(rng.choice(smiles))
+        return int(rng.integers(span.frames))
 
     def _frame(self, rng: np.random.Generator, span: Span, drawable: range) -> int:
         """Half of the moments are drawn evenly, half are the widest mouth of three."""

@@ -36,6 +36,8 @@ class TrainSettings:
     """Moments that are drawn of each clip of a batch."""
     closed_references: float = 0.85
     """Share of the samples whose reference has a closed mouth; the others have any."""
+    smiling_references: float = 0.0
+    """Share of those others that show as many teeth as a smile, of clips that have such frames."""
     aligned_references: float = 0.75
     """Share of the samples whose reference is laid onto the target's head."""
     sync_weight: float = 0.0

@@ -83,7 +83,7 @@ def drawn_cache(
 def _growing(openings: list[list[float]], teeth: tuple[float, float]) -> ShownTeeth:
     """Return teeth that show the more the wider a mouth is open: as much as is said where the gap is 0.1."""
     gaps = np.array([gap - min(clip) for clip in openings for gap in clip])
-    return np.asarray(np.outer(gaps / 0.1, teeth) + 1, np.float32)
+    return np.asarray(np.outer(gaps / 0.1, teeth) + 0.2, np.float32)
 
 
 def _drawn_mesh(gap: float, yaw: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -28,6 +28,8 @@ TEETH_GAINS = (2.5, 0.0)
 people of whom most show none, and the others twice as much; both rows at once look like neither."""
 PRESS = 1.3
 """Deviations by which lips are pressed together where nothing opens them."""
+_SHARPEN = (0.033, -0.108, 1.15, -0.108, 0.033)
+"""What undoes the averaging of what was enlarged: the inverse of (-0.018, 0.078, 0.879, 0.078, -0.018)."""
 MOUTH_COLUMNS = slice(6, 42)
 MOUTH_ROWS = slice(4, 28)
 """Where an inner mouth may be, in the generated rows at half resolution: pixels 48..95 by 12..83."""
@@ -54,11 +56,22 @@ class Strokes(NamedTuple):
     warped: Tensor
     """(B, 3, H, S): the reference moved by the flow."""
     shown: Tensor
-    """(B, 1, H, S): how much of it shows, 0..1: not where the inner mouth is."""
+    """(B, 1, H, S): how much of it shows, 0..1: not where an inner mouth is painted."""
     added: Tensor
     """(B, 3, H, S): what is added to that: the residual, and the inner mouth's colours where that is."""
     mouth_logits: Tensor
     """(B, 1, 48, 72): where the inner mouth is, before the sigmoid, at 96 pixels."""
+
+
+class InnerMouth(NamedTuple):
+    """What lies between the lips, in rows 48..95 and columns 12..83 of a face of 96 pixels."""
+
+    color: Tensor
+    """(B, 3, 48, 72)."""
+    outline: Tensor
+    """(B, 1, 48, 72): where it is, before the sigmoid."""
+    kept: Tensor
+    """(B, 1, 48, 72): where the warped reference stays, before the sigmoid: it has the teeth of a smile."""
 
 
 class SpeechToShape(nn.Module):  # type: ignore[misc]
@@ -68,7 +81,7 @@ class SpeechToShape(nn.Module):  # type: ignore[misc]
     weights guesses quite differently of people it never heard.
     """
 
-    def __init__(self, listeners: int = 5) -> None:
+    def __init__(self, listeners: int = 8) -> None:
         super().__init__()
         self.listeners = nn.ModuleList(_listener() for _ in range(listeners))
 
@@ -108,6 +121,8 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
         self.mouth_refine = nn.Sequential(Residual(mouth), Residual(mouth))
         self.mouth_paint = nn.Conv2d(mouth, 16, 3, 1, 1)
         nn.init.constant_(self.mouth_paint.bias[12:], -3.0)
+        self.mouth_keep = _small(nn.Conv2d(mouth, 4, 3, 1, 1))
+        nn.init.constant_(self.mouth_keep.bias, -3.0)
 
     def forward(self, shape: Tensor, face: Tensor) -> Tensor:
         """Return the face (B, 3, S, S), 0..1, for a shape (B, 8) and Wav2Lip's faces (B, 6, S, S).
@@ -142,21 +157,26 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
         warped = warp(face[:, 3:6], flow)
         features = torch.cat([y0, functional.pixel_unshuffle(warped - MEAN_LEVEL, 2)], 1)
         residual = functional.pixel_shuffle(self.residual(features), 2)
-        mouth, logits = self._mouth(features, condition)
-        covered = _in_rows(torch.sigmoid(logits))
-        added = residual + covered * (_in_rows(mouth) - residual)
-        return Strokes(flow, warped, 1 - covered, added, logits)
+        mouth = self._mouth(features, condition)
+        inside = torch.sigmoid(mouth.outline)
+        painted = inside * torch.sigmoid(-mouth.kept)
+        added = residual * (1 - _in_rows(inside)) + _in_rows(painted * mouth.color)
+        return Strokes(flow, warped, 1 - _in_rows(painted), added, mouth.outline)
 
     def _flow(self, coarse: Tensor, fine: Tensor) -> Tensor:
         size = (FACE_SIZE - FIRST_ROW, FACE_SIZE)
         raw = _resized(self.coarse_flow(coarse), size) + _resized(self.fine_flow(fine), size)
         return MAX_FLOW * torch.tanh(raw / 4.0)
 
-    def _mouth(self, features: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def _mouth(self, features: Tensor, condition: Tensor) -> InnerMouth:
         x = self.mouth_join(features[:, :, MOUTH_ROWS, MOUTH_COLUMNS])
-        x = self.mouth_paint(self.mouth_refine(self.mouth_modulation(x, condition)))
-        color = functional.pixel_shuffle(x[:, :12], 2) + MEAN_LEVEL
-        return color, functional.pixel_shuffle(x[:, 12:], 2)
+        x = self.mouth_refine(self.mouth_modulation(x, condition))
+        color, outline = self.mouth_paint(x).split((12, 4), 1)
+        return InnerMouth(
+            functional.pixel_shuffle(color, 2) + MEAN_LEVEL,
+            functional.pixel_shuffle(outline, 2),
+            functional.pixel_shuffle(self.mouth_keep(x), 2),
+        )
 
 
 def warp(reference: Tensor, flow: Tensor) -> Tensor:
@@ -268,16 +288,18 @@ def _enlarged(strokes: Strokes, face: Tensor, times: int) -> Strokes:
 
 
 def _cubic(x: Tensor, times: int) -> Tensor:
-    """Return x (B, C, H, W) enlarged, bicubic.
+    """Return x (B, C, H, W) enlarged, bicubic, such that its averages over ``times`` x ``times`` are x again.
 
     As one convolution: engines on CPUs take nine times as long for a bicubic resize.
     """
-    channels, reach = x.shape[1], 5
-    taps = functional.interpolate(
-        torch.eye(reach * reach).reshape(-1, 1, reach, reach), scale_factor=times, mode="bicubic"
-    )[:, 0, 2 * times : 3 * times, 2 * times : 3 * times]
-    kernel = taps.permute(1, 2, 0).reshape(times * times, 1, reach, reach)
+    channels, reach = x.shape[1], 7
+    line = torch.eye(reach).reshape(-1, 1, 1, reach)
+    large = functional.interpolate(line, scale_factor=(1, times), mode="bicubic")
+    middle = reach // 2
+    taps = large[:, 0, 0, middle * times : (middle + 1) * times]
+    taps = functional.conv1d(taps.T[:, None], torch.tensor([[_SHARPEN]]), padding=2)[:, 0]
+    kernel = torch.einsum("ai,bj->abij", taps, taps).reshape(-1, 1, reach, reach)
     weight = torch.eye(channels)[:, None, :, None, None] * kernel[None]
-    padded = functional.pad(x, (2, 2, 2, 2), mode="replicate")
+    padded = functional.pad(x, (middle,) * 4, mode="replicate")
     made = functional.conv2d(padded, weight.reshape(-1, channels, reach, reach).to(x))
     return functional.pixel_shuffle(made, times)

@@ -55,3 +55,9 @@ def test_some_noises_have_a_smooth_spectrum_and_some_a_rough_one() -> None:
     roughness = heard.diff(dim=1).diff(dim=1).std(1)
     assert roughness.min() < 0.25
     assert roughness.max() > 0.5
+
+
+def test_noises_begin_and_end_within_some_silences() -> None:
+    loudness = augment.silences(256, generator()).mean(2)[:, 0]
+    jump = loudness.diff(dim=1).abs().max(1).values
+    assert 0.2 < (jump > 1).float().mean() < 0.5

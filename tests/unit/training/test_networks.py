@@ -11,6 +11,7 @@ from training.networks.mouthpiece import (  # noqa: E402
     Mouthpiece,
     ShapeToFace,
     SpeechToShape,
+    _cubic,
 )
 from training.networks.sync_expert import SyncExpert, contrast  # noqa: E402
 
@@ -45,6 +46,34 @@ def test_a_larger_face_is_painted_as_a_small_one_at_its_own_size(times: int) -> 
     assert (functional.avg_pool2d(made, times) - small)[:, :, 50:].abs().mean() < 2 * (
         shrunk - face[:, :3]
     ).abs().mean()
+
+
+def test_an_inner_mouth_may_keep_what_the_reference_shows_there() -> None:
+    network = ShapeToFace().eval()
+    for layer in (network.coarse_flow, network.fine_flow, network.residual):
+        torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.constant_(network.mouth_paint.bias[12:], 30.0)
+    face = torch.rand(1, 6, 96, 96)
+    with torch.no_grad():
+        painted = network(torch.zeros(1, 8), face)
+        torch.nn.init.constant_(network.mouth_keep.bias, 30.0)
+        kept = network(torch.zeros(1, 8), face)
+    mouth = (slice(None), slice(None), slice(50, 96), slice(14, 82))
+    assert (painted - face[:, 3:])[mouth].abs().mean() > 0.1
+    assert torch.allclose(kept[mouth], face[:, 3:][mouth], atol=1e-4)
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_an_enlarged_picture_shrinks_to_what_it_was(times: int) -> None:
+    waves = torch.linspace(0, 60, 40).sin()
+    picture = (waves[:, None] * waves)[None, None]
+    shrunk = functional.avg_pool2d(_cubic(picture, times), times)
+    bicubic = functional.interpolate(picture, scale_factor=times, mode="bicubic")
+    off, plain = (
+        (made - picture)[..., 4:-4, 4:-4].abs().max()
+        for made in (shrunk, functional.avg_pool2d(bicubic, times))
+    )
+    assert off < 0.3 * plain
 
 
 def test_skin_that_is_not_moved_keeps_all_that_a_larger_face_shows() -> None:
