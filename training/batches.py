@@ -13,7 +13,7 @@ from training.networks.blocks import Tensor
 from training.pack import CROP_SIZE
 from training.points import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER
 from training.sampling import MARGIN_COLUMNS, MomentSampler
-from training.shapes import COMPONENTS, MOST_TEETH, ShapeTrack, heard_shapes, opening_weights, smiling
+from training.shapes import COMPONENTS, MOST_TEETH, ShapeTrack, opening_weights, smiling, steady_shapes
 
 MOUTH_WIDTH, MOUTH_HEIGHT = range(12, 84), range(48, 96)
 """Columns and rows of a face in which an inner mouth may be."""
@@ -63,7 +63,7 @@ class BatchSource:
         self._shapes = torch.from_numpy(track.shapes).to(device)
         self._teeth = torch.from_numpy(track.teeth).to(device)
         self._smiles = torch.from_numpy(smiling(track)).to(device)
-        self._heard = torch.from_numpy(heard_shapes(cache, track, sampler.spans)).to(device)
+        self._steady = torch.from_numpy(steady_shapes(cache, track)).to(device)
         self._opening = torch.from_numpy(opening_weights(track)).to(device)
         mesh = np.asarray(cache.mesh[:, (*RIGID_POINTS, *SPEECH_POINTS), :2], np.float32)
         self._points = torch.from_numpy(mesh * CROP_SIZE - 0.5).to(device)
@@ -95,12 +95,12 @@ class BatchSource:
         )
 
     def sounds(self, step: int, count: int, *, augmented: bool = True) -> tuple[Tensor, Tensor]:
-        """Return sounds and the mouth shapes that are heard in them, for what learns without pictures."""
+        """Return sounds and steadied mouth shapes only, for what learns without pictures."""
         rng = np.random.default_rng((self._seed, step))
         generator = self._generator(rng)
         moments = self._sampler.draw(rng, count)
         columns = torch.from_numpy(moments.columns).to(self.device)
-        shape = self._heard[torch.from_numpy(moments.frames).to(self.device)]
+        shape = self._steady[torch.from_numpy(moments.frames).to(self.device)]
         return self._sounds(columns, generator, augmented=augmented), shape
 
     def _painted_shapes(self, targets: Tensor, references: Tensor) -> Tensor:

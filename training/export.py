@@ -66,6 +66,7 @@ def export_mouthpiece(
         raise InvalidRequest(f"The face size is one of {', '.join(map(str, FACE_SIZES))}, not {face_size}.")
     bench = Workbench(pack, runs, "cpu")
     model = join(bench, recipe)
+    output.parent.mkdir(parents=True, exist_ok=True)
     unproven = output.with_name(f".{output.name}.part.onnx")
     mel, face = _inputs(bench, face_size)
     with torch.no_grad():

@@ -51,21 +51,21 @@ class MomentSampler:
         """
         self._cache, self._openings, self.settings = cache, track.openings, settings
         self._smiling = smiling(track)
-        self.spans = [span for span in spans if is_usable(span, need_sync=need_sync)]
-        if not self.spans:
+        self._spans = [span for span in spans if is_usable(span, need_sync=need_sync)]
+        if not self._spans:
             wanted = f"{LEAST_FRAMES} frames" + (" and sound in sync" if need_sync else "")
             raise InvalidRequest(
                 f"None of the {len(spans)} clips to train on has {wanted}: prepare more footage, or hold "
                 "fewer speakers out."
             )
-        self._frames = [self._drawable(span, need_sync=need_sync) for span in self.spans]
-        self._cumulative = np.cumsum(_weights(self.spans, settings.set_weights))
+        self._frames = [self._drawable(span, need_sync=need_sync) for span in self._spans]
+        self._cumulative = np.cumsum(_weights(self._spans, settings.set_weights))
 
     def draw(self, rng: np.random.Generator, count: int) -> Moments:
         """Draw ``count`` moments, ``per_clip`` of each clip."""
         per_clip = self.settings.per_clip
         picks = np.searchsorted(self._cumulative, rng.random(count // per_clip) * self._cumulative[-1])
-        rows = [self._moment(rng, self.spans[pick], int(pick)) for pick in picks for _ in range(per_clip)]
+        rows = [self._moment(rng, self._spans[pick], int(pick)) for pick in picks for _ in range(per_clip)]
         frames, references, columns, clips = (
             np.array(column, np.int64) for column in zip(*rows, strict=True)
         )

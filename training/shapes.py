@@ -7,14 +7,13 @@ a shape are not of the mesh: how much more of the upper and of the lower teeth s
 closed mouth, which an outline does not tell.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from training.cache import Cache, Span
+from training.cache import Cache
 from training.mesh import LEAST_PRESENCE
 from training.points import (
     RIGID_POINTS,
@@ -41,11 +40,6 @@ _TEETH_UNITS: Final = (0.3, 0.45)
 """Upper and lower teeth in about their standard deviation over the packs tried."""
 MOST_TEETH: Final = 6.0
 """Where laughter is cut off."""
-
-_EVENED: Final = 0.7
-_LIVELINESS: Final = (0.25, 4.0)
-"""How wide somebody opens their mouth is not heard. Of the ratio of a speaker's deviation of the opening to
-that of all, within these bounds, this power is taken away."""
 
 _SMILE: Final = 3.0
 """Teeth of both rows, in their units, from which a mouth is taken for a smile: people who smile for a whole
@@ -106,26 +100,14 @@ def measure_shapes(cache: Cache, space: ShapeSpace | None = None) -> ShapeTrack:
     )
 
 
-def heard_shapes(cache: Cache, track: ShapeTrack, spans: Sequence[Span]) -> MouthShapes:
-    """Return the shapes of every frame as far as they can be heard.
-
-    They are without the mesh's tremor: each has a quarter of its neighbours on either side. And speakers are
-    made more alike, see :data:`_EVENED`; ``spans`` are the clips whose speakers count.
-    """
-    heard = track.shapes.copy()
+def steady_shapes(cache: Cache, track: ShapeTrack) -> MouthShapes:
+    """Return the shapes without the mesh's tremor: each with a quarter of its neighbours on either side."""
+    steady = track.shapes.copy()
     for span in cache.spans:
         own = track.shapes[span.start : span.start + span.frames]
         padded = np.concatenate([own[:1], own, own[-1:]])
-        heard[span.start : span.start + span.frames] = (padded[:-2] + 2 * own + padded[2:]) / 4
-    rows: dict[str, list[npt.NDArray[np.intp]]] = {}
-    for span in spans:
-        rows.setdefault(span.clip.group, []).append(np.arange(span.start, span.start + span.frames))
-    speakers = [np.concatenate(parts) for parts in rows.values()]
-    usual = max(float(track.openings[np.concatenate(speakers)].std()), 1e-6)
-    for speaker in speakers:
-        wide = float(track.openings[speaker].std()) / usual
-        heard[speaker, :COMPONENTS] *= np.clip(wide, *_LIVELINESS) ** -_EVENED
-    return heard
+        steady[span.start : span.start + span.frames] = (padded[:-2] + 2 * own + padded[2:]) / 4
+    return steady
 
 
 def smiling(track: ShapeTrack) -> npt.NDArray[np.bool_]:

@@ -26,7 +26,7 @@ LEAST_SCALE, LARGEST_SCALE = 0.5, 1.7
 TEETH_GAINS = (2.5, 0.0)
 """How much more of the upper and the lower teeth are shown than are guessed. What is guessed is a mean over
 people of whom most show none, and the others twice as much; both rows at once look like neither."""
-PRESS = 1.3
+PRESS = 1.9
 """Deviations by which lips are pressed together where nothing opens them."""
 _SHARPEN = (0.033, -0.108, 1.15, -0.108, 0.033)
 """What undoes the averaging of what was enlarged: the inverse of (-0.018, 0.078, 0.879, 0.078, -0.018)."""

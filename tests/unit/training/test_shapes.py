@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.support.packs import drawn_cache
-from training.shapes import heard_shapes, measure_shapes, opening_weights, smiling
+from training.shapes import measure_shapes, opening_weights, smiling, steady_shapes
 
 GAPS = [0.0, 0.0, 0.02, 0.05, 0.08, 0.1, 0.03, 0.0]
 
@@ -51,26 +51,12 @@ def test_a_laugh_counts_no_more_teeth_than_there_is_a_measure_for() -> None:
     assert track.shapes[5, -2:] == pytest.approx([6, 6])
 
 
-def test_heard_shapes_are_without_tremor() -> None:
+def test_steady_shapes_are_without_tremor() -> None:
     cache = drawn_cache([GAPS])
     track = measure_shapes(cache)
-    heard = heard_shapes(cache, track, cache.spans)
-    assert heard[5] == pytest.approx((track.shapes[4] + 2 * track.shapes[5] + track.shapes[6]) / 4, abs=1e-5)
-    assert heard[0] == pytest.approx((3 * track.shapes[0] + track.shapes[1]) / 4, abs=1e-5)
-
-
-def test_of_heard_shapes_a_speaker_who_opens_little_is_more_like_the_others() -> None:
-    cache = drawn_cache([GAPS, [gap / 4 for gap in GAPS]])
-    track = measure_shapes(cache)
-    heard = heard_shapes(cache, track, cache.spans)[:, 0]
-    assert heard[5] / heard[13] == pytest.approx(4**0.3, rel=0.1)
-
-
-def test_speakers_who_do_not_count_are_heard_as_they_are() -> None:
-    cache = drawn_cache([GAPS, [gap / 4 for gap in GAPS]])
-    track = measure_shapes(cache)
-    alone, both = (heard_shapes(cache, track, spans) for spans in (cache.spans[:1], cache.spans))
-    assert alone[13, 0] < both[13, 0]
+    steady = steady_shapes(cache, track)
+    assert steady[5] == pytest.approx((track.shapes[4] + 2 * track.shapes[5] + track.shapes[6]) / 4, abs=1e-5)
+    assert steady[0] == pytest.approx((3 * track.shapes[0] + track.shapes[1]) / 4, abs=1e-5)
 
 
 def test_a_mouth_that_shows_many_teeth_is_a_smile_unless_it_is_wide_open() -> None:
