@@ -39,6 +39,9 @@ FARTHEST_POSE: Final = 0.032
 """Pose distance, in eye distances, beyond which another head's hair and background would lie on this one's
 cheek. Seen on a head that turns; talking heads stay below."""
 
+ROUNDS: Final = 8
+"""Heads that turn needed up to 4, a crowd 8; the bound is for a video in which every frame has a pose of its own."""
+
 POSE_WEIGHT: Final = 4.0
 """Cost of a pose distance of one eye distance, in openings."""
 CHANGE_COST: Final = 1.0
@@ -69,8 +72,8 @@ def head_affine(target: FaceLandmarks, reference: FaceLandmarks) -> Affine:
 def closed_references(landmarks: Landmarks) -> References:
     """Choose for every frame of one video the frame that lends it a closed mouth, the fewest changes.
 
-    Frames in a pose that no closed mouth fits borrow from the most closed among themselves, and so on; one
-    that is alone in its pose is its own reference.
+    Frames in a pose that no closed mouth fits borrow from the most closed among themselves, and so on for
+    :data:`ROUNDS`; one that is alone in its pose is its own reference.
     """
     references = np.full(len(landmarks), -1, np.int32)
     seen = np.flatnonzero(np.isfinite(landmarks).all(axis=(1, 2)))
@@ -79,15 +82,15 @@ def closed_references(landmarks: Landmarks) -> References:
     references[seen] = seen
     openings, heads = mouth_openings(landmarks[seen]), _heads(landmarks[seen])
     left = np.arange(len(seen))
-    while len(left):
+    for _ in range(ROUNDS):
         candidates = left[_spread(heads[left], openings[left])]
         distances = _pose_distances(heads[left], heads[candidates])
         path = _cheapest_path(openings[candidates] + POSE_WEIGHT * distances)
         fits = distances[np.arange(len(left)), path] <= FARTHEST_POSE
-        if not fits.any():
-            break
         references[seen[left[fits]]] = seen[candidates[path[fits]]]
         left = left[~fits]
+        if not len(left):
+            break
     return references
 
 
