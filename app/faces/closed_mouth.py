@@ -40,7 +40,7 @@ FARTHEST_POSE: Final = 0.032
 cheek. Seen on a head that turns; talking heads stay below."""
 
 ROUNDS: Final = 8
-"""Heads that turn needed up to 4, a crowd 8; the bound is for a video in which every frame has a pose of its own."""
+"""Heads that turn needed up to 4, a crowd 8; the bound is for videos without two frames of the same pose."""
 
 POSE_WEIGHT: Final = 4.0
 """Cost of a pose distance of one eye distance, in openings."""
