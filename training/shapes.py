@@ -42,8 +42,8 @@ MOST_TEETH: Final = 6.0
 """Where laughter is cut off."""
 
 _SMILE: Final = 3.0
-"""Teeth of both rows, in their units, from which a mouth is taken for a smile: people who smile for a whole
-video have 5 to 10 in the mouths that are most shut, others up to 2."""
+"""Teeth of both rows, in their units, from which a mouth is taken for a smile: two people who smile for a
+whole video had 6 and 10 in their most closed mouths, six of eight others under 2.5."""
 
 _WIDE_OPEN: Final = 0.18
 """Opening, in distances of the inner eyes, about three deviations of speech."""

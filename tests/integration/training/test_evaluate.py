@@ -66,9 +66,12 @@ def test_the_service_loads_the_model_by_its_card(exported: Exported) -> None:
 
 
 @pytest.mark.slow
-def test_weights_may_be_stored_in_half_the_bytes(folder: Path, exported: Exported) -> None:
+def test_weights_may_be_stored_in_half_the_bytes_and_in_a_new_folder(
+    folder: Path, exported: Exported
+) -> None:
+    output = folder / "small" / "half.onnx"
     half = export_mouthpiece(
-        folder / "runs", folder / "half.onnx", folder / "pack", recipe=folder / "recipe.yaml", half=True
+        folder / "runs", output, folder / "pack", recipe=folder / "recipe.yaml", half=True
     )
     assert max(half.differences.values()) < 1e-2
     assert half.path.stat().st_size < 0.6 * exported.path.stat().st_size
