@@ -1,6 +1,7 @@
 """The adversarial finish: a critic that looks at mouths, and learns beside the generator."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,44 +11,63 @@ from torch.nn import functional
 from training.checkpoints import load_weights
 from training.networks.blocks import Tensor
 from training.networks.critic import PatchCritic
-from training.networks.mouthpiece import SHAPE_DIMS
+from training.networks.mouthpiece import PAINTED_DIMS
 from training.team import Team
 
 _LEARNING_RATE = 4e-4
 _FEATURES = 2.0
 """Weight of unlike features beside that of the verdict."""
+_INSIDE = 3.0
+"""Further weight of the verdict on patches within the lips: few, and the ones that are painted, not moved."""
+
+
+@dataclass(frozen=True)
+class Mouths:
+    """What is to be judged; pictures are BGR, 0..1."""
+
+    made: Tensor
+    """(B, 3, H, W)."""
+    true: Tensor
+    """(B, 3, H, W)."""
+    shape: Tensor
+    """(B, 9): what they should show."""
+    inside: Tensor
+    """(B, 1, H, W): 1 within the true inner lips."""
 
 
 class Adversary:
     """A patch critic with its own optimiser; ``mixed`` gives the context in which it computes."""
 
     def __init__(self, device: Any, mixed: Callable[[], Any], team: Team) -> None:
-        self.critic = PatchCritic(SHAPE_DIMS).to(device).to(memory_format=torch.channels_last)
+        self.critic = PatchCritic(PAINTED_DIMS).to(device).to(memory_format=torch.channels_last)
         self._mixed, self._team = mixed, team
         self._optimizer = torch.optim.AdamW(
             self.critic.parameters(), _LEARNING_RATE, betas=(0.5, 0.9), fused=True
         )
 
-    def learn(self, made: Tensor, true: Tensor, shape: Tensor) -> Tensor:
-        """Teach the critic to tell made pictures (B, 3, H, W) from true ones; return its hinge loss."""
-        real, _ = self._judge(torch.cat([true, made.detach()]), torch.cat([shape, shape]))
-        verdict, fake = real.chunk(2)
-        loss = functional.relu(1 - verdict).mean() + functional.relu(1 + fake).mean()
+    def learn(self, mouths: Mouths) -> Tensor:
+        """Teach the critic to tell made pictures from true ones; return its hinge loss."""
+        pictures = torch.cat([mouths.true, mouths.made.detach()])
+        verdicts, _ = self._judge(pictures, torch.cat([mouths.shape, mouths.shape]))
+        real, fake = verdicts.chunk(2)
+        missed = functional.relu(1 - real) + functional.relu(1 + fake)
+        loss = (missed * _weights(mouths.inside, missed)).mean()
         self._optimizer.zero_grad()
         loss.backward()
         self._team.average_gradients(self.critic.parameters())
         self._optimizer.step()
         return loss.detach()
 
-    def losses(self, made: Tensor, true: Tensor, shape: Tensor, weight: float) -> dict[str, Tensor]:
+    def losses(self, mouths: Mouths, weight: float) -> dict[str, Tensor]:
         """Return what the generator is to mend: the verdict, and features unlike those of the truth."""
         self.critic.requires_grad_(False)
-        verdict, features = self._judge(made, shape)
+        verdict, features = self._judge(mouths.made, mouths.shape)
         with torch.no_grad():
-            _, wanted = self._judge(true, shape)
+            _, wanted = self._judge(mouths.true, mouths.shape)
         self.critic.requires_grad_(True)
         apart = sum((a - b).abs().float().mean() for a, b in zip(features, wanted, strict=True))
-        return {"verdict": -weight * verdict.mean(), "features": _FEATURES * weight * apart}
+        fooled = (verdict * _weights(mouths.inside, verdict)).mean()
+        return {"verdict": -weight * fooled, "features": _FEATURES * weight * apart}
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on."""
@@ -62,3 +82,9 @@ class Adversary:
         with self._mixed():
             verdict, features = self.critic(pictures.contiguous(memory_format=torch.channels_last), shape)
         return verdict.float(), features
+
+
+def _weights(inside: Tensor, patches: Tensor) -> Tensor:
+    """Return the weight of each patch (B, 1, h, w), 1 on average."""
+    weights = 1 + _INSIDE * functional.adaptive_avg_pool2d(inside, patches.shape[-2:])
+    return weights / weights.mean()

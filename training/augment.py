@@ -47,10 +47,11 @@ def recolor(faces: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def degrade(faces: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur a sixth of the samples as a small video is blurred, and give a sixth the noise of a dark one."""
+    """Blur a third of the samples as a small video is blurred, and give a sixth the noise of a dark one."""
     height, width = faces.shape[-2:]
-    small = int(height * (0.5 + 0.35 * float(torch.rand(1, generator=generator, device=generator.device))))
-    chosen = torch.rand(2, len(faces), generator=generator, device=generator.device) < 1 / 6
+    small = int(height * (0.35 + 0.5 * float(torch.rand(1, generator=generator, device=generator.device))))
+    drawn = torch.rand(2, len(faces), generator=generator, device=generator.device)
+    chosen = drawn < torch.tensor([[1 / 3], [1 / 6]], device=generator.device)
     result = faces.clone()
     flat = faces[chosen[0]].flatten(0, 1)
     if len(flat):

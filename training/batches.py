@@ -13,6 +13,7 @@ from training.networks.blocks import Tensor
 from training.pack import CROP_SIZE
 from training.points import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER
 from training.sampling import MARGIN_COLUMNS, MomentSampler
+from training.shade import inner_shades
 from training.shapes import COMPONENTS, MOST_TEETH, ShapeTrack, opening_weights, smiling, steady_shapes
 
 MOUTH_WIDTH, MOUTH_HEIGHT = range(12, 84), range(48, 96)
@@ -35,7 +36,8 @@ class Batch:
     mel: Tensor
     """(B, 1, 80, 16); silence where the clip has no sound."""
     shape: Tensor
-    """(B, 8): the target's mouth shape, its teeth as what shows more than in the reference.
+    """(B, 9): the target's mouth shape, its teeth as what shows more than in the reference; and how dark the
+    inside of the target's mouth is.
 
     What a model is told in use counts from a closed mouth, and a closed mouth is its reference. Counted from
     that in training too, a smile is told apart from a mouth that opens. Of a reference that smiles the whole
@@ -82,15 +84,18 @@ class BatchSource:
         faces = self._pictures(moments.frames, moments.references, maps, generator, augmented=augmented)
         speech = points[:, :, len(RIGID_POINTS) :]
         placed = torch.stack([geometry.unmap(maps[:, k], speech[:, k]) for k in range(2)], 1)
+        inner, shades = self._insides(faces[:, 0], placed[:, 0])
+        _, own_shades = self._insides(faces[:, 1], placed[:, 1])
+        shades = shades - self._smiles[references] * own_shades
         hidden = faces[:, 0].clone()
         hidden[:, :, geometry.FACE_SIZE // 2 :] = 0
         return Batch(
             target=faces[:, 0].contiguous(),
             face=torch.cat([hidden, faces[:, 1]], 1).contiguous(memory_format=torch.channels_last),
             mel=self._sounds(columns, generator, augmented=augmented),
-            shape=self._painted_shapes(frames, references),
+            shape=torch.cat([self._painted_shapes(frames, references), shades[:, None]], 1),
             points=placed,
-            inner_mouth=geometry.inside(placed[:, 0, _INNER_LIPS], MOUTH_WIDTH, MOUTH_HEIGHT),
+            inner_mouth=inner,
             clips=clips,
         )
 
@@ -102,6 +107,12 @@ class BatchSource:
         columns = torch.from_numpy(moments.columns).to(self.device)
         shape = self._steady[torch.from_numpy(moments.frames).to(self.device)]
         return self._sounds(columns, generator, augmented=augmented), shape
+
+    def _insides(self, faces: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where the inner mouths of faces are (B, 1, 48, 72), and how dark they are (B,)."""
+        inner = geometry.inside(points[:, _INNER_LIPS], MOUTH_WIDTH, MOUTH_HEIGHT)
+        mouths = faces[:, :, MOUTH_HEIGHT.start :, MOUTH_WIDTH.start : MOUTH_WIDTH.stop]
+        return inner, inner_shades(mouths, inner)
 
     def _painted_shapes(self, targets: Tensor, references: Tensor) -> Tensor:
         more = (self._teeth[targets] - self._teeth[references]).clamp(-MOST_TEETH, MOST_TEETH)

@@ -19,15 +19,12 @@ from training.checkpoints import load_checkpoint, load_weights
 from training.exported import note_space
 from training.networks.mouthpiece import FACE_SIZE, FIRST_ROW, Mouthpiece, ShapeToFace, SpeechToShape
 from training.pack import Pack, load_pack
-from training.settings import StageName
+from training.settings import StageName, load_settings
 from training.workbench import Workbench
 
 LARGEST_DIFFERENCE: Final = {False: 2e-3, True: 3e-2}
 """What an engine may differ from torch, of 0..1, with weights in fp32 and fp16. Warping makes it more than
 usual: a flow that differs in its last digits moves an edge."""
-MOUTH_OFFSET_MS: Final = 12.5
-"""Taught with sound and picture at once, it opens the mouths of people it never heard a third of a frame too
-soon, by where the correlation peaks over 79 clips kept out of a training; one mel column later is nearest."""
 FACE_SIZES: Final = (96, 192, 288)
 """Sides of the faces that an exported model can take: what it was taught at, and multiples of that."""
 _CHECKED_FRAMES: Final = 5
@@ -88,6 +85,7 @@ def export_mouthpiece(
         "name": output.stem,
         "description": _description(model, face_size),
         **_card(digest, face_size, load_pack(pack), scores),
+        "mouth_offset_ms": load_settings(recipe, "speech").mouth_offset_ms,
     }
     output.with_suffix(".json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
     return Exported(output, digest, differences)
@@ -176,7 +174,6 @@ def _card(digest: str, face_size: int, pack: Pack, scores: Path | None) -> dict[
         "source": "trained by this project on "
         + "; ".join(f"{group} ({', '.join(sorted(rights))})" for group, rights in sorted(sources.items())),
         "sha256": digest,
-        "mouth_offset_ms": MOUTH_OFFSET_MS,
         "face_size": face_size,
         "reference": "closed",
         "measured": json.loads(scores.read_text()) if scores else None,

@@ -27,10 +27,10 @@ _TOLERATED: Final = 0.02
 """Pixels across, and brightness of 0..1: a critic likes light at the corners of mouths."""
 _CORNER: Final = 9
 """Pixels across of the inner mouth in which a speck may not be a tooth."""
-_TEXTURE_WEIGHT: Final = 0.4
+_TEXTURE_WEIGHT: Final = 0.04
 _TEXTURE_PATCH, _TEXTURE_STEP = 8, 4
-_LEAST_TEXTURE: Final = 1e-5
-"""Pixels across of the patches whose detail is compared, and variance of brightness of 0..1."""
+_LEAST_TEXTURE: Final = 0.02
+"""Pixels across of the patches whose detail is compared; and brightness, 0..1, that counts as no detail."""
 _READING_SCALE: Final = 0.03
 """Loss of one pixel by which a picture's points lie elsewhere than they should."""
 _LANDMARK_SCALE: Final = 0.05
@@ -61,7 +61,7 @@ def rendering_losses(made: Rendering, batch: Batch) -> dict[str, Tensor]:
         "landmarks": _landmark_loss(made.flow, batch.points),
         "smoothness": 0.002 * _variation(made.flow),
         "specks": _SPECK_WEIGHT * (_overshoot(made.face, true) * base * (1 - _middle(inner))).mean(),
-        "texture": _TEXTURE_WEIGHT * ((_texture(made.face) - _texture(true)).abs() * _patches(base)).mean(),
+        "texture": _TEXTURE_WEIGHT * ((_detail(made.face) - _detail(true)).abs() * _patches(base)).mean(),
         "outline": 0.04 * functional.binary_cross_entropy_with_logits(made.mouth_logits, batch.inner_mouth),
     }
 
@@ -77,14 +77,15 @@ def _middle(inner: Tensor) -> Tensor:
     return 1 - functional.max_pool2d(1 - inner, (1, _CORNER), stride=1, padding=(0, _CORNER // 2))
 
 
-def _texture(pictures: Tensor) -> Tensor:
-    """Return how much fine detail there is about each place, wherever it lies (B, 1, h, w).
+def _detail(pictures: Tensor) -> Tensor:
+    """Return the logarithm of how much fine detail there is about each place, wherever it lies (B, 1, h, w).
 
-    An error of pixels prefers no detail to detail in the wrong place; this wants as much as is true.
+    An error of pixels prefers no detail to detail in the wrong place; this wants as much as is true. By the
+    ratio, so that in soft footage mouths become as soft.
     """
     gray = functional.pad(pictures.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
     edges = functional.conv2d(gray, gray.new_tensor([[[[0, 1, 0], [1, -4, 1], [0, 1, 0]]]]))
-    return (_patches(edges.square()) + _LEAST_TEXTURE).sqrt()
+    return 0.5 * (_patches(edges.square()) + _LEAST_TEXTURE**2).log()
 
 
 def _patches(x: Tensor) -> Tensor:

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from app.errors import InvalidRequest
-from training.adversary import Adversary
-from training.batches import Batch, BatchSource
+from training.adversary import Adversary, Mouths
+from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch, BatchSource
 from training.networks.blocks import Tensor
 from training.settings import Precision, StageName, TrainSettings
 from training.team import Team
 
-_MOUTH = (slice(None), slice(None), slice(-48, None), slice(12, 84))
+_MOUTH = (..., slice(-len(MOUTH_HEIGHT), None), slice(MOUTH_WIDTH.start, MOUTH_WIDTH.stop))
 """The part of a face, or of its lower rows, that the critic looks at."""
 
 
@@ -70,12 +70,9 @@ class Stage(ABC):
         """Return the critic's losses, once its part of the run has come."""
         if self.adversary is None or step < self.settings.critic_from * self.settings.steps:
             return {}
-        made, true = made[_MOUTH], batch.target[_MOUTH]
-        judged = self.adversary.learn(made, true, batch.shape)
-        return {
-            **self.adversary.losses(made, true, batch.shape, self.settings.critic_weight),
-            "critic": judged,
-        }
+        mouths = Mouths(made[_MOUTH], batch.target[_MOUTH], batch.shape, batch.inner_mouth)
+        judged = self.adversary.learn(mouths)
+        return {**self.adversary.losses(mouths, self.settings.critic_weight), "critic": judged}
 
 
 def _computes_in_bf16(precision: Precision, device: Any) -> bool:

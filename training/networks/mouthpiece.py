@@ -19,17 +19,22 @@ FIRST_ROW = 40
 FEATHER = 8
 """Rows over which the generated part fades in."""
 SHAPE_DIMS = 8
+PAINTED_DIMS = SHAPE_DIMS + 1
+"""A shape, and how dark the inside of the mouth is (``training/shade.py``)."""
+SHADE = -1.0
+"""How dark the inside of a wide open mouth is painted: by these deviations darker than the average."""
+_HALF_OPEN = 0.4
+"""Opening, in deviations, at which half of it is told: then an inner mouth has the pixels of which
+``training/shade.py`` believes half."""
 MEAN_LEVEL = 0.45
 MAX_FLOW = 12.0
 """Pixels that the warp can move."""
 LEAST_SCALE, LARGEST_SCALE = 0.5, 1.7
-TEETH_GAINS = (2.5, 0.0)
+TEETH_GAINS = (1.8, 0.0)
 """How much more of the upper and the lower teeth are shown than are guessed. What is guessed is a mean over
 people of whom most show none, and the others twice as much; both rows at once look like neither."""
 PRESS = 1.9
 """Deviations by which lips are pressed together where nothing opens them."""
-_SHARPEN = (0.033, -0.108, 1.15, -0.108, 0.033)
-"""What undoes the averaging of what was enlarged: the inverse of (-0.018, 0.078, 0.879, 0.078, -0.018)."""
 MOUTH_COLUMNS = slice(6, 42)
 MOUTH_ROWS = slice(4, 28)
 """Where an inner mouth may be, in the generated rows at half resolution: pixels 48..95 by 12..83."""
@@ -102,7 +107,7 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
         c1, c2, c3, c4 = channels
         condition = 96
         self.condition = nn.Sequential(
-            nn.Linear(SHAPE_DIMS, condition), nn.SiLU(), nn.Linear(condition, condition)
+            nn.Linear(PAINTED_DIMS, condition), nn.SiLU(), nn.Linear(condition, condition)
         )
         self.stem = ConvNorm(24, c1)
         self.down1 = nn.Sequential(ConvNorm(c1, c2, 2), Residual(c2))
@@ -125,7 +130,7 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
         nn.init.constant_(self.mouth_keep.bias, -3.0)
 
     def forward(self, shape: Tensor, face: Tensor) -> Tensor:
-        """Return the face (B, 3, S, S), 0..1, for a shape (B, 8) and Wav2Lip's faces (B, 6, S, S).
+        """Return the face (B, 3, S, S), 0..1, for a shape (B, 9) and Wav2Lip's faces (B, 6, S, S).
 
         S is 96 or a multiple. What to paint is decided at 96 pixels, whatever S is: a larger reference is
         moved at its own size, so that its skin and lips stay as sharp as they are.
@@ -213,7 +218,7 @@ class Articulation(nn.Module):  # type: ignore[misc]
     :data:`LARGEST_SCALE`; ``opening`` (8,) are the weights by which shapes add up to an opening. Below the
     middle lips are pressed as well, most where a mouth is shut: what was seen of people's shut mouths is an
     average, and half of it is a little open. Teeth are enlarged by
-    :data:`TEETH_GAINS`.
+    :data:`TEETH_GAINS`, and the inside is as dark as :data:`SHADE` says.
     """
 
     def __init__(self, opening: Tensor, middle: float, power: float) -> None:
@@ -222,13 +227,15 @@ class Articulation(nn.Module):  # type: ignore[misc]
         gains = [1.0] * (SHAPE_DIMS - len(TEETH_GAINS)) + list(TEETH_GAINS)
         self.register_buffer("gain", torch.tensor(gains))
         self.register_buffer("shut", -PRESS * opening / opening.square().sum())
-        self.power = power
+        self.middle, self.power = middle, power
 
     def forward(self, shape: Tensor) -> Tensor:
-        """Return shapes (B, 8) as they are to be rendered."""
+        """Return for shapes (B, 8) what is to be painted (B, 9)."""
         openness = (shape * self.opening).sum(1, keepdim=True).clamp(1e-2, 1e2)
         scaled = shape * self.gain * openness.pow(self.power).clamp(LEAST_SCALE, LARGEST_SCALE)
-        return scaled + self.shut * (1 - openness).clamp(min=0)
+        pressed = scaled + self.shut * (1 - openness).clamp(min=0)
+        wide = self.middle * (pressed * self.opening).sum(1, keepdim=True).clamp(min=0)
+        return torch.cat([pressed, SHADE * wide / (wide + _HALF_OPEN)], 1)
 
 
 class Mouthpiece(nn.Module):  # type: ignore[misc]
@@ -288,16 +295,15 @@ def _enlarged(strokes: Strokes, face: Tensor, times: int) -> Strokes:
 
 
 def _cubic(x: Tensor, times: int) -> Tensor:
-    """Return x (B, C, H, W) enlarged, bicubic, such that its averages over ``times`` x ``times`` are x again.
+    """Return x (B, C, H, W) enlarged, bicubic.
 
     As one convolution: engines on CPUs take nine times as long for a bicubic resize.
     """
-    channels, reach = x.shape[1], 7
+    channels, reach = x.shape[1], 5
     line = torch.eye(reach).reshape(-1, 1, 1, reach)
     large = functional.interpolate(line, scale_factor=(1, times), mode="bicubic")
     middle = reach // 2
-    taps = large[:, 0, 0, middle * times : (middle + 1) * times]
-    taps = functional.conv1d(taps.T[:, None], torch.tensor([[_SHARPEN]]), padding=2)[:, 0]
+    taps = large[:, 0, 0, middle * times : (middle + 1) * times].T
     kernel = torch.einsum("ai,bj->abij", taps, taps).reshape(-1, 1, reach, reach)
     weight = torch.eye(channels)[:, None, :, None, None] * kernel[None]
     padded = functional.pad(x, (middle,) * 4, mode="replicate")

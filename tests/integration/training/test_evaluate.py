@@ -20,13 +20,14 @@ from training.evaluate import (  # noqa: E402
     judged,
     mel_windows,
 )
-from training.export import MOUTH_OFFSET_MS, Exported, export_mouthpiece  # noqa: E402
+from training.export import Exported, export_mouthpiece  # noqa: E402
 from training.report import write_report  # noqa: E402
 from training.workbench import Workbench  # noqa: E402
 
 torch.set_num_threads(1)  # small batches: threads would wait for each other
 
-RECIPE = "samples: 4\nbatch: 2\nheld_out: {groups: [speaker1]}\n"
+OFFSET_MS = 40.0
+RECIPE = f"samples: 4\nbatch: 2\nmouth_offset_ms: {OFFSET_MS}\nheld_out: {{groups: [speaker1]}}\n"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_the_exported_model_is_what_was_trained_on_every_engine(folder: Path, ex
 def test_the_service_loads_the_model_by_its_card(exported: Exported) -> None:
     model = Wav2LipInfer(exported.path, dtype="fp32")
     assert (model.info.reference, model.face_size) == ("closed", 192)
-    assert model.info.mouth_offset_ms == MOUTH_OFFSET_MS
+    assert model.info.mouth_offset_ms == OFFSET_MS
     assert model.info.sha256 == exported.sha256
     assert not model.info.commercial_use
     assert "public domain" in str(model.info.source)
@@ -94,7 +95,7 @@ def test_held_out_people_are_judged_and_shown(folder: Path, exported: Exported, 
     spans = judged([span for span in bench.cache.spans if span.clip.group == "speaker1"], 6)
     scores, takes = evaluate(Wav2LipInfer(exported.path, dtype="fp32"), bench.cache, spans)
     assert list(scores) == ["made"]
-    assert scores["made"].frames == heard_frames(spans[0], MOUTH_OFFSET_MS) == 22
+    assert scores["made"].frames == heard_frames(spans[0], OFFSET_MS) == 22
     assert all(np.isfinite(value) for value in vars(scores["made"]).values())
     assert 0 < scores["made"].shut < 1
     assert scores["made"].typical == pytest.approx(scores["made"].partial)

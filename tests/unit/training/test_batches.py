@@ -4,9 +4,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.support.packs import drawn_cache  # noqa: E402
-from training.batches import Batch, BatchSource  # noqa: E402
+from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch, BatchSource  # noqa: E402
 from training.sampling import Moments, MomentSampler  # noqa: E402
 from training.settings import TrainSettings  # noqa: E402
+from training.shade import inner_shades  # noqa: E402
 from training.shapes import COMPONENTS, ShapeTrack, measure_shapes, smiling  # noqa: E402
 
 SEED, STEP, COUNT = 5, 3, 16
@@ -27,7 +28,7 @@ def test_a_painted_shape_has_the_teeth_that_its_reference_lacks() -> None:
     batch, track, moments = drawn((0.2, 0.3))
     lacking = track.teeth[moments.frames] - track.teeth[moments.references]
     assert np.abs(lacking).max() > 0.1
-    assert batch.shape[:, COMPONENTS:].numpy() == pytest.approx(lacking, abs=1e-5)
+    assert batch.shape[:, COMPONENTS:-1].numpy() == pytest.approx(lacking, abs=1e-5)
     assert (batch.shape[:, :COMPONENTS].numpy() == track.shapes[moments.frames, :COMPONENTS]).all()
 
 
@@ -38,3 +39,12 @@ def test_of_a_reference_that_smiles_the_shape_counts_from_it() -> None:
     own, reference = (track.shapes[rows, :COMPONENTS] for rows in (moments.frames, moments.references))
     wanted = np.where(smiles[:, None], own - reference, own)
     assert batch.shape[:, :COMPONENTS].numpy() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_how_dark_a_mouth_is_inside_is_told_and_counts_from_a_smile() -> None:
+    batch, track, moments = drawn((0.9, 0.9))
+    smiles = smiling(track)[moments.references]
+    mouths = batch.target[:, :, MOUTH_HEIGHT.start :, MOUTH_WIDTH.start : MOUTH_WIDTH.stop]
+    seen, told = inner_shades(mouths, batch.inner_mouth).numpy(), batch.shape[:, -1].numpy()
+    assert told[~smiles] == pytest.approx(seen[~smiles])
+    assert np.abs(told - seen)[smiles].max() > 0.1
