@@ -1,6 +1,7 @@
 """What else training does to its samples: colours, blur and noise of pictures, voices and rooms of sounds."""
 
 import math
+import random
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from app.audio.mel import mel_spectrogram
 from app.media.sound import SPEECH_RATE
-from training.networks.blocks import Tensor
+from training.networks.blocks import Tensor, constant
 from training.sampling import MARGIN_COLUMNS
 
 _WINDOW, _BANDS = 16, 80
@@ -24,6 +25,8 @@ _AUDIBLE: Final = 0.3
 """By how much speech is at least louder than the noise behind it; shown words drowned in noise, a network
 opens the mouth on noise."""
 _NOISE_SECONDS: Final = 30
+_BLURRED: Final = (0.35, 0.85)
+"""Side of the small video over that of the face."""
 _HUE_AXIS: Final = ((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0))
 
 
@@ -35,7 +38,7 @@ def recolor(faces: Tensor, generator: torch.Generator) -> Tensor:
         return torch.rand(count, *shape, generator=generator, device=generator.device) * 2 - 1
 
     gray = torch.full((3, 3), 1 / 3, device=faces.device)
-    axis = torch.tensor(_HUE_AXIS, device=faces.device) / math.sqrt(3)
+    axis = constant(_HUE_AXIS, faces.device) / math.sqrt(3)
     color = torch.eye(3, device=faces.device) - gray
     angle = 0.35 * uniform(1, 1)
     turned = torch.exp(0.4 * uniform(1, 1)) * (torch.cos(angle) * color + torch.sin(angle) * axis)
@@ -47,20 +50,23 @@ def recolor(faces: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def degrade(faces: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur a third of the samples as a small video is blurred, and give a sixth the noise of a dark one."""
+    """Blur the first third of a batch as a small video is blurred, give a sixth the noise of a dark one.
+
+    Half of the noisy samples are blurred as well. How much is blurred is drawn on the host: a number that is
+    drawn on the device has to be waited for.
+    """
     height, width = faces.shape[-2:]
-    small = int(height * (0.35 + 0.5 * float(torch.rand(1, generator=generator, device=generator.device))))
-    drawn = torch.rand(2, len(faces), generator=generator, device=generator.device)
-    chosen = drawn < torch.tensor([[1 / 3], [1 / 6]], device=generator.device)
+    small = int(height * random.Random(generator.initial_seed()).uniform(*_BLURRED))
     result = faces.clone()
-    flat = faces[chosen[0]].flatten(0, 1)
-    if len(flat):
-        shrunk = functional.interpolate(flat, size=(small, small), mode="area")
-        blurred = functional.interpolate(shrunk, size=(height, width), mode="bilinear")
-        result[chosen[0]] = blurred.reshape(-1, *faces.shape[1:])
-    noisy = result[chosen[1]]
+    blurred = result[: len(faces) // 3]
+    if len(blurred):
+        shrunk = functional.interpolate(blurred.flatten(0, 1), size=(small, small), mode="area")
+        blurred.copy_(
+            functional.interpolate(shrunk, size=(height, width), mode="bilinear").reshape(blurred.shape)
+        )
+    noisy = result[len(faces) // 4 : len(faces) // 4 + len(faces) // 6]
     noise = torch.randn(noisy.shape, generator=generator, device=generator.device)
-    result[chosen[1]] = (noisy + 0.02 * noise).clamp(0, 1)
+    noisy.add_(0.02 * noise).clamp_(0, 1)
     return result
 
 

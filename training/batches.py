@@ -9,10 +9,10 @@ import torch
 from app.audio.mel import SILENCE
 from training import augment, geometry
 from training.cache import Cache
-from training.networks.blocks import Tensor
+from training.networks.blocks import Tensor, constant
 from training.pack import CROP_SIZE
 from training.points import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER
-from training.sampling import MARGIN_COLUMNS, MomentSampler
+from training.sampling import MARGIN_COLUMNS, Indices, MomentSampler
 from training.shade import inner_shades
 from training.shapes import COMPONENTS, MOST_TEETH, ShapeTrack, opening_weights, smiling, steady_shapes
 
@@ -73,11 +73,10 @@ class BatchSource:
     def batch(self, step: int, count: int, *, augmented: bool = True) -> Batch:
         """Return ``count`` samples for ``step``."""
         rng = np.random.default_rng((self._seed, step))
-        generator = self._generator(rng)
         moments = self._sampler.draw(rng, count)
+        generator = self._generator(rng)
         frames, references, columns, clips = (
-            torch.from_numpy(part).to(self.device)
-            for part in (moments.frames, moments.references, moments.columns, moments.clips)
+            self._sent(part) for part in (moments.frames, moments.references, moments.columns, moments.clips)
         )
         points = torch.stack([self._points[frames], self._points[references]], 1)
         maps = self._maps(points[:, :, : len(RIGID_POINTS)], generator, augmented=augmented)
@@ -102,15 +101,14 @@ class BatchSource:
     def sounds(self, step: int, count: int, *, augmented: bool = True) -> tuple[Tensor, Tensor]:
         """Return sounds and steadied mouth shapes only, for what learns without pictures."""
         rng = np.random.default_rng((self._seed, step))
-        generator = self._generator(rng)
         moments = self._sampler.draw(rng, count)
-        columns = torch.from_numpy(moments.columns).to(self.device)
-        shape = self._steady[torch.from_numpy(moments.frames).to(self.device)]
+        generator = self._generator(rng)
+        columns, shape = self._sent(moments.columns), self._steady[self._sent(moments.frames)]
         return self._sounds(columns, generator, augmented=augmented), shape
 
     def _insides(self, faces: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return where the inner mouths of faces are (B, 1, 48, 72), and how dark they are (B,)."""
-        inner = geometry.inside(points[:, _INNER_LIPS], MOUTH_WIDTH, MOUTH_HEIGHT)
+        inner = geometry.inside(points[:, constant(_INNER_LIPS, points.device)], MOUTH_WIDTH, MOUTH_HEIGHT)
         mouths = faces[:, :, MOUTH_HEIGHT.start :, MOUTH_WIDTH.start : MOUTH_WIDTH.stop]
         return inner, inner_shades(mouths, inner)
 
@@ -122,6 +120,13 @@ class BatchSource:
     def opening(self, shapes: Tensor) -> Tensor:
         """Return how far mouths of ``shapes`` (B, 8) are open, in deviations: (B,)."""
         return shapes @ self._opening
+
+    def _sent(self, numbers: Indices) -> Tensor:
+        """Return ``numbers`` on the device; from page-locked memory, so that nobody waits for them."""
+        tensor = torch.from_numpy(numbers)
+        if self.device.type != "cuda":
+            return tensor
+        return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def _generator(self, rng: np.random.Generator) -> torch.Generator:
         """Return torch's generator for a step, on the device: what is drawn there need not travel."""
@@ -146,7 +151,7 @@ class BatchSource:
         if self._frames is None:
             crops = torch.from_numpy(np.stack([self._cache.frames[row] for row in rows]))
         else:
-            crops = self._frames[torch.from_numpy(rows).to(self.device)]
+            crops = self._frames[self._sent(rows)]
         crops = crops.permute(0, 3, 1, 2).float() / 255
         faces = geometry.sample(crops, maps.flatten(0, 1)).reshape(-1, 2, 3, *(geometry.FACE_SIZE,) * 2)
         return augment.degrade(augment.recolor(faces, generator), generator) if augmented else faces

@@ -61,7 +61,7 @@ def alignments(targets: Tensor, references: Tensor) -> Tensor:
     """Return the affine maps of least squares from points (B, K, 2) on targets to those on references."""
     here = torch.cat([targets, torch.ones_like(targets[..., :1])], 2)
     normal = here.transpose(1, 2) @ here
-    return torch.linalg.solve(normal, here.transpose(1, 2) @ references).transpose(1, 2)
+    return _solved(normal, here.transpose(1, 2) @ references).transpose(1, 2)
 
 
 def chain(first: Tensor, second: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def chain(first: Tensor, second: Tensor) -> Tensor:
 def unmap(maps: Tensor, points: Tensor) -> Tensor:
     """Return where in the face points (B, K, 2) of the crop lie."""
     moved = (points - maps[:, None, :, 2]).transpose(1, 2)
-    return torch.linalg.solve(maps[:, :, :2], moved).transpose(1, 2)
+    return _solved(maps[:, :, :2], moved).transpose(1, 2)
 
 
 def sample(crops: Tensor, maps: Tensor) -> Tensor:
@@ -101,6 +101,11 @@ def inside(polygon: Tensor, columns: range, rows: range) -> Tensor:
     crossing = x0 + (y - y0) * slope
     odd = (spans_row[..., None] & (crossing[..., None] < x)).sum(1) % 2
     return odd[:, None].float()
+
+
+def _solved(matrix: Tensor, right: Tensor) -> Tensor:
+    """Solve without asking whether it could be solved: the answer would have to be waited for."""
+    return torch.linalg.solve_ex(matrix, right).result
 
 
 def _uniform(generator: torch.Generator) -> Callable[..., Tensor]:

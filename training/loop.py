@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 
 from app.wav2lip.arrays import FaceCrops
@@ -56,7 +55,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         journal = Journal(self.folder, self.step)
         began = time.monotonic() - journal.seconds
-        sums: dict[str, list[float]] = defaultdict(list)
+        sums: dict[str, list[Tensor]] = defaultdict(list)
         while self.step < total:
             for name, value in self._advance(source).items():
                 sums[name].append(value)
@@ -64,7 +63,7 @@ class Run:
             if not self.stage.team.leads:
                 continue
             if last or self.step % settings.log_every == 0:
-                means = {name: float(np.mean(values)) for name, values in sums.items()}
+                means = {name: float(torch.stack(values).mean()) for name, values in sums.items()}
                 journal.enter(self._entry(time.monotonic() - began, means))
                 sums.clear()
             if shown and (last or self.step % settings.sheet_every == 0):
@@ -102,8 +101,8 @@ class Run:
             self.stage.adversary.restore(content["adversary"], path)
         self.step = int(content["step"])
 
-    def _advance(self, source: BatchSource) -> dict[str, float]:
-        """Take one step; return its losses."""
+    def _advance(self, source: BatchSource) -> dict[str, Tensor]:
+        """Take one step; return its losses, which are not waited for."""
         torch.manual_seed(self.stage.settings.seed * 1_000_003 + self.stage.team.draw(self.step))
         self.stage.network.train()
         for group in self._optimizer.param_groups:
@@ -116,7 +115,7 @@ class Run:
         self._optimizer.step()
         self.step += 1
         self._update_average()
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def _learning_rate(self) -> float:
         """Return a rate that rises over the first steps and falls as a cosine."""

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch
-from training.networks.blocks import Tensor
+from training.networks.blocks import Tensor, constant
 from training.networks.mouthpiece import FACE_SIZE, FIRST_ROW, Rendering
 from training.points import JAW, SPEECH_POINTS, mirrored_points
 
@@ -19,7 +19,7 @@ _INNER_WEIGHT: Final = 1.5
 _INNER_LIPS: Final = slice(22, 44)
 _INNER_LIP_WEIGHT: Final = 2.5
 """Of the points, the outlines of lips and the inner lips, which show how far a mouth opens."""
-_MIRRORED: Final = mirrored_points()
+_MIRRORED: Final = tuple(mirrored_points())
 _JAW_ENDS: Final = (SPEECH_POINTS.index(JAW[0]), SPEECH_POINTS.index(JAW[-1]))
 _SPECK_WEIGHT: Final = 8.0
 _NEAR: Final = 5
@@ -28,6 +28,7 @@ _TOLERATED: Final = 0.02
 _CORNER: Final = 9
 """Pixels across of the inner mouth in which a speck may not be a tooth."""
 _TEXTURE_WEIGHT: Final = 0.04
+_LAPLACIAN: Final = ((((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0)),),)
 _TEXTURE_PATCH, _TEXTURE_STEP = 8, 4
 _LEAST_TEXTURE: Final = 0.02
 """Pixels across of the patches whose detail is compared; and brightness, 0..1, that counts as no detail."""
@@ -84,7 +85,7 @@ def _detail(pictures: Tensor) -> Tensor:
     ratio, so that in soft footage mouths become as soft.
     """
     gray = functional.pad(pictures.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-    edges = functional.conv2d(gray, gray.new_tensor([[[[0, 1, 0], [1, -4, 1], [0, 1, 0]]]]))
+    edges = functional.conv2d(gray, constant(_LAPLACIAN, gray.device))
     return 0.5 * (_patches(edges.square()) + _LEAST_TEXTURE**2).log()
 
 
@@ -97,7 +98,7 @@ def _patches(x: Tensor) -> Tensor:
 def as_seen(points: Tensor) -> Tensor:
     """Return points (B, K, 2) in an unmirrored face's order: pictures do not tell if they are mirrored."""
     first, last = points[:, _JAW_ENDS, 0].unbind(1)
-    return torch.where((first > last)[:, None, None], points[:, _MIRRORED], points)
+    return torch.where((first > last)[:, None, None], points[:, constant(_MIRRORED, points.device)], points)
 
 
 def reading_losses(found: Tensor, wanted: Tensor) -> dict[str, Tensor]:
@@ -135,7 +136,8 @@ def _landmark_loss(flow: Tensor, points: Tensor) -> Tensor:
     """Return how far the flow misses where the target's speech points lie in the reference."""
     target, reference = points[:, 0], points[:, 1]
     height, width = flow.shape[2:]
-    where = (target - target.new_tensor([0, FIRST_ROW]) + 0.5) * (2 / target.new_tensor([width, height])) - 1
+    corner, size = (constant(pair, target.device) for pair in ((0, FIRST_ROW), (width, height)))
+    where = (target - corner + 0.5) * (2 / size) - 1
     moved = functional.grid_sample(
         flow, where[:, None], mode="bilinear", padding_mode="border", align_corners=False
     )

@@ -1,7 +1,7 @@
 """Which moments make a batch: a frame, the sound of that time, and a reference from the same clip."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from training.cache import Cache, Span
 from training.mesh import LEAST_PRESENCE
 from training.pack import FPS
 from training.settings import TrainSettings
-from training.shapes import ShapeTrack, smiling
+from training.shapes import Openings, ShapeTrack, smiling
 
 Indices = npt.NDArray[np.int64]
 """int64 (n,): positions in the cache's arrays."""
@@ -26,6 +26,8 @@ _REFERENCE_SHARE: Final = 6
 """Closed-mouth references are drawn from this part of a clip's frames."""
 _SIZE_POWER: Final = 0.6
 """A speaker with twice the footage is drawn 1.5 times as often."""
+_UNSEEN: Final = 1000.0
+"""What counts off the opening of a mouth whose mesh is not believed: it is taken only where all are such."""
 
 
 @dataclass(frozen=True)
@@ -49,72 +51,93 @@ class MomentSampler:
 
         Raises InvalidRequest if no clip is left to draw from.
         """
-        self._cache, self._openings, self.settings = cache, track.openings, settings
-        self._smiling = smiling(track)
-        self._spans = [span for span in spans if is_usable(span, need_sync=need_sync)]
-        if not self._spans:
+        self.settings = settings
+        usable = [span for span in spans if is_usable(span, need_sync=need_sync)]
+        if not usable:
             wanted = f"{LEAST_FRAMES} frames" + (" and sound in sync" if need_sync else "")
             raise InvalidRequest(
                 f"None of the {len(spans)} clips to train on has {wanted}: prepare more footage, or hold "
                 "fewer speakers out."
             )
-        self._frames = [self._drawable(span, need_sync=need_sync) for span in self._spans]
-        self._cumulative = np.cumsum(_weights(self._spans, settings.set_weights))
+        smiles = smiling(track)
+        own = [np.arange(span.start, span.start + span.frames) for span in usable]
+        self._targets = _Pools([self._drawable(span, need_sync=need_sync) for span in usable])
+        self._any = _Pools(own)
+        self._closed = _Pools([_most_closed(track.openings, frames) for frames in own])
+        self._smiling = _Pools([frames[smiles[frames]] for frames in own])
+        seen = np.asarray(cache.presence) > LEAST_PRESENCE
+        self._wideness = np.where(seen, track.openings, track.openings - _UNSEEN)
+        self._start, self._mel_start, self._mel_columns = (
+            np.array([getattr(span, name) for span in usable], np.int64)
+            for name in ("start", "mel_start", "mel_columns")
+        )
+        self._sync_offset = np.array([span.clip.sync_offset_frames for span in usable])
+        self._cumulative = np.cumsum(_weights(usable, settings.set_weights))
 
     def draw(self, rng: np.random.Generator, count: int) -> Moments:
         """Draw ``count`` moments, ``per_clip`` of each clip."""
         per_clip = self.settings.per_clip
         picks = np.searchsorted(self._cumulative, rng.random(count // per_clip) * self._cumulative[-1])
-        rows = [self._moment(rng, self._spans[pick], int(pick)) for pick in picks for _ in range(per_clip)]
-        frames, references, columns, clips = (
-            np.array(column, np.int64) for column in zip(*rows, strict=True)
-        )
-        return Moments(frames, references, columns, clips)
+        clips = np.repeat(picks, per_clip)
+        frames = self._frames(rng, clips)
+        return Moments(frames, self._references(rng, clips), self._columns(frames, clips), clips)
 
-    def _moment(self, rng: np.random.Generator, span: Span, clip: int) -> tuple[int, int, int, int]:
-        frame = self._frame(rng, span, self._frames[clip])
-        reference = self._reference(rng, span)
-        return span.start + frame, span.start + reference, self._column(span, frame), clip
-
-    def _reference(self, rng: np.random.Generator, span: Span) -> int:
-        own = slice(span.start, span.start + span.frames)
-        if rng.random() < self.settings.closed_references:
-            closed = np.argsort(self._openings[own])[: max(2, span.frames // _REFERENCE_SHARE)]
-            return int(rng.choice(closed))
-        smiles = np.flatnonzero(self._smiling[own])
-        if len(smiles) and rng.random() < self.settings.smiling_references:
-            return int(rng.choice(smiles))
-        return int(rng.integers(span.frames))
-
-    def _frame(self, rng: np.random.Generator, span: Span, drawable: range) -> int:
+    def _frames(self, rng: np.random.Generator, clips: Indices) -> Indices:
         """Half of the moments are drawn evenly, half are the widest mouth of three."""
-        candidates = rng.integers(drawable.start, drawable.stop, 1 if rng.random() < 0.5 else 3)
-        seen = self._cache.presence[span.start + candidates] > LEAST_PRESENCE
-        usable = candidates[seen] if seen.any() else candidates
-        return int(usable[np.argmax(self._openings[span.start + usable])])
+        candidates = np.stack([self._targets.draw(rng, clips) for _ in range(3)])
+        widest = np.where(rng.random(len(clips)) < 0.5, 0, self._wideness[candidates].argmax(axis=0))
+        return np.asarray(candidates[widest, np.arange(len(clips))], np.int64)
 
-    def _drawable(self, span: Span, *, need_sync: bool) -> range:
+    def _references(self, rng: np.random.Generator, clips: Indices) -> Indices:
+        closed = rng.random(len(clips)) < self.settings.closed_references
+        smiling = (rng.random(len(clips)) < self.settings.smiling_references) & self._smiling.has(clips)
+        drawn = [pools.draw(rng, clips) for pools in (self._closed, self._smiling, self._any)]
+        return np.select([closed, smiling], drawn[:2], drawn[2])
+
+    def _columns(self, frames: Indices, clips: Indices) -> Indices:
+        starts = _starts(frames - self._start[clips], self._sync_offset[clips], self.settings)
+        last = self._mel_columns[clips] - _WIDE
+        return np.where(last < 0, -1, self._mel_start[clips] + starts.clip(0, last.clip(min=0)))
+
+    def _drawable(self, span: Span, *, need_sync: bool) -> Indices:
         """Return the frames to draw from.
 
         Where sound matters, those whose window is all there: the last 200 ms of a clip would be shown an
         earlier sound, from which a network learns to open mouths too soon.
         """
-        starts = self._starts(span, np.arange(span.frames))
-        whole = np.flatnonzero((starts >= 0) & (starts <= span.mel_columns - _WIDE))
-        if not need_sync or not len(whole):
-            return range(span.frames)
-        return range(int(whole[0]), int(whole[-1]) + 1)
+        frames = np.arange(span.frames)
+        starts = _starts(frames, np.array(span.clip.sync_offset_frames), self.settings)
+        whole = frames[(starts >= 0) & (starts <= span.mel_columns - _WIDE)]
+        return span.start + (whole if need_sync and len(whole) else frames)
 
-    def _column(self, span: Span, frame: int) -> int:
-        if span.mel_columns < _WIDE:
-            return -1
-        start = int(self._starts(span, np.array([frame]))[0])
-        return span.mel_start + min(max(start, 0), span.mel_columns - _WIDE)
 
-    def _starts(self, span: Span, frames: Indices) -> Indices:
-        """Return the first column of each frame's widened window, in the clip's own sound."""
-        times = (frames + span.clip.sync_offset_frames) / FPS
-        return np.asarray(window_starts(times, self.settings.mouth_offset_ms), np.int64) - MARGIN_COLUMNS
+class _Pools:
+    """For every clip the frames that one kind of draw takes from; draws of many clips at once."""
+
+    def __init__(self, frames: list[Indices]) -> None:
+        self._frames: Indices = np.concatenate([*frames, [0]]).astype(np.int64)
+        self._sizes = np.array([len(pool) for pool in frames])
+        self._first = np.cumsum(self._sizes) - self._sizes
+
+    def has(self, clips: Indices) -> npt.NDArray[np.bool_]:
+        """Tell which clips have a frame of this kind."""
+        return np.asarray(self._sizes[clips] > 0)
+
+    def draw(self, rng: np.random.Generator, clips: Indices) -> Indices:
+        """Draw a frame for each of ``clips``; of a clip without any, one that means nothing."""
+        places = self._first[clips] + (rng.random(len(clips)) * self._sizes[clips]).astype(np.int64)
+        return np.asarray(self._frames[places], np.int64)
+
+
+def _most_closed(openings: Openings, frames: Indices) -> Indices:
+    """Return those of ``frames`` that closed-mouth references are drawn from."""
+    return frames[np.argsort(openings[frames])[: max(2, len(frames) // _REFERENCE_SHARE)]]
+
+
+def _starts(frames: Indices, sync_offset: npt.NDArray[Any], settings: TrainSettings) -> Indices:
+    """Return the first column of each frame's widened window, in the clip's own sound."""
+    times = (frames + sync_offset) / FPS
+    return np.asarray(window_starts(times, settings.mouth_offset_ms), np.int64) - MARGIN_COLUMNS
 
 
 def is_usable(span: Span, *, need_sync: bool) -> bool:

@@ -13,7 +13,7 @@ from training.batches import Batch, BatchSource
 from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from training.exported import load_exported
 from training.losses import as_seen, mouth_weights, reading_losses, rendering_losses
-from training.networks.blocks import Tensor
+from training.networks.blocks import Tensor, constant
 from training.networks.mouthpiece import FIRST_ROW, Rendering, ShapeToFace, SpeechToShape
 from training.networks.reader import LandmarkReader
 from training.networks.sync_expert import SyncExpert, contrast
@@ -88,7 +88,7 @@ class SpeechStage(Stage):
         )
         opening = source.opening(made) - source.opening(shape)
         return {
-            "shape": (missed * missed.new_tensor(_COMPONENT_WEIGHTS)).mean(),
+            "shape": (missed * constant(_COMPONENT_WEIGHTS, missed.device)).mean(),
             "opening": _OPENING_WEIGHT * functional.smooth_l1_loss(opening, 0 * opening, beta=0.5),
             "teeth": _TEETH_WEIGHT * functional.mse_loss(made[:, COMPONENTS:], shape[:, COMPONENTS:]),
         }

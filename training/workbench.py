@@ -116,6 +116,8 @@ def pick_device(name: str) -> Any:
         raise InvalidRequest(f"The device is auto, cpu, cuda or cuda:N; {name!r} was given.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise EngineUnavailable("There is no CUDA GPU that torch can use: train with --device cpu.")
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # batches all have one size
     return device
 
 

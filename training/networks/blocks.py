@@ -1,5 +1,6 @@
 """The building blocks that the networks share."""
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -8,6 +9,16 @@ from torch.nn import functional
 
 Tensor = Any
 """A torch.Tensor; torch is followed as Any so that the type check is the same with and without it."""
+
+
+@cache
+def constant(values: Any, device: Any) -> Tensor:
+    """Return the tensor of (nested tuples of) numbers, made once for a device.
+
+    One that is made anew in every step would be waited for in every step, until all that the device was given
+    before is done.
+    """
+    return torch.tensor(values, device=device)
 
 
 class ConvNorm(nn.Sequential):  # type: ignore[misc]
