@@ -14,7 +14,7 @@ from app.errors import InvalidModel, InvalidRequest
 from app.wav2lip.arrays import FaceBatch, FaceOutput, MelBatch
 from app.wav2lip.model_file import file_sha256
 from app.wav2lip.onnx_writer import write_onnx
-from training.calibration import measure_articulation
+from training.calibration import measure_articulation, measure_shades
 from training.checkpoints import load_checkpoint, load_weights
 from training.exported import note_space
 from training.networks.mouthpiece import FACE_SIZE, FIRST_ROW, Mouthpiece, ShapeToFace, SpeechToShape
@@ -98,8 +98,9 @@ def join(bench: Workbench, recipe: Path) -> Mouthpiece:
     for stage, module in pairs:
         path = bench.checkpoint(stage)
         load_weights(module, load_checkpoint(path, stage)["average"], path)
-    articulation = measure_articulation(speech.eval(), bench.speech(recipe))
-    model = Mouthpiece(speech, face, articulation)
+    articulation = measure_articulation(speech.eval(), bench.source("speech", recipe))
+    shades = measure_shades(face.eval(), bench.source("face", recipe))
+    model = Mouthpiece(speech, face, articulation, shades)
     model.eval()
     return model
 

@@ -29,4 +29,10 @@ def inner_shades(mouths: Tensor, inside: Tensor) -> Tensor:
     ordered = brightness.masked_fill(~within, 1.0).sort(1).values
     dark = ordered.gather(1, (_DARK_SHARE * count).long()[:, None])[:, 0]
     skin = brightness.masked_fill(within, torch.nan).nanmedian(1).values.clamp(min=0.02)
-    return (dark / skin - _MEAN) / _DEVIATION * count / (count + _FEW_PIXELS)
+    return (dark / skin - _MEAN) / _DEVIATION * belief(inside)
+
+
+def belief(inside: Tensor) -> Tensor:
+    """Return how far shades are believed (B,), 0..1: by how much there is of inner mouths (B, 1, H, W)."""
+    count = inside.flatten(1).sum(1)
+    return count / (count + _FEW_PIXELS)

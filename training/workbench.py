@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 
@@ -66,11 +66,12 @@ class Workbench:
         shown = self._source(usable, track, settings, need_sync=stage.need_sync) if usable else None
         return Run(stage, self.runs / name), source, shown
 
-    def speech(self, recipe: Path) -> BatchSource:
-        """Return the sounds and shapes on which the stage ``speech`` is trained."""
-        settings = load_settings(recipe, "speech")
+    def source(self, name: Literal["speech", "face"], recipe: Path) -> BatchSource:
+        """Return the samples on which a stage is trained."""
+        settings = load_settings(recipe, name)
         kept, _ = settings.held_out.split(self.cache.spans)
-        return self._source(kept, measure_shapes(self.cache, self._space("speech")), settings, need_sync=True)
+        track = measure_shapes(self.cache, self._space(name))
+        return self._source(kept, track, settings, need_sync=name == "speech")
 
     def space(self, name: StageName) -> ShapeSpace:
         """Return the shapes' basis that a stage has fixed; raises ModelNotFound if it was not trained."""

@@ -21,8 +21,10 @@ FEATHER = 8
 SHAPE_DIMS = 8
 PAINTED_DIMS = SHAPE_DIMS + 1
 """A shape, and how dark the inside of the mouth is (``training/shade.py``)."""
-SHADE = -1.0
-"""How dark the inside of a wide open mouth is painted: by these deviations darker than the average."""
+DARKER = 0.3
+"""By how much an inside is painted darker than is foreseen: one too light looks as if it were shut."""
+DARKEST_SHADE, LIGHTEST_SHADE = -2.0, 0.4
+"""Bounds of that, in deviations from the average mouth."""
 _HALF_OPEN = 0.4
 """Opening, in deviations, at which half of it is told: then an inner mouth has the pixels of which
 ``training/shade.py`` believes half."""
@@ -129,18 +131,16 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
         self.mouth_keep = _small(nn.Conv2d(mouth, 4, 3, 1, 1))
         nn.init.constant_(self.mouth_keep.bias, -3.0)
 
-    def forward(self, shape: Tensor, face: Tensor) -> Tensor:
+    def forward(self, shape: Tensor, face: Tensor, shades: "Shades | None" = None) -> Tensor:
         """Return the face (B, 3, S, S), 0..1, for a shape (B, 9) and Wav2Lip's faces (B, 6, S, S).
 
         S is 96 or a multiple. What to paint is decided at 96 pixels, whatever S is: a larger reference is
-        moved at its own size, so that its skin and lips stay as sharp as they are.
+        moved at its own size, so that its skin and lips stay as sharp as they are. The last number of the
+        shape is how dark the inside is; with ``shades``, how much of the inside there is to see.
         """
         times = face.shape[-1] // FACE_SIZE
-        if times == 1:
-            made = self.render(shape, face).face
-        else:
-            strokes = self.decide(shape, functional.avg_pool2d(face, times))
-            made = paint(_enlarged(strokes, face, times), face)
+        strokes = self.decide(shape, functional.avg_pool2d(face, times) if times > 1 else face, shades)
+        made = paint(_enlarged(strokes, face, times) if times > 1 else strokes, face)
         return torch.cat([face[:, :3, : FIRST_ROW * times], made], 2).clamp(0, 1)
 
     def render(self, shape: Tensor, face: Tensor) -> Rendering:
@@ -148,12 +148,16 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
         strokes = self.decide(shape, face)
         return Rendering(paint(strokes, face), strokes.warped, strokes.flow, strokes.mouth_logits)
 
-    def decide(self, shape: Tensor, face: Tensor) -> Strokes:
-        """Return what to paint on faces (B, 6, 96, 96)."""
-        condition = self.condition(shape)
+    def look(self, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the features of faces (B, 6, 96, 96) at a half, a quarter and an eighth of their size."""
         half = self.stem(functional.pixel_unshuffle(face - MEAN_LEVEL, 2))
         quarter = self.down1(half)
-        eighth = self.down2(quarter)
+        return half, quarter, self.down2(quarter)
+
+    def decide(self, shape: Tensor, face: Tensor, shades: "Shades | None" = None) -> Strokes:
+        """Return what to paint on faces (B, 6, 96, 96)."""
+        half, quarter, eighth = self.look(face)
+        condition = self.condition(shades(shape, summary(quarter, eighth)) if shades else shape)
         bottom = self.middle(self.modulation(self.down3(eighth), condition))
         y = self.up2(_double(bottom)[:, :, 5:], eighth[:, :, 5:], condition)
         y1 = self.up1(_double(y), quarter[:, :, 10:], condition)
@@ -182,6 +186,11 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
             functional.pixel_shuffle(outline, 2),
             functional.pixel_shuffle(self.mouth_keep(x), 2),
         )
+
+
+def summary(quarter: Tensor, eighth: Tensor) -> Tensor:
+    """Return the means (B, C) of a face's features, as :meth:`ShapeToFace.look` returns them."""
+    return torch.cat([quarter.mean((2, 3)), eighth.mean((2, 3))], 1)
 
 
 def warp(reference: Tensor, flow: Tensor) -> Tensor:
@@ -218,7 +227,7 @@ class Articulation(nn.Module):  # type: ignore[misc]
     :data:`LARGEST_SCALE`; ``opening`` (8,) are the weights by which shapes add up to an opening. Below the
     middle lips are pressed as well, most where a mouth is shut: what was seen of people's shut mouths is an
     average, and half of it is a little open. Teeth are enlarged by
-    :data:`TEETH_GAINS`, and the inside is as dark as :data:`SHADE` says.
+    :data:`TEETH_GAINS`. The ninth number is how much of the inside there is to see, 0..1.
     """
 
     def __init__(self, opening: Tensor, middle: float, power: float) -> None:
@@ -235,21 +244,42 @@ class Articulation(nn.Module):  # type: ignore[misc]
         scaled = shape * self.gain * openness.pow(self.power).clamp(LEAST_SCALE, LARGEST_SCALE)
         pressed = scaled + self.shut * (1 - openness).clamp(min=0)
         wide = self.middle * (pressed * self.opening).sum(1, keepdim=True).clamp(min=0)
-        return torch.cat([pressed, SHADE * wide / (wide + _HALF_OPEN)], 1)
+        return torch.cat([pressed, wide / (wide + _HALF_OPEN)], 1)
+
+
+class Shades(nn.Module):  # type: ignore[misc]
+    """Foresees in the face how dark its mouth is inside: the doing of light and lens, which is not heard."""
+
+    def __init__(self, weight: Tensor, bias: float) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.bias = bias
+
+    def forward(self, shape: Tensor, seen: Tensor) -> Tensor:
+        """Return shapes (B, 9) that end with a shade, for ones that end with the share of it to be told.
+
+        ``seen`` (B, C) is the :func:`summary` of faces.
+        """
+        foreseen = (seen * self.weight).sum(1, keepdim=True) + self.bias
+        shade = shape[:, -1:] * (foreseen - DARKER).clamp(DARKEST_SHADE, LIGHTEST_SHADE)
+        return torch.cat([shape[:, :-1], shade], 1)
 
 
 class Mouthpiece(nn.Module):  # type: ignore[misc]
     """Both halves behind Wav2Lip's interface."""
 
-    def __init__(self, speech: SpeechToShape, face: ShapeToFace, articulation: Articulation) -> None:
+    def __init__(
+        self, speech: SpeechToShape, face: ShapeToFace, articulation: Articulation, shades: Shades
+    ) -> None:
         super().__init__()
         self.speech = speech
         self.face = face
         self.articulation = articulation
+        self.shades = shades
 
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
         """Return the face (B, 3, S, S), 0..1, for mel (B, 1, 80, 16) and face (B, 6, S, S)."""
-        return self.face(self.articulation(self.speech(mel)), face)
+        return self.face(self.articulation(self.speech(mel)), face, self.shades)
 
 
 def _listener(width: int = 128, dropout: float = 0.4) -> nn.Sequential:

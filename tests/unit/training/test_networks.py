@@ -5,12 +5,15 @@ from torch.nn import functional  # noqa: E402
 
 from training.networks.critic import PatchCritic  # noqa: E402
 from training.networks.mouthpiece import (  # noqa: E402
+    DARKER,
+    DARKEST_SHADE,
+    LIGHTEST_SHADE,
     PAINTED_DIMS,
     PRESS,
-    SHADE,
     TEETH_GAINS,
     Articulation,
     Mouthpiece,
+    Shades,
     ShapeToFace,
     SpeechToShape,
     _cubic,
@@ -20,7 +23,9 @@ from training.networks.sync_expert import SyncExpert, contrast  # noqa: E402
 
 def model() -> Mouthpiece:
     torch.manual_seed(0)
-    made = Mouthpiece(SpeechToShape(), ShapeToFace(), Articulation(torch.ones(8), 1.0, 0.5))
+    made = Mouthpiece(
+        SpeechToShape(), ShapeToFace(), Articulation(torch.ones(8), 1.0, 0.5), Shades(torch.zeros(128), -1.0)
+    )
     made.eval()
     return made
 
@@ -143,10 +148,21 @@ def test_articulation_shows_more_teeth_than_are_guessed() -> None:
     assert spread(shapes)[:, 6:8].tolist() == [[0, 0], pytest.approx(TEETH_GAINS)]
 
 
-def test_articulation_darkens_the_inside_of_a_mouth_the_more_it_is_open() -> None:
+def test_articulation_tells_more_of_the_inside_the_more_a_mouth_is_open() -> None:
     spread = Articulation(torch.tensor([1.0, 0, 0, 0, 0, 0, 0, 0]), middle=2.0, power=0.0)
     shapes = torch.zeros(3, 8)
     shapes[:, 0] = torch.tensor([0.0, 2.0, 20.0])
     shut, open_, wide = spread(shapes)[:, -1].tolist()
     assert shut == 0
-    assert SHADE < wide < 0.9 * SHADE < open_ < 0.7 * SHADE
+    assert 1 > wide > 0.9 > open_ > 0.7
+
+
+def test_how_dark_an_open_mouth_is_comes_from_the_face_within_bounds() -> None:
+    shades = Shades(torch.tensor([1.0, 0.0]), -1.0)
+    shape = torch.cat([torch.rand(4, 8), torch.tensor([[1.0], [0.5], [1.0], [1.0]])], 1)
+    seen = torch.tensor([[0.5, 1], [0.5, 2], [9, 0], [-9, 1]])
+    told = shades(shape, seen)
+    assert torch.equal(told[:, :8], shape[:, :8])
+    assert told[:, 8].tolist() == pytest.approx(
+        [-0.5 - DARKER, (-0.5 - DARKER) / 2, LIGHTEST_SHADE, DARKEST_SHADE]
+    )
