@@ -116,7 +116,7 @@ def _driver() -> str:
     if not has_cuda_driver():
         return "no NVIDIA driver"
     try:
-        version = re.search(r"Module\s+(\d[\d.]*)", _DRIVER.read_text())
+        version = re.search(r"\b(\d+(?:\.\d+)+)\b", _DRIVER.read_text())
     except OSError:
         version = None
     return f"driver {version.group(1)}" if version else "driver of unknown version"

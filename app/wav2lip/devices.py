@@ -34,8 +34,17 @@ def check_device(device: str) -> None:
 
 def has_cuda_driver() -> bool:
     """Whether NVIDIA's driver is installed: asked first, as importing torch takes a second and 0.2 GB."""
+    return _loads("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+
+
+def has_tensorrt() -> bool:
+    """Whether TensorRT 10 is installed: ONNX Runtime offers it even where NVIDIA's library is missing."""
+    return _loads("nvinfer_10.dll" if sys.platform == "win32" else "libnvinfer.so.10")
+
+
+def _loads(library: str) -> bool:
     try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        ctypes.CDLL(library)
     except OSError:
         return False
     return True

@@ -8,7 +8,7 @@ import onnxruntime
 
 from app.errors import EngineUnavailable, InvalidModel
 from app.wav2lip.arrays import FaceBatch, FaceOutput, MelBatch
-from app.wav2lip.devices import cuda_index, install_command, usable_cores
+from app.wav2lip.devices import cuda_index, has_tensorrt, install_command, usable_cores
 from app.wav2lip.engine import DEFAULT_FACE_SIZE, DType, filled
 from app.wav2lip.onnx_file import bind_onnx, graph_dtype, read_onnx
 
@@ -81,8 +81,9 @@ def _providers(device: str, dtype: DType | None, cache_dir: Path | None) -> list
     if _CUDA not in installed:
         raise _no_cuda(device)
     onnxruntime.preload_dlls()
+    usable = set(installed) if has_tensorrt() else set(installed) - {_TENSORRT}
     options = provider_options(cuda_index(device), dtype, cache_dir)
-    return [(name, options[name]) for name in options if name in installed]
+    return [(name, options[name]) for name in options if name in usable]
 
 
 def provider_options(index: int, dtype: DType | None, cache_dir: Path | None) -> dict[str, dict[str, Any]]:

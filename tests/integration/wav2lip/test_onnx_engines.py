@@ -6,6 +6,7 @@ import onnxruntime
 import pytest
 
 from app.errors import EngineUnavailable, InvalidModel
+from app.wav2lip import onnxruntime_engine
 from app.wav2lip.arrays import FaceBatch, MelBatch
 from app.wav2lip.engine import Engine
 from app.wav2lip.onnxruntime_engine import OnnxRuntimeEngine, provider_options
@@ -123,6 +124,24 @@ def test_tensorrt_comes_before_cuda_and_keeps_what_it_has_built(tmp_path: Path) 
     exact = provider_options(0, "fp32", None)
     assert not exact["TensorrtExecutionProvider"]["trt_fp16_enable"]
     assert not exact["CUDAExecutionProvider"]["use_tf32"]
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_tensorrt_is_asked_for_only_where_its_library_is(
+    present: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = [*provider_options(0, None, None)]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(onnxruntime_engine, "has_tensorrt", lambda: present)
+
+    def refuse(path: Path, providers: list[tuple[str, object]], threads: int) -> None:
+        raise InvalidModel(" ".join(name for name, _ in providers))
+
+    monkeypatch.setattr(onnxruntime_engine, "_open_session", refuse)
+    with pytest.raises(InvalidModel) as refused:
+        OnnxRuntimeEngine(SHIPPED, device="cuda")
+    assert refused.value.detail.split() == offered[0 if present else 1 :]
 
 
 def test_threads_bound_the_cores_that_are_used(tmp_path: Path) -> None:
