@@ -14,10 +14,10 @@ from training.networks.critic import PatchCritic
 from training.networks.mouthpiece import PAINTED_DIMS
 from training.team import Team
 
-_LEARNING_RATE = 4e-4
+_LEARNING_RATE = 1.2e-3
 _FEATURES = 2.0
 """Weight of unlike features beside that of the verdict."""
-_INSIDE = 3.0
+_INSIDE = 6.0
 """Further weight of the verdict on patches within the lips: few, and the ones that are painted, not moved."""
 
 

@@ -27,10 +27,10 @@ _TOLERATED: Final = 0.02
 """Pixels across, and brightness of 0..1: a critic likes light at the corners of mouths."""
 _CORNER: Final = 9
 """Pixels across of the inner mouth in which a speck may not be a tooth."""
-_TEXTURE_WEIGHT: Final = 0.04
+_TEXTURE_WEIGHT: Final = 0.06
 _LAPLACIAN: Final = ((((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0)),),)
 _TEXTURE_PATCH, _TEXTURE_STEP = 8, 4
-_LEAST_TEXTURE: Final = 0.02
+_LEAST_TEXTURE: Final = 0.01
 """Pixels across of the patches whose detail is compared; and brightness, 0..1, that counts as no detail."""
 _READING_SCALE: Final = 0.03
 """Loss of one pixel by which a picture's points lie elsewhere than they should."""

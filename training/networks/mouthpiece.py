@@ -32,11 +32,19 @@ MEAN_LEVEL = 0.45
 MAX_FLOW = 12.0
 """Pixels that the warp can move."""
 LEAST_SCALE, LARGEST_SCALE = 0.5, 1.7
-TEETH_GAINS = (1.8, 0.0)
+CRISP = 0.048
+"""RMS of the Laplacian about a reference's mouth, of brightness 0..1, from which painting stays as it is."""
+SOFTENING = 1.6
+"""Share of a blur that painting gets for each factor e by which the reference is softer."""
+TEETH_GAINS = (1.3, 0.0)
 """How much more of the upper and the lower teeth are shown than are guessed. What is guessed is a mean over
 people of whom most show none, and the others twice as much; both rows at once look like neither."""
 PRESS = 1.9
 """Deviations by which lips are pressed together where nothing opens them."""
+SEEN_ROWS, SEEN_COLUMNS = slice(56, 94), slice(24, 72)
+"""Where the softness of a reference is seen, at 96 pixels."""
+_LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
+_BINOMIAL = ((1 / 16, 2 / 16, 1 / 16), (2 / 16, 4 / 16, 2 / 16), (1 / 16, 2 / 16, 1 / 16))
 MOUTH_COLUMNS = slice(6, 42)
 MOUTH_ROWS = slice(4, 28)
 """Where an inner mouth may be, in the generated rows at half resolution: pixels 48..95 by 12..83."""
@@ -139,7 +147,8 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
         shape is how dark the inside is; with ``shades``, how much of the inside there is to see.
         """
         times = face.shape[-1] // FACE_SIZE
-        strokes = self.decide(shape, functional.avg_pool2d(face, times) if times > 1 else face, shades)
+        small = functional.avg_pool2d(face, times) if times > 1 else face
+        strokes = _softened(self.decide(shape, small, shades), small[:, 3:])
         made = paint(_enlarged(strokes, face, times) if times > 1 else strokes, face)
         return torch.cat([face[:, :3, : FIRST_ROW * times], made], 2).clamp(0, 1)
 
@@ -315,6 +324,26 @@ def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
 def _in_rows(window: Tensor) -> Tensor:
     """Return what fills the window of inner mouths laid into the generated rows, zeros around it."""
     return functional.pad(window, (12, 12, 8, 0))
+
+
+def _softened(strokes: Strokes, reference: Tensor) -> Strokes:
+    """Return the strokes as soft as a reference (B, 3, 96, 96): crisp teeth in soft footage catch the eye."""
+    gray = reference[:, :, SEEN_ROWS, SEEN_COLUMNS].mean(1, keepdim=True)
+    edges = functional.conv2d(gray, _kernel(_LAPLACIAN, gray))
+    detail = edges.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-6)
+    share = (SOFTENING * (CRISP / detail).log()).clamp(0, 1)
+    shown, added = (x + share * (_blurred(x) - x) for x in (strokes.shown, strokes.added))
+    return strokes._replace(shown=shown, added=added)
+
+
+def _blurred(x: Tensor) -> Tensor:
+    channels = x.shape[1]
+    padded = functional.pad(x, (1,) * 4, mode="replicate")
+    return functional.conv2d(padded, _kernel(_BINOMIAL, x).expand(channels, 1, 3, 3), groups=channels)
+
+
+def _kernel(values: tuple[tuple[float, ...], ...], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[None, None]
 
 
 def _enlarged(strokes: Strokes, face: Tensor, times: int) -> Strokes:

@@ -5,6 +5,7 @@ from torch.nn import functional  # noqa: E402
 
 from training.networks.critic import PatchCritic  # noqa: E402
 from training.networks.mouthpiece import (  # noqa: E402
+    CRISP,
     DARKER,
     DARKEST_SHADE,
     LIGHTEST_SHADE,
@@ -16,7 +17,9 @@ from training.networks.mouthpiece import (  # noqa: E402
     Shades,
     ShapeToFace,
     SpeechToShape,
+    Strokes,
     _cubic,
+    _softened,
 )
 from training.networks.sync_expert import SyncExpert, contrast  # noqa: E402
 
@@ -166,3 +169,19 @@ def test_how_dark_an_open_mouth_is_comes_from_the_face_within_bounds() -> None:
     assert told[:, 8].tolist() == pytest.approx(
         [-0.5 - DARKER, (-0.5 - DARKER) / 2, LIGHTEST_SHADE, DARKEST_SHADE]
     )
+
+
+def test_paint_is_as_soft_as_the_reference_and_stays_as_it_is_on_a_crisp_one() -> None:
+    rows, columns = torch.meshgrid(torch.arange(96), torch.arange(96), indexing="ij")
+    checks = ((rows + columns) % 2 - 0.5).expand(3, 3, 96, 96) / 4  # of which each point is 8 times itself
+    contrast = torch.tensor([0.0, 0.8, 1.2])[:, None, None, None] * CRISP
+    dot = torch.zeros(3, 3, 56, 96)
+    dot[:, :, 30, 40] = 1
+    strokes = Strokes(torch.zeros(3, 2, 56, 96), dot, dot[:, :1], dot, torch.zeros(3, 1, 48, 72))
+    made = _softened(strokes, 0.5 + contrast * checks)
+    assert torch.equal(made.warped, dot)
+    for painted in (made.shown, made.added):
+        flat, soft, crisp = painted[:, 0, 30, 40].tolist()
+        assert flat == 0.25
+        assert 0.25 < soft < crisp == 1
+        assert painted[:, 0].sum((1, 2)).tolist() == pytest.approx([1, 1, 1])
