@@ -2,7 +2,7 @@
 
 A network that guesses shapes from sound guesses timidly: its guesses crowd about the average opening, so
 mouths neither shut nor open wide. The quantiles of the guessed openings, laid against those of the true ones,
-are close to a power law; a share of it is undone.
+are close to a power law, which is undone.
 
 How dark the inside of a mouth is, the picture half has to be told. It is not heard, but light and lens can be
 seen in the face: a ridge regression foresees it from the features by which the picture half sees.
@@ -25,8 +25,9 @@ from training.networks.mouthpiece import (
 )
 from training.shade import belief
 
-AMPLITUDE: Final = 0.9
-"""Share of the missing range that is given back: what is guessed wrong is enlarged as well."""
+AMPLITUDE: Final = 1.4
+"""Share of the missing range that is given back. It is measured on voices that were trained on; of others the
+guesses are more timid: of held-out news 0.9 gave back 0.68 of the true deviation, 1.4 gives 0.77."""
 MAX_POWER: Final = 1.0
 _QUANTILES: Final = np.linspace(0.25, 0.97, 25)
 _LEAST_OPENING: Final = 0.02

@@ -21,7 +21,7 @@ FEATHER = 8
 SHAPE_DIMS = 8
 PAINTED_DIMS = SHAPE_DIMS + 1
 """A shape, and how dark the inside of the mouth is (``training/shade.py``)."""
-DARKER = 0.3
+DARKER = 0.4
 """By how much an inside is painted darker than is foreseen: one too light looks as if it were shut."""
 DARKEST_SHADE, LIGHTEST_SHADE = -2.0, 0.4
 """Bounds of that, in deviations from the average mouth."""
