@@ -49,6 +49,8 @@ class Batch:
     """(B, 1, 48, 72): 1 within the target's inner lips, over MOUTH_HEIGHT x MOUTH_WIDTH."""
     clips: Tensor
     """int64 (B,): which samples are of the same clip."""
+    smiling: Tensor
+    """bool (B,): whether the reference smiles, so that the shape counts from it."""
 
 
 class BatchSource:
@@ -96,6 +98,7 @@ class BatchSource:
             points=placed,
             inner_mouth=inner,
             clips=clips,
+            smiling=self._smiles[references],
         )
 
     def sounds(self, step: int, count: int, *, augmented: bool = True) -> tuple[Tensor, Tensor]:

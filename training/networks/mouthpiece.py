@@ -21,8 +21,6 @@ FEATHER = 8
 SHAPE_DIMS = 8
 PAINTED_DIMS = SHAPE_DIMS + 1
 """A shape, and how dark the inside of the mouth is (``training/shade.py``)."""
-DARKER = 0.4
-"""By how much an inside is painted darker than is foreseen: one too light looks as if it were shut."""
 DARKEST_SHADE, LIGHTEST_SHADE = -2.0, 0.4
 """Bounds of that, in deviations from the average mouth."""
 _HALF_OPEN = 0.4
@@ -270,7 +268,7 @@ class Shades(nn.Module):  # type: ignore[misc]
         ``seen`` (B, C) is the :func:`summary` of faces.
         """
         foreseen = (seen * self.weight).sum(1, keepdim=True) + self.bias
-        shade = shape[:, -1:] * (foreseen - DARKER).clamp(DARKEST_SHADE, LIGHTEST_SHADE)
+        shade = shape[:, -1:] * foreseen.clamp(DARKEST_SHADE, LIGHTEST_SHADE)
         return torch.cat([shape[:, :-1], shade], 1)
 
 

@@ -55,8 +55,9 @@ def losses_of(made: Tensor, true: Tensor, inner: Tensor) -> dict[str, float]:
     """Return the losses of rows 40 to 95 ``made`` where ``true`` was wanted, with that inner mouth."""
     points = torch.full((1, 2, len(SPEECH_POINTS), 2), 70.0)
     target = torch.cat([torch.zeros(1, 3, 40, 96), true], 2)
+    nothing = torch.zeros(1)
     batch = Batch(
-        target, torch.zeros(1, 6, 96, 96), torch.zeros(1), torch.zeros(1, 7), points, inner, torch.zeros(1)
+        target, torch.zeros(1, 6, 96, 96), nothing, torch.zeros(1, 9), points, inner, nothing, nothing > 0
     )
     rendering = Rendering(made, true, torch.zeros(1, 2, 56, 96), torch.zeros(1, 1, 48, 72))
     return {name: float(loss) for name, loss in rendering_losses(rendering, batch).items()}

@@ -6,7 +6,6 @@ from torch.nn import functional  # noqa: E402
 from training.networks.critic import PatchCritic  # noqa: E402
 from training.networks.mouthpiece import (  # noqa: E402
     CRISP,
-    DARKER,
     DARKEST_SHADE,
     LIGHTEST_SHADE,
     PAINTED_DIMS,
@@ -166,9 +165,7 @@ def test_how_dark_an_open_mouth_is_comes_from_the_face_within_bounds() -> None:
     seen = torch.tensor([[0.5, 1], [0.5, 2], [9, 0], [-9, 1]])
     told = shades(shape, seen)
     assert torch.equal(told[:, :8], shape[:, :8])
-    assert told[:, 8].tolist() == pytest.approx(
-        [-0.5 - DARKER, (-0.5 - DARKER) / 2, LIGHTEST_SHADE, DARKEST_SHADE]
-    )
+    assert told[:, 8].tolist() == pytest.approx([-0.5, -0.25, LIGHTEST_SHADE, DARKEST_SHADE])
 
 
 def test_paint_is_as_soft_as_the_reference_and_stays_as_it_is_on_a_crisp_one() -> None:
