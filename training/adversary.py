@@ -14,7 +14,6 @@ from training.networks.critic import PatchCritic
 from training.networks.mouthpiece import PAINTED_DIMS
 from training.team import Team
 
-_LEARNING_RATE = 1.2e-3
 _FEATURES = 2.0
 """Weight of unlike features beside that of the verdict."""
 _INSIDE = 6.0
@@ -38,11 +37,11 @@ class Mouths:
 class Adversary:
     """A patch critic with its own optimiser; ``mixed`` gives the context in which it computes."""
 
-    def __init__(self, device: Any, mixed: Callable[[], Any], team: Team) -> None:
+    def __init__(self, device: Any, mixed: Callable[[], Any], team: Team, learning_rate: float) -> None:
         self.critic = PatchCritic(PAINTED_DIMS).to(device).to(memory_format=torch.channels_last)
         self._mixed, self._team = mixed, team
         self._optimizer = torch.optim.AdamW(
-            self.critic.parameters(), _LEARNING_RATE, betas=(0.5, 0.9), fused=True
+            self.critic.parameters(), learning_rate, betas=(0.5, 0.9), fused=True
         )
 
     def learn(self, mouths: Mouths) -> Tensor:

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch
 from training.networks.blocks import Tensor, constant
-from training.networks.mouthpiece import FACE_SIZE, FIRST_ROW, Rendering
+from training.networks.mouthpiece import FACE_SIZE, FIRST_ROW, LAPLACIAN, Rendering
 from training.points import JAW, SPEECH_POINTS, mirrored_points
 
 _MOUTH_CENTRE: Final = (47.5, 74.0)
@@ -28,7 +28,6 @@ _TOLERATED: Final = 0.02
 _CORNER: Final = 9
 """Pixels across of the inner mouth in which a speck may not be a tooth."""
 _TEXTURE_WEIGHT: Final = 0.06
-_LAPLACIAN: Final = ((((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0)),),)
 _TEXTURE_PATCH, _TEXTURE_STEP = 8, 4
 _LEAST_TEXTURE: Final = 0.01
 """Pixels across of the patches whose detail is compared; and brightness, 0..1, that counts as no detail."""
@@ -85,7 +84,7 @@ def _detail(pictures: Tensor) -> Tensor:
     ratio, so that in soft footage mouths become as soft.
     """
     gray = functional.pad(pictures.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-    edges = functional.conv2d(gray, constant(_LAPLACIAN, gray.device))
+    edges = functional.conv2d(gray, constant(((LAPLACIAN,),), gray.device))
     return 0.5 * (_patches(edges.square()) + _LEAST_TEXTURE**2).log()
 
 

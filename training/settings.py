@@ -45,6 +45,8 @@ class TrainSettings:
     reader_weight: float = 0.0
     """Weight of what the reader reads off a made face, which needs a trained reader."""
     critic_weight: float = 0.015
+    critic_rate: float = 0.0004
+    """The critic's own learning rate, the same all along."""
     critic_from: float = 1.0
     """Share of the run from which a critic takes part: 0.67 for the last third, 1 for never."""
     precision: Precision = "auto"

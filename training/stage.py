@@ -29,7 +29,9 @@ class Stage(ABC):
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.settings, self.device, self.team = settings, device, team
         self.half = _computes_in_bf16(settings.precision, device)
-        self.adversary = Adversary(device, self.mixed, team) if settings.critic_from < 1 else None
+        self.adversary = (
+            Adversary(device, self.mixed, team, settings.critic_rate) if settings.critic_from < 1 else None
+        )
         self.extras: dict[str, Any] = {}
         """What the checkpoint holds beside the weights."""
 

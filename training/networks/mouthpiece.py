@@ -41,7 +41,7 @@ PRESS = 1.9
 """Deviations by which lips are pressed together where nothing opens them."""
 SEEN_ROWS, SEEN_COLUMNS = slice(56, 94), slice(24, 72)
 """Where the softness of a reference is seen, at 96 pixels."""
-_LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
+LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
 _BINOMIAL = ((1 / 16, 2 / 16, 1 / 16), (2 / 16, 4 / 16, 2 / 16), (1 / 16, 2 / 16, 1 / 16))
 MOUTH_COLUMNS = slice(6, 42)
 MOUTH_ROWS = slice(4, 28)
@@ -327,7 +327,7 @@ def _in_rows(window: Tensor) -> Tensor:
 def _softened(strokes: Strokes, reference: Tensor) -> Strokes:
     """Return the strokes as soft as a reference (B, 3, 96, 96): crisp teeth in soft footage catch the eye."""
     gray = reference[:, :, SEEN_ROWS, SEEN_COLUMNS].mean(1, keepdim=True)
-    edges = functional.conv2d(gray, _kernel(_LAPLACIAN, gray))
+    edges = functional.conv2d(gray, _kernel(LAPLACIAN, gray))
     detail = edges.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-6)
     share = (SOFTENING * (CRISP / detail).log()).clamp(0, 1)
     shown, added = (x + share * (_blurred(x) - x) for x in (strokes.shown, strokes.added))
