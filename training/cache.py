@@ -20,9 +20,9 @@ from app.media.frames import BgrImage
 from app.media.probe import AudioLimits, VideoLimits, probe_video
 from app.media.sound import decode_sound
 from app.media.video import decode_frames
-from training.mesh import POINTS, CropMesh, MeshPoints, Presence
+from app.mouths.mesh import POINTS, CropMesh, MeshPoints, Presence
+from app.mouths.teeth import ShownTeeth, shown_teeth
 from training.pack import CROP_SIZE, Clip, Pack
-from training.teeth import ShownTeeth, shown_teeth
 
 PackFrames = npt.NDArray[np.uint8]
 """uint8 (n, 128, 128, 3): BGR crops of all clips, one after the other."""
