@@ -33,7 +33,7 @@ Tell = Callable[[Message], None]
 
 def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
     """Run the worker until its parent ends it or is gone."""
-    tell = _open_channel()
+    tell = open_channel()
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
         start = json.loads(pipe.readline())
     if cores := start["cores"]:
@@ -87,7 +87,7 @@ def _listen(worker: Worker, calls: "queue.SimpleQueue[Call]") -> None:
     os._exit(1)
 
 
-def _open_channel() -> Tell:
+def open_channel() -> Tell:
     """Take standard output for messages, and send whatever else is printed to standard error."""
     channel = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
