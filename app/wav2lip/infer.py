@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from app.errors import InvalidModel
-from app.wav2lip.arrays import FaceBatch, FaceCrops, FaceOutput, MelBatch, MelWindows
+from app.wav2lip.arrays import FaceBatch, FaceCrops, FaceOutput, MelBatch, MelWindows, stacked
 from app.wav2lip.card import ModelCard, Reference, load_card
 from app.wav2lip.choice import EngineRequest, open_engine
 from app.wav2lip.engine import MEL_SHAPE, DType, Engine, PixelEngine, TensorEngine
@@ -114,7 +114,7 @@ class Wav2LipInfer:
         self._check((len(windows), 1, *windows.shape[1:]), (len(crops), 6, *crops.shape[1:3]))
         if isinstance(engine, PixelEngine):
             return engine.infer_pixels(windows, crops, references)
-        spoken = engine.infer(windows[:, None], _stack(crops, references))
+        spoken = engine.infer(windows[:, None], stacked(crops, references))
         return _to_pixels(spoken[:, :, size // 2 - engine.first_row :])
 
     def warm_up(self) -> float:
@@ -166,15 +166,6 @@ def _describe(path: Path, card: ModelCard, engine: Engine) -> ModelInfo:
         mouth_offset_ms=card.mouth_offset_ms,
         reference=card.reference,
     )
-
-
-def _stack(crops: FaceCrops, references: FaceCrops) -> FaceBatch:
-    size = crops.shape[1]
-    faces = np.zeros((len(crops), 6, size, size), np.float32)
-    scale = np.float32(1 / 255)
-    np.multiply(crops[:, : size // 2].transpose(0, 3, 1, 2), scale, out=faces[:, :3, : size // 2])
-    np.multiply(references.transpose(0, 3, 1, 2), scale, out=faces[:, 3:])
-    return faces
 
 
 def _to_pixels(faces: FaceOutput) -> FaceCrops:
