@@ -48,7 +48,7 @@ def write_graph(
     same graph, but that one is deprecated.
     """
     batch = torch.export.Dim("batch")
-    with _quiet():
+    with quiet_exporter():
         torch.onnx.export(
             network,
             tuple(torch.zeros(2, *shape) for shape in inputs.values()),
@@ -63,7 +63,7 @@ def write_graph(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Keep to itself what the exporter says of its own workings: of torchvision, of coming changes."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
