@@ -35,6 +35,8 @@ class ModelInfo:
     face_size: int
     mouth_offset_ms: float
     reference: Reference
+    listen_sha256: str | None = None
+    """Of the file with which the project's own model hears."""
 
 
 class Wav2LipInfer:
@@ -77,7 +79,8 @@ class Wav2LipInfer:
                 f"model takes {self.face_size}: correct the card."
             )
         self.batch_size = self._engine.batch_size
-        self.info = _describe(path, self.card, self._engine)
+        engine = self._engine
+        self.info = describe(path, self.card, engine.name, engine.device, engine.dtype, engine.face_size)
 
     def __call__(self, mel_batch: Any, face_batch: Any) -> Any:
         """Return the faces (B, 3, S, S) that say ``mel_batch`` (B, 1, 80, 16), values 0..1, BGR.
@@ -152,17 +155,20 @@ class Wav2LipInfer:
             )
 
 
-def _describe(path: Path, card: ModelCard, engine: Engine) -> ModelInfo:
+def describe(
+    path: Path, card: ModelCard, engine: str, device: str, dtype: DType, face_size: int
+) -> ModelInfo:
+    """Return what is loaded from ``path`` and runs on an engine."""
     return ModelInfo(
         name=card.name,
         sha256=file_sha256(path),
         licence=card.licence,
         commercial_use=card.commercial_use,
         source=card.source,
-        engine=engine.name,
-        device=engine.device,
-        dtype=engine.dtype,
-        face_size=engine.face_size,
+        engine=engine,
+        device=device,
+        dtype=dtype,
+        face_size=face_size,
         mouth_offset_ms=card.mouth_offset_ms,
         reference=card.reference,
     )
