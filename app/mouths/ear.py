@@ -85,7 +85,7 @@ class Ear:
             },
         )
         self._requests = [self._model.create_infer_request() for _ in range(threads)]
-        self._level: tuple[Sound, float] | None = None
+        self._level: tuple[tuple[Sound, int], float] | None = None
 
     def hear(self, sound: Sound, times: FrameTimes) -> Heard:
         """Return what is heard at ``times`` of a sound: seconds, sorted, near to each other.
@@ -123,9 +123,10 @@ class Ear:
         return heard.reshape(-1, OUTPUTS)
 
     def _gain(self, sound: Sound) -> float:
-        """Return the gain of ``sound``, which is measured once."""
-        if self._level is None or self._level[0] != sound:
-            self._level = (sound, levelling_gain(sound))
+        """Return the gain of ``sound``, which is measured once while its file stays as it is."""
+        key = (sound, Path(sound.speech_path).stat().st_mtime_ns)
+        if self._level is None or self._level[0] != key:
+            self._level = (key, levelling_gain(sound))
         return self._level[1]
 
 
