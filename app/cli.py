@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from app.errors import EngineUnavailable, InvalidRequest, MouthpieceError
+from app.errors import MouthpieceError
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,54 +68,6 @@ def serve(
             host=host, port=port, model=model, device=device, avatars_dir=avatars_dir, data_dir=data_dir
         )
     )
-
-
-@app.command()
-def worker(
-    slots: Annotated[
-        int, typer.Option(min=1, help="Processes, each with a model of its own; one a GPU is right.")
-    ] = 1,
-    queues: Annotated[
-        str, typer.Option(help="Work to take, comma-separated: avatars, renders, interactive.")
-    ] = "avatars,renders,interactive",
-    model: ModelOption = None,
-    device: DeviceOption = None,
-    avatars_dir: AvatarsDirOption = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder for jobs, uploads and results.")] = None,
-    frames_dir: Annotated[
-        Path | None, typer.Option(help="Folder for decoded frames, on a disk of this machine.")
-    ] = None,
-    check: Annotated[
-        bool,
-        typer.Option("--check", help="End with 1 unless a worker of this machine is ready."),
-    ] = False,
-) -> None:
-    """Work for a service on several machines: take jobs from RabbitMQ until told to stop.
-
-    Needs the extra 'cluster', MOUTHPIECE_BROKER_URL and MOUTHPIECE_DATABASE_URL, and the same folders of
-    avatars and data as the service and all other workers. SIGTERM gives the present work back: another worker
-    goes on with it.
-    """
-    settings = _settings(
-        model=model, device=device, avatars_dir=avatars_dir, data_dir=data_dir, frames_dir=frames_dir
-    )
-    if settings.broker_url is None:
-        raise InvalidRequest("A worker needs MOUTHPIECE_BROKER_URL; without it 'mouthpiece serve' does all.")
-    try:
-        from app.cluster.part import Queue
-        from app.cluster.worker import is_ready, run
-    except ImportError as error:
-        raise EngineUnavailable(
-            f"A worker needs the extra 'cluster' ({error}): pip install 'mouthpiece[cluster]'."
-        ) from error
-    try:
-        taken = [Queue(name.strip()) for name in queues.split(",")]
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--queues") from error
-    if not check:
-        run(settings, slots, taken)
-    elif not is_ready(settings):
-        raise typer.Exit(1)
 
 
 @avatars.command("add")

@@ -29,7 +29,7 @@ class Workshop:
         infer = open_model(
             settings.model_path,
             dtype=None if settings.dtype == "auto" else settings.dtype,
-            device=settings.device,
+            device=settings.first_device,
             cache_dir=settings.data_dir / "cache",
         )
         store = AvatarStore(settings.avatars_dir)

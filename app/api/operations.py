@@ -27,7 +27,7 @@ async def alive() -> str:
 @public.get("/readyz", response_class=PlainTextResponse, responses=documented(NotReady))
 async def ready(services: ServicesDep) -> str:
     """Say whether the model is loaded and has passed its warm-up, or why not."""
-    services.workforce.check_ready()
+    services.scheduler.check_ready()
     return "ok\n"
 
 
@@ -40,9 +40,9 @@ def metrics(services: ServicesDep) -> Response:
 @router.get("/info", responses=documented(NotReady))
 async def info(services: ServicesDep) -> Info:
     """Say which model this is, under which licence, and what it runs on."""
-    model, settings = services.workforce.model, services.settings
+    model, settings = services.scheduler.pool.model, services.settings
     if model is None:
-        services.workforce.check_ready()
+        services.scheduler.check_ready()
         raise NotReady("The model is being loaded; try again in a few seconds.")
     return Info(
         version=VERSION,
