@@ -253,7 +253,7 @@ def demo(
     model: ModelOption = None,
     device: DeviceOption = None,
 ) -> None:
-    """Make an avatar of the clip that ships and render the sentence that ships; no server, nothing else is kept."""
+    """Make an avatar of the clip that ships and render the speech that ships, without a server."""
     clip, words = bundled("demo") / "portrait.mp4", bundled("demo") / "speech.wav"
     with tempfile.TemporaryDirectory(prefix="mouthpiece-") as folder:
         avatar_add(clip, "demo", model=model, device=device, avatars_dir=Path(folder))

@@ -84,7 +84,7 @@ class Settings(BaseSettings):
 
     @property
     def model_path(self) -> Path:
-        """The model to load: the configured one, else the default in the models folder, else the shipped one."""
+        """The model to load: the configured one, else the default of the models folder or of the package."""
         mine = self.models_dir / DEFAULT_MODEL
         return self.model or (mine if mine.exists() else bundled("models") / DEFAULT_MODEL)
 
