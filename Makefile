@@ -1,8 +1,9 @@
 # Needs python3 (3.11 or newer), git and make. Every target sets up what it needs.
 PYTHON ?= python3
 JOBS ?= 2
+TESTS ?= tests
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup
+PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup $(TESTS)
 
 .PHONY: setup serve demo test test-all check bench lock release clean
 
