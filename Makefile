@@ -3,7 +3,7 @@ PYTHON ?= python3
 JOBS ?= 2
 TESTS ?= tests
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup $(TESTS)
+PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --no-loadscope-reorder $(TESTS)
 
 .PHONY: setup serve demo test test-all check bench lock release clean
 

@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Generator
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -12,7 +11,6 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
-TESTS = Path(__file__).parent
 SHARED = ("e2e", "browser", "cluster", "integration/wav2lip")
 """Folders whose tests share something costly: a running service, an exported network."""
 
@@ -28,17 +26,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of a file, or of a folder that shares something, in one worker."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(TESTS))))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Keep the tests of a file, or of a folder that shares something, in one worker process."""
+    from xdist.scheduler import LoadScopeScheduling
 
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return next((folder for folder in SHARED if path.startswith(f"tests/{folder}/")), path)
 
-def _group(path: Path) -> str:
-    shared = (folder for folder in SHARED if path.is_relative_to(folder))
-    return next(shared, str(path))
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
