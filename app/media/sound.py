@@ -17,7 +17,7 @@ from av.audio.layout import AudioLayout
 
 from app.errors import NoSound, NotAudio
 from app.media.containers import decode_stream
-from app.media.probe import AudioLimits, check_complete, check_seconds, open_audio
+from app.media.probe import AudioLimits, check_complete, check_seconds, check_sound, open_audio
 from app.progress import Alive
 
 TrackSamples = npt.NDArray[np.int16]
@@ -97,6 +97,7 @@ def decode_sound(
         speech = _Output(stack.enter_context(speech_path.open("wb")), "flt", "mono", SPEECH_RATE)
         for frame in decode_stream(container, stream):
             alive()
+            check_sound(frame.sample_rate, frame.layout.nb_channels)
             track.write(frame)
             speech.write(frame)
             check_seconds(Fraction(track.samples, rate), limits.max_seconds, "sound")

@@ -20,7 +20,5 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     service's own settings are not among them; they come to the process in another way, without the keys.
     """
     return {
-        name: value
-        for name, value in environ.items()
-        if _KEPT.fullmatch(name) and not _SECRET.search(name)
+        name: value for name, value in environ.items() if _KEPT.fullmatch(name) and not _SECRET.search(name)
     }

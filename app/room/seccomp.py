@@ -117,9 +117,7 @@ def restrict(pid: int, *, sockets: bool = False) -> bool:
         return False
     code = _assemble(pid, sockets=sockets)
     program = _Program(len(code) // 8, code)
-    return bool(
-        _libc.syscall(_number(_SECCOMP), _SET_MODE_FILTER, _FLAG_TSYNC, ctypes.byref(program)) == 0
-    )
+    return bool(_libc.syscall(_number(_SECCOMP), _SET_MODE_FILTER, _FLAG_TSYNC, ctypes.byref(program)) == 0)
 
 
 def _number(call: tuple[int, int]) -> int:

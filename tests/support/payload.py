@@ -27,7 +27,9 @@ def try_all(inside: Path, outside: list[Path]) -> dict[str, str]:
         "keys of the service": lambda: Path(f"/proc/{parent}/environ").read_bytes(),
         "memory of the service": lambda: Path(f"/proc/{parent}/mem").open("rb"),
         "signal to the service": lambda: os.kill(parent, 0),
-        "attach to the service": lambda: _checked(ctypes.CDLL(None, use_errno=True).ptrace(PTRACE_ATTACH, parent)),
+        "attach to the service": lambda: _checked(
+            ctypes.CDLL(None, use_errno=True).ptrace(PTRACE_ATTACH, parent)
+        ),
         "internet socket": socket.socket,
         "unix socket": lambda: socket.socket(socket.AF_UNIX),
         "fork": _fork,
