@@ -28,7 +28,9 @@ MouthpieceError                      status  code
 ├── Unavailable
 │   ├── QueueFull                       503  queue-full
 │   ├── NotReady                        503  not-ready
-│   └── StorageFull                     507  storage-full
+│   ├── TooBusy                         503  too-busy
+│   ├── StorageFull                     507  storage-full
+│   └── StorageReadOnly                 507  storage-read-only
 ├── AvatarDamaged                       500  avatar-damaged
 ├── ModelError
 │   ├── ModelNotFound                   500  model-not-found
@@ -246,6 +248,18 @@ class StorageFull(Unavailable):
     """The volume has no room for the result."""
 
     status, code, title = 507, "storage-full", "Storage full"
+
+
+class TooBusy(Unavailable):
+    """The service has as many connections, or open files, as it can have."""
+
+    code, title = "too-busy", "Too busy"
+
+
+class StorageReadOnly(Unavailable):
+    """The volume cannot be written to."""
+
+    status, code, title = 507, "storage-read-only", "Storage read-only"
 
 
 class AvatarDamaged(MouthpieceError):
