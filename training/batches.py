@@ -7,14 +7,15 @@ import numpy as np
 import torch
 
 from app.audio.mel import SILENCE
+from app.mouths.points import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER
+from app.mouths.space import COMPONENTS, MOST_TEETH
 from training import augment, geometry
 from training.cache import Cache
 from training.networks.blocks import Tensor, constant
 from training.pack import CROP_SIZE
-from training.points import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER
 from training.sampling import MARGIN_COLUMNS, Indices, MomentSampler
 from training.shade import inner_shades
-from training.shapes import COMPONENTS, MOST_TEETH, ShapeTrack, opening_weights, smiling, steady_shapes
+from training.shapes import ShapeTrack, opening_weights, smiling, steady_shapes
 
 MOUTH_WIDTH, MOUTH_HEIGHT = range(12, 84), range(48, 96)
 """Columns and rows of a face in which an inner mouth may be."""

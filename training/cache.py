@@ -16,13 +16,14 @@ import numpy.typing as npt
 
 from app.audio.mel import BANDS, mel_spectrogram
 from app.errors import InvalidRequest, MouthpieceError
+from app.media.files import replacing
 from app.media.frames import BgrImage
 from app.media.probe import AudioLimits, VideoLimits, probe_video
 from app.media.sound import decode_sound
 from app.media.video import decode_frames
-from training.mesh import POINTS, CropMesh, MeshPoints, Presence
+from app.mouths.mesh import POINTS, CropMesh, MeshPoints, Presence
+from app.mouths.teeth import ShownTeeth, shown_teeth
 from training.pack import CROP_SIZE, Clip, Pack
-from training.teeth import ShownTeeth, shown_teeth
 
 PackFrames = npt.NDArray[np.uint8]
 """uint8 (n, 128, 128, 3): BGR crops of all clips, one after the other."""
@@ -125,9 +126,8 @@ def _decode(pack: Pack, folder: Path, progress: Progress | None) -> None:
     for writer in writers.values():
         writer.close()
     index = {"spans": [asdict(span) for span in spans], "left_out": left_out}
-    unfinished = folder / f"{_INDEX}.part"
-    unfinished.write_text(json.dumps(index))
-    unfinished.replace(folder / _INDEX)
+    with replacing(folder / _INDEX) as temporary:
+        temporary.write_text(json.dumps(index))
 
 
 def _pictures(path: Path) -> list[BgrImage]:

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from app.audio.windows import WINDOW_COLUMNS, MelWindows, window_starts
 from app.errors import InvalidRequest
 from app.faces.closed_mouth import closed_references, head_affine
+from app.mouths.mesh import CropMesh
 from app.wav2lip.arrays import FaceCrops
 from app.wav2lip.infer import Wav2LipInfer
 from training.cache import Cache, Span
 from training.measures import Apertures, apertures, follow, sharpness, similarity
-from training.mesh import CropMesh
 from training.pack import BOX_SIDE, CROP_SIZE, FPS
 
 SHIFTS: Final = (0, 5, 10)

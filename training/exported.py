@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from app.errors import InvalidModel
+from app.mouths.space import ShapeSpace
 from training.checkpoints import load_weights
 from training.networks.blocks import ConvNorm, Residual, Tensor
 from training.settings import StageName
-from training.shapes import ShapeSpace
 
 _SPACE: Final = "mouthpiece.space"
 

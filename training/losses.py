@@ -5,10 +5,10 @@ from typing import Final
 import torch
 from torch.nn import functional
 
+from app.mouths.points import JAW, SPEECH_POINTS, mirrored_points
 from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch
 from training.networks.blocks import Tensor, constant
 from training.networks.mouthpiece import FACE_SIZE, FIRST_ROW, LAPLACIAN, Rendering
-from training.points import JAW, SPEECH_POINTS, mirrored_points
 
 _MOUTH_CENTRE: Final = (47.5, 74.0)
 _MOUTH_REACH: Final = (17.0, 11.0)

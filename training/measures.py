@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from skimage.metrics import structural_similarity
 
+from app.mouths.mesh import MeshPoints
 from app.wav2lip.arrays import FaceCrops
-from training.mesh import MeshPoints
 
 Apertures = npt.NDArray[np.float64]
 """float64 (frames,): opening of the inner lips over the distance of the eyes."""

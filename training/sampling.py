@@ -8,11 +8,12 @@ import numpy.typing as npt
 
 from app.audio.windows import WINDOW_COLUMNS, window_starts
 from app.errors import InvalidRequest
+from app.mouths.mesh import LEAST_PRESENCE
+from app.mouths.space import Openings
 from training.cache import Cache, Span
-from training.mesh import LEAST_PRESENCE
 from training.pack import FPS
 from training.settings import TrainSettings
-from training.shapes import Openings, ShapeTrack, smiling
+from training.shapes import ShapeTrack, smiling
 
 Indices = npt.NDArray[np.int64]
 """int64 (n,): positions in the cache's arrays."""

@@ -13,33 +13,26 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from training.cache import Cache
-from training.mesh import LEAST_PRESENCE
-from training.points import (
-    RIGID_POINTS,
-    SPEECH_POINTS,
-    SPEECH_ROWS,
-    UPPER_LIP_OUTER,
+from app.mouths.mesh import LEAST_PRESENCE
+from app.mouths.points import RIGID_POINTS, SPEECH_POINTS
+from app.mouths.space import (
+    COMPONENTS,
+    MOST_TEETH,
+    TEETH_UNITS,
+    Canonical,
+    MouthShapes,
+    Openings,
+    ShapeSpace,
+    align,
+    opening_of,
+    symmetrical,
+    turned_front,
 )
-from training.teeth import ShownTeeth
-
-MouthShapes = npt.NDArray[np.float32]
-"""float32 (n, 8): principal components, standard deviations from a closed mouth; and the teeth that show."""
-
-Openings = npt.NDArray[np.float32]
-"""float32 (n,): opening of the inner lips beyond the closed mouth, in distances of the inner eyes."""
-
-Canonical = npt.NDArray[np.float64]
-"""float64 (n, k, 3): mesh points turned to the front, in distances of the inner eyes."""
+from app.mouths.teeth import ShownTeeth
+from training.cache import Cache
 
 Groups = npt.NDArray[np.str_]
 """str (n,): the speaker of every frame."""
-
-COMPONENTS: Final = 6
-_TEETH_UNITS: Final = (0.3, 0.45)
-"""Upper and lower teeth in about their standard deviation over the packs tried."""
-MOST_TEETH: Final = 6.0
-"""Where laughter is cut off."""
 
 _SMILE: Final = 3.0
 """Teeth of both rows, in their units, from which a mouth is taken for a smile: two people who smile for a
@@ -48,20 +41,8 @@ whole video had 6 and 10 in their most closed mouths, six of eight others under 
 _WIDE_OPEN: Final = 0.18
 """Opening, in distances of the inner eyes, about three deviations of speech."""
 
-_INNER: Final = slice(3, 8)
-"""The middle of a row of lip points."""
 _CLOSED_SHARE: Final = 12
 """A person's closed mouth is the median over this part of the frames, those with the least opening."""
-
-
-@dataclass(frozen=True)
-class ShapeSpace:
-    """The basis in which shapes are described; ``basis`` has rows of unit length over ``scale``."""
-
-    front: npt.NDArray[np.float64]
-    """float64 (k, 3): the rigid points of the mean face."""
-    basis: npt.NDArray[np.float64]
-    """float64 (6, m): from deviations of the speech points to shapes."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +60,11 @@ def measure_shapes(cache: Cache, space: ShapeSpace | None = None) -> ShapeTrack:
     """Describe every frame of ``cache`` in ``space``, or in a new one made of its own frames."""
     rigid, speech = _points(cache)
     front = _mean_face(rigid) if space is None else space.front
-    mean, turn, scale = _align(rigid, front)
-    turned = _symmetrical(scale[:, None, None] * ((speech - mean) @ turn))
-    opening = _opening(turned)
+    turned = symmetrical(turned_front(speech, align(rigid, front)))
+    opening = opening_of(turned)
     groups = np.concatenate([np.full(span.frames, span.clip.group) for span in cache.spans])
     flat = turned[:, :, :2].reshape(len(turned), -1)
-    teeth = np.asarray(cache.teeth, np.float64) / _TEETH_UNITS
+    teeth = np.asarray(cache.teeth, np.float64) / TEETH_UNITS
     closed = _closed(
         np.column_stack([flat, teeth, opening]), groups, np.asarray(cache.presence) > LEAST_PRESENCE
     )
@@ -139,40 +119,10 @@ def _mean_face(rigid: Canonical) -> npt.NDArray[np.float64]:
     face = rigid.mean(axis=0)
     for _ in range(4):
         face = face - face.mean(axis=0)
-        mean, turn, scale = _align(rigid, face)
-        face = (scale[:, None, None] * ((rigid - mean) @ turn)).mean(axis=0)
+        face = turned_front(rigid, align(rigid, face)).mean(axis=0)
     face -= face.mean(axis=0)
     front: npt.NDArray[np.float64] = face / float(np.linalg.norm(face[1] - face[0]))
     return front
-
-
-def _align(
-    points: Canonical, front: npt.NDArray[np.float64]
-) -> tuple[Canonical, Canonical, npt.NDArray[np.float64]]:
-    """Return mean, rotation and scale that bring points nearest to the front face (Kabsch, Umeyama)."""
-    mean = points.mean(axis=1, keepdims=True)
-    centred = points - mean
-    u, s, vt = np.linalg.svd(np.einsum("nki,kj->nij", centred, front))
-    mirror = np.ones((len(points), 3))
-    mirror[:, 2] = np.sign(np.linalg.det(u @ vt))
-    scale = (s * mirror).sum(axis=1) / np.square(centred).sum(axis=(1, 2))
-    return mean, (u * mirror[:, None]) @ vt, scale
-
-
-def _symmetrical(points: Canonical) -> Canonical:
-    result, first = points.copy(), 0
-    for row in SPEECH_ROWS:
-        part = points[:, first : first + len(row)]
-        result[:, first : first + len(row)] = (part + part[:, ::-1] * (-1, 1, 1)) / 2
-        first += len(row)
-    return result
-
-
-def _opening(points: Canonical) -> npt.NDArray[np.float64]:
-    upper, lower = 2 * len(UPPER_LIP_OUTER), 3 * len(UPPER_LIP_OUTER)
-    height = points[:, lower:][:, _INNER, 1] - points[:, upper:][:, _INNER, 1]
-    opening: npt.NDArray[np.float64] = height.mean(axis=1)
-    return opening
 
 
 def _closed(

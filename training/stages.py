@@ -6,6 +6,8 @@ from typing import Any, TypeVar, assert_never
 import torch
 from torch.nn import functional
 
+from app.mouths.points import SPEECH_POINTS
+from app.mouths.space import COMPONENTS
 from app.wav2lip.checkpoint import load_network
 from app.wav2lip.network import Wav2Lip
 from training.augment import silences
@@ -17,9 +19,7 @@ from training.networks.blocks import Tensor, constant
 from training.networks.mouthpiece import FIRST_ROW, Rendering, ShapeToFace, SpeechToShape
 from training.networks.reader import LandmarkReader
 from training.networks.sync_expert import SyncExpert, contrast
-from training.points import SPEECH_POINTS
 from training.settings import StageName, TrainSettings
-from training.shapes import COMPONENTS
 from training.stage import Stage
 from training.team import Team
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import torch
 
 from app.errors import EngineUnavailable, InvalidRequest
+from app.mouths.space import ShapeSpace
 from training.batches import BatchSource
 from training.cache import Cache, Span, open_cache
 from training.checkpoints import load_checkpoint
@@ -15,7 +16,7 @@ from training.loop import CHECKPOINT, Run
 from training.pack import load_pack
 from training.sampling import MomentSampler, is_usable
 from training.settings import StageName, TrainSettings, load_settings
-from training.shapes import ShapeSpace, ShapeTrack, measure_shapes
+from training.shapes import ShapeTrack, measure_shapes
 from training.stages import make_stage
 from training.team import Team, join_team
 

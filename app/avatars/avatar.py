@@ -16,6 +16,7 @@ from app.avatars.manifest import Manifest
 from app.avatars.store import MANIFEST, SOURCE, AvatarStore
 from app.errors import AvatarDamaged, AvatarDeleted
 from app.faces.types import Boxes
+from app.media.files import replacing
 from app.media.frames import Color, ColorMatrix, ColorRange, FrameLayout, I420Frame
 from app.media.probe import VideoLimits, probe_video
 from app.media.video import decode_frames
@@ -128,7 +129,6 @@ def _recut(folder: Path, manifest: Manifest, frames: FrameReader, form: CropForm
     FaceCutter(layout_of(manifest), frames, boxes, landmarks, alive).write(folder, form)
     checksums = manifest.checksums | {name: sha256_of(folder / name) for name in form.files}
     manifest = replace(manifest, face_size=form.size, reference=form.reference, checksums=checksums)
-    partial = folder / f"{MANIFEST}.part"
-    partial.write_text(manifest.to_json(), encoding="utf-8")
-    partial.replace(folder / MANIFEST)
+    with replacing(folder / MANIFEST) as temporary:
+        temporary.write_text(manifest.to_json(), encoding="utf-8")
     return manifest

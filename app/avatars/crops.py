@@ -15,6 +15,7 @@ from app.faces.boxes import crop_affine
 from app.faces.closed_mouth import closed_references, head_affine
 from app.faces.mask import mouth_mask
 from app.faces.types import Boxes, Landmarks, MouthMask, has_face
+from app.media.files import replacing
 from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame
 from app.progress import Alive
 from app.wav2lip.card import Reference
@@ -70,9 +71,8 @@ class FaceCutter:
             REFERENCES: self.references,
         }
         for name in form.files:
-            partial = folder / f"{name}.part"
-            save_rows(partial, len(self.boxes), makers[name](form.size))
-            partial.replace(folder / name)
+            with replacing(folder / name) as temporary:
+                save_rows(temporary, len(self.boxes), makers[name](form.size))
 
     def crops(self, size: int) -> Iterator[BgrImage]:
         """Yield each frame's own face, (size, size, 3); zeros where it has none."""

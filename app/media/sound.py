@@ -4,7 +4,8 @@ Nothing is held in memory but one decoded frame, so an hour of sound costs what 
 sample of the track is time zero, whatever the container says about its start.
 """
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from av.audio.layout import AudioLayout
 
 from app.errors import NoSound, NotAudio
 from app.media.containers import decode_stream
+from app.media.files import replacing
 from app.media.probe import AudioLimits, check_complete, check_seconds, check_sound, open_audio
 from app.progress import Alive
 from app.volume import Growth
@@ -95,8 +97,8 @@ def decode_sound(
         rate = stream.rate if stream.rate in _AAC_RATES else _OTHER_RATE
         layout = _AAC_LAYOUTS.get(stream.channels, _OTHER_LAYOUT)
         growth = Growth(track_path.parent)
-        track = _Output(stack.enter_context(track_path.open("wb")), growth, "s16", layout, rate)
-        speech = _Output(stack.enter_context(speech_path.open("wb")), growth, "flt", "mono", SPEECH_RATE)
+        track = _Output(stack.enter_context(_writing(track_path)), growth, "s16", layout, rate)
+        speech = _Output(stack.enter_context(_writing(speech_path)), growth, "flt", "mono", SPEECH_RATE)
         for frame in decode_stream(container, stream):
             alive()
             check_sound(frame.sample_rate, frame.layout.nb_channels)
@@ -105,8 +107,8 @@ def decode_sound(
             check_seconds(Fraction(track.samples, rate), limits.max_seconds, "sound")
         track.finish()
         speech.finish()
-    if not track.samples:
-        raise NoSound("The sound track holds no samples. Send one with speech in it.")
+        if not track.samples:
+            raise NoSound("The sound track holds no samples. Send one with speech in it.")
     return Sound(
         track_path=str(track_path),
         speech_path=str(speech_path),
@@ -117,6 +119,12 @@ def decode_sound(
         speech_samples=speech.samples,
         duration=track.samples / rate,
     )
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[BinaryIO]:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        yield file
 
 
 class _Output:

@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from app.media.files import replacing
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -30,9 +32,8 @@ class Plan:
 
     def write(self, path: Path) -> None:
         """Write the plan to ``path``, whole or not at all."""
-        partial = path.with_suffix(".part")
-        partial.write_text(self._to_json(), encoding="utf-8")
-        partial.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(self._to_json(), encoding="utf-8")
 
     def _to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"

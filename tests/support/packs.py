@@ -7,12 +7,8 @@ import cv2
 import numpy as np
 
 from app.media.frames import BgrImage
-from tests.support.clips import portrait, speech_like
-from training.cache import Cache, Span
-from training.clip_writer import write_clip
-from training.mesh import POINTS
-from training.pack import CROP_SIZE, Clip
-from training.points import (
+from app.mouths.mesh import POINTS
+from app.mouths.points import (
     LOWER_LIP_INNER,
     LOWER_LIP_OUTER,
     RIGID_POINTS,
@@ -20,7 +16,11 @@ from training.points import (
     UPPER_LIP_INNER,
     UPPER_LIP_OUTER,
 )
-from training.teeth import ShownTeeth
+from app.mouths.teeth import ShownTeeth
+from tests.support.clips import portrait, speech_like
+from training.cache import Cache, Span
+from training.clip_writer import write_clip
+from training.pack import CROP_SIZE, Clip
 
 _FACE = (slice(28, 198), slice(160, 290))
 """The portrait's face with the margin of a pack."""

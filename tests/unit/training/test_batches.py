@@ -3,12 +3,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from app.mouths.space import COMPONENTS  # noqa: E402
 from tests.support.packs import drawn_cache  # noqa: E402
 from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch, BatchSource  # noqa: E402
 from training.sampling import Moments, MomentSampler  # noqa: E402
 from training.settings import TrainSettings  # noqa: E402
 from training.shade import inner_shades  # noqa: E402
-from training.shapes import COMPONENTS, ShapeTrack, measure_shapes, smiling  # noqa: E402
+from training.shapes import ShapeTrack, measure_shapes, smiling  # noqa: E402
 
 SEED, STEP, COUNT = 5, 3, 16
 GAPS = [0.0, 0.0, 0.02, 0.05, 0.08, 0.1, 0.03, 0.0]

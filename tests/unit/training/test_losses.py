@@ -2,12 +2,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from app.mouths.points import SPEECH_POINTS, mirrored_points  # noqa: E402
 from training.batches import Batch  # noqa: E402
 from training.losses import as_seen, reading_losses, rendering_losses  # noqa: E402
 from training.networks.blocks import Tensor  # noqa: E402
 from training.networks.mouthpiece import Rendering  # noqa: E402
 from training.networks.reader import LandmarkReader  # noqa: E402
-from training.points import SPEECH_POINTS, mirrored_points  # noqa: E402
 
 
 def places() -> Tensor:

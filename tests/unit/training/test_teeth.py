@@ -2,10 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
+from app.mouths.mesh import CropMesh
+from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
+from app.mouths.teeth import shown_teeth
 from tests.support.packs import face_crop
-from training.mesh import CropMesh
-from training.points import LOWER_LIP_INNER, UPPER_LIP_INNER
-from training.teeth import shown_teeth
 
 
 def test_a_smile_shows_teeth_and_a_dark_or_red_mouth_does_not() -> None:

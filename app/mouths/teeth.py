@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from app.faces.types import FaceLandmarks
 from app.media.frames import BgrImage
-from training.mesh import MeshPoints
-from training.points import LOWER_LIP_INNER, UPPER_LIP_INNER
+from app.mouths.mesh import MeshPoints
+from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 
 ShownTeeth = npt.NDArray[np.float32]
 """float32 (n, 2): area of the upper and of the lower teeth that show, in percent of the square of the eyes'
