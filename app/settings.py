@@ -69,6 +69,14 @@ class Settings(BaseSettings):
     max_video_seconds: float = Field(600.0, gt=0, description="Longest accepted avatar video, seconds.")
     max_audio_seconds: float = Field(3660.0, gt=0, description="Longest accepted audio, seconds.")
     max_pixels: int = Field(4096 * 2304, gt=0, description="Most pixels in a frame of an avatar video.")
+    max_frames: int = Field(
+        220_000, gt=0, description="Most frames of a render: by default an hour at 60 a second."
+    )
+    max_job_memory_bytes: int = Field(
+        4 << 30,
+        ge=64 << 20,
+        description="Most memory that decoding and rendering may take beside the loaded model, bytes.",
+    )
     max_queued: int = Field(64, ge=1, description="Most jobs waiting; one more is answered 503.")
     max_attempts: int = Field(3, ge=1, description="How often a job is tried if the render process dies.")
     stall_seconds: float = Field(

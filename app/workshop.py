@@ -47,7 +47,7 @@ class Workshop:
                 infer=infer,
                 store=store,
                 cache=cache,
-                limits=AudioLimits(settings.max_audio_seconds),
+                limits=AudioLimits(settings.max_audio_seconds, settings.max_frames),
                 encoder_threads=settings.encoder_threads,
                 encoder=choose_encoder(settings.video_encoder, infer.info.device),
             ),

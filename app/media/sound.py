@@ -20,8 +20,9 @@ from av.audio.layout import AudioLayout
 from app.errors import NoSound, NotAudio
 from app.media.containers import decode_stream
 from app.media.files import replacing
-from app.media.probe import AudioLimits, check_complete, check_seconds, open_audio
+from app.media.probe import AudioLimits, check_complete, check_seconds, check_sound, open_audio
 from app.progress import Alive
+from app.volume import Growth
 
 TrackSamples = npt.NDArray[np.int16]
 """int16 (samples, channels), interleaved, at the caller's own sample rate."""
@@ -94,17 +95,19 @@ def decode_sound(
     """Decode the sound of ``path`` into the two raw files and describe them.
 
     ``track_path`` gets interleaved little-endian s16, ``speech_path`` float32 mono at 16 kHz. ``alive`` is
-    called meanwhile and may raise to stop the work. Raises NotAudio, NoSound, MediaTooLong.
+    called meanwhile and may raise to stop the work. Raises NotAudio, NoSound, MediaTooLong, StorageFull.
     """
     with ExitStack() as stack:
         container, stream = stack.enter_context(open_audio(path))
         check_complete(container, stream, NotAudio)
         rate = stream.rate if stream.rate in _AAC_RATES else _OTHER_RATE
         layout = _AAC_LAYOUTS.get(stream.channels, _OTHER_LAYOUT)
-        track = _Output(stack.enter_context(_writing(track_path)), "s16", layout, rate)
-        speech = _Output(stack.enter_context(_writing(speech_path)), "flt", "mono", SPEECH_RATE)
+        growth = Growth(track_path.parent)
+        track = _Output(stack.enter_context(_writing(track_path)), growth, "s16", layout, rate)
+        speech = _Output(stack.enter_context(_writing(speech_path)), growth, "flt", "mono", SPEECH_RATE)
         for frame in decode_stream(container, stream):
             alive()
+            check_sound(frame.sample_rate, frame.layout.nb_channels)
             track.write(frame)
             speech.write(frame)
             check_seconds(Fraction(track.samples, rate), limits.max_seconds, "sound")
@@ -133,8 +136,9 @@ def _writing(path: Path) -> Iterator[BinaryIO]:
 class _Output:
     """Converts decoded frames to one format and appends them to a file."""
 
-    def __init__(self, file: BinaryIO, sample_format: str, layout: str, rate: int) -> None:
+    def __init__(self, file: BinaryIO, growth: Growth, sample_format: str, layout: str, rate: int) -> None:
         self._file = file
+        self._growth = growth
         self._target = (sample_format, layout, rate)
         self._source: tuple[str, str, int] | None = None
         self._resampler: av.AudioResampler | None = None
@@ -159,5 +163,7 @@ class _Output:
             return
         for converted in self._resampler.resample(frame):
             if converted is not None:  # what a resampler without work returns for the flush
-                self._file.write(converted.to_ndarray().tobytes())
+                data = converted.to_ndarray().tobytes()
+                self._growth.add(len(data))
+                self._file.write(data)
                 self.samples += converted.samples
