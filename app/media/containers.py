@@ -17,6 +17,7 @@ from av.error import ArgumentError, FFmpegError
 from av.stream import Stream
 
 from app.errors import NotAudio, NotAVideo, UnsupportedMedia
+from app.media.ogg_chain import FilePart
 
 DEMUXERS: Final = (
     "mov",
@@ -55,9 +56,11 @@ def refuse(refusal: Refusal, reason: str) -> UnsupportedMedia:
 
 @contextmanager
 def open_media(
-    path: Path, refusal: Refusal, options: Mapping[str, str] | None = None
+    path: Path, refusal: Refusal, options: Mapping[str, str] | None = None, part: range | None = None
 ) -> Iterator[InputContainer]:
     """Open ``path`` if its content is of one of the :data:`DEMUXERS`; ``options`` are FFmpeg's.
+
+    With ``part``, only these bytes of the file are looked at.
 
     Raises ``refusal`` (NotAVideo or NotAudio) for anything else, and for every error that FFmpeg raises
     inside the ``with`` block.
@@ -66,9 +69,9 @@ def open_media(
         raise refuse(refusal, "The file is empty.")
     shut = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "file"}
     try:
-        with av.open(
-            f"file:{path.absolute()}", options={**(options or {}), **shut}, metadata_errors="replace"
-        ) as container:
+        source = f"file:{path.absolute()}" if part is None else FilePart(path, part)
+        options = {**(options or {}), **shut}
+        with av.open(source, "r", options=options, metadata_errors="replace") as container:
             if container.metadata.get("major_brand", "").strip() in _STILL_IMAGE_BRANDS:
                 raise refuse(refusal, "The file is a still image.")
             yield container

@@ -128,18 +128,26 @@ def probe_audio(path: Path, limits: AudioLimits) -> AudioInfo:
 
 
 @contextmanager
-def open_audio(path: Path) -> Iterator[tuple[InputContainer, av.AudioStream]]:
-    """Open ``path`` and choose its sound: the default audio stream, or the first.
+def open_audio(path: Path, part: range | None = None) -> Iterator[tuple[InputContainer, av.AudioStream]]:
+    """Open ``path``, or ``part`` of it, and choose its sound: the default audio stream, or the first.
 
     Raises NotAudio, NoSound.
     """
-    with open_media(path, NotAudio) as container:
+    with open_media(path, NotAudio, part=part) as container:
         stream = _main_stream(container.streams.audio)
         if stream is None:
             raise NoSound("The file has no sound track. Send one with speech in it.")
         if not stream.codec_context or not stream.rate or not stream.channels:
             raise refuse(NotAudio, "The sound's codec is not supported, or its header is damaged.")
         yield container, stream
+
+
+def pictures_begin(container: InputContainer) -> Fraction | None:
+    """Return when the pictures of a video begin, seconds on the file's clock; None if it has none."""
+    stream = _main_stream(container.streams.video)
+    if stream is None or stream.start_time is None or stream.time_base is None:
+        return None
+    return stream.start_time * stream.time_base
 
 
 def no_picture(limits: VideoLimits) -> UnsupportedMedia:
