@@ -22,7 +22,9 @@ MouthpieceError                      status  code
 ├── LimitExceeded
 │   ├── UploadTooLarge                  413  upload-too-large
 │   ├── MediaTooLong                    413  media-too-long
-│   └── TooManyPixels                   413  too-many-pixels
+│   ├── TooManyPixels                   413  too-many-pixels
+│   ├── TooManyFrames                   413  too-many-frames
+│   └── TooMuchMemory                   413  too-much-memory
 ├── Unavailable
 │   ├── QueueFull                       503  queue-full
 │   ├── NotReady                        503  not-ready
@@ -207,6 +209,18 @@ class TooManyPixels(LimitExceeded):
     """The video's frames have more pixels than the limit."""
 
     code, title = "too-many-pixels", "Too many pixels"
+
+
+class TooManyFrames(LimitExceeded):
+    """The render or the avatar would have more frames than the limit."""
+
+    code, title = "too-many-frames", "Too many frames"
+
+
+class TooMuchMemory(LimitExceeded):
+    """Decoding the upload takes more memory than a job may have."""
+
+    code, title = "too-much-memory", "Too much memory"
 
 
 class Unavailable(MouthpieceError):

@@ -23,7 +23,14 @@ from app.errors import NoSound, NotAudio, UnsupportedMedia
 from app.media.containers import decode_stream
 from app.media.files import replacing
 from app.media.ogg_chain import ogg_links
-from app.media.probe import AudioLimits, check_complete, check_seconds, open_audio, pictures_begin
+from app.media.probe import (
+    AudioLimits,
+    check_complete,
+    check_seconds,
+    check_sound,
+    open_audio,
+    pictures_begin,
+)
 from app.media.sound_clock import SoundClock
 from app.media.sound_levels import BLOCK_SECONDS, Blocks, measure
 from app.notices import Notice, NoticeCode, notice
@@ -116,6 +123,7 @@ def decode_sound(
         speech = _Output(files[1], "flt", "mono", SPEECH_RATE)
         for frame in chain([first], frames):
             alive()
+            check_sound(frame.sample_rate, frame.layout.nb_channels)
             track.write(frame)
             speech.write(frame)
             check_seconds(Fraction(track.samples, rate), limits.max_seconds, "sound")
