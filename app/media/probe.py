@@ -149,12 +149,14 @@ def open_audio(path: Path, part: range | None = None) -> Iterator[tuple[InputCon
         yield container, stream
 
 
-def pictures_begin(container: InputContainer) -> Fraction | None:
+def pictures_begin(path: Path, part: range | None = None) -> Fraction | None:
     """Return when the pictures of a video begin, seconds on the file's clock; None if it has none."""
-    stream = _main_stream(container.streams.video)
-    if stream is None or stream.start_time is None or stream.time_base is None:
-        return None
-    return stream.start_time * stream.time_base
+    with open_media(path, NotAudio, part=part) as container:
+        stream = _main_stream(container.streams.video)
+        if stream is None or stream.time_base is None:
+            return None
+        first = next((packet.pts for packet in container.demux(stream) if packet.pts is not None), None)
+        return None if first is None else first * stream.time_base
 
 
 def _video_decoder(container: InputContainer, limits: VideoLimits) -> str:

@@ -150,7 +150,7 @@ def _frames(path: Path, clock: SoundClock, alive: Alive) -> Iterator[av.AudioFra
         try:
             with open_audio(path, part) as (container, stream):
                 check_complete(container, stream, NotAudio)
-                begin = pictures_begin(container)
+                begin = pictures_begin(path, part)
                 yield from clock.place(decode_stream(container, stream), container.format.name, begin)
         except (UnsupportedMedia, NoSound):
             if not number:
