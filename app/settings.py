@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-DEFAULT_MODEL = "mouthpiece-192.onnx"
+DEFAULT_MODEL = "mouthpiece.onnx"
 """File name, inside the models folder, of the model that ships with the project."""
 
 

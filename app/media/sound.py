@@ -5,6 +5,7 @@ sample of a sound file is time zero, whatever the container says about its start
 with the pictures. Where the clock jumps there is silence, so the length is what a player shows.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -90,6 +91,11 @@ class Sound:
         count = max(0, stop - start) * self.channels
         offset = start * self.channels * _TRACK_BYTES
         return np.fromfile(self.track_path, "<i2", count, offset=offset).reshape(-1, self.channels)
+
+    def speech_sha256(self) -> str:
+        """Return the SHA-256 of the 16 kHz sound, in hex."""
+        with open(self.speech_path, "rb") as file:  # noqa: PTH123 - the path is plain data
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def read_speech(self, start: int, stop: int) -> SpeechSamples:
         """Return samples ``start`` to ``stop`` of the 16 kHz mono sound, as many of them as there are."""
