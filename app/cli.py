@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from app.bundled import bundled
 from app.errors import MouthpieceError
 from app.settings import Settings
 
@@ -228,6 +229,19 @@ def render(
 
 
 @app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The MP4 to write.")] = Path("demo.mp4"),
+    model: ModelOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Make an avatar of the clip that ships and render the speech that ships, without a server."""
+    clip, words = bundled("demo") / "portrait.mp4", bundled("demo") / "speech.wav"
+    with tempfile.TemporaryDirectory(prefix="mouthpiece-") as folder:
+        avatar_add(clip, "demo", model=model, device=device, avatars_dir=Path(folder))
+        render("demo", words, output, model=model, device=device, avatars_dir=Path(folder))
+
+
+@app.command()
 def export(
     checkpoint: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, help="A Wav2Lip .pth checkpoint.")
@@ -267,17 +281,13 @@ def bench(
     """Say how fast the model and a whole render are here, and how near to fp32 the model's precision is."""
     from app.bench import bench as measure
 
-    demo = Path(__file__).parents[1] / "demo"
-    clip, words = video or demo / "portrait.mp4", audio or demo / "speech.wav"
-    at_hand = clip.exists() and words.exists()
+    clip, words = video or bundled("demo") / "portrait.mp4", audio or bundled("demo") / "speech.wav"
     table = Table("part", "what", "value", "", box=None)
     with err.status("Measuring"):
         settings = _settings(model=model, device=device)
-        for line in measure(settings, clip if at_hand else None, words if at_hand else None):
+        for line in measure(settings, clip, words):
             table.add_row(line.part, line.name, f"{line.value:.4g} {line.unit}", line.note)
     out.print(table)
-    if not at_hand:
-        err.print("Give --video and --audio to measure whole renders as well.")
 
 
 @app.command()

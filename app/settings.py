@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-DEFAULT_MODEL = "mouthpiece-192.onnx"
-"""File name, inside the models folder, of the model that ships with the project."""
+from app.bundled import bundled
+
+DEFAULT_MODEL = "mouthpiece.onnx"
+"""File name of the model that ships with the project."""
 
 
 class Settings(BaseSettings):
@@ -20,9 +22,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the HTTP server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP server; 0 takes a free one.")
 
-    model: Path | None = Field(
-        None, description="The model, .pth or .onnx. Unset: the default model in the models folder."
-    )
+    model: Path | None = Field(None, description="The model, .pth or .onnx. Unset: the one that ships.")
     models_dir: Path = Field(Path("models"), description="Folder that holds the models.")
     avatars_dir: Path = Field(Path("avatars"), description="Folder (volume) that holds the avatars.")
     data_dir: Path = Field(Path("data"), description="Folder (volume) for jobs, uploads and results.")
@@ -74,6 +74,14 @@ class Settings(BaseSettings):
     max_video_seconds: float = Field(600.0, gt=0, description="Longest accepted avatar video, seconds.")
     max_audio_seconds: float = Field(3660.0, gt=0, description="Longest accepted audio, seconds.")
     max_pixels: int = Field(4096 * 2304, gt=0, description="Most pixels in a frame of an avatar video.")
+    max_frames: int = Field(
+        220_000, gt=0, description="Most frames of a render: by default an hour at 60 a second."
+    )
+    max_job_memory_bytes: int = Field(
+        4 << 30,
+        ge=64 << 20,
+        description="Most memory that decoding and rendering may take beside the loaded model, bytes.",
+    )
     max_queued: int = Field(64, ge=1, description="Most jobs waiting; one more is answered 503.")
     max_attempts: int = Field(3, ge=1, description="How often a job is tried if the render process dies.")
     stall_seconds: float = Field(
@@ -102,8 +110,9 @@ class Settings(BaseSettings):
 
     @property
     def model_path(self) -> Path:
-        """The model to load: the configured one, else the default that ships with the project."""
-        return self.model or self.models_dir / DEFAULT_MODEL
+        """The model to load: the configured one, else the default of the models folder or of the package."""
+        mine = self.models_dir / DEFAULT_MODEL
+        return self.model or (mine if mine.exists() else bundled("models") / DEFAULT_MODEL)
 
     @field_validator("database_url")
     @classmethod

@@ -1,18 +1,18 @@
 """For whoever runs the service: is it alive, is it ready, what is it, how is it doing."""
 
-from importlib.metadata import version
 from typing import Final
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from app import __version__
 from app.api.dependencies import ServicesDep
 from app.api.models import Info, Limits, Model
 from app.api.problems import documented
 from app.errors import NotReady
 
-VERSION: Final = version("mouthpiece")
+VERSION: Final = __version__
 
 router = APIRouter(prefix="/v1", tags=["operations"])
 public = APIRouter(tags=["operations"])

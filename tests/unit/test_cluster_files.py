@@ -1,4 +1,4 @@
-"""The compose file, the manifest and the page of a cluster, as far as they can be held true without either."""
+"""The compose file, the manifest and the page of a cluster, as far as they can be held true without one."""
 
 import re
 from pathlib import Path
