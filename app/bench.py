@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 
 from app.avatars.builder import AvatarRequest
-from app.faces.types import LARGEST
 from app.rendering.renderer import RenderRequest
 from app.rendering.workspace import Workspace
 from app.settings import Settings
@@ -144,7 +143,7 @@ def _video_memory(infer: Wav2LipInfer) -> Iterator[Measured]:
 
 def _renders(workshop: Workshop, video: Path, audio: Path, folder: Path) -> Iterator[Measured]:
     started, spent = time.perf_counter(), time.process_time()
-    made = workshop.builder.build(AvatarRequest("bench", video, video.name, LARGEST), lambda *_: None)
+    made = workshop.builder.build(AvatarRequest("bench", video, video.name), lambda *_: None)
     wall, cpu = time.perf_counter() - started, time.process_time() - spent
     size = f"{made.width}x{made.height}, {float(made.fps):g} fps"
     note = f"{cpu / made.duration:.3f} CPU s a second of video"

@@ -1,6 +1,7 @@
 """Avatars over HTTP: make, list, show, preview, delete."""
 
 from pathlib import Path
+from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Request
@@ -137,7 +138,7 @@ def _preview(services: Services, avatar_id: str) -> Path:
     return path
 
 
-def _describe(job_id: str, upload: Upload, given: AvatarParameters) -> NewJob:
+def _describe(job_id: str, upload: Upload, given: Any) -> NewJob:
     params = given.model_dump(mode="json", exclude={"id"}) | {"filename": upload.filename}
     return NewJob(job_id, JobKind.AVATAR, given.id or new_id(), params)
 

@@ -2,7 +2,7 @@
 
 import shutil
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,13 @@ from app.avatars.arrays import save_rows, sha256_of
 from app.avatars.crops import BOXES, LANDMARKS, CropForm, FaceCutter
 from app.avatars.frame_cache import FrameCache, FrameReader, write_through
 from app.avatars.manifest import ColorTags, FaceOptions, Manifest, Source, check_avatar_id
+from app.avatars.options import AvatarOptions
 from app.avatars.preview import write_preview
 from app.avatars.store import MANIFEST, PREVIEW, SOURCE, AvatarStore
 from app.faces.detector import FaceDetector
 from app.faces.mask import mouth_mask
-from app.faces.smoothing import DEFAULT_SMOOTHING
 from app.faces.tracking import track_face
-from app.faces.types import DEFAULT_PADS, LARGEST, FaceChoice, FaceTrack, Pads, has_face
+from app.faces.types import FaceChoice, FaceTrack, Pads, has_face
 from app.media.probe import VideoInfo, VideoLimits, probe_video
 from app.media.video import decode_frames
 from app.mouths.person import meet
@@ -38,9 +38,7 @@ class AvatarRequest:
     id: str
     video: Path
     filename: str
-    face: FaceChoice = LARGEST
-    pads: Pads = DEFAULT_PADS
-    smoothing: float = DEFAULT_SMOOTHING
+    options: AvatarOptions = field(default_factory=AvatarOptions)
 
 
 @dataclass(frozen=True)
@@ -96,16 +94,16 @@ class AvatarBuilder:
                 write_through(decoded, file, self.cache.growth_of(cached)),
                 info.layout,
                 fps=float(info.fps),
-                choice=request.face,
-                pads=request.pads,
-                smoothing=request.smoothing,
+                choice=FaceChoice(request.options.face),
+                pads=Pads(*request.options.pads),
+                smoothing=request.options.smoothing,
                 detector=self.detector,
                 expected_frames=info.frame_count,
                 progress=progress,
             )
 
     def _manifest(self, request: AvatarRequest, info: VideoInfo, track: FaceTrack, folder: Path) -> Manifest:
-        pads = request.pads
+        pads = Pads(*request.options.pads)
         return Manifest(
             id=request.id,
             width=info.layout.width,
@@ -118,9 +116,9 @@ class AvatarBuilder:
             reference=self.form.reference,
             color=ColorTags(**asdict(info.layout.color)),
             face=FaceOptions(
-                choice=request.face.rule,
+                choice=request.options.face,
                 pads=(pads.top, pads.bottom, pads.left, pads.right),
-                smoothing=request.smoothing,
+                smoothing=request.options.smoothing,
                 detector=track.detector,
             ),
             source=Source(sha256=sha256_of(folder / SOURCE), filename=request.filename),

@@ -1,0 +1,64 @@
+"""How an avatar is made: each option, its default, its limits and its help. Needs no numpy."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from app.options import check
+
+_NUMBERS: Final = r"^-?([0-9]+(\.[0-9]*)?|\.[0-9]+)(,-?([0-9]+(\.[0-9]*)?|\.[0-9]+)){3}$"
+
+_FACE: Final = "largest|left|right|[0-9]"
+
+Pad = Annotated[float, Field(gt=-0.5, le=1.0)]
+
+
+def _check_face(value: str) -> str:
+    if not re.fullmatch(_FACE, value):
+        raise ValueError("the face is 'largest', 'left', 'right', or its position from the left, '0' to '9'")
+    return value
+
+
+def _split(value: Any) -> Any:
+    return [each.strip() for each in value.split(",")] if isinstance(value, str) else value
+
+
+def _as_text(schema: dict[str, Any]) -> None:
+    """Describe a list as what a form has: text."""
+    schema["default"] = ",".join(f"{value:g}" for value in schema["default"])
+    schema |= {"type": "string", "pattern": _NUMBERS}
+    for key in ("prefixItems", "minItems", "maxItems"):
+        schema.pop(key, None)
+
+
+@dataclass(frozen=True)
+class AvatarOptions:
+    """How an avatar is made."""
+
+    face: Annotated[
+        str,
+        AfterValidator(_check_face),
+        Field(
+            json_schema_extra={"pattern": f"^({_FACE})$"},
+            description="Which face of several: `largest`, `left`, `right`, or its place from the left, "
+            "0 to 9.",
+        ),
+    ] = "largest"
+    pads: Annotated[
+        tuple[Pad, Pad, Pad, Pad],
+        BeforeValidator(_split),
+        Field(
+            description="Top, bottom, left, right, separated by commas: by which share of its size the face "
+            "box is extended.",
+            json_schema_extra=_as_text,
+        ),
+    ] = (0.0, 0.05, 0.0, 0.0)
+    smoothing: Annotated[
+        float,
+        Field(ge=0, le=1, description="Over how many seconds the face box is smoothed; 0: not at all."),
+    ] = 0.2
+
+    def __post_init__(self) -> None:
+        check(self)
