@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,8 @@ from app.errors import InvalidRequest
 from training.cache import open_cache
 from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from training.listen.bank import Bank
-from training.listen.features import Features, quiet_features, talk_features
+from training.listen.features import Features
+from training.listen.kept import KeptFeatures
 from training.listen.lags import find_lag
 from training.listen.learn import Heard, hear_grid, make_head, row_count, train_head
 from training.listen.settings import ListenSettings
@@ -58,10 +59,10 @@ class Material:
 
 
 def train_listen(
-    talks: Sequence[Talk], encoder: WhisperEncoder, settings: ListenSettings, progress: Progress
+    talks: Sequence[Talk], encoder: WhisperEncoder, settings: ListenSettings, runs: Path, progress: Progress
 ) -> Taught:
     """Teach the heads: first those of folds of people, by which the lags are found, then those that stay."""
-    material = _material(talks, encoder, settings, progress)
+    material = _material(talks, encoder, settings, runs / STAGE, progress)
     aligned = aligned_talks(material, settings, progress)
     final = Material(aligned, material.manners, material.copies, material.quiet)
     bank = final.bank(range(len(aligned)), settings)
@@ -128,7 +129,7 @@ def fold_of(talk: Talk, folds: int) -> int:
     return zlib.crc32(f"{talk.set}{talk.person}".encode()) % folds
 
 
-def save_taught(taught: Taught, settings: ListenSettings, encoder: Path, runs: Path) -> Path:
+def save_taught(taught: Taught, runs: Path) -> Path:
     """Write the heads to the folder of runs; return the file."""
     path = runs / STAGE / "checkpoint.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,8 +137,6 @@ def save_taught(taught: Taught, settings: ListenSettings, encoder: Path, runs: P
         "stage": STAGE,
         "heads": [head.state_dict() for head in taught.heads],
         "average_span": taught.average_span,
-        "encoder": encoder.name,
-        "settings": {name: value for name, value in asdict(settings).items() if name != "held_out"},
     }
     save_checkpoint(path, content)
     return path
@@ -154,7 +153,7 @@ def load_taught(settings: ListenSettings, runs: Path) -> Taught:
 
 
 def _material(
-    talks: Sequence[Talk], encoder: WhisperEncoder, settings: ListenSettings, progress: Progress
+    talks: Sequence[Talk], encoder: WhisperEncoder, settings: ListenSettings, folder: Path, progress: Progress
 ) -> Material:
     manners = manners_of(talks, settings)
     usable = [talk for talk in talks if talk.person in manners]
@@ -162,13 +161,13 @@ def _material(
         raise InvalidRequest(
             f"None of the {len(talks)} clips shows somebody who talks: prepare more footage."
         )
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = KeptFeatures(folder, usable, encoder, settings)
     copies = []
     for copy in range(settings.copies):
         title = f"Listening to copy {copy + 1} of {settings.copies}"
-        copies.append(
-            talk_features(usable, encoder, settings, copy, lambda k, of, name=title: progress(name, k, of))
-        )
-    return Material(usable, manners, copies, quiet_features(encoder, settings))
+        copies.append(kept.copy(copy, lambda done, of, name=title: progress(name, done, of)))
+    return Material(usable, manners, copies, kept.quiet())
 
 
 def manners_of(talks: Iterable[Talk], settings: ListenSettings) -> dict[str, Manner]:
