@@ -73,5 +73,5 @@ def _cluster(settings: Settings, files: DataFolder, on_ended: Callable[[Ended], 
     turns = TurnTable(engine, settings.max_running_per_key)
     celery = make_celery(settings.broker_url)
     foreman = Foreman(parts, turns, Roster(engine), files, celery, on_ended)
-    avatars = AvatarStore(settings.avatars_dir, shared=True)
+    avatars = AvatarStore(settings.avatars_dir)
     return Backend(engine, table, avatars, ClusterQueue(table, parts, foreman.hurry), foreman)

@@ -217,6 +217,7 @@ def render(
 ) -> None:
     """Render an MP4 in which the avatar's mouth follows the sound."""
     from app.avatars.store import AvatarStore
+    from app.media.files import move
     from app.media.probe import AudioLimits, probe_audio
     from app.rendering.renderer import RenderRequest
     from app.rendering.workspace import Workspace
@@ -239,7 +240,7 @@ def render(
         workspace = Workspace(Path(folder))
         with _progress("Rendering") as report:
             done = workshop.renderer.render(request, workspace, report)
-        workspace.result.replace(output)
+        move(workspace.result, output)
     out.print(
         f"{output}: {done.frame_count} frames, {done.duration:.2f} s, rendered in {done.wall_seconds:.2f} s "
         f"({done.duration / done.wall_seconds:.2f}x real time)."

@@ -1,7 +1,6 @@
 """Triangular mel bands on Slaney's scale, as librosa and Whisper draw them (Auditory Toolbox, 1998)."""
 
 from math import log
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt

@@ -6,20 +6,18 @@ buffer that the compositor then writes to: one copy a frame, and no page of it c
 """
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Self
 
 from app.avatars.manifest import Manifest
 from app.avatars.store import FRAMES, AvatarStore
 from app.errors import AvatarDamaged
+from app.media.files import move, replacing, sweep, temporary_beside
 from app.media.frames import I420Frame
-
-_FORGOTTEN_SECONDS: Final = 3600.0
 
 
 class FrameReader:
@@ -94,16 +92,13 @@ class FrameCache:
         if self._folder is None:
             yield avatar / FRAMES
             return
-        path = self._folder / f"{avatar.name}.part"
-        try:
+        with temporary_beside(self._folder / avatar.name) as path:
             yield path
-        finally:
-            path.unlink(missing_ok=True)
 
     def keep(self, path: Path, manifest: Manifest) -> None:
         """Keep the file of frames of an avatar that has been made."""
         if self._folder is not None:
-            path.replace(self._path(manifest))
+            move(path, self._path(manifest))
 
     def make_room(self, needed: int, keep: Path | None) -> None:
         """Delete least recently used caches, but not ``keep``, until ``needed`` more bytes fit.
@@ -136,19 +131,11 @@ class FrameCache:
             return list(self._store.root.glob(f"[!.]*/{FRAMES}"))
         self._folder.mkdir(parents=True, exist_ok=True)
         wanted = {self._path(manifest) for manifest in self._store.list()}
-        files = list(self._folder.glob("*.i420"))
-        for path in {*files, *self._folder.glob("*.part")} - wanted:
-            if path.suffix != ".part" or _is_forgotten(path):
-                path.unlink(missing_ok=True)
+        sweep(self._folder)
+        files = list(self._folder.glob("[!.]*.i420"))
+        for path in {*files} - wanted:
+            path.unlink(missing_ok=True)
         return files
-
-
-def _is_forgotten(path: Path) -> bool:
-    """Say whether a file that was being written is left from a crash, long ago."""
-    try:
-        return time.time() - path.stat().st_mtime > _FORGOTTEN_SECONDS
-    except FileNotFoundError:
-        return False
 
 
 def _is_whole(path: Path, manifest: Manifest) -> bool:
@@ -159,15 +146,11 @@ def _is_whole(path: Path, manifest: Manifest) -> bool:
 
 
 def _rebuild(path: Path, manifest: Manifest, decode: Iterable[I420Frame]) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
+    with replacing(path) as temporary:
+        with temporary.open("wb") as file:
             count = sum(1 for _ in write_through(decode, file))
         if count != manifest.frame_count:
             raise AvatarDamaged(
                 f"The source of avatar {manifest.id!r} decodes to {count} frames, not "
                 f"{manifest.frame_count}; delete the avatar and make it anew."
             )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

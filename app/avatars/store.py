@@ -15,6 +15,7 @@ from typing import Final
 
 from app.avatars.manifest import ID_PATTERN, Manifest
 from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound
+from app.media import files
 
 MANIFEST: Final = "avatar.json"
 SOURCE: Final = "source.mp4"
@@ -26,10 +27,8 @@ FRAMES: Final = "frames.i420"
 class AvatarStore:
     """All avatars below one folder."""
 
-    def __init__(self, root: Path, *, shared: bool = False) -> None:
-        """``shared`` says that processes which outlive this one work here too, on other machines perhaps."""
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self._shared = shared
 
     def path(self, avatar_id: str) -> Path:
         """Return the folder of an avatar. Raises :class:`AvatarNotFound` if there is none."""
@@ -116,7 +115,7 @@ class AvatarStore:
         shutil.rmtree(grave, ignore_errors=True)
 
     def sweep(self) -> int:
-        """Remove what crashes have left of unfinished avatars; return how many. Call it at start-up."""
+        """Remove what crashes have left, and nobody still works on; return how many unfinished avatars."""
         if not self.root.is_dir():
             return 0
         swept = 0
@@ -129,9 +128,8 @@ class AvatarStore:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
             swept += 1
-        if not self._shared:  # else they may be somebody's work
-            for partial in self.root.glob("*/*.part"):
-                partial.unlink(missing_ok=True)
+        for folder in self.root.glob("[!.]*/"):
+            files.sweep(folder)
         return swept
 
     def _refuse_taken(self, avatar_id: str) -> None:

@@ -4,7 +4,9 @@ Nothing is held in memory but one decoded frame, so an hour of sound costs what 
 sample of the track is time zero, whatever the container says about its start.
 """
 
-from contextlib import ExitStack
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +19,7 @@ from av.audio.layout import AudioLayout
 
 from app.errors import NoSound, NotAudio
 from app.media.containers import decode_stream
+from app.media.files import replacing
 from app.media.probe import AudioLimits, check_complete, check_seconds, open_audio
 from app.progress import Alive
 
@@ -70,6 +73,11 @@ class Sound:
         offset = start * self.channels * _TRACK_BYTES
         return np.fromfile(self.track_path, "<i2", count, offset=offset).reshape(-1, self.channels)
 
+    def speech_sha256(self) -> str:
+        """Return the SHA-256 of the 16 kHz sound, in hex."""
+        with open(self.speech_path, "rb") as file:  # noqa: PTH123 - the path is plain data
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def read_speech(self, start: int, stop: int) -> SpeechSamples:
         """Return samples ``start`` to ``stop`` of the 16 kHz mono sound, as many of them as there are."""
         start, stop = max(0, start), min(stop, self.speech_samples)
@@ -93,8 +101,8 @@ def decode_sound(
         check_complete(container, stream, NotAudio)
         rate = stream.rate if stream.rate in _AAC_RATES else _OTHER_RATE
         layout = _AAC_LAYOUTS.get(stream.channels, _OTHER_LAYOUT)
-        track = _Output(stack.enter_context(track_path.open("wb")), "s16", layout, rate)
-        speech = _Output(stack.enter_context(speech_path.open("wb")), "flt", "mono", SPEECH_RATE)
+        track = _Output(stack.enter_context(_writing(track_path)), "s16", layout, rate)
+        speech = _Output(stack.enter_context(_writing(speech_path)), "flt", "mono", SPEECH_RATE)
         for frame in decode_stream(container, stream):
             alive()
             track.write(frame)
@@ -102,8 +110,8 @@ def decode_sound(
             check_seconds(Fraction(track.samples, rate), limits.max_seconds, "sound")
         track.finish()
         speech.finish()
-    if not track.samples:
-        raise NoSound("The sound track holds no samples. Send one with speech in it.")
+        if not track.samples:
+            raise NoSound("The sound track holds no samples. Send one with speech in it.")
     return Sound(
         track_path=str(track_path),
         speech_path=str(speech_path),
@@ -114,6 +122,12 @@ def decode_sound(
         speech_samples=speech.samples,
         duration=track.samples / rate,
     )
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[BinaryIO]:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        yield file
 
 
 class _Output:
