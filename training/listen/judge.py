@@ -50,7 +50,7 @@ class Score:
 def judged_talks(
     pack: Path | None, videos: Iterable[Path], runs: Path, settings: ListenSettings, progress: Progress
 ) -> list[Talk]:
-    """Return the talks to judge on: the pack's held-out people, and videos at the lags that are known of them.
+    """Return the talks to judge on: the pack's held-out people, and videos at the lags known of them.
 
     Of a folder in which some people are held out by the recipe only those are taken.
     """

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -53,9 +54,7 @@ class Material:
 
     def bank(self, indices: Sequence[int], settings: ListenSettings) -> Bank:
         """Return the moments of the talks at ``indices`` to learn from."""
-        return Bank(
-            self.talks, indices, self.manners, self.average_span, self.copies, self.quiet, settings
-        )
+        return Bank(self.talks, indices, self.manners, self.average_span, self.copies, self.quiet, settings)
 
 
 def train_listen(
@@ -76,7 +75,7 @@ def train_listen(
 def training_talks(
     pack: Path, runs: Path, videos: Path | None, settings: ListenSettings, progress: Progress
 ) -> list[Talk]:
-    """Return the talks to learn from: those of the pack and of a folder of videos, less the held-out people."""
+    """Return the talks to learn from: a pack and a folder of videos, without the held-out people."""
     opened = load_pack(pack)
     cache = open_cache(opened, runs / "cache", lambda done, of: progress("Decoding the pack", done, of))
     kept, _ = settings.held_out.split(cache.spans)
@@ -146,9 +145,11 @@ def load_taught(settings: ListenSettings, runs: Path) -> Taught:
     """Read what the stage left; raises ModelNotFound or InvalidModel."""
     path = runs / STAGE / "checkpoint.pt"
     content = load_checkpoint(path, STAGE)
-    heads = [make_head(settings).eval() for _ in content["heads"]]
-    for head, state in zip(heads, content["heads"], strict=True):
+    heads = []
+    for state in content["heads"]:
+        head = make_head(settings, state["down.weight"].shape[1]).eval()
         load_weights(head, state, path)
+        heads.append(head)
     return Taught(heads, content["average_span"])
 
 
@@ -165,8 +166,8 @@ def _material(
     kept = KeptFeatures(folder, usable, encoder, settings)
     copies = []
     for copy in range(settings.copies):
-        title = f"Listening to copy {copy + 1} of {settings.copies}"
-        copies.append(kept.copy(copy, lambda done, of, name=title: progress(name, done, of)))
+        told = partial(progress, f"Listening to copy {copy + 1} of {settings.copies}")
+        copies.append(kept.copy(copy, told))
     return Material(usable, manners, copies, kept.quiet())
 
 
