@@ -33,7 +33,7 @@ def write_onnx(network: Any, path: Path, *, half: bool = False, face_size: int =
     deprecated.
     """
     batch = torch.export.Dim("batch")
-    with _quiet():
+    with quiet_exporter():
         torch.onnx.export(
             _HalfPrecision(network).eval() if half else network,
             (torch.zeros(2, *MEL_SHAPE), torch.zeros(2, 6, face_size, face_size)),
@@ -48,7 +48,7 @@ def write_onnx(network: Any, path: Path, *, half: bool = False, face_size: int =
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Keep to itself what the exporter says of its own workings: of torchvision, of coming changes."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
