@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 
+from app.media.files import replacing
 from app.media.frames import BgrImage
 
 ROOT: Final = Path(__file__).parents[1]
@@ -26,20 +27,19 @@ def clip(height: int, seconds: float) -> Path:
     path = FOLDER / f"portrait-{height}p-{seconds:g}s.mp4"
     if path.exists():
         return path
-    partial = path.with_suffix(".part.mp4")
     with av.open(str(CLIP)) as source:
         stream = source.streams.video[0]
         rate = stream.average_rate
         assert rate is not None
         pictures = [_bgr(picture) for picture in source.decode(stream)]
-    with av.open(str(partial), "w") as target:
+    with replacing(path) as temporary, av.open(str(temporary), "w") as target:
         options = {"crf": CLIP_CRF, "preset": "veryfast"}
         output = target.add_stream("libx264", rate=rate, options=options)
         output.width, output.height, output.pix_fmt = _width(height), height, "yuv420p"
         for picture in _to_and_fro(pictures, round(seconds * rate)):
             target.mux(output.encode(av.VideoFrame.from_ndarray(_widened(picture, height), format="bgr24")))
         target.mux(output.encode())
-    return partial.replace(path)
+    return path
 
 
 def speech(seconds: float) -> Path:
@@ -59,7 +59,10 @@ def checkpoint() -> Path:
     from tests.support.checkpoints import random_checkpoint
 
     path = FOLDER / "official-random.pth"
-    return path if path.exists() else random_checkpoint(FOLDER / "partial.pth").replace(path)
+    if not path.exists():
+        with replacing(path) as temporary:
+            random_checkpoint(temporary)
+    return path
 
 
 def _bgr(picture: av.VideoFrame) -> BgrImage:

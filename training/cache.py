@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from app.audio.mel import BANDS, mel_spectrogram
 from app.errors import InvalidRequest, MouthpieceError
+from app.media.files import replacing
 from app.media.frames import BgrImage
 from app.media.probe import AudioLimits, VideoLimits, probe_video
 from app.media.sound import decode_sound
@@ -125,9 +126,8 @@ def _decode(pack: Pack, folder: Path, progress: Progress | None) -> None:
     for writer in writers.values():
         writer.close()
     index = {"spans": [asdict(span) for span in spans], "left_out": left_out}
-    unfinished = folder / f"{_INDEX}.part"
-    unfinished.write_text(json.dumps(index))
-    unfinished.replace(folder / _INDEX)
+    with replacing(folder / _INDEX) as temporary:
+        temporary.write_text(json.dumps(index))
 
 
 def _pictures(path: Path) -> list[BgrImage]:

@@ -1,13 +1,13 @@
 """Checkpoints: written whole or not at all, read with a clear word about what does not fit."""
 
 import errno
-import os
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from app.errors import InvalidModel, ModelNotFound, StorageFull
+from app.media.files import replacing
 
 Checkpoint = dict[str, Any]
 """What a stage saves: plain containers, numbers, text and tensors, so that nothing has to be unpickled."""
@@ -20,15 +20,10 @@ def save_checkpoint(path: Path, content: Checkpoint) -> None:
 
     Raises StorageFull if the disk has no room.
     """
-    partial = path.with_name(f"{path.name}.part")
     try:
-        with partial.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             torch.save({"version": VERSION, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except (OSError, RuntimeError) as error:  # torch wraps what the disk says in a RuntimeError
-        partial.unlink(missing_ok=True)
         if _is_disk_full(error):
             raise StorageFull(
                 f"The disk has no room for the checkpoint {path}: free some; the last one was kept."

@@ -8,6 +8,7 @@ from typing import Final
 import av
 import numpy as np
 
+from app.media.files import replacing
 from app.media.frames import BgrImage
 from app.media.sound import SPEECH_RATE, SpeechSamples
 from training.pack import CROP_SIZE, FPS
@@ -18,8 +19,7 @@ _AUDIO_BIT_RATE: Final = 64_000
 
 def write_clip(path: Path, frames: Iterable[BgrImage], speech: SpeechSamples | None) -> None:
     """Write ``frames`` (128, 128, 3) and their sound, if there is any, to ``path``."""
-    partial = path.with_suffix(".part.mp4")
-    with av.open(str(partial), "w") as container:
+    with replacing(path) as temporary, av.open(str(temporary), "w") as container:
         video = container.add_stream("libx264", rate=Fraction(FPS), options=_VIDEO_OPTIONS)
         video.width = video.height = CROP_SIZE
         video.pix_fmt = "yuv420p"
@@ -36,4 +36,3 @@ def write_clip(path: Path, frames: Iterable[BgrImage], speech: SpeechSamples | N
             sound.sample_rate = SPEECH_RATE
             container.mux(audio.encode(sound))
             container.mux(audio.encode(None))
-    partial.replace(path)

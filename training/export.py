@@ -11,6 +11,7 @@ import onnx
 import torch
 
 from app.errors import InvalidModel, InvalidRequest
+from app.media.files import replacing
 from app.wav2lip.arrays import FaceBatch, FaceOutput, MelBatch
 from app.wav2lip.model_file import file_sha256
 from app.wav2lip.onnx_writer import write_onnx
@@ -64,11 +65,10 @@ def export_mouthpiece(
     bench = Workbench(pack, runs, "cpu")
     model = join(bench, recipe)
     output.parent.mkdir(parents=True, exist_ok=True)
-    unproven = output.with_name(f".{output.name}.part.onnx")
     mel, face = _inputs(bench, face_size)
     with torch.no_grad():
         expected: FaceOutput = model(torch.from_numpy(mel), torch.from_numpy(face)).numpy()
-    try:
+    with replacing(output) as unproven:
         write_onnx(model, unproven, face_size=face_size)
         written = onnx.load(unproven)
         note_space(written, bench.space("face"))
@@ -77,9 +77,6 @@ def export_mouthpiece(
         onnx.save(written, unproven)
         differences = _compare(unproven, mel, face, expected)
         _check(differences, LARGEST_DIFFERENCE[half], output)
-        unproven.replace(output)
-    finally:
-        unproven.unlink(missing_ok=True)
     digest = file_sha256(output)
     card = {
         "name": output.stem,

@@ -1,4 +1,4 @@
-"""Weights of ONNX files in half the bytes."""
+"""Weights of an ONNX model in half the bytes."""
 
 from typing import Any, Final
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 _LEAST_HALVED: Final = 1024
-"""Numbers from which weights are worth storing in half the bytes."""
+"""Numbers: smaller tensors, shapes and constants among them, stay as they are."""
 
 
 def halve_weights(model: Any) -> None:

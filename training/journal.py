@@ -7,6 +7,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from app.media.files import replacing
 from app.wav2lip.arrays import FaceCrops
 
 _KEYS: Final = ("step", "samples", "seconds", "learning_rate")
@@ -30,12 +31,10 @@ class Journal:
         """Add a row and write the table and its plot anew."""
         self._rows.append(row)
         names = list(dict.fromkeys([*_KEYS, *(key for entry in self._rows for key in entry)]))
-        partial = self._path.with_suffix(".part")
-        with partial.open("w", newline="") as file:
+        with replacing(self._path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, names, restval="")
             writer.writeheader()
             writer.writerows({key: f"{value:.6g}" for key, value in entry.items()} for entry in self._rows)
-        partial.replace(self._path)
         self._draw([name for name in names if name not in _KEYS])
 
     def sheet(self, step: int, columns: list[FaceCrops]) -> None:

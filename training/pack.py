@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.errors import InvalidRequest
+from app.media.files import replacing
 
 INDEX: Final = "index.json"
 CROP_SIZE: Final = 128
@@ -83,9 +84,8 @@ def load_pack(folder: Path) -> Pack:
 
 def save_index(folder: Path, clips: list[Clip]) -> None:
     """Write the index of a pack; it takes its name only once it is complete."""
-    partial = folder / f"{INDEX}.part"
-    partial.write_text(json.dumps({"fps": FPS, "clips": [asdict(clip) for clip in clips]}, indent=1))
-    partial.replace(folder / INDEX)
+    with replacing(folder / INDEX) as temporary:
+        temporary.write_text(json.dumps({"fps": FPS, "clips": [asdict(clip) for clip in clips]}, indent=1))
 
 
 def _clip(entry: dict[str, Any]) -> Clip:

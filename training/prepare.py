@@ -21,6 +21,7 @@ from app.faces.closed_mouth import Openings, mouth_openings
 from app.faces.detector import FaceDetector, load_detector
 from app.faces.tracking import track_face
 from app.faces.types import Box, FaceFlags, FaceTrack, has_face
+from app.media.files import replacing
 from app.media.frames import BgrImage
 from app.media.probe import AudioLimits, VideoInfo, VideoLimits, probe_video
 from app.media.sound import SPEECH_RATE, SpeechSamples, decode_sound
@@ -110,9 +111,8 @@ def _once(path: Path, videos: Path, pack: Path, licence: str, detector: FaceDete
     if not notes.is_file():
         group = relative.parts[0] if len(relative.parts) > 1 else path.stem
         made = _cut_up(_footage(path, group, detector), pack, name, licence)
-        partial = notes.with_suffix(".part")
-        partial.write_text(json.dumps([asdict(clip) for clip in made]))
-        partial.replace(notes)
+        with replacing(notes) as temporary:
+            temporary.write_text(json.dumps([asdict(clip) for clip in made]))
     return [Clip(**entry) for entry in json.loads(notes.read_text())]
 
 

@@ -15,6 +15,8 @@ from typing import Final
 
 from app.avatars.manifest import ID_PATTERN, Manifest
 from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound
+from app.media import files
+from app.volume import storing
 
 MANIFEST: Final = "avatar.json"
 SOURCE: Final = "source.mp4"
@@ -26,10 +28,8 @@ FRAMES: Final = "frames.i420"
 class AvatarStore:
     """All avatars below one folder."""
 
-    def __init__(self, root: Path, *, shared: bool = False) -> None:
-        """``shared`` says that processes which outlive this one work here too, on other machines perhaps."""
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self._shared = shared
 
     def path(self, avatar_id: str) -> Path:
         """Return the folder of an avatar. Raises :class:`AvatarNotFound` if there is none."""
@@ -78,10 +78,16 @@ class AvatarStore:
     def create(self, avatar_id: str) -> Iterator[Path]:
         """Give an empty folder to fill; it becomes the avatar when the block ends without an error.
 
-        Raises :class:`AvatarExists` if the id is taken, at the beginning or by the end. After an error,
-        or a crash and a :meth:`sweep`, nothing is left.
+        Raises :class:`AvatarExists` if the id is taken, at the beginning or by the end, and
+        :class:`StorageFull` or :class:`StorageReadOnly` for a volume that takes no more. After an error, or a
+        crash and a :meth:`sweep`, nothing is left.
         """
         self._refuse_taken(avatar_id)
+        with storing(), self._filling(avatar_id) as folder:
+            yield folder
+
+    @contextmanager
+    def _filling(self, avatar_id: str) -> Iterator[Path]:
         self.root.mkdir(parents=True, exist_ok=True)
         folder = self.root / f".new-{avatar_id}-{secrets.token_hex(4)}"
         folder.mkdir()
@@ -110,13 +116,14 @@ class AvatarStore:
         folder = self.path(avatar_id)
         grave = self.root / f".old-{avatar_id}-{secrets.token_hex(4)}"
         try:
-            folder.rename(grave)
+            with storing():
+                folder.rename(grave)
         except FileNotFoundError:
             raise AvatarNotFound(f"There is no avatar {avatar_id[:80]!r}.") from None
         shutil.rmtree(grave, ignore_errors=True)
 
     def sweep(self) -> int:
-        """Remove what crashes have left of unfinished avatars; return how many. Call it at start-up."""
+        """Remove what crashes have left, and nobody still works on; return how many unfinished avatars."""
         if not self.root.is_dir():
             return 0
         swept = 0
@@ -129,9 +136,8 @@ class AvatarStore:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
             swept += 1
-        if not self._shared:  # else they may be somebody's work
-            for partial in self.root.glob("*/*.part"):
-                partial.unlink(missing_ok=True)
+        for folder in self.root.glob("[!.]*/"):
+            files.sweep(folder)
         return swept
 
     def _refuse_taken(self, avatar_id: str) -> None:

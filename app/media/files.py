@@ -1,16 +1,68 @@
-"""Files that are either there, whole, or not there."""
+"""Files that are either there, whole, or not there: the one way in which the project writes them."""
 
+import fcntl
+import os
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from app.volume import check_room
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``: renamed to it at the end, removed if the block fails."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
+    """Give a temporary path beside ``path``: renamed to it at the end, removed if the block fails.
+
+    Of several that write one file at a time each finishes; whoever has ``path`` open goes on reading what it
+    opened. Raises ``StorageFull`` at the beginning if the volume has nothing left but what always stays free.
+    """
+    with temporary_beside(path) as temporary:
         yield temporary
-        temporary.replace(path)
+        move(temporary, path)
+
+
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """Give a new file with a name of its own beside ``path``, and its suffix; it is gone afterwards."""
+    check_room(path.parent)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        with suppress(OSError):  # a volume that knows no locks: then nobody sweeps either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a finished file within its volume once its bytes are on the disk; what was there is replaced."""
+    descriptor = os.open(source, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    source.replace(target)
+
+
+def sweep(folder: Path) -> int:
+    """Remove the temporary files of writers that are no more from a folder; return how many."""
+    return sum(_is_removed(path) for path in folder.glob(".*.part*"))
+
+
+def _is_removed(temporary: Path) -> bool:
+    """Remove a temporary file unless its writer, on whichever machine, still holds the lock on it."""
+    try:
+        descriptor = os.open(temporary, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        temporary.unlink(missing_ok=True)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

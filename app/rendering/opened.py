@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 
+from app.media.files import replacing
 from app.media.finish import finish
 from app.media.sound import Sound
 from app.media.timing import Segment
@@ -66,9 +67,8 @@ class OpenRender:
 
     def share_sound(self) -> None:
         """Leave the decoded sound to the other processes that open this render."""
-        partial = self.workspace.sound.with_suffix(".part")
-        partial.write_text(json.dumps(asdict(self.encoding.sound)), encoding="utf-8")
-        partial.replace(self.workspace.sound)
+        with replacing(self.workspace.sound) as temporary:
+            temporary.write_text(json.dumps(asdict(self.encoding.sound)), encoding="utf-8")
 
     def encode(self, segments: Sequence[Segment], progress: Progress) -> int:
         """Encode those of ``segments`` that are not on the disk; return how many frames that took.

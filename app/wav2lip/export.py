@@ -1,9 +1,6 @@
 """Exports a checkpoint to ONNX, and keeps the file only if it computes what the checkpoint computes."""
 
-import glob
 import json
-import os
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -11,6 +8,7 @@ from typing import Final, Literal
 import numpy as np
 
 from app.errors import InvalidModel
+from app.media.files import replacing, sweep
 from app.wav2lip.arrays import FaceBatch, FaceOutput, MelBatch
 from app.wav2lip.card import ModelCard, load_card
 from app.wav2lip.devices import require_packages
@@ -27,7 +25,6 @@ LEAST_PSNR: Final = 45.0
 """What an fp16 export must reach against the checkpoint, decibels: no difference can be seen from 40 on."""
 
 _CHECKED_FRAMES: Final = 5
-_LONGEST_EXPORT_SECONDS: Final = 600
 
 
 @dataclass(frozen=True)
@@ -57,14 +54,10 @@ def export(
     card = load_card(checkpoint)
     require_packages("Exporting a checkpoint", "torch", "onnx", "onnxscript")
     mel, face = _random_inputs()
-    _sweep(output)
-    unproven = output.with_name(f".{output.stem}.{os.getpid()}.unproven.onnx")
-    try:
+    sweep(output.parent)
+    with replacing(output) as unproven:
         expected = _write(checkpoint, unproven, dtype, lower_rows, mel, face)
         report = _compare(unproven, output, dtype, expected, mel, face)
-        unproven.replace(output)
-    finally:
-        unproven.unlink(missing_ok=True)
     _write_card(card, checkpoint, output)
     return report
 
@@ -78,14 +71,8 @@ def _write_card(card: ModelCard, checkpoint: Path, output: Path) -> None:
     entries = asdict(card) | (json.loads(source.read_bytes()) if source.is_file() else {})
     entries["face_size"] = DEFAULT_FACE_SIZE
     entries["sha256"] = None if target == source else file_sha256(output)
-    target.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _sweep(output: Path) -> None:
-    """Remove what exports to the same place left behind that were killed."""
-    for unproven in output.parent.glob(f".{glob.escape(output.stem)}.*.unproven.onnx"):
-        if time.time() - unproven.stat().st_mtime > _LONGEST_EXPORT_SECONDS:
-            unproven.unlink(missing_ok=True)
+    with replacing(target) as temporary:
+        temporary.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _random_inputs() -> tuple[MelBatch, FaceBatch]:

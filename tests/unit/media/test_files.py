@@ -1,8 +1,16 @@
+import re
 from pathlib import Path
 
 import pytest
 
-from app.media.files import replacing
+from app.media.files import replacing, sweep
+
+ROOT = Path(__file__).parents[3]
+RENAMES = re.compile(
+    r"""\bos\.(rename|replace|link)\(|shutil\.move\(|\.rename\(|\.hardlink_to\(|\w\.replace\([^,"'=]*\)"""
+)
+FOLDERS = {"app/avatars/store.py"}
+"""Renames folders, which have a way of their own."""
 
 
 def test_a_file_appears_whole_when_its_block_ends(tmp_path: Path) -> None:
@@ -25,3 +33,37 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_two_writers_at_a_time_each_finishes(tmp_path: Path) -> None:
+    path = tmp_path / "faces.npy"
+
+    with replacing(path) as first, replacing(path) as second:
+        first.write_bytes(b"the same")
+        second.write_bytes(b"the same")
+
+    assert path.read_bytes() == b"the same"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_is_swept_and_a_living_one_s_file_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "faces.npy"
+    (tmp_path / ".faces.00c0ffee.part.npy").write_bytes(b"half")
+
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"whole")
+        assert sweep(tmp_path) == 1
+
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_else_in_the_project_renames_a_file() -> None:
+    renaming = {
+        f"{source.relative_to(ROOT)}:{number}"
+        for room in ("app", "training", "benchmarks")
+        for source in (ROOT / room).rglob("*.py")
+        if source.name != "files.py" and str(source.relative_to(ROOT)) not in FOLDERS
+        for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1)
+        if RENAMES.search(line)
+    }
+    assert renaming == set()

@@ -1,5 +1,6 @@
 import errno
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,13 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device without room")
-def test_a_disk_that_fills_up_while_weights_are_written_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_while_weights_are_written_leaves_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "c.pt"
     save_checkpoint(path, {"stage": "face", "step": 1})
-    (tmp_path / "c.pt.part").symlink_to("/dev/full")
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "own")
+    (tmp_path / ".c.own.part.pt").symlink_to("/dev/full")
     with pytest.raises(StorageFull, match="last one was kept"):
         save_checkpoint(path, {"stage": "face", "step": 2, "network": {"w": torch.ones(1 << 20)}})
     assert load_checkpoint(path, "face")["step"] == 1
