@@ -71,7 +71,7 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     MOUTHPIECE_DATA_DIR=/srv/mouthpiece/data \
     MOUTHPIECE_LOG_FORMAT=json
 WORKDIR /srv/mouthpiece
-COPY models/mouthpiece-* models/
+COPY models/mouthpiece* models/
 VOLUME ["/srv/mouthpiece/avatars", "/srv/mouthpiece/data"]
 EXPOSE 8000
 STOPSIGNAL SIGTERM
