@@ -22,11 +22,16 @@ MouthpieceError                      status  code
 ├── LimitExceeded
 │   ├── UploadTooLarge                  413  upload-too-large
 │   ├── MediaTooLong                    413  media-too-long
-│   └── TooManyPixels                   413  too-many-pixels
+│   ├── TooManyPixels                   413  too-many-pixels
+│   ├── TooManyFrames                   413  too-many-frames
+│   └── TooMuchMemory                   413  too-much-memory
 ├── Unavailable
 │   ├── QueueFull                       503  queue-full
 │   ├── NotReady                        503  not-ready
-│   └── StorageFull                     507  storage-full
+│   ├── ShuttingDown                    503  shutting-down
+│   ├── TooBusy                         503  too-busy
+│   ├── StorageFull                     507  storage-full
+│   └── StorageReadOnly                 507  storage-read-only
 ├── AvatarDamaged                       500  avatar-damaged
 ├── ModelError
 │   ├── ModelNotFound                   500  model-not-found
@@ -65,6 +70,8 @@ class MouthpieceError(Exception):
     title: ClassVar[str] = "Internal error"
     retry_after: int | None = None
     """Seconds after which the same request may succeed; sent as ``Retry-After``."""
+    location: str | None = None
+    """Where what was asked for can be found later; sent as ``Content-Location``."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -209,6 +216,18 @@ class TooManyPixels(LimitExceeded):
     code, title = "too-many-pixels", "Too many pixels"
 
 
+class TooManyFrames(LimitExceeded):
+    """The render or the avatar would have more frames than the limit."""
+
+    code, title = "too-many-frames", "Too many frames"
+
+
+class TooMuchMemory(LimitExceeded):
+    """Decoding the upload takes more memory than a job may have."""
+
+    code, title = "too-much-memory", "Too much memory"
+
+
 class Unavailable(MouthpieceError):
     """The service cannot take the request at the moment."""
 
@@ -228,10 +247,28 @@ class NotReady(Unavailable):
     code, title = "not-ready", "Not ready"
 
 
+class ShuttingDown(Unavailable):
+    """The service is being stopped while the request waits; its job goes on at the next start."""
+
+    code, title = "shutting-down", "Shutting down"
+
+
 class StorageFull(Unavailable):
     """The volume has no room for the result."""
 
     status, code, title = 507, "storage-full", "Storage full"
+
+
+class TooBusy(Unavailable):
+    """The service has as many connections, or open files, as it can have."""
+
+    code, title = "too-busy", "Too busy"
+
+
+class StorageReadOnly(Unavailable):
+    """The volume cannot be written to."""
+
+    status, code, title = 507, "storage-read-only", "Storage read-only"
 
 
 class AvatarDamaged(MouthpieceError):
