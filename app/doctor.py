@@ -148,10 +148,10 @@ def _codecs(settings: Settings) -> Iterator[Finding]:
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
-    from app.wav2lip.infer import Wav2LipInfer
+    from app.mouths.model import open_model
 
     try:
-        info = Wav2LipInfer(
+        info = open_model(
             settings.model_path, device=settings.first_device, cache_dir=settings.data_dir / "cache"
         ).info
     except MouthpieceError as error:
@@ -161,11 +161,12 @@ def _model(settings: Settings) -> Iterator[Finding]:
             remedy = f"MOUTHPIECE_MODELS_DIR=the folder that holds {DEFAULT_MODEL}"
         yield Finding("model", "problem", error.detail, remedy)
         return
+    ear = "" if info.listen_sha256 is None else f", of its ear {info.listen_sha256}"
     rights = "" if info.commercial_use else "; not for commercial use"
     yield Finding(
         "model",
         "good",
-        f"{info.name} ({settings.model_path}), sha256 {info.sha256}, runs on {info.device} by "
+        f"{info.name} ({settings.model_path}), sha256 {info.sha256}{ear}, runs on {info.device} by "
         f"{info.engine} in {info.dtype}; licence: {info.licence}{rights}",
     )
 
