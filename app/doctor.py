@@ -20,6 +20,7 @@ from app.avatars.store import AvatarStore
 from app.errors import MouthpieceError
 from app.settings import DEFAULT_MODEL, Settings
 from app.wav2lip.devices import has_cuda_driver, usable_cores
+from app.workers.join import check_token
 
 Level = Literal["good", "note", "problem"]
 
@@ -66,6 +67,7 @@ def examine(settings: Settings) -> list[Finding]:
         _volumes,
         _memory,
         _port,
+        _cluster,
     ]
     return [finding for look in looks for finding in look(settings)]
 
@@ -227,6 +229,28 @@ def _port(settings: Settings) -> Iterator[Finding]:
     else:
         remedy = f"ss -ltnp 'sport = :{settings.port}' shows what to stop; or set MOUTHPIECE_PORT"
         yield Finding("port", "problem", f"{place}: {failure}", remedy)
+
+
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    if settings.ray_address is None:
+        return
+    if importlib.util.find_spec("ray") is None:
+        remedy = f"{sys.executable} -m pip install 'mouthpiece[cluster]'"
+        yield Finding("cluster", "problem", "Ray is not installed, and MOUTHPIECE_RAY_ADDRESS is set", remedy)
+        return
+    try:
+        check_token()
+    except MouthpieceError as error:
+        yield Finding("cluster", "problem", error.detail, "export RAY_AUTH_TOKEN=$(openssl rand -hex 32)")
+        return
+    host, _, port = settings.ray_address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=3).close()
+    except OSError as error:
+        found = f"no head answers at {settings.ray_address} ({error})"
+        yield Finding("cluster", "problem", found, "mouthpiece head, on the machine of that address")
+    else:
+        yield Finding("cluster", "good", f"a head answers at {settings.ray_address}, and there is a token")
 
 
 def _answers(settings: Settings) -> bool:
