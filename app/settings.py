@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_MODEL = "mouthpiece-192.onnx"
@@ -19,6 +19,19 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the HTTP server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP server; 0 takes a free one.")
 
+    allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Comma-separated host names by which the service is reached, beside addresses, names "
+        "without a dot and its own; *: any.",
+    )
+    cors_origins: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Comma-separated origins, such as https://app.example.org, whose pages may use this.",
+    )
+    max_connections: int = Field(
+        1000, ge=16, description="Most connections at a time; one more is answered 503, but for probes."
+    )
+
     model: Path | None = Field(
         None, description="The model, .pth or .onnx. Unset: the default model in the models folder."
     )
@@ -31,10 +44,13 @@ class Settings(BaseSettings):
     )
 
     database_url: str | None = Field(
-        None, description="postgresql://user:password@host/name; unset: an SQLite file in the data folder."
+        None,
+        repr=False,
+        description="postgresql://user:password@host/name; unset: an SQLite file in the data folder.",
     )
     broker_url: str | None = Field(
         None,
+        repr=False,
         description="amqp://user:password@host/vhost of a RabbitMQ: 'mouthpiece worker's on any number of "
         "machines do the work; needs a database_url. Unset: this machine does it.",
     )
@@ -53,7 +69,7 @@ class Settings(BaseSettings):
         "blazeface", description="Face detector; s3fd needs the face-alignment extra and its weights."
     )
 
-    api_keys: Annotated[frozenset[str], NoDecode] = Field(
+    api_keys: Annotated[frozenset[SecretStr], NoDecode] = Field(
         frozenset(), description="Comma-separated API keys; empty: no key is asked for."
     )
 
@@ -113,11 +129,11 @@ class Settings(BaseSettings):
             )
         return value or None
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
-    def _split_keys(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         return (
-            frozenset(key.strip() for key in value.split(",") if key.strip())
+            frozenset(part.strip() for part in value.split(",") if part.strip())
             if isinstance(value, str)
             else value
         )

@@ -56,12 +56,6 @@ class Avatar(BaseModel):
         )
 
 
-class AvatarList(BaseModel):
-    """All avatars, oldest first."""
-
-    avatars: list[Avatar]
-
-
 class Progress(BaseModel):
     """How far a job has come."""
 
@@ -79,6 +73,21 @@ class Problem(BaseModel):
     title: str = Field(description="The kind of problem, for people.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What was wrong and what to do about it, a sentence.")
+
+
+class DamagedAvatar(BaseModel):
+    """An avatar that cannot be used, only deleted."""
+
+    id: str
+    problem: Problem
+
+
+class AvatarList(BaseModel):
+    """Some avatars, oldest first."""
+
+    avatars: list[Avatar]
+    damaged: list[DamagedAvatar] = Field(description="All that cannot be used, and why; on the first page.")
+    next_cursor: str | None = Field(description="Pass it as `cursor` for the next ones; null after the last.")
 
 
 class JobLinks(BaseModel):
