@@ -168,7 +168,15 @@ class Limits(BaseModel):
     max_video_seconds: float
     max_audio_seconds: float
     max_pixels: int
+    max_frames: int
     max_queued: int
+
+
+class LockedRoom(BaseModel):
+    """What this kernel has to shut in a process that opens uploads."""
+
+    files: bool = Field(description="It reads and writes its own folders only (Landlock).")
+    system_calls: bool = Field(description="It has no network and starts no programs (seccomp).")
 
 
 class Info(BaseModel):
@@ -180,6 +188,7 @@ class Info(BaseModel):
     device: str
     precision: str
     limits: Limits
+    locked_room: LockedRoom
 
 
 def _links(job: Job) -> JobLinks:
