@@ -15,7 +15,7 @@ from app.api import avatars, jobs, operations, problems, renders, studio
 from app.api.connections import MAX_HEAD_BYTES, connections_for, protocol_for
 from app.api.dependencies import Services, require_key
 from app.api.metrics import Metrics, RequestMetrics
-from app.api.origins import CORS, OriginGuard
+from app.api.origins import METHODS, READ, SENT, OriginGuard
 from app.backend import make_backend
 from app.errors import InvalidRequest, Unauthorized
 from app.jobs.files import DataFolder
@@ -55,7 +55,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         OriginGuard, hosts={*settings.allowed_hosts, settings.host}, origins=settings.cors_origins
     )
     if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors_origins), **CORS)
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=METHODS,
+            allow_headers=SENT,
+            expose_headers=READ,
+        )
     app.add_middleware(RequestMetrics, metrics=metrics)
     problems.install_handlers(app)
     # Only where there are keys, so that /openapi.json says of this very service whether it asks for one.

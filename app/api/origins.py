@@ -7,7 +7,7 @@ the answers. The first is told by ``Sec-Fetch-Site`` or ``Origin``, which pages 
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,12 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.problems import error_response
 from app.errors import ForeignOrigin, MouthpieceError, UnknownHost
 
-CORS: Final[Mapping[str, list[str]]] = {
-    "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "If-None-Match", "If-Range", "Prefer", "Range"],
-    "expose_headers": ["Content-Location", "Content-Range", "ETag", "Location", "Retry-After"],
-}
-"""What pages of the origins that are let in may send, and read."""
+METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
+SENT: Final = ("Authorization", "Content-Type", "If-None-Match", "If-Range", "Prefer", "Range")
+READ: Final = ("Content-Location", "Content-Range", "ETag", "Location", "Retry-After")
+"""Headers that pages of the origins that are let in may send, and read."""
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN: Final = frozenset({"same-origin", "none"})
