@@ -28,7 +28,10 @@ MouthpieceError                      status  code
 ├── Unavailable
 │   ├── QueueFull                       503  queue-full
 │   ├── NotReady                        503  not-ready
-│   └── StorageFull                     507  storage-full
+│   ├── ShuttingDown                    503  shutting-down
+│   ├── TooBusy                         503  too-busy
+│   ├── StorageFull                     507  storage-full
+│   └── StorageReadOnly                 507  storage-read-only
 ├── AvatarDamaged                       500  avatar-damaged
 ├── ModelError
 │   ├── ModelNotFound                   500  model-not-found
@@ -67,6 +70,8 @@ class MouthpieceError(Exception):
     title: ClassVar[str] = "Internal error"
     retry_after: int | None = None
     """Seconds after which the same request may succeed; sent as ``Retry-After``."""
+    location: str | None = None
+    """Where what was asked for can be found later; sent as ``Content-Location``."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -242,10 +247,28 @@ class NotReady(Unavailable):
     code, title = "not-ready", "Not ready"
 
 
+class ShuttingDown(Unavailable):
+    """The service is being stopped while the request waits; its job goes on at the next start."""
+
+    code, title = "shutting-down", "Shutting down"
+
+
 class StorageFull(Unavailable):
     """The volume has no room for the result."""
 
     status, code, title = 507, "storage-full", "Storage full"
+
+
+class TooBusy(Unavailable):
+    """The service has as many connections, or open files, as it can have."""
+
+    code, title = "too-busy", "Too busy"
+
+
+class StorageReadOnly(Unavailable):
+    """The volume cannot be written to."""
+
+    status, code, title = 507, "storage-read-only", "Storage read-only"
 
 
 class AvatarDamaged(MouthpieceError):

@@ -33,6 +33,7 @@ from app.mouths.person import meet
 from app.mouths.study import STUDY, study_frames
 from app.notices import Notice
 from app.progress import Progress
+from app.volume import check_room
 
 _PREVIEW_MASK: Final = 192
 
@@ -87,8 +88,10 @@ class AvatarBuilder:
             info = probe_video(request.video, self.limits, request.treatment)
             needed = info.frame_count * info.layout.frame_bytes
             cached = stack.enter_context(self.cache.adding(needed, folder))
+            check_room(folder, request.video.stat().st_size)
             shutil.copyfile(request.video, folder / SOURCE)
             info, track, findings = self._find_face(request, info, cached, progress)
+            check_room(folder, len(track.boxes) * self.form.frame_bytes)
             with FrameReader(cached, info.layout.frame_bytes) as frames:
                 count = len(track.boxes)
                 alive = partial(progress, count, count)
@@ -139,7 +142,7 @@ class AvatarBuilder:
         decoded = decode_frames(request.video, info, self.limits, findings)
         with cached.open("wb") as file:
             return track_face(
-                write_through(decoded, file),
+                write_through(decoded, file, self.cache.growth_of(cached)),
                 info.layout,
                 fps=float(info.fps),
                 choice=request.face,

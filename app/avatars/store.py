@@ -16,6 +16,7 @@ from typing import Final
 from app.avatars.manifest import ID_PATTERN, Manifest
 from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound
 from app.media import files
+from app.volume import storing
 
 MANIFEST: Final = "avatar.json"
 SOURCE: Final = "source.mp4"
@@ -77,10 +78,16 @@ class AvatarStore:
     def create(self, avatar_id: str) -> Iterator[Path]:
         """Give an empty folder to fill; it becomes the avatar when the block ends without an error.
 
-        Raises :class:`AvatarExists` if the id is taken, at the beginning or by the end. After an error,
-        or a crash and a :meth:`sweep`, nothing is left.
+        Raises :class:`AvatarExists` if the id is taken, at the beginning or by the end, and
+        :class:`StorageFull` or :class:`StorageReadOnly` for a volume that takes no more. After an error, or a
+        crash and a :meth:`sweep`, nothing is left.
         """
         self._refuse_taken(avatar_id)
+        with storing(), self._filling(avatar_id) as folder:
+            yield folder
+
+    @contextmanager
+    def _filling(self, avatar_id: str) -> Iterator[Path]:
         self.root.mkdir(parents=True, exist_ok=True)
         folder = self.root / f".new-{avatar_id}-{secrets.token_hex(4)}"
         folder.mkdir()
@@ -109,7 +116,8 @@ class AvatarStore:
         folder = self.path(avatar_id)
         grave = self.root / f".old-{avatar_id}-{secrets.token_hex(4)}"
         try:
-            folder.rename(grave)
+            with storing():
+                folder.rename(grave)
         except FileNotFoundError:
             raise AvatarNotFound(f"There is no avatar {avatar_id[:80]!r}.") from None
         shutil.rmtree(grave, ignore_errors=True)

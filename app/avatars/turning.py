@@ -9,8 +9,8 @@ from app.avatars.frame_cache import FrameReader
 from app.errors import NoFace
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import FaceMesh
-from app.faces.regions import region_of_detection
-from app.faces.types import Landmarks
+from app.faces.regions import region_of_detection, region_of_landmarks
+from app.faces.types import Detection, Landmarks
 from app.media.frames import FrameLayout, I420Frame
 from app.progress import Alive
 
@@ -48,7 +48,7 @@ def find_turn(
             alive()
             turned, form = turned_frame(frame, layout, degrees)
             found = detector.detect(turned, form, thorough=True)
-            seen[degrees] += any(mesh.fit(turned, form, region_of_detection(face)) for face in found)
+            seen[degrees] += any(_is_upright(mesh, turned, form, face) for face in found)
     best = max(seen, key=lambda degrees: seen[degrees])
     if seen[best] < min(_ENOUGH, len(indices)):
         raise NoFace(
@@ -56,6 +56,13 @@ def find_turn(
             "film one person from the front, well lit and near."
         )
     return best
+
+
+def _is_upright(mesh: FaceMesh, frame: I420Frame, layout: FrameLayout, face: Detection) -> bool:
+    """Say whether the mesh fits, and once more to where it found the face, as it does in following."""
+    fit = mesh.fit(frame, layout, region_of_detection(face))
+    fit = fit and mesh.fit(frame, layout, region_of_landmarks(fit.landmarks))
+    return fit is not None and turn_of(fit.landmarks[None]) == 0
 
 
 def turn_of(landmarks: Landmarks) -> int:

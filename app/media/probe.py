@@ -1,5 +1,6 @@
 """What an upload is, before anything long is done with it: size, rate, length, or the right refusal."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,15 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition
 
-from app.errors import MediaTooLong, NoSound, NotAudio, NotAVideo, TooManyPixels, UnsupportedMedia
+from app.errors import (
+    MediaTooLong,
+    NoSound,
+    NotAudio,
+    NotAVideo,
+    TooManyFrames,
+    TooManyPixels,
+    UnsupportedMedia,
+)
 from app.media import codecs
 from app.media.containers import Refusal, decode_stream, open_media, refuse
 from app.media.frames import FrameLayout
@@ -49,9 +58,10 @@ class VideoLimits:
 
 @dataclass(frozen=True)
 class AudioLimits:
-    """What is accepted as sound: ``max_seconds`` of length."""
+    """What is accepted as sound: ``max_seconds`` of length, for a video of ``max_frames`` frames at most."""
 
     max_seconds: float
+    max_frames: int = sys.maxsize
 
 
 @dataclass(frozen=True)
@@ -184,7 +194,7 @@ def _video_decoder(container: InputContainer, limits: VideoLimits) -> str:
     if stream is None:
         kind = "is sound without moving pictures" if container.streams.audio else "has no video stream"
         raise refuse(NotAVideo, f"The file {kind}.")
-    if not stream.codec_context or stream.codec_context.name not in codecs.VIDEO:
+    if not stream.codec_context or not codecs.is_video(stream.codec_context.name):
         raise refuse(NotAVideo, "The video's codec is not supported.")
     return stream.codec_context.name
 
@@ -214,7 +224,7 @@ def check_sound(rate: int, channels: int) -> None:
     if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
         raise refuse(
             NotAudio,
-            f"The sound has {rate} samples a second; what is read has {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}.",
+            f"The sound has {rate} samples a second, not {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}.",
         )
     if channels > MAX_CHANNELS:
         raise refuse(NotAudio, f"The sound has {channels} channels; what is read has up to {MAX_CHANNELS}.")
@@ -244,6 +254,15 @@ def check_seconds(seconds: float | Fraction, max_seconds: float, what: str) -> N
         raise MediaTooLong(
             f"The {what} lasts {float(seconds):.1f} s; the limit here is {max_seconds:g} s. "
             "Send a shorter one."
+        )
+
+
+def check_frames(frames: int, limits: AudioLimits) -> None:
+    """Raise TooManyFrames for a render that would have more frames than the limit."""
+    if frames > limits.max_frames:
+        raise TooManyFrames(
+            f"The video would have {frames} frames; the limit here is {limits.max_frames}. Send a shorter "
+            "sound, or ask for fewer frames a second."
         )
 
 

@@ -36,6 +36,7 @@ from app.media.sound_clock import SoundClock
 from app.media.sound_levels import BLOCK_SECONDS, Blocks, measure
 from app.notices import Notice, NoticeCode, notice
 from app.progress import Alive
+from app.volume import Growth
 
 TrackSamples = npt.NDArray[np.int16]
 """int16 (samples, channels), interleaved, at the caller's own sample rate."""
@@ -114,7 +115,7 @@ def decode_sound(
 
     ``track_path`` gets interleaved little-endian s16, ``speech_path`` float32 mono at 16 kHz: the mix of the
     channels, or the strongest one where they cancel each other. ``alive`` is called meanwhile and may raise
-    to stop the work. Raises NotAudio, NoSound, MediaTooLong.
+    to stop the work. Raises NotAudio, NoSound, MediaTooLong, StorageFull.
     """
     clock = SoundClock(limits)
     with ExitStack() as stack:
@@ -125,8 +126,9 @@ def decode_sound(
             raise NoSound("The sound track holds no samples. Send one with speech in it.")
         rate = first.sample_rate if first.sample_rate in _AAC_RATES else _OTHER_RATE
         layout = _AAC_LAYOUTS.get(first.layout.nb_channels, _OTHER_LAYOUT)
-        track = _Output(files[0], "s16", layout, rate)
-        speech = _Output(files[1], "flt", "mono", SPEECH_RATE)
+        growth = Growth(track_path.parent)
+        track = _Output(files[0], growth, "s16", layout, rate)
+        speech = _Output(files[1], growth, "flt", "mono", SPEECH_RATE)
         for frame in chain([first], frames):
             alive()
             check_sound(frame.sample_rate, frame.layout.nb_channels)
@@ -179,7 +181,7 @@ def _examined(sound: Sound, alive: Alive) -> Sound:
     levels = measure(_blocks(sound, alive), sound.sample_rate)
     if levels.solo is not None:
         with _writing(Path(sound.speech_path)) as file:
-            speech = _Output(file, "flt", "mono", SPEECH_RATE)
+            speech = _Output(file, Growth(Path(sound.speech_path).parent), "flt", "mono", SPEECH_RATE)
             for track, _ in _blocks(sound, alive):
                 samples = np.ascontiguousarray(track[:, levels.solo])[None]
                 frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
@@ -210,8 +212,9 @@ def _writing(path: Path) -> Iterator[BinaryIO]:
 class _Output:
     """Converts decoded frames to one format and appends them to a file."""
 
-    def __init__(self, file: BinaryIO, sample_format: str, layout: str, rate: int) -> None:
+    def __init__(self, file: BinaryIO, growth: Growth, sample_format: str, layout: str, rate: int) -> None:
         self._file = file
+        self._growth = growth
         self._target = (sample_format, layout, rate)
         self._source: tuple[str, str, int] | None = None
         self._resampler: av.AudioResampler | None = None
@@ -236,5 +239,7 @@ class _Output:
             return
         for converted in self._resampler.resample(frame):
             if converted is not None:  # what a resampler without work returns for the flush
-                self._file.write(converted.to_ndarray().tobytes())
+                data = converted.to_ndarray().tobytes()
+                self._growth.add(len(data))
+                self._file.write(data)
                 self.samples += converted.samples

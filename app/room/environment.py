@@ -9,7 +9,7 @@ _KEPT: Final = re.compile(
     r"|(LC|PYTHON|LD|OMP|KMP|GOMP|MKL|OPENBLAS|NUMEXPR|TBB|OV|OPENVINO|ORT|ONNXRUNTIME|OPENCV|AV|MALLOC|GLIBC"
     r"|CUDA|CUDNN|NVIDIA|NCCL|TORCH|PYTORCH|TRT|XDG)_?[A-Z0-9_]*"
 )
-"""Names of variables, or their beginnings: those of the system, of Python and of the libraries for numbers."""
+"""Names of variables, or their beginnings: of the system, of Python and of the libraries for numbers."""
 _SECRET: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 

@@ -31,7 +31,7 @@ _SCOPES: Final = 1 << 0 | 1 << 1
 class _Rule(ctypes.Structure):
     _pack_ = 1
     _layout_ = "ms"
-    _fields_ = [("allowed", ctypes.c_uint64), ("descriptor", ctypes.c_int32)]  # noqa: RUF012 - ctypes
+    _fields_ = [("allowed", ctypes.c_uint64), ("descriptor", ctypes.c_int32)]
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

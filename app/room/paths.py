@@ -1,4 +1,4 @@
-"""Which files a process that decodes and renders needs: the job's, the avatars', the model's, the libraries'."""
+"""Which files a process that decodes and renders needs: jobs, avatars, the model and the libraries."""
 
 import os
 import sys

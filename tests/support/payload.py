@@ -25,7 +25,7 @@ def try_all(inside: Path, outside: list[Path]) -> dict[str, str]:
         "pair of streams": socket.socketpair,
         "pair of datagrams": lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM),
         "keys of the service": lambda: Path(f"/proc/{parent}/environ").read_bytes(),
-        "memory of the service": lambda: Path(f"/proc/{parent}/mem").open("rb"),
+        "memory of the service": lambda: os.open(f"/proc/{parent}/mem", os.O_RDONLY),
         "signal to the service": lambda: os.kill(parent, 0),
         "attach to the service": lambda: _checked(
             ctypes.CDLL(None, use_errno=True).ptrace(PTRACE_ATTACH, parent)
