@@ -11,7 +11,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
-SHARED = ("e2e", "browser", "integration/wav2lip")
+SHARED = ("e2e", "browser", "cluster", "integration/wav2lip")
 """Folders whose tests share something costly: a running service, an exported network."""
 
 HARDWARE = ("no CUDA device", "does not compute in bf16", "NVENC")
