@@ -10,10 +10,13 @@ import uvicorn
 from anyio import to_thread
 from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from app.api import avatars, jobs, operations, problems, renders, studio
+from app.api.connections import MAX_HEAD_BYTES, connections_for, protocol_for
 from app.api.dependencies import Services, require_key
 from app.api.metrics import Metrics, RequestMetrics
+from app.api.origins import METHODS, READ, SENT, OriginGuard
 from app.backend import make_backend
 from app.errors import InvalidRequest, Unauthorized
 from app.jobs.files import DataFolder
@@ -51,6 +54,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.close = lambda: None
+    app.add_middleware(
+        OriginGuard, hosts={*settings.allowed_hosts, settings.host}, origins=settings.cors_origins
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=METHODS,
+            allow_headers=SENT,
+            expose_headers=READ,
+        )
     app.add_middleware(RequestMetrics, metrics=metrics)
     problems.install_handlers(app)
     # Only where there are keys, so that /openapi.json says of this very service whether it asks for one.
@@ -77,6 +91,9 @@ def serve(settings: Settings) -> None:
         create_app(settings),
         host=settings.host,
         port=settings.port,
+        http=protocol_for(connections_for(settings.max_connections)),
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
