@@ -50,9 +50,9 @@ OWN_TAKE: Final = 12
 DARKEST, BRIGHTEST = 28.0, 246.0
 """Brightness of the cheeks, 0..255, beyond which a frame is too dark or too bright to show a mouth."""
 
-MOST_COVERED, LEAST_FREE = 0.04, 0.15
-"""Share of the lower face that may be hidden in a frame that lends its mouth, for a finger would come along; and
-the share of the frames that must remain: where less is free, nothing but the lips counts."""
+MOST_COVERED, LEAST_FREE = 0.12, 0.15
+"""Share of the lips that may be hidden, beyond what is usual, in a frame that lends its mouth; and share of
+the frames that must remain: where less is free, every mouth that is seen may be lent."""
 
 SOFT_FRAMES: Final = 3
 """Frames over which a mouth gives way to the frame's own before it cannot be seen any more."""
@@ -173,7 +173,8 @@ def meet(study: Study, fps: float) -> Person:
     brightness = study.skin[:, :3].mean(axis=1)
     seen: Flags = found & (brightness > DARKEST) & (brightness < BRIGHTEST)
     seen &= ~hidden_mouths(study.covers.lips)
-    free = seen & (study.covers.face < MOST_COVERED)
+    lips = np.nan_to_num(study.covers.lips)
+    free = seen & (lips - float(np.median(lips[seen])) < MOST_COVERED) if seen.any() else seen
     free = free if free.sum() >= LEAST_FREE * seen.sum() else seen
     teeth = study.teeth / np.array(TEETH_UNITS)
     shapes = np.zeros((len(study), 8), np.float32)
