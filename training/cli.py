@@ -1,4 +1,4 @@
-"""The commands of training: ``python -m training prepare | train | evaluate | export``."""
+"""The commands of training: ``python -m training prepare | train | hidden | evaluate | export``."""
 
 import json
 import sys
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.errors import InvalidRequest, MouthpieceError
+from training.hidden.cli import hidden
 from training.settings import RECIPE, StageName
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train lip-sync models: make a pack of talking videos, train on it, judge, export.",
 )
+app.command()(hidden)
 out = Console()
 err = Console(stderr=True)
 
