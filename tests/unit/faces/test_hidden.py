@@ -66,7 +66,9 @@ def with_fingers() -> BgrImage:
 def with_caption() -> BgrImage:
     image, (x, y) = portrait().copy(), mouth()
     cv2.rectangle(image, (x - 150, y - 16), (x + 150, y + 16), (20, 20, 20), cv2.FILLED)
-    cv2.putText(image, "breaking news today", (x - 140, y + 8), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255), 2)
+    cv2.putText(
+        image, "breaking news today", (x - 140, y + 8), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255), 2
+    )
     return image
 
 
@@ -74,7 +76,9 @@ def test_bare_lips_are_not_hidden() -> None:
     assert share_of(portrait()) < 0.05
 
 
-@pytest.mark.parametrize("color", [(30, 30, 30), (235, 235, 235), (40, 60, 160)], ids=["dark", "white", "red"])
+@pytest.mark.parametrize(
+    "color", [(30, 30, 30), (235, 235, 235), (40, 60, 160)], ids=["dark", "white", "red"]
+)
 def test_a_disc_over_the_mouth_hides_it(color: tuple[int, int, int]) -> None:
     assert share_of(with_disc(color)) > 0.7
 
