@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.errors import InvalidRequest, MouthpieceError
 from training.evaluation.cli import evaluate
 from training.hidden.cli import hidden
+from training.listen.cli import app as listen_app
 from training.settings import RECIPE, StageName
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(hidden)
 app.command()(evaluate)
+app.add_typer(listen_app, name="listen")
 out = Console()
 err = Console(stderr=True)
 
