@@ -11,6 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.face_mesh import POINTS
+from app.mouths.points import RIGID_POINTS
 from app.mouths.space import (
     MOST_TEETH,
     TEETH_UNITS,
@@ -213,8 +215,14 @@ def _steady(meshes: Canonical, takes: npt.NDArray[np.int32], found: Flags) -> Ca
     change = np.where(same[:, None, None], steady[1:] - steady[:-1], 0)
     step[:-1] += change / 4
     step[1:] -= change / 4
-    # a mesh that was not found stands as the mean face, so that its pose is defined
+    # where no mesh was found another one stands, so that its pose is defined
     steady = steady + step
-    if found.any():
-        steady[~found] = steady[found][0]
+    steady[~found] = steady[found][0] if found.any() else _mean_face()
     return steady
+
+
+def _mean_face() -> Numbers:
+    """Return a mesh (468, 3) that has the mean face's rigid points, and no others."""
+    mesh = np.zeros((POINTS, 3))
+    mesh[list(RIGID_POINTS)] = shape_space().front
+    return mesh
