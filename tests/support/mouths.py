@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.face_mesh import FaceMesh
+from app.faces.hidden import CROP_SIZE
 from app.faces.regions import region_of_landmarks
 from app.media.frames import FrameLayout
+from app.mouths.covers import gather
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.person import Numbers, Person, meet
 from app.mouths.points import SPEECH_POINTS
@@ -63,10 +65,12 @@ def study_of(
     redness: Sequence[float] | Numbers = (1.0,),
     found: bool = True,
     patches: npt.NDArray[np.uint8] | None = None,
+    covers: dict[int, npt.NDArray[np.uint8]] | None = None,
 ) -> Study:
     """Return a study of mouths of these shapes; what is given once holds for every frame.
 
     Frames whose take is -1 have no face; without ``found`` the network sees a face in none of them.
+    ``covers`` are what lies before the face in single frames.
     """
     count = len(components)
     numbers = np.broadcast_to(np.asarray(takes, np.int32), count).copy()
@@ -82,6 +86,7 @@ def study_of(
         skin=skin,
         patches=small,
         takes=numbers,
+        covers=gather(np.zeros(count, np.float32), covers or {}, np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)),
     )
 
 

@@ -69,7 +69,7 @@ def test_nothing_is_lent_across_takes() -> None:
 
 def test_nothing_is_lent_to_a_head_that_is_turned_far() -> None:
     turns = np.where(np.arange(COUNT) < COUNT // 2, 0.0, FARTHEST_TURN + 20)
-    wanted = np.concatenate([talk(COUNT // 2), np.zeros((COUNT // 2, 1))])
+    wanted = np.where(np.arange(COUNT)[:, None] < COUNT // 2 - 4, talk(COUNT), 0)
     person = person_of(wanted, turns=turns)
     lenders = chosen(person, shapes(*[2.5] * COUNT), np.arange(COUNT, dtype=np.int32))
     assert np.abs(person.turns[lenders, 0] - person.turns[:, 0]).max() <= FARTHEST_TURN
