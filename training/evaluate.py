@@ -7,7 +7,7 @@ frame at that moment is the truth. Giving the model the true frame would look ex
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -168,17 +168,6 @@ def heard_frames(span: Span, offset_ms: float) -> int:
     return max(int(np.count_nonzero(ends <= span.mel_columns)), 2)
 
 
-def as_table(scores: dict[str, Scores]) -> str:
-    """Return the scores as a Markdown table, one column a set."""
-    head = "| | " + " | ".join(scores) + " |"
-    rows = [head, "|---" * (len(scores) + 1) + "|"]
-    for name in asdict(next(iter(scores.values()))):
-        values = [getattr(score, name) for score in scores.values()]
-        cells = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in values)
-        rows.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(rows)
-
-
 def _take(model: Wav2LipInfer, cache: Cache, span: Span, mesh: CropMesh) -> Take:
     size, aspect = model.face_size, span.clip.aspect
     count = heard_frames(span, model.card.mouth_offset_ms)
@@ -195,7 +184,7 @@ def _take(model: Wav2LipInfer, cache: Cache, span: Span, mesh: CropMesh) -> Take
     rendered = {str(shift): spoken(_delayed(windows, shift)) for shift in SHIFTS}
     silent = spoken(np.full_like(windows, _SILENCE))
     opened = {
-        name: apertures(mesh.fit(_with_margin(faces), aspect)[0], aspect)
+        name: apertures(mesh.fit(with_margin(faces), aspect)[0], aspect)
         for name, faces in {**rendered, "silent": silent, "truth": truth}.items()
     }
     return Take(span, order, truth, rendered["0"], silent, opened)
@@ -212,7 +201,7 @@ def _as_judged(faces: FaceCrops) -> FaceCrops:
     return np.stack([cv2.resize(face, size, interpolation=cv2.INTER_AREA) for face in faces])
 
 
-def _with_margin(faces: FaceCrops) -> FaceCrops:
+def with_margin(faces: FaceCrops) -> FaceCrops:
     """Enlarge faces to a pack's crop, the border repeated: what the mesh was measured on."""
     size = faces.shape[1]
     inverse = cv2.invertAffineTransform(crop_in_pack(size))

@@ -1,7 +1,9 @@
-"""Contact sheets of an evaluation: what a person has to look at before believing any number."""
+"""What an evaluation leaves: tables, and contact sheets, to be looked at before any number is believed."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -27,6 +29,17 @@ def write_report(folder: Path, name: str, takes: list[Take]) -> list[Path]:
         write_sheet(path, columns)
         paths.append(path)
     return paths
+
+
+def as_table(scores: Mapping[str, Any]) -> str:
+    """Return scores, dataclasses of numbers, as a Markdown table with a column for each."""
+    head = "| | " + " | ".join(scores) + " |"
+    rows = [head, "|---" * (len(scores) + 1) + "|"]
+    for name in asdict(next(iter(scores.values()))):
+        values = [getattr(score, name) for score in scores.values()]
+        cells = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in values)
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
 
 
 def _moments(take: Take) -> list[int]:

@@ -52,9 +52,7 @@ class Material:
 
     def bank(self, indices: Sequence[int], settings: ListenSettings) -> Bank:
         """Return the moments of the talks at ``indices`` to learn from."""
-        return Bank(
-            self.talks, indices, self.manners, self.average_span, self.copies, self.quiet, settings
-        )
+        return Bank(self.talks, indices, self.manners, self.average_span, self.copies, self.quiet, settings)
 
 
 def train_listen(
