@@ -3,6 +3,8 @@
 MouthpieceError                      status  code
 ├── InvalidRequest                      422  invalid-request
 ├── Unauthorized                        401  unauthorized
+├── ForeignOrigin                       403  foreign-origin
+├── UnknownHost                         421  unknown-host
 ├── UnsupportedMedia
 │   ├── NotAVideo                       415  not-a-video
 │   └── NotAudio                        415  not-audio
@@ -22,11 +24,16 @@ MouthpieceError                      status  code
 ├── LimitExceeded
 │   ├── UploadTooLarge                  413  upload-too-large
 │   ├── MediaTooLong                    413  media-too-long
-│   └── TooManyPixels                   413  too-many-pixels
+│   ├── TooManyPixels                   413  too-many-pixels
+│   ├── TooManyFrames                   413  too-many-frames
+│   └── TooMuchMemory                   413  too-much-memory
 ├── Unavailable
 │   ├── QueueFull                       503  queue-full
 │   ├── NotReady                        503  not-ready
-│   └── StorageFull                     507  storage-full
+│   ├── ShuttingDown                    503  shutting-down
+│   ├── TooBusy                         503  too-busy
+│   ├── StorageFull                     507  storage-full
+│   └── StorageReadOnly                 507  storage-read-only
 ├── AvatarDamaged                       500  avatar-damaged
 ├── ModelError
 │   ├── ModelNotFound                   500  model-not-found
@@ -65,6 +72,8 @@ class MouthpieceError(Exception):
     title: ClassVar[str] = "Internal error"
     retry_after: int | None = None
     """Seconds after which the same request may succeed; sent as ``Retry-After``."""
+    location: str | None = None
+    """Where what was asked for can be found later; sent as ``Content-Location``."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -87,6 +96,18 @@ class Unauthorized(MouthpieceError):
     """The service needs an API key and the request carries none, or a wrong one."""
 
     status, code, title = 401, "unauthorized", "Not authorised"
+
+
+class ForeignOrigin(MouthpieceError):
+    """A page of another origin asks for a change."""
+
+    status, code, title = 403, "foreign-origin", "Foreign origin"
+
+
+class UnknownHost(MouthpieceError):
+    """The request is for a host name that the service does not go by."""
+
+    status, code, title = 421, "unknown-host", "Unknown host"
 
 
 class UnsupportedMedia(MouthpieceError):
@@ -209,6 +230,18 @@ class TooManyPixels(LimitExceeded):
     code, title = "too-many-pixels", "Too many pixels"
 
 
+class TooManyFrames(LimitExceeded):
+    """The render or the avatar would have more frames than the limit."""
+
+    code, title = "too-many-frames", "Too many frames"
+
+
+class TooMuchMemory(LimitExceeded):
+    """Decoding the upload takes more memory than a job may have."""
+
+    code, title = "too-much-memory", "Too much memory"
+
+
 class Unavailable(MouthpieceError):
     """The service cannot take the request at the moment."""
 
@@ -228,10 +261,28 @@ class NotReady(Unavailable):
     code, title = "not-ready", "Not ready"
 
 
+class ShuttingDown(Unavailable):
+    """The service is being stopped while the request waits; its job goes on at the next start."""
+
+    code, title = "shutting-down", "Shutting down"
+
+
 class StorageFull(Unavailable):
     """The volume has no room for the result."""
 
     status, code, title = 507, "storage-full", "Storage full"
+
+
+class TooBusy(Unavailable):
+    """The service has as many connections, or open files, as it can have."""
+
+    code, title = "too-busy", "Too busy"
+
+
+class StorageReadOnly(Unavailable):
+    """The volume cannot be written to."""
+
+    status, code, title = 507, "storage-read-only", "Storage read-only"
 
 
 class AvatarDamaged(MouthpieceError):

@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Final, TypedDict
+from contextlib import ExitStack, asynccontextmanager, suppress
+from socket import socket
+from typing import Any, Final, TypedDict
 
 import uvicorn
 from anyio import to_thread
 from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from app.api import avatars, jobs, operations, problems, renders, studio
+from app.api.connections import MAX_HEAD_BYTES, connections_for, protocol_for
 from app.api.dependencies import Services, require_key
 from app.api.metrics import Metrics, RequestMetrics
+from app.api.origins import METHODS, READ, SENT, OriginGuard
 from app.backend import make_backend
 from app.errors import InvalidRequest, Unauthorized
 from app.jobs.files import DataFolder
@@ -21,7 +25,7 @@ from app.logs import configure_logs
 from app.settings import Settings, get_settings
 
 GRACE_SECONDS: Final = 3
-"""How long open requests may go on once the service is told to stop; then the render process is stopped."""
+"""How long open requests may go on once the service is told to stop; then the workers are ended."""
 
 
 class State(TypedDict):
@@ -39,6 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         async with _running(settings, metrics) as services:
+            app.state.close = services.scheduler.close
             yield {"services": services}
 
     app = FastAPIOffline(  # its /docs loads nothing from elsewhere
@@ -48,6 +53,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Makes a filmed person say new words.",
         lifespan=lifespan,
     )
+    app.state.close = lambda: None
+    app.add_middleware(
+        OriginGuard, hosts={*settings.allowed_hosts, settings.host}, origins=settings.cors_origins
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=METHODS,
+            allow_headers=SENT,
+            expose_headers=READ,
+        )
     app.add_middleware(RequestMetrics, metrics=metrics)
     problems.install_handlers(app)
     # Only where there are keys, so that /openapi.json says of this very service whether it asks for one.
@@ -67,35 +84,52 @@ def serve(settings: Settings) -> None:
     """Run the service until it is told to stop. Raises ``DataFolderError``."""
     files = DataFolder(settings.data_dir)
     with files.lock():
-        make_backend(settings, files, lambda _: None).engine.dispose()
-    uvicorn.run(
+        backend = make_backend(settings, files, lambda _: None)
+        with backend.table.holding():
+            backend.engine.dispose()
+    config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
+        http=protocol_for(connections_for(settings.max_connections)),
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    _Server(config).run()
+
+
+class _Server(uvicorn.Server):
+    """Answers those who wait for jobs before it waits for their connections to close."""
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Stop taking requests, and end those that are open."""
+        application: Any = self.config.app
+        application.state.close()
+        await super().shutdown(sockets)
 
 
 @asynccontextmanager
 async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
     """Keep everything that stands behind the API running for as long as the block lasts."""
     files = DataFolder(settings.data_dir)
-    with files.lock():
+    with files.lock(), ExitStack() as stack:
         backend = make_backend(settings, files, metrics.job_ended)
-        table, store, workforce = backend.table, backend.avatars, backend.workforce
+        stack.callback(backend.engine.dispose)
+        stack.enter_context(backend.table.holding())
+        table, store, scheduler = backend.table, backend.avatars, backend.scheduler
         housekeeper = Housekeeper(table, files, store, settings.job_ttl)
-        metrics.watch(table, workforce, store)
+        metrics.watch(table, scheduler.pool, store)
         await to_thread.run_sync(housekeeper.sweep)
-        await workforce.start()
+        await scheduler.start()
         chores = asyncio.create_task(housekeeper.run())
         try:
-            yield Services(settings, table, backend.queue, files, store, workforce, metrics)
+            yield Services(settings, table, scheduler, files, store, metrics)
         finally:
             chores.cancel()
             with suppress(asyncio.CancelledError):
                 await chores
-            await workforce.stop()
-            backend.engine.dispose()
+            await scheduler.stop()

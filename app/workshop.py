@@ -29,7 +29,7 @@ class Workshop:
         infer = open_model(
             settings.model_path,
             dtype=None if settings.dtype == "auto" else settings.dtype,
-            device=settings.device,
+            device=settings.first_device,
             cache_dir=settings.data_dir / "cache",
         )
         store = AvatarStore(settings.avatars_dir)
@@ -47,7 +47,7 @@ class Workshop:
                 infer=infer,
                 store=store,
                 cache=cache,
-                limits=AudioLimits(settings.max_audio_seconds),
+                limits=AudioLimits(settings.max_audio_seconds, settings.max_frames),
                 encoder_threads=settings.encoder_threads,
                 encoder=choose_encoder(settings.video_encoder, infer.info.device),
             ),

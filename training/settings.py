@@ -22,6 +22,8 @@ from training.tuned import (
 
 StageName = Literal["expert", "reader", "face", "wav2lip"]
 STAGES: Final = get_args(StageName)
+OTHER_SECTIONS: Final = ("listen", "hidden")
+"""Sections of a recipe that have settings of their own."""
 Precision = Literal["auto", "fp32", "bf16"]
 
 RECIPE: Final = Path(__file__).parent / "recipes" / "mouthpiece.yaml"
@@ -120,7 +122,8 @@ def load_settings(path: Path, stage: StageName) -> TrainSettings:
         raise InvalidRequest(f"The recipe {path} cannot be read ({error}): give a YAML file.") from error
     if not isinstance(entries, dict):
         raise InvalidRequest(f"The recipe {path} must be a mapping of settings, see {RECIPE.name}.")
-    common = {key: value for key, value in entries.items() if key not in STAGES}
+    sections = {*STAGES, *OTHER_SECTIONS}
+    common = {key: value for key, value in entries.items() if key not in sections}
     return _settings({**common, **(entries.get(stage) or {})}, path)
 
 

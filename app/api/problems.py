@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from app.errors import InvalidRequest, MouthpieceError, NotFound, NotReady, Problem, Unauthorized
+from app.volume import meaning
 
 MEDIA_TYPE: Final = "application/problem+json"
 Responses = dict[int | str, dict[str, Any]]
@@ -34,6 +35,8 @@ def error_response(error: MouthpieceError) -> JSONResponse:
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
+    if error.location is not None:
+        headers["Content-Location"] = error.location
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="mouthpiece"'
     return problem_response(error.problem(), headers)
@@ -66,6 +69,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(OSError, _on_system_error)
     for gone in (OperationalError, InterfaceError):
         app.add_exception_handler(gone, _on_database_error)
     app.add_exception_handler(Exception, _on_unexpected)
@@ -123,6 +127,16 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
     return error_response(
         NotReady("The job database cannot be used at the moment; try again in a few seconds.")
     )
+
+
+async def _on_system_error(request: Request, error: Exception) -> Response:
+    """Answer for a full volume, one that is only read, and want of file handles; no other is foreseen."""
+    assert isinstance(error, OSError)
+    meant = meaning(error)
+    if meant is None:
+        raise error
+    log.error("system_refused", error=str(error))
+    return error_response(meant)
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:

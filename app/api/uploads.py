@@ -4,7 +4,6 @@ The web framework's own form parsing is not used: it would read the whole body, 
 temporary file of its own before a route could look at it.
 """
 
-import errno
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from app.errors import InvalidRequest, StorageFull, UnsupportedMedia, UploadTooLarge
+from app.errors import InvalidRequest, UnsupportedMedia, UploadTooLarge
+from app.volume import Growth, check_room, storing
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -54,11 +54,13 @@ async def receive_upload(
     Raises ``UnsupportedMedia`` for another kind of body, ``UploadTooLarge``, ``StorageFull``, and
     ``InvalidRequest`` for a form that is malformed, lacks the file or has fields that nobody asked for.
     """
-    if int(request.headers.get("content-length", 0)) > max_bytes + FORM_BYTES:
+    announced = int(request.headers.get("content-length", 0))
+    if announced > max_bytes + FORM_BYTES:
         raise _too_large(max_bytes)
     form = _Form(_boundary(request), file_field, fields, max_bytes)
     received = 0
-    with await to_thread.run_sync(_create, destination) as file:
+    growth = Growth(destination.parent)
+    with storing(), await to_thread.run_sync(_create, destination, announced) as file:
         async for chunk in request.stream():
             received += len(chunk)
             if received > max_bytes + FORM_BYTES:
@@ -67,8 +69,8 @@ async def receive_upload(
             while check_field and form.complete:
                 await check_field(*form.complete.pop(0))
             if len(form.data) >= WRITE_BYTES:
-                await _write(file, form)
-        await _write(file, form)
+                await _write(file, growth, form)
+        await _write(file, growth, form)
     return form.result()
 
 
@@ -181,20 +183,17 @@ def _complaints() -> Iterator[None]:
         raise InvalidRequest(f"The multipart body is malformed: {error}.") from error
 
 
-def _create(destination: Path) -> IO[bytes]:
+def _create(destination: Path, announced: int) -> IO[bytes]:
+    check_room(destination.parent, announced)
     destination.parent.mkdir(parents=True)
     return destination.open("wb", buffering=0)
 
 
-async def _write(file: IO[bytes], form: _Form) -> None:
+async def _write(file: IO[bytes], growth: Growth, form: _Form) -> None:
     data = bytes(form.data)
     form.data.clear()
-    try:
-        await to_thread.run_sync(file.write, data)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise StorageFull("The volume is full; try again later, or ask who runs the service.") from error
+    growth.add(len(data))
+    await to_thread.run_sync(file.write, data)
 
 
 def _boundary(request: Request) -> bytes:

@@ -50,6 +50,11 @@ class CropForm:
         return (CROPS, MASKS) if self.shown == CROPS else (CROPS, MASKS, self.shown)
 
     @property
+    def frame_bytes(self) -> int:
+        """Bytes of the files for each frame."""
+        return self.size**2 * sum(1 if name == MASKS else 3 for name in self.files)
+
+    @property
     def shown(self) -> str:
         """The file whose faces the model is shown as references."""
         return REFERENCES if self.reference == "closed" else CROPS

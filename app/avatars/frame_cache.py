@@ -8,16 +8,17 @@ buffer that the compositor then writes to: one copy a frame, and no page of it c
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from app.avatars.manifest import Manifest
 from app.avatars.store import FRAMES, AvatarStore
-from app.errors import AvatarDamaged
+from app.errors import AvatarDamaged, TooManyFrames
 from app.media.files import move, replacing, sweep, temporary_beside
 from app.media.frames import I420Frame
+from app.volume import Growth, check_room, storing
 
 
 class FrameReader:
@@ -48,13 +49,19 @@ class FrameReader:
         self.close()
 
 
-def write_through(frames: Iterable[I420Frame], file: BinaryIO) -> Iterator[I420Frame]:
-    """Pass frames on, each written to ``file`` meanwhile by another thread; at the end all are written."""
+def write_through(
+    frames: Iterable[I420Frame], file: BinaryIO, count: Callable[[int], None]
+) -> Iterator[I420Frame]:
+    """Pass frames on, each written to ``file`` meanwhile by another thread; at the end all are written.
+
+    ``count`` hears of the bytes before they are written, and may raise to stop it.
+    """
     with ThreadPoolExecutor(1, "frame-cache") as pool:
         written: Future[int] | None = None
         for frame in frames:
             if written:
                 written.result()
+            count(frame.nbytes)
             written = pool.submit(file.write, frame.data)
             yield frame
         if written:
@@ -77,23 +84,50 @@ class FrameCache:
         """
         path = self._path(manifest)
         if not _is_whole(path, manifest):
-            self.make_room(manifest.frame_count * manifest.frame_bytes, keep=path)
-            _rebuild(path, manifest, decode())
-        os.utime(path)
+            needed = manifest.frame_count * manifest.frame_bytes
+            self.make_room(needed, keep=path)
+            with storing():
+                check_room(path.parent, needed)
+                _rebuild(path, manifest, decode())
+        with suppress(OSError):  # on a volume that is only read nothing is ever dropped, either
+            os.utime(path)
         return FrameReader(path, manifest.frame_bytes)
 
     @contextmanager
     def adding(self, needed: int, avatar: Path) -> Iterator[Path]:
         """Give the file for ``needed`` bytes of frames of an avatar that is being made in a folder.
 
-        A file elsewhere that the block does not :meth:`keep` is gone afterwards.
+        A file elsewhere that the block does not :meth:`keep` is gone afterwards. Raises
+        :class:`TooManyFrames`, :class:`StorageFull`.
         """
+        self._check_budget(needed)
         self.make_room(needed, keep=None)
+        check_room(self._folder or avatar, needed)
         if self._folder is None:
             yield avatar / FRAMES
             return
         with temporary_beside(self._folder / avatar.name) as path:
             yield path
+
+    def growth_of(self, path: Path) -> Callable[[int], None]:
+        """Return what counts the bytes of a file of frames before they are written.
+
+        A header is only a promise: it raises :class:`TooManyFrames`, :class:`StorageFull` if there are more.
+        """
+        growth = Growth(path.parent)
+
+        def count(more: int) -> None:
+            self._check_budget(growth.total + more)
+            growth.add(more)
+
+        return count
+
+    def _check_budget(self, needed: int) -> None:
+        if needed > self._budget:
+            raise TooManyFrames(
+                f"The video's frames take more than the {self._budget / 1e9:.1f} GB that decoded frames may "
+                "take here; send a shorter or a smaller one."
+            )
 
     def keep(self, path: Path, manifest: Manifest) -> None:
         """Keep the file of frames of an avatar that has been made."""
@@ -116,13 +150,14 @@ class FrameCache:
             if total <= self._budget:
                 return
             if path != keep:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
                 total -= size
 
     def _path(self, manifest: Manifest) -> Path:
         # Named by what they are decoded from: another avatar may get this id, on whichever machine.
         if self._folder is not None:
-            return self._folder / f"{manifest.source.sha256}.i420"
+            return self._folder / f"{manifest.frames_key}.i420"
         return self._store.path(manifest.id) / FRAMES
 
     def _files(self) -> list[Path]:
@@ -148,7 +183,7 @@ def _is_whole(path: Path, manifest: Manifest) -> bool:
 def _rebuild(path: Path, manifest: Manifest, decode: Iterable[I420Frame]) -> None:
     with replacing(path) as temporary:
         with temporary.open("wb") as file:
-            count = sum(1 for _ in write_through(decode, file))
+            count = sum(1 for _ in write_through(decode, file, Growth(path.parent).add))
         if count != manifest.frame_count:
             raise AvatarDamaged(
                 f"The source of avatar {manifest.id!r} decodes to {count} frames, not "

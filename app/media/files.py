@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from app.volume import check_room
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``: renamed to it at the end, removed if the block fails.
 
     Of several that write one file at a time each finishes; whoever has ``path`` open goes on reading what it
-    opened.
+    opened. Raises ``StorageFull`` at the beginning if the volume has nothing left but what always stays free.
     """
     with temporary_beside(path) as temporary:
         yield temporary
@@ -23,6 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
     """Give a new file with a name of its own beside ``path``, and its suffix; it is gone afterwards."""
+    check_room(path.parent)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -1,8 +1,9 @@
 """What an upload is, before anything long is done with it: size, rate, length, or the right refusal."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Final, TypeVar
@@ -11,17 +12,34 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition
 
-from app.errors import MediaTooLong, NoSound, NotAudio, NotAVideo, TooManyPixels, UnsupportedMedia
+from app.errors import (
+    MediaTooLong,
+    NoSound,
+    NotAudio,
+    NotAVideo,
+    TooManyFrames,
+    TooManyPixels,
+    UnsupportedMedia,
+)
+from app.media import codecs
 from app.media.containers import Refusal, decode_stream, open_media, refuse
 from app.media.frames import FrameLayout
 from app.media.pictures import PictureForm
+from app.media.still import look_at
 from app.media.timing import MAX_FPS, MIN_FPS, exact_fps, frame_count
+from app.media.transparency import alpha_decoder
+from app.media.treatment import PLAIN, Treatment
 
 _StreamT = TypeVar("_StreamT", av.VideoStream, av.AudioStream)
 _NOT_CONTENT: Final = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 
-_NO_DECODING: Final = {"codec_whitelist": "none"}
-"""Opening a file makes FFmpeg decode pictures to learn about them; so it has to do with what headers say."""
+MIN_SAMPLE_RATE: Final = 4_000
+MAX_SAMPLE_RATE: Final = 384_000
+"""The sample rates that are read, Hz: with them a second of sound becomes twelve seconds' worth at most."""
+MAX_CHANNELS: Final = 24
+"""As many as 22.2 surround sound has."""
+MAX_FRAME_SAMPLES: Final = 1 << 21
+"""Most samples, of all channels, that a decoder may give at once; the longest of FLAC has a quarter of it."""
 
 _FALLBACK_FPS: Final = Fraction(25)
 _SAME_RATE: Final = Fraction(1, 50)
@@ -40,9 +58,10 @@ class VideoLimits:
 
 @dataclass(frozen=True)
 class AudioLimits:
-    """What is accepted as sound: ``max_seconds`` of length."""
+    """What is accepted as sound: ``max_seconds`` of length, for a video of ``max_frames`` frames at most."""
 
     max_seconds: float
+    max_frames: int = sys.maxsize
 
 
 @dataclass(frozen=True)
@@ -58,6 +77,8 @@ class VideoInfo:
     duration: float
     sample_aspect_ratio: Fraction
     codec: str
+    treatment: Treatment = PLAIN
+    """What is done to the pictures beside decoding."""
 
     @property
     def layout(self) -> FrameLayout:
@@ -81,39 +102,48 @@ class AudioInfo:
     codec: str
 
 
-def probe_video(path: Path, limits: VideoLimits) -> VideoInfo:
-    """Read the header and the first picture of ``path``.
+def probe_video(path: Path, limits: VideoLimits, treatment: Treatment = PLAIN) -> VideoInfo:
+    """Read the header and the first picture of ``path``, which will get this ``treatment``.
 
     Raises NotAVideo, TooManyPixels (before a picture is decoded), MediaTooLong.
     """
-    with open_media(path, NotAVideo, _NO_DECODING) as container:
-        for stream in container.streams.video:
-            if stream.codec_context:
-                check_pixels(stream.width, stream.height, limits)
     with open_video(path, limits) as (container, stream):
         check_seconds(_duration(container, stream), limits.max_seconds, "video")
         check_complete(container, stream, NotAVideo)
-        first = next(decode_stream(container, stream), None)
+        first = next(decode_pictures(container, stream), None)
         if first is None:
             raise no_picture(limits)
         check_pixels(first.width, first.height, limits)
-        return _video_info(container, stream, first)
+        still = look_at(path)
+        form = PictureForm.of(first, treatment, still.orientation if still else None)
+        return replace(_video_info(container, stream, form), treatment=treatment)
 
 
 @contextmanager
 def open_video(path: Path, limits: VideoLimits) -> Iterator[tuple[InputContainer, av.VideoStream]]:
-    """Open ``path`` and choose its video stream; cover art and thumbnails are no video. Raises NotAVideo."""
+    """Open ``path`` and choose its video stream; cover art and thumbnails are no video.
+
+    Nothing but that stream is decoded. Raises NotAVideo, TooManyPixels (before a picture is decoded).
+    """
+    still = look_at(path)
+    if still:
+        check_pixels(still.width, still.height, limits)
+    demuxer = still.demuxer if still else None
+    with open_media(path, NotAVideo, demuxer=demuxer) as container:
+        decoder = _video_decoder(container, limits)
     options = {"max_pixels": str(limits.max_pixels)}
-    with open_media(path, NotAVideo, options) as container:
+    with open_media(path, NotAVideo, decoder, options, demuxer=demuxer) as container:
         stream = _main_stream(container.streams.video)
-        if stream is None:
-            kind = "is sound without moving pictures" if container.streams.audio else "has no video stream"
-            raise refuse(NotAVideo, f"The file {kind}.")
-        if not stream.codec_context:
-            raise refuse(NotAVideo, "The video's codec is not supported.")
+        if stream is None or stream.codec_context.name != decoder:
+            raise refuse(NotAVideo, "The file has no video stream that stays the same.")
         stream.codec_context.options = options
         stream.thread_type = "AUTO"
         yield container, stream
+
+
+def decode_pictures(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Decode the pictures of an opened video, their transparency included."""
+    return decode_stream(container, stream, alpha_decoder(stream))
 
 
 def probe_audio(path: Path, limits: AudioLimits) -> AudioInfo:
@@ -128,18 +158,76 @@ def probe_audio(path: Path, limits: AudioLimits) -> AudioInfo:
 
 
 @contextmanager
-def open_audio(path: Path) -> Iterator[tuple[InputContainer, av.AudioStream]]:
-    """Open ``path`` and choose its sound: the default audio stream, or the first.
+def open_audio(path: Path, part: range | None = None) -> Iterator[tuple[InputContainer, av.AudioStream]]:
+    """Open ``path``, or ``part`` of it, and choose its sound: the default audio stream, or the first.
 
-    Raises NotAudio, NoSound.
+    Nothing but that stream is decoded. Raises NotAudio, NoSound.
     """
-    with open_media(path, NotAudio) as container:
+    with open_media(path, NotAudio, part=part) as container:
+        decoder = _sound_decoder(container)
+    options = {"max_samples": str(MAX_FRAME_SAMPLES)}
+    with open_media(path, NotAudio, decoder, options, part) as container:
         stream = _main_stream(container.streams.audio)
-        if stream is None:
-            raise NoSound("The file has no sound track. Send one with speech in it.")
-        if not stream.codec_context or not stream.rate or not stream.channels:
+        if stream is None or not stream.codec_context or not stream.rate or not stream.channels:
             raise refuse(NotAudio, "The sound's codec is not supported, or its header is damaged.")
+        check_sound(stream.rate, stream.channels)
+        stream.codec_context.options = options
         yield container, stream
+
+
+def pictures_begin(path: Path, part: range | None = None) -> Fraction | None:
+    """Return when the pictures of a video begin, seconds on the file's clock; None if it has none."""
+    with open_media(path, NotAudio, part=part) as container:
+        stream = _main_stream(container.streams.video)
+        if stream is None or stream.time_base is None:
+            return None
+        first = next((packet.pts for packet in container.demux(stream) if packet.pts is not None), None)
+        return None if first is None else first * stream.time_base
+
+
+def _video_decoder(container: InputContainer, limits: VideoLimits) -> str:
+    """Return the decoder of the video stream, from what the headers say."""
+    for any_stream in container.streams.video:
+        if any_stream.codec_context:
+            check_pixels(any_stream.width, any_stream.height, limits)
+    stream = _main_stream(container.streams.video)
+    if stream is None:
+        kind = "is sound without moving pictures" if container.streams.audio else "has no video stream"
+        raise refuse(NotAVideo, f"The file {kind}.")
+    if not stream.codec_context or not codecs.is_video(stream.codec_context.name):
+        raise refuse(NotAVideo, "The video's codec is not supported.")
+    return stream.codec_context.name
+
+
+def _sound_decoder(container: InputContainer) -> str:
+    """Return the decoder of the sound, from what the headers say."""
+    stream = _main_stream(container.streams.audio)
+    if stream is None:
+        raise NoSound("The file has no sound track. Send one with speech in it.")
+    context = stream.codec_context
+    if not context or not codecs.is_sound(context.name):
+        raise refuse(NotAudio, "The sound's codec is not supported.")
+    if stream.rate and stream.channels:  # else they stand in the stream itself, and are checked later
+        check_sound(stream.rate, stream.channels)
+    if context.name == "alac" and _alac_frame_samples(context.extradata or b"") > MAX_FRAME_SAMPLES:
+        raise refuse(NotAudio, "The sound's header asks for frames of absurd length.")
+    return context.name
+
+
+def _alac_frame_samples(cookie: bytes) -> int:
+    """Return the frame length in the header of Apple Lossless, for which its decoder makes room at once."""
+    return int.from_bytes(cookie[12:16], "big")
+
+
+def check_sound(rate: int, channels: int) -> None:
+    """Raise NotAudio for sound of a sample rate or a number of channels that is not read."""
+    if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
+        raise refuse(
+            NotAudio,
+            f"The sound has {rate} samples a second, not {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}.",
+        )
+    if channels > MAX_CHANNELS:
+        raise refuse(NotAudio, f"The sound has {channels} channels; what is read has up to {MAX_CHANNELS}.")
 
 
 def no_picture(limits: VideoLimits) -> UnsupportedMedia:
@@ -169,6 +257,15 @@ def check_seconds(seconds: float | Fraction, max_seconds: float, what: str) -> N
         )
 
 
+def check_frames(frames: int, limits: AudioLimits) -> None:
+    """Raise TooManyFrames for a render that would have more frames than the limit."""
+    if frames > limits.max_frames:
+        raise TooManyFrames(
+            f"The video would have {frames} frames; the limit here is {limits.max_frames}. Send a shorter "
+            "sound, or ask for fewer frames a second."
+        )
+
+
 def check_complete(
     container: InputContainer, stream: av.VideoStream | av.AudioStream, refusal: Refusal
 ) -> None:
@@ -193,8 +290,7 @@ def _duration(container: InputContainer, stream: av.VideoStream | av.AudioStream
     return Fraction(container.duration or 0, av.time_base)
 
 
-def _video_info(container: InputContainer, stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
-    form = PictureForm.of(first)
+def _video_info(container: InputContainer, stream: av.VideoStream, form: PictureForm) -> VideoInfo:
     fps = _choose_fps(stream.average_rate, (stream.guessed_rate, stream.base_rate))
     duration = _duration(container, stream)
     aspect = stream.sample_aspect_ratio or Fraction(1)

@@ -17,7 +17,7 @@ from app.avatars.frame_cache import FrameCache
 from app.avatars.store import AvatarStore
 from app.errors import InvalidRequest
 from app.media.encoder import VideoFormat
-from app.media.probe import AudioLimits
+from app.media.probe import AudioLimits, check_frames
 from app.media.quality import Encoder, Quality, encoder_settings
 from app.media.sound import Sound, decode_sound
 from app.media.timing import MAX_FPS, MIN_FPS, Segment, exact_fps, frame_count
@@ -111,6 +111,7 @@ class Renderer:
             sound = self._decode(request, workspace, alive)
             seconds = StageSeconds(sound=perf_counter() - started)
             timeline = _timeline(request, avatar, sound)
+            check_frames(timeline.frame_count, self.limits)
             lanes = self.encoders or lanes_for(
                 self.infer.info.device, avatar.layout.frame_bytes, self.infer.batch_size, self.encoder
             )

@@ -24,6 +24,8 @@ class Server:
     root: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables besides the settings."""
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(base_url=self.url, timeout=60)
@@ -57,7 +59,7 @@ class Server:
 
     @property
     def render_pid(self) -> int | None:
-        """The render process, if there is one now."""
+        """The first worker, if there is one now."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return int(children[0]) if children else None
 
@@ -70,7 +72,7 @@ class Server:
     def spawn(self, *command: str) -> subprocess.Popen[bytes]:
         """Start a program with the settings of this service."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
-        environment |= {
+        environment |= self.environment | {
             "MOUTHPIECE_PORT": str(self.port),
             "MOUTHPIECE_DATA_DIR": str(self.data_dir),
             "MOUTHPIECE_AVATARS_DIR": str(self.avatars_dir),
@@ -128,23 +130,11 @@ class Server:
 
 @contextmanager
 def running(root: Path, **settings: str) -> Iterator[Server]:
-    """Run a service for as long as the block lasts; ``settings`` are MOUTHPIECE_ variables.
-
-    It is one of one machine, or, where the environment variable ``FLAVOUR`` says ``cluster``, has a worker.
-    """
-    server = make_server(root, settings)
+    """Run a service for as long as the block lasts; ``settings`` are MOUTHPIECE_ variables."""
+    server = Server(root, settings)
     try:
         server.start()
         yield server
     finally:
         server.stop()
         server.client.close()
-
-
-def make_server(root: Path, settings: dict[str, str]) -> Server:
-    """Return a service of the flavour that the environment asks for, not yet started."""
-    if os.environ.get("FLAVOUR") != "cluster":
-        return Server(root, settings)
-    from tests.support.cluster import Cluster, backing
-
-    return Cluster(root, backing().settings() | settings)

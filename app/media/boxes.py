@@ -1,0 +1,109 @@
+"""How long the index of an MP4 claims to be, read before FFmpeg makes room for it.
+
+A box of twelve bytes can say that a track has a hundred million samples, and FFmpeg then allocates 24 bytes
+for each. So the boxes that say such things (ISO/IEC 14496-12, 8.7 and 8.8.8) are read here first.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final
+
+MAX_INDEX_ENTRIES: Final = 2_000_000
+"""Six hours of AAC at 96 kHz; of PCM FFmpeg makes one entry for 1024 samples."""
+_MAX_BOXES: Final = 200_000
+_MAX_DEPTH: Final = 8
+_MAX_TABLE_BYTES: Final = 1 << 20
+_PCM_SAMPLES_AN_ENTRY: Final = 1024
+
+_CONTAINERS: Final = frozenset(
+    {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"mvex", b"moof", b"traf", b"udta", b"edts", b"tref"}
+)
+_COMPRESSED: Final = b"cmov"
+_TABLES: Final = frozenset({b"hdlr", b"stsz", b"stz2", b"stts", b"stsc", b"stco", b"co64", b"trun"})
+
+
+@dataclass
+class _Track:
+    """What the tables of one track claim."""
+
+    is_sound: bool = False
+    samples: int = 0
+    durations: list[int] = field(default_factory=list)
+    chunks: int = 0
+    spread: list[tuple[int, int]] = field(default_factory=list)
+    """From which chunk on there are how many samples in each."""
+
+    @property
+    def entries(self) -> int:
+        """How many entries FFmpeg's index of the track will have."""
+        if not self.is_sound or self.durations != [1]:
+            return self.samples
+        ends = [first for first, _ in self.spread[1:]] + [self.chunks + 1]
+        return sum(
+            max(0, end - first) * -(-count // _PCM_SAMPLES_AN_ENTRY)
+            for (first, count), end in zip(self.spread, ends, strict=True)
+        )
+
+
+def has_sane_index(path: Path) -> bool:
+    """Say whether the boxes of ``path`` ask for an index of sane length; True for what is no MP4.
+
+    A compressed index (QuickTime's ``cmov``) is not sane: it can claim any length.
+    """
+    tracks, fragments = [_Track()], 0
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        for number, (kind, start, end) in enumerate(_boxes(file, 0, size, 0)):
+            if number > _MAX_BOXES or kind == _COMPRESSED:
+                return False
+            if kind == b"trak":
+                tracks.append(_Track())
+            elif kind == b"trun":
+                fragments += _word(_read(file, start, end), 4)
+            elif kind in _TABLES:
+                _note(tracks[-1], kind, _read(file, start, end))
+    return fragments + sum(track.entries for track in tracks) <= MAX_INDEX_ENTRIES
+
+
+def _boxes(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield each box from ``start`` to ``end``, and those inside: type, and where its content lies."""
+    while start + 8 <= end:
+        file.seek(start)
+        head = file.read(16)
+        size, kind, header = _word(head, 0), head[4:8], 8
+        if size == 1:
+            size, header = int.from_bytes(head[8:16], "big"), 16
+        stop = min(end, start + size) if size else end
+        if stop < start + header:
+            return
+        yield kind, start + header, stop
+        if kind in _CONTAINERS and depth < _MAX_DEPTH:
+            yield from _boxes(file, start + header, stop, depth + 1)
+        start = stop
+
+
+def _note(track: _Track, kind: bytes, content: bytes) -> None:
+    count = _word(content, 4)
+    match kind:
+        case b"hdlr":
+            handler = content[8:12]  # QuickTime has a second one, of the data, which changes nothing
+            track.is_sound = handler == b"soun" or (track.is_sound and handler != b"vide")
+        case b"stsz" | b"stz2":
+            track.samples += _word(content, 8)
+        case b"stts":
+            track.durations += [_word(content, 8 + 8 * row + 4) for row in range(min(count, 2))]
+        case b"stco" | b"co64":
+            track.chunks += count
+        case b"stsc":
+            rows = range(8, min(len(content) - 11, 8 + 12 * count), 12)
+            track.spread += [(_word(content, row), _word(content, row + 4)) for row in rows]
+
+
+def _read(file: BinaryIO, start: int, end: int) -> bytes:
+    file.seek(start)
+    return file.read(min(end - start, _MAX_TABLE_BYTES))
+
+
+def _word(data: bytes, offset: int) -> int:
+    return int.from_bytes(data[offset : offset + 4], "big")

@@ -1,0 +1,34 @@
+"""A ceiling on the memory of a process, of which the kernel sees to it."""
+
+import resource
+from pathlib import Path
+from typing import Final
+
+_STATUS: Final = Path("/proc/self/status")
+
+
+def cap_memory(headroom: int) -> bool:
+    """Let this process take ``headroom`` bytes more than it has now, and never more; say whether that holds.
+
+    Call it when the model is loaded and warm. What asks for more is refused: FFmpeg and numpy report that
+    (``MemoryError``), and a library that cannot ends the process, which costs the job and not the service.
+    Counted is private writable memory (``RLIMIT_DATA``, Linux 4.7 and newer): mapped files are not.
+    """
+    held = _data_bytes()
+    if held is None:
+        return False
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    ceiling = held + headroom
+    if most != resource.RLIM_INFINITY:
+        ceiling = min(ceiling, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
+    return True
+
+
+def _data_bytes() -> int | None:
+    """Return the bytes of private writable memory of this process; None where /proc does not say."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:")), None)

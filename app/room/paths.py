@@ -1,0 +1,77 @@
+"""Which files a process that decodes and renders needs: jobs, avatars, the model and the libraries."""
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import app
+from app.settings import Settings
+
+_SYSTEM: Final = (
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/sys",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/OpenCL",
+)
+"""What libraries read. Of other processes /proc shows a locked one no memory and no environment."""
+
+_DEVICES: Final = ("null", "zero", "full", "random", "urandom", "nvidia*", "nvidia-caps/*", "dri/*")
+"""Below /dev; the last three are graphics cards."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a process may do once it has entered: read these files and folders, and write to those.
+
+    ``sockets`` are for workers that are given their work over a network.
+    """
+
+    read: tuple[Path, ...]
+    write: tuple[Path, ...]
+    sockets: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings, *, sockets: bool = False) -> Self:
+        """Return the room of a render process: not the job database, not ``.env``, nobody's home."""
+        write = [settings.avatars_dir, settings.data_dir / "jobs", settings.data_dir / "cache"]
+        if settings.frames_dir:
+            write.append(settings.frames_dir)
+        for folder in write:
+            with suppress(OSError):  # a volume that is only read
+                folder.mkdir(parents=True, exist_ok=True)
+        read = [*_libraries(), *_models(settings)]
+        return cls(tuple(read), (*write, *_devices()), sockets)
+
+
+def _libraries() -> Iterator[Path]:
+    yield from map(Path, _SYSTEM)
+    yield from map(Path, {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()})
+    code = Path(app.__file__).parent
+    yield code
+    # Other folders of modules, but not the one in which the project lies, where .env is.
+    yield from (path for path in map(Path, filter(None, sys.path)) if path.resolve() != code.parent.resolve())
+
+
+def _models(settings: Settings) -> Iterator[Path]:
+    yield settings.models_dir
+    model = settings.model_path
+    yield from (path for path in model.parent.glob("*") if path.name.startswith(model.stem))
+    if settings.detector == "s3fd":
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        yield Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch")
+
+
+def _devices() -> Iterator[Path]:
+    for pattern in _DEVICES:
+        yield from Path("/dev").glob(pattern)

@@ -1,0 +1,83 @@
+"""The volumes: what is always left free on them, and what it means when one refuses to be written to."""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from app.errors import MouthpieceError, StorageFull, StorageReadOnly, TooBusy
+
+RESERVED_SHARE: Final = 20
+"""One part in so many of a volume is left free,"""
+RESERVED_BYTES: Final = 1 << 30
+"""but no more than this: so that records can be written, and things deleted, whatever is uploaded."""
+
+_STEP: Final = 16 << 20
+"""Most bytes between two looks at the volume while a file grows; a look costs some microseconds."""
+
+
+def room(folder: Path) -> int:
+    """Return how many bytes may still be written to the volume of ``folder``, which need not exist yet."""
+    while not folder.exists():
+        folder = folder.absolute().parent
+    usage = shutil.disk_usage(folder)
+    return usage.free - min(usage.total // RESERVED_SHARE, RESERVED_BYTES)
+
+
+def check_room(folder: Path, needed: int = 0) -> int:
+    """Return :func:`room`. Raises ``StorageFull`` unless it is more than ``needed`` bytes."""
+    there = room(folder)
+    if there <= needed:
+        raise StorageFull(
+            f"The volume has room for {max(0, there) / 1e6:.0f} MB, and {needed / 1e6:.0f} MB are needed; "
+            "delete avatars or jobs, or give it more room, and try again."
+        )
+    return there
+
+
+class Growth:
+    """Watches a file that grows: looks at the volume again and again, long before it is full."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._next = 0
+        self.total = 0
+        """Bytes so far."""
+
+    def add(self, count: int) -> None:
+        """Count bytes that are about to be written. Raises ``StorageFull``."""
+        if self.total + count > self._next:
+            there = check_room(self._folder, count)
+            self._next = self.total + count + min(_STEP, there // 4)
+        self.total += count
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """Raise the error of ours for what the system refuses inside the block, where there is one."""
+    try:
+        yield
+    except OSError as error:
+        meant = meaning(error)
+        if meant is None:
+            raise
+        raise meant from error
+
+
+def meaning(error: OSError) -> MouthpieceError | None:
+    """Return what an error of the system means for a caller; None if it should not have come about."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return StorageFull(
+                "The volume is full; delete avatars or jobs, or give it more room, and try again."
+            )
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            return StorageReadOnly(
+                "The volume cannot be written to; whoever runs the service finds the reason with "
+                "'mouthpiece doctor'."
+            )
+        case errno.EMFILE | errno.ENFILE:
+            return TooBusy("The service has too many files and connections open; try again in a few seconds.")
+    return None

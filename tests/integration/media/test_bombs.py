@@ -1,0 +1,82 @@
+"""Small files that ask for gigabytes: what they ask for is never allocated."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.errors import NotAudio, TooMuchMemory
+from app.media.containers import open_media
+from app.media.probe import AudioLimits, probe_audio
+from app.media.sound import decode_sound
+from tests.support import bombs, clips
+
+LIMITS = AudioLimits(max_seconds=3600)
+DECODE = """
+import resource, sys
+from pathlib import Path
+from app.errors import MouthpieceError
+from app.media.probe import AudioLimits
+from app.media.sound import decode_sound
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+before, folder = peak(), Path(sys.argv[2])
+try:
+    decode_sound(Path(sys.argv[1]), AudioLimits(36000), folder / "track", folder / "speech")
+    print("decoded", peak() - before)
+except MouthpieceError as error:
+    print(error.code, peak() - before)
+"""
+
+
+def decode(path: Path) -> tuple[str, int]:
+    """Decode a sound in a process of its own; return how that ended, and the megabytes that it took."""
+    arguments = (str(path), str(path.parent))
+    done = subprocess.run([sys.executable, "-c", DECODE, *arguments], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    code, megabytes = done.stdout.split()
+    return code, int(megabytes)
+
+
+@pytest.mark.parametrize("make", bombs.SOUNDS)
+def test_a_small_file_takes_little_memory(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    code, megabytes = decode(make(tmp_path))
+    assert code == ("decoded" if make is bombs.large_cover else "not-audio")
+    assert megabytes < 64
+
+
+@pytest.mark.parametrize("make", [bombs.slow_flac, bombs.endless_index, bombs.long_alac])
+def test_a_bomb_is_refused_by_its_header(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    with pytest.raises(NotAudio):
+        probe_audio(make(tmp_path), LIMITS)
+
+
+def test_sound_of_a_camera_in_pcm_is_no_bomb(tmp_path: Path) -> None:
+    path = tmp_path / "camera.mov"
+    bombs._sound(path, "pcm_s16le", 48000)
+    assert decode_sound(path, LIMITS, tmp_path / "track", tmp_path / "speech").sample_rate == 48000
+
+
+def test_a_video_that_wants_more_memory_than_a_job_may_have_is_refused(tmp_path: Path) -> None:
+    path = clips.talking_head(tmp_path / "large.mp4", 0.2, width=2048, height=2048)
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom app.errors import NotAVideo, TooMuchMemory\n"
+        "from app.media.probe import VideoLimits, probe_video\nfrom app.room import cap_memory\n"
+        "cap_memory(4 << 20)\n"
+        "try:\n    probe_video(Path(sys.argv[1]), VideoLimits(10, 1 << 24))\n"
+        "except (NotAVideo, TooMuchMemory):\n    print('refused')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert done.stdout == "refused\n"
+
+
+def test_want_of_memory_is_no_fault_of_the_service(tmp_path: Path) -> None:
+    path = clips.speech(tmp_path / "speech.wav", 0.1)
+    with pytest.raises(TooMuchMemory), open_media(path, NotAudio):
+        bytearray(1 << 62)

@@ -1,0 +1,107 @@
+"""The locked room, with a payload that tries to get out, and with the work that has to go on inside."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.room import Room, protection, without_secrets
+from app.settings import Settings
+from tests.support import clips, payload
+
+pytestmark = pytest.mark.skipif(bool(protection().missing), reason="the kernel lacks a wall of the room")
+
+INSIDE = ("work inside", "rename inside", "run a thread", "pair of streams")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("MOUTHPIECE_API_KEYS", "sesame")
+    (tmp_path / "data").mkdir()
+    return Settings(data_dir=tmp_path / "data", avatars_dir=tmp_path / "avatars")
+
+
+def test_a_payload_gets_at_nothing_but_its_own_work(settings: Settings, tmp_path: Path) -> None:
+    outside = [settings.data_dir / "jobs.sqlite3", tmp_path / ".env", tmp_path / "somebody.txt"]
+    for path in outside:
+        path.write_text("secret")
+    room = Room.of(settings)
+    inside = settings.data_dir / "jobs" / "mine"
+    inside.mkdir()
+
+    outcome = payload.run(inside, outside, room)
+
+    assert {name: outcome.pop(name) for name in INSIDE} == dict.fromkeys(INSIDE, "done")
+    assert outcome == dict.fromkeys(outcome, "PermissionError")
+    assert (inside / "renamed").exists()
+    assert all(path.exists() for path in outside)
+
+
+def test_a_room_for_one_avatar_hides_the_others(settings: Settings) -> None:
+    mine, other = settings.avatars_dir / "anna", settings.avatars_dir / "ben"
+    for folder in (mine, other):
+        folder.mkdir(parents=True)
+        (folder / "source.mp4").write_text("face")
+    whole = Room.of(settings)
+    libraries = tuple(path for path in whole.read if path != settings.models_dir)
+
+    outcome = payload.run(mine, [other / "source.mp4"], Room(libraries, (mine,)))
+
+    assert outcome["work inside"] == "done"
+    assert outcome["read source.mp4"] == outcome["delete source.mp4"] == "PermissionError"
+
+
+def test_the_environment_of_the_room_has_no_secrets() -> None:
+    given = {"PATH": "/bin", "OMP_NUM_THREADS": "1", "LC_ALL": "C"}
+    secrets = {"MOUTHPIECE_API_KEYS": "a", "AWS_SECRET_ACCESS_KEY": "b", "PGPASSWORD": "c", "OV_TOKEN": "d"}
+    assert without_secrets(given | secrets) == given
+
+
+WORK = """
+import sys
+from pathlib import Path
+from app.room import Room, cap_memory, enter
+from app.settings import Settings
+settings = Settings.model_validate_json(sys.argv[1])
+enter(Room.of(settings))
+from app.avatars.builder import AvatarRequest
+from app.rendering.renderer import RenderRequest
+from app.rendering.workspace import Workspace
+from app.workshop import Workshop
+workshop = Workshop.open(settings)
+workshop.infer.warm_up()
+assert cap_memory(1 << 30)
+workshop.builder.build(AvatarRequest("anna", Path(sys.argv[2]), "head.mp4"), lambda done, total: None)
+workspace = Workspace(settings.data_dir / "jobs" / "mine")
+request = RenderRequest("anna", Path(sys.argv[3]))
+print(workshop.renderer.render(request, workspace, lambda done, total: None).frame_count)
+"""
+
+
+def test_avatars_are_made_and_renders_rendered_inside(settings: Settings) -> None:
+    job = settings.data_dir / "jobs" / "mine"
+    job.mkdir(parents=True)
+    video, audio = clips.talking_head(job / "video.mp4", 1.0), clips.speech(job / "audio.wav", 1.0)
+    arguments = (settings.model_dump_json(exclude={"api_keys"}), str(video), str(audio))
+    done = subprocess.run(
+        [sys.executable, "-c", WORK, *arguments],
+        env=without_secrets(os.environ),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split()[-1:] == ["25"], done.stderr
+    assert json.loads((settings.avatars_dir / "anna" / "avatar.json").read_text())["frame_count"] == 25
+
+
+def test_memory_beyond_the_ceiling_is_refused_and_the_process_goes_on() -> None:
+    script = (
+        "from app.room import cap_memory\n"
+        "assert cap_memory(64 << 20)\n"
+        "kept = bytearray(32 << 20)\n"
+        "try:\n    bytearray(512 << 20)\nexcept MemoryError:\n    print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"

@@ -1,0 +1,116 @@
+"""Small files that ask for gigabytes."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import av
+import numpy as np
+
+from tests.support.clips import speech_like
+
+SIDE = 16000
+
+
+def _sound(
+    path: Path, codec: str, rate: int = 16000, options: dict[str, str] | None = None, seconds: float = 0.5
+) -> bytearray:
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout = "mono"
+        samples = (speech_like(seconds, rate)[None] * 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+        frame.sample_rate = rate
+        resampler = av.AudioResampler(stream.format, "mono", rate, frame_size=stream.frame_size or 1024)
+        for part in (*resampler.resample(frame), *resampler.resample(None), None):
+            container.mux(stream.encode(part))
+    return bytearray(path.read_bytes())
+
+
+def _finish(path: Path, data: bytes | bytearray) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def slow_flac(folder: Path) -> Path:
+    """FLAC of one sample a second: so its header says, and its frame refers to that (RFC 9639, 8.2, 9.1)."""
+    data = _sound(folder / "slow.flac", "flac", seconds=0.1)
+    data[18:21] = bytes([0, 0, 1 << 4 | data[20] & 0x0F])
+    start = data.index(b"\xff\xf8")
+    length = 5 + {6: 1, 7: 2}.get(data[start + 2] >> 4, 0)
+    data[start + 2] &= 0xF0
+    data[start + length] = _crc(data[start : start + length], 8, 0x07)
+    data[-2:] = _crc(data[start:-2], 16, 0x8005).to_bytes(2, "big")
+    return _finish(folder / "slow.flac", data)
+
+
+def _crc(data: bytes | bytearray, bits: int, polynomial: int) -> int:
+    value = 0
+    for byte in data:
+        value ^= byte << bits - 8
+        for _ in range(8):
+            value = (value << 1 ^ (polynomial if value >> bits - 1 else 0)) & (1 << bits) - 1
+    return value
+
+
+def endless_index(folder: Path) -> Path:
+    """An M4A whose sample table says that it has 120 million samples of one byte."""
+    data = _sound(folder / "index.m4a", "aac")
+    place = data.index(b"stsz") + 8
+    data[place : place + 8] = struct.pack(">II", 1, 120_000_000)
+    return _finish(folder / "index.m4a", data)
+
+
+def endless_chunk(folder: Path) -> Path:
+    """A MOV of PCM whose chunk says that it has four thousand million samples, again and again."""
+    data = _sound(folder / "chunk.mov", "pcm_s16le")
+    place = data.index(b"stsc") + 12
+    data[place + 4 : place + 8] = struct.pack(">I", 0xFFFFFFFF)
+    return _finish(folder / "chunk.mov", data)
+
+
+def endless_fragment(folder: Path) -> Path:
+    """A fragmented M4A whose run says that it has a hundred million samples."""
+    data = _sound(folder / "run.m4a", "aac", options={"movflags": "frag_keyframe+empty_moov"})
+    place = data.index(b"trun") + 4
+    data[place : place + 8] = struct.pack(">II", 0, 100_000_000)
+    return _finish(folder / "run.m4a", data)
+
+
+def compressed_index(folder: Path) -> Path:
+    """A MOV whose compressed header says that it is three gigabytes long."""
+    data = zlib.compress(bytes(1000))
+    inner = struct.pack(">I4sI4s", 12, b"dcom", 0, b"zlib")[:8] + b"zlib"
+    inner += struct.pack(">I4sI", 12 + len(data), b"cmvd", 3 << 30) + data
+    cmov = struct.pack(">I4s", 8 + len(inner), b"cmov") + inner
+    moov = struct.pack(">I4s", 8 + len(cmov), b"moov") + cmov
+    return _finish(folder / "compressed.mov", struct.pack(">I4s4sI", 16, b"ftyp", b"qt  ", 0) + moov)
+
+
+def long_alac(folder: Path) -> Path:
+    """Apple Lossless whose header asks for frames of sixteen million samples."""
+    data = _sound(folder / "long.m4a", "alac")
+    place = data.rindex(b"alac") + 8
+    data[place : place + 4] = struct.pack(">I", 4096 * 4096)
+    return _finish(folder / "long.m4a", data)
+
+
+def large_cover(folder: Path) -> Path:
+    """An MP3 with a PNG of 256 megapixels as its cover (ID3v2.3, 4.15)."""
+    sound = bytes(_sound(folder / "cover.mp3", "mp3"))
+    png = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0))
+    packer, row = zlib.compressobj(1), bytes(1 + SIDE)
+    pixels = b"".join(packer.compress(row) for _ in range(SIDE)) + packer.flush()
+    png += _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+    picture = b"\0image/png\0\x03\0" + png
+    frame = b"APIC" + struct.pack(">IH", len(picture), 0) + picture
+    size = bytes(len(frame) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return _finish(folder / "cover.mp3", b"ID3\x03\0\0" + size + frame + sound)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+SOUNDS = (slow_flac, endless_index, endless_chunk, endless_fragment, compressed_index, long_alac, large_cover)
