@@ -8,7 +8,6 @@ import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from app.errors import (
 )
 from app.jobs.files import DataFolder
 from app.jobs.pool import Answer, Call, Order
+from app.options import read
 from app.progress import Progress
 from app.settings import Settings
 
@@ -96,16 +96,13 @@ class Worker:
     def build_avatar(self, order: Order, progress: Progress) -> Answer:
         """Make an avatar; answers ``frames_made`` and ``media_seconds``."""
         from app.avatars.builder import AvatarRequest
-        from app.faces.types import FaceChoice, Pads
+        from app.avatars.options import AvatarOptions
 
-        params = order.params
         request = AvatarRequest(
             id=order.avatar_id,
             video=self._files.upload(order.job_id),
-            filename=params["filename"],
-            face=FaceChoice(params["face"]),
-            pads=Pads(*params["pads"]),
-            smoothing=params["smoothing"],
+            filename=order.params["filename"],
+            options=read(AvatarOptions, order.params),
         )
         try:
             manifest = self._workshop.builder.build(request, progress)
@@ -194,17 +191,13 @@ class Worker:
 
     @contextmanager
     def _opening(self, order: Order, progress: Progress) -> Iterator["OpenRender"]:
+        from app.rendering.options import RenderOptions
         from app.rendering.renderer import RenderRequest
 
-        params = order.params
         request = RenderRequest(
             avatar_id=order.avatar_id,
             audio=self._files.upload(order.job_id),
-            fps=None if params["fps"] is None else Fraction(params["fps"]),
-            quality=params["quality"],
-            mouth_offset_ms=params["mouth_offset_ms"],
-            start_frame=params["start_frame"],
-            loop=params["loop"],
+            options=read(RenderOptions, order.params),
         )
         workspace = self._files.workspace(order.job_id)
         with self._workshop.renderer.open(request, workspace, partial(progress, 0, 0)) as render:
