@@ -47,16 +47,19 @@ load(models_urls['s3fd'], map_location='cpu', check_hash=True, weights_only=True
 
 FROM cpu-packages AS package
 WORKDIR /build
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY demo/portrait.mp4 demo/speech.wav demo/
+COPY models/LICENSE models/mouthpiece*.onnx models/mouthpiece*.json models/
 COPY app app
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --prefix /package .
 
 
 FROM python AS service
+ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Mouthpiece" \
       org.opencontainers.image.description="Makes a filmed person say new words, over HTTP (Wav2Lip)." \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 # A named volume takes over the owner of the folder that it is mounted on.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /srv/mouthpiece --shell /usr/sbin/nologin mouthpiece \
@@ -71,7 +74,6 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     MOUTHPIECE_DATA_DIR=/srv/mouthpiece/data \
     MOUTHPIECE_LOG_FORMAT=json
 WORKDIR /srv/mouthpiece
-COPY models/mouthpiece-* models/
 VOLUME ["/srv/mouthpiece/avatars", "/srv/mouthpiece/data"]
 EXPOSE 8000
 STOPSIGNAL SIGTERM

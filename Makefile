@@ -1,8 +1,11 @@
 # Needs python3 (3.11 or newer), git and make. Every target sets up what it needs.
 PYTHON ?= python3
+JOBS ?= 2
+TESTS ?= tests
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --no-loadscope-reorder $(TESTS)
 
-.PHONY: setup serve demo test check bench lock clean
+.PHONY: setup serve demo test test-all check bench lock release clean
 
 setup: .venv/.dev                     ## everything for development
 
@@ -12,11 +15,14 @@ serve: .venv/.cpu                     ## the HTTP service on 127.0.0.1:8000
 demo: .venv/.cpu                      ## the demo clip speaks: out/demo.mp4
 	$(BIN)/python demo/run.py
 
-test: .venv/.dev                      ## all tests
-	$(BIN)/pytest
+test: .venv/.dev                      ## the tests, without the slow ones
+	$(PYTEST)
 
-check: .venv/.dev                     ## format, lint, types
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+test-all: .venv/.torch                ## all tests, with coverage; nothing may be missing (scripts/services installs it)
+	$(PYTEST) -m "" --nothing-missing --cov --cov-report term:skip-covered
+
+check: .venv/.dev                     ## format, lint, types, of everything that is written here
+	./scripts/check
 
 bench: .venv/.dev                     ## how fast it is here
 	$(BIN)/python -m benchmarks
@@ -24,8 +30,11 @@ bench: .venv/.dev                     ## how fast it is here
 lock: .venv/.dev                      ## requirements/*.txt anew from pyproject.toml
 	./requirements/lock
 
+release: .venv/.dev                   ## a release of VERSION: changelog, tag, wheel, image
+	$(BIN)/python scripts/release.py $(VERSION)
+
 clean:                                ## all that make has made
-	rm -rf .venv out data .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv out data dist node_modules .coverage .mypy_cache .pytest_cache .ruff_cache
 
 .venv/.cpu: requirements/cpu.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -35,4 +44,10 @@ clean:                                ## all that make has made
 
 .venv/.dev: .venv/.cpu requirements/dev.txt
 	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
+	touch $@
+
+# The release of torch that pyproject.toml and requirements/cuda.txt name. It is not in dev.txt: everything but the
+# tests of its paths works without it.
+.venv/.torch: .venv/.dev requirements/cuda.txt
+	$(BIN)/pip install --quiet "$$(grep -om1 '^torch==[0-9.]*' requirements/cuda.txt)"
 	touch $@

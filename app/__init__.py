@@ -2,9 +2,9 @@
 
 import os
 import sys
-from importlib.metadata import version
 
-__version__ = version("mouthpiece")
+__version__ = "0.1.0"
+"""The one place where the version stands; ``scripts/release`` moves it."""
 
 # Both engines tell their makers over the network that they are used, and ONNX Runtime with which model.
 # Before they are loaded that can be prevented: OpenVINO asks for a package, ONNX Runtime for a variable.

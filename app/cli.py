@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from app.errors import EngineUnavailable, InvalidRequest, MouthpieceError
+from app.bundled import bundled
+from app.errors import MouthpieceError
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,54 +69,6 @@ def serve(
             host=host, port=port, model=model, device=device, avatars_dir=avatars_dir, data_dir=data_dir
         )
     )
-
-
-@app.command()
-def worker(
-    slots: Annotated[
-        int, typer.Option(min=1, help="Processes, each with a model of its own; one a GPU is right.")
-    ] = 1,
-    queues: Annotated[
-        str, typer.Option(help="Work to take, comma-separated: avatars, renders, interactive.")
-    ] = "avatars,renders,interactive",
-    model: ModelOption = None,
-    device: DeviceOption = None,
-    avatars_dir: AvatarsDirOption = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder for jobs, uploads and results.")] = None,
-    frames_dir: Annotated[
-        Path | None, typer.Option(help="Folder for decoded frames, on a disk of this machine.")
-    ] = None,
-    check: Annotated[
-        bool,
-        typer.Option("--check", help="End with 1 unless a worker of this machine is ready."),
-    ] = False,
-) -> None:
-    """Work for a service on several machines: take jobs from RabbitMQ until told to stop.
-
-    Needs the extra 'cluster', MOUTHPIECE_BROKER_URL and MOUTHPIECE_DATABASE_URL, and the same folders of
-    avatars and data as the service and all other workers. SIGTERM gives the present work back: another worker
-    goes on with it.
-    """
-    settings = _settings(
-        model=model, device=device, avatars_dir=avatars_dir, data_dir=data_dir, frames_dir=frames_dir
-    )
-    if settings.broker_url is None:
-        raise InvalidRequest("A worker needs MOUTHPIECE_BROKER_URL; without it 'mouthpiece serve' does all.")
-    try:
-        from app.cluster.part import Queue
-        from app.cluster.worker import is_ready, run
-    except ImportError as error:
-        raise EngineUnavailable(
-            f"A worker needs the extra 'cluster' ({error}): pip install 'mouthpiece[cluster]'."
-        ) from error
-    try:
-        taken = [Queue(name.strip()) for name in queues.split(",")]
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--queues") from error
-    if not check:
-        run(settings, slots, taken)
-    elif not is_ready(settings):
-        raise typer.Exit(1)
 
 
 @avatars.command("add")
@@ -248,6 +201,19 @@ def render(
 
 
 @app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The MP4 to write.")] = Path("demo.mp4"),
+    model: ModelOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Make an avatar of the clip that ships and render the speech that ships, without a server."""
+    clip, words = bundled("demo") / "portrait.mp4", bundled("demo") / "speech.wav"
+    with tempfile.TemporaryDirectory(prefix="mouthpiece-") as folder:
+        avatar_add(clip, "demo", model=model, device=device, avatars_dir=Path(folder))
+        render("demo", words, output, model=model, device=device, avatars_dir=Path(folder))
+
+
+@app.command()
 def export(
     checkpoint: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, help="A Wav2Lip .pth checkpoint.")
@@ -287,17 +253,13 @@ def bench(
     """Say how fast the model and a whole render are here, and how near to fp32 the model's precision is."""
     from app.bench import bench as measure
 
-    demo = Path(__file__).parents[1] / "demo"
-    clip, words = video or demo / "portrait.mp4", audio or demo / "speech.wav"
-    at_hand = clip.exists() and words.exists()
+    clip, words = video or bundled("demo") / "portrait.mp4", audio or bundled("demo") / "speech.wav"
     table = Table("part", "what", "value", "", box=None)
     with err.status("Measuring"):
         settings = _settings(model=model, device=device)
-        for line in measure(settings, clip if at_hand else None, words if at_hand else None):
+        for line in measure(settings, clip, words):
             table.add_row(line.part, line.name, f"{line.value:.4g} {line.unit}", line.note)
     out.print(table)
-    if not at_hand:
-        err.print("Give --video and --audio to measure whole renders as well.")
 
 
 @app.command()

@@ -154,7 +154,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
 
     try:
         info = Wav2LipInfer(
-            settings.model_path, device=settings.device, cache_dir=settings.data_dir / "cache"
+            settings.model_path, device=settings.first_device, cache_dir=settings.data_dir / "cache"
         ).info
     except MouthpieceError as error:
         if settings.model:

@@ -30,6 +30,7 @@ MouthpieceError                      status  code
 ├── Unavailable
 │   ├── QueueFull                       503  queue-full
 │   ├── NotReady                        503  not-ready
+│   ├── ShuttingDown                    503  shutting-down
 │   ├── TooBusy                         503  too-busy
 │   ├── StorageFull                     507  storage-full
 │   └── StorageReadOnly                 507  storage-read-only
@@ -71,6 +72,8 @@ class MouthpieceError(Exception):
     title: ClassVar[str] = "Internal error"
     retry_after: int | None = None
     """Seconds after which the same request may succeed; sent as ``Retry-After``."""
+    location: str | None = None
+    """Where what was asked for can be found later; sent as ``Content-Location``."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -256,6 +259,12 @@ class NotReady(Unavailable):
     """The model is still loading, or the render process is being restarted."""
 
     code, title = "not-ready", "Not ready"
+
+
+class ShuttingDown(Unavailable):
+    """The service is being stopped while the request waits; its job goes on at the next start."""
+
+    code, title = "shutting-down", "Shutting down"
 
 
 class StorageFull(Unavailable):

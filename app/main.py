@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final, TypedDict
+from socket import socket
+from typing import Any, Final, TypedDict
 
 import uvicorn
 from anyio import to_thread
@@ -24,7 +25,7 @@ from app.logs import configure_logs
 from app.settings import Settings, get_settings
 
 GRACE_SECONDS: Final = 3
-"""How long open requests may go on once the service is told to stop; then the render process is stopped."""
+"""How long open requests may go on once the service is told to stop; then the workers are ended."""
 
 
 class State(TypedDict):
@@ -42,6 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         async with _running(settings, metrics) as services:
+            app.state.close = services.scheduler.close
             yield {"services": services}
 
     app = FastAPIOffline(  # its /docs loads nothing from elsewhere
@@ -51,6 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Makes a filmed person say new words.",
         lifespan=lifespan,
     )
+    app.state.close = lambda: None
     app.add_middleware(
         OriginGuard, hosts={*settings.allowed_hosts, settings.host}, origins=settings.cors_origins
     )
@@ -82,7 +85,7 @@ def serve(settings: Settings) -> None:
     files = DataFolder(settings.data_dir)
     with files.lock():
         make_backend(settings, files, lambda _: None).engine.dispose()
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
@@ -94,6 +97,17 @@ def serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    _Server(config).run()
+
+
+class _Server(uvicorn.Server):
+    """Answers those who wait for jobs before it waits for their connections to close."""
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Stop taking requests, and end those that are open."""
+        application: Any = self.config.app
+        application.state.close()
+        await super().shutdown(sockets)
 
 
 @asynccontextmanager
@@ -102,17 +116,17 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Servic
     files = DataFolder(settings.data_dir)
     with files.lock():
         backend = make_backend(settings, files, metrics.job_ended)
-        table, store, workforce = backend.table, backend.avatars, backend.workforce
+        table, store, scheduler = backend.table, backend.avatars, backend.scheduler
         housekeeper = Housekeeper(table, files, store, settings.job_ttl)
-        metrics.watch(table, workforce, store)
+        metrics.watch(table, scheduler.pool, store)
         await to_thread.run_sync(housekeeper.sweep)
-        await workforce.start()
+        await scheduler.start()
         chores = asyncio.create_task(housekeeper.run())
         try:
-            yield Services(settings, table, backend.queue, files, store, workforce, metrics)
+            yield Services(settings, table, scheduler, files, store, metrics)
         finally:
             chores.cancel()
             with suppress(asyncio.CancelledError):
                 await chores
-            await workforce.stop()
+            await scheduler.stop()
             backend.engine.dispose()

@@ -1,14 +1,17 @@
 """The one settings class: every knob, its environment variable, its unit and its default."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-DEFAULT_MODEL = "mouthpiece-192.onnx"
-"""File name, inside the models folder, of the model that ships with the project."""
+from app.bundled import bundled
+
+DEFAULT_MODEL = "mouthpiece.onnx"
+"""File name of the model that ships with the project."""
 
 
 class Settings(BaseSettings):
@@ -32,9 +35,7 @@ class Settings(BaseSettings):
         1000, ge=16, description="Most connections at a time; one more is answered 503, but for probes."
     )
 
-    model: Path | None = Field(
-        None, description="The model, .pth or .onnx. Unset: the default model in the models folder."
-    )
+    model: Path | None = Field(None, description="The model, .pth or .onnx. Unset: the one that ships.")
     models_dir: Path = Field(Path("models"), description="Folder that holds the models.")
     avatars_dir: Path = Field(Path("avatars"), description="Folder (volume) that holds the avatars.")
     data_dir: Path = Field(Path("data"), description="Folder (volume) for jobs, uploads and results.")
@@ -48,20 +49,26 @@ class Settings(BaseSettings):
         repr=False,
         description="postgresql://user:password@host/name; unset: an SQLite file in the data folder.",
     )
-    broker_url: str | None = Field(
+    ray_address: str | None = Field(
         None,
-        repr=False,
-        description="amqp://user:password@host/vhost of a RabbitMQ: 'mouthpiece worker's on any number of "
-        "machines do the work; needs a database_url. Unset: this machine does it.",
+        description="host:port of a Ray cluster's head: its machines do the work. Unset: this one does it.",
     )
     max_running_per_key: int = Field(
         4,
         ge=1,
-        description="Most jobs of one API key that workers are given at a time, the others wait their turn; "
-        "for a broker_url only, and for requests with a key.",
+        description="Most jobs of one API key that are under way at a time; the others wait their turn.",
     )
 
-    device: str = Field("auto", description="auto (CUDA where it works, else the CPU), cpu, cuda, cuda:N.")
+    device: str = Field(
+        "auto",
+        description="auto (all GPUs where CUDA works, else the CPU), cpu, cuda, cuda:N, or several: "
+        "cuda:0,cuda:2.",
+    )
+    workers: int = Field(
+        1,
+        ge=1,
+        description="Workers on a CPU, which share its cores; on CUDA there is one a device.",
+    )
     dtype: Literal["auto", "fp32", "fp16", "bf16"] = Field(
         "auto", description="Precision of the model; auto: the fastest that looks the same as fp32."
     )
@@ -107,9 +114,15 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     @property
+    def first_device(self) -> str:
+        """The device of what has but one model: the first of several."""
+        return self.device.split(",")[0]
+
+    @property
     def model_path(self) -> Path:
-        """The model to load: the configured one, else the default that ships with the project."""
-        return self.model or self.models_dir / DEFAULT_MODEL
+        """The model to load: the configured one, else the default of the models folder or of the package."""
+        mine = self.models_dir / DEFAULT_MODEL
+        return self.model or (mine if mine.exists() else bundled("models") / DEFAULT_MODEL)
 
     @field_validator("database_url")
     @classmethod
@@ -118,15 +131,20 @@ class Settings(BaseSettings):
             raise ValueError("must begin with postgresql://")
         return value or None
 
-    @field_validator("broker_url")
+    @field_validator("device")
     @classmethod
-    def _check_broker(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value and not value.startswith(("amqp://", "amqps://")):
-            raise ValueError("must begin with amqp:// or amqps://: the broker is a RabbitMQ")
-        if value and not info.data.get("database_url"):
-            raise ValueError(
-                "needs MOUTHPIECE_DATABASE_URL as well: the workers share the jobs through PostgreSQL"
-            )
+    def _check_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda|cuda:\d+(,cuda:\d+)*", value):
+            raise ValueError("must be auto, cpu, cuda, cuda:N, or several such as cuda:0,cuda:2")
+        if len(set(devices := value.split(","))) < len(devices):
+            raise ValueError("must not name a device twice")
+        return value
+
+    @field_validator("ray_address")
+    @classmethod
+    def _check_ray(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", value):
+            raise ValueError("must be host:port, that of the cluster's head, such as 10.0.0.5:6379")
         return value or None
 
     @field_validator("api_keys", "allowed_hosts", "cors_origins", mode="before")

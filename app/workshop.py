@@ -10,26 +10,26 @@ from app.avatars.store import AvatarStore
 from app.faces.detector import load_detector
 from app.media.nvenc import choose_encoder
 from app.media.probe import AudioLimits, VideoLimits
+from app.mouths.model import LipModel, open_model
 from app.rendering.renderer import Renderer
 from app.settings import Settings
-from app.wav2lip.infer import Wav2LipInfer
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """One ``Wav2LipInfer``, and a builder and a renderer that use it."""
+    """One model, and a builder and a renderer that use it."""
 
-    infer: Wav2LipInfer
+    infer: LipModel
     builder: AvatarBuilder
     renderer: Renderer
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Load the model. Raises :class:`ModelError` if it or the detector cannot be used."""
-        infer = Wav2LipInfer(
+        infer = open_model(
             settings.model_path,
             dtype=None if settings.dtype == "auto" else settings.dtype,
-            device=settings.device,
+            device=settings.first_device,
             cache_dir=settings.data_dir / "cache",
         )
         store = AvatarStore(settings.avatars_dir)

@@ -13,9 +13,8 @@ from app.avatars.store import AvatarStore
 from app.errors import JobNotFound, Unauthorized
 from app.jobs.files import DataFolder
 from app.jobs.job import Job
-from app.jobs.queue import JobQueue
+from app.jobs.scheduler import Scheduler
 from app.jobs.table import JobTable
-from app.jobs.workforce import Workforce
 from app.settings import Settings
 
 
@@ -25,10 +24,9 @@ class Services:
 
     settings: Settings
     table: JobTable
-    queue: JobQueue
+    scheduler: Scheduler
     files: DataFolder
     avatars: AvatarStore
-    workforce: Workforce
     metrics: Metrics
 
 
@@ -62,7 +60,7 @@ def require_key(
 async def _job(job_id: str, services: ServicesDep) -> Job:
     if not job_id.isascii() or not job_id.isalnum():
         raise JobNotFound(f"There is no job {job_id[:80]!r}.")
-    return await services.queue.get(job_id)
+    return await services.scheduler.get(job_id)
 
 
 JobDep = Annotated[Job, Depends(_job)]

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
+from functools import lru_cache
 from typing import Annotated, Final
 
 from anyio import move_on_after, to_thread
@@ -13,11 +14,19 @@ from app.api.dependencies import JobDep, ServicesDep
 from app.api.models import JobList, JobResource
 from app.api.problems import MEDIA_TYPE as PROBLEM
 from app.api.problems import documented
-from app.api.submission import content_location, wait_for
+from app.api.submission import content_location, follow, wait_for
 from app.api.videos import MEDIA_TYPE, FragmentStream, finished_video, unfinished_video
 from app.avatars.manifest import ID_PATTERN
-from app.errors import InvalidRequest, JobCanceled, JobFailed, JobNotFinished, JobNotFound, NotFound
-from app.jobs.job import JobKind, JobState
+from app.errors import (
+    InvalidRequest,
+    JobCanceled,
+    JobFailed,
+    JobNotFinished,
+    JobNotFound,
+    NotFound,
+    ShuttingDown,
+)
+from app.jobs.job import Job, JobKind, JobState
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -41,9 +50,7 @@ async def list_jobs(
     ] = None,
 ) -> JobList:
     """List jobs, newest first."""
-    page = await to_thread.run_sync(
-        lambda: services.table.page(state=state, avatar_id=avatar, limit=limit, cursor=cursor)
-    )
+    page = await services.scheduler.page(state=state, avatar_id=avatar, limit=limit, cursor=cursor)
     return JobList(jobs=[JobResource.of(job) for job in page.jobs], next_cursor=page.next_cursor)
 
 
@@ -60,11 +67,11 @@ async def follow_job(job: JobDep, services: ServicesDep) -> AsyncIterator[Server
     Each event's data is the job as JSON: the first one at once, then one for each change. They are named
     `progress`, but the last one, after which the stream ends, `end`.
     """
-    with suppress(JobNotFound):  # deleted meanwhile
-        async with aclosing(services.queue.watch(job.id)) as news:
+    with suppress(JobNotFound, ShuttingDown):  # deleted meanwhile; or to be followed again later
+        async with aclosing(follow(services, job)) as news:
             async for job in news:
                 name = "end" if job.state.is_terminal else "progress"
-                yield ServerSentEvent(data=JobResource.of(job), event=name, id=str(job.revision))
+                yield ServerSentEvent(raw_data=_as_text(job), event=name, id=str(job.revision))
 
 
 @router.head("/{job_id}/video", include_in_schema=False)
@@ -96,7 +103,7 @@ async def get_video(job: JobDep, request: Request, services: ServicesDep, stream
         answer = await unfinished_video(request, services, job)
         if isinstance(answer, FragmentStream):
             return answer
-        job = await services.queue.get(job.id)
+        job = await services.scheduler.get(job.id)
     if not job.state.is_terminal:
         raise JobNotFinished(f"Job {job.id} is {job.state}; follow it at /v1/jobs/{job.id}/events.")
     if job.state is JobState.CANCELED:
@@ -110,7 +117,7 @@ async def get_video(job: JobDep, request: Request, services: ServicesDep, stream
 async def delete_job(job: JobDep, services: ServicesDep) -> None:
     """Cancel a job that waits or runs; forget one that has ended, and delete its files."""
     if not job.state.is_terminal:
-        job = await services.queue.cancel(job.id)
+        job = await services.scheduler.cancel(job.id)
         with move_on_after(CANCEL_SECONDS):
             job = await wait_for(services, job)
         if job.state is not JobState.SUCCEEDED:
@@ -119,3 +126,9 @@ async def delete_job(job: JobDep, services: ServicesDep) -> None:
             return
     if await to_thread.run_sync(services.table.delete_finished, job.id):
         await to_thread.run_sync(services.files.forget, job.id)
+
+
+@lru_cache(64)
+def _as_text(job: Job) -> str:
+    """Return the job as JSON, made once for all who follow it."""
+    return JobResource.of(job).model_dump_json()

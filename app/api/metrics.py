@@ -20,10 +20,10 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.avatars.store import AvatarStore
+from app.jobs.ended import Ended
 from app.jobs.job import JobKind, JobState
-from app.jobs.messages import Ended
+from app.jobs.pool import Pool
 from app.jobs.table import JobTable
-from app.jobs.workforce import Workforce
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -61,14 +61,14 @@ class Metrics:
         )
         self._job_seconds = Histogram(
             "mouthpiece_job_duration_seconds",
-            "Work on a job that succeeded, its last attempt.",
+            "How long workers were busy with a job that succeeded.",
             ["kind"],
             buckets=JOB_SECONDS,
             registry=registry,
         )
         self._wait_seconds = Histogram(
             "mouthpiece_job_wait_seconds",
-            "From a job's submission to its first claim.",
+            "From a job's submission to its first turn.",
             ["kind"],
             buckets=JOB_SECONDS,
             registry=registry,
@@ -94,9 +94,9 @@ class Metrics:
             registry=registry,
         )
 
-    def watch(self, table: JobTable, workforce: Workforce, avatars: AvatarStore) -> None:
-        """Add what is read from the job table, the workforce and the volume when somebody scrapes."""
-        self._registry.register(_Scraped(table, workforce, avatars))
+    def watch(self, table: JobTable, pool: Pool, avatars: AvatarStore) -> None:
+        """Add what is read from the job table, the pool and the volume when somebody scrapes."""
+        self._registry.register(_Scraped(table, pool, avatars))
 
     def job_ended(self, ended: Ended) -> None:
         """Count a job that has ended."""
@@ -106,7 +106,8 @@ class Metrics:
             self._job_seconds.labels(ended.kind).observe(ended.work_seconds)
             self._frames.labels(ended.kind).inc(ended.frames)
             self._media_seconds.labels(ended.kind).inc(ended.media_seconds)
-            self._real_time_factor.labels(ended.kind).observe(ended.media_seconds / ended.work_seconds)
+            if ended.work_seconds > 0:
+                self._real_time_factor.labels(ended.kind).observe(ended.media_seconds / ended.work_seconds)
         for stage, seconds in ended.stage_seconds.items():
             self._stage_seconds.labels(stage).inc(seconds)
 
@@ -116,9 +117,9 @@ class Metrics:
 
 
 class _Scraped(Collector):
-    def __init__(self, table: JobTable, workforce: Workforce, avatars: AvatarStore) -> None:
+    def __init__(self, table: JobTable, pool: Pool, avatars: AvatarStore) -> None:
         self._table = table
-        self._workforce = workforce
+        self._pool = pool
         self._avatars = avatars
 
     def describe(self) -> Iterable[Metric]:
@@ -137,10 +138,12 @@ class _Scraped(Collector):
             "mouthpiece_queue_limit", "Most jobs that may wait.", value=self._table.max_queued
         )
         yield GaugeMetricFamily(
-            "mouthpiece_ready", "1 if the model is loaded and warm, else 0.", value=self._workforce.ready
+            "mouthpiece_ready", "1 if the model is loaded and warm, else 0.", value=self._pool.size > 0
         )
+        yield GaugeMetricFamily("mouthpiece_workers", "Workers that are there.", value=self._pool.size)
+        yield GaugeMetricFamily("mouthpiece_workers_idle", "Workers without a call.", value=self._pool.idle)
         restarts = Metric("mouthpiece_render_process_restarts", "Dead render processes replaced.", "counter")
-        restarts.add_sample("mouthpiece_render_process_restarts_total", {}, self._workforce.restarts)
+        restarts.add_sample("mouthpiece_render_process_restarts_total", {}, self._pool.restarts)
         yield restarts
         yield GaugeMetricFamily(
             "mouthpiece_avatar_cache_bytes",

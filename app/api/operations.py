@@ -1,19 +1,19 @@
 """For whoever runs the service: is it alive, is it ready, what is it, how is it doing."""
 
-from importlib.metadata import version
 from typing import Final
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from app import __version__
 from app.api.dependencies import ServicesDep
 from app.api.models import Info, Limits, LockedRoom, Model
 from app.api.problems import documented
 from app.errors import NotReady
 from app.room import protection
 
-VERSION: Final = version("mouthpiece")
+VERSION: Final = __version__
 
 router = APIRouter(prefix="/v1", tags=["operations"])
 public = APIRouter(tags=["operations"])
@@ -28,7 +28,7 @@ async def alive() -> str:
 @public.get("/readyz", response_class=PlainTextResponse, responses=documented(NotReady))
 async def ready(services: ServicesDep) -> str:
     """Say whether the model is loaded and has passed its warm-up, or why not."""
-    services.workforce.check_ready()
+    services.scheduler.check_ready()
     return "ok\n"
 
 
@@ -41,9 +41,9 @@ def metrics(services: ServicesDep) -> Response:
 @router.get("/info", responses=documented(NotReady))
 async def info(services: ServicesDep) -> Info:
     """Say which model this is, under which licence, and what it runs on."""
-    model, settings = services.workforce.model, services.settings
+    model, settings = services.scheduler.pool.model, services.settings
     if model is None:
-        services.workforce.check_ready()
+        services.scheduler.check_ready()
         raise NotReady("The model is being loaded; try again in a few seconds.")
     return Info(
         version=VERSION,

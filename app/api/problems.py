@@ -35,6 +35,8 @@ def error_response(error: MouthpieceError) -> JSONResponse:
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
+    if error.location is not None:
+        headers["Content-Location"] = error.location
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="mouthpiece"'
     return problem_response(error.problem(), headers)

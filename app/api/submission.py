@@ -1,12 +1,12 @@
 """From an upload to a job, and from the job to its answer: what avatars and renders have in common."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
-from anyio import CancelScope, to_thread
+from anyio import CancelScope
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
@@ -15,7 +15,7 @@ from app.api.dependencies import Services
 from app.api.models import JobResource, job_path
 from app.api.problems import invalid, problem_response
 from app.api.uploads import CheckField, Upload, receive_upload
-from app.errors import JobCanceled
+from app.errors import JobCanceled, ShuttingDown
 from app.jobs.job import Job, JobState, NewJob, new_id
 
 log = structlog.stdlib.get_logger(__name__)
@@ -38,8 +38,8 @@ async def submit_upload(
     ``waited_for`` says that the client stays until the job is done, or watches what it makes.
     What can be refused without the body is refused before it is read. If anything fails, nothing is left.
     """
-    services.workforce.check_usable()
-    await to_thread.run_sync(services.table.check_room)
+    services.scheduler.check_usable()
+    await services.scheduler.check_room()
     job_id = new_id()
     try:
         upload = await receive_upload(
@@ -53,7 +53,7 @@ async def submit_upload(
         described = describe(job_id, upload, _validated(parameters, upload))
         new = replace(described, owner=getattr(request.state, "owner", None), waited_for=waited_for)
         with CancelScope(shield=True):
-            job = await services.queue.submit(new)
+            job = await services.scheduler.submit(new)
     except BaseException:
         services.files.forget(job_id)
         raise
@@ -63,11 +63,24 @@ async def submit_upload(
 
 
 async def wait_for(services: Services, job: Job) -> Job:
-    """Return the job in its terminal state. Raises ``JobNotFound`` if it is deleted meanwhile."""
-    async with aclosing(services.queue.watch(job.id)) as news:
+    """Return the job in its terminal state. Raises what :func:`follow` raises."""
+    async with aclosing(follow(services, job)) as news:
         async for latest in news:
             job = latest
     return job
+
+
+async def follow(services: Services, job: Job) -> AsyncGenerator[Job, None]:
+    """Yield a job now and whenever it has changed, at last in its terminal state.
+
+    Raises ``JobNotFound``, and ``ShuttingDown`` with the address where the job is found later.
+    """
+    try:
+        async for latest in services.scheduler.follow(job.id):
+            yield latest
+    except ShuttingDown as error:
+        error.location = job_path(job.id)
+        raise
 
 
 def accepted(job: Job) -> JSONResponse:

@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from app.api.dependencies import Services
-from app.api.submission import content_location, failure
-from app.errors import JobNotFound
+from app.api.submission import content_location, failure, follow
+from app.errors import JobNotFound, ShuttingDown
 from app.jobs.job import Job, JobState
 from app.rendering.workspace import Workspace
 
@@ -92,7 +92,7 @@ class FragmentStream(Response):
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         whole = False
-        with suppress(JobNotFound, FileNotFoundError):  # the job was deleted
+        with suppress(JobNotFound, FileNotFoundError, ShuttingDown):  # the job was deleted, or goes on later
             whole = await self._send_fragments(send)
         if whole:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -120,7 +120,7 @@ async def unfinished_video(request: Request, services: Services, job: Job) -> Re
     with the finished video.
     """
     workspace = services.files.workspace(job.id)
-    news = services.queue.watch(job.id)
+    news = follow(services, job)
     _readers[workspace] += 1
     try:
         async for job in news:

@@ -5,12 +5,12 @@ compares the two.
 """
 
 from functools import cache
-from math import log
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from app.audio.slaney import FilterBank, filter_bank
 from app.media.sound import SPEECH_RATE, SpeechSamples
 
 MelSpectrogram = npt.NDArray[np.float32]
@@ -18,12 +18,6 @@ MelSpectrogram = npt.NDArray[np.float32]
 
 Signal = npt.NDArray[np.float64]
 """float64 (samples,): speech at 16 kHz."""
-
-Frequencies = npt.NDArray[np.float64]
-"""float64 (n,): hertz, or mels."""
-
-FilterBank = npt.NDArray[np.float64]
-"""float64 (80, 401): the weight of each frequency of the spectrum in each mel band."""
 
 BANDS: Final = 80
 HOP: Final = 200
@@ -37,9 +31,6 @@ _LOWEST_HZ, _HIGHEST_HZ = 55.0, 7600.0
 _FLOOR: Final = 1e-5
 _REFERENCE_DB: Final = 20.0
 _RANGE_DB: Final = 100.0
-
-_LINEAR_STEP, _LINEAR_UP_TO, _LOG_STEP = 200 / 3, 1000.0, log(6.4) / 27
-"""Slaney's mel scale (Auditory Toolbox, 1998): hertz a mel, up to where, and the logarithm's step above."""
 
 _HANN: Final = np.hanning(FFT_SIZE + 1)[:-1]
 _BLOCK: Final = 1024
@@ -74,24 +65,5 @@ def mel_columns(emphasized: Signal) -> MelSpectrogram:
 
 @cache
 def _filter_bank() -> FilterBank:
-    """Return triangles of equal area, evenly spaced on Slaney's mel scale."""
-    edges = _slaney_hz(np.linspace(_slaney_mel(_LOWEST_HZ), _slaney_mel(_HIGHEST_HZ), BANDS + 2))[:, None]
-    lower, center, upper = edges[:-2], edges[1:-1], edges[2:]
-    hertz = np.fft.rfftfreq(FFT_SIZE, 1 / SPEECH_RATE)
-    rising, falling = (hertz - lower) / (center - lower), (upper - hertz) / (upper - center)
-    bank: FilterBank = np.maximum(0, np.minimum(rising, falling)) * 2 / (upper - lower)
-    return bank
-
-
-def _slaney_mel(hertz: float) -> float:
-    linear = hertz / _LINEAR_STEP
-    if hertz < _LINEAR_UP_TO:
-        return linear
-    return _LINEAR_UP_TO / _LINEAR_STEP + log(hertz / _LINEAR_UP_TO) / _LOG_STEP
-
-
-def _slaney_hz(mels: Frequencies) -> Frequencies:
-    break_mel = _LINEAR_UP_TO / _LINEAR_STEP
-    above = _LINEAR_UP_TO * np.exp(_LOG_STEP * (mels - break_mel))
-    hertz: Frequencies = np.where(mels < break_mel, mels * _LINEAR_STEP, above)
-    return hertz
+    """Return Wav2Lip's bands."""
+    return filter_bank(BANDS, FFT_SIZE, _LOWEST_HZ, _HIGHEST_HZ)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, cast
@@ -15,11 +16,13 @@ from app.avatars.frame_cache import FrameCache, FrameReader
 from app.avatars.manifest import Manifest
 from app.avatars.store import MANIFEST, SOURCE, AvatarStore
 from app.errors import AvatarDamaged, AvatarDeleted
-from app.faces.types import Boxes
+from app.faces.types import Boxes, Landmarks
 from app.media.files import replacing
 from app.media.frames import Color, ColorMatrix, ColorRange, FrameLayout, I420Frame
 from app.media.probe import VideoLimits, probe_video
 from app.media.video import decode_frames
+from app.mouths.person import Person, meet
+from app.mouths.study import STUDY, Study, study_frames
 from app.progress import Alive
 from app.wav2lip.arrays import FaceCrops
 from app.wav2lip.card import Reference
@@ -29,17 +32,32 @@ _UNLIMITED: Final = VideoLimits(max_seconds=float("inf"), max_pixels=2**31 - 1)
 
 
 @dataclass(frozen=True)
+class CutFaces:
+    """Crops, references and masks of every frame, mapped from their files."""
+
+    crops: FaceCrops
+    references: FaceCrops
+    """What the model may look at: the crops themselves, or faces whose mouth rests."""
+    masks: MouthMasks
+
+
+@dataclass(frozen=True)
 class Avatar:
-    """All that a render needs of an avatar. Crops and masks are mapped files; close it when done."""
+    """All that a render needs of an avatar; close it when done."""
 
     manifest: Manifest
     layout: FrameLayout
     boxes: Boxes
-    crops: FaceCrops
-    references: FaceCrops
-    """What the model may look at: the crops themselves, or faces with a closed mouth."""
-    masks: MouthMasks
+    landmarks: Landmarks
+    study: Study
     frames: FrameReader
+    faces: CutFaces | None
+    """What was cut for the model; None for one that takes what it needs from the frames."""
+
+    @cached_property
+    def person(self) -> Person:
+        """Whose mouths these are."""
+        return meet(self.study, float(self.manifest.fps))
 
     def close(self) -> None:
         """Close the frames' file."""
@@ -68,18 +86,20 @@ def open_avatar(
         _check(folder, manifest, (BOXES, LANDMARKS))
         with ExitStack() as stack:
             frames = stack.enter_context(cache.open(manifest, lambda: _decode(folder / SOURCE, alive)))
-            cut_for = CropForm(manifest.face_size, cast(Reference, manifest.reference))
-            if cut_for != form or not _is_intact(folder, manifest, form.files):
-                manifest = _recut(folder, manifest, frames, form, alive)
             avatar = Avatar(
                 manifest=manifest,
                 layout=layout_of(manifest),
                 boxes=np.load(folder / BOXES),
-                crops=np.load(folder / CROPS, mmap_mode="r"),
-                references=np.load(folder / form.shown, mmap_mode="r"),
-                masks=np.load(folder / MASKS, mmap_mode="r"),
+                landmarks=np.load(folder / LANDMARKS),
+                study=_studied(folder, manifest, frames, alive),
                 frames=frames,
+                faces=None,
             )
+            if form.files:
+                cut_for = CropForm(manifest.face_size, cast(Reference, manifest.reference))
+                if cut_for != form or not _is_intact(folder, manifest, form.files):
+                    avatar = replace(avatar, manifest=_recut(folder, avatar, form, alive))
+                avatar = replace(avatar, faces=_faces(folder, form))
             stack.pop_all()
             return avatar
     except FileNotFoundError as error:
@@ -88,6 +108,25 @@ def open_avatar(
                 f"{error.filename} is missing; delete the avatar and make it anew."
             ) from error
         raise AvatarDeleted(f"Avatar {avatar_id!r} was deleted meanwhile.") from None
+
+
+def _faces(folder: Path, form: CropForm) -> CutFaces:
+    return CutFaces(
+        crops=np.load(folder / CROPS, mmap_mode="r"),
+        references=np.load(folder / form.shown, mmap_mode="r"),
+        masks=np.load(folder / MASKS, mmap_mode="r"),
+    )
+
+
+def _studied(folder: Path, manifest: Manifest, frames: FrameReader, alive: Alive) -> Study:
+    """Return what was measured in every frame; measured now if it was not, or by another version."""
+    study = Study.load(folder / STUDY, manifest.frame_count)
+    if study is None:
+        boxes, landmarks = np.load(folder / BOXES), np.load(folder / LANDMARKS)
+        study = study_frames(frames, layout_of(manifest), boxes, landmarks, alive)
+        with replacing(folder / STUDY) as temporary, temporary.open("wb") as file:
+            study.save(file)
+    return study
 
 
 def layout_of(manifest: Manifest) -> FrameLayout:
@@ -123,10 +162,11 @@ def _check(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> None:
         )
 
 
-def _recut(folder: Path, manifest: Manifest, frames: FrameReader, form: CropForm, alive: Alive) -> Manifest:
+def _recut(folder: Path, avatar: Avatar, form: CropForm, alive: Alive) -> Manifest:
     """Cut the crops and masks anew, and write down their size and checksums."""
-    boxes, landmarks = np.load(folder / BOXES), np.load(folder / LANDMARKS, mmap_mode="r")
-    FaceCutter(layout_of(manifest), frames, boxes, landmarks, alive).write(folder, form)
+    manifest = avatar.manifest
+    cutter = FaceCutter(avatar.layout, avatar.frames, avatar.boxes, avatar.landmarks, avatar.person, alive)
+    cutter.write(folder, form)
     checksums = manifest.checksums | {name: sha256_of(folder / name) for name in form.files}
     manifest = replace(manifest, face_size=form.size, reference=form.reference, checksums=checksums)
     with replacing(folder / MANIFEST) as temporary:

@@ -6,23 +6,29 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from app.avatars.arrays import save_rows, sha256_of
-from app.avatars.crops import BOXES, LANDMARKS, MASKS, CropForm, FaceCutter
+from app.avatars.crops import BOXES, LANDMARKS, CropForm, FaceCutter
 from app.avatars.frame_cache import FrameCache, FrameReader, write_through
 from app.avatars.manifest import ColorTags, FaceOptions, Manifest, Source, check_avatar_id
 from app.avatars.preview import write_preview
 from app.avatars.store import MANIFEST, PREVIEW, SOURCE, AvatarStore
 from app.faces.detector import FaceDetector
+from app.faces.mask import mouth_mask
 from app.faces.smoothing import DEFAULT_SMOOTHING
 from app.faces.tracking import track_face
 from app.faces.types import DEFAULT_PADS, LARGEST, FaceChoice, FaceTrack, Pads, has_face
 from app.media.probe import VideoInfo, VideoLimits, probe_video
 from app.media.video import decode_frames
+from app.mouths.person import meet
+from app.mouths.study import STUDY, study_frames
 from app.progress import Progress
 from app.volume import check_room
+
+_PREVIEW_MASK: Final = 192
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,14 @@ class AvatarBuilder:
             with FrameReader(cached, info.layout.frame_bytes) as frames:
                 count = len(track.boxes)
                 alive = partial(progress, count, count)
-                cutter = FaceCutter(info.layout, frames, track.boxes, track.landmarks, alive)
-                cutter.write(folder, self.form)
+                study = study_frames(frames, info.layout, track.boxes, track.landmarks, alive)
+                if self.form.files:
+                    person = meet(study, float(info.fps))
+                    cutter = FaceCutter(info.layout, frames, track.boxes, track.landmarks, person, alive)
+                    cutter.write(folder, self.form)
                 _write_preview(folder, info, frames, track)
+            with (folder / STUDY).open("wb") as file:
+                study.save(file)
             save_rows(folder / BOXES, len(track.boxes), track.boxes)
             save_rows(folder / LANDMARKS, len(track.landmarks), track.landmarks)
             manifest = self._manifest(request, info, track, folder)
@@ -124,5 +135,6 @@ def _write_preview(folder: Path, info: VideoInfo, frames: FrameReader, track: Fa
     index = int(with_face[len(with_face) // 2])
     frame = np.empty(info.layout.frame_bytes, np.uint8)
     frames.read_into(index, frame)
-    mask = np.load(folder / MASKS, mmap_mode="r")[index]
-    write_preview(folder / PREVIEW, info.layout.to_bgr(frame), track.boxes[index], mask)
+    box = track.boxes[index]
+    mask = mouth_mask(track.landmarks[index], box, _PREVIEW_MASK)
+    write_preview(folder / PREVIEW, info.layout.to_bgr(frame), box, mask)

@@ -12,11 +12,13 @@ import numpy.typing as npt
 from app.avatars.arrays import Row, save_rows
 from app.avatars.frame_cache import FrameReader
 from app.faces.boxes import crop_affine
-from app.faces.closed_mouth import closed_references, head_affine
+from app.faces.closed_mouth import head_affine
 from app.faces.mask import mouth_mask
-from app.faces.types import Boxes, Landmarks, MouthMask, has_face
+from app.faces.types import Box, Boxes, Landmarks, MouthMask, has_face
 from app.media.files import replacing
 from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame
+from app.mouths.choice import rest_lenders
+from app.mouths.person import Person
 from app.progress import Alive
 from app.wav2lip.card import Reference
 
@@ -32,7 +34,10 @@ REFERENCES: Final = "references.npy"
 
 @dataclass(frozen=True)
 class CropForm:
-    """What a model wants to be shown: faces of ``size`` pixels, and which frame as the reference."""
+    """What a model wants to be shown: faces of ``size`` pixels, and which frame as the reference.
+
+    Nothing is cut for a model that takes its references from the frames while it renders (``nearest``).
+    """
 
     size: int
     reference: Reference = "frame"
@@ -40,6 +45,8 @@ class CropForm:
     @property
     def files(self) -> tuple[str, ...]:
         """The files that are cut for this form."""
+        if self.reference == "nearest":
+            return ()
         return (CROPS, MASKS) if self.shown == CROPS else (CROPS, MASKS, self.shown)
 
     @property
@@ -61,6 +68,7 @@ class FaceCutter:
     frames: FrameReader
     boxes: Boxes
     landmarks: Landmarks
+    person: Person
     alive: Alive
 
     def write(self, folder: Path, form: CropForm) -> None:
@@ -81,13 +89,13 @@ class FaceCutter:
             self.alive()
             if shown:
                 self.frames.read_into(index, frame)
-                yield self._cut(frame, index, size)
+                yield cut_face(self.layout, frame, self.boxes[index], size)
             else:
                 yield np.zeros((size, size, 3), np.uint8)
 
     def references(self, size: int) -> Iterator[BgrImage]:
-        """Yield for each frame a face with a closed mouth, laid onto the frame's own head."""
-        closed = closed_references(self.landmarks)
+        """Yield for each frame a face whose mouth rests, laid onto the frame's own head."""
+        closed = rest_lenders(self.person)
         lenders: dict[int, I420Frame] = {}
         for index, lender in enumerate(closed.tolist()):
             self.alive()
@@ -98,27 +106,30 @@ class FaceCutter:
                 lenders[lender] = np.empty(self.layout.frame_bytes, np.uint8)
                 self.frames.read_into(lender, lenders[lender])
             head = head_affine(self.landmarks[index], self.landmarks[lender])
-            yield self._cut(lenders[lender], index, size, head)
+            yield cut_face(self.layout, lenders[lender], self.boxes[index], size, head)
 
     def masks(self, size: int) -> Iterator[MouthMask]:
         """Yield each frame's mouth mask, (size, size); zeros where it has no face."""
         for points, box, shown in zip(self.landmarks, self.boxes, has_face(self.boxes), strict=True):
             yield mouth_mask(points, box, size) if shown else np.zeros((size, size), np.uint8)
 
-    def _cut(self, frame: I420Frame, index: int, size: int, head: Affine | None = None) -> BgrImage:
-        """Cut the box of frame ``index`` as a ``size`` x ``size`` picture, without keeping the aspect.
 
-        Bilinear as in Wav2Lip's own preparation; a face of more than twice the size is averaged down to it,
-        since bilinear sampling would skip pixels there and give the model noise that its training faces did
-        not have. ``head`` maps positions of that frame to positions of ``frame`` where this is another one.
-        """
-        top, bottom, left, right = self.boxes[index].tolist()
-        factor = max(1, min(bottom - top, right - left) // size)
-        affine = crop_affine(self.boxes[index], size * factor)
-        if head is not None:
-            affine = head @ np.vstack([affine, [0, 0, 1]])
-        crop = self.layout.sample_bgr(frame, affine, (size * factor, size * factor))
-        if factor == 1:
-            return crop
-        smaller: BgrImage = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
-        return smaller
+def cut_face(
+    layout: FrameLayout, frame: I420Frame, box: Box, size: int, head: Affine | None = None
+) -> BgrImage:
+    """Cut a box out of a frame as a ``size`` x ``size`` picture, without keeping the aspect.
+
+    Bilinear as in Wav2Lip's own preparation; a face of more than twice the size is averaged down to it, since
+    bilinear sampling would skip pixels there and give the model noise that its training faces did not have.
+    ``head`` maps positions of the box's frame to positions of ``frame`` where this is another one.
+    """
+    top, bottom, left, right = box.tolist()
+    factor = max(1, min(bottom - top, right - left) // size)
+    affine = crop_affine(box, size * factor)
+    if head is not None:
+        affine = head @ np.vstack([affine, [0, 0, 1]])
+    crop = layout.sample_bgr(frame, affine, (size * factor, size * factor))
+    if factor == 1:
+        return crop
+    smaller: BgrImage = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+    return smaller

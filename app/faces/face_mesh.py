@@ -12,7 +12,7 @@ import numpy as np
 
 from app.faces.networks import INPUT_SIZE, Network
 from app.faces.regions import Region, region_of_landmarks
-from app.faces.types import FaceLandmarks
+from app.faces.types import FaceLandmarks, FaceMeshPoints
 from app.media.frames import FrameLayout, I420Frame
 
 POINTS: Final = 468
@@ -23,10 +23,15 @@ MIN_PRESENCE: Final = 0.5
 
 @dataclass(frozen=True)
 class MeshFit:
-    """Landmarks of one face, and the probability (0..1) that a face is there at all."""
+    """The mesh of one face, and the probability (0..1) that a face is there at all."""
 
-    landmarks: FaceLandmarks
+    mesh: FaceMeshPoints
     presence: float
+
+    @property
+    def landmarks(self) -> FaceLandmarks:
+        """The mesh in the picture's plane."""
+        return self.mesh[:, :2]
 
 
 class FaceMesh:
@@ -46,9 +51,11 @@ class FaceMesh:
         presence = float(1 / (1 + np.exp(-np.clip(logit[0], -100, 100))))
         if presence < MIN_PRESENCE:
             return None
-        flat = points.reshape(POINTS, 3)[:, :2] - 0.5
-        landmarks = (flat @ affine[:, :2].T + affine[:, 2]).astype(np.float32)
-        return MeshFit(landmarks, presence) if _plausible(landmarks, region) else None
+        space = points.reshape(POINTS, 3)
+        flat = (space[:, :2] - 0.5) @ affine[:, :2].T + affine[:, 2]
+        depth = space[:, 2:] * (region.side / INPUT_SIZE)
+        fit = MeshFit(np.hstack([flat, depth]).astype(np.float32), presence)
+        return fit if _plausible(fit.landmarks, region) else None
 
 
 def _plausible(landmarks: FaceLandmarks, region: Region) -> bool:

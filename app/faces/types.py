@@ -23,6 +23,9 @@ ExactBox = npt.NDArray[np.float64]
 FaceLandmarks = npt.NDArray[np.float32]
 """float32 (468, 2): x, y of the Face Mesh points in luma pixels, pixel centres at integers."""
 
+FaceMeshPoints = npt.NDArray[np.float32]
+"""float32 (468, 3): the Face Mesh points in space: x, y as in :data:`FaceLandmarks`, depth in luma pixels."""
+
 Landmarks = npt.NDArray[np.float32]
 """float32 (n, 468, 2): :data:`FaceLandmarks` of each frame, nan where there is no face."""
 

@@ -1,4 +1,4 @@
-"""The job: one avatar to make or one video to render, as a record that both processes read."""
+"""The job: one avatar to make or one video to render, as a record."""
 
 import secrets
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ class JobKind(StrEnum):
 
 
 class JobState(StrEnum):
-    """Where a job stands: it moves down this list, and from running back to queued if its worker dies."""
+    """Where a job stands: it moves down this list, and from running back to queued if the service ends."""
 
     QUEUED = "queued"
     """Waiting for a worker."""
     RUNNING = "running"
-    """Claimed by a worker."""
+    """Begun: workers are given its calls in turn."""
     SUCCEEDED = "succeeded"
     """Its result is there."""
     FAILED = "failed"
@@ -54,7 +54,7 @@ class JobProgress:
     frames_total: int = 0
     """Frames to do; 0 as long as that is not known."""
     fps: float = 0.0
-    """Frames finished a second in the present attempt; 0 as long as that is not known."""
+    """Frames finished a second since the job was begun or resumed; 0 as long as that is not known."""
 
     @property
     def fraction(self) -> float:
@@ -82,9 +82,9 @@ class NewJob:
     params: Mapping[str, Any] = field(default_factory=dict)
     """The caller's parameters, validated, as JSON."""
     owner: str | None = None
-    """Whose it is, for fair turns: a digest of the API key; None where none is asked for. Not kept."""
+    """Whose it is, for fair turns: a digest of the API key; None where none is asked for."""
     waited_for: bool = False
-    """Whether somebody waits for it with a connection open. Not kept."""
+    """Whether somebody waits for it with a connection open, or watches what it makes."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +98,24 @@ class Job(NewJob):
     progress: JobProgress = JobProgress()
     """How far it has come."""
     attempts: int = 0
-    """How often a worker has claimed it, the present attempt included."""
+    """How often it was begun, the present attempt included."""
+    deaths: int = 0
+    """How often the process that worked on it died, or stood still, while the service lived."""
     error: Problem | None = None
     """Why it failed; None unless it did."""
     cancel_requested_at: datetime | None = None
-    """When somebody asked to stop it; the worker looks here between batches."""
+    """When somebody asked to stop it."""
     created_at: datetime = field(default_factory=utc_now)
     """When it was submitted, UTC."""
     started_at: datetime | None = None
-    """When it was first claimed, UTC."""
+    """When it was first begun, UTC."""
     finished_at: datetime | None = None
     """When it reached a terminal state, UTC."""
     revision: int = 0
     """Raised by every change, so that a watcher sees whether there is news."""
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.revision))
 
 
 def new_id() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Connection,
     DateTime,
@@ -21,17 +22,20 @@ from sqlalchemy import (
     TypeDecorator,
     create_engine,
     event,
+    false,
     func,
     insert,
     literal,
     make_url,
     select,
+    update,
 )
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.schema import CreateColumn
 
 from app.errors import DatabaseUnreachable, IncompatibleData
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TURN = 0x6D6F757468
 """PostgreSQL's advisory lock of :func:`take_turn`."""
 CONNECT_SECONDS = 5
@@ -73,6 +77,9 @@ jobs = Table(
     Column("frames_total", Integer, nullable=False),
     Column("fps", Float, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("deaths", Integer, nullable=False, server_default="0"),
+    Column("owner", String(64)),
+    Column("waited_for", Boolean, nullable=False, server_default=false()),
     Column("error", JSON(none_as_null=True)),
     Column("cancel_requested_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
@@ -149,6 +156,7 @@ def _open_sqlite(path: Path) -> Engine:
     try:
         metadata.create_all(engine)
         _check_version(engine)
+        _check_integrity(engine, path)
     except OperationalError:
         raise
     except DatabaseError as error:
@@ -157,17 +165,39 @@ def _open_sqlite(path: Path) -> Engine:
     return engine
 
 
+def _check_integrity(engine: Engine, path: Path) -> None:
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if found != "ok":
+        engine.dispose()
+        raise IncompatibleData(
+            f"{path} is damaged: {found}. Move it away: the service then begins with no jobs; avatars and "
+            "the files of finished jobs are not in it."
+        )
+
+
 def _check_version(engine: Engine) -> None:
     first = select(literal(SCHEMA_VERSION)).where(~select(versions.c.version).exists())
     with engine.begin() as connection:
         take_turn(connection)  # of several that start together, one writes the version
         connection.execute(insert(versions).from_select(["version"], first))
         found = connection.scalars(select(versions.c.version)).one()
+        if found == 1:
+            _add_columns(connection, jobs.c.deaths, jobs.c.owner, jobs.c.waited_for)
+            connection.execute(update(versions).values(version=SCHEMA_VERSION))
+            found = SCHEMA_VERSION
     if found != SCHEMA_VERSION:
         raise IncompatibleData(
             f"The job database has schema version {found}, this release needs {SCHEMA_VERSION}: "
             "move the data folder away, or run the release that wrote it."
         )
+
+
+def _add_columns(connection: Connection, *columns: Column[Any]) -> None:
+    """Bring the jobs of the version before to this one: nothing of them is lost."""
+    for column in columns:
+        text = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {jobs.name} ADD COLUMN {text}")
 
 
 def _tune_sqlite(connection: Any, record: object) -> None:

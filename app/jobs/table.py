@@ -1,21 +1,19 @@
-"""The job table, which is also the queue of one machine. Every change is one statement, hence atomic.
+"""The job table: the one record of all jobs, for SQLite and PostgreSQL alike, by one service at a time.
 
-The statements are SQLAlchemy Core and serve SQLite and PostgreSQL alike. A worker holds a job by its number
-of attempts: once somebody else has claimed the job again, the former holder's changes find no row.
+Every change is one statement, hence atomic, and none touches a job that has ended, except to forget it.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     CursorResult,
     Engine,
     RowMapping,
-    case,
     delete,
     func,
     insert,
@@ -25,9 +23,20 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from app.errors import AvatarExists, JobNotFound, Problem, QueueFull
+from app.errors import AvatarExists, IncompatibleData, JobNotFound, QueueFull
 from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob, utc_now
 from app.jobs.schema import jobs, take_turn
+
+_CHANGING: Final = (
+    "attempts",
+    "deaths",
+    "error",
+    "cancel_requested_at",
+    "started_at",
+    "finished_at",
+    "revision",
+)
+"""What changes while a job is open, besides its state and its progress."""
 
 
 @dataclass(frozen=True)
@@ -50,32 +59,30 @@ class JobTable:
 
         Raises ``QueueFull``, or ``AvatarExists`` where a job that makes the same avatar is under way.
         """
-        with self._engine.begin() as connection:
-            return self.insert_on(connection, new)
-
-    def insert_on(self, connection: Connection, new: NewJob) -> Job:
-        """Do what :meth:`insert` does, as a part of a transaction."""
-        take_turn(connection)
         values: dict[str, Any] = {
             "id": new.id,
             "kind": new.kind.value,
             "state": JobState.QUEUED.value,
             "avatar_id": new.avatar_id,
             "params": dict(new.params),
+            "owner": new.owner,
+            "waited_for": new.waited_for,
             "created_at": utc_now(),
-        } | dict.fromkeys(("frames_done", "frames_total", "fps", "attempts", "revision"), 0)
+        } | dict.fromkeys(("frames_done", "frames_total", "fps", "attempts", "deaths", "revision"), 0)
         row = select(*(literal(value, jobs.c[name].type) for name, value in values.items()))
         room = _count(jobs.c.state == JobState.QUEUED).scalar_subquery() < self.max_queued
         statement = insert(jobs).from_select(list(values), row.where(room)).returning(*jobs.c)
         try:
-            row_added = connection.execute(statement).mappings().one_or_none()
+            with self._engine.begin() as connection:
+                take_turn(connection)  # of several that come at once, each counts those before it
+                added = connection.execute(statement).mappings().all()
         except IntegrityError:
             raise AvatarExists(
                 f"A job that makes the avatar {new.avatar_id!r} is under way; wait for it or take another id."
             ) from None
-        if row_added is None:
+        if not added:
             raise self._queue_full()
-        return to_job(row_added)
+        return _to_job(added[0])
 
     def check_room(self) -> None:
         """Raise ``QueueFull`` if no job can be added; said early, before an upload is read."""
@@ -132,82 +139,26 @@ class JobTable:
             rows = connection.execute(statement).all()
         return {(JobKind(kind), JobState(state)): count for kind, state, count in rows}
 
-    def claim(self) -> Job | None:
-        """Take the oldest waiting job for this worker; None if none is waiting."""
-        # SQLite has one writer at a time and leaves the row lock out of the statement.
-        oldest = (
-            select(jobs.c.number)
-            .where(jobs.c.state == JobState.QUEUED)
-            .order_by(jobs.c.number)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
-        claimed = self._update(
-            (jobs.c.number == oldest) & (jobs.c.state == JobState.QUEUED),
-            state=JobState.RUNNING.value,
-            attempts=jobs.c.attempts + 1,
-            started_at=func.coalesce(jobs.c.started_at, literal(utc_now(), jobs.c.started_at.type)),
-        )
-        return claimed[0] if claimed else None
+    def open_jobs(self) -> list[Job]:
+        """Return the jobs that wait or work, oldest first."""
+        return self._read(jobs.c.state.not_in(TERMINAL_STATES))[::-1]
 
-    def report(self, job: Job, progress: JobProgress) -> bool:
-        """Write a held job's progress; return whether to go on: not if it was canceled or taken away."""
-        held = self._update(
-            _held(job),
-            frames_done=progress.frames_done,
-            frames_total=progress.frames_total,
-            fps=progress.fps,
-        )
-        return bool(held) and held[0].cancel_requested_at is None
+    def save(self, job: Job) -> bool:
+        """Write down how an open job stands; return False if it is not there, or has ended already."""
+        values = {name: getattr(job, name) for name in _CHANGING} | asdict(job.progress)
+        values["state"] = job.state.value
+        statement = update(jobs).where((jobs.c.id == job.id) & jobs.c.state.not_in(TERMINAL_STATES))
+        return bool(self._change(statement.values(values).returning(*jobs.c)))
 
-    def finish(self, job: Job, state: JobState, error: Problem | None = None) -> Job | None:
-        """End a held job; return it, or None if it was no longer held."""
-        values: dict[str, Any] = {"state": state.value, "error": error, "finished_at": utc_now()}
-        if state is JobState.SUCCEEDED:
-            values["frames_done"] = jobs.c.frames_total
-        ended = self._update(_held(job), **values)
-        return ended[0] if ended else None
-
-    def release(self, job: Job) -> None:
-        """Give a held job back to the queue as if it had not been tried: the worker is told to stop."""
-        self._update(_held(job), state=JobState.QUEUED.value, attempts=jobs.c.attempts - 1)
-
-    def recover(self, problem: Problem, max_attempts: int) -> list[Job]:
-        """Settle the jobs of a worker that died; return those that this ended.
-
-        A job that somebody canceled is canceled, one that was tried ``max_attempts`` times fails with
-        ``problem``, any other is queued again, ahead of the jobs that were submitted after it.
-        """
-        canceled = jobs.c.cancel_requested_at.is_not(None)
-        spent = jobs.c.attempts >= max_attempts
-        ends = canceled | spent
-        settled = self._update(
-            jobs.c.state == JobState.RUNNING,
-            state=case(
-                (canceled, JobState.CANCELED.value),
-                (spent, JobState.FAILED.value),
-                else_=JobState.QUEUED.value,
-            ),
-            error=case((~canceled & spent, literal(problem, jobs.c.error.type))),
-            finished_at=case((ends, literal(utc_now(), jobs.c.finished_at.type))),
-        )
-        return [job for job in settled if job.state.is_terminal]
-
-    def request_cancel(self, job_id: str) -> Job:
-        """Cancel a waiting job at once, tell a running one's worker to stop, leave a finished one as it is.
-
-        Raises ``JobNotFound``.
-        """
-        now = literal(utc_now(), jobs.c.finished_at.type)
-        waiting = jobs.c.state == JobState.QUEUED
-        changed = self._update(
-            (jobs.c.id == job_id) & jobs.c.state.not_in(TERMINAL_STATES),
-            state=case((waiting, JobState.CANCELED.value), else_=jobs.c.state),
-            finished_at=case((waiting, now)),
-            cancel_requested_at=func.coalesce(jobs.c.cancel_requested_at, now),
-        )
-        return changed[0] if changed else self.get(job_id)
+    def check(self) -> None:
+        """Raise ``IncompatibleData`` if an SQLite file was taken away, or what a query raises."""
+        path = self._engine.url.database
+        if self._engine.dialect.name == "sqlite" and path and not Path(path).exists():
+            raise IncompatibleData(
+                f"The job database {path} was taken away; put it back or restart the service, which then "
+                "begins with no jobs."
+            )
+        self.counts()
 
     def delete_finished(self, job_id: str) -> bool:
         """Forget a job that has ended; return whether there was one."""
@@ -231,32 +182,23 @@ class JobTable:
     def _read(self, *filters: ColumnElement[bool], limit: int | None = None) -> list[Job]:
         statement = select(*jobs.c).where(*filters).order_by(jobs.c.number.desc()).limit(limit)
         with self._engine.connect() as connection:
-            return [to_job(row) for row in connection.execute(statement).mappings()]
-
-    def _update(self, condition: ColumnElement[bool], **values: Any) -> list[Job]:
-        values["revision"] = jobs.c.revision + 1
-        return self._change(update(jobs).where(condition).values(values).returning(*jobs.c))
+            return [_to_job(row) for row in connection.execute(statement).mappings()]
 
     def _change(self, statement: Any) -> list[Job]:
         with self._engine.begin() as connection:
             result: CursorResult[Any] = connection.execute(statement)
-            return [to_job(row) for row in result.mappings()]
+            return [_to_job(row) for row in result.mappings()]
 
 
 def _count(condition: ColumnElement[bool]) -> Any:
     return select(func.count()).select_from(jobs).where(condition)
 
 
-def _held(job: Job) -> ColumnElement[bool]:
-    return (jobs.c.id == job.id) & (jobs.c.state == JobState.RUNNING) & (jobs.c.attempts == job.attempts)
-
-
 def _delete_ended(condition: ColumnElement[bool]) -> Any:
     return delete(jobs).where(condition & jobs.c.state.in_(TERMINAL_STATES)).returning(*jobs.c)
 
 
-def to_job(row: RowMapping) -> Job:
-    """Return the job of a row of the table."""
+def _to_job(row: RowMapping) -> Job:
     values = dict(row)
     progress = JobProgress(values.pop("frames_done"), values.pop("frames_total"), values.pop("fps"))
     kind, state = JobKind(values.pop("kind")), JobState(values.pop("state"))

@@ -21,6 +21,7 @@ from av.stream import Stream
 
 from app.errors import NotAudio, NotAVideo, TooMuchMemory, UnsupportedMedia
 from app.media.boxes import has_sane_index
+from app.media.ogg_chain import FilePart
 
 DEMUXERS: Final = (
     "mov",
@@ -66,10 +67,11 @@ def open_media(
     refusal: Refusal,
     decoder: str = NO_DECODER,
     options: Mapping[str, str] | None = None,
+    part: range | None = None,
 ) -> Iterator[InputContainer]:
     """Open ``path`` if its content is of one of the :data:`DEMUXERS`; ``options`` are FFmpeg's.
 
-    ``decoder`` is the only one that is run to learn about the streams. Raises ``refusal`` (NotAVideo or
+    With ``part``, only these bytes of it are looked at. ``decoder`` is the only one that is run to learn about the streams. Raises ``refusal`` (NotAVideo or
     NotAudio) for anything else, and for every error that FFmpeg raises inside the ``with`` block;
     TooMuchMemory where that is what is wanting.
     """
@@ -84,9 +86,9 @@ def open_media(
         "max_streams": str(_MAX_STREAMS),
     }
     try:
-        with av.open(
-            f"file:{path.absolute()}", options={**(options or {}), **shut}, metadata_errors="replace"
-        ) as container:
+        source = f"file:{path.absolute()}" if part is None else FilePart(path, part)
+        options = {**(options or {}), **shut}
+        with av.open(source, "r", options=options, metadata_errors="replace") as container:
             if container.metadata.get("major_brand", "").strip() in _STILL_IMAGE_BRANDS:
                 raise refuse(refusal, "The file is a still image.")
             yield container

@@ -142,21 +142,31 @@ def probe_audio(path: Path, limits: AudioLimits) -> AudioInfo:
 
 
 @contextmanager
-def open_audio(path: Path) -> Iterator[tuple[InputContainer, av.AudioStream]]:
-    """Open ``path`` and choose its sound: the default audio stream, or the first.
+def open_audio(path: Path, part: range | None = None) -> Iterator[tuple[InputContainer, av.AudioStream]]:
+    """Open ``path``, or ``part`` of it, and choose its sound: the default audio stream, or the first.
 
     Nothing but that stream is decoded. Raises NotAudio, NoSound.
     """
-    with open_media(path, NotAudio) as container:
+    with open_media(path, NotAudio, part=part) as container:
         decoder = _sound_decoder(container)
     options = {"max_samples": str(MAX_FRAME_SAMPLES)}
-    with open_media(path, NotAudio, decoder, options) as container:
+    with open_media(path, NotAudio, decoder, options, part) as container:
         stream = _main_stream(container.streams.audio)
         if stream is None or not stream.codec_context or not stream.rate or not stream.channels:
             raise refuse(NotAudio, "The sound's codec is not supported, or its header is damaged.")
         check_sound(stream.rate, stream.channels)
         stream.codec_context.options = options
         yield container, stream
+
+
+def pictures_begin(path: Path, part: range | None = None) -> Fraction | None:
+    """Return when the pictures of a video begin, seconds on the file's clock; None if it has none."""
+    with open_media(path, NotAudio, part=part) as container:
+        stream = _main_stream(container.streams.video)
+        if stream is None or stream.time_base is None:
+            return None
+        first = next((packet.pts for packet in container.demux(stream) if packet.pts is not None), None)
+        return None if first is None else first * stream.time_base
 
 
 def _video_decoder(container: InputContainer, limits: VideoLimits) -> str:

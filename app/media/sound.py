@@ -1,13 +1,17 @@
 """Sound decoding: one pass over the file writes what the MP4 and what the mel need, as raw PCM on disk.
 
 Nothing is held in memory but one decoded frame, so an hour of sound costs what ten seconds cost. The first
-sample of the track is time zero, whatever the container says about its start.
+sample of a sound file is time zero, whatever the container says about its start; the sound of a video begins
+with the pictures. Where the clock jumps there is silence, so the length is what a player shows.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import chain
+from math import ceil
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -16,10 +20,21 @@ import numpy as np
 import numpy.typing as npt
 from av.audio.layout import AudioLayout
 
-from app.errors import NoSound, NotAudio
+from app.errors import NoSound, NotAudio, UnsupportedMedia
 from app.media.containers import decode_stream
 from app.media.files import replacing
-from app.media.probe import AudioLimits, check_complete, check_seconds, check_sound, open_audio
+from app.media.ogg_chain import ogg_links
+from app.media.probe import (
+    AudioLimits,
+    check_complete,
+    check_seconds,
+    check_sound,
+    open_audio,
+    pictures_begin,
+)
+from app.media.sound_clock import SoundClock
+from app.media.sound_levels import BLOCK_SECONDS, Blocks, measure
+from app.notices import Notice, NoticeCode, notice
 from app.progress import Alive
 from app.volume import Growth
 
@@ -46,6 +61,9 @@ _OTHER_LAYOUT: Final = "stereo"
 _DOWNMIX: Final = {"rematrix_maxval": "1.0"}
 """Mixing down is an average, for floats as for integers: the mel's level must not depend on the channels."""
 
+_NOTED_LATE: Final = Fraction(1, 10)
+"""Sound that begins later than this after the pictures is worth a word; an encoder's priming is not."""
+
 _TRACK_BYTES: Final = 2
 _SPEECH_BYTES: Final = 4
 
@@ -65,6 +83,8 @@ class Sound:
     samples: int
     speech_samples: int
     duration: float
+    notices: list[Notice] = field(default_factory=list)
+    """What the caller should know of the recording."""
 
     def read_track(self, start: int, stop: int) -> TrackSamples:
         """Return samples ``start`` to ``stop`` of the track, as many of them as there are."""
@@ -72,6 +92,11 @@ class Sound:
         count = max(0, stop - start) * self.channels
         offset = start * self.channels * _TRACK_BYTES
         return np.fromfile(self.track_path, "<i2", count, offset=offset).reshape(-1, self.channels)
+
+    def speech_sha256(self) -> str:
+        """Return the SHA-256 of the 16 kHz sound, in hex."""
+        with open(self.speech_path, "rb") as file:  # noqa: PTH123 - the path is plain data
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def read_speech(self, start: int, stop: int) -> SpeechSamples:
         """Return samples ``start`` to ``stop`` of the 16 kHz mono sound, as many of them as there are."""
@@ -88,18 +113,23 @@ def decode_sound(
 ) -> Sound:
     """Decode the sound of ``path`` into the two raw files and describe them.
 
-    ``track_path`` gets interleaved little-endian s16, ``speech_path`` float32 mono at 16 kHz. ``alive`` is
-    called meanwhile and may raise to stop the work. Raises NotAudio, NoSound, MediaTooLong, StorageFull.
+    ``track_path`` gets interleaved little-endian s16, ``speech_path`` float32 mono at 16 kHz: the mix of the
+    channels, or the strongest one where they cancel each other. ``alive`` is called meanwhile and may raise
+    to stop the work. Raises NotAudio, NoSound, MediaTooLong, StorageFull.
     """
+    clock = SoundClock(limits)
     with ExitStack() as stack:
-        container, stream = stack.enter_context(open_audio(path))
-        check_complete(container, stream, NotAudio)
-        rate = stream.rate if stream.rate in _AAC_RATES else _OTHER_RATE
-        layout = _AAC_LAYOUTS.get(stream.channels, _OTHER_LAYOUT)
+        files = [stack.enter_context(_writing(file)) for file in (track_path, speech_path)]
+        frames = _frames(path, clock, alive)
+        first = next(frames, None)
+        if first is None:
+            raise NoSound("The sound track holds no samples. Send one with speech in it.")
+        rate = first.sample_rate if first.sample_rate in _AAC_RATES else _OTHER_RATE
+        layout = _AAC_LAYOUTS.get(first.layout.nb_channels, _OTHER_LAYOUT)
         growth = Growth(track_path.parent)
-        track = _Output(stack.enter_context(_writing(track_path)), growth, "s16", layout, rate)
-        speech = _Output(stack.enter_context(_writing(speech_path)), growth, "flt", "mono", SPEECH_RATE)
-        for frame in decode_stream(container, stream):
+        track = _Output(files[0], growth, "s16", layout, rate)
+        speech = _Output(files[1], growth, "flt", "mono", SPEECH_RATE)
+        for frame in chain([first], frames):
             alive()
             check_sound(frame.sample_rate, frame.layout.nb_channels)
             track.write(frame)
@@ -107,9 +137,7 @@ def decode_sound(
             check_seconds(Fraction(track.samples, rate), limits.max_seconds, "sound")
         track.finish()
         speech.finish()
-        if not track.samples:
-            raise NoSound("The sound track holds no samples. Send one with speech in it.")
-    return Sound(
+    sound = Sound(
         track_path=str(track_path),
         speech_path=str(speech_path),
         sample_rate=rate,
@@ -118,7 +146,61 @@ def decode_sound(
         samples=track.samples,
         speech_samples=speech.samples,
         duration=track.samples / rate,
+        notices=_clock_notices(clock),
     )
+    return _examined(sound, alive)
+
+
+def _frames(path: Path, clock: SoundClock, alive: Alive) -> Iterator[av.AudioFrame]:
+    """Yield the frames of a file, or of all links of a chained one, with silence where the clock jumps."""
+    links = ogg_links(path, alive)
+    for number, part in enumerate(links or [None]):
+        try:
+            with open_audio(path, part) as (container, stream):
+                check_complete(container, stream, NotAudio)
+                begin = pictures_begin(path, part)
+                yield from clock.place(decode_stream(container, stream), container.format.name, begin)
+        except (UnsupportedMedia, NoSound):
+            if not number:
+                raise  # a later link that is damaged is skipped, as a damaged packet is
+
+
+def _clock_notices(clock: SoundClock) -> list[Notice]:
+    told = []
+    if clock.late >= _NOTED_LATE:
+        detail = f"The sound begins {float(clock.late):.2f} s after the pictures; there is silence before it."
+        told.append(notice(NoticeCode.LATE_SOUND, detail, float(clock.late)))
+    if clock.gaps:
+        detail = f"The recording has gaps of {float(clock.gaps):.2f} s in all; they are silent."
+        told.append(notice(NoticeCode.GAPS_IN_SOUND, detail, float(clock.gaps)))
+    return told
+
+
+def _examined(sound: Sound, alive: Alive) -> Sound:
+    """Look at the levels; where the channels cancel each other, write the speech anew from one of them."""
+    levels = measure(_blocks(sound, alive), sound.sample_rate)
+    if levels.solo is not None:
+        with _writing(Path(sound.speech_path)) as file:
+            speech = _Output(file, Growth(Path(sound.speech_path).parent), "flt", "mono", SPEECH_RATE)
+            for track, _ in _blocks(sound, alive):
+                samples = np.ascontiguousarray(track[:, levels.solo])[None]
+                frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+                frame.sample_rate = sound.sample_rate
+                speech.write(frame)
+            speech.finish()
+        sound = replace(sound, speech_samples=speech.samples)
+    return replace(sound, notices=sound.notices + levels.notices())
+
+
+def _blocks(sound: Sound, alive: Alive) -> Blocks:
+    """Yield the track and the speech second by second."""
+    length, speech_length = round(BLOCK_SECONDS * sound.sample_rate), round(BLOCK_SECONDS * SPEECH_RATE)
+    for number in range(ceil(sound.samples / length)):
+        alive()
+        yield (
+            sound.read_track(number * length, (number + 1) * length),
+            sound.read_speech(number * speech_length, (number + 1) * speech_length),
+        )
 
 
 @contextmanager

@@ -31,6 +31,7 @@ Meshes = npt.NDArray[np.float64]
 """float64 (n, 468, 3): Face Mesh points in space, all three in the same unit."""
 
 COMPONENTS: Final = 6
+SHAPE_DIMS: Final = COMPONENTS + 2
 TEETH_UNITS: Final = (0.3, 0.45)
 """Upper and lower teeth in about their standard deviation over the packs tried."""
 MOST_TEETH: Final = 6.0

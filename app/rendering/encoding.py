@@ -16,7 +16,8 @@ from app.media.quality import Encoder, EncoderSettings
 from app.media.sound import Sound
 from app.media.timing import Segment
 from app.progress import Progress
-from app.rendering.frames import BATCHES_HELD, FrameMaker, StageSeconds
+from app.rendering.frames import BATCHES_HELD, FrameMaker
+from app.rendering.stages import StageSeconds
 from app.rendering.workspace import Workspace
 from app.wav2lip.devices import usable_cores
 

@@ -1,5 +1,6 @@
 """The plan of a render: written before its first segment, compared before a resume. Needs no numpy."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +35,11 @@ class Plan:
         """Write the plan to ``path``, whole or not at all."""
         with replacing(path) as temporary:
             temporary.write_text(self._to_json(), encoding="utf-8")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the plan, in hex."""
+        return hashlib.sha256(self._to_json().encode()).hexdigest()
 
     def _to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"

@@ -20,16 +20,21 @@ from app.media.encoder import VideoFormat
 from app.media.probe import AudioLimits, check_frames
 from app.media.quality import Encoder, Quality, encoder_settings
 from app.media.sound import Sound, decode_sound
-from app.media.timing import MAX_FPS, MIN_FPS, exact_fps, frame_count
+from app.media.timing import MAX_FPS, MIN_FPS, Segment, exact_fps, frame_count
+from app.mouths.model import LipModel
 from app.progress import Alive, Progress
+from app.rendering.chosen import ChosenMouths
 from app.rendering.encoding import SegmentEncoding, lanes_for
-from app.rendering.frames import FrameMaker, StageSeconds
+from app.rendering.frames import FrameMaker
+from app.rendering.mouths import GeneratedMouths, Mouths
 from app.rendering.opened import OpenRender, RenderReport, shared_sound
 from app.rendering.plan import Plan
+from app.rendering.score import ScoreBook, Scorer
+from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Loop, Timeline, split_segments
 from app.rendering.workspace import Workspace
 from app.wav2lip.devices import usable_cores
-from app.wav2lip.infer import Wav2LipInfer
+from app.wav2lip.infer import ModelInfo, Wav2LipInfer
 
 MAX_MOUTH_OFFSET_MS: Final = 1000.0
 """Beyond a second it is not the mouth that is early or late, but another sound."""
@@ -66,7 +71,7 @@ class RenderRequest:
 class Renderer:
     """Renders with one loaded model."""
 
-    infer: Wav2LipInfer
+    infer: LipModel
     store: AvatarStore
     cache: FrameCache
     limits: AudioLimits
@@ -116,16 +121,36 @@ class Renderer:
                 encoder_settings(request.quality, self._threads(lanes), self.encoder),
                 sound,
             )
-            offset = self.infer.info.mouth_offset_ms + request.mouth_offset_ms
-            maker = FrameMaker(self.infer, avatar, MelTrack(sound), timeline, offset, seconds)
+            plan = self._plan(request, avatar, timeline)
+            segments = split_segments(timeline.frame_count, timeline.fps)
+            mouths = self._mouths(request, avatar, sound, timeline, segments, workspace, plan)
             yield OpenRender(
                 workspace=workspace,
-                plan=self._plan(request, avatar, timeline),
-                segments=split_segments(timeline.frame_count, timeline.fps),
+                plan=plan,
+                segments=segments,
                 encoding=encoding,
-                maker=maker,
+                maker=FrameMaker(avatar, timeline, mouths, seconds),
                 lanes=lanes,
             )
+
+    def _mouths(
+        self,
+        request: RenderRequest,
+        avatar: Avatar,
+        sound: Sound,
+        timeline: Timeline,
+        segments: list[Segment],
+        workspace: Workspace,
+        plan: Plan,
+    ) -> Mouths:
+        """Return where the mouths of a render come from."""
+        model, offset = self.infer, request.mouth_offset_ms
+        if isinstance(model, Wav2LipInfer):
+            offset += model.info.mouth_offset_ms
+            return GeneratedMouths(model, avatar, MelTrack(sound), timeline, offset)
+        scorer = Scorer(avatar.person, model.ear, sound, timeline, offset)
+        key = f"{plan.digest} {sound.speech_sha256()}"
+        return ChosenMouths(avatar, ScoreBook(scorer, segments, workspace.scores, key), model.painter)
 
     def _threads(self, lanes: int) -> int:
         return self.encoder_threads if self.encoder_threads or lanes == 1 else ceil(usable_cores() / lanes)
@@ -149,7 +174,7 @@ class Renderer:
         return Plan(
             avatar_id=request.avatar_id,
             avatar_created_at=avatar.manifest.created_at.isoformat(),
-            model_sha256=self.infer.info.sha256,
+            model_sha256=_model_sha256(self.infer.info),
             quality=request.quality,
             encoder=self.encoder,
             mouth_offset_ms=request.mouth_offset_ms,
@@ -159,6 +184,10 @@ class Renderer:
             frame_count=timeline.frame_count,
             fragment_count=len(split_segments(timeline.frame_count, timeline.fps)),
         )
+
+
+def _model_sha256(info: ModelInfo) -> str:
+    return info.sha256 if info.listen_sha256 is None else f"{info.sha256}+{info.listen_sha256}"
 
 
 def _timeline(request: RenderRequest, avatar: Avatar, sound: Sound) -> Timeline:

@@ -35,6 +35,11 @@ class Workspace:
         return self.segments / f"{index:05d}.m4s"
 
     @property
+    def scores(self) -> Path:
+        """The folder of the scores of the segments: whose mouth each frame borrows."""
+        return self.folder / "scores"
+
+    @property
     def result(self) -> Path:
         """The finished MP4."""
         return self.folder / "result.mp4"
@@ -59,5 +64,6 @@ class Workspace:
         self.sound.unlink(missing_ok=True)
         self.track.unlink(missing_ok=True)
         self.speech.unlink(missing_ok=True)
+        shutil.rmtree(self.scores, ignore_errors=True)
         if not keep_fragments:
             shutil.rmtree(self.segments, ignore_errors=True)

@@ -3,12 +3,12 @@
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from app.errors import InvalidModel
 from app.wav2lip.model_file import file_sha256
 
-Reference = Literal["frame", "closed"]
+Reference = Literal["frame", "closed", "nearest"]
 
 OFFICIAL_MOUTH_OFFSET_MS: Final = 40.0
 """Official checkpoints were trained on windows that start one 25-fps frame before the frame itself."""
@@ -29,7 +29,13 @@ class ModelCard:
     face_size: int | None = None
     """Side of the faces in pixels, for models whose file does not say it."""
     reference: Reference = "frame"
-    """Which reference face the model wants: the very frame, or a frame of the avatar with a closed mouth."""
+    """Which reference face the model wants: the very frame, a frame of the avatar with a closed mouth, or the
+    frame whose mouth is nearest to the one that is heard. The last has another interface than Wav2Lip's, see
+    :mod:`app.mouths.painter`, and hears with a second file."""
+    listen: str | None = None
+    """Name of the file beside the model with which a ``nearest`` one hears."""
+    listen_sha256: str | None = None
+    """SHA-256 of that file, hex; the file is checked against it."""
 
 
 _WANTED: Final[dict[str, tuple[tuple[type, ...], str]]] = {
@@ -40,25 +46,56 @@ _WANTED: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     "sha256": ((str, type(None)), "a string of 64 hexadecimal digits"),
     "mouth_offset_ms": ((int, float), "a number of milliseconds from -1000 to 1000"),
     "face_size": ((int, type(None)), "a whole number of pixels from 16 to 1024"),
-    "reference": ((str,), '"frame" or "closed"'),
+    "reference": ((str,), '"frame", "closed" or "nearest"'),
+    "listen": ((str, type(None)), "the name of a file beside the model"),
+    "listen_sha256": ((str, type(None)), "a string of 64 hexadecimal digits"),
 }
 
 
 def load_card(model_path: Path) -> ModelCard:
     """Read the card of a model, ``<name>.json`` beside it; without one, the defaults.
 
-    Raises InvalidModel if the card cannot be read, or is not that of this file.
+    Raises InvalidModel if the card cannot be read, is not that of this file, or names a file with which the
+    model hears that is missing or another.
     """
     path = model_path.with_suffix(".json")
     if not path.is_file():
         return ModelCard(name=model_path.stem)
     card = _parse(path, model_path.stem)
-    if card.sha256 is not None and card.sha256.lower() != (found := file_sha256(model_path)):
-        raise InvalidModel(
-            f"{model_path} is not the file that its card {path.name} describes (sha256 expected "
-            f"{card.sha256}, found {found}): restore the file, or correct the card."
-        )
+    _check_digest(model_path, card.sha256, path)
+    if card.reference == "nearest":
+        _check_digest(_listener(model_path, card), card.listen_sha256, path)
     return card
+
+
+def listen_path(model_path: Path, card: ModelCard) -> Path:
+    """Return where the file with which a ``nearest`` model hears lies.
+
+    Raises InvalidModel if the card names none.
+    """
+    if card.listen is None:
+        raise InvalidModel(
+            f'The card of {model_path} names no file with which it hears: give it as "listen", the name of '
+            "the file beside the model."
+        )
+    return model_path.with_name(card.listen)
+
+
+def _listener(model_path: Path, card: ModelCard) -> Path:
+    path = listen_path(model_path, card)
+    if not path.is_file():
+        raise InvalidModel(
+            f"{model_path} hears with {path.name}, which is not beside it: copy both files of the model."
+        )
+    return path
+
+
+def _check_digest(file: Path, wanted: str | None, card: Path) -> None:
+    if wanted is not None and wanted.lower() != (found := file_sha256(file)):
+        raise InvalidModel(
+            f"{file} is not the file that the card {card.name} describes (sha256 expected {wanted}, found "
+            f"{found}): restore the file, or correct the card."
+        )
 
 
 def _parse(path: Path, default_name: str) -> ModelCard:
@@ -93,8 +130,10 @@ def _is_valid(key: str, value: object) -> bool:
         case "face_size", int():
             return 16 <= value <= 1024
         case "reference", str():
-            return value in ("frame", "closed")
-        case "sha256", str():
+            return value in get_args(Reference)
+        case "listen", str():
+            return value == Path(value).name != ""
+        case "sha256" | "listen_sha256", str():
             return len(value) == 64 and set(value.lower()) <= set("0123456789abcdef")
         case "name", str():
             return bool(value.strip())

@@ -37,6 +37,16 @@ def has_cuda_driver() -> bool:
     return _loads("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
 
 
+def cuda_devices() -> int:
+    """Return how many CUDA devices this process may use; asks the driver, and needs no package."""
+    if not has_cuda_driver():
+        return 0
+    driver, count = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"), ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
 def has_tensorrt() -> bool:
     """Whether TensorRT 10 is installed: ONNX Runtime offers it even where NVIDIA's library is missing."""
     return _loads("nvinfer_10.dll" if sys.platform == "win32" else "libnvinfer.so.10")

@@ -122,11 +122,12 @@ def _fits(shape: Shape, pattern: Shape) -> bool:
 def _wrong_interface(inputs: Sequence[Shape], outputs: Sequence[Shape]) -> InvalidModel:
     return InvalidModel(
         "The model does not have Wav2Lip's interface: expected inputs (B, 1, 80, 16) and (B, 6, S, S) "
-        f"and an output (B, 3, S, S), found inputs {_listed(inputs)} and outputs {_listed(outputs)}."
+        f"and an output (B, 3, S, S), found inputs {listed(inputs)} and outputs {listed(outputs)}."
     )
 
 
-def _listed(shapes: Sequence[Shape]) -> str:
+def listed(shapes: Sequence[Shape]) -> str:
+    """Return shapes as they are written in messages."""
     return ", ".join(map(_written, shapes)) or "none"
 
 

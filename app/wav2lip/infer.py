@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from app.errors import InvalidModel
-from app.wav2lip.arrays import FaceBatch, FaceCrops, FaceOutput, MelBatch, MelWindows
+from app.wav2lip.arrays import FaceBatch, FaceCrops, FaceOutput, MelBatch, MelWindows, stacked
 from app.wav2lip.card import ModelCard, Reference, load_card
 from app.wav2lip.choice import EngineRequest, open_engine
 from app.wav2lip.engine import MEL_SHAPE, DType, Engine, PixelEngine, TensorEngine
@@ -35,6 +35,8 @@ class ModelInfo:
     face_size: int
     mouth_offset_ms: float
     reference: Reference
+    listen_sha256: str | None = None
+    """Of the file with which the project's own model hears."""
 
 
 class Wav2LipInfer:
@@ -77,7 +79,8 @@ class Wav2LipInfer:
                 f"model takes {self.face_size}: correct the card."
             )
         self.batch_size = self._engine.batch_size
-        self.info = _describe(path, self.card, self._engine)
+        engine = self._engine
+        self.info = describe(path, self.card, engine.name, engine.device, engine.dtype, engine.face_size)
 
     def __call__(self, mel_batch: Any, face_batch: Any) -> Any:
         """Return the faces (B, 3, S, S) that say ``mel_batch`` (B, 1, 80, 16), values 0..1, BGR.
@@ -114,7 +117,7 @@ class Wav2LipInfer:
         self._check((len(windows), 1, *windows.shape[1:]), (len(crops), 6, *crops.shape[1:3]))
         if isinstance(engine, PixelEngine):
             return engine.infer_pixels(windows, crops, references)
-        spoken = engine.infer(windows[:, None], _stack(crops, references))
+        spoken = engine.infer(windows[:, None], stacked(crops, references))
         return _to_pixels(spoken[:, :, size // 2 - engine.first_row :])
 
     def warm_up(self) -> float:
@@ -152,29 +155,23 @@ class Wav2LipInfer:
             )
 
 
-def _describe(path: Path, card: ModelCard, engine: Engine) -> ModelInfo:
+def describe(
+    path: Path, card: ModelCard, engine: str, device: str, dtype: DType, face_size: int
+) -> ModelInfo:
+    """Return what is loaded from ``path`` and runs on an engine."""
     return ModelInfo(
         name=card.name,
         sha256=file_sha256(path),
         licence=card.licence,
         commercial_use=card.commercial_use,
         source=card.source,
-        engine=engine.name,
-        device=engine.device,
-        dtype=engine.dtype,
-        face_size=engine.face_size,
+        engine=engine,
+        device=device,
+        dtype=dtype,
+        face_size=face_size,
         mouth_offset_ms=card.mouth_offset_ms,
         reference=card.reference,
     )
-
-
-def _stack(crops: FaceCrops, references: FaceCrops) -> FaceBatch:
-    size = crops.shape[1]
-    faces = np.zeros((len(crops), 6, size, size), np.float32)
-    scale = np.float32(1 / 255)
-    np.multiply(crops[:, : size // 2].transpose(0, 3, 1, 2), scale, out=faces[:, :3, : size // 2])
-    np.multiply(references.transpose(0, 3, 1, 2), scale, out=faces[:, 3:])
-    return faces
 
 
 def _to_pixels(faces: FaceOutput) -> FaceCrops:

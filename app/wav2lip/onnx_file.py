@@ -25,9 +25,14 @@ def read_onnx(path: Path) -> Any:
 def bind_onnx(model: Any, path: Path) -> Binding:
     """Tell the inputs of a model apart; raises InvalidModel."""
     try:
-        return bind([_shape(port) for port in model.inputs], [_shape(port) for port in model.outputs])
+        return bind(*port_shapes(model))
     except InvalidModel as error:
         raise InvalidModel(f"{path}: {error.detail}") from error
+
+
+def port_shapes(model: Any) -> tuple[list[Shape], list[Shape]]:
+    """Return the shapes of a model's inputs and outputs."""
+    return [_shape(port) for port in model.inputs], [_shape(port) for port in model.outputs]
 
 
 def _shape(port: Any) -> Shape:

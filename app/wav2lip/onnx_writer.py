@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,23 +24,38 @@ class _HalfPrecision(nn.Module):  # type: ignore[misc]  # torch is followed as A
         return self.network(mel.half(), face.half()).float()
 
 
-def write_onnx(network: Any, path: Path, *, half: bool = False, face_size: int = DEFAULT_FACE_SIZE) -> None:
+def write_onnx(network: Any, path: Path, *, half: bool = False) -> None:
     """Write ``network`` to ``path`` for any number of frames; with ``half`` it computes in fp16.
 
-    ``network`` is a Wav2Lip, its LowerRows, or another module with the interface, for faces of ``face_size``
-    pixels; one that was given to be halved is in fp16 afterwards. The exporter is the one built on
-    ``torch.export``: it takes 9 s, the one built on TorchScript 2 s for the same graph, but that one is
-    deprecated.
+    ``network`` is a Wav2Lip, its LowerRows, or another module with the interface; one that was given to be
+    halved is in fp16 afterwards.
+    """
+    size = DEFAULT_FACE_SIZE
+    write_graph(
+        _HalfPrecision(network).eval() if half else network,
+        path,
+        inputs={"mel_batch": MEL_SHAPE, "face_batch": (6, size, size)},
+        outputs=["output"],
+    )
+
+
+def write_graph(
+    network: Any, path: Path, *, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]
+) -> None:
+    """Write a module to ``path`` for any number of frames.
+
+    ``inputs`` are the shapes of one frame of what it takes, by name, ``outputs`` the names of what it makes. The exporter is the one built on ``torch.export``: it takes 9 s, the one built on TorchScript 2 s for the
+    same graph, but that one is deprecated.
     """
     batch = torch.export.Dim("batch")
-    with _quiet():
+    with quiet_exporter():
         torch.onnx.export(
-            _HalfPrecision(network).eval() if half else network,
-            (torch.zeros(2, *MEL_SHAPE), torch.zeros(2, 6, face_size, face_size)),
+            network,
+            tuple(torch.zeros(2, *shape) for shape in inputs.values()),
             path,
-            input_names=["mel_batch", "face_batch"],
-            output_names=["output"],
-            dynamic_shapes=({0: batch}, {0: batch}),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
             dynamo=True,
             external_data=False,
             verbose=False,
@@ -48,7 +63,7 @@ def write_onnx(network: Any, path: Path, *, half: bool = False, face_size: int =
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Keep to itself what the exporter says of its own workings: of torchvision, of coming changes."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -13,7 +13,8 @@ export function wire() {
   form.addEventListener("submit", submit);
   form.addEventListener("reset", () => choose(null));
   gallery.addEventListener("change", (event) => select(event.target.value));
-  shared.addEventListener("limits", ({ target: { limits } }) => {
+  shared.addEventListener("limits", () => {
+    const { limits } = shared;
     const words = `Up to ${duration(limits.max_video_seconds)} and ${size(limits.max_upload_bytes)}.`;
     element("video-limits").textContent = words;
   });

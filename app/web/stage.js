@@ -145,7 +145,7 @@ async function finish(signal) {
   done.hidden = false;
   const download = `${shown.avatar_id}-${shown.id}.mp4`;
   Object.assign(element("download"), { href: address(shown.links.video), download });
-  announce(`The video is ready, after ${duration((new Date(shown.finished_at) - new Date(shown.started_at)) / 1000)}.`);
+  announce(`The video is ready, after ${duration((Date.parse(shown.finished_at) - Date.parse(shown.started_at)) / 1000)}.`);
 }
 
 function fail(error) {

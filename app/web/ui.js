@@ -1,5 +1,6 @@
 // Small things that every part of the page uses: elements, words for numbers, dialogs, what is chosen.
 
+/** @type {(id: string) => any} An element of whatever kind the page has under this id. */
 export const element = (id) => document.getElementById(id);
 export const clone = (templateId) => element(templateId).content.firstElementChild.cloneNode(true);
 
@@ -23,7 +24,7 @@ export function size(bytes) {
 }
 
 export function ago(time) {
-  const seconds = (Date.now() - new Date(time)) / 1000;
+  const seconds = (Date.now() - Date.parse(time)) / 1000;
   if (seconds < 60) return "just now";
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
   return seconds < 86400 ? `${Math.floor(seconds / 3600)} h ago` : new Date(time).toLocaleDateString();

@@ -19,12 +19,14 @@ SPOKEN = 3.0
 OpenStudio = Callable[..., Studio]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests of this folder where there is no browser."""
-    if CHROMIUM is None:
-        missing = pytest.mark.skip(reason="no Chromium: apt-get install --yes chromium")
-        for item in items:
-            if item.path.is_relative_to(Path(__file__).parent):
+    """Mark the tests of this folder as slow; skip them where there is no browser."""
+    missing = pytest.mark.skip(reason="no Chromium: apt-get install --yes chromium")
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.slow)
+            if CHROMIUM is None:
                 item.add_marker(missing)
 
 

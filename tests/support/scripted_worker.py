@@ -1,4 +1,4 @@
-"""A render process that does as a job's parameters say: works, crashes, hangs or breaks, without a model."""
+"""A worker that does as a job's parameters say: works, crashes, hangs or breaks, without a model."""
 
 import os
 import signal
@@ -7,26 +7,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app.errors import InvalidModel, NoFace
-from app.jobs import worker
+from app.errors import InvalidModel, JobCanceled, NoFace
 from app.jobs.files import DataFolder
-from app.jobs.job import Job
-from app.jobs.runner import JobStats
+from app.jobs.pool import Answer, Call, Order
 from app.progress import Progress
 from app.settings import Settings
+from app.workers import child
+from app.workers.worker import Worker, as_error
 
 
-class ScriptedRunner:
+class ScriptedWorker(Worker):
     """A job's parameters: ``frames``, ``pause`` (seconds a frame), how to ``misbehave`` on the first
     ``attempts``; an upload misbehaves as its file's name says."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._files = DataFolder(settings.data_dir)
+        super().__init__(settings)
+        self._model = settings.model_path
+        self._data = DataFolder(settings.data_dir)
 
     def load(self) -> Mapping[str, Any]:
-        """Load nothing, or fail as the model's name says."""
-        match self._settings.model_path.stem:
+        """Load nothing, or fail as the model's name, or what is in its file, says."""
+        text = self._model.read_text() if self._model.is_file() else self._model.stem
+        match text:
             case "damaged":
                 raise InvalidModel("The model is damaged: 352 entries expected, 17 found.")
             case "crashing":
@@ -34,11 +36,25 @@ class ScriptedRunner:
         print("a library that prints to standard output")
         return {"name": "script", "device": "none"}
 
-    def run(self, job: Job, progress: Progress) -> JobStats:
+    def do(self, call: Call, progress: Progress) -> Answer:
         """Do as the job's parameters say."""
-        params = job.params
-        frames = params.get("frames", 3)
-        if job.attempts <= params.get("attempts", 99):
+        self._stopped = False
+        order, frames = call.order, call.order.params.get("frames", 3)
+        try:
+            match call.method:
+                case "prepare":
+                    return {"frames": [frames], "there": [], "media_seconds": frames / 25}
+                case "finish":
+                    self._data.workspace(order.job_id).result.write_text(f"attempt {order.attempts}")
+                    return {}
+            self._work(order, frames, progress)
+        except Exception as error:
+            raise as_error(error, order.job_id) from error
+        return {"frames_made": frames, "media_seconds": frames / 25, "segments": list(call.segments)}
+
+    def _work(self, order: Order, frames: int, progress: Progress) -> None:
+        params = order.params
+        if order.attempts <= params.get("attempts", 99):
             match params.get("misbehave", Path(params.get("filename", "")).stem):
                 case "crash":
                     progress(1, frames)
@@ -50,13 +66,13 @@ class ScriptedRunner:
                     raise NoFace("No face.")
                 case "break":
                     raise RuntimeError("secret words of a traceback")
-        self._files.job(job.id).mkdir(parents=True, exist_ok=True)
+        self._data.job(order.job_id).mkdir(parents=True, exist_ok=True)
         for done in range(frames):
+            if self._stopped:
+                raise JobCanceled("The job was canceled.")
             progress(done, frames)
             time.sleep(params.get("pause", 0))
-        self._files.workspace(job.id).result.write_text(f"attempt {job.attempts}")
-        return JobStats(frames, frames / 25)
 
 
 if __name__ == "__main__":
-    worker.main(ScriptedRunner)
+    child.main(ScriptedWorker)

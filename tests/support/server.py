@@ -57,7 +57,7 @@ class Server:
 
     @property
     def render_pid(self) -> int | None:
-        """The render process, if there is one now."""
+        """The first worker, if there is one now."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return int(children[0]) if children else None
 
@@ -128,23 +128,11 @@ class Server:
 
 @contextmanager
 def running(root: Path, **settings: str) -> Iterator[Server]:
-    """Run a service for as long as the block lasts; ``settings`` are MOUTHPIECE_ variables.
-
-    It is one of one machine, or, where the environment variable ``FLAVOUR`` says ``cluster``, has a worker.
-    """
-    server = make_server(root, settings)
+    """Run a service for as long as the block lasts; ``settings`` are MOUTHPIECE_ variables."""
+    server = Server(root, settings)
     try:
         server.start()
         yield server
     finally:
         server.stop()
         server.client.close()
-
-
-def make_server(root: Path, settings: dict[str, str]) -> Server:
-    """Return a service of the flavour that the environment asks for, not yet started."""
-    if os.environ.get("FLAVOUR") != "cluster":
-        return Server(root, settings)
-    from tests.support.cluster import Cluster, backing
-
-    return Cluster(root, backing().settings() | settings)

@@ -150,8 +150,10 @@ def test_the_image_has_a_python_that_the_project_allows_and_the_locks_were_made_
     assert f"--python-version {version[1].rpartition('.')[0]} " in (ROOT / "requirements/lock").read_text()
 
 
-def test_the_label_tells_the_version_of_the_project() -> None:
-    assert f'version="{PROJECT["project"]["version"]}"' in arguments("LABEL")[0]
+def test_the_labels_tell_the_version_and_the_commit_that_the_build_is_given() -> None:
+    for name in ("VERSION", "REVISION"):
+        assert f"{name}=unknown" in arguments("ARG")
+        assert f'{name.lower()}="${{{name}}}"' in arguments("LABEL")[0]
 
 
 def test_the_last_stage_is_the_cuda_image_and_every_image_runs_as_the_same_plain_user() -> None:

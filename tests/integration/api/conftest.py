@@ -11,9 +11,9 @@ from starlette.types import Receive, Scope, Send
 
 import app.backend
 import app.main
-from app.jobs.supervisor import Supervisor
 from app.settings import Settings
-from tests.support.scripted_worker import ScriptedRunner
+from app.workers.local import LocalPool
+from tests.support.scripted_worker import ScriptedWorker
 from tests.support.waiting import script
 
 Start = Callable[..., Awaitable[httpx.AsyncClient]]
@@ -42,7 +42,7 @@ async def serving(application: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
     """Start services whose render process follows a script; settings are given by name."""
     monkeypatch.setattr(app.main, "configure_logs", lambda *_: None)  # the log is pytest's here
-    monkeypatch.setattr(app.backend, "Supervisor", partial(Supervisor, command=script(ScriptedRunner)))
+    monkeypatch.setattr(app.backend, "LocalPool", partial(LocalPool, command=script(ScriptedWorker)))
     async with AsyncExitStack() as stack:
 
         async def start(**settings: Any) -> httpx.AsyncClient:

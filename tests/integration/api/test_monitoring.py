@@ -11,11 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.metrics import Metrics
 from app.avatars.store import FRAMES, AvatarStore
+from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
-from app.jobs.messages import Ended
 from app.jobs.schema import open_database
-from app.jobs.supervisor import Supervisor
 from app.jobs.table import JobTable
+from app.settings import Settings
+from app.workers.local import LocalPool
 from tests.support.avatars import made_up_manifest, put_made_up
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -28,7 +29,7 @@ def text(tmp_path: Path) -> str:
     (put_made_up(store, made_up_manifest("anna")) / FRAMES).write_bytes(bytes(1000))
     engine = open_database(files.database)
     table = JobTable(engine, 5)
-    metrics.watch(table, Supervisor(table, files, settings_json="{}"), store)
+    metrics.watch(table, LocalPool(Settings()), store)
     metrics.job_ended(Ended("1", "render", "succeeded", 0.5, 2.0, 100, 4.0, {"model": 1.5}))
     metrics.requests.labels("GET", "/", "200").inc()
     metrics.request_seconds.labels("GET", "/").observe(0.1)

@@ -6,71 +6,75 @@ from typing import Any
 
 import pytest
 
+from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, NewJob, new_id
-from app.jobs.messages import Ended
-from app.jobs.queue import LocalQueue
+from app.jobs.scheduler import Limits, Scheduler
 from app.jobs.schema import open_database
-from app.jobs.supervisor import Patience, Supervisor
 from app.jobs.table import JobTable
 from app.settings import Settings
+from app.workers.local import LocalPool
+from app.workers.member import Patience
 from tests.support import waiting
-from tests.support.scripted_worker import ScriptedRunner
+from tests.support.scripted_worker import ScriptedWorker
 
-PATIENCE = Patience(attempts=2, stall_seconds=1.5, cancel_seconds=0.5, longest_delay=0.2)
+PATIENCE = Patience(stall=1.5, stop=0.5, longest_delay=0.2)
+LIMITS = Limits(attempts=2)
 
 
 @dataclass
 class Service:
-    """A supervised render process without a web server in front."""
+    """A scheduler and a pool of scripted workers, without a web server in front."""
 
     table: JobTable
     files: DataFolder
-    supervisor: Supervisor
+    scheduler: Scheduler
+    pool: LocalPool
     ended: list[Ended] = field(default_factory=list)
 
+    @property
+    def pid(self) -> int:
+        """The process of the first worker."""
+        return self.pool.pids[0]
+
     async def submit(self, **params: Any) -> Job:
-        """Submit a job whose parameters the scripted runner follows."""
+        """Submit a job whose parameters the scripted worker follows."""
         new = NewJob(new_id(), JobKind.RENDER, "anna", params)
         self.files.job(new.id).mkdir(parents=True)
         self.files.upload(new.id).write_bytes(b"sound")
-        return await LocalQueue(self.table).submit(new)
+        return await self.scheduler.submit(new)
 
     async def outcome(self, job: Job) -> Job:
         """Wait for a job's end."""
-        async for last in LocalQueue(self.table, poll_seconds=0.02).watch(job.id):
+        async for last in self.scheduler.follow(job.id):
             job = last
         return job
 
     async def progress(self, job: Job) -> Job:
         """Wait until a job has reported progress."""
-        await waiting.until(lambda: self.table.get(job.id).progress.frames_done > 0)
-        return self.table.get(job.id)
+        async for last in self.scheduler.follow(job.id):
+            if last.progress.frames_done:
+                return last
+        raise AssertionError("it ended without progress")
 
 
 @asynccontextmanager
 async def running(
-    data_dir: Path, patience: Patience = PATIENCE, model: str = "fine"
+    data_dir: Path, patience: Patience = PATIENCE, model: Path = Path("fine.onnx"), **settings: Any
 ) -> AsyncIterator[Service]:
-    """Run a service with the scripted runner for as long as the block lasts."""
-    settings = Settings(data_dir=data_dir, model=Path(f"{model}.onnx"), log_level="error")
+    """Run a service with scripted workers for as long as the block lasts."""
+    given = Settings(data_dir=data_dir, model=model, log_level="error", device="cpu", **settings)
     files = DataFolder(data_dir)
     engine = open_database(files.database)
     ended: list[Ended] = []
     table = JobTable(engine, max_queued=100)
-    supervisor = Supervisor(
-        table,
-        files,
-        settings_json=settings.model_dump_json(),
-        patience=patience,
-        on_ended=ended.append,
-        command=waiting.script(ScriptedRunner),
-    )
-    await supervisor.start()
+    pool = LocalPool(given, patience=patience, command=waiting.script(ScriptedWorker))
+    scheduler = Scheduler(table, files, pool, LIMITS, on_ended=ended.append)
+    await scheduler.start()
     try:
-        yield Service(table, files, supervisor, ended)
+        yield Service(table, files, scheduler, pool, ended)
     finally:
-        await supervisor.stop()
+        await scheduler.stop()
         engine.dispose()
 
 

@@ -5,6 +5,14 @@ import pytest
 from tests.support.checkpoints import random_checkpoint
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what wants one more export of the full-size network."""
+    for item in items:
+        if "half_export" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random official-layout checkpoint as training leaves it."""

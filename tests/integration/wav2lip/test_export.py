@@ -32,7 +32,9 @@ def write_another_model(converted_checkpoint: Path) -> Any:
     return write
 
 
-@pytest.mark.parametrize("fixture", ["converted_checkpoint", "half_export"])
+@pytest.mark.parametrize(
+    "fixture", ["converted_checkpoint", pytest.param("half_export", marks=pytest.mark.slow)]
+)
 def test_an_export_has_float32_ends_with_their_usual_names_and_an_open_batch(
     fixture: str, request: pytest.FixtureRequest
 ) -> None:

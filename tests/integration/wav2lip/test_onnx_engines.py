@@ -6,11 +6,13 @@ import onnxruntime
 import pytest
 
 from app.errors import EngineUnavailable, InvalidModel
-from app.wav2lip import onnxruntime_engine
+from app.wav2lip import onnxruntime_session
 from app.wav2lip.arrays import FaceBatch, MelBatch
 from app.wav2lip.engine import Engine
-from app.wav2lip.onnxruntime_engine import OnnxRuntimeEngine, provider_options
-from app.wav2lip.openvino_engine import OpenVinoEngine, nearest_dtype
+from app.wav2lip.onnxruntime_engine import OnnxRuntimeEngine
+from app.wav2lip.onnxruntime_session import provider_options
+from app.wav2lip.openvino_engine import OpenVinoEngine
+from app.wav2lip.openvino_streams import nearest_dtype
 from tests.support.onnx_models import TinyModel, write_classifier
 
 SHIPPED = Path("models/mouthpiece-192.onnx")
@@ -133,12 +135,12 @@ def test_tensorrt_is_asked_for_only_where_its_library_is(
     offered = [*provider_options(0, None, None)]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
-    monkeypatch.setattr(onnxruntime_engine, "has_tensorrt", lambda: present)
+    monkeypatch.setattr(onnxruntime_session, "has_tensorrt", lambda: present)
 
     def refuse(path: Path, providers: list[tuple[str, object]], threads: int) -> None:
         raise InvalidModel(" ".join(name for name, _ in providers))
 
-    monkeypatch.setattr(onnxruntime_engine, "_open_session", refuse)
+    monkeypatch.setattr(onnxruntime_session, "_open_session", refuse)
     with pytest.raises(InvalidModel) as refused:
         OnnxRuntimeEngine(SHIPPED, device="cuda")
     assert refused.value.detail.split() == offered[0 if present else 1 :]

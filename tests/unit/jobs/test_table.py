@@ -1,5 +1,7 @@
-from collections import Counter
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from app.errors import AvatarExists, IncompatibleData, JobNotFound, MouthpieceError, QueueFull
-from app.jobs.job import Job, JobKind, JobProgress, JobState, NewJob, new_id
+from app.jobs.job import Job, JobKind, JobProgress, JobState, NewJob, new_id, utc_now
 from app.jobs.schema import open_database, versions
 from app.jobs.table import JobTable
 
@@ -22,10 +24,16 @@ def making(avatar_id: str = "anna") -> NewJob:
     return NewJob(new_id(), JobKind.AVATAR, avatar_id)
 
 
-def claimed(table: JobTable) -> Job:
-    job = table.claim()
-    assert job is not None
-    return job
+def begun(table: JobTable, job: Job) -> Job:
+    now = replace(job, state=JobState.RUNNING, attempts=1, started_at=utc_now(), revision=job.revision + 1)
+    assert table.save(now)
+    return now
+
+
+def ended(table: JobTable, job: Job, state: JobState = JobState.SUCCEEDED) -> Job:
+    now = replace(job, state=state, finished_at=utc_now(), revision=job.revision + 1)
+    assert table.save(now)
+    return now
 
 
 def test_a_submitted_job_is_read_back_as_it_was(table: JobTable) -> None:
@@ -44,36 +52,44 @@ def test_an_unknown_job_is_not_found(table: JobTable) -> None:
         table.get("nobody")
 
 
-def test_jobs_are_claimed_in_the_order_of_submission(table: JobTable) -> None:
-    submitted = [table.insert(render()).id for _ in range(3)]
-    assert [claimed(table).id for _ in range(3)] == submitted
-    assert table.claim() is None
+def test_whose_a_job_is_and_who_waits_for_it_outlives_the_service(table: JobTable) -> None:
+    table.insert(replace(render(), owner="a" * 64, waited_for=True))
+    (job,) = table.open_jobs()
+    assert (job.owner, job.waited_for) == ("a" * 64, True)
 
 
-def test_a_claim_counts_as_an_attempt_and_starts_the_clock_once(table: JobTable) -> None:
-    table.insert(render())
-    first = claimed(table)
-    assert (first.state, first.attempts) == (JobState.RUNNING, 1)
-    table.recover(PROBLEM, max_attempts=3)
-    second = claimed(table)
-    assert (second.attempts, second.started_at) == (2, first.started_at)
+def test_the_open_jobs_are_those_that_wait_or_work_oldest_first(table: JobTable) -> None:
+    first, second, third = (table.insert(render()) for _ in range(3))
+    running = begun(table, second)
+    ended(table, first)
+    assert table.open_jobs() == [running, third]
 
 
-def test_no_job_is_claimed_twice_by_workers_that_race(tmp_path: Path) -> None:
-    table = JobTable(open_database(tmp_path / "jobs.sqlite3"), max_queued=200)
-    submitted = {table.insert(render()).id for _ in range(60)}
+def test_what_changes_in_a_job_is_saved(table: JobTable) -> None:
+    job = begun(table, table.insert(render()))
+    job = replace(
+        job,
+        progress=JobProgress(3, 9, 1.5),
+        deaths=1,
+        attempts=2,
+        cancel_requested_at=utc_now(),
+        error=PROBLEM,
+    )
+    job = replace(job, error=PROBLEM)
+    assert table.save(job)
+    assert table.get(job.id) == job
 
-    def work(_: int) -> list[str]:
-        mine = JobTable(open_database(tmp_path / "jobs.sqlite3"), max_queued=200)
-        taken = []
-        while job := mine.claim():
-            taken.append(job.id)
-        return taken
 
-    with ThreadPoolExecutor(4) as pool:
-        taken = Counter(job_id for ids in pool.map(work, range(4)) for job_id in ids)
-    assert set(taken) == submitted
-    assert set(taken.values()) == {1}
+def test_a_job_that_has_ended_is_never_changed_again(table: JobTable) -> None:
+    job = ended(table, table.insert(render()))
+    assert not table.save(replace(job, state=JobState.RUNNING))
+    assert table.get(job.id) == job
+
+
+def test_a_job_that_is_gone_is_not_saved(table: JobTable) -> None:
+    job = ended(table, table.insert(render()))
+    assert table.delete_finished(job.id)
+    assert not table.save(replace(job, state=JobState.RUNNING))
 
 
 def test_the_queue_is_never_longer_than_its_limit_however_many_submit_at_once(table: JobTable) -> None:
@@ -92,10 +108,10 @@ def test_the_queue_is_never_longer_than_its_limit_however_many_submit_at_once(ta
 def test_a_full_queue_is_said_before_anything_is_submitted(table: JobTable) -> None:
     for _ in range(table.max_queued):
         table.check_room()
-        table.insert(render())
+        job = table.insert(render())
     with pytest.raises(QueueFull):
         table.check_room()
-    table.claim()
+    begun(table, job)
     table.check_room()
 
 
@@ -113,18 +129,14 @@ def test_only_one_job_at_a_time_makes_an_avatar(table: JobTable) -> None:
         table.check_avatar_free("anna")
     table.check_avatar_free("ben")
     table.insert(render("anna"))
-    table.finish(claimed(table), JobState.FAILED, PROBLEM)
+    (job,) = (job for job in table.open_jobs() if job.kind is JobKind.AVATAR)
+    ended(table, job, JobState.FAILED)
     table.insert(making("anna"))
 
 
-def test_progress_is_written_and_the_remaining_time_follows(table: JobTable) -> None:
-    table.insert(render())
-    job = claimed(table)
-    assert table.report(job, JobProgress(30, 120, 15.0))
-    seen = table.get(job.id)
-    assert seen.progress.fraction == 0.25
-    assert seen.progress.eta_seconds == 6.0
-    assert seen.revision > job.revision
+def test_the_remaining_time_follows_from_progress() -> None:
+    progress = JobProgress(30, 120, 15.0)
+    assert (progress.fraction, progress.eta_seconds) == (0.25, 6.0)
 
 
 def test_an_unknown_length_has_no_remaining_time() -> None:
@@ -133,73 +145,10 @@ def test_an_unknown_length_has_no_remaining_time() -> None:
     assert JobProgress(0, 9, 0.0).eta_seconds is None
 
 
-def test_a_waiting_job_is_canceled_at_once(table: JobTable) -> None:
-    job = table.insert(render())
-    canceled = table.request_cancel(job.id)
-    assert canceled.state is JobState.CANCELED
-    assert canceled.finished_at is not None
-    assert table.claim() is None
-
-
-def test_the_worker_of_a_running_job_is_told_to_stop(table: JobTable) -> None:
-    table.insert(render())
-    job = claimed(table)
-    assert table.request_cancel(job.id).state is JobState.RUNNING
-    assert not table.report(job, JobProgress(1, 2, 1.0))
-    ended = table.finish(job, JobState.CANCELED)
-    assert ended is not None
-    assert ended.state is JobState.CANCELED
-
-
-def test_canceling_a_finished_job_changes_nothing(table: JobTable) -> None:
-    table.insert(render())
-    job = table.finish(claimed(table), JobState.SUCCEEDED)
-    assert job is not None
-    assert table.request_cancel(job.id) == job
-
-
-def test_a_worker_that_lost_its_job_cannot_change_it(table: JobTable) -> None:
-    table.insert(render())
-    lost = claimed(table)
-    table.recover(PROBLEM, max_attempts=3)
-    held = claimed(table)
-    assert held.id == lost.id
-    assert not table.report(lost, JobProgress(9, 9, 1.0))
-    assert table.finish(lost, JobState.SUCCEEDED) is None
-    assert table.get(held.id).state is JobState.RUNNING
-
-
-def test_a_dead_workers_job_is_tried_again_until_its_attempts_are_spent(table: JobTable) -> None:
-    job_id = table.insert(render()).id
-    for _ in range(2):
-        claimed(table)
-        assert table.recover(PROBLEM, max_attempts=3) == []
-        assert table.get(job_id).state is JobState.QUEUED
-    claimed(table)
-    assert [job.id for job in table.recover(PROBLEM, max_attempts=3)] == [job_id]
-    job = table.get(job_id)
-    assert (job.state, job.error, job.attempts) == (JobState.FAILED, PROBLEM, 3)
-    assert job.finished_at is not None
-
-
-def test_a_canceled_job_whose_worker_died_is_not_tried_again(table: JobTable) -> None:
-    table.insert(render())
-    job = claimed(table)
-    table.request_cancel(job.id)
-    (ended,) = table.recover(PROBLEM, max_attempts=3)
-    assert (ended.state, ended.error) == (JobState.CANCELED, None)
-
-
-def test_a_job_given_back_is_not_counted_as_tried(table: JobTable) -> None:
-    table.insert(render())
-    table.release(claimed(table))
-    assert claimed(table).attempts == 1
-
-
 def test_pages_are_newest_first_and_the_cursor_goes_on_where_one_ended(table: JobTable) -> None:
     submitted = [table.insert(render()).id for _ in range(5)]
     first = table.page(limit=2)
-    table.request_cancel(submitted[0])
+    ended(table, table.get(submitted[0]))
     second = table.page(limit=2, cursor=first.next_cursor)
     third = table.page(limit=2, cursor=second.next_cursor)
     assert [job.id for page in (first, second, third) for job in page.jobs] == submitted[::-1]
@@ -208,7 +157,7 @@ def test_pages_are_newest_first_and_the_cursor_goes_on_where_one_ended(table: Jo
 
 def test_pages_are_filtered_by_state_and_avatar(table: JobTable) -> None:
     anna, ben = table.insert(render("anna")), table.insert(render("ben"))
-    claimed(table)
+    begun(table, anna)
     assert [job.id for job in table.page(state=JobState.RUNNING).jobs] == [anna.id]
     assert [job.id for job in table.page(avatar_id="ben").jobs] == [ben.id]
     assert table.page(state=JobState.RUNNING, avatar_id="ben").jobs == []
@@ -219,10 +168,8 @@ def test_pages_are_filtered_by_state_and_avatar(table: JobTable) -> None:
 
 
 def test_only_finished_jobs_expire_and_only_in_time(table: JobTable) -> None:
-    table.insert(render())
-    done = table.finish(claimed(table), JobState.SUCCEEDED)
+    done = ended(table, table.insert(render()))
     waiting = table.insert(render())
-    assert done is not None
     assert done.finished_at is not None
     assert table.expire(done.finished_at) == []
     assert table.expire(done.finished_at + timedelta(seconds=1)) == [done]
@@ -232,23 +179,73 @@ def test_only_finished_jobs_expire_and_only_in_time(table: JobTable) -> None:
 def test_only_finished_jobs_are_deleted(table: JobTable) -> None:
     job = table.insert(render())
     assert not table.delete_finished(job.id)
-    table.request_cancel(job.id)
+    ended(table, job, JobState.CANCELED)
     assert table.delete_finished(job.id)
     assert table.page().jobs == []
 
 
 def test_only_jobs_that_wait_work_or_have_a_result_have_files(table: JobTable) -> None:
-    ids = [table.insert(render()).id for _ in range(5)]
-    for state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED):
-        table.finish(claimed(table), state)
-    claimed(table)
-    assert table.ids_with_files() == {ids[0], ids[3], ids[4]}
+    jobs = [table.insert(render()) for _ in range(5)]
+    for job, state in zip(jobs, (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED), strict=False):
+        ended(table, job, state)
+    begun(table, jobs[3])
+    assert table.ids_with_files() == {jobs[0].id, jobs[3].id, jobs[4].id}
 
 
 def test_records_outlive_the_process(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "jobs.sqlite3"
     job = JobTable(open_database(path), 5).insert(render())
     assert JobTable(open_database(path), 5).get(job.id) == job
+
+
+FIRST_SCHEMA = """
+CREATE TABLE jobs (number INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, id VARCHAR(63) NOT NULL UNIQUE,
+    kind VARCHAR(16) NOT NULL, state VARCHAR(16) NOT NULL, avatar_id VARCHAR(63) NOT NULL,
+    params JSON NOT NULL, frames_done INTEGER NOT NULL, frames_total INTEGER NOT NULL,
+    fps FLOAT NOT NULL,
+    attempts INTEGER NOT NULL, error JSON, cancel_requested_at DATETIME,
+    created_at DATETIME NOT NULL, started_at DATETIME, finished_at DATETIME, revision INTEGER NOT NULL);
+CREATE TABLE schema_version (version INTEGER PRIMARY KEY);
+INSERT INTO schema_version VALUES (1);
+INSERT INTO jobs VALUES (7, 'old', 'render', 'running', 'anna', '{}', 3, 9, 1.0, 1, NULL, NULL,
+    '2026-01-02 03:04:05.000000', '2026-01-02 03:04:06.000000', NULL, 4);
+"""
+"""The job database of the release before, with a job that was under way."""
+
+
+def test_the_waiting_jobs_of_the_release_before_are_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(FIRST_SCHEMA)
+    for _ in range(2):  # opened once more, it is of this release
+        table = JobTable(open_database(path), 5)
+        (job,) = table.open_jobs()
+        assert (job.id, job.number, job.attempts, job.deaths, job.owner) == ("old", 7, 1, 0, None)
+    assert table.insert(render()).number == 8
+
+
+def test_a_damaged_database_is_refused_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    table = JobTable(open_database(path), 500)
+    for _ in range(100):
+        table.insert(render())
+    with table._engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    table._engine.dispose()
+    content = bytearray(path.read_bytes())
+    content[4096 * 3 : 4096 * 6] = bytes(4096 * 3)
+    path.write_bytes(content)
+    with pytest.raises(IncompatibleData, match=r"damaged|not a job database"):
+        open_database(path)
+
+
+def test_a_database_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    table = JobTable(open_database(path), 5)
+    table.check()
+    path.unlink()
+    with pytest.raises(IncompatibleData, match="taken away"):
+        table.check()
 
 
 def test_a_database_of_another_release_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""How loud the speech of a sound is, and the one gain that brings it to the level that models were taught on."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.media.sound import SPEECH_RATE, Sound, SpeechSamples
+
+BlockLevels = npt.NDArray[np.float64]
+"""float64 (n,): root mean square of each tenth of a second; 1 is full scale."""
+
+TARGET_LEVEL: Final = 0.07
+"""Level that speech is brought to: -23 dB of full scale, as broadcasters deliver it (EBU R 128)."""
+MOST_GAIN: Final = 10 ** (50 / 20)
+"""A sound whose level is under -73 dB of full scale is quieter than any speech, and is left quiet."""
+_BLOCK: Final = SPEECH_RATE // 10
+_CHUNK: Final = 600 * _BLOCK
+"""Samples that are read together: a minute, 4 MB."""
+
+
+def levelling_gain(sound: Sound) -> float:
+    """Return by what to multiply the samples of ``sound`` so that its speech has the target level."""
+    return gain_of(np.concatenate([block_levels(chunk) for chunk in _chunks(sound)] or [np.empty(0)]))
+
+
+def gain_of(levels: BlockLevels) -> float:
+    """Return the gain for a sound of these levels: at most 50 dB, and 1 for silence.
+
+    The level of a sound is the median of its blocks, each weighted by its own amplitude: half of all that is
+    heard is louder. Pauses weigh nothing, however long they are, and a single bang hardly anything.
+    """
+    order = np.sort(levels)
+    weight = np.cumsum(order)
+    if not len(order) or weight[-1] <= 0:
+        return 1.0
+    level = float(order[np.searchsorted(weight, weight[-1] / 2)])
+    return min(TARGET_LEVEL / level, MOST_GAIN)
+
+
+def block_levels(samples: SpeechSamples) -> BlockLevels:
+    """Return the level of each tenth of a second; what remains at the end counts as a block if it is all."""
+    whole = len(samples) // _BLOCK * _BLOCK
+    blocks = samples[:whole].reshape(-1, _BLOCK) if whole else samples.reshape(1, -1)[:, : len(samples)]
+    if not blocks.size:
+        return np.empty(0)
+    levels: BlockLevels = np.sqrt(np.square(blocks.astype(np.float64)).mean(axis=1))
+    return levels
+
+
+def _chunks(sound: Sound) -> Iterator[SpeechSamples]:
+    for start in range(0, sound.speech_samples, _CHUNK):
+        yield sound.read_speech(start, start + _CHUNK)

@@ -1,0 +1,30 @@
+"""What the metrics are told of a job that has ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.jobs.job import Job, utc_now
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job has ended."""
+
+    job_id: str
+    kind: str
+    state: str
+    wait_seconds: float
+    """From submission to the first call."""
+    work_seconds: float = 0.0
+    """How long workers were busy with it since the service started; those at one time count once."""
+    frames: int = 0
+    """Frames made in that time."""
+    media_seconds: float = 0.0
+    """Length of what was made, seconds."""
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    """How long each stage of a render was busy."""
+
+
+def wait_seconds(job: Job) -> float:
+    """Return how long a job waited; clocks may have been set meanwhile."""
+    return max(0.0, ((job.started_at or utc_now()) - job.created_at).total_seconds())

@@ -1,0 +1,189 @@
+"""A job that waits or works: which call is its next, and what an answer means for it. Knows no event loop."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from app.errors import Problem
+from app.jobs.ended import Ended, wait_seconds
+from app.jobs.job import Job, JobKind, JobProgress, JobState, utc_now
+from app.jobs.pool import Answer, Call, Method, Order
+
+LONG_SECONDS: Final = 60.0
+"""A render of more is long: it is made by all workers that are free, and gives way to others."""
+LEAST_SHARE_SECONDS: Final = 10.0
+MOST_SHARE_SECONDS: Final = 30.0
+"""What a worker is given at a time of a long render that several work on, seconds of video."""
+
+
+class OpenJob:
+    """A job that has not ended, with what the scheduler knows of it beyond its record."""
+
+    def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
+        self.job = job
+        self.running: list[Call] = []
+        """The calls that workers are busy with."""
+        self.verdict: tuple[JobState, Problem | None] | None = None
+        """How it is to end, once that is settled; it ends when no call runs any more."""
+        self.saving = False
+        """Whether its record is being written, so that it has to wait for its first call."""
+        self.ending = False
+        """Whether its end is under way."""
+        self.served = 0
+        """When it was last given a turn: the number of the turn."""
+        self.media_seconds = 0.0
+        """Length of what is made; 0 until that is known."""
+        self._clock = clock
+        self._frames: list[int] = []
+        self._waiting: list[int] = []
+        self._done: dict[int, int] = {}
+        self._told: dict[Call, int] = {}
+        self._total = 0
+        self._first: tuple[float, int] | None = None
+        self._busy_since = 0.0
+        self._busy_seconds = 0.0
+        self._made = 0
+        self._stages: Counter[str] = Counter()
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has had its first turn since the service started."""
+        return self.job.state is JobState.RUNNING
+
+    @property
+    def long(self) -> bool:
+        """Whether it is known to be a long render."""
+        return self.media_seconds > LONG_SECONDS
+
+    @property
+    def next_method(self) -> Method | None:
+        """What a worker could do for it now; None if nothing, or not yet."""
+        if self.verdict is not None or self.saving:
+            return None
+        alone = self.job.deaths > 0 or not (self.long and self._waiting)
+        if alone and self.running:
+            return None
+        if self.job.kind is JobKind.AVATAR:
+            return "build_avatar"
+        if not self._frames:
+            return "prepare"
+        return "encode" if self._waiting else "finish"
+
+    def next_call(self, workers: int) -> Call:
+        """Return what one of so many workers is to do for it now; there has to be something."""
+        method = self.next_method
+        assert method is not None
+        segments = self._share(workers) if method == "encode" else ()
+        return Call(method, Order.of(self.job), segments)
+
+    def start(self, call: Call) -> None:
+        """Note that a worker does a call."""
+        if not self.running:
+            self._busy_since = self._clock()
+        self.running.append(call)
+        self._waiting = [index for index in self._waiting if index not in call.segments]
+
+    def stop(self, call: Call) -> None:
+        """Note that a worker no longer does a call; what it has not answered for is to be done again."""
+        self.running.remove(call)
+        self._told.pop(call, None)
+        if not self.running:
+            self._busy_seconds += self._clock() - self._busy_since
+        self._waiting = sorted({*self._waiting, *(set(call.segments) - self._done.keys())})
+        if call.method == "finish" and self.verdict is None:
+            self._frames = []  # some of what it joins may be gone: looked at again
+
+    def hear(self, call: Call, done: int, total: int) -> None:
+        """Take the progress of a call that runs."""
+        if call.method == "build_avatar":
+            self._total = total
+        elif call.method != "encode":
+            return
+        self._told[call] = done
+        self._count()
+
+    def take(self, call: Call, answer: Answer) -> None:
+        """Take the answer to a call."""
+        self._add(answer.get("frames_made", 0), answer.get("stage_seconds", {}))
+        self.media_seconds = answer.get("media_seconds", self.media_seconds)
+        match call.method:
+            case "prepare":
+                self._frames = list(answer["frames"])
+                self._total = sum(self._frames)
+                self._done = {index: self._frames[index] for index in answer["there"]}
+                self._waiting = [index for index in range(len(self._frames)) if index not in self._done]
+            case "encode":
+                self._done |= {index: self._frames[index] for index in answer["segments"]}
+            case "build_avatar" | "finish":
+                self.verdict = self.verdict or (JobState.SUCCEEDED, None)
+        self._told.pop(call, None)
+        self._count()
+
+    def end(self, state: JobState, problem: Problem | None = None) -> None:
+        """Settle how it ends, unless that is settled."""
+        self.verdict = self.verdict or (state, problem)
+
+    def splits(self) -> Call | None:
+        """Return a call that has so much to do that a worker without a call can take some of it."""
+        if not self.long or self.job.deaths or self._waiting or self.verdict:
+            return None
+        least = LEAST_SHARE_SECONDS * self._total / self.media_seconds
+
+        def left(call: Call) -> int:
+            return sum(self._frames[index] for index in call.segments) - self._told.get(call, 0)
+
+        longest = max((call for call in self.running if len(call.segments) > 1), key=left, default=None)
+        return longest if longest and left(longest) > least else None
+
+    def finish(self, state: JobState, problem: Problem | None) -> None:
+        """Have its record say how it ended."""
+        progress = self.job.progress
+        if state is JobState.SUCCEEDED:
+            progress = replace(progress, frames_done=progress.frames_total)
+        self.change(state=state, error=problem, finished_at=utc_now(), progress=progress)
+
+    def change(self, **values: Any) -> None:
+        """Change its record."""
+        self.job = replace(self.job, revision=self.job.revision + 1, **values)
+
+    def ended(self) -> Ended:
+        """Return what the metrics are told."""
+        return Ended(
+            job_id=self.job.id,
+            kind=self.job.kind,
+            state=self.job.state,
+            wait_seconds=wait_seconds(self.job),
+            work_seconds=self._busy_seconds,
+            frames=self._made,
+            media_seconds=self.media_seconds,
+            stage_seconds=dict(self._stages),
+        )
+
+    def _share(self, workers: int) -> tuple[int, ...]:
+        """Return the next segments for one of so many workers; all that are left if it is the only one."""
+        if workers < 2 or not self.long or self.job.deaths:
+            return tuple(self._waiting)
+        second = self._total / self.media_seconds
+        left = sum(self._frames[index] for index in self._waiting) / second / workers
+        most = min(MOST_SHARE_SECONDS, max(LEAST_SHARE_SECONDS, left)) * second
+        share: list[int] = []
+        for index in self._waiting:
+            if share and sum(self._frames[each] for each in (*share, index)) > most:
+                break
+            share.append(index)
+        return tuple(share)
+
+    def _count(self) -> None:
+        done = sum(self._done.values()) + sum(self._told.values())
+        now = self._clock()
+        if self._first is None and self._total:
+            self._first = now, done
+        since, before = self._first or (now, done)
+        fps = (done - before) / (now - since) if now > since else 0.0
+        self.change(progress=JobProgress(done, self._total, max(0.0, fps)))
+
+    def _add(self, frames: int, stages: Mapping[str, float]) -> None:
+        self._made += frames
+        self._stages.update(stages)

@@ -1,0 +1,121 @@
+"""What the scheduler gives its calls to: a pool of workers, on this machine or on many."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from app.errors import Problem
+from app.jobs.job import Job
+
+Method = Literal["build_avatar", "prepare", "encode", "finish"]
+
+Answer = Mapping[str, Any]
+"""What a worker answers to a call: JSON, by the fields that :class:`app.workers.worker.Worker` names."""
+
+Told = Callable[[int, int], None]
+"""Hears (frames done, frames in all) of a call while it runs."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job, as its workers need to know it."""
+
+    job_id: str
+    avatar_id: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    attempts: int = 1
+    begun_at: str | None = None
+    """When the job was first begun, ISO 8601; an avatar that is younger is its own work."""
+
+    @classmethod
+    def of(cls, job: Job) -> "Order":
+        """Return the order of a job."""
+        begun_at = job.started_at.isoformat() if job.started_at else None
+        return cls(job.id, job.avatar_id, dict(job.params), job.attempts, begun_at)
+
+    def is_own_work(self, created_at: datetime) -> bool:
+        """Say whether what was made at an instant can be what an earlier attempt finished before it died."""
+        return (
+            self.attempts > 1
+            and self.begun_at is not None
+            and created_at > datetime.fromisoformat(self.begun_at)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One thing for one worker to do, once; doing the same again in another call does no harm."""
+
+    method: Method
+    order: Order
+    segments: tuple[int, ...] = ()
+    """The segments to encode."""
+
+
+class WorkerDied(Exception):
+    """The process that worked on a call is gone, or stood still and was ended; the text says how."""
+
+    def __init__(self, how: str, *, stalled: bool = False) -> None:
+        super().__init__(how)
+        self.how = how
+        self.stalled = stalled
+
+
+class WorkerLeft(Exception):
+    """A worker gave a call back, or was taken away, through no fault of the job's."""
+
+
+class CallFailed(Exception):
+    """A call was answered with a problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem["detail"])
+        self.problem = problem
+
+
+class Pool(Protocol):
+    """Some workers, each of which does one call at a time; lives on the web process's event loop."""
+
+    @property
+    def model(self) -> Mapping[str, Any] | None:
+        """What the workers have loaded; None until that is known."""
+
+    @property
+    def size(self) -> int:
+        """How many workers are there, their model loaded."""
+
+    @property
+    def idle(self) -> int:
+        """How many of them wait for a call."""
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker was started in place of a dead one."""
+
+    @property
+    def status(self) -> str:
+        """Why no worker is there, or what is wrong with some, in a sentence; empty if all is well."""
+
+    @property
+    def unusable(self) -> bool:
+        """Whether jobs would wait for ever as things are: no worker can load its model."""
+
+    def call(self, call: Call, told: Told) -> Coroutine[Any, Any, Answer]:
+        """Have an idle worker do a call, best one that has the same job open; it is taken at once.
+
+        The coroutine returns the answer or raises ``CallFailed``, ``WorkerDied`` or ``WorkerLeft``. Canceled,
+        it ends when the worker has stopped. Raises LookupError if no worker is idle.
+        """
+
+    def give_way(self, call: Call) -> None:
+        """Have the worker of a call answer at the end of its present segment."""
+
+    def wish(self, workers: int) -> None:
+        """Say how many workers could be busy now, for a pool that can grow."""
+
+    async def start(self, changed: Callable[[], None]) -> None:
+        """Start the workers without waiting for them; ``changed`` is called whenever one is idle or gone."""
+
+    async def stop(self) -> None:
+        """End all workers."""

@@ -1,0 +1,62 @@
+"""Writes to the job table that must not get lost, and whether the table can be used at the moment."""
+
+import asyncio
+from typing import Final
+
+import structlog
+from anyio import to_thread
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.errors import DataFolderError, NotReady
+from app.jobs.job import Job
+from app.jobs.table import JobTable
+
+log = structlog.stdlib.get_logger(__name__)
+
+RETRY_SECONDS: Final = 0.5
+"""How often a write is tried again that the table did not take."""
+CHECK_SECONDS: Final = 1.0
+"""How often the table is looked at."""
+
+
+class Records:
+    """The job table, as the scheduler writes to it."""
+
+    def __init__(self, table: JobTable) -> None:
+        self.table = table
+        self._problem = ""
+
+    def check(self) -> None:
+        """Raise ``NotReady``, with the reason, if the table could not be used when it was last looked at."""
+        if self._problem:
+            raise NotReady(self._problem)
+
+    async def save(self, job: Job) -> None:
+        """Write down how an open job stands, however often that has to be tried."""
+        while True:
+            try:
+                if not await to_thread.run_sync(self.table.save, job):
+                    log.warning("job_not_on_record", job=job.id)
+                return
+            except SQLAlchemyError as error:
+                self._note(error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def watch(self) -> None:
+        """Look at the table again and again, until canceled."""
+        while True:
+            try:
+                await to_thread.run_sync(self.table.check)
+                self._problem = ""
+            except (SQLAlchemyError, DataFolderError) as error:
+                self._note(error)
+            await asyncio.sleep(CHECK_SECONDS)
+
+    def _note(self, error: SQLAlchemyError | DataFolderError) -> None:
+        if not self._problem:
+            log.error("job_table_unusable", error=str(error))
+        self._problem = (
+            error.detail
+            if isinstance(error, DataFolderError)
+            else "The job database cannot be used at the moment; the service's log says why."
+        )

@@ -1,0 +1,341 @@
+"""The scheduler: gives turns to jobs, segment by segment, and sees each to its end; for whatever pool.
+
+It lives on the web process's event loop. What it knows of the jobs that have not ended it has in memory; the
+table has what is needed to go on after a restart, the volume what was made before it.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from math import ceil
+from typing import Any, Final
+
+import structlog
+from anyio import to_thread
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.errors import (
+    MouthpieceError,
+    NotReady,
+    Problem,
+    QueueFull,
+    RenderProcessCrashed,
+    RenderProcessStalled,
+)
+from app.jobs.ended import Ended
+from app.jobs.events import Events
+from app.jobs.files import DataFolder
+from app.jobs.job import Job, JobState, NewJob, utc_now
+from app.jobs.open_job import OpenJob
+from app.jobs.pool import Answer, Call, CallFailed, Pool, WorkerDied, WorkerLeft
+from app.jobs.records import Records
+from app.jobs.table import JobPage, JobTable
+from app.jobs.turn import Turns
+
+log = structlog.stdlib.get_logger(__name__)
+
+LONGEST_RETRY_AFTER: Final = 600
+"""Nobody is told to wait longer than this many seconds."""
+STOP_SECONDS: Final = 2.0
+"""How long the ends of calls may take to be noted once the pool has ended."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How often a job is tried, and how many of one key may be under way at a time."""
+
+    attempts: int = 3
+    running_per_key: int = 4
+
+
+class Scheduler:
+    """See the module; safe to use from any number of requests at once."""
+
+    def __init__(
+        self,
+        table: JobTable,
+        files: DataFolder,
+        pool: Pool,
+        limits: Limits = Limits(),
+        *,
+        on_ended: Callable[[Ended], None] = lambda _: None,
+        on_death: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``on_ended`` hears of every job that ends; ``on_death`` clears up after a worker that died."""
+        self.pool = pool
+        self._records = Records(table)
+        self._table = table
+        self._files = files
+        self._limits = limits
+        self._on_ended = on_ended
+        self._on_death = on_death
+        self._turns = Turns(limits.running_per_key)
+        self._events = Events()
+        self._jobs: dict[str, OpenJob] = {}
+        self._answers: dict[Call, asyncio.Future[Answer]] = {}
+        self._asked: set[Call] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._job_seconds = 5.0
+
+    # What the API asks for.
+
+    async def submit(self, new: NewJob) -> Job:
+        """Add a job. Raises ``QueueFull``, ``AvatarExists``."""
+        with self._estimating():
+            job = await to_thread.run_sync(self._table.insert, new)
+        self._jobs[job.id] = OpenJob(job)
+        self._wake.set()
+        return job
+
+    async def get(self, job_id: str) -> Job:
+        """Return a job as it stands. Raises ``JobNotFound``."""
+        open_job = self._jobs.get(job_id)
+        return open_job.job if open_job else await to_thread.run_sync(self._table.get, job_id)
+
+    async def page(self, **which: Any) -> JobPage:
+        """Return some jobs, newest first; see :meth:`JobTable.page`."""
+        page = await to_thread.run_sync(partial(self._table.page, **which))
+        now = [self._jobs[job.id].job if job.id in self._jobs else job for job in page.jobs]
+        return replace(page, jobs=now)
+
+    async def follow(self, job_id: str) -> AsyncGenerator[Job, None]:
+        """Yield a job now and whenever it has changed, at last in its terminal state.
+
+        A slow reader gets the newest state, not every one. Raises ``JobNotFound``, ``ShuttingDown``.
+        """
+        async for job in self._events.follow(await self.get(job_id)):
+            yield job
+
+    async def cancel(self, job_id: str) -> Job:
+        """Ask for the end of a job and return how it stands then. Raises ``JobNotFound``."""
+        job = self._jobs.get(job_id)
+        if job is None:
+            return await self.get(job_id)
+        if job.verdict is None:
+            job.change(cancel_requested_at=utc_now())
+            self._settle(job, JobState.CANCELED)
+            if job.running:
+                await self._records.save(job.job)
+        if not job.running:
+            await self._end(job)
+        return job.job
+
+    async def check_room(self) -> None:
+        """Raise ``QueueFull`` if no job can be added; said early, before an upload is read."""
+        with self._estimating():
+            await to_thread.run_sync(self._table.check_room)
+
+    def check_usable(self) -> None:
+        """Raise ``NotReady`` if jobs would wait for ever because the model cannot be loaded."""
+        if self.pool.unusable:
+            raise NotReady(self.pool.status)
+
+    def check_ready(self) -> None:
+        """Raise ``NotReady``, with the reason, unless a job that is submitted now would be begun soon."""
+        self._records.check()
+        if not self.pool.size:
+            raise NotReady(self.pool.status)
+
+    # Its life.
+
+    async def start(self) -> None:
+        """Take up the jobs that an earlier service left, and start the pool without waiting for it."""
+        for job in await to_thread.run_sync(self._table.open_jobs):
+            open_job = self._jobs[job.id] = OpenJob(job)
+            if job.cancel_requested_at:
+                open_job.end(JobState.CANCELED)
+                await self._end(open_job)
+            elif open_job.begun:
+                open_job.change(state=JobState.QUEUED)
+                await self._records.save(open_job.job)
+        self._loops = [asyncio.create_task(self._run()), asyncio.create_task(self._records.watch())]
+        await self.pool.start(self._wake.set)
+        self._wake.set()
+
+    def close(self) -> None:
+        """Let go of all who follow jobs: the service is about to stop."""
+        self._events.close()
+
+    async def stop(self) -> None:
+        """Stop giving turns and end the pool; what is not done goes on at the next start, as untried."""
+        self._stopping = True
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.wait(self._loops)
+        await self.pool.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+        for job in self._jobs.values():
+            if job.begun:
+                job.change(state=JobState.QUEUED, attempts=job.job.attempts - 1)
+                with suppress(SQLAlchemyError):
+                    await to_thread.run_sync(self._table.save, job.job)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._give_turns()
+
+    def _give_turns(self) -> None:
+        while True:
+            ready = self._turns.ready(self._jobs.values())
+            wanting = [job for job in ready if job.next_method]
+            best = self._turns.best(wanting)
+            free = self._free()
+            if best is None or free <= 0:
+                break
+            self._turns.served(best)
+            if best.begun:
+                self._start(best, best.next_call(self.pool.size))
+            else:
+                self._begin(best)
+        if call := self._call_to_shorten(best, free):
+            self._asked.add(call)
+            self.pool.give_way(call)
+        self.pool.wish(len(wanting) + len(self._answers))
+
+    def _free(self) -> int:
+        """Return how many workers can be given a call: those not whose last answer is still to be taken."""
+        idle = min(self.pool.idle, self.pool.size - len(self._answers))
+        return idle - sum(job.saving for job in self._jobs.values())
+
+    def _call_to_shorten(self, best: OpenJob | None, free: int) -> Call | None:
+        """Return the call that is to end with its segment: for whoever has the next turn, or to be shared."""
+        if self._asked:
+            return None
+        if best is None:
+            shared = (job.splits() for job in self._jobs.values())
+            return next((call for call in shared if call), None) if free > 0 else None
+        running = [job for job in self._jobs.values() if any(call.method == "encode" for call in job.running)]
+        lesser = [job for job in running if job is not best and self._turns.outranks(best, job)]
+        if not lesser:
+            return None
+        return next(call for call in max(lesser, key=self._turns.rank).running if call.method == "encode")
+
+    def _begin(self, job: OpenJob) -> None:
+        record = job.job
+        job.saving = True
+        job.change(
+            state=JobState.RUNNING, attempts=record.attempts + 1, started_at=record.started_at or utc_now()
+        )
+        log.info(
+            "job_started", job=record.id, kind=record.kind, avatar=record.avatar_id, attempt=job.job.attempts
+        )
+        self._spawn(self._record_begin(job))
+
+    async def _record_begin(self, job: OpenJob) -> None:
+        await self._records.save(job.job)
+        job.saving = False
+        self._events.tell(job.job)
+        self._wake.set()
+
+    def _start(self, job: OpenJob, call: Call) -> None:
+        job.start(call)
+        answer = asyncio.ensure_future(self.pool.call(call, partial(self._hear, job, call)))
+        self._answers[call] = answer
+        self._spawn(self._await(job, call, answer))
+
+    def _hear(self, job: OpenJob, call: Call, done: int, total: int) -> None:
+        if call in job.running:
+            job.hear(call, done, total)
+            self._events.tell(job.job)
+
+    async def _await(self, job: OpenJob, call: Call, answer: asyncio.Future[Answer]) -> None:
+        """See a call to its end, and the job if that was its last."""
+        death: WorkerDied | None = None
+        try:
+            job.take(call, await answer)
+        except CallFailed as failure:
+            self._settle(job, JobState.FAILED, failure.problem)
+        except WorkerDied as died:
+            death = died
+        except (WorkerLeft, asyncio.CancelledError):
+            log.debug("call_given_back", job=job.job.id, method=call.method)
+        except Exception as error:
+            log.exception("job_broke", job=job.job.id, exc_info=error)
+            unforeseen = f"The job failed unexpectedly; the service's log says why, under job {job.job.id}."
+            self._settle(job, JobState.FAILED, MouthpieceError(unforeseen).problem())
+        finally:
+            job.stop(call)
+            self._answers.pop(call)
+            self._asked.discard(call)
+        if death is not None:
+            await self._count_death(job, death)
+        self._events.tell(job.job)
+        if not self._stopping and not job.running and job.verdict:
+            await self._end(job)
+        self._wake.set()
+
+    async def _count_death(self, job: OpenJob, death: WorkerDied) -> None:
+        log.error("worker_died", job=job.job.id, how=death.how)
+        if job.verdict is None:
+            deaths = job.job.deaths + 1
+            if deaths >= self._limits.attempts:
+                job.change(deaths=deaths)
+                self._settle(job, JobState.FAILED, self._verdict(death))
+            else:
+                job.change(deaths=deaths, attempts=job.job.attempts + 1)
+                await self._records.save(job.job)
+        await to_thread.run_sync(self._on_death)
+
+    def _verdict(self, death: WorkerDied) -> Problem:
+        times = "once" if self._limits.attempts == 1 else f"{self._limits.attempts} times"
+        error = RenderProcessStalled if death.stalled else RenderProcessCrashed
+        return error(
+            f"The render process {death.how} while it worked on this job, which was tried {times}; "
+            "check the file that was sent, and the service's log."
+        ).problem()
+
+    def _settle(self, job: OpenJob, state: JobState, problem: Problem | None = None) -> None:
+        """Settle how a job ends, and have all calls of it stopped."""
+        job.end(state, problem)
+        for call in job.running:
+            self._answers[call].cancel()
+
+    async def _end(self, job: OpenJob) -> None:
+        if job.ending or job.verdict is None:
+            return
+        job.ending = True
+        state, problem = job.verdict
+        if state is not JobState.SUCCEEDED:
+            # The files go first: once the job is said to have ended so, nothing of it is left.
+            await to_thread.run_sync(self._files.forget, job.job.id)
+        job.finish(state, problem)
+        await self._records.save(job.job)
+        if state is JobState.SUCCEEDED:
+            await to_thread.run_sync(self._files.forget_upload, job.job.id)
+        del self._jobs[job.job.id]
+        ended = job.ended()
+        log.info(
+            "job_ended",
+            job=job.job.id,
+            state=state,
+            frames=ended.frames,
+            seconds=round(ended.work_seconds, 3),
+        )
+        self._job_seconds += 0.2 * (ended.work_seconds - self._job_seconds)
+        self._on_ended(ended)
+        self._events.tell(job.job)
+        self._wake.set()
+
+    @contextmanager
+    def _estimating(self) -> Iterator[None]:
+        """Say with a refusal how long it will be until a job that waits is begun."""
+        try:
+            yield
+        except QueueFull as error:
+            etas = [job.job.progress.eta_seconds for job in self._jobs.values() if job.begun]
+            soonest = min((eta for eta in etas if eta is not None), default=self._job_seconds)
+            error.retry_after = max(1, min(LONGEST_RETRY_AFTER, ceil(soonest)))
+            raise
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,69 @@
+"""Whose turn it is, whenever a worker is free: between segments, not between jobs.
+
+Who waits or watches comes before a batch, but a batch is never left out for long. Within either, what was
+begun and is short is done first; then the keys take turns; then the short before the long; then the order of
+submission, or among long renders that somebody watches, whoever has waited longest for a turn.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from app.jobs.open_job import OpenJob
+
+Rank = tuple[int, bool, int, bool, int, int]
+"""The smaller, the sooner."""
+
+PATIENCE: Final = 8
+"""After so many turns of others in a row, who is ready for one and was passed over has it."""
+
+
+class Turns:
+    """Remembers who had turns."""
+
+    def __init__(self, max_running_per_key: int) -> None:
+        self._most = max_running_per_key
+        self._count = 0
+        self._keys: dict[str | None, int] = {}
+        self._batch = 0
+
+    def served(self, job: OpenJob) -> None:
+        """Note that a job has a turn."""
+        self._count += 1
+        job.served = self._keys[job.job.owner] = self._count
+        if not job.job.waited_for:
+            self._batch = self._count
+
+    def ready(self, jobs: Collection[OpenJob]) -> list[OpenJob]:
+        """Return the jobs that may have a turn: of one key at most so many are under way at a time."""
+        under_way = Counter(job.job.owner for job in jobs if job.begun)
+        ready = []
+        for job in jobs:
+            owner = job.job.owner
+            if job.begun or owner is None or under_way[owner] < self._most:
+                ready.append(job)
+        return ready
+
+    def best(self, ready: Iterable[OpenJob]) -> OpenJob | None:
+        """Return whose turn it is."""
+        return min(ready, key=self.rank, default=None)
+
+    def outranks(self, newcomer: OpenJob, running: OpenJob) -> bool:
+        """Say whether ``running`` is to give way to ``newcomer`` at the end of its segment."""
+        if self._class(newcomer) < self._class(running):
+            return True
+        return running.long and self.rank(newcomer) < self.rank(running)
+
+    def rank(self, job: OpenJob) -> Rank:
+        """Return a job's place in the order of turns."""
+        short_and_begun = job.begun and not job.long
+        served = job.served if job.long and job.job.waited_for else 0
+        key = self._keys.get(job.job.owner, 0)
+        return self._class(job), not short_and_begun, key, job.long, served, job.job.number
+
+    def _class(self, job: OpenJob) -> int:
+        if job.begun and job.long and self._count - job.served > PATIENCE:
+            return 0
+        if job.job.waited_for or self._count - self._batch > PATIENCE:
+            return 1
+        return 2

@@ -1,0 +1,111 @@
+"""The clock of a sound: where its timestamps jump forward, nothing was recorded, and a player is silent.
+
+Voice over the internet leaves packets out (DTX, losses), and recorders pause. Decoders give the samples that
+there are; put one after the other they are too early and too short. Here silence is put where the clock
+jumps.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, pairwise
+from typing import Final
+
+import av
+
+from app.media.probe import AudioLimits, check_seconds
+
+_TOLERANCE: Final = Fraction(15, 1000)
+"""Being late by less is no hole: clocks count milliseconds, and those of Vorbis, whose blocks change their
+size, are 10 ms off and back. The shortest packets that voice leaves out have 20 ms."""
+_STEP: Final = Fraction(5, 1000)
+"""A clock that is late without a step of this size drifts; nothing is missing there."""
+_BACK: Final = Fraction(1, 2)
+"""A clock that goes back by more has begun anew, as in recordings joined end to end."""
+_BROADCAST: Final = frozenset({"mpegts", "mpeg", "ogg"})
+_MOST_IN_BROADCAST: Final = Fraction(10)
+"""In these formats a longer jump is another clock, not a pause; so FFmpeg itself has it."""
+_PIECE: Final = 4096
+"""Samples of a frame of silence."""
+
+
+@dataclass
+class SoundClock:
+    """Puts the frames of a sound where they belong; ``gaps`` and ``late`` tell the silence added, seconds."""
+
+    limits: AudioLimits
+    gaps: Fraction = Fraction(0)
+    late: Fraction = Fraction(0)
+    _written: Fraction = Fraction(0)
+    _origin: Fraction | None = None
+    _end: Fraction = Fraction(0)
+
+    def place(
+        self, frames: Iterable[av.AudioFrame], container: str, pictures_begin: Fraction | None = None
+    ) -> Iterator[av.AudioFrame]:
+        """Yield the frames of a file of format ``container``, with silence where their clock jumps.
+
+        What begins after ``pictures_begin``, on the same clock, gets silence before it; with None, the first
+        sample is the beginning. May be called again for a file that goes on with the sound. Raises
+        MediaTooLong.
+        """
+        self._origin = None
+        for frame, following in pairwise(chain(frames, [None])):
+            assert frame is not None
+            time = _time(frame)
+            if time is not None:
+                hole = self._hole(time, frame, following, container, pictures_begin)
+                check_seconds(self._written + hole, self.limits.max_seconds, "sound")
+                for silence in _silence(frame, hole):
+                    self._written += _seconds(silence)
+                    yield silence
+            yield frame
+            self._written += _seconds(frame)
+            self._end = (self._end if time is None else time) + _seconds(frame)
+
+    def _hole(
+        self,
+        time: Fraction,
+        frame: av.AudioFrame,
+        following: av.AudioFrame | None,
+        container: str,
+        pictures_begin: Fraction | None,
+    ) -> Fraction:
+        """Return how much silence goes before ``frame``, seconds."""
+        if self._origin is None:
+            lateness = Fraction(0) if pictures_begin is None else max(Fraction(0), time - pictures_begin)
+            self._origin = time - lateness - self._written
+            self.late += lateness
+            return lateness
+        hole = time - self._origin - self._written
+        other_clock = container in _BROADCAST and hole > _MOST_IN_BROADCAST
+        if other_clock or time - self._end < -_BACK:
+            self._origin = time - self._written
+            return Fraction(0)
+        if following is not None and (next_time := _time(following)) is not None:
+            hole = min(hole, next_time - _seconds(frame) - self._origin - self._written)
+        if hole <= _TOLERANCE or time - self._end < _STEP:
+            return Fraction(0)
+        self.gaps += hole
+        return hole
+
+
+def _time(frame: av.AudioFrame) -> Fraction | None:
+    return None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+
+
+def _seconds(frame: av.AudioFrame) -> Fraction:
+    return Fraction(frame.samples, frame.sample_rate)
+
+
+def _silence(like: av.AudioFrame, seconds: Fraction) -> Iterator[av.AudioFrame]:
+    """Yield frames of silence in the format of ``like``, ``seconds`` in all, to the nearest sample."""
+    zero = b"\x80" if like.format.name.startswith("u8") else b"\0"
+    left = round(seconds * like.sample_rate)
+    while left:
+        frame = av.AudioFrame(like.format.name, like.layout.name, min(left, _PIECE))
+        frame.sample_rate = like.sample_rate
+        for plane in frame.planes:
+            plane.update(zero * plane.buffer_size)
+        left -= frame.samples
+        yield frame

@@ -1,0 +1,138 @@
+"""Where on one frame's head the mouth of another frame belongs, and how it is bent to a wanted shape.
+
+The still points of two heads give an affine map from one frame's positions to the other's. What a lender's
+shape still lacks is a displacement of its speech points, spread over the face by a thin-plate spline
+(F. Bookstein, "Principal Warps", 1989). Upper teeth belong to the skull: they are not stretched with lips.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.faces.closed_mouth import head_affine
+from app.faces.regions import LEFT_EYE, RIGHT_EYE
+from app.faces.types import FaceLandmarks
+from app.media.frames import Affine
+from app.mouths.person import Numbers, Person
+from app.mouths.points import LOWER_LIP_INNER, SPEECH_POINTS, UPPER_LIP_INNER
+from app.mouths.space import COMPONENTS, shape_space
+
+Field = npt.NDArray[np.float32]
+"""float32 (rows, columns, 2): x, y of a displacement at every node of a grid, or at every pixel."""
+
+_UNIQUE: Final = np.unique(SPEECH_POINTS, return_index=True)[1]
+BENT: Final = np.array(SPEECH_POINTS)[_UNIQUE]
+"""The speech points, each once: the corners of the lips end two rows."""
+
+ANCHORS: Final = (33, 263, 168, 4, 127, 356, 98, 327, 2, 116, 345, 10)
+"""Still points that a bend leaves where they are."""
+
+FIRMNESS: Final = 2e-3
+"""How little the spline gives way at the points, which tremble a little: 0 would go through all of them."""
+
+NODES: Final = (14, 18)
+"""Rows and columns of the grid on which a bend is computed."""
+
+TEETH_SHARE: Final = 0.7
+"""Upper share of the inner mouth that stays with the skull."""
+
+_BACK: Final = np.linalg.pinv(shape_space().basis)
+
+
+@dataclass(frozen=True)
+class Placing:
+    """How a lender lies on a frame: ``head`` maps the frame's positions to the lender's."""
+
+    head: Affine
+    laid: FaceLandmarks
+    """float32 (468, 2): the lender's mesh on the frame's head, before it is bent."""
+    moves: Numbers
+    """float64 (65, 2): by how much the speech points are moved, pixels of the frame."""
+
+    @property
+    def points(self) -> FaceLandmarks:
+        """The lender's mesh on the frame's head, bent."""
+        points = self.laid.copy()
+        points[BENT] += self.moves.astype(np.float32)
+        return points
+
+
+def place(
+    person: Person, landmarks: npt.NDArray[np.float32], frame: int, lender: int, lack: Numbers
+) -> Placing:
+    """Lay the mouth of ``lender`` onto the head of ``frame``, its components changed by ``lack`` (6,)."""
+    head = head_affine(landmarks[frame], landmarks[lender])
+    inverse = np.linalg.inv(np.vstack([head, [0, 0, 1]]))[:2]
+    mesh = person.study.meshes[lender, :, :2]
+    laid = (mesh @ inverse[:, :2].T + inverse[:, 2]).astype(np.float32)
+    return Placing(head, laid, _moves(person, frame, lack))
+
+
+def bend(placing: Placing, landmarks: FaceLandmarks, region: tuple[int, int, int, int]) -> Field:
+    """Return the displacement, in pixels of the lender, to add to ``head`` over a region of the frame.
+
+    ``region`` is top, bottom, left, right; the field has :data:`NODES`, each in the middle of its cell.
+    """
+    eye = float(np.linalg.norm(landmarks[RIGHT_EYE] - landmarks[LEFT_EYE]))
+    goals = np.vstack([placing.laid[BENT] + placing.moves, landmarks[list(ANCHORS)]]).astype(np.float64) / eye
+    values = np.vstack([-placing.moves @ placing.head[:, :2].T, np.zeros((len(ANCHORS), 2))])
+    top, bottom, left, right = region
+    rows = (np.arange(NODES[0]) + 0.5) * (bottom - top) / NODES[0] - 0.5 + top
+    columns = (np.arange(NODES[1]) + 0.5) * (right - left) / NODES[1] - 0.5 + left
+    where = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2) / eye
+    return _thin_plate(goals, values, where).reshape(*NODES, 2).astype(np.float32)
+
+
+def teeth_stay(placing: Placing, region: tuple[int, int, int, int], scale: float) -> npt.NDArray[np.float32]:
+    """Return where the upper teeth are before and after a bend, 0..1, a picture of a region at ``scale``."""
+    top, bottom, left, right = region
+    size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+    both = _inner(placing.laid, (left, top), scale, size)
+    both = cv2.min(both, _inner(placing.points, (left, top), scale, size))
+    blurred = cv2.GaussianBlur(both, (0, 0), max(0.6, 0.008 * size[0]))
+    stays: npt.NDArray[np.float32] = blurred.astype(np.float32) / np.float32(255)
+    return stays
+
+
+def _moves(person: Person, frame: int, lack: Numbers) -> Numbers:
+    deviation = np.zeros((len(SPEECH_POINTS), 3))
+    deviation[:, :2] = (_BACK[:, :COMPONENTS] @ lack).reshape(-1, 2)
+    turned = deviation @ person.pose.turn[frame].T / person.pose.scale[frame]
+    moves: Numbers = turned[_UNIQUE, :2]
+    return moves
+
+
+def _thin_plate(points: Numbers, values: Numbers, where: Numbers) -> Numbers:
+    count = len(points)
+    system = np.zeros((count + 3, count + 3))
+    system[:count, :count] = _kernel(points, points)
+    system[np.arange(count), np.arange(count)] += FIRMNESS
+    system[:count, count] = 1
+    system[:count, count + 1 :] = points
+    system[count:, :count] = system[:count, count:].T
+    solution = np.linalg.solve(system, np.vstack([values, np.zeros((3, 2))]))
+    plane = np.column_stack([np.ones(len(where)), where])
+    result: Numbers = _kernel(where, points) @ solution[:count] + plane @ solution[count:]
+    return result
+
+
+def _kernel(a: Numbers, b: Numbers) -> Numbers:
+    square = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
+    np.maximum(square, 1e-12, out=square)
+    result: Numbers = 0.5 * square * np.log(square)
+    return result
+
+
+def _inner(
+    points: FaceLandmarks, corner: tuple[int, int], scale: float, size: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
+    """Return 255 in the upper part between the inner lips, a picture of ``size`` (width, height)."""
+    upper, lower = points[list(UPPER_LIP_INNER)], points[list(LOWER_LIP_INNER)]
+    line = np.concatenate([upper, (upper + (lower - upper) * TEETH_SHARE)[::-1]])
+    line = (line + 0.5 - corner) * scale - 0.5
+    picture = np.zeros((size[1], size[0]), np.uint8)
+    cv2.fillPoly(picture, [np.rint(line * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return picture

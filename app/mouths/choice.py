@@ -1,0 +1,176 @@
+"""Which frame of the footage lends its mouth to each frame of the result: unit selection by a cheapest path.
+
+A lender should have nearly the wanted shape, on a head that is turned, lit and as near as this one; and
+neighbours should come from neighbours, or look alike. Both are costs, and the path of least cost through a
+few dozen candidates a frame is found by dynamic programming (A. Hunt and A. Black, "Unit selection in a
+concatenative speech synthesis system using a large speech database", 1996).
+"""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.mouths.person import Numbers, Person
+from app.mouths.space import COMPONENTS, MouthShapes, shape_space
+
+Lenders = npt.NDArray[np.int32]
+"""int32 (n,): the frame of the footage whose mouth each frame of the result shows."""
+
+CANDIDATES: Final = 48
+"""Lenders that are weighed for one frame."""
+
+FARTHEST_TURN: Final = 11.0
+"""Degrees between two heads beyond which one's mouth does not lie on the other."""
+
+FARTHEST_LIGHT: Final = 0.45
+"""Difference of the logarithms of two skins' brightness beyond which the light cannot be brought together."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What counts how much; set by eye and by figures on people held out of training."""
+
+    shape: float = 1.0
+    """Of a squared deviation of the first component."""
+    teeth: float = 0.12
+    """Weight of a unit of teeth, beside components in units of the first one's size."""
+    turn: float = 0.5
+    """Of a head turned by 8 degrees more or less, by the square."""
+    light: float = 6.0
+    """Of a difference of 1 in the logarithm of the skin's brightness, by the square."""
+    near: float = 4.0
+    """Of a difference of 1 in the logarithm of the head's size, by the square."""
+    jump: float = 0.12
+    """Of any change but to the lender's neighbours in time."""
+    seam: float = 0.03
+    """Of each step (of 255) by which the mouths that meet at a change look different."""
+    still: float = 0.05
+    """Of staying with the same lender for a frame, in which motion freezes."""
+
+
+REST_COSTS: Final = Costs(still=0.0, jump=1.0)
+"""Where the mouth is to rest there is no motion to keep, and a change only shows."""
+
+
+def _sizes() -> Numbers:
+    """Return the size of one deviation of each component over that of the first."""
+    geometry = 1 / np.linalg.norm(shape_space().basis, axis=1)
+    sizes: Numbers = geometry / geometry[0]
+    return sizes
+
+
+SIZES: Final = _sizes()
+
+
+class Chooser:
+    """Chooses lenders among the frames of one person's footage."""
+
+    def __init__(self, person: Person, costs: Costs = Costs()) -> None:
+        self._person = person
+        self._costs = costs
+        self._weights = np.r_[SIZES, np.full(2, costs.teeth)] * np.sqrt(costs.shape)
+        light = np.log(np.maximum(person.study.skin[:, :3].mean(axis=1), 1.0))
+        size = np.log(np.maximum(person.pose.scale, 1e-9))
+        self._place = np.column_stack(
+            [
+                person.turns * np.sqrt(costs.turn) / 8,
+                light * np.sqrt(costs.light),
+                size * np.sqrt(costs.near),
+            ]
+        )
+        self._shapes = person.shapes * self._weights
+        self._light = light
+        self._patches = person.study.patches.reshape(len(person), -1).astype(np.float32)
+        self._pools = {
+            int(take): np.flatnonzero(person.usable & (person.study.takes == take))
+            for take in np.unique(person.study.takes[person.study.takes >= 0])
+        }
+
+    def local_costs(self, wanted: MouthShapes, shown: Lenders) -> list[tuple[Lenders, Numbers]]:
+        """Return for each frame the best candidates and what each costs by itself.
+
+        ``wanted`` (n, 8) are the shapes, ``shown`` (n,) the frames of the footage on which they are to be
+        laid. A frame to which nobody may lend serves itself.
+        """
+        result: list[tuple[Lenders, Numbers]] = []
+        for shape, frame in zip(wanted * self._weights, shown, strict=True):
+            pool = self._pools.get(int(self._person.study.takes[frame]), np.empty(0, np.int64))
+            pool = pool[self._fits(pool, frame)]
+            if not len(pool):
+                result.append((np.array([frame], np.int32), np.zeros(1)))
+                continue
+            cost = np.square(self._shapes[pool] - shape).sum(axis=1)
+            cost += np.square(self._place[pool] - self._place[frame]).sum(axis=1)
+            best = np.argpartition(cost, CANDIDATES)[:CANDIDATES] if len(pool) > CANDIDATES else slice(None)
+            result.append((pool[best].astype(np.int32), cost[best]))
+        return result
+
+    def choose(
+        self, wanted: MouthShapes, shown: Lenders, pinned: tuple[bool, bool] = (False, False)
+    ) -> Lenders:
+        """Return the lenders of a run of frames, the cheapest path.
+
+        ``pinned`` says whether the first and the last frame take the candidate that is best by itself:
+        two runs that share a pinned frame agree on it, so that they can be chosen apart.
+        """
+        local = self.local_costs(wanted, shown)
+        for end, pin in zip((0, -1), pinned, strict=True):
+            if pin:
+                candidates, cost = local[end]
+                best = int(cost.argmin())
+                local[end] = (candidates[best : best + 1], cost[best : best + 1])
+        total, came = local[0][1], []
+        for (before, _), (candidates, cost) in pairwise(local):
+            ways = total[:, None] + self._changes(before, candidates)
+            best_way = ways.argmin(axis=0)
+            came.append(best_way)
+            total = ways[best_way, np.arange(len(candidates))] + cost
+        place = int(total.argmin())
+        path = [place]
+        for best_way in reversed(came):
+            place = int(best_way[place])
+            path.append(place)
+        chosen = [candidates[place] for (candidates, _), place in zip(local, reversed(path), strict=True)]
+        return np.array(chosen, np.int32)
+
+    def unlike(self, one: Lenders, other: Lenders) -> Numbers:
+        """Return how different mouths look, (len(one), len(other)): root mean square, steps of 0..255."""
+        a, b = self._patches[one], self._patches[other]
+        square = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
+        unlike: Numbers = np.sqrt(np.maximum(square, 0) / a.shape[1]).astype(np.float64)
+        return unlike
+
+    def _fits(self, pool: npt.NDArray[np.int64], frame: int) -> npt.NDArray[np.bool_]:
+        turned = np.hypot(*(self._person.turns[pool] - self._person.turns[frame]).T)
+        light = np.abs(self._light[pool] - self._light[frame])
+        fits: npt.NDArray[np.bool_] = (turned <= FARTHEST_TURN) & (light <= FARTHEST_LIGHT)
+        return fits
+
+    def _changes(self, before: Lenders, after: Lenders) -> Numbers:
+        """Return what going from each lender to each other one costs."""
+        costs = self._costs
+        change = costs.jump + costs.seam * self.unlike(before, after)
+        step = np.abs(after[None].astype(np.int64) - before[:, None])
+        change[step == 1] = 0
+        change[step == 0] = costs.still
+        return change
+
+
+def missing(wanted: MouthShapes, person: Person, lenders: Lenders) -> Numbers:
+    """Return what the lenders' components lack of the wanted ones, (n, 6)."""
+    lacking: Numbers = wanted[:, :COMPONENTS].astype(np.float64) - person.shapes[lenders, :COMPONENTS]
+    return lacking
+
+
+def rest_lenders(person: Person) -> Lenders:
+    """Return for every frame of the footage one whose mouth rests, to be laid onto its head; -1 without."""
+    frames = np.arange(len(person), dtype=np.int32)
+    known = np.flatnonzero(person.study.takes >= 0).astype(np.int32)
+    lenders = np.full(len(person), -1, np.int32)
+    if len(known):
+        resting = Chooser(replace(person, usable=person.usable & person.rest), REST_COSTS)
+        lenders[known] = resting.choose(np.zeros((len(known), 8), np.float32), frames[known])
+    return lenders

@@ -1,0 +1,73 @@
+"""How a mouth looks in its upright picture: the red of its lips, the skin about it, a small patch of it."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.media.frames import BgrImage
+from app.mouths.points import LOWER_LIP_OUTER, UPPER_LIP_OUTER
+from app.mouths.upright import Points
+
+Skin = npt.NDArray[np.float32]
+"""float32 (4,) or (n, 4): mean blue, green, red of the cheeks, and the spread of their brightness, 0..255."""
+
+Patch = npt.NDArray[np.uint8]
+"""uint8 (18, 26, 3) or (n, 18, 26, 3): the mouth, small, BGR; the same place of the head in every frame."""
+
+CHEEKS: Final = (50, 280, 205, 425, 101, 330)
+"""Face Mesh points on the cheeks that neither beards nor folds of the mouth reach."""
+
+_CHEEK_PIXELS: Final = 3
+_LIPS: Final = (*UPPER_LIP_OUTER, *reversed(LOWER_LIP_OUTER[1:-1]))
+_PATCH_ROWS, _PATCH_COLUMNS = slice(72, 180), slice(40, 152)
+PATCH_SIZE: Final = (26, 18)
+"""Width and height of a patch, pixels."""
+
+_SURROUNDINGS: Final = 7
+"""Pixels about the lips that count as the skin they are compared with."""
+
+
+def skin_of(picture: BgrImage, points: Points) -> Skin:
+    """Return the colour of the cheeks at ``points``, (468, 2): the median over patches of them."""
+    places = np.clip(np.rint(points[list(CHEEKS)]), 0, len(picture) - 1).astype(int)
+    patches = [
+        picture[
+            max(y - _CHEEK_PIXELS, 0) : y + _CHEEK_PIXELS + 1,
+            max(x - _CHEEK_PIXELS, 0) : x + _CHEEK_PIXELS + 1,
+        ].reshape(-1, 3)
+        for x, y in places
+    ]
+    color = np.median([patch.mean(axis=0) for patch in patches], axis=0)
+    spread = float(np.concatenate(patches).mean(axis=1).std())
+    return np.array([*color, spread], np.float32)
+
+
+def redness(picture: BgrImage, points: Points) -> float:
+    """Return how much red of the lips is seen: the area of the lips, weighted by how much redder they are.
+
+    Lips that are pressed in hardly show, which the mesh does not see: it draws lips where they should be.
+    In percent of the square of the eyes' distance.
+    """
+    line = np.rint(points[list(_LIPS)] * 16).astype(np.int32)
+    inside = np.zeros(picture.shape[:2], np.uint8)
+    cv2.fillPoly(inside, [line], 1, cv2.LINE_8, 4)
+    around = cv2.dilate(inside, np.ones((2 * _SURROUNDINGS + 1,) * 2, np.uint8))
+    x, y, width, height = cv2.boundingRect(around)
+    if not width or not inside.any():
+        return 0.0
+    part = (slice(y, y + height), slice(x, x + width))
+    colors = picture[part].astype(np.float32)
+    tone = (colors[..., 2] - colors[..., 1]) / (colors.sum(axis=2) + 30)
+    lips, skin = inside[part] > 0, (around[part] > 0) & (inside[part] == 0)
+    if not skin.any():
+        return 0.0
+    redder = np.clip(tone[lips] - np.median(tone[skin]), 0, None)
+    return float(100 * redder.sum() / (len(picture) / 2) ** 2)
+
+
+def patch_of(picture: BgrImage) -> Patch:
+    """Return the mouth of an upright picture, small."""
+    small: Patch = cv2.resize(picture[_PATCH_ROWS, _PATCH_COLUMNS], PATCH_SIZE, interpolation=cv2.INTER_AREA)
+    return small

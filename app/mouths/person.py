@@ -1,0 +1,220 @@
+"""Whose mouths these are: what a person's footage says about how they rest, talk, and look.
+
+A person's zero is how their mouth usually rests, not the most closed mouth of the footage: that is often a
+pout, or lips pressed in. How wide somebody opens cannot be heard but is seen here.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.mouths.space import (
+    MOST_TEETH,
+    TEETH_UNITS,
+    Canonical,
+    MouthShapes,
+    Pose,
+    opening_of,
+    pose_of,
+    shape_space,
+    speech_points,
+    symmetrical,
+    turned_front,
+)
+from app.mouths.study import Study
+
+Flags = npt.NDArray[np.bool_]
+"""bool (n,): one for every frame."""
+
+Numbers = npt.NDArray[np.float64]
+"""float64 (n,) or (n, k): numbers of every frame."""
+
+REST_SHARE: Final = 0.2
+"""A mouth rests if it opens no further than this share of the way from the 5th to the 95th percentile."""
+
+PALE: Final = 0.7
+"""Lips that show less than this share of the red that the person's usually show are pressed in: seen on a
+woman with lipstick, 0.41 where pressed."""
+
+RED: Final = 0.4
+"""Median red of lips, in percent of the eyes' distance squared, from which their red tells anything: where
+skin is dark or the picture has little colour it is mostly noise."""
+
+OWN_TAKE: Final = 12
+"""Frames from which a take has a resting mouth of its own; shorter ones share that of all frames."""
+
+DARKEST, BRIGHTEST = 28.0, 246.0
+"""Brightness of the cheeks, 0..255, beyond which a frame is too dark or too bright to show a mouth."""
+
+SOFT_FRAMES: Final = 3
+"""Frames over which a mouth gives way to the frame's own before it cannot be seen any more."""
+
+ACTIVE_SECONDS: Final = 0.6
+ACTIVE_SHARE: Final = 0.25
+"""Somebody talks where, within this time, the opening moves by this share of its range or more."""
+
+LIVELY_SECONDS: Final = 0.6
+LEAST_LIVELY: Final = 0.010
+"""Deviation of the opening, in distances of the inner eyes, from its own mean over that time, from which
+somebody is seen talking. Six people filmed with a shut mouth have 0.0035 to 0.0048, of 25 who talk the least
+has 0.0136; by the range of the opening alone, heads that come nearer pass for talkers."""
+
+
+@dataclass(frozen=True)
+class Habits:
+    """Mean and deviation of numbers while somebody talks, (k,) each."""
+
+    mean: Numbers
+    deviation: Numbers
+
+
+@dataclass(frozen=True)
+class Person:
+    """The mouths of one avatar. All arrays have a row for every frame; see :func:`meet`."""
+
+    study: Study
+    fps: float
+    seen: Flags
+    """Whether a mesh was found, and the light lets a mouth be seen."""
+    usable: Flags
+    """Whether the frame may lend its mouth: it is seen, and its lips are neither pressed in nor hidden."""
+    pose: Pose
+    front: Canonical
+    """float64 (n, 67, 3): speech points at the front, not made symmetrical."""
+    shapes: MouthShapes
+    """From the person's rest."""
+    openings: Numbers
+    """Above the person's rest, in distances of the inner eyes."""
+    rest: Flags
+    """Frames whose mouth rests."""
+
+    def __len__(self) -> int:
+        return len(self.seen)
+
+    @cached_property
+    def range(self) -> float:
+        """How wide this mouth opens: from the 5th to the 95th percentile of the opening."""
+        if not self.usable.any():
+            return 0.0
+        low, high = np.quantile(self.openings[self.usable], [0.05, 0.95])
+        return float(high - low)
+
+    @cached_property
+    def talks(self) -> bool:
+        """Whether the footage shows this person talking, so that it has mouths to lend."""
+        if not self.usable.any():
+            return False
+        reach = max(1, round(LIVELY_SECONDS * self.fps / 2))
+        padded = np.pad(self.openings, reach, mode="edge")
+        slow = np.convolve(padded, np.full(2 * reach + 1, 1 / (2 * reach + 1)), mode="valid")
+        return float((self.openings - slow)[self.usable].std()) >= LEAST_LIVELY
+
+    @cached_property
+    def talking(self) -> Flags:
+        """Frames in which the person talks."""
+        reach = max(1, round(ACTIVE_SECONDS * self.fps / 2))
+        padded = np.pad(self.openings, reach, mode="edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
+        active = np.ptp(windows, axis=1) > ACTIVE_SHARE * self.range
+        result: Flags = active & self.seen
+        return result
+
+    @cached_property
+    def habits(self) -> Habits:
+        """Mean and deviation of the shapes (8) and the opening while the person talks."""
+        chosen = self.talking & self.usable
+        if chosen.sum() < OWN_TAKE:
+            chosen = self.usable
+        numbers = np.column_stack([self.shapes, self.openings])[chosen]
+        if not len(numbers):
+            return Habits(np.zeros(9), np.zeros(9))
+        return Habits(numbers.mean(axis=0), numbers.std(axis=0))
+
+    @cached_property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """How much of each frame's mouth may be changed, 0..1: none where it cannot be seen, softly."""
+        blocked = np.flatnonzero(~self.seen)
+        frames = np.arange(len(self))
+        apart = np.full(len(self), np.inf)
+        if len(blocked):
+            place = np.clip(np.searchsorted(blocked, frames), 1, max(len(blocked) - 1, 1))
+            before, after = blocked[place - 1], blocked[np.minimum(place, len(blocked) - 1)]
+            for other in (before, after):
+                within = (self.study.takes[other] == self.study.takes) | (self.study.takes[other] < 0)
+                distance = np.where(within, np.abs(frames - other), np.inf)
+                apart = np.minimum(apart, distance)
+        soft = np.where(self.seen, np.clip(apart / (SOFT_FRAMES + 1), 0, 1), 0)
+        return soft.astype(np.float32)
+
+    @cached_property
+    def turns(self) -> Numbers:
+        """Where the heads look, (n, 2): degrees to the side and down."""
+        ahead = self.pose.turn[:, :, 2]
+        return np.degrees(np.arctan2(ahead[:, :2], np.abs(ahead[:, 2:])))
+
+
+def meet(study: Study, fps: float, hidden: Flags | None = None) -> Person:
+    """Make of measurements the person they are of; ``hidden`` are frames whose mouth something covers."""
+    space = shape_space()
+    found: Flags = np.asarray(np.isfinite(study.meshes).all(axis=(1, 2)))
+    meshes = _steady(study.meshes.astype(np.float64), study.takes, found)
+    pose = pose_of(meshes, space.front)
+    front = turned_front(speech_points(meshes), pose)
+    even = symmetrical(front)
+    flat, opening = even[:, :, :2].reshape(len(even), -1), opening_of(even)
+    brightness = study.skin[:, :3].mean(axis=1)
+    seen: Flags = found & (brightness > DARKEST) & (brightness < BRIGHTEST)
+    free = seen if hidden is None else seen & ~hidden
+    teeth = study.teeth / np.array(TEETH_UNITS)
+    shapes = np.zeros((len(study), 8), np.float32)
+    openings, rest, usable = np.zeros(len(study)), np.zeros(len(study), np.bool_), free.copy()
+    for take, pool in _pools(study.takes, free):
+        usable[take] &= ~_pressed(study.redness, pool)[take]
+        among = pool & usable if (pool & usable).any() else pool
+        resting = _resting(opening, among)
+        zero = np.median(flat[resting], axis=0)
+        components = (flat[take] - zero) @ space.basis.T
+        more = np.clip(teeth[take] - np.median(teeth[resting], axis=0), -MOST_TEETH, MOST_TEETH)
+        shapes[take] = np.column_stack([components, more])
+        openings[take] = opening[take] - np.median(opening[resting])
+        rest |= take & resting
+    return Person(study, fps, seen, usable, pose, front, shapes, openings, rest)
+
+
+def _pools(takes: npt.NDArray[np.int32], free: Flags) -> list[tuple[Flags, Flags]]:
+    """Return for each take its frames, and those by which its rest is known: its own if it has enough."""
+    if not free.any():
+        return []
+    numbers = np.unique(takes[takes >= 0])
+    owns = [takes == number for number in numbers]
+    return [(own, own & free if (own & free).sum() >= OWN_TAKE else free) for own in owns]
+
+
+def _pressed(red: npt.NDArray[np.float32], pool: Flags) -> Flags:
+    usual = float(np.median(red[pool]))
+    pressed: Flags = red < PALE * usual if usual > RED else np.zeros(len(red), np.bool_)
+    return pressed
+
+
+def _resting(opening: Numbers, among: Flags) -> Flags:
+    low, high = np.quantile(opening[among], [0.05, 0.95])
+    resting: Flags = among & (opening <= low + REST_SHARE * (high - low))
+    return resting
+
+
+def _steady(meshes: Canonical, takes: npt.NDArray[np.int32], found: Flags) -> Canonical:
+    """Return meshes without their tremor, a quarter of each neighbour's in every one; nan becomes 0."""
+    steady = np.nan_to_num(meshes)
+    same = found[1:] & found[:-1] & (takes[1:] == takes[:-1])
+    step = np.zeros_like(steady)
+    change = np.where(same[:, None, None], steady[1:] - steady[:-1], 0)
+    step[:-1] += change / 4
+    step[1:] -= change / 4
+    # a mesh that was not found stands as the mean face, so that its pose is defined
+    steady = steady + step
+    if found.any():
+        steady[~found] = steady[found][0]
+    return steady

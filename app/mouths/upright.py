@@ -1,0 +1,50 @@
+"""The lower face stood upright: one small picture a frame from which mouths are measured and compared."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.faces.regions import LEFT_EYE, RIGHT_EYE
+from app.faces.types import FaceLandmarks
+from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame
+
+Points = npt.NDArray[np.float64]
+"""float64 (k, 2): x, y in pixels of a picture, pixel centres at integers."""
+
+SIZE: Final = 192
+"""Side of the picture, pixels."""
+EYE_DISTANCE: Final = 0.5
+"""Distance of the eyes' outer corners, as a share of the side."""
+EYE_HEIGHT: Final = 0.05
+"""Where the eyes lie, as a share of the side from the top: what is above does not speak."""
+
+
+def upright_affine(landmarks: FaceLandmarks) -> Affine:
+    """Map pixels of the upright picture of a face (468, 2) to positions in its frame."""
+    right, left = (landmarks[point].astype(np.float64) for point in (RIGHT_EYE, LEFT_EYE))
+    across = (left - right) / (EYE_DISTANCE * SIZE)
+    down = np.array([-across[1], across[0]])
+    corner = (left + right) / 2 - SIZE / 2 * across - EYE_HEIGHT * SIZE * down
+    affine: Affine = np.column_stack([across, down, corner])
+    return affine
+
+
+def upright_picture(layout: FrameLayout, frame: I420Frame, affine: Affine) -> BgrImage:
+    """Cut the upright picture (192, 192, 3) out of a frame; a larger face is averaged down to it."""
+    factor = max(1, int(np.hypot(*affine[:, 0])))
+    fine = affine.copy()
+    fine[:, :2] /= factor
+    fine[:, 2] -= fine[:, :2] @ np.full(2, (factor - 1) / 2)
+    picture = layout.sample_bgr(frame, fine, (SIZE * factor, SIZE * factor))
+    if factor == 1:
+        return picture
+    averaged: BgrImage = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return averaged
+
+
+def in_upright(landmarks: FaceLandmarks, affine: Affine) -> Points:
+    """Return where points (k, 2) of the frame lie in the upright picture."""
+    points: Points = (landmarks.astype(np.float64) - affine[:, 2]) @ np.linalg.inv(affine[:, :2]).T
+    return points

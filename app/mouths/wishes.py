@@ -1,0 +1,97 @@
+"""What a sound wants of one person's mouth: what is heard, brought to how this person opens and talks.
+
+How wide somebody opens cannot be heard. The mean and the spread of what is heard while somebody speaks are
+moved to those of the footage; at rest nothing is moved.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from app.mouths.ear import Heard
+from app.mouths.person import Habits, Numbers, Person
+from app.mouths.space import COMPONENTS, MouthShapes, opening_of, shape_space
+
+SPREAD: Final = 1.0
+"""Share of the footage's deviation that the wanted opening gets. Bending keeps some nine tenths of it."""
+
+LEAST_GAIN, MOST_GAIN = 0.6, 1.8
+"""How far the heard deviation may be changed."""
+
+ADAPTED: Final = (0, 1, 2, 6, 7, 8)
+"""What is adapted in mean and spread: three components, the teeth, the opening; the rest is hardly heard."""
+
+PRIOR_FRAMES: Final = 25
+"""Weight, in frames, of the usual mean and deviation of what is heard, against those of the sound at hand."""
+
+USUAL: Final = Habits(
+    np.array([0.76, -0.25, -0.65, -0.12, 0.17, -0.19, 0.08, 0.22, 0.35]),
+    np.array([0.40, 0.37, 0.34, 0.06, 0.07, 0.06, 0.03, 0.12, 0.22]),
+)
+"""Mean and deviation of what is heard of speech, over 16 voices in eight languages: shapes, the opening."""
+
+UNSEEN_RANGE: Final = 0.19
+UNSEEN: Final = Habits(
+    np.array([0.60, -0.50, -0.35, 0, 0, 0, 0.45, 0.45, 0.065]),
+    np.array([0.70, 0.80, 0.65, 0, 0, 0, 0.80, 0.60, 0.060]),
+)
+"""Range of the opening, in distances of the inner eyes, and habits of somebody whose footage does not show how
+they talk: medians over twelve people in training."""
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What brings the heard to one person: ``(heard - middle) * gain + wanted``, times speech."""
+
+    middle: Numbers
+    gain: Numbers
+    wanted: Numbers
+    """(9,) each: eight shapes, the opening."""
+    scale: Numbers
+    """(9,): from the average person to this one, before that."""
+
+    def __call__(self, heard: Heard) -> MouthShapes:
+        """Return the wanted shapes (n, 8), from the person's rest."""
+        numbers = np.column_stack([heard.shapes, heard.opening]) * self.scale
+        numbers = (numbers - self.middle) * self.gain + self.wanted
+        shapes, opening = numbers[:, :-1], np.maximum(numbers[:, -1], 0)
+        lacking = opening - shapes[:, :COMPONENTS] @ OPENING
+        shapes[:, :COMPONENTS] += lacking[:, None] * OPENING / (OPENING @ OPENING)
+        return (shapes * heard.speech[:, None]).astype(np.float32)
+
+
+def adapt(person: Person, heard: Heard, average_range: float) -> Adaptation:
+    """Fit what is heard of a stretch of the sound, its first half minute say, to a person."""
+    reach = person.range if person.talks else UNSEEN_RANGE
+    scale = np.r_[np.full(8, np.clip(reach / average_range, 0.5, 2.0)), reach]
+    middle, deviation = _while_speaking(heard, scale)
+    gain, wanted = np.ones(9), middle.copy()
+    own = person.habits if person.talks else UNSEEN
+    adapted = list(ADAPTED)
+    ratio = SPREAD * own.deviation / np.maximum(deviation, 1e-6)
+    gain[adapted] = np.clip(ratio, LEAST_GAIN, MOST_GAIN)[adapted]
+    wanted[adapted] = own.mean[adapted]
+    return Adaptation(middle, gain, wanted, scale)
+
+
+def _while_speaking(heard: Heard, scale: Numbers) -> tuple[Numbers, Numbers]:
+    """Return mean and deviation of what is heard while somebody speaks, drawn to the usual ones."""
+    numbers = np.column_stack([heard.shapes, heard.opening])
+    weight = np.asarray(heard.speech, np.float64)
+    total = float(weight.sum())
+    mean = (PRIOR_FRAMES * USUAL.mean + weight @ numbers) / (PRIOR_FRAMES + total)
+    apart = np.square(numbers - mean)
+    variance = (PRIOR_FRAMES * np.square(USUAL.deviation) + weight @ apart) / (PRIOR_FRAMES + total)
+    return mean * scale, np.sqrt(variance) * scale
+
+
+def _opening_weights() -> Numbers:
+    """Return the weights (6,) by which components add up to an opening, in distances of the inner eyes."""
+    back = np.linalg.pinv(shape_space().basis)
+    points = np.zeros((COMPONENTS, len(back) // 2, 3))
+    points[:, :, :2] = back.T.reshape(COMPONENTS, -1, 2)
+    return opening_of(points)
+
+
+OPENING: Final = _opening_weights()

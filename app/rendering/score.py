@@ -1,0 +1,165 @@
+"""The score of a segment: which frame lends its mouth to each frame, and what shape it is to have.
+
+It follows from the avatar, the sound and the plan alone, and every segment has its own: where two meet, the
+frame between them is served by the lender that is best by itself, on which both agree. So segments can be
+made in any order and by several processes.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from threading import Lock
+from typing import IO, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from app.media.files import replacing
+from app.media.sound import Sound
+from app.media.timing import Segment
+from app.mouths.choice import Chooser, Lenders, rest_lenders
+from app.mouths.ear import Ear
+from app.mouths.person import Flags, Numbers, Person
+from app.mouths.space import MouthShapes
+from app.mouths.wishes import Adaptation, adapt
+from app.rendering.timeline import Timeline
+
+LISTENED_SECONDS: Final = 20.0
+"""How much of a sound's beginning tells how its speaker opens, on the whole."""
+LISTENED_RATE: Final = 25.0
+
+ALIKE: Final = 22.0
+"""How different two mouths may look, steps of 0..255, to be faded into each other: others would both show."""
+
+FADED: Final = 1 / 3
+"""Share of the other lender in the frames before and after a change."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One segment's score; a row for every frame of it."""
+
+    lenders: Lenders
+    """-1 for a frame without a face."""
+    partners: Lenders
+    """The other lender of a cross-fade; -1 without."""
+    wanted: MouthShapes
+    painted: Flags
+    """Whether the mouth is painted onto the lender's, which then only rests."""
+
+    def __len__(self) -> int:
+        return len(self.lenders)
+
+    def save(self, file: IO[bytes], key: str) -> None:
+        """Write the score and what it is the score of."""
+        np.savez(file, key=np.array(key), **{f.name: getattr(self, f.name) for f in fields(self)})
+
+    @classmethod
+    def load(cls, path: Path, key: str, frames: int) -> Self | None:
+        """Read a score of ``key``; None if there is none, or it is damaged or of something else."""
+        try:
+            with np.load(path) as stored:
+                score = cls(**{f.name: stored[f.name] for f in fields(cls)})
+                return score if str(stored["key"]) == key and len(score) == frames else None
+        except (OSError, ValueError, KeyError, EOFError):
+            return None
+
+
+class Scorer:
+    """Makes the scores of one render."""
+
+    def __init__(self, person: Person, ear: Ear, sound: Sound, timeline: Timeline, offset_ms: float) -> None:
+        """``offset_ms`` > 0 has the mouth move later."""
+        self._person, self._ear, self._sound = person, ear, sound
+        self._timeline, self._offset = timeline, offset_ms / 1000
+        self._chooser = Chooser(person)
+        self._adaptation: Adaptation | None = None
+        self._resting: Lenders | None = None
+
+    def score(self, segment: Segment) -> Score:
+        """Return the score of a segment."""
+        beyond = 0 if segment.last else 1
+        indices = range(segment.first_frame, segment.first_frame + segment.frame_count + beyond)
+        shown = np.array([self._timeline.avatar_frame(index) for index in indices], np.int32)
+        wanted = self._wanted(np.array([self._timeline.time(index) for index in indices]))
+        if self._person.talks:
+            lenders = self._chosen(wanted, shown, (segment.first_frame > 0, not segment.last))
+            partners = self._partners(lenders)
+        else:
+            lenders, partners = self._rest_lenders()[shown], np.full(len(shown), -1, np.int32)
+        count = segment.frame_count
+        painted = np.full(count, not self._person.talks)
+        return Score(lenders[:count], partners[:count], wanted[:count], painted)
+
+    def _wanted(self, times: Numbers) -> MouthShapes:
+        if self._adaptation is None:
+            seconds = min(LISTENED_SECONDS, self._sound.duration)
+            early = np.arange(max(1, round(seconds * LISTENED_RATE))) / LISTENED_RATE
+            heard = self._ear.hear(self._sound, early)
+            self._adaptation = adapt(self._person, heard, self._ear.average_range)
+        return self._adaptation(self._ear.hear(self._sound, times - self._offset))
+
+    def _chosen(self, wanted: MouthShapes, shown: Lenders, pinned: tuple[bool, bool]) -> Lenders:
+        """Choose lenders for the frames that have a face, each run of them by itself."""
+        lenders = np.full(len(shown), -1, np.int32)
+        faces = self._person.study.takes[shown] >= 0
+        for start, stop in _runs(faces):
+            ends = pinned[0] and start == 0, pinned[1] and stop == len(shown)
+            lenders[start:stop] = self._chooser.choose(wanted[start:stop], shown[start:stop], ends)
+        return lenders
+
+    def _partners(self, lenders: Lenders) -> Lenders:
+        """Return who shares the frames about a change: the lenders on its two sides, if they look alike."""
+        partners = np.full(len(lenders), -1, np.int32)
+        jumps = np.flatnonzero(np.abs(np.diff(lenders.astype(np.int64))) > 1) + 1
+        for at in jumps.tolist():
+            before, after = lenders[at - 1], lenders[at]
+            if min(before, after) < 0:
+                continue
+            if self._chooser.unlike(lenders[at - 1 : at], lenders[at : at + 1])[0, 0] < ALIKE:
+                partners[at - 1], partners[at] = after, before
+        return partners
+
+    def _rest_lenders(self) -> Lenders:
+        if self._resting is None:
+            self._resting = rest_lenders(self._person)
+        return self._resting
+
+
+class ScoreBook:
+    """The scores of a render's segments, each made once and kept beside the fragments."""
+
+    def __init__(self, scorer: Scorer, segments: list[Segment], folder: Path, key: str) -> None:
+        """``key`` says of what the scores are: another plan's or another sound's are made anew."""
+        self._scorer, self._segments, self._folder, self._key = scorer, segments, folder, key
+        self._starts = np.array([segment.first_frame for segment in segments])
+        self._open: dict[int, Score] = {}
+        self._lock = Lock()
+
+    def row(self, frame: int) -> tuple[Score, int]:
+        """Return the score in which a frame of the result stands, and its row there."""
+        place = int(np.searchsorted(self._starts, frame, side="right")) - 1
+        with self._lock:
+            if place not in self._open:
+                self._open = {key: score for key, score in self._open.items() if abs(key - place) < _OPEN}
+                self._open[place] = self._score(self._segments[place])
+            return self._open[place], frame - int(self._starts[place])
+
+    def _score(self, segment: Segment) -> Score:
+        path = self._folder / f"{segment.index:05d}.score"
+        score = Score.load(path, self._key, segment.frame_count)
+        if score is None:
+            score = self._scorer.score(segment)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                score.save(file, self._key)
+        return score
+
+
+_OPEN: Final = 16
+"""Scores in memory: encoders that work at once are at different segments."""
+
+
+def _runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return start and stop of every run of true flags."""
+    edges = np.flatnonzero(np.diff(np.r_[False, flags, False].astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

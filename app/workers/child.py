@@ -1,0 +1,104 @@
+"""A worker in a child process of the service: ``python -m app.workers.child``.
+
+Its standard input carries the settings and the device as one line of JSON, then messages; when it ends, the
+parent is gone and so must this process be. Its standard output carries messages; whatever a library prints
+goes to standard error instead.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+
+from app.errors import JobCanceled, ModelError, MouthpieceError
+from app.jobs.pool import Call
+from app.logs import configure_logs
+from app.settings import Settings
+from app.workers.messages import Message, from_line, to_call, to_line
+from app.workers.worker import Worker
+
+log = structlog.stdlib.get_logger(__name__)
+
+TELL_SECONDS: Final = 0.1
+"""Least time between two reports of a call's progress."""
+
+Tell = Callable[[Message], None]
+
+
+def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
+    """Run the worker until its parent ends it or is gone."""
+    tell = _open_channel()
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
+        start = json.loads(pipe.readline())
+    if cores := start["cores"]:
+        os.sched_setaffinity(0, cores)
+    settings = Settings.model_validate(start["settings"])
+    configure_logs(settings.log_format, settings.log_level)
+    structlog.contextvars.bind_contextvars(worker=start["name"])
+    worker, calls = make_worker(settings), queue.SimpleQueue[Call]()
+    threading.Thread(target=_listen, args=(worker, calls), daemon=True).start()
+    try:
+        model = worker.load()
+    except ModelError as error:
+        log.error("model_unusable", detail=error.detail)
+        tell({"unusable": error.problem()})
+        return
+    log.info("model_ready", **{key: model[key] for key in ("name", "device") if key in model})
+    tell({"ready": dict(model)})
+    while True:
+        tell(answer(worker, calls.get(), tell))
+
+
+def answer(worker: Worker, call: Call, tell: Tell) -> Message:
+    """Have a worker do a call, telling of its progress; return the message that ends it."""
+    told = time.monotonic() - TELL_SECONDS
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= TELL_SECONDS or done == total > 0:
+            told = now
+            tell({"told": [done, total]})
+
+    try:
+        return {"answer": dict(worker.do(call, progress))}
+    except JobCanceled:
+        return {"stopped": True}
+    except MouthpieceError as error:
+        return {"failed": error.problem()}
+
+
+def _listen(worker: Worker, calls: "queue.SimpleQueue[Call]") -> None:
+    with open(sys.stdin.fileno(), "rb", closefd=False) as pipe:
+        for line in pipe:
+            message: dict[str, Any] = dict(from_line(line))
+            if "call" in message:
+                calls.put(to_call(message["call"]))
+            elif "stop" in message:
+                worker.stop()
+            elif "give_way" in message:
+                worker.give_way()
+    os._exit(1)
+
+
+def _open_channel() -> Tell:
+    """Take standard output for messages, and send whatever else is printed to standard error."""
+    channel = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    lock = threading.Lock()
+
+    def tell(message: Message) -> None:
+        with lock:
+            os.write(channel, to_line(message))
+
+    return tell
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What all pools do alike: they know what each worker does, and give calls to those that are idle."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import structlog
+
+from app.errors import InvalidModel
+from app.jobs.pool import Answer, Call, Told
+from app.workers.member import Member, Patience, difference
+from app.workers.messages import Message, from_call
+
+log = structlog.stdlib.get_logger(__name__)
+
+LOADING = "The model is being loaded; try again in a few seconds."
+
+
+class MemberPool:
+    """A pool of members; whoever inherits starts them and hears them. See :class:`app.jobs.pool.Pool`."""
+
+    def __init__(self, patience: Patience) -> None:
+        self.model: Mapping[str, Any] | None = None
+        self.restarts = 0
+        self.members: list[Member] = []
+        self._patience = patience
+        self._reason = LOADING
+        self._changed: Callable[[], None] = lambda: None
+
+    @property
+    def size(self) -> int:
+        """See :class:`Pool`."""
+        return sum(member.ready for member in self.members)
+
+    @property
+    def idle(self) -> int:
+        """See :class:`Pool`."""
+        return sum(member.idle for member in self.members)
+
+    @property
+    def unusable(self) -> bool:
+        """See :class:`Pool`."""
+        return bool(self.members) and all(member.problem for member in self.members)
+
+    @property
+    def status(self) -> str:
+        """See :class:`Pool`."""
+        problems = [member.problem["detail"] for member in self.members if member.problem]
+        if problems:
+            return problems[0]
+        return "" if self.size else self._reason
+
+    def call(self, call: Call, told: Told) -> Coroutine[Any, Any, Answer]:
+        """See :class:`Pool`."""
+        idle = [member for member in self.members if member.idle]
+        if not idle:
+            raise LookupError("no worker is idle")
+        member = next((each for each in idle if each.job == call.order.job_id), idle[0])
+        member.take(call, told)
+        self._deliver(member, {"call": from_call(call)})
+        return self._answer(member)
+
+    def give_way(self, call: Call) -> None:
+        """See :class:`Pool`."""
+        for member in self.members:
+            if member.call is call:
+                self._deliver(member, {"give_way": True})
+
+    def wish(self, workers: int) -> None:
+        """See :class:`Pool`; most pools cannot grow."""
+
+    async def _answer(self, member: Member) -> Answer:
+        try:
+            return await member.answer(self._patience)
+        finally:
+            self._changed()
+
+    def _deliver(self, member: Member, message: Message) -> None:
+        raise NotImplementedError
+
+    def _admit(self, member: Member, model: Mapping[str, Any]) -> None:
+        """Let a worker take part that has loaded its model, unless it is another one than the others have."""
+        others = [other.model for other in self.members if other.ready and other.model]
+        unlike = difference(model, others[0]) if others else ""
+        if unlike:
+            detail = (
+                f"The worker {member.name} has another model or encoder than the others: {unlike}; "
+                "give all workers the same."
+            )
+            log.error("worker_refused", worker=member.name, detail=detail)
+            member.problem = InvalidModel(detail).problem()
+        else:
+            member.model, member.problem = model, None
+            self.model = model
+        self._changed()

@@ -1,0 +1,248 @@
+"""The worker: one loaded model on one device, and the four things that it does. Knows nothing of queues.
+
+What it makes are files on the volumes. Each call may be done twice, by two workers even: what is there is
+kept, and files appear whole.
+"""
+
+import errno
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from fractions import Fraction
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from app.avatars.manifest import Manifest
+from app.avatars.store import AvatarStore
+from app.errors import (
+    AvatarDamaged,
+    AvatarDeleted,
+    AvatarExists,
+    AvatarNotFound,
+    JobCanceled,
+    MouthpieceError,
+    StorageFull,
+)
+from app.jobs.files import DataFolder
+from app.jobs.pool import Answer, Call, Order
+from app.progress import Progress
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.rendering.opened import OpenRender
+    from app.workshop import Workshop
+
+log = structlog.stdlib.get_logger(__name__)
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class _GaveWay(Exception):
+    """Ends an encoding between two segments."""
+
+
+class Worker:
+    """See the module. One call at a time; :meth:`stop` and :meth:`give_way` may come from other threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._files = DataFolder(settings.data_dir)
+        self._store = AvatarStore(settings.avatars_dir)
+        self._workshop: Workshop
+        self._open: tuple[str, OpenRender] | None = None
+        self._opened = ExitStack()
+        self._stopped = False
+        self._giving_way = False
+        self._there: int | None = None
+
+    def load(self) -> Mapping[str, Any]:
+        """Load and warm up the model; return what is to be known of it, by the fields of ``ModelInfo``.
+
+        ``encoder`` is that of the videos, ``devices`` the number of GPUs in this machine. Raises
+        ``ModelError``.
+        """
+        # Imported here, and not with the module: it takes a second, and the web process does not need it.
+        from app.wav2lip.devices import cuda_devices
+        from app.workshop import Workshop
+
+        self._workshop = Workshop.open(self._settings)
+        self._workshop.infer.warm_up()
+        info = self._workshop.infer.info
+        devices = cuda_devices() if info.device.startswith("cuda") else 0
+        return asdict(info) | {"encoder": self._workshop.renderer.encoder, "devices": devices}
+
+    def do(self, call: Call, progress: Progress) -> Answer:
+        """Do a call; raises :class:`MouthpieceError`, ``JobCanceled`` if it was stopped."""
+        self._stopped = self._giving_way = False
+        method: Callable[..., Answer] = getattr(self, call.method)
+        arguments = (call.segments,) if call.method == "encode" else ()
+        with structlog.contextvars.bound_contextvars(job=call.order.job_id):
+            try:
+                return method(call.order, *arguments, partial(self._tell, progress))
+            except Exception as error:
+                self._close()
+                raise as_error(error, call.order.job_id) from error
+
+    def stop(self) -> None:
+        """Have the present call end soon, with ``JobCanceled``."""
+        self._stopped = True
+
+    def give_way(self) -> None:
+        """Have the present call answer when the segment is done that is being encoded."""
+        self._giving_way = True
+
+    def build_avatar(self, order: Order, progress: Progress) -> Answer:
+        """Make an avatar; answers ``frames_made`` and ``media_seconds``."""
+        from app.avatars.builder import AvatarRequest
+        from app.faces.types import FaceChoice, Pads
+
+        params = order.params
+        request = AvatarRequest(
+            id=order.avatar_id,
+            video=self._files.upload(order.job_id),
+            filename=params["filename"],
+            face=FaceChoice(params["face"]),
+            pads=Pads(*params["pads"]),
+            smoothing=params["smoothing"],
+        )
+        try:
+            manifest = self._workshop.builder.build(request, progress)
+        except AvatarExists:
+            manifest = self._made_before(order)
+        return {"frames_made": manifest.frame_count, "media_seconds": manifest.duration}
+
+    def prepare(self, order: Order, progress: Progress) -> Answer:
+        """Open a render, and make its workspace ready for all workers.
+
+        Answers ``frames`` of each segment, ``there`` (the segments that are on the volume already) and
+        ``media_seconds``.
+        """
+        self._close()
+        with self._rendering(order, progress, anew=True) as render:
+            render.begin()
+            render.share_sound()
+            return {
+                "frames": [segment.frame_count for segment in render.segments],
+                "there": [s.index for s in render.segments if render.workspace.fragment(s.index).exists()],
+                "media_seconds": render.duration,
+                "stage_seconds": render.report(0, 0).stage_seconds,
+            }
+
+    def encode(self, order: Order, segments: tuple[int, ...], progress: Progress) -> Answer:
+        """Encode segments; answers ``segments`` that are there now, ``frames_made`` and ``stage_seconds``."""
+        with self._rendering(order, progress) as render:
+            before = render.report(0, 0).stage_seconds
+            missing = [i for i in segments if not render.workspace.fragment(i).exists()]
+            heard = partial(self._between_segments, render, missing, progress)
+            try:
+                render.encode([render.segments[index] for index in segments], heard)
+            except _GaveWay:
+                log.debug("gave_way")
+            made = [index for index in missing if render.workspace.fragment(index).exists()]
+            after = render.report(0, 0).stage_seconds
+            return {
+                "segments": [index for index in segments if index in made or index not in missing],
+                "frames_made": sum(render.segments[index].frame_count for index in made),
+                "stage_seconds": {stage: after[stage] - before[stage] for stage in after},
+            }
+
+    def finish(self, order: Order, progress: Progress) -> Answer:
+        """Join the segments, which all have to be there; answers ``stage_seconds``."""
+        with self._rendering(order, progress) as render:
+            before = render.report(0, 0).stage_seconds
+            render.finish(keep_fragments=order.params["stream"])
+            after = render.report(0, 0).stage_seconds
+        self._close()
+        return {"stage_seconds": {"mux": after["mux"] - before["mux"]}}
+
+    def _tell(self, progress: Progress, done: int, total: int) -> None:
+        if self._stopped:
+            raise JobCanceled("The job was canceled.")
+        progress(done, total)
+
+    def _between_segments(
+        self, render: "OpenRender", missing: list[int], progress: Progress, done: int, total: int
+    ) -> None:
+        """Pass progress on; end the work when it is to give way and one more segment is there."""
+        progress(done, total)
+        if self._giving_way:
+            there = sum(render.workspace.fragment(index).exists() for index in missing)
+            if self._there is None:
+                self._there = there
+            elif there > self._there:
+                raise _GaveWay
+
+    @contextmanager
+    def _rendering(self, order: Order, progress: Progress, *, anew: bool = False) -> Iterator["OpenRender"]:
+        """Open a render. The last one stays open, so that the next call for it costs nothing to begin."""
+        self._there = None
+        with self._telling_of_deletion(order.avatar_id):
+            if self._open is None or self._open[0] != order.job_id:
+                self._close()
+                self._open = order.job_id, self._opened.enter_context(self._opening(order, progress))
+            render = self._open[1]
+            if not anew and not render.is_begun:
+                raise MouthpieceError(
+                    "The avatar was made anew meanwhile, or the workers differ in model or encoder; "
+                    "try again when they are alike."
+                )
+            yield render
+            if self._stopped:
+                raise JobCanceled("The job was canceled.")
+
+    @contextmanager
+    def _opening(self, order: Order, progress: Progress) -> Iterator["OpenRender"]:
+        from app.rendering.renderer import RenderRequest
+
+        params = order.params
+        request = RenderRequest(
+            avatar_id=order.avatar_id,
+            audio=self._files.upload(order.job_id),
+            fps=None if params["fps"] is None else Fraction(params["fps"]),
+            quality=params["quality"],
+            mouth_offset_ms=params["mouth_offset_ms"],
+            start_frame=params["start_frame"],
+            loop=params["loop"],
+        )
+        workspace = self._files.workspace(order.job_id)
+        with self._workshop.renderer.open(request, workspace, partial(progress, 0, 0)) as render:
+            yield render
+
+    def _close(self) -> None:
+        self._open = None
+        self._opened.close()
+
+    def _made_before(self, order: Order) -> Manifest:
+        """Return the avatar that an earlier attempt finished just before its process died.
+
+        Raises ``AvatarExists`` if the avatar is somebody else's.
+        """
+        manifest = self._store.manifest(order.avatar_id)
+        if order.is_own_work(manifest.created_at):
+            return manifest
+        raise AvatarExists(f"There is an avatar {order.avatar_id!r} already; delete it or take another id.")
+
+    @contextmanager
+    def _telling_of_deletion(self, avatar_id: str) -> Iterator[None]:
+        """Raise ``AvatarDeleted`` for what goes wrong in the block because the avatar is gone."""
+        try:
+            yield
+        except (AvatarNotFound, AvatarDamaged, OSError) as error:
+            if self._store.exists(avatar_id):
+                raise
+            raise AvatarDeleted(
+                f"The avatar {avatar_id!r} was deleted before the render was finished."
+            ) from error
+
+
+def as_error(error: Exception, job_id: str) -> MouthpieceError:
+    """Return what a call failed of, and log it; a caller never sees the words of an unforeseen error."""
+    if isinstance(error, MouthpieceError):
+        log.info("job_refused", code=error.code, detail=error.detail)
+        return error
+    log.exception("job_broke", exc_info=error)
+    if isinstance(error, OSError) and error.errno in FULL:
+        return StorageFull("The volume is full; delete avatars or jobs, or give it more room, and try again.")
+    return MouthpieceError(f"The job failed unexpectedly; the service's log says why, under job {job_id}.")

@@ -1,0 +1,78 @@
+"""A release: what it writes, what it refuses, and one made in a clone."""
+
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from scripts.release import released, with_version
+
+ROOT = Path(__file__).parents[2]
+CHANGELOG = (
+    "# Changelog\n\n## Unreleased\n\n### Added\n- A thing.\n\n## 0.1.0 - 2026-01-01\n\n### Added\n- All.\n"
+)
+IDENTITY = {
+    f"GIT_{who}_{what}": "x@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+}
+SOURCE = 'import os\n\n__version__ = "0.9.1"\n'
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_what_was_unreleased_stands_under_the_version() -> None:
+    lines = released(CHANGELOG, "0.2.0", date(2026, 3, 4)).splitlines()
+    headings = [line for line in lines if line.startswith("## ")]
+    assert headings == ["## Unreleased", "## 0.2.0 - 2026-03-04", "## 0.1.0 - 2026-01-01"]
+    assert (
+        lines.index("## 0.2.0 - 2026-03-04")
+        < lines.index("- A thing.")
+        < lines.index("## 0.1.0 - 2026-01-01")
+    )
+
+
+def test_nothing_unreleased_is_no_release() -> None:
+    with pytest.raises(ValueError, match="nothing to release"):
+        released(CHANGELOG.replace("### Added\n- A thing.\n", ""), "0.2.0", date(2026, 3, 4))
+
+
+def test_the_version_is_replaced() -> None:
+    assert with_version(SOURCE, "0.10.0") == SOURCE.replace("0.9.1", "0.10.0")
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"), [("", "no version"), ("v1.0.0", "no version"), ("0.9.0", "is older")]
+)
+def test_a_version_that_cannot_be_is_refused(version: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        with_version(SOURCE, version)
+
+
+@pytest.mark.slow
+def test_a_release_leaves_a_commit_a_tag_and_a_wheel_and_is_made_once(tmp_path: Path) -> None:
+    """``make`` is a stand-in, which notes what it was asked for; so is a docker that must not build."""
+    git(tmp_path, "clone", "--quiet", str(ROOT), "clone")
+    clone, programs = tmp_path / "clone", tmp_path / "programs"
+    git(clone, "checkout", "--quiet", "-B", "main")
+    programs.mkdir()
+    for name in ("make", "docker"):
+        (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/asked\n')
+        (programs / name).chmod(0o755)
+    environment = os.environ | IDENTITY | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    command = [sys.executable, "scripts/release.py", "99.0.0"]
+    subprocess.run(command, cwd=clone, env=environment, check=True, capture_output=True)
+    assert git(clone, "describe", "--exact-match") == "v99.0.0"
+    assert git(clone, "status", "--porcelain") == ""
+    assert [path.name for path in (clone / "dist").iterdir()] == ["mouthpiece-99.0.0-py3-none-any.whl"]
+    assert "## 99.0.0 - " in (clone / "CHANGELOG.md").read_text()
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[0] == "make test-all check"
+    assert [line.rpartition("mouthpiece:")[2] for line in asked[1:]] == ["99.0.0-cuda .", "99.0.0-cpu ."]
+    again = subprocess.run(command, cwd=clone, env=environment, check=False, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "The tag v99.0.0 exists." in again.stderr

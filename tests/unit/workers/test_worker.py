@@ -1,0 +1,191 @@
+import errno
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.avatars.store import AvatarStore
+from app.errors import (
+    AvatarDeleted,
+    AvatarExists,
+    AvatarNotFound,
+    JobCanceled,
+    MouthpieceError,
+    NotAudio,
+    StorageFull,
+)
+from app.jobs.job import utc_now
+from app.jobs.pool import Call, Order
+from app.media.timing import Segment
+from app.progress import Progress
+from app.rendering.workspace import Workspace
+from app.settings import Settings
+from app.workers.worker import Worker
+from tests.support.avatars import made_up_manifest, put_made_up
+
+MAKING = Order(
+    "one",
+    "anna",
+    {"filename": "a.mp4", "face": "left", "pads": [0, 0.05, 0, 0], "smoothing": 0.2},
+    attempts=1,
+    begun_at=datetime(2026, 1, 1, tzinfo=UTC).isoformat(),
+)
+RENDERING = Order(
+    "two",
+    "anna",
+    {
+        "fps": "30000/1001",
+        "quality": "high",
+        "mouth_offset_ms": 5.0,
+        "start_frame": 3,
+        "loop": "restart",
+        "stream": True,
+    },
+)
+
+
+class Rooms:
+    """Stands in for the model and the rooms around it: notes what it is asked for, then fails."""
+
+    def __init__(self, failure: Exception) -> None:
+        self.failure = failure
+        self.asked: dict[str, Any] = {}
+
+    def build(self, request: object, progress: object) -> None:
+        self.asked = {"request": request}
+        raise self.failure
+
+    def open(self, request: object, workspace: object, alive: object) -> None:
+        self.asked = {"request": request, "workspace": workspace}
+        raise self.failure
+
+
+def worker(tmp_path: Path, rooms: Rooms) -> Worker:
+    made = Worker(Settings(data_dir=tmp_path / "data", avatars_dir=tmp_path / "avatars"))
+    made._workshop = SimpleNamespace(builder=rooms, renderer=rooms)  # type: ignore[assignment]
+    return made
+
+
+def store_avatar(tmp_path: Path, created_at: datetime) -> None:
+    manifest = replace(made_up_manifest("anna", frame_count=50), fps=Fraction(25), created_at=created_at)
+    put_made_up(AvatarStore(tmp_path / "avatars"), manifest)
+
+
+def ignore(done: int, total: int) -> None:
+    pass
+
+
+def test_an_avatar_that_an_attempt_finished_before_it_died_counts_as_made(tmp_path: Path) -> None:
+    store_avatar(tmp_path, utc_now())
+    call = Call("build_avatar", replace(MAKING, attempts=2))
+    answer = worker(tmp_path, Rooms(AvatarExists("taken"))).do(call, ignore)
+    assert (answer["frames_made"], answer["media_seconds"]) == (50, 2.0)
+
+
+@pytest.mark.parametrize(("attempts", "age"), [(1, timedelta(0)), (2, timedelta(days=10_000))])
+def test_an_avatar_that_was_there_before_does_not(tmp_path: Path, attempts: int, age: timedelta) -> None:
+    store_avatar(tmp_path, utc_now() - age)
+    call = Call("build_avatar", replace(MAKING, attempts=attempts))
+    with pytest.raises(AvatarExists):
+        worker(tmp_path, Rooms(AvatarExists("taken"))).do(call, ignore)
+
+
+@pytest.mark.parametrize("failure", [AvatarNotFound("gone"), FileNotFoundError("gone")])
+def test_a_render_whose_avatar_was_deleted_says_so(tmp_path: Path, failure: Exception) -> None:
+    with pytest.raises(AvatarDeleted):
+        worker(tmp_path, Rooms(failure)).do(Call("prepare", RENDERING), ignore)
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (NotAudio("text"), NotAudio),
+        (FileNotFoundError("secret words"), MouthpieceError),
+        (OSError(errno.ENOSPC, "no space"), StorageFull),
+    ],
+)
+def test_another_failure_of_a_render_stays_what_it_is_without_its_words(
+    tmp_path: Path, failure: Exception, error: type[MouthpieceError]
+) -> None:
+    store_avatar(tmp_path, utc_now())
+    with pytest.raises(error, match=r"^(?!.*secret)"):
+        worker(tmp_path, Rooms(failure)).do(Call("prepare", RENDERING), ignore)
+
+
+def test_a_jobs_parameters_reach_the_rooms(tmp_path: Path) -> None:
+    store_avatar(tmp_path, utc_now())
+    rooms = Rooms(NotAudio("text"))
+    with pytest.raises(NotAudio):
+        worker(tmp_path, rooms).do(Call("prepare", RENDERING), ignore)
+    request = rooms.asked["request"]
+    assert (request.avatar_id, request.audio) == ("anna", tmp_path / "data" / "jobs" / "two" / "upload")
+    assert (request.fps, request.quality, request.loop) == (Fraction(30000, 1001), "high", "restart")
+    assert (request.mouth_offset_ms, request.start_frame) == (5.0, 3)
+    assert rooms.asked["workspace"].folder == tmp_path / "data" / "jobs" / "two"
+    with pytest.raises(AvatarExists):
+        worker(tmp_path, rooms := Rooms(AvatarExists("taken"))).do(Call("build_avatar", MAKING), ignore)
+    request = rooms.asked["request"]
+    assert (request.id, request.filename, request.face.rule) == ("anna", "a.mp4", "left")
+    assert (request.pads.bottom, request.smoothing) == (0.05, 0.2)
+
+
+class Segments:
+    """Stands in for an open render whose segments are encoded one after another."""
+
+    def __init__(self, workspace: Workspace, worker: Worker) -> None:
+        self.workspace, self.worker = workspace, worker
+        self.segments = [Segment(index, 10 * index, 10, index == 3) for index in range(4)]
+        self.is_begun, self.duration = True, 1.6
+        self.during: Callable[[int], None] = lambda _: None
+        workspace.segments.mkdir(parents=True)
+
+    def encode(self, segments: list[Segment], progress: Progress) -> None:
+        done = 0
+        for segment in segments:
+            for _ in range(segment.frame_count):
+                progress(done, 40)
+                done += 1
+            self.during(segment.index)
+            self.workspace.fragment(segment.index).write_bytes(b"")
+
+    def report(self, frames: int, seconds: float) -> SimpleNamespace:
+        return SimpleNamespace(stage_seconds={"model": 1.0})
+
+
+@pytest.fixture
+def segments(tmp_path: Path) -> Segments:
+    """A render of four segments that the worker has open."""
+    made = worker(tmp_path, Rooms(NotAudio("unused")))
+    render = Segments(Workspace(tmp_path / "two"), made)
+    made._workshop = SimpleNamespace(  # type: ignore[assignment]
+        renderer=SimpleNamespace(open=lambda *_: nullcontext(render))
+    )
+    return render
+
+
+def test_a_worker_that_gives_way_ends_with_a_segment_and_says_which_are_there(segments: Segments) -> None:
+    segments.during = lambda index: segments.worker.give_way() if index == 1 else None
+    call = Call("encode", RENDERING, (0, 1, 2, 3))
+    answer = segments.worker.do(call, ignore)
+    assert answer["segments"] in ([0, 1], [0, 1, 2])
+    assert answer["frames_made"] == 10 * len(answer["segments"])
+    assert segments.worker.do(call, ignore)["segments"] == [0, 1, 2, 3]
+
+
+def test_a_worker_that_is_stopped_raises(segments: Segments) -> None:
+    segments.during = lambda index: segments.worker.stop()
+    with pytest.raises(JobCanceled):
+        segments.worker.do(Call("encode", RENDERING, (0, 1, 2, 3)), ignore)
+    assert not segments.workspace.fragment(2).exists()
+
+
+def test_a_worker_that_differs_from_the_one_that_prepared_refuses(segments: Segments) -> None:
+    segments.is_begun = False
+    with pytest.raises(MouthpieceError, match="differ in model or encoder"):
+        segments.worker.do(Call("encode", RENDERING, (0,)), ignore)

@@ -1,0 +1,58 @@
+"""The ear: Whisper's first layers, and heads that tell mouth shapes from them."""
+
+from typing import Any, Final
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from app.mouths.space import SHAPE_DIMS
+from training.networks.blocks import Tensor
+from training.networks.whisper import WhisperEncoder
+
+OUTPUTS: Final = 2 + SHAPE_DIMS
+"""The opening, the shape, and how surely somebody speaks (before the sigmoid)."""
+OPENING: Final = 0
+SHAPES: Final = slice(1, 1 + SHAPE_DIMS)
+SPEECH: Final = 1 + SHAPE_DIMS
+BEFORE, AFTER = 6, 10
+"""Rows before and after its own that a head looks at: 120 ms back, 200 ms ahead."""
+_TAPS, _STEP = 7, 2
+
+
+class Head(nn.Module):
+    """Rows (B, T, dims) of the encoder to what is heard (B, T - 16, 10)."""
+
+    def __init__(self, dims: int, *, narrow: int, width: int, drop_input: float, drop: float) -> None:
+        super().__init__()
+        middle = narrow + narrow // 2
+        self.drop_input, self.drop = nn.Dropout(drop_input), nn.Dropout(drop)
+        self.down = nn.Linear(dims, narrow)
+        self.first, self.second = nn.Conv1d(narrow, middle, 3), nn.Conv1d(middle, middle, 3)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(middle, momentum=0.05) for _ in range(2))
+        self.gather = nn.Conv1d(middle, width, _TAPS, dilation=_STEP)
+        self.answer = nn.Linear(width, OUTPUTS)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return what is heard at every row that has its neighbours, BEFORE of them and AFTER."""
+        rows = functional.layer_norm(rows, rows.shape[-1:])
+        narrow = functional.silu(self.down(self.drop_input(rows))).transpose(1, 2)
+        x = functional.relu(self.norms[0](self.first(narrow)))
+        x = functional.relu(self.norms[1](self.second(x)))
+        x = functional.silu(self.gather(self.drop(x)))
+        return self.answer(self.drop(x).transpose(1, 2))
+
+
+class Listener(nn.Module):
+    """Windows of log-mel to what is heard in the piece in their middle, as the service runs it."""
+
+    def __init__(self, encoder: WhisperEncoder, heads: Any, *, past: int, piece: int) -> None:
+        super().__init__()
+        self.encoder, self.heads = encoder, nn.ModuleList(heads)
+        self._rows = slice(past - BEFORE, past + piece + AFTER)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Return (B, piece, 10) of windows (B, 80, columns): the mean of the heads, speech as 0..1."""
+        rows = self.encoder(mel)[:, self._rows]
+        heard = torch.stack([head(rows) for head in self.heads]).mean(dim=0)
+        return torch.cat([heard[..., :SPEECH], torch.sigmoid(heard[..., SPEECH:])], dim=-1)

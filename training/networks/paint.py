@@ -1,0 +1,98 @@
+"""The paint part of a model file: the network and all that is decided about it when it is exported.
+
+Inside are the shade that the inside of a mouth gets, foreseen from the face, and the softness of what is
+painted, which is that of the reference. Outside, in the service, are the warp, the enlargement and the paste.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from training.networks.blocks import Tensor
+from training.networks.face import ShapeToFace, Strokes
+
+DARKEST_SHADE, LIGHTEST_SHADE = -2.0, 0.4
+"""Bounds of a shade, in deviations from the average mouth."""
+_HALF_OPEN = 0.4
+"""Opening, in deviations, at which half of a shade is told: then an inner mouth has the pixels of which
+``training/shade.py`` believes half."""
+CRISP = 0.048
+"""RMS of the Laplacian about a reference's mouth, of brightness 0..1, from which painting stays as it is."""
+SOFTENING = 1.6
+"""Share of a blur that painting gets for each factor e by which the reference is softer."""
+SEEN_ROWS, SEEN_COLUMNS = slice(56, 94), slice(24, 72)
+"""Where the softness of a reference is seen."""
+LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
+_BINOMIAL = ((1 / 16, 2 / 16, 1 / 16), (2 / 16, 4 / 16, 2 / 16), (1 / 16, 2 / 16, 1 / 16))
+
+
+class Shades(nn.Module):  # type: ignore[misc]
+    """Foresees in the face how dark its mouth is inside: the doing of light and lens, which is not heard.
+
+    It is told as far as there is more of an inside to see than in the reference, whose own is there to keep.
+    ``opening`` (8,) are the weights by which shapes add up to an opening, in deviations.
+    """
+
+    def __init__(self, weight: Tensor, bias: float, opening: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("opening", opening)
+        self.bias = bias
+
+    def forward(self, shape: Tensor, seen: Tensor) -> Tensor:
+        """Return shapes (B, 17), the last a shade, for shapes (B, 16) and the :func:`summary` of faces."""
+        missing, own = shape.chunk(2, 1)
+        share = self._share(missing + own) - self._share(own)
+        foreseen = (seen * self.weight).sum(1, keepdim=True) + self.bias
+        return torch.cat([shape, share * foreseen.clamp(DARKEST_SHADE, LIGHTEST_SHADE)], 1)
+
+    def _share(self, shape: Tensor) -> Tensor:
+        """Return how much of its inside a mouth of this shape (B, 8) shows, 0..1."""
+        wide = (shape * self.opening).sum(1, keepdim=True).clamp(min=0)
+        return wide / (wide + _HALF_OPEN)
+
+
+class Paint(nn.Module):  # type: ignore[misc]
+    """What ``models/mouthpiece.onnx`` holds."""
+
+    def __init__(self, face: ShapeToFace, shades: Shades) -> None:
+        super().__init__()
+        self.face = face
+        self.shades = shades
+
+    def forward(self, shape: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return flow (B, 2, 56, 96), shown (B, 1, 56, 96) and added (B, 3, 56, 96).
+
+        ``shape`` (B, 16) is the difference of the wanted shape from the reference's own, then the reference's
+        own, counted from the person's rest. ``face`` (B, 6, 96, 96), 0..1, is the head to keep, whose lower
+        half is 0, then the reference.
+        """
+        seen = self.face.look(face)
+        strokes = self.face.draw(self.shades(shape, summary(*seen[1:])), face, seen)
+        softened = _softened(strokes, face[:, 3:])
+        return softened.flow, softened.shown, softened.added
+
+
+def summary(quarter: Tensor, eighth: Tensor) -> Tensor:
+    """Return the means (B, C) of a face's features, as :meth:`ShapeToFace.look` returns them."""
+    return torch.cat([quarter.mean((2, 3)), eighth.mean((2, 3))], 1)
+
+
+def _softened(strokes: Strokes, reference: Tensor) -> Strokes:
+    """Return the strokes as soft as a reference (B, 3, 96, 96): crisp teeth in soft footage catch the eye."""
+    gray = reference[:, :, SEEN_ROWS, SEEN_COLUMNS].mean(1, keepdim=True)
+    edges = functional.conv2d(gray, _kernel(LAPLACIAN, gray))
+    detail = edges.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-6)
+    share = (SOFTENING * (CRISP / detail).log()).clamp(0, 1)
+    shown, added = (x + share * (_blurred(x) - x) for x in (strokes.shown, strokes.added))
+    return strokes._replace(shown=shown, added=added)
+
+
+def _blurred(x: Tensor) -> Tensor:
+    channels = x.shape[1]
+    padded = functional.pad(x, (1,) * 4, mode="replicate")
+    return functional.conv2d(padded, _kernel(_BINOMIAL, x).expand(channels, 1, 3, 3), groups=channels)
+
+
+def _kernel(values: tuple[tuple[float, ...], ...], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[None, None]
