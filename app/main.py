@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from socket import socket
 from typing import Any, Final, TypedDict
 
@@ -84,7 +84,9 @@ def serve(settings: Settings) -> None:
     """Run the service until it is told to stop. Raises ``DataFolderError``."""
     files = DataFolder(settings.data_dir)
     with files.lock():
-        make_backend(settings, files, lambda _: None).engine.dispose()
+        backend = make_backend(settings, files, lambda _: None)
+        with backend.table.holding():
+            backend.engine.dispose()
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
@@ -114,8 +116,10 @@ class _Server(uvicorn.Server):
 async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
     """Keep everything that stands behind the API running for as long as the block lasts."""
     files = DataFolder(settings.data_dir)
-    with files.lock():
+    with files.lock(), ExitStack() as stack:
         backend = make_backend(settings, files, metrics.job_ended)
+        stack.callback(backend.engine.dispose)
+        stack.enter_context(backend.table.holding())
         table, store, scheduler = backend.table, backend.avatars, backend.scheduler
         housekeeper = Housekeeper(table, files, store, settings.job_ttl)
         metrics.watch(table, scheduler.pool, store)
@@ -129,4 +133,3 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Servic
             with suppress(asyncio.CancelledError):
                 await chores
             await scheduler.stop()
-            backend.engine.dispose()

@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         None,
         description="host:port of a Ray cluster's head: its machines do the work. Unset: this one does it.",
     )
+    ray_autoscaling: bool = Field(
+        False,
+        description="Whether the cluster's autoscaler is asked for machines while jobs wait, and workers "
+        "without work are given up.",
+    )
     max_running_per_key: int = Field(
         4,
         ge=1,

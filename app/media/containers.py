@@ -71,9 +71,9 @@ def open_media(
 ) -> Iterator[InputContainer]:
     """Open ``path`` if its content is of one of the :data:`DEMUXERS`; ``options`` are FFmpeg's.
 
-    With ``part``, only these bytes of it are looked at. ``decoder`` is the only one that is run to learn about the streams. Raises ``refusal`` (NotAVideo or
-    NotAudio) for anything else, and for every error that FFmpeg raises inside the ``with`` block;
-    TooMuchMemory where that is what is wanting.
+    With ``part``, only these bytes of it are looked at. ``decoder`` is the only one that is run to learn
+    about the streams. Raises ``refusal`` (NotAVideo or NotAudio) for anything else, and for every error that
+    FFmpeg raises inside the ``with`` block; TooMuchMemory where that is what is wanting.
     """
     if path.stat().st_size == 0:
         raise refuse(refusal, "The file is empty.")
