@@ -242,7 +242,7 @@ def as_error(error: Exception, job_id: str) -> MouthpieceError:
         return error
     log.exception("job_broke", exc_info=error)
     if isinstance(error, MemoryError):
-        return TooMuchMemory("The job takes more memory than it may have here; send a smaller or shorter file.")
+        return TooMuchMemory("The job takes more memory than it may have here; send a smaller file.")
     if isinstance(error, OSError) and (meant := meaning(error)):
         return meant
     return MouthpieceError(f"The job failed unexpectedly; the service's log says why, under job {job_id}.")
