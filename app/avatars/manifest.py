@@ -1,14 +1,17 @@
 """The manifest of an avatar: the small truth about it, as JSON on the volume. Needs no numpy."""
 
+import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Self
 
 from app.errors import InvalidRequest
+from app.media.treatment import PLAIN, Treatment
+from app.notices import Notice
 
 SCHEMA_VERSION: Final = 1
 ID_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -75,6 +78,10 @@ class Manifest:
     created_at: datetime
     checksums: dict[str, str]
     """sha256 of each file that cannot be rebuilt from the others, by name."""
+    treatment: Treatment = PLAIN
+    """What was done to the pictures beside decoding."""
+    warnings: list[Notice] = field(default_factory=list)
+    """What the maker should know."""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -86,6 +93,14 @@ class Manifest:
     def frame_bytes(self) -> int:
         """Bytes of one decoded frame."""
         return self.width * self.height * 3 // 2
+
+    @property
+    def frames_key(self) -> str:
+        """What the frames are decoded from, and how: the same for avatars of one video, treated alike."""
+        if self.treatment == PLAIN:
+            return self.source.sha256
+        treated = json.dumps(asdict(self.treatment), sort_keys=True)
+        return f"{self.source.sha256}-{hashlib.sha256(treated.encode()).hexdigest()[:16]}"
 
     def to_json(self) -> str:
         """Return the manifest as JSON; fractions as ``"30000/1001"``, times as RFC 3339."""
@@ -118,6 +133,7 @@ class Manifest:
                 "color": ColorTags(**plain["color"]),
                 "face": FaceOptions(**plain["face"] | {"pads": tuple(plain["face"]["pads"])}),
                 "source": Source(**plain["source"]),
+                "treatment": Treatment(**plain.get("treatment", {})),
                 "created_at": datetime.fromisoformat(plain["created_at"]),
             }
         )
