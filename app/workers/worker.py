@@ -4,7 +4,6 @@ What it makes are files on the volumes. Each call may be done twice, by two work
 kept, and files appear whole.
 """
 
-import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -22,21 +21,20 @@ from app.errors import (
     AvatarNotFound,
     JobCanceled,
     MouthpieceError,
-    StorageFull,
+    TooMuchMemory,
 )
 from app.jobs.files import DataFolder
 from app.jobs.pool import Answer, Call, Order
 from app.options import read
 from app.progress import Progress
 from app.settings import Settings
+from app.volume import meaning
 
 if TYPE_CHECKING:
     from app.rendering.opened import OpenRender
     from app.workshop import Workshop
 
 log = structlog.stdlib.get_logger(__name__)
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _GaveWay(Exception):
@@ -236,6 +234,8 @@ def as_error(error: Exception, job_id: str) -> MouthpieceError:
         log.info("job_refused", code=error.code, detail=error.detail)
         return error
     log.exception("job_broke", exc_info=error)
-    if isinstance(error, OSError) and error.errno in FULL:
-        return StorageFull("The volume is full; delete avatars or jobs, or give it more room, and try again.")
+    if isinstance(error, MemoryError):
+        return TooMuchMemory("The job takes more memory than it may have here; send a smaller file.")
+    if isinstance(error, OSError) and (meant := meaning(error)):
+        return meant
     return MouthpieceError(f"The job failed unexpectedly; the service's log says why, under job {job_id}.")
