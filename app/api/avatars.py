@@ -1,5 +1,6 @@
 """Avatars over HTTP: make, list, show, preview, delete."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from anyio import to_thread
@@ -7,6 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
+from app.api.forms import Upload
 from app.api.models import Avatar, AvatarList, JobResource
 from app.api.parameters import AvatarParameters
 from app.api.problems import documented
@@ -18,7 +20,7 @@ from app.api.submission import (
     submit_upload,
     wait_for,
 )
-from app.api.uploads import CheckField, Upload
+from app.api.uploads import CheckField
 from app.avatars.manifest import ID_PATTERN
 from app.avatars.store import PREVIEW
 from app.errors import (
@@ -91,7 +93,7 @@ async def create_avatar(request: Request, services: ServicesDep, prefers_async: 
     if bad := failure(job):
         return bad
     manifest = await to_thread.run_sync(services.avatars.manifest, job.avatar_id)
-    avatar = Avatar.of(manifest)
+    avatar = Avatar.of(replace(manifest, warnings=job.warnings))
     headers = {"Location": avatar.links.self} | content_location(job)
     return JSONResponse(avatar.model_dump(mode="json"), 201, headers)
 

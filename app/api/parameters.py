@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app.avatars.manifest import ID_PATTERN
 from app.media.timing import MAX_FPS, MIN_FPS, exact_fps
+from app.media.treatment import GREY, check_background
 
 _NUMBERS: Final = r"^-?([0-9]+(\.[0-9]*)?|\.[0-9]+)(,-?([0-9]+(\.[0-9]*)?|\.[0-9]+)){3}$"
 _RATE: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?|[0-9]{1,9}/[1-9][0-9]{0,8}")
@@ -16,6 +17,12 @@ Pad = Annotated[float, Field(gt=-0.5, le=1.0)]
 
 def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _rotation(value: Any) -> Any:
+    if value == "auto":
+        return None
+    return int(value) if isinstance(value, str) and value in ("0", "90", "180", "270") else value
 
 
 def _as_text(schema: dict[str, Any]) -> None:
@@ -61,6 +68,17 @@ class AvatarParameters(_Parameters):
     )
     smoothing: float = Field(
         0.2, ge=0, le=1, description="Over how many seconds the face box is smoothed; 0: not at all."
+    )
+    rotate: Annotated[Literal[0, 90, 180, 270] | None, BeforeValidator(_rotation)] = Field(
+        None,
+        description="Degrees clockwise by which the video is turned: `auto` (so that the face is upright), "
+        "0, 90, 180 or 270.",
+        json_schema_extra={"default": "auto"},
+    )
+    background: Annotated[str, AfterValidator(check_background)] = Field(
+        GREY,
+        description="What shows through transparent pictures: a colour as `#rrggbb`, or `blur`, the picture "
+        "itself, blurred.",
     )
 
 

@@ -1,7 +1,6 @@
 """From a video to an avatar: decode, follow the face, cut the crops and masks, all or nothing."""
 
 import shutil
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -31,7 +30,6 @@ from app.media.treatment import GREY, Treatment, check_background
 from app.media.video import decode_frames
 from app.mouths.person import meet
 from app.mouths.study import STUDY, study_frames
-from app.notices import Notice
 from app.progress import Progress
 from app.volume import check_room
 
@@ -52,8 +50,6 @@ class AvatarRequest:
     """Degrees clockwise by which the video is turned: 0, 90, 180, 270; None: as the face needs it."""
     background: str = GREY
     """What shows through transparent pictures: ``#rrggbb`` or ``blur``."""
-    warnings: Sequence[Notice] = ()
-    """What is known before the video is looked at."""
 
     def __post_init__(self) -> None:
         check_background(self.background)
@@ -105,10 +101,8 @@ class AvatarBuilder:
                 study.save(file)
             save_rows(folder / BOXES, len(track.boxes), track.boxes)
             save_rows(folder / LANDMARKS, len(track.landmarks), track.landmarks)
-            manifest = replace(
-                self._manifest(request, info, track, folder),
-                warnings=[*request.warnings, *avatar_notices(info, findings, track)],
-            )
+            manifest = self._manifest(request, info, track, folder)
+            manifest = replace(manifest, warnings=avatar_notices(info, findings, track))
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             self.cache.keep(cached, manifest)
         return manifest

@@ -6,7 +6,8 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from app.api.uploads import MAX_FIELD_BYTES, Upload, receive_upload
+from app.api.forms import MAX_FIELD_BYTES, Upload
+from app.api.uploads import receive_upload
 from app.errors import AvatarExists, InvalidRequest, UploadTooLarge
 
 pytestmark = pytest.mark.anyio
