@@ -20,9 +20,11 @@ def _split(value: Any) -> Any:
 
 
 def _rotation(value: Any) -> Any:
-    if value == "auto":
+    if value is None or value == "auto":
         return None
-    return int(value) if isinstance(value, str) and value in ("0", "90", "180", "270") else value
+    if str(value) not in ("0", "90", "180", "270"):
+        raise ValueError("a video is turned by 'auto', 0, 90, 180 or 270 degrees clockwise")
+    return int(value)
 
 
 def _as_text(schema: dict[str, Any]) -> None:
