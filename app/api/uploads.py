@@ -101,9 +101,9 @@ def _body(request: Request, file_field: str, fields: Collection[str], max_bytes:
     boundary = options.get(b"boundary")
     if name != "multipart/form-data" or not boundary:
         raise UnsupportedMedia(
-            f"The body is {repr(name[:80]) if name else 'of no declared type'}. Send multipart/form-data with "
-            f"a boundary, as 'curl -F {file_field}=@FILE' does, or the file itself with a Content-Type of "
-            "audio/..., video/... or image/... and the parameters in the query."
+            f"The body is {repr(name[:80]) if name else 'of no declared type'}. Send multipart/form-data "
+            f"with a boundary, as 'curl -F {file_field}=@FILE' does, or the file itself with a Content-Type "
+            "of audio/..., video/... or image/... and the parameters in the query."
         )
     return Form(boundary, file_field, fields, max_bytes)
 
