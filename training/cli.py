@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.errors import InvalidRequest, MouthpieceError
+from training.listen.cli import app as listen_app
 from training.settings import RECIPE, StageName
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train lip-sync models: make a pack of talking videos, train on it, judge, export.",
 )
+app.add_typer(listen_app, name="listen")
 out = Console()
 err = Console(stderr=True)
 

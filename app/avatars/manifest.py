@@ -114,7 +114,15 @@ class Manifest:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what :meth:`to_json` wrote. Raises ValueError, KeyError or TypeError if it is not."""
-        plain: dict[str, Any] = json.loads(text)
+        try:
+            manifest = cls._of(json.loads(text))
+        except (ArithmeticError, AttributeError, RecursionError) as error:
+            raise ValueError(str(error)) from error
+        _check_sane(manifest)
+        return manifest
+
+    @classmethod
+    def _of(cls, plain: dict[str, Any]) -> Self:
         if plain["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema version {plain['schema_version']}, not {SCHEMA_VERSION}")
         return cls(
@@ -134,3 +142,19 @@ class Manifest:
     def read(cls, path: Path) -> Self:
         """Read the manifest at ``path``."""
         return cls.from_json(path.read_text(encoding="utf-8"))
+
+
+def _check_sane(manifest: Manifest) -> None:
+    """Raise ValueError or TypeError for values with which nothing could be done."""
+    counts = (manifest.width, manifest.height, manifest.frame_count, manifest.face_size)
+    texts = (manifest.id, manifest.reference, manifest.source.sha256, manifest.source.filename)
+    if not all(isinstance(count, int) and 0 < count < 1 << 31 for count in counts):
+        raise ValueError("sizes and counts must be whole numbers above 0")
+    if not 0 <= manifest.face_frames <= manifest.frame_count:
+        raise ValueError("there cannot be more faces than frames")
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("names must be texts")
+    if not 0 < manifest.fps < 1 << 16 or not 0 < manifest.sample_aspect_ratio < 1 << 16:
+        raise ValueError("rates and ratios must be above 0")
+    if manifest.created_at.tzinfo is None:
+        raise ValueError("the time of creation must have a zone")

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.hidden import hidden_mouths
 from app.mouths.space import (
     MOST_TEETH,
     TEETH_UNITS,
@@ -49,6 +50,10 @@ OWN_TAKE: Final = 12
 DARKEST, BRIGHTEST = 28.0, 246.0
 """Brightness of the cheeks, 0..255, beyond which a frame is too dark or too bright to show a mouth."""
 
+MOST_COVERED, LEAST_FREE = 0.04, 0.15
+"""Share of the lower face that may be hidden in a frame that lends its mouth, for a finger would come along; and
+the share of the frames that must remain: where less is free, nothing but the lips counts."""
+
 SOFT_FRAMES: Final = 3
 """Frames over which a mouth gives way to the frame's own before it cannot be seen any more."""
 
@@ -78,7 +83,7 @@ class Person:
     study: Study
     fps: float
     seen: Flags
-    """Whether a mesh was found, and the light lets a mouth be seen."""
+    """Whether a mesh was found, the light lets a mouth be seen, and nothing hides it."""
     usable: Flags
     """Whether the frame may lend its mouth: it is seen, and its lips are neither pressed in nor hidden."""
     pose: Pose
@@ -156,8 +161,8 @@ class Person:
         return np.degrees(np.arctan2(ahead[:, :2], np.abs(ahead[:, 2:])))
 
 
-def meet(study: Study, fps: float, hidden: Flags | None = None) -> Person:
-    """Make of measurements the person they are of; ``hidden`` are frames whose mouth something covers."""
+def meet(study: Study, fps: float) -> Person:
+    """Make of measurements the person they are of."""
     space = shape_space()
     found: Flags = np.asarray(np.isfinite(study.meshes).all(axis=(1, 2)))
     meshes = _steady(study.meshes.astype(np.float64), study.takes, found)
@@ -167,7 +172,9 @@ def meet(study: Study, fps: float, hidden: Flags | None = None) -> Person:
     flat, opening = even[:, :, :2].reshape(len(even), -1), opening_of(even)
     brightness = study.skin[:, :3].mean(axis=1)
     seen: Flags = found & (brightness > DARKEST) & (brightness < BRIGHTEST)
-    free = seen if hidden is None else seen & ~hidden
+    seen &= ~hidden_mouths(study.covers.lips)
+    free = seen & (study.covers.face < MOST_COVERED)
+    free = free if free.sum() >= LEAST_FREE * seen.sum() else seen
     teeth = study.teeth / np.array(TEETH_UNITS)
     shapes = np.zeros((len(study), 8), np.float32)
     openings, rest, usable = np.zeros(len(study)), np.zeros(len(study), np.bool_), free.copy()

@@ -81,7 +81,8 @@ class _ChosenRun:
             lent = self._lent(score, row, source, strokes.get(k))
             box, landmarks = self._avatar.boxes[source], self._avatar.landmarks[source]
             gain = self._gain(source, int(score.lenders[row]))
-            self._layer.lay(frame, box, landmarks, lent, weight, gain)
+            cover = self._person.study.covers.of(source)
+            self._layer.lay(frame, box, landmarks, lent, weight, gain, cover)
         self._seconds.composite += perf_counter() - drawn
 
     def _lent(self, score: Score, row: int, source: int, stroke: Stroke | None) -> list[Lent]:

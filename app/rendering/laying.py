@@ -15,8 +15,12 @@ import numpy.typing as npt
 from app.faces.mask import OUTLINE, mouth_mask
 from app.faces.types import Box, FaceLandmarks, MouthMask
 from app.media.frames import FrameLayout, I420Frame, Plane
+from app.mouths.covers import spare
 from app.mouths.points import JAW
 from app.rendering.sampling import FloatPlane, Lent, Region, halved, sampled
+
+CoverMarks = npt.NDArray[np.uint8]
+"""uint8 (96, 96): one of :data:`app.faces.hidden.Cover`."""
 
 MASK_SIZE: Final = 64
 """Side of masks in crop space: they are soft, and enlarged to the face."""
@@ -50,11 +54,13 @@ class Layer:
         lent: list[Lent],
         weight: float = 1.0,
         gain: float = 1.0,
+        cover: CoverMarks | None = None,
     ) -> None:
         """Blend the mouths of ``lent``, whose shares add up to 1, into ``frame``.
 
         ``landmarks`` (468, 2) are the frame's own; ``gain`` is how much brighter the frame's skin is than
-        the lender's; ``weight`` 0..1 fades the whole.
+        the lender's; ``weight`` 0..1 fades the whole; ``cover`` (96, 96) is what lies before the face: then
+        the cheeks are left alone, and what is covered.
         """
         masks = _Masks(box, landmarks, lent)
         region = masks.region(self.layout)
@@ -62,8 +68,12 @@ class Layer:
             return
         laid = self._mixed(lent, box, landmarks, region)
         own = self._parts(frame, region)
-        mask = masks.over(region, masks.whole)
-        light = _Light(own, laid, mask, masks.over(region, masks.tight))
+        if cover is None:
+            mask = light_mask = masks.over(region, masks.whole)
+        else:
+            mask = masks.over(region, spare(masks.tight, cover, landmarks, box))
+            light_mask = masks.over(region, spare(masks.whole, cover, landmarks, box))
+        light = _Light(own, laid, light_mask, masks.over(region, masks.tight))
         for plane, fitted in zip(own, light.evened(gain), strict=True):
             alpha = (mask if plane.shape == mask.shape else halved(mask)) * np.float32(weight)
             mixed = cv2.blendLinear(fitted, plane.astype(np.float32), alpha, 1 - alpha)

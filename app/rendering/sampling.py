@@ -1,6 +1,7 @@
 """The pixels of a lent mouth as they lie on a frame: the lender's planes, sampled once.
 
-The map of positions is that of the heads, bent by what the lender's shape lacks, or moved by a painter's flow.
+The map of positions is that of the heads, bent by what the lender's shape lacks, or moved by a painter's
+flow.
 """
 
 from dataclasses import dataclass
