@@ -92,7 +92,7 @@ class Worker:
         self._giving_way = True
 
     def build_avatar(self, order: Order, progress: Progress) -> Answer:
-        """Make an avatar; answers ``frames_made`` and ``media_seconds``."""
+        """Make an avatar; answers ``frames_made``, ``media_seconds`` and ``warnings``."""
         from app.avatars.builder import AvatarRequest
         from app.avatars.options import AvatarOptions
 
@@ -106,13 +106,17 @@ class Worker:
             manifest = self._workshop.builder.build(request, progress)
         except AvatarExists:
             manifest = self._made_before(order)
-        return {"frames_made": manifest.frame_count, "media_seconds": manifest.duration}
+        return {
+            "frames_made": manifest.frame_count,
+            "media_seconds": manifest.duration,
+            "warnings": manifest.warnings,
+        }
 
     def prepare(self, order: Order, progress: Progress) -> Answer:
         """Open a render, and make its workspace ready for all workers.
 
         Answers ``frames`` of each segment, ``there`` (the segments that are on the volume already) and
-        ``media_seconds``.
+        ``media_seconds`` and ``warnings``.
         """
         self._close()
         with self._rendering(order, progress, anew=True) as render:
@@ -122,6 +126,7 @@ class Worker:
                 "frames": [segment.frame_count for segment in render.segments],
                 "there": [s.index for s in render.segments if render.workspace.fragment(s.index).exists()],
                 "media_seconds": render.duration,
+                "warnings": render.notices,
                 "stage_seconds": render.report(0, 0).stage_seconds,
             }
 
