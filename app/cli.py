@@ -71,6 +71,34 @@ def serve(
     )
 
 
+@app.command()
+def worker(
+    device: DeviceOption = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Workers on a CPU; on CUDA there is one a device. [1]")
+    ] = None,
+) -> None:
+    """Give this machine to a Ray cluster, as 'ray start' does, until told to stop.
+
+    Needs the extra 'cluster', MOUTHPIECE_RAY_ADDRESS, the head's RAY_AUTH_TOKEN, and the service's folders of
+    avatars and data. SIGTERM ends it: other machines go on with its work.
+    """
+    from app.workers.join import join
+
+    join(_settings(device=device, workers=workers))
+
+
+@app.command()
+def head() -> None:
+    """Begin a Ray cluster on this machine, as 'ray start --head' does; then start the service beside it.
+
+    Listens on the port of MOUTHPIECE_RAY_ADDRESS; needs RAY_AUTH_TOKEN. Returns when the head runs.
+    """
+    from app.workers.join import start_head
+
+    start_head(_settings())
+
+
 @avatars.command("add")
 def avatar_add(
     video: Annotated[

@@ -11,7 +11,7 @@ from torch.nn import functional
 from training.checkpoints import load_weights
 from training.networks.blocks import Tensor
 from training.networks.critic import PatchCritic
-from training.networks.mouthpiece import PAINTED_DIMS
+from training.networks.face import PAINTED_DIMS
 from training.team import Team
 
 _FEATURES = 2.0
@@ -29,7 +29,7 @@ class Mouths:
     true: Tensor
     """(B, 3, H, W)."""
     shape: Tensor
-    """(B, 9): what they should show."""
+    """(B, 17): what they should show."""
     inside: Tensor
     """(B, 1, H, W): 1 within the true inner lips."""
 

@@ -8,14 +8,14 @@ import torch
 
 from app.audio.mel import SILENCE
 from app.mouths.points import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER
-from app.mouths.space import COMPONENTS, MOST_TEETH
 from training import augment, geometry
 from training.cache import Cache
 from training.networks.blocks import Tensor, constant
 from training.pack import CROP_SIZE
-from training.sampling import MARGIN_COLUMNS, Indices, MomentSampler
+from training.references import Indices
+from training.sampling import MARGIN_COLUMNS, MomentSampler
 from training.shade import inner_shades
-from training.shapes import ShapeTrack, opening_weights, smiling, steady_shapes
+from training.shapes import ShapeTrack, opening_weights, steady_shapes
 
 MOUTH_WIDTH, MOUTH_HEIGHT = range(12, 84), range(48, 96)
 """Columns and rows of a face in which an inner mouth may be."""
@@ -37,21 +37,14 @@ class Batch:
     mel: Tensor
     """(B, 1, 80, 16); silence where the clip has no sound."""
     shape: Tensor
-    """(B, 9): the target's mouth shape, its teeth as what shows more than in the reference; and how dark the
-    inside of the target's mouth is.
-
-    What a model is told in use counts from a closed mouth, and a closed mouth is its reference. Counted from
-    that in training too, a smile is told apart from a mouth that opens. Of a reference that smiles the whole
-    shape counts from it: who smiles all through a video has no other closed mouth.
-    """
+    """(B, 17): by how much the target's mouth shape differs from the reference's, the reference's own, and how
+    much darker than the reference's own the inside of the target's mouth is."""
     points: Tensor
     """(B, 2, K, 2): the points that speech moves, of target and reference, in face pixels."""
     inner_mouth: Tensor
     """(B, 1, 48, 72): 1 within the target's inner lips, over MOUTH_HEIGHT x MOUTH_WIDTH."""
     clips: Tensor
     """int64 (B,): which samples are of the same clip."""
-    smiling: Tensor
-    """bool (B,): whether the reference smiles, so that the shape counts from it."""
 
 
 class BatchSource:
@@ -66,8 +59,6 @@ class BatchSource:
         mel = np.pad(np.asarray(cache.mel, np.float32), ((0, _WIDE), (0, 0)), constant_values=SILENCE)
         self._mel = torch.from_numpy(mel).to(device)
         self._shapes = torch.from_numpy(track.shapes).to(device)
-        self._teeth = torch.from_numpy(track.teeth).to(device)
-        self._smiles = torch.from_numpy(smiling(track)).to(device)
         self._steady = torch.from_numpy(steady_shapes(cache, track)).to(device)
         self._opening = torch.from_numpy(opening_weights(track)).to(device)
         mesh = np.asarray(cache.mesh[:, (*RIGID_POINTS, *SPEECH_POINTS), :2], np.float32)
@@ -88,18 +79,17 @@ class BatchSource:
         placed = torch.stack([geometry.unmap(maps[:, k], speech[:, k]) for k in range(2)], 1)
         inner, shades = self._insides(faces[:, 0], placed[:, 0])
         _, own_shades = self._insides(faces[:, 1], placed[:, 1])
-        shades = shades - self._smiles[references] * own_shades
+        wanted, own = self._shapes[frames], self._shapes[references]
         hidden = faces[:, 0].clone()
         hidden[:, :, geometry.FACE_SIZE // 2 :] = 0
         return Batch(
             target=faces[:, 0].contiguous(),
             face=torch.cat([hidden, faces[:, 1]], 1).contiguous(memory_format=torch.channels_last),
             mel=self._sounds(columns, generator, augmented=augmented),
-            shape=torch.cat([self._painted_shapes(frames, references), shades[:, None]], 1),
+            shape=torch.cat([wanted - own, own, (shades - own_shades)[:, None]], 1),
             points=placed,
             inner_mouth=inner,
             clips=clips,
-            smiling=self._smiles[references],
         )
 
     def sounds(self, step: int, count: int, *, augmented: bool = True) -> tuple[Tensor, Tensor]:
@@ -115,11 +105,6 @@ class BatchSource:
         inner = geometry.inside(points[:, constant(_INNER_LIPS, points.device)], MOUTH_WIDTH, MOUTH_HEIGHT)
         mouths = faces[:, :, MOUTH_HEIGHT.start :, MOUTH_WIDTH.start : MOUTH_WIDTH.stop]
         return inner, inner_shades(mouths, inner)
-
-    def _painted_shapes(self, targets: Tensor, references: Tensor) -> Tensor:
-        more = (self._teeth[targets] - self._teeth[references]).clamp(-MOST_TEETH, MOST_TEETH)
-        counted_from = self._smiles[references][:, None] * self._shapes[references]
-        return torch.cat([(self._shapes[targets] - counted_from)[:, :COMPONENTS], more], 1)
 
     def opening(self, shapes: Tensor) -> Tensor:
         """Return how far mouths of ``shapes`` (B, 8) are open, in deviations: (B,)."""

@@ -1,10 +1,8 @@
-"""The commands of training: ``python -m training prepare | train | evaluate | export``."""
+"""The commands of training: ``python -m training prepare | train | hidden | evaluate | export``."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -13,6 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.errors import InvalidRequest, MouthpieceError
+from training.evaluation.cli import evaluate
+from training.hidden.cli import hidden
+from training.listen.cli import app as listen_app
 from training.settings import RECIPE, StageName
 
 app = typer.Typer(
@@ -20,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train lip-sync models: make a pack of talking videos, train on it, judge, export.",
 )
+app.command()(hidden)
+app.command()(evaluate)
+app.add_typer(listen_app, name="listen")
 out = Console()
 err = Console(stderr=True)
 
@@ -81,36 +85,6 @@ def train(
     out.print(f"{run.step} steps are done; see {run.folder}.")
     if name == "wav2lip":
         out.print(f"The checkpoint in the official layout is {run.folder / 'wav2lip.pth'}.")
-
-
-@app.command()
-def evaluate(
-    model: Annotated[Path, typer.Argument(exists=True, help="The model, .onnx or .pth.")],
-    pack: PackOption,
-    runs: RunsOption,
-    recipe: RecipeOption = RECIPE,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for JSON and sheets.")] = Path(),
-    clips: Annotated[int, typer.Option(min=1, help="Clips of each speaker that are rendered.")] = 6,
-) -> None:
-    """Judge a model on the recipe's held-out people, driven with other frames as reference."""
-    from app.wav2lip.infer import Wav2LipInfer
-    from training.cache import open_cache
-    from training.evaluate import as_table, evaluate, judged
-    from training.pack import load_pack
-    from training.report import write_report
-    from training.settings import load_settings
-
-    with _progress("Decoding the pack") as report:
-        cache = open_cache(load_pack(pack), runs / "cache", report)
-    spans = judged(load_settings(recipe, "face").held_out.split(cache.spans)[1], clips)
-    with _progress("Rendering") as report:
-        scores, takes = evaluate(Wav2LipInfer(model), cache, spans, report)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / f"{model.stem}.scores.json").write_text(
-        json.dumps({name: asdict(score) for name, score in scores.items()}, indent=1)
-    )
-    write_report(output, model.stem, takes)
-    out.print(as_table(scores), highlight=False)
 
 
 @app.command()

@@ -8,7 +8,10 @@ from torch.nn import functional
 from app.mouths.points import JAW, SPEECH_POINTS, mirrored_points
 from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch
 from training.networks.blocks import Tensor, constant
-from training.networks.mouthpiece import FACE_SIZE, FIRST_ROW, LAPLACIAN, Rendering
+from app.mouths.painter import FACE_SIZE, FIRST_ROW
+from app.mouths.space import COMPONENTS
+from training.networks.face import Rendering
+from training.networks.paint import LAPLACIAN
 
 _MOUTH_CENTRE: Final = (47.5, 74.0)
 _MOUTH_REACH: Final = (17.0, 11.0)
@@ -31,6 +34,8 @@ _TEXTURE_WEIGHT: Final = 0.06
 _TEXTURE_PATCH, _TEXTURE_STEP = 8, 4
 _LEAST_TEXTURE: Final = 0.01
 """Pixels across of the patches whose detail is compared; and brightness, 0..1, that counts as no detail."""
+_FEW_PIXELS: Final = 20.0
+"""An inner mouth of so many pixels counts by half where one is kept."""
 _READING_SCALE: Final = 0.03
 """Loss of one pixel by which a picture's points lie elsewhere than they should."""
 _LANDMARK_SCALE: Final = 0.05
@@ -64,6 +69,18 @@ def rendering_losses(made: Rendering, batch: Batch) -> dict[str, Tensor]:
         "texture": _TEXTURE_WEIGHT * ((_detail(made.face) - _detail(true)).abs() * _patches(base)).mean(),
         "outline": 0.04 * functional.binary_cross_entropy_with_logits(made.mouth_logits, batch.inner_mouth),
     }
+
+
+def keeping_loss(made: Rendering, batch: Batch, reach: float) -> Tensor:
+    """Return how much of the inner mouth is painted although the reference has it, 0..1.
+
+    A reference counts as it is near in shape: half as far away as ``reach`` deviations by 0.9, twice by 0.14.
+    """
+    missing = batch.shape[:, :COMPONENTS].square().sum(1)
+    near = torch.exp(-0.5 * missing / reach**2)
+    inner = _spread(batch.inner_mouth)
+    painted = ((1 - made.shown) * inner).flatten(1).sum(1) / (inner.flatten(1).sum(1) + _FEW_PIXELS)
+    return (near * painted).mean()
 
 
 def _overshoot(made: Tensor, true: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from training.split import HeldOut
 
 StageName = Literal["expert", "speech", "reader", "face", "wav2lip"]
 STAGES: Final = get_args(StageName)
+OTHER_SECTIONS: Final = ("listen", "hidden")
+"""Sections of a recipe that have settings of their own."""
 Precision = Literal["auto", "fp32", "bf16"]
 
 RECIPE: Final = Path(__file__).parent / "recipes" / "mouthpiece.yaml"
@@ -34,12 +36,24 @@ class TrainSettings:
     """Convention of the model: see :func:`app.audio.windows.window_starts`."""
     per_clip: int = 1
     """Moments that are drawn of each clip of a batch."""
-    closed_references: float = 0.85
-    """Share of the samples whose reference has a closed mouth; the others have any."""
-    smiling_references: float = 0.0
-    """Share of those others that show as many teeth as a smile, of clips that have such frames."""
+    near_references: float = 0.6
+    """Share of the samples whose reference is near in shape, as the service's choice is."""
+    rest_references: float = 0.25
+    """Share of the samples whose reference is at rest; what is left has any."""
+    near_apart: int = 5
+    """Frames by which a near reference is away from its target at least."""
+    near_kept: float = 0.5
+    """Share of a clip's frames from which one is chosen, drawn anew for each sample."""
+    near_turn: float = 12.0
+    """Degrees by which its head may be turned against the target's."""
+    near_teeth: float = 0.3
+    """Weight of teeth in a distance of shapes."""
     aligned_references: float = 0.75
     """Share of the samples whose reference is laid onto the target's head."""
+    keep_weight: float = 0.0
+    """Weight of what is painted within a mouth that the reference has already."""
+    keep_reach: float = 1.5
+    """Deviations within which a reference is near enough to be kept."""
     sync_weight: float = 0.0
     """Weight of the sync expert's verdict, which needs a trained expert."""
     reader_weight: float = 0.0
@@ -73,7 +87,8 @@ def load_settings(path: Path, stage: StageName) -> TrainSettings:
         raise InvalidRequest(f"The recipe {path} cannot be read ({error}): give a YAML file.") from error
     if not isinstance(entries, dict):
         raise InvalidRequest(f"The recipe {path} must be a mapping of settings, see {RECIPE.name}.")
-    common = {key: value for key, value in entries.items() if key not in STAGES}
+    sections = {*STAGES, *OTHER_SECTIONS}
+    common = {key: value for key, value in entries.items() if key not in sections}
     return _settings({**common, **(entries.get(stage) or {})}, path)
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, assert_never
 import torch
 from torch.nn import functional
 
+from app.mouths.painter import FIRST_ROW
 from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import COMPONENTS
 from app.wav2lip.checkpoint import load_network
@@ -14,9 +15,10 @@ from training.augment import silences
 from training.batches import Batch, BatchSource
 from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from training.exported import load_exported
-from training.losses import as_seen, mouth_weights, reading_losses, rendering_losses
+from training.losses import as_seen, keeping_loss, mouth_weights, reading_losses, rendering_losses
 from training.networks.blocks import Tensor, constant
-from training.networks.mouthpiece import FIRST_ROW, Rendering, ShapeToFace, SpeechToShape
+from training.networks.face import Rendering, ShapeToFace
+from training.networks.mouthpiece import SpeechToShape
 from training.networks.reader import LandmarkReader
 from training.networks.sync_expert import SyncExpert, contrast
 from training.settings import StageName, TrainSettings
@@ -137,6 +139,7 @@ class FaceStage(Stage):
         made = Rendering(*(part.float() for part in rendering))
         return {
             **rendering_losses(made, batch),
+            "kept": self.settings.keep_weight * keeping_loss(made, batch, self.settings.keep_reach),
             **self._read(made.face, batch.target[:, :, FIRST_ROW:]),
             **self.criticized(made.face, batch, step),
         }

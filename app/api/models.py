@@ -56,12 +56,6 @@ class Avatar(BaseModel):
         )
 
 
-class AvatarList(BaseModel):
-    """All avatars, oldest first."""
-
-    avatars: list[Avatar]
-
-
 class Progress(BaseModel):
     """How far a job has come."""
 
@@ -79,6 +73,21 @@ class Problem(BaseModel):
     title: str = Field(description="The kind of problem, for people.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What was wrong and what to do about it, a sentence.")
+
+
+class DamagedAvatar(BaseModel):
+    """An avatar that cannot be used, only deleted."""
+
+    id: str
+    problem: Problem
+
+
+class AvatarList(BaseModel):
+    """Some avatars, oldest first."""
+
+    avatars: list[Avatar]
+    damaged: list[DamagedAvatar] = Field(description="All that cannot be used, and why; on the first page.")
+    next_cursor: str | None = Field(description="Pass it as `cursor` for the next ones; null after the last.")
 
 
 class JobLinks(BaseModel):
@@ -159,7 +168,15 @@ class Limits(BaseModel):
     max_video_seconds: float
     max_audio_seconds: float
     max_pixels: int
+    max_frames: int
     max_queued: int
+
+
+class LockedRoom(BaseModel):
+    """What this kernel has to shut in a process that opens uploads."""
+
+    files: bool = Field(description="It reads and writes its own folders only (Landlock).")
+    system_calls: bool = Field(description="It has no network and starts no programs (seccomp).")
 
 
 class Info(BaseModel):
@@ -171,6 +188,7 @@ class Info(BaseModel):
     device: str
     precision: str
     limits: Limits
+    locked_room: LockedRoom
 
 
 def _links(job: Job) -> JobLinks:

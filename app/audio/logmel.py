@@ -1,8 +1,8 @@
 """Whisper's log-mel of any stretch of a sound, the same to the bit however the sound is cut into stretches.
 
-Whisper clamps at the loudest column of what it is given, less 8; here the clamp is a constant, so that a column
-does not depend on what else is computed. Columns are computed in blocks that lie on a fixed grid of the sound's
-time: how a matrix product is rounded depends on its size.
+Whisper clamps at the loudest column of what it is given, less 8; here the clamp is a constant, so that a
+column does not depend on what else is computed. Columns are computed in blocks that lie on a fixed grid of
+the sound's time: how a matrix product is rounded depends on its size.
 """
 
 from functools import cache
@@ -33,7 +33,7 @@ _HANN: Final = np.hanning(FFT_SIZE + 1)[:-1]
 
 
 def log_mel(sound: Sound, start: int, stop: int, gain: float) -> LogMel:
-    """Return columns ``start`` to ``stop`` of ``sound``, its samples times ``gain``; zeros lie outside of it."""
+    """Return columns ``start`` to ``stop`` of ``sound``, its samples times ``gain``, with zeros outside."""
     first = start // _BLOCK
     blocks = [_block(sound, index, gain) for index in range(first, -(-stop // _BLOCK))]
     columns: LogMel = np.concatenate(blocks, axis=1)[:, start - first * _BLOCK : stop - first * _BLOCK]

@@ -1,4 +1,4 @@
-"""How loud the speech of a sound is, and the one gain that brings it to the level that models were taught on."""
+"""How loud the speech of a sound is, and the one gain that brings it to the level that the ear knows."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -16,6 +16,7 @@ TARGET_LEVEL: Final = 0.07
 MOST_GAIN: Final = 10 ** (50 / 20)
 """A sound whose level is under -73 dB of full scale is quieter than any speech, and is left quiet."""
 _BLOCK: Final = SPEECH_RATE // 10
+_REACH: Final = 2
 _CHUNK: Final = 600 * _BLOCK
 """Samples that are read together: a minute, 4 MB."""
 
@@ -29,14 +30,24 @@ def gain_of(levels: BlockLevels) -> float:
     """Return the gain for a sound of these levels: at most 50 dB, and 1 for silence.
 
     The level of a sound is the median of its blocks, each weighted by its own amplitude: half of all that is
-    heard is louder. Pauses weigh nothing, however long they are, and a single bang hardly anything.
+    heard is louder. So pauses weigh nothing, however long they are. Neither do bangs of up to 0.2 s: each
+    block has first got the median of the half second about it.
     """
-    order = np.sort(levels)
+    order = np.sort(_without_bangs(levels))
     weight = np.cumsum(order)
     if not len(order) or weight[-1] <= 0:
         return 1.0
     level = float(order[np.searchsorted(weight, weight[-1] / 2)])
     return min(TARGET_LEVEL / level, MOST_GAIN)
+
+
+def _without_bangs(levels: BlockLevels) -> BlockLevels:
+    if not len(levels):
+        return levels
+    padded = np.pad(levels, _REACH, constant_values=np.nan)
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1)
+    lasting: BlockLevels = np.nanmedian(around, axis=1)
+    return lasting
 
 
 def block_levels(samples: SpeechSamples) -> BlockLevels:

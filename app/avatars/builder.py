@@ -1,8 +1,9 @@
 """From a video to an avatar: decode, follow the face, cut the crops and masks, all or nothing."""
 
 import shutil
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,15 +17,21 @@ from app.avatars.frame_cache import FrameCache, FrameReader, write_through
 from app.avatars.manifest import ColorTags, FaceOptions, Manifest, Source, check_avatar_id
 from app.avatars.preview import write_preview
 from app.avatars.store import MANIFEST, PREVIEW, SOURCE, AvatarStore
+from app.avatars.turning import find_turn, turn_of
+from app.avatars.warned import avatar_notices
+from app.errors import InvalidRequest, NoFace
 from app.faces.detector import FaceDetector
 from app.faces.mask import mouth_mask
 from app.faces.smoothing import DEFAULT_SMOOTHING
 from app.faces.tracking import track_face
 from app.faces.types import DEFAULT_PADS, LARGEST, FaceChoice, FaceTrack, Pads, has_face
+from app.media.findings import Findings
 from app.media.probe import VideoInfo, VideoLimits, probe_video
+from app.media.treatment import GREY, Treatment, check_background
 from app.media.video import decode_frames
 from app.mouths.person import meet
 from app.mouths.study import STUDY, study_frames
+from app.notices import Notice
 from app.progress import Progress
 from app.volume import check_room
 
@@ -41,6 +48,22 @@ class AvatarRequest:
     face: FaceChoice = LARGEST
     pads: Pads = DEFAULT_PADS
     smoothing: float = DEFAULT_SMOOTHING
+    rotate: int | None = None
+    """Degrees clockwise by which the video is turned: 0, 90, 180, 270; None: as the face needs it."""
+    background: str = GREY
+    """What shows through transparent pictures: ``#rrggbb`` or ``blur``."""
+    warnings: Sequence[Notice] = ()
+    """What is known before the video is looked at."""
+
+    def __post_init__(self) -> None:
+        check_background(self.background)
+        if self.rotate not in (None, 0, 90, 180, 270):
+            raise InvalidRequest(f"A video is turned by 0, 90, 180 or 270 degrees, not by {self.rotate}.")
+
+    @property
+    def treatment(self) -> Treatment:
+        """What is done to the pictures, as far as it is known before a face was searched for."""
+        return Treatment(self.rotate or 0, self.background, deinterlace=True, tone_map=True)
 
 
 @dataclass(frozen=True)
@@ -62,12 +85,12 @@ class AvatarBuilder:
         check_avatar_id(request.id)
         with ExitStack() as stack:
             folder = stack.enter_context(self.store.create(request.id))
-            info = probe_video(request.video, self.limits)
+            info = probe_video(request.video, self.limits, request.treatment)
             needed = info.frame_count * info.layout.frame_bytes
             cached = stack.enter_context(self.cache.adding(needed, folder))
             check_room(folder, request.video.stat().st_size)
             shutil.copyfile(request.video, folder / SOURCE)
-            track = self._follow_face(request, info, cached, progress)
+            info, track, findings = self._find_face(request, info, cached, progress)
             check_room(folder, len(track.boxes) * self.form.frame_bytes)
             with FrameReader(cached, info.layout.frame_bytes) as frames:
                 count = len(track.boxes)
@@ -82,15 +105,41 @@ class AvatarBuilder:
                 study.save(file)
             save_rows(folder / BOXES, len(track.boxes), track.boxes)
             save_rows(folder / LANDMARKS, len(track.landmarks), track.landmarks)
-            manifest = self._manifest(request, info, track, folder)
+            manifest = replace(
+                self._manifest(request, info, track, folder),
+                warnings=[*request.warnings, *avatar_notices(info, findings, track)],
+            )
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             self.cache.keep(cached, manifest)
         return manifest
 
-    def _follow_face(
+    def _find_face(
         self, request: AvatarRequest, info: VideoInfo, cached: Path, progress: Progress
+    ) -> tuple[VideoInfo, FaceTrack, Findings]:
+        """Follow the face, in the video turned upright if need be."""
+        findings = Findings()
+        try:
+            track = self._follow_face(request, info, cached, progress, findings)
+            turn = 0 if request.rotate is not None else turn_of(track.landmarks)
+            if not turn:
+                return info, track, findings
+        except NoFace:
+            if request.rotate is not None:
+                raise
+            count = cached.stat().st_size // info.layout.frame_bytes
+            with FrameReader(cached, info.layout.frame_bytes) as frames:
+                alive = partial(progress, count, count)
+                turn = find_turn(frames, count, info.layout, self.detector, alive)
+            if not turn:
+                raise
+        info = probe_video(request.video, self.limits, replace(info.treatment, rotate=turn))
+        findings = Findings()
+        return info, self._follow_face(request, info, cached, progress, findings), findings
+
+    def _follow_face(
+        self, request: AvatarRequest, info: VideoInfo, cached: Path, progress: Progress, findings: Findings
     ) -> FaceTrack:
-        decoded = decode_frames(request.video, info, self.limits)
+        decoded = decode_frames(request.video, info, self.limits, findings)
         with cached.open("wb") as file:
             return track_face(
                 write_through(decoded, file, self.cache.growth_of(cached)),
@@ -125,6 +174,7 @@ class AvatarBuilder:
             ),
             source=Source(sha256=sha256_of(folder / SOURCE), filename=request.filename),
             created_at=datetime.now(UTC),
+            treatment=info.treatment,
             checksums={name: sha256_of(folder / name) for name in (BOXES, LANDMARKS, *self.form.files)},
         )
 

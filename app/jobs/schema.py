@@ -38,6 +38,8 @@ from app.errors import DatabaseUnreachable, IncompatibleData
 SCHEMA_VERSION = 2
 TURN = 0x6D6F757468
 """PostgreSQL's advisory lock of :func:`take_turn`."""
+SERVICE = TURN + 1
+"""PostgreSQL's advisory lock that the one service on a database holds."""
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
 BUSY_TIMEOUT_MS = 10_000

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from app.faces.mask import OUTLINE, mouth_mask
 from app.faces.types import Box, FaceLandmarks, MouthMask
 from app.media.frames import FrameLayout, I420Frame, Plane
+from app.mouths.covers import spare
 from app.mouths.points import JAW
-from app.rendering.sampling import FloatPlane, Lent, Region, halved, sampled
+from app.rendering.sampling import CoverMarks, FloatPlane, Lent, Region, halved, sampled
 
 MASK_SIZE: Final = 64
 """Side of masks in crop space: they are soft, and enlarged to the face."""
@@ -50,11 +51,13 @@ class Layer:
         lent: list[Lent],
         weight: float = 1.0,
         gain: float = 1.0,
+        cover: CoverMarks | None = None,
     ) -> None:
         """Blend the mouths of ``lent``, whose shares add up to 1, into ``frame``.
 
         ``landmarks`` (468, 2) are the frame's own; ``gain`` is how much brighter the frame's skin is than
-        the lender's; ``weight`` 0..1 fades the whole.
+        the lender's; ``weight`` 0..1 fades the whole; ``cover`` (96, 96) is what lies before the face: then
+        the cheeks are left alone, and what is covered.
         """
         masks = _Masks(box, landmarks, lent)
         region = masks.region(self.layout)
@@ -62,8 +65,9 @@ class Layer:
             return
         laid = self._mixed(lent, box, landmarks, region)
         own = self._parts(frame, region)
-        mask = masks.over(region, masks.whole)
-        light = _Light(own, laid, mask, masks.over(region, masks.tight))
+        masks.spare(cover, landmarks)
+        mask = masks.over(region, masks.tight if masks.covered else masks.whole)
+        light = _Light(own, laid, masks.over(region, masks.whole), masks.over(region, masks.tight))
         for plane, fitted in zip(own, light.evened(gain), strict=True):
             alpha = (mask if plane.shape == mask.shape else halved(mask)) * np.float32(weight)
             mixed = cv2.blendLinear(fitted, plane.astype(np.float32), alpha, 1 - alpha)
@@ -99,7 +103,19 @@ class _Masks:
             if lowest[jaw, 1] > outline[jaw, 1]:
                 outline[jaw] = lowest[jaw]
         self.whole = mouth_mask(outline, box, MASK_SIZE)
+        self.covered = False
         self._points = points[0]
+        self._lent = lent
+
+    def spare(self, cover: CoverMarks | None, landmarks: FaceLandmarks) -> None:
+        """Leave out what lies before the frame's own face, or before a lender's."""
+        if cover is not None:
+            self.whole = spare(self.whole, cover, landmarks, self._box)
+            self.covered = True
+        for one in self._lent:
+            if one.cover is not None and one.landmarks is not None:
+                self.whole = spare(self.whole, one.cover, one.landmarks, self._box, one.placing.head)
+                self.covered = True
 
     @cached_property
     def tight(self) -> MouthMask:

@@ -1,6 +1,7 @@
 """The pixels of a lent mouth as they lie on a frame: the lender's planes, sampled once.
 
-The map of positions is that of the heads, bent by what the lender's shape lacks, or moved by a painter's flow.
+The map of positions is that of the heads, bent by what the lender's shape lacks, or moved by a painter's
+flow.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ FloatPlane = npt.NDArray[np.float32]
 
 FloatPlanes = npt.NDArray[np.float32]
 """float32 (planes, rows, columns)."""
+
+CoverMarks = npt.NDArray[np.uint8]
+"""uint8 (96, 96): one of :data:`app.faces.hidden.Cover`."""
 
 Region = tuple[int, int, int, int]
 """Top, bottom, left, right of a part of the frame, luma pixels, all even, bottom and right exclusive."""
@@ -45,6 +49,9 @@ class Lent:
     share: float = 1.0
     stroke: Stroke | None = None
     """What is painted onto it; it is not bent then."""
+    cover: CoverMarks | None = None
+    """What lies before the lender's face, whose landmarks are ``landmarks`` (468, 2)."""
+    landmarks: FaceLandmarks | None = None
 
 
 def sampled(

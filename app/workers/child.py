@@ -19,6 +19,7 @@ import structlog
 from app.errors import JobCanceled, ModelError, MouthpieceError
 from app.jobs.pool import Call
 from app.logs import configure_logs
+from app.room import Room, cap_memory, enter
 from app.settings import Settings
 from app.workers.messages import Message, from_line, to_call, to_line
 from app.workers.worker import Worker
@@ -33,7 +34,7 @@ Tell = Callable[[Message], None]
 
 def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
     """Run the worker until its parent ends it or is gone."""
-    tell = _open_channel()
+    tell = open_channel()
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
         start = json.loads(pipe.readline())
     if cores := start["cores"]:
@@ -41,6 +42,9 @@ def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
     settings = Settings.model_validate(start["settings"])
     configure_logs(settings.log_format, settings.log_level)
     structlog.contextvars.bind_contextvars(worker=start["name"])
+    walls = enter(Room.of(settings))  # before any other thread is there
+    if walls.missing:
+        log.warning("room_has_gaps", missing=walls.missing)
     worker, calls = make_worker(settings), queue.SimpleQueue[Call]()
     threading.Thread(target=_listen, args=(worker, calls), daemon=True).start()
     try:
@@ -49,6 +53,7 @@ def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
         log.error("model_unusable", detail=error.detail)
         tell({"unusable": error.problem()})
         return
+    cap_memory(settings.max_job_memory_bytes)
     log.info("model_ready", **{key: model[key] for key in ("name", "device") if key in model})
     tell({"ready": dict(model)})
     while True:
@@ -87,7 +92,7 @@ def _listen(worker: Worker, calls: "queue.SimpleQueue[Call]") -> None:
     os._exit(1)
 
 
-def _open_channel() -> Tell:
+def open_channel() -> Tell:
     """Take standard output for messages, and send whatever else is printed to standard error."""
     channel = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

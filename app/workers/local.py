@@ -18,6 +18,7 @@ from typing import Final
 import structlog
 
 from app.jobs.pool import WorkerDied, WorkerLeft
+from app.room import without_secrets
 from app.settings import Settings
 from app.wav2lip.devices import has_cuda_driver, usable_cores
 from app.workers.member import Member, Patience
@@ -143,9 +144,8 @@ class LocalPool(MemberPool):
     async def _spawn(self, slot: Slot, member: Member) -> Process:
         # A session of its own: a Ctrl-C on the terminal is for the service, which then stops its children.
         # It is told its settings here, and has neither the keys nor the database's address.
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
         process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=PIPE, stdout=PIPE, start_new_session=True, env=environment
+            *self._command, stdin=PIPE, stdout=PIPE, start_new_session=True, env=without_secrets(os.environ)
         )
         assert process.stdin is not None
         settings = self._settings.model_dump(mode="json", exclude={"api_keys", "database_url"})

@@ -24,6 +24,8 @@ class Server:
     root: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables besides the settings."""
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(base_url=self.url, timeout=60)
@@ -70,7 +72,7 @@ class Server:
     def spawn(self, *command: str) -> subprocess.Popen[bytes]:
         """Start a program with the settings of this service."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
-        environment |= {
+        environment |= self.environment | {
             "MOUTHPIECE_PORT": str(self.port),
             "MOUTHPIECE_DATA_DIR": str(self.data_dir),
             "MOUTHPIECE_AVATARS_DIR": str(self.avatars_dir),

@@ -19,7 +19,7 @@ from training.networks.blocks import Tensor
 from training.networks.ear import AFTER, BEFORE, OPENING, OUTPUTS, SHAPES, SPEECH
 
 Targets = npt.NDArray[np.float32]
-"""float32 (n, 10): what is to be heard, in the order of the network's outputs; speech is nan where unknown."""
+"""float32 (n, 10): what is to be heard, in the network's order; speech is nan where it is not known."""
 
 _OPENINGS: Final = (-0.3, 1.6)
 """Where openings are cut off, in ranges of the person."""
@@ -71,6 +71,11 @@ class Bank:
         self._cumulative = np.cumsum(_shares(weights, frames, settings.set_weights))
         self._silent = np.arange(BEFORE, len(quiet.rows) - AFTER)
 
+    @property
+    def dims(self) -> int:
+        """Numbers in a row of features."""
+        return int(self._quiet.rows.shape[1])
+
     def draw(self, rng: np.random.Generator) -> Draw:
         """Draw a batch of talks, all from one copy of the sounds, and silences after them."""
         copy = int(rng.integers(len(self._copies)))
@@ -119,11 +124,14 @@ def _windows(features: Features, rows: RowIndices) -> Tensor:
 def _shares(
     clips: list[tuple[str, str, int]], frames: Counter[str], weights: Mapping[str, float]
 ) -> FrameTimes:
-    """Return how often each (set, person, frames) is drawn: sets by weight, people by the root of their frames."""
+    """Return how often each (set, person, frames) is drawn: people of a set by the root of their frames.
+
+    A set without a weight gets what the others leave.
+    """
     people = {(name, person) for name, person, _ in clips}
-    roots = Counter[str]()
+    roots = dict.fromkeys((name for name, _ in people), 0.0)
     for name, person in people:
-        roots[name] += frames[person] ** 0.5  # type: ignore[assignment]
-    return np.array(
-        [weights[name] * frames[person] ** -0.5 / roots[name] * count for name, person, count in clips]
-    )
+        roots[name] += frames[person] ** 0.5
+    unnamed = max(1.0 - sum(weights.get(name, 0.0) for name in roots), 0.0) or 1.0
+    share = {name: weights.get(name, unnamed) / roots[name] for name in roots}
+    return np.array([share[name] * frames[person] ** -0.5 * count for name, person, count in clips])

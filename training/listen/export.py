@@ -55,8 +55,8 @@ def export_listen(
         difference = _difference(listener, window, unproven)
         if not difference <= LARGEST_DIFFERENCE:  # nan is refused too
             raise InvalidModel(
-                f"{output} was not written: OpenVINO hears what differs from torch by {difference:.2g}, where "
-                f"{LARGEST_DIFFERENCE:g} is allowed."
+                f"{output} was not written: OpenVINO hears what differs from torch by {difference:.2g}, "
+                f"where {LARGEST_DIFFERENCE:g} is allowed."
             )
         unproven.replace(output)
     finally:

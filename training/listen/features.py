@@ -1,7 +1,7 @@
 """What the encoder makes of the sounds of training, in windows as the service lays them.
 
 Where a window begins depends, in the service, on the time within the whole sound; a clip of training may be
-from anywhere in one. So each copy of a clip gets something before it, silence or another voice, of random length.
+from anywhere in one. So each copy of a clip has something before it, of random length: silence, or a voice.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,7 +52,7 @@ def talk_features(
     copy: int,
     progress: Progress = lambda done, of: None,
 ) -> Features:
-    """Return a copy of the talks' sounds: copy 0 as they are but for what is before them, the others changed."""
+    """Return a copy of the talks' sounds: copy 0 as they are, others changed; all after something else."""
     sets = {name: [talk for talk in talks if talk.set == name] for name in {talk.set for talk in talks}}
     sounds, speeds = [], []
     for index, talk in enumerate(talks):

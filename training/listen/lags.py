@@ -50,7 +50,7 @@ def correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) ->
 
 def _heard(talks: Sequence[Talk], grids: Sequence[Heard], lag: float) -> npt.NDArray[np.float64]:
     parts = [
-        _about_mean(heard_at(grid, talk.times[talk.seen] + lag)[:, OPENING])
+        _about_mean(heard_at(grid, talk.times[talk.seen] + lag)[:, OPENING].astype(np.float64))
         for talk, grid in zip(talks, grids, strict=True)
     ]
     return np.concatenate(parts)

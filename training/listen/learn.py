@@ -33,7 +33,7 @@ def train_head(bank: Bank, settings: ListenSettings, seed: int) -> Head:
     """Return a head that was taught from nothing; the average of its weights over the last steps."""
     torch.manual_seed(seed)
     rng = np.random.default_rng((settings.seed, seed))
-    head = make_head(settings)
+    head = make_head(settings, bank.dims)
     optimizer = torch.optim.AdamW(head.parameters(), weight_decay=settings.weight_decay)
     steps = settings.samples // (settings.clips * settings.per_clip)
     average = {name: value.clone() for name, value in head.state_dict().items()}
@@ -51,13 +51,14 @@ def train_head(bank: Bank, settings: ListenSettings, seed: int) -> Head:
         for name, value in head.state_dict().items():
             average[name] = average[name] * keep + value * (1 - keep) if value.is_floating_point() else value
     head.load_state_dict(average)
-    return head.eval()
+    head.eval()
+    return head
 
 
-def make_head(settings: ListenSettings) -> Head:
-    """Return a head with fresh weights."""
+def make_head(settings: ListenSettings, dims: int) -> Head:
+    """Return a head with fresh weights for an encoder's rows of ``dims`` numbers."""
     return Head(
-        384,
+        dims,
         narrow=settings.narrow,
         width=settings.width,
         drop_input=settings.drop_input,

@@ -71,7 +71,9 @@ def _changing(rng: Random, count: int) -> Wave:
 def _hum(rng: Random, count: int) -> Wave:
     time = np.arange(count) / SPEECH_RATE
     base = rng.choice([50.0, 60.0, 100.0, rng.uniform(40, 400)])
-    tones = [np.sin(2 * np.pi * base * k * time + rng.uniform(0, 6)) / k for k in range(1, rng.integers(2, 14))]
+    tones = [
+        np.sin(2 * np.pi * base * k * time + rng.uniform(0, 6)) / k for k in range(1, rng.integers(2, 14))
+    ]
     return _level(np.sum(tones, axis=0)) + 0.004 * rng.standard_normal(count)
 
 
@@ -136,11 +138,15 @@ def _bowed(rng: Random, hertz: float, count: int) -> Wave:
     body, wide, bright = rng.uniform(300, 2500), rng.uniform(0.5, 2), rng.uniform(0.5, 1.6)
     phase = 2 * np.pi * hertz * (time + vibrato)
     tones = [
-        np.sin(k * phase + rng.uniform(0, 6)) / k**bright * (0.3 + np.exp(-(np.log(hertz * k / body) ** 2) / wide))
+        np.sin(k * phase + rng.uniform(0, 6))
+        / k**bright
+        * (0.3 + np.exp(-(np.log(hertz * k / body) ** 2) / wide))
         for k in range(1, 20)
         if hertz * k < 7500
     ]
-    attack = np.minimum(1, time / rng.uniform(0.01, 0.2)) * np.minimum(1, time[::-1] / rng.uniform(0.01, 0.15))
+    attack = np.minimum(1, time / rng.uniform(0.01, 0.2)) * np.minimum(
+        1, time[::-1] / rng.uniform(0.01, 0.15)
+    )
     return np.asarray(np.sum(tones, axis=0) * attack) if tones else np.zeros(count)
 
 
@@ -183,7 +189,9 @@ def _tremolo(rng: Random, count: int) -> Wave:
 def _sweep(rng: Random, count: int) -> Wave:
     """A siren, a bird, a motor that is revved."""
     time = np.arange(count) / SPEECH_RATE
-    hertz = rng.uniform(150, 3000) * 2 ** (rng.uniform(0.1, 1) * np.sin(2 * np.pi * rng.uniform(0.2, 5) * time))
+    hertz = rng.uniform(150, 3000) * 2 ** (
+        rng.uniform(0.1, 1) * np.sin(2 * np.pi * rng.uniform(0.2, 5) * time)
+    )
     phase = 2 * np.pi * np.cumsum(hertz) / SPEECH_RATE
     return _level(sum((np.sin(k * phase) / k**2 for k in range(1, rng.integers(2, 6))), np.zeros(count)))
 

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from app.audio.loudness import TARGET_LEVEL
 from app.media.sound import SPEECH_RATE, SpeechSamples
 from training.listen.quiet import colored_noise, quiet_sound
 
@@ -21,7 +22,8 @@ _ECHO: Final = (0.1, 0.6)
 _NOISE_DB: Final = (8.0, 35.0)
 _MUSIC_DB: Final = (3.0, 25.0)
 """By how much a voice is louder than what is behind it."""
-_OVERDRIVE_DB: Final = (6.0, 24.0)
+_OVERDRIVE_DB: Final = (6.0, 30.0)
+"""Above the level of speech: what is beyond full scale is cut off."""
 
 
 def draw_speed(rng: Random) -> float:
@@ -32,7 +34,8 @@ def draw_speed(rng: Random) -> float:
 def played_at(samples: SpeechSamples, speed: float) -> SpeechSamples:
     """Return the sound played ``speed`` times as fast, its pitch changed with it."""
     places = np.arange(int(len(samples) / speed)) * speed
-    return np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+    played: SpeechSamples = np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+    return played
 
 
 def revoiced(samples: SpeechSamples, rng: Random) -> SpeechSamples:
@@ -48,8 +51,8 @@ def revoiced(samples: SpeechSamples, rng: Random) -> SpeechSamples:
     loud = float(np.sqrt(np.square(voice).mean())) + 1e-9
     if rng.random() < 0.6:
         voice = voice + loud * _background(rng, len(voice))
-    if rng.random() < 0.15:
-        drive = 10 ** (rng.uniform(*_OVERDRIVE_DB) / 20) * 0.1 / loud
+    if rng.random() < 0.25:
+        drive = 10 ** (rng.uniform(*_OVERDRIVE_DB) / 20) * TARGET_LEVEL / loud
         voice = np.clip(voice * drive, -1, 1)
     return np.asarray(voice, np.float32)
 

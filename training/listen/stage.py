@@ -2,7 +2,8 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,8 @@ from app.errors import InvalidRequest
 from training.cache import open_cache
 from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from training.listen.bank import Bank
-from training.listen.features import Features, quiet_features, talk_features
+from training.listen.features import Features
+from training.listen.kept import KeptFeatures
 from training.listen.lags import find_lag
 from training.listen.learn import Heard, hear_grid, make_head, row_count, train_head
 from training.listen.settings import ListenSettings
@@ -52,16 +54,14 @@ class Material:
 
     def bank(self, indices: Sequence[int], settings: ListenSettings) -> Bank:
         """Return the moments of the talks at ``indices`` to learn from."""
-        return Bank(
-            self.talks, indices, self.manners, self.average_span, self.copies, self.quiet, settings
-        )
+        return Bank(self.talks, indices, self.manners, self.average_span, self.copies, self.quiet, settings)
 
 
 def train_listen(
-    talks: Sequence[Talk], encoder: WhisperEncoder, settings: ListenSettings, progress: Progress
+    talks: Sequence[Talk], encoder: WhisperEncoder, settings: ListenSettings, runs: Path, progress: Progress
 ) -> Taught:
     """Teach the heads: first those of folds of people, by which the lags are found, then those that stay."""
-    material = _material(talks, encoder, settings, progress)
+    material = _material(talks, encoder, settings, runs / STAGE, progress)
     aligned = aligned_talks(material, settings, progress)
     final = Material(aligned, material.manners, material.copies, material.quiet)
     bank = final.bank(range(len(aligned)), settings)
@@ -75,7 +75,7 @@ def train_listen(
 def training_talks(
     pack: Path, runs: Path, videos: Path | None, settings: ListenSettings, progress: Progress
 ) -> list[Talk]:
-    """Return the talks to learn from: those of the pack and of a folder of videos, less the held-out people."""
+    """Return the talks to learn from: a pack and a folder of videos, without the held-out people."""
     opened = load_pack(pack)
     cache = open_cache(opened, runs / "cache", lambda done, of: progress("Decoding the pack", done, of))
     kept, _ = settings.held_out.split(cache.spans)
@@ -128,7 +128,7 @@ def fold_of(talk: Talk, folds: int) -> int:
     return zlib.crc32(f"{talk.set}{talk.person}".encode()) % folds
 
 
-def save_taught(taught: Taught, settings: ListenSettings, encoder: Path, runs: Path) -> Path:
+def save_taught(taught: Taught, runs: Path) -> Path:
     """Write the heads to the folder of runs; return the file."""
     path = runs / STAGE / "checkpoint.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,8 +136,6 @@ def save_taught(taught: Taught, settings: ListenSettings, encoder: Path, runs: P
         "stage": STAGE,
         "heads": [head.state_dict() for head in taught.heads],
         "average_span": taught.average_span,
-        "encoder": encoder.name,
-        "settings": {name: value for name, value in asdict(settings).items() if name != "held_out"},
     }
     save_checkpoint(path, content)
     return path
@@ -147,14 +145,16 @@ def load_taught(settings: ListenSettings, runs: Path) -> Taught:
     """Read what the stage left; raises ModelNotFound or InvalidModel."""
     path = runs / STAGE / "checkpoint.pt"
     content = load_checkpoint(path, STAGE)
-    heads = [make_head(settings).eval() for _ in content["heads"]]
-    for head, state in zip(heads, content["heads"], strict=True):
+    heads = []
+    for state in content["heads"]:
+        head = make_head(settings, state["down.weight"].shape[1]).eval()
         load_weights(head, state, path)
+        heads.append(head)
     return Taught(heads, content["average_span"])
 
 
 def _material(
-    talks: Sequence[Talk], encoder: WhisperEncoder, settings: ListenSettings, progress: Progress
+    talks: Sequence[Talk], encoder: WhisperEncoder, settings: ListenSettings, folder: Path, progress: Progress
 ) -> Material:
     manners = manners_of(talks, settings)
     usable = [talk for talk in talks if talk.person in manners]
@@ -162,13 +162,13 @@ def _material(
         raise InvalidRequest(
             f"None of the {len(talks)} clips shows somebody who talks: prepare more footage."
         )
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = KeptFeatures(folder, usable, encoder, settings)
     copies = []
     for copy in range(settings.copies):
-        title = f"Listening to copy {copy + 1} of {settings.copies}"
-        copies.append(
-            talk_features(usable, encoder, settings, copy, lambda k, of, name=title: progress(name, k, of))
-        )
-    return Material(usable, manners, copies, quiet_features(encoder, settings))
+        told = partial(progress, f"Listening to copy {copy + 1} of {settings.copies}")
+        copies.append(kept.copy(copy, told))
+    return Material(usable, manners, copies, kept.quiet())
 
 
 def manners_of(talks: Iterable[Talk], settings: ListenSettings) -> dict[str, Manner]:

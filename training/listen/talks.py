@@ -81,9 +81,7 @@ def pack_talks(
     return talks
 
 
-def video_talks(
-    videos: Iterable[Path], kept: Path, progress: Progress = lambda done, of: None
-) -> list[Talk]:
+def video_talks(videos: Iterable[Path], kept: Path, progress: Progress = lambda done, of: None) -> list[Talk]:
     """Return a talk of each video, its face followed at the video's own size and frame rate.
 
     What was measured of a video is kept in the folder ``kept``. Videos without a face or a sound raise.

@@ -1,4 +1,4 @@
-"""What the mouths of people who talk do, measured in their pictures, each in units of the person's own range."""
+"""What the mouths of people who talk do, measured in pictures, in units of the person's own range."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -60,7 +60,8 @@ def manner_of(mouths: Iterable[Mouths]) -> Manner:
 
 def openings_of(mouths: Mouths, manner: Manner) -> Openings:
     """Return the opening above rest in units of the person's range."""
-    return ((mouths[:, -1] - manner.rest[-1]) / manner.span).astype(np.float32)
+    opening: Openings = ((mouths[:, -1] - manner.rest[-1]) / manner.span).astype(np.float32)
+    return opening
 
 
 def shapes_of(mouths: Mouths, manner: Manner, average_span: float) -> MouthShapes:

@@ -20,7 +20,7 @@ BEFORE, AFTER = 6, 10
 _TAPS, _STEP = 7, 2
 
 
-class Head(nn.Module):
+class Head(nn.Module):  # type: ignore[misc]
     """Rows (B, T, dims) of the encoder to what is heard (B, T - 16, 10)."""
 
     def __init__(self, dims: int, *, narrow: int, width: int, drop_input: float, drop: float) -> None:
@@ -43,7 +43,7 @@ class Head(nn.Module):
         return self.answer(self.drop(x).transpose(1, 2))
 
 
-class Listener(nn.Module):
+class Listener(nn.Module):  # type: ignore[misc]
     """Windows of log-mel to what is heard in the piece in their middle, as the service runs it."""
 
     def __init__(self, encoder: WhisperEncoder, heads: Any, *, past: int, piece: int) -> None:

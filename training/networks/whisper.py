@@ -15,7 +15,7 @@ from training.networks.blocks import Tensor
 _HEAD_DIMS: Final = 64
 
 
-class Layer(nn.Module):
+class Layer(nn.Module):  # type: ignore[misc]
     """One layer of attention and of thinking it over."""
 
     def __init__(self, dims: int) -> None:
@@ -35,7 +35,7 @@ class Layer(nn.Module):
         return rows + self.down(functional.gelu(self.up(self.norm_feed(rows))))
 
 
-class WhisperEncoder(nn.Module):
+class WhisperEncoder(nn.Module):  # type: ignore[misc]
     """Log-mel (B, 80, 2 T) to rows (B, T, dims), 50 a second; row ``r`` is centred on column ``2 r``."""
 
     def __init__(self, dims: int, layers: int) -> None:
@@ -82,7 +82,8 @@ def load_encoder(path: Path, layers: int) -> WhisperEncoder:
         ) from error
     encoder = WhisperEncoder(weights["conv1.weight"].shape[0], layers)
     encoder.load_state_dict(weights)
-    return encoder.eval().requires_grad_(False)
+    encoder.eval().requires_grad_(False)
+    return encoder
 
 
 def _state(stored: Any, layers: int) -> dict[str, Tensor]:

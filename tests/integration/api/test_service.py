@@ -176,7 +176,7 @@ async def test_an_error_that_nobody_foresaw_shows_none_of_its_words(
         raise RuntimeError("secret words")
 
     client = await start()
-    monkeypatch.setattr(AvatarStore, "list", fail)
+    monkeypatch.setattr(AvatarStore, "survey", fail)
     response = await client.get("/v1/avatars")
     assert (response.status_code, code(response)) == (500, "internal-error")
     assert "secret" not in response.text

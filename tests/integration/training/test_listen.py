@@ -1,0 +1,71 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("yaml")
+
+from app.mouths.ear import Ear
+from tests.support.clips import speech_like
+from tests.support.ears import sound_of
+from tests.support.packs import face_crop, write_pack
+from tests.support.whispers import write_encoder
+from training.clip_writer import write_clip
+
+RECIPE = """
+held_out: {groups: [speaker2]}
+listen:
+  layers: 1
+  past: 10
+  piece: 20
+  ahead: 12
+  heads: 2
+  fold_heads: 1
+  copies: 2
+  clips: 2
+  per_clip: 4
+  stretch: 8
+  samples: 32
+  silent_sounds: 13
+  least_range: 0.0
+"""
+
+
+def _listen(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training", "listen", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_an_ear_is_taught_exported_and_judged(tmp_path: Path) -> None:
+    pack, runs, recipe = write_pack(tmp_path / "pack"), tmp_path / "runs", tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE)
+    encoder, model = write_encoder(tmp_path / "encoder.npz"), tmp_path / "ear.onnx"
+    (tmp_path / "videos").mkdir()
+    frames = [face_crop(index % 4) for index in range(50)]
+    write_clip(tmp_path / "videos" / "somebody.mp4", frames, speech_like(2.0))
+    common = ("--runs", runs, "--recipe", recipe)
+    teach = ("train", "--pack", pack, "--videos", tmp_path / "videos", "--encoder", encoder, *common)
+
+    taught = _listen(*teach)
+    exported = _listen("export", model, "--encoder", encoder, *common)
+    judged = _listen("judge", model, "--pack", pack, "--videos", tmp_path / "videos", *common)
+
+    assert "2 heads are taught" in taught.stdout, taught.stderr
+    assert "sha256" in exported.stdout, exported.stderr
+    assert "| made | 1 |" in judged.stdout, judged.stderr
+    assert "| videos | 1 |" in judged.stdout
+    heard = Ear(model).hear(sound_of(tmp_path / "speech", speech_like(1.0)), np.arange(25) / 25)
+    assert np.isfinite(heard.shapes).all()
+
+
+def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path) -> None:
+    result = _listen(
+        "train", "--pack", write_pack(tmp_path / "pack"), "--runs", tmp_path, "--encoder", "none.npz"
+    )
+    assert result.returncode == 1
+    assert "There is no encoder at none.npz" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,240 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+torch.set_num_threads(1)
+
+from app.audio.loudness import block_levels  # noqa: E402
+from app.errors import InvalidModel, InvalidRequest, ModelNotFound  # noqa: E402
+from app.media.sound import SPEECH_RATE  # noqa: E402
+from app.mouths.ear import Ear  # noqa: E402
+from app.mouths.points import SPEECH_POINTS  # noqa: E402
+from app.mouths.space import SHAPE_DIMS  # noqa: E402
+from tests.support.clips import speech_like  # noqa: E402
+from tests.support.ears import sound_of  # noqa: E402
+from tests.support.whispers import DIMS, write_encoder  # noqa: E402
+from training.listen.bank import Bank, targets_of  # noqa: E402
+from training.listen.export import export_listen  # noqa: E402
+from training.listen.features import Features, quiet_features, served_rows, talk_features  # noqa: E402
+from training.listen.lags import find_lag  # noqa: E402
+from training.listen.learn import head_loss, hear_grid, heard_at, make_head, train_head  # noqa: E402
+from training.listen.quiet import kinds_of_quiet, quiet_of  # noqa: E402
+from training.listen.settings import ListenSettings, load_listen_settings  # noqa: E402
+from training.listen.sounds import revoiced  # noqa: E402
+from training.listen.stage import Taught  # noqa: E402
+from training.listen.talks import Talk  # noqa: E402
+from training.listen.truth import Manner, manner_of, openings_of, shapes_of  # noqa: E402
+from training.networks.ear import AFTER, BEFORE, OPENING, OUTPUTS, SHAPES, SPEECH, Listener  # noqa: E402
+from training.networks.whisper import WhisperEncoder, load_encoder  # noqa: E402
+from training.settings import RECIPE, load_settings  # noqa: E402
+
+SMALL = ListenSettings(
+    layers=1, past=10, piece=20, ahead=12, clips=2, per_clip=4, stretch=8, samples=160, silent_sounds=13
+)
+POINTS = 2 * len(SPEECH_POINTS)
+
+
+def _mouths(openings: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.column_stack([np.outer(openings, rng.standard_normal(POINTS)), openings, openings, openings])
+
+
+def _talk(openings: np.ndarray[tuple[int], np.dtype[np.float64]], name: str = "one") -> Talk:
+    times = np.arange(len(openings)) / 25
+    samples = speech_like(len(openings) / 25)
+    return Talk(name, name, "made", times, _mouths(openings), np.ones(len(openings), bool), samples)
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> WhisperEncoder:
+    return load_encoder(write_encoder(tmp_path / "encoder.npz"), 1)
+
+
+def test_the_resting_mouth_is_the_median_of_those_that_are_hardly_open() -> None:
+    openings = np.concatenate([np.full(50, 0.1), np.linspace(0.1, 0.5, 51), [2.0]])
+    mouths = _mouths(openings)
+    manner = manner_of([mouths[:60], mouths[60:]])
+    assert manner.rest[-1] == pytest.approx(0.1, abs=0.01)
+    assert manner.span == pytest.approx(np.percentile(openings, 95) - np.percentile(openings, 5))
+
+
+def test_openings_are_told_in_the_persons_own_range() -> None:
+    mouths = _mouths(np.linspace(0, 0.4, 101))
+    one, twice = (openings_of(k * mouths, manner_of([k * mouths])) for k in (1.0, 2.0))
+    np.testing.assert_allclose(one, twice, atol=1e-6)
+    assert one.max() == pytest.approx(1.05, abs=0.1)
+
+
+def test_shapes_are_those_of_somebody_with_the_average_range() -> None:
+    mouths = _mouths(np.linspace(0, 0.1, 101))
+    shapes = shapes_of(mouths, manner_of([mouths]), 0.2)
+    doubled = shapes_of(2 * mouths, manner_of([2 * mouths]), 0.2)
+    np.testing.assert_allclose(shapes[:, :6], doubled[:, :6], atol=1e-4)
+    assert shapes.shape == (101, SHAPE_DIMS)
+
+
+def test_what_the_ear_hears_is_what_training_heard(tmp_path: Path, encoder: WhisperEncoder) -> None:
+    heads = [make_head(SMALL, DIMS).eval() for _ in range(2)]
+    result = export_listen(Taught(heads, 0.2), encoder, SMALL, tmp_path / "ear.onnx")
+    assert result.difference < 0.01
+    samples = speech_like(2.0)
+    grid = hear_grid(heads, served_rows(samples, encoder, SMALL), 0, 90)
+    times = np.arange(40) / 25
+    heard = Ear(result.path).hear(sound_of(tmp_path / "speech", samples), times)
+    np.testing.assert_allclose(heard.opening, heard_at(grid, times)[:, OPENING], atol=0.02)
+    np.testing.assert_allclose(heard.shapes, heard_at(grid, times)[:, SHAPES], atol=0.02)
+    assert Ear(result.path).average_range == 0.2
+
+
+def test_an_ear_that_hears_nan_is_not_written(tmp_path: Path, encoder: WhisperEncoder) -> None:
+    head = make_head(SMALL, DIMS).eval()
+    torch.nn.init.constant_(head.answer.bias, float("nan"))
+    with pytest.raises(InvalidModel, match="was not written"):
+        export_listen(Taught([head], 0.2), encoder, SMALL, tmp_path / "ear.onnx")
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_a_listener_answers_for_the_piece_in_the_middle(encoder: WhisperEncoder) -> None:
+    listener = Listener(encoder, [make_head(SMALL, DIMS)], past=10, piece=20).eval()
+    mel = torch.randn(2, 80, 84)
+    heard = listener(mel)
+    assert heard.shape == (2, 20, OUTPUTS)
+    assert ((heard[..., SPEECH] > 0) & (heard[..., SPEECH] < 1)).all()
+
+
+def test_a_head_looks_no_further_than_its_reach() -> None:
+    head, rows = make_head(SMALL, DIMS).eval(), torch.randn(1, 40, DIMS)
+    changed = rows.clone()
+    changed[:, 25 + AFTER + 1 :] = 0
+    changed[:, : 25 - BEFORE] = 0
+    row = 25 - BEFORE
+    torch.testing.assert_close(head(changed)[:, row], head(rows)[:, row])
+    assert not torch.equal(head(changed)[:, row + 1], head(rows)[:, row + 1])
+
+
+def test_the_rows_of_a_copy_belong_to_the_times_of_the_sound(encoder: WhisperEncoder) -> None:
+    talks = [_talk(np.linspace(0, 1, 30))]
+    plain, copy = (talk_features(talks, encoder, SMALL, number) for number in (0, 1))
+    assert plain.speed[0] == 1
+    assert copy.speed[0] != 1
+    np.testing.assert_array_equal(plain.places(0, np.array([0.0, 0.5])) - plain.zero[0], [0, 25])
+    assert len(plain.rows) == BEFORE + 60 + AFTER + 1
+
+
+def test_the_loss_is_least_for_the_truth() -> None:
+    torch.manual_seed(0)
+    wanted = torch.randn(9, OUTPUTS)
+    wanted[:, SPEECH] = torch.tensor([1.0, 1, 1, 1, float("nan"), 1, 1, 1, 0])
+    right = wanted.clone()
+    right[:, SPEECH] = torch.where(wanted[:, SPEECH] > 0.5, 20.0, -20.0)
+    wrong = right.clone().requires_grad_()
+    with torch.no_grad():
+        wrong[:, OPENING] *= -1
+    loss = head_loss(wrong, wanted, SMALL)
+    loss.backward()
+    assert head_loss(right, wanted, SMALL) < 0.01 < loss
+    assert torch.isfinite(wrong.grad).all()
+
+
+def test_the_loss_of_the_correlation_is_that_within_a_clip() -> None:
+    alone = replace(SMALL, distance_weight=0, shape_weight=0, shape_correlation_weight=0, speech_weight=0)
+    wanted = torch.randn(8, OUTPUTS)
+    moved = wanted.clone()
+    moved[:4, OPENING] = 3 * moved[:4, OPENING] + 5
+    assert head_loss(moved, wanted, alone) < 0.01
+
+
+def _bank(talks: list[Talk], features: Features, quiet: Features, manner: Manner) -> Bank:
+    return Bank(talks, range(len(talks)), {"one": manner}, 0.3, [features], quiet, SMALL)
+
+
+def test_heads_learn_what_the_sound_tells(encoder: WhisperEncoder) -> None:
+    loud = np.abs(np.sin(np.arange(75) / 5))
+    talk = _talk(loud)
+    envelope = np.interp(np.arange(len(talk.samples)) / SPEECH_RATE, talk.times, loud)
+    talk = replace(talk, samples=(talk.samples * envelope).astype(np.float32))
+    settings = replace(SMALL, samples=1600, drop=0.0, drop_input=0.0)
+    features, quiet = talk_features([talk], encoder, settings, 0), quiet_features(encoder, settings)
+    bank = Bank([talk], [0], {"one": manner_of([talk.mouths])}, 0.3, [features], quiet, settings)
+    heard = heard_at(hear_grid([train_head(bank, settings, 0)], features, 0, 150), talk.times)
+    assert np.corrcoef(heard[5:60, OPENING], loud[5:60])[0, 1] > 0.8
+
+
+def test_one_seed_makes_one_head(encoder: WhisperEncoder) -> None:
+    talk = _talk(np.linspace(0, 1, 50))
+    features, quiet = talk_features([talk], encoder, SMALL, 0), quiet_features(encoder, SMALL)
+    bank = _bank([talk], features, quiet, manner_of([talk.mouths]))
+    one, same, other = (train_head(bank, SMALL, seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["answer.weight"], other["answer.weight"])
+
+
+def test_a_batch_ends_with_silences_that_mean_rest(encoder: WhisperEncoder) -> None:
+    talk = _talk(np.linspace(0, 1, 50))
+    features, quiet = talk_features([talk], encoder, SMALL, 0), quiet_features(encoder, SMALL)
+    draw = _bank([talk], features, quiet, manner_of([talk.mouths])).draw(np.random.default_rng(0))
+    assert draw.features.shape == (9, BEFORE + 1 + AFTER, DIMS)
+    assert (draw.targets[8:] == 0).all()
+    assert (draw.targets[:8, OPENING] != 0).any()
+
+
+def test_speech_is_where_it_is_loud_and_unknown_elsewhere() -> None:
+    talk = _talk(np.linspace(0, 1, 50))
+    samples = talk.samples.copy()
+    samples[: SPEECH_RATE // 2] = 0
+    targets = targets_of(replace(talk, samples=samples), manner_of([talk.mouths]), 0.3)
+    assert np.isnan(targets[:10, SPEECH]).all()
+    assert np.nanmin(targets[20:, SPEECH]) == 1
+
+
+@pytest.mark.parametrize("late", [-0.08, 0.0, 0.06])
+def test_a_files_lag_is_found(late: float) -> None:
+    rng = np.random.default_rng(0)
+    grid = np.zeros((200, OUTPUTS), np.float32)
+    grid[:, OPENING] = np.convolve(rng.standard_normal(200), np.ones(5) / 5, "same")
+    talk = _talk(heard_at(grid, np.arange(90) / 25 + 0.2 + late)[:, OPENING].astype(np.float64))
+    lag = find_lag([talk.shifted(0.2)], [grid], 0.02)
+    assert lag.seconds == pytest.approx(late, abs=0.011)
+    assert lag.correlation > 0.95
+
+
+@pytest.mark.parametrize("kind", kinds_of_quiet())
+def test_quiet_sounds_are_finite_and_not_too_loud(kind: str) -> None:
+    for seed in range(5):
+        wave = quiet_of(kind, np.random.default_rng(seed), SPEECH_RATE)
+        assert wave.shape == (SPEECH_RATE,)
+        assert np.isfinite(wave).all()
+        assert np.sqrt(np.square(wave).mean()) < 0.3
+
+
+def test_a_voice_that_is_changed_keeps_its_length_and_its_words() -> None:
+    samples = speech_like(2.0)
+    changed = [revoiced(samples, np.random.default_rng(seed)) for seed in range(8)]
+    assert all(len(one) == len(samples) and np.isfinite(one).all() for one in changed)
+    levels = block_levels(samples)
+    alike = [np.corrcoef(levels, block_levels(one))[0, 1] for one in changed]
+    assert np.median(alike) > 0.5
+    assert max(alike) < 1
+
+
+def test_a_file_that_is_no_encoder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="no encoder"):
+        load_encoder(tmp_path / "none.npz", 1)
+    with pytest.raises(InvalidModel, match="3 layers"):
+        load_encoder(write_encoder(tmp_path / "encoder.npz"), 3)
+    (tmp_path / "other.npz").write_bytes(b"other")
+    with pytest.raises(InvalidModel, match="does not hold"):
+        load_encoder(tmp_path / "other.npz", 1)
+
+
+def test_the_recipe_has_the_settings_of_the_ear(tmp_path: Path) -> None:
+    settings = load_listen_settings(RECIPE)
+    assert "lrc_03" in settings.held_out.groups
+    assert settings.held_out == load_settings(RECIPE, "face").held_out
+    for text in ("listen: {headz: 3}", "listen: {heads: many}", "- listen", "listen: ["):
+        (tmp_path / "odd.yaml").write_text(text)
+        with pytest.raises(InvalidRequest, match="recipe"):
+            load_listen_settings(tmp_path / "odd.yaml")

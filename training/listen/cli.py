@@ -1,0 +1,97 @@
+"""The commands of the stage ``listen``: ``python -m training listen train | export | judge``."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from training.settings import RECIPE
+
+app = typer.Typer(no_args_is_help=True, help="The ear: teach it, export it, judge it.")
+out, err = Console(), Console(stderr=True)
+
+PackOption = Annotated[Path, typer.Option(help="Folder of the pack.", exists=True, file_okay=False)]
+RunsOption = Annotated[Path, typer.Option(help="Folder of runs: the heads, the decoded pack.")]
+RecipeOption = Annotated[Path, typer.Option(help="YAML file of settings; its section 'listen' counts.")]
+EncoderOption = Annotated[Path, typer.Option(help="Whisper tiny.en's encoder, an .npz of its weights.")]
+
+
+@app.command()
+def train(
+    pack: PackOption,
+    runs: RunsOption,
+    encoder: EncoderOption,
+    videos: Annotated[
+        Path | None, typer.Option(help="Folder of more videos of people who talk.", exists=True)
+    ] = None,
+    recipe: RecipeOption = RECIPE,
+) -> None:
+    """Teach the heads; about half an hour on one core. Features of sounds are kept for the next time."""
+    from training.listen.settings import load_listen_settings
+    from training.listen.stage import save_taught, train_listen, training_talks
+    from training.networks.whisper import load_encoder
+
+    settings = load_listen_settings(recipe)
+    whisper = load_encoder(encoder, settings.layers)
+    with _progress() as report:
+        talks = training_talks(pack, runs, videos, settings, report)
+        taught = train_listen(talks, whisper, settings, runs, report)
+    out.print(f"{len(taught.heads)} heads are taught; see {save_taught(taught, runs)}.")
+
+
+@app.command()
+def export(
+    output: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
+    runs: RunsOption,
+    encoder: EncoderOption,
+    recipe: RecipeOption = RECIPE,
+) -> None:
+    """Write the ear as one file, checked on OpenVINO."""
+    from training.listen.export import export_listen
+    from training.listen.settings import load_listen_settings
+    from training.listen.stage import load_taught
+    from training.networks.whisper import load_encoder
+
+    settings = load_listen_settings(recipe)
+    taught = load_taught(settings, runs)
+    result = export_listen(taught, load_encoder(encoder, settings.layers), settings, output)
+    out.print(f"OpenVINO differs from torch by at most {result.difference:.2g}.")
+    out.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, sha256 {result.sha256}.")
+
+
+@app.command()
+def judge(
+    model: Annotated[Path, typer.Argument(exists=True, help="The ear, .onnx.")],
+    runs: RunsOption,
+    pack: Annotated[Path | None, typer.Option(help="Pack whose held-out people are judged.")] = None,
+    videos: Annotated[
+        list[Path] | None, typer.Option(help="Folder of videos of people who talk; may be given twice.")
+    ] = None,
+    recipe: RecipeOption = RECIPE,
+) -> None:
+    """Say how the heard opening follows the seen one, on people the ear was not taught with."""
+    from app.mouths.ear import Ear
+    from training.listen.judge import as_table, judged, judged_talks
+    from training.listen.settings import load_listen_settings
+
+    settings = load_listen_settings(recipe)
+    with _progress() as report:
+        talks = judged_talks(pack, videos or [], runs, settings, report)
+        scores = judged(Ear(model), talks, settings, lambda done, of: report("Listening", done, of))
+    out.print(as_table(scores), highlight=False)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def report(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        yield report

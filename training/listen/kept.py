@@ -1,0 +1,50 @@
+"""Features that are on the disk already, if they are of the same sounds and settings."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from training.listen.features import Features, quiet_features, talk_features
+from training.listen.settings import ListenSettings
+from training.listen.talks import Progress, Talk
+from training.networks.whisper import WhisperEncoder
+
+VERSION: Final = 1
+"""Of how sounds are changed and encoded: features of another version are made anew."""
+
+
+class KeptFeatures:
+    """The features of some talks and of the quiet sounds, made once and kept in a folder."""
+
+    def __init__(
+        self, folder: Path, talks: Sequence[Talk], encoder: WhisperEncoder, settings: ListenSettings
+    ) -> None:
+        self._folder, self._talks, self._encoder, self._settings = folder, talks, encoder, settings
+        about = (VERSION, settings.seed, settings.layers, settings.past, settings.piece, settings.ahead)
+        sounds = [(talk.name, len(talk.samples)) for talk in talks]
+        self._key = hashlib.sha256(repr((about, sounds)).encode()).hexdigest()[:16]
+
+    def copy(self, number: int, progress: Progress) -> Features:
+        """Return one copy of the talks."""
+        return self._kept(
+            f"copy-{number}",
+            lambda: talk_features(self._talks, self._encoder, self._settings, number, progress),
+        )
+
+    def quiet(self) -> Features:
+        """Return the sounds in which nobody speaks."""
+        name = f"quiet-{self._settings.silent_sounds}"
+        return self._kept(name, lambda: quiet_features(self._encoder, self._settings))
+
+    def _kept(self, name: str, make: Callable[[], Features]) -> Features:
+        path = self._folder / f"{name}.{self._key}.npz"
+        if not path.is_file():
+            made = make()
+            partial = path.with_suffix(".part.npz")
+            np.savez(partial, rows=made.rows, zero=made.zero, speed=made.speed)
+            partial.replace(path)
+        with np.load(path) as stored:
+            return Features(stored["rows"], stored["zero"], stored["speed"])
