@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
+from app.api.forms import Upload
 from app.api.models import JobResource
 from app.api.parameters import RenderParameters
 from app.api.problems import documented
@@ -18,7 +19,6 @@ from app.api.submission import (
     submit_upload,
     wait_for,
 )
-from app.api.uploads import Upload
 from app.api.videos import MEDIA_TYPE, finished_video, unfinished_video
 from app.errors import (
     AvatarDamaged,

@@ -1,7 +1,6 @@
 """From a video to an avatar: decode, follow the face, cut the crops and masks, all or nothing."""
 
 import shutil
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,7 +30,6 @@ from app.media.treatment import Treatment
 from app.media.video import decode_frames
 from app.mouths.person import meet
 from app.mouths.study import STUDY, study_frames
-from app.notices import Notice
 from app.progress import Progress
 from app.volume import check_room
 
@@ -46,8 +44,6 @@ class AvatarRequest:
     video: Path
     filename: str
     options: AvatarOptions = field(default_factory=AvatarOptions)
-    warnings: Sequence[Notice] = ()
-    """What is known before the video is looked at."""
 
     @property
     def treatment(self) -> Treatment:
@@ -94,10 +90,8 @@ class AvatarBuilder:
                 study.save(file)
             save_rows(folder / BOXES, len(track.boxes), track.boxes)
             save_rows(folder / LANDMARKS, len(track.landmarks), track.landmarks)
-            manifest = replace(
-                self._manifest(request, info, track, folder),
-                warnings=[*request.warnings, *avatar_notices(info, findings, track)],
-            )
+            manifest = self._manifest(request, info, track, folder)
+            manifest = replace(manifest, warnings=avatar_notices(info, findings, track))
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             self.cache.keep(cached, manifest)
         return manifest

@@ -108,6 +108,7 @@ class Renderer:
                 encoding=encoding,
                 maker=FrameMaker(avatar, timeline, mouths, seconds),
                 lanes=lanes,
+                clip_seconds=avatar.manifest.duration if avatar.manifest.frame_count > 1 else 0.0,
             )
 
     def _mouths(
