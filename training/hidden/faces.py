@@ -12,6 +12,7 @@ from app.errors import MouthpieceError
 from app.faces.detector import load_detector
 from app.faces.hidden import CROP_SIZE, aligned_crop, in_crop
 from app.faces.tracking import track_face
+from app.media.files import replacing
 from app.media.probe import VideoLimits, probe_video
 from app.media.video import decode_frames
 
@@ -73,7 +74,5 @@ def _read(path: Path) -> Footage:
 
 
 def _store(path: Path, footage: Footage) -> None:
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, faces=footage.faces, points=footage.points)
-    partial.replace(path)
