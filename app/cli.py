@@ -17,6 +17,7 @@ from rich.table import Table
 
 from app.bundled import bundled
 from app.errors import MouthpieceError
+from app.notices import Notice
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -119,6 +120,12 @@ def avatar_add(
         ),
     ] = (0.0, 0.05, 0.0, 0.0),
     smoothing: Annotated[float, typer.Option(help="Seconds over which the box is smoothed; 0: not.")] = 0.2,
+    rotate: Annotated[
+        Literal["auto", "0", "90", "180", "270"], typer.Option(help="Turn the video clockwise, degrees.")
+    ] = "auto",
+    background: Annotated[
+        str, typer.Option(help="What shows through transparent pictures: #rrggbb, or blur.")
+    ] = "#808080",
     model: ModelOption = None,
     device: DeviceOption = None,
     avatars_dir: AvatarsDirOption = None,
@@ -138,6 +145,8 @@ def avatar_add(
         face=FaceChoice(face),
         pads=Pads(*pads),
         smoothing=check_smoothing(smoothing),
+        rotate=None if rotate == "auto" else int(rotate),
+        background=background,
     )
     probe_video(video, VideoLimits(settings.max_video_seconds, settings.max_pixels))
     workshop = _open_workshop(settings)
@@ -147,6 +156,7 @@ def avatar_add(
         f"Avatar [bold]{manifest.id}[/]: {manifest.width}x{manifest.height}, {float(manifest.fps):.6g} fps, "
         f"{manifest.frame_count} frames, {manifest.face_frames} of them with a face."
     )
+    _print_warnings(manifest.warnings)
 
 
 @avatars.command("list")
@@ -226,6 +236,7 @@ def render(
         f"{output}: {done.frame_count} frames, {done.duration:.2f} s, rendered in {done.wall_seconds:.2f} s "
         f"({done.duration / done.wall_seconds:.2f}x real time)."
     )
+    _print_warnings(done.warnings)
 
 
 @app.command()
@@ -322,6 +333,11 @@ def main() -> None:
     except OSError as error:
         err.print(f"[bold red]System error:[/] {error}", highlight=False)
         sys.exit(1)
+
+
+def _print_warnings(warnings: list[Notice]) -> None:
+    for warning in warnings:
+        err.print(f"[bold yellow]{warning['code']}:[/] {escape(warning['detail'])}", highlight=False)
 
 
 def _settings(**given: Any) -> Settings:

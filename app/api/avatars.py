@@ -22,7 +22,7 @@ from app.api.submission import (
     submit_upload,
     wait_for,
 )
-from app.api.uploads import CheckField, Upload
+from app.api.uploads import CheckField
 from app.avatars.manifest import ID_PATTERN, Manifest
 from app.avatars.store import PREVIEW
 from app.errors import (
