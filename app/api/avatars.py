@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
@@ -179,7 +179,7 @@ def _preview(services: Services, avatar_id: str) -> Path:
     return path
 
 
-def _describe(job_id: str, upload: Upload, given: AvatarParameters) -> NewJob:
+def _describe(job_id: str, upload: Upload, given: Any) -> NewJob:
     params = given.model_dump(mode="json", exclude={"id"}) | {"filename": upload.filename}
     return NewJob(job_id, JobKind.AVATAR, given.id or new_id(), params)
 

@@ -1,6 +1,6 @@
 """Renders over HTTP: audio in, a video out; now, later, or while it is being made."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
@@ -98,7 +98,7 @@ async def create_render(
     """
     await to_thread.run_sync(services.avatars.path, avatar_id)
 
-    def describe(job_id: str, upload: Upload, given: RenderParameters) -> NewJob:
+    def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
         params = given.model_dump(mode="json") | {"filename": upload.filename, "stream": stream}
         return NewJob(job_id, JobKind.RENDER, avatar_id, params)
 

@@ -17,10 +17,7 @@ from app.faces.types import Box, FaceLandmarks, MouthMask
 from app.media.frames import FrameLayout, I420Frame, Plane
 from app.mouths.covers import spare
 from app.mouths.points import JAW
-from app.rendering.sampling import FloatPlane, Lent, Region, halved, sampled
-
-CoverMarks = npt.NDArray[np.uint8]
-"""uint8 (96, 96): one of :data:`app.faces.hidden.Cover`."""
+from app.rendering.sampling import CoverMarks, FloatPlane, Lent, Region, halved, sampled
 
 MASK_SIZE: Final = 64
 """Side of masks in crop space: they are soft, and enlarged to the face."""
@@ -68,12 +65,9 @@ class Layer:
             return
         laid = self._mixed(lent, box, landmarks, region)
         own = self._parts(frame, region)
-        if cover is None:
-            mask = light_mask = masks.over(region, masks.whole)
-        else:
-            mask = masks.over(region, spare(masks.tight, cover, landmarks, box))
-            light_mask = masks.over(region, spare(masks.whole, cover, landmarks, box))
-        light = _Light(own, laid, light_mask, masks.over(region, masks.tight))
+        masks.spare(cover, landmarks)
+        mask = masks.over(region, masks.tight if masks.covered else masks.whole)
+        light = _Light(own, laid, masks.over(region, masks.whole), masks.over(region, masks.tight))
         for plane, fitted in zip(own, light.evened(gain), strict=True):
             alpha = (mask if plane.shape == mask.shape else halved(mask)) * np.float32(weight)
             mixed = cv2.blendLinear(fitted, plane.astype(np.float32), alpha, 1 - alpha)
@@ -109,7 +103,19 @@ class _Masks:
             if lowest[jaw, 1] > outline[jaw, 1]:
                 outline[jaw] = lowest[jaw]
         self.whole = mouth_mask(outline, box, MASK_SIZE)
+        self.covered = False
         self._points = points[0]
+        self._lent = lent
+
+    def spare(self, cover: CoverMarks | None, landmarks: FaceLandmarks) -> None:
+        """Leave out what lies before the frame's own face, or before a lender's."""
+        if cover is not None:
+            self.whole = spare(self.whole, cover, landmarks, self._box)
+            self.covered = True
+        for one in self._lent:
+            if one.cover is not None and one.landmarks is not None:
+                self.whole = spare(self.whole, one.cover, one.landmarks, self._box, one.placing.head)
+                self.covered = True
 
     @cached_property
     def tight(self) -> MouthMask:

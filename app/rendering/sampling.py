@@ -21,6 +21,9 @@ FloatPlane = npt.NDArray[np.float32]
 FloatPlanes = npt.NDArray[np.float32]
 """float32 (planes, rows, columns)."""
 
+CoverMarks = npt.NDArray[np.uint8]
+"""uint8 (96, 96): one of :data:`app.faces.hidden.Cover`."""
+
 Region = tuple[int, int, int, int]
 """Top, bottom, left, right of a part of the frame, luma pixels, all even, bottom and right exclusive."""
 
@@ -46,6 +49,9 @@ class Lent:
     share: float = 1.0
     stroke: Stroke | None = None
     """What is painted onto it; it is not bent then."""
+    cover: CoverMarks | None = None
+    """What lies before the lender's face, whose landmarks are ``landmarks`` (468, 2)."""
+    landmarks: FaceLandmarks | None = None
 
 
 def sampled(

@@ -10,7 +10,7 @@ from torch import nn
 
 from app.errors import InvalidModel
 from app.faces.hidden import CROP_SIZE, HiddenFinder
-from app.wav2lip.onnx_writer import quiet_exporter
+from app.wav2lip.onnx_writer import write_graph
 from training.half_weights import halve_weights
 from training.hidden.scenes import Scene
 from training.hidden.train import as_tensors
@@ -41,17 +41,7 @@ def export_hidden(network: HiddenMouth, output: Path, scenes: list[Scene]) -> in
     output.parent.mkdir(parents=True, exist_ok=True)
     unproven = output.with_name(f".{output.name}.part.onnx")
     try:
-        with quiet_exporter():
-            torch.onnx.export(
-                model,
-                (torch.zeros(1, 3, CROP_SIZE, CROP_SIZE),),
-                unproven,
-                input_names=["faces"],
-                output_names=["hidden"],
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
+        write_graph(model, unproven, inputs={"faces": (3, CROP_SIZE, CROP_SIZE)}, outputs=["hidden"])
         written = onnx.load(unproven)
         halve_weights(written)
         onnx.save(written, unproven)

@@ -24,7 +24,9 @@ def skin(rng: np.random.Generator, faces: AlignedFaces) -> Picture:
     rows, columns = _CHEEKS[rng.integers(2)]
     patch = faces[rng.integers(len(faces))][rows, columns]
     top, left = rng.integers(0, 8, 2)
-    filled = cv2.resize(patch[top : top + 12, left : left + 12], (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC)
+    filled = cv2.resize(
+        patch[top : top + 12, left : left + 12], (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC
+    )
     lit = filled * rng.uniform(0.6, 1.3) + rng.normal(0, 6, 3)
     return _clipped(lit + smooth_noise(rng, rng.uniform(2, 25), rng.uniform(1, 6)))
 
@@ -58,11 +60,17 @@ def smooth_noise(rng: np.random.Generator, amount: float, width: float) -> Pictu
 
 @cache
 def _photographs() -> tuple[npt.NDArray[np.uint8], ...]:
-    """Return the photographs that come with scikit-image, BGR."""
+    """Return photographs that come with scikit-image, BGR: those without a face, which is no occluder."""
     from skimage import data
 
-    loaded = (data.astronaut(), data.coffee(), data.chelsea(), data.rocket(), data.immunohistochemistry())
-    return tuple(np.ascontiguousarray(picture[..., 2::-1]) for picture in (*loaded, data.hubble_deep_field()))
+    loaded = (
+        data.coffee(),
+        data.chelsea(),
+        data.rocket(),
+        data.immunohistochemistry(),
+        data.hubble_deep_field(),
+    )
+    return tuple(np.ascontiguousarray(picture[..., 2::-1]) for picture in loaded)
 
 
 def _clipped(values: npt.NDArray[np.float64] | Picture) -> Picture:
