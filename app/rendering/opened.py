@@ -10,6 +10,7 @@ from app.media.files import replacing
 from app.media.finish import finish
 from app.media.sound import Sound
 from app.media.timing import Segment
+from app.notices import Notice, NoticeCode, notice
 from app.progress import Progress
 from app.rendering.encoding import SegmentEncoding
 from app.rendering.frames import FrameMaker
@@ -38,6 +39,21 @@ class OpenRender:
     encoding: SegmentEncoding
     maker: FrameMaker
     lanes: int
+    clip_seconds: float
+    """Length of the avatar's video; 0 of a photo, which has none."""
+
+    @property
+    def notices(self) -> list[Notice]:
+        """What the caller should know of the sound."""
+        longer = self.duration - self.clip_seconds
+        if not self.clip_seconds or longer < 1 / self.encoding.format.fps:
+            return self.encoding.sound.notices
+        detail = (
+            f"The sound goes on for {longer:.2f} s after the clip's end; the clip is played on "
+            f"(loop: {self.plan.loop})."
+        )
+        told = notice(NoticeCode.SOUND_LONGER_THAN_CLIP, detail, longer)
+        return [*self.encoding.sound.notices, told]
 
     @property
     def frame_count(self) -> int:
