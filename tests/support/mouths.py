@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.boxes import box_of_landmarks, padded
 from app.faces.face_mesh import FaceMesh
 from app.faces.hidden import CROP_SIZE
 from app.faces.regions import region_of_landmarks
+from app.faces.types import DEFAULT_PADS, Box, FaceLandmarks
 from app.media.frames import FrameLayout
 from app.mouths.covers import gather
 from app.mouths.looks import PATCH_SIZE
@@ -21,10 +23,10 @@ from tests.support.clips import portrait
 from tests.support.faces import portrait_face
 from tests.support.frames import i420
 
-PIXELS = 40.0
+PIXELS = 32.0
 """Distance of the inner eyes in a made-up frame, pixels."""
-MIDDLE = (160.0, 120.0, 0.0)
-"""Where the head lies in a made-up frame."""
+MIDDLE = (160.0, 96.0, 0.0)
+"""Where the head lies in a made-up frame, 320x240."""
 
 
 @cache
@@ -93,6 +95,12 @@ def study_of(
 def person_of(components: Numbers, fps: float = 25.0, **others: Any) -> Person:
     """Return the person whom :func:`study_of` studied."""
     return meet(study_of(components, **others), fps)
+
+
+def box_of(landmarks: FaceLandmarks) -> Box:
+    """Return the crop box of a face."""
+    box: Box = padded(box_of_landmarks(landmarks)[None], DEFAULT_PADS)[0]
+    return box
 
 
 def talk(count: int, size: float = 3.0, every: float = 9.0) -> Numbers:

@@ -74,7 +74,7 @@ def test_nothing_is_lent_to_a_head_that_is_turned_far() -> None:
     lenders = chosen(person, shapes(*[2.5] * COUNT), np.arange(COUNT, dtype=np.int32))
     assert np.abs(person.turns[lenders, 0] - person.turns[:, 0]).max() <= FARTHEST_TURN
     assert person.shapes[lenders[: COUNT // 2 - 2], 0] == pytest.approx(2.5, abs=0.3)
-    assert person.shapes[lenders[COUNT // 2 + 2 :], 0] == pytest.approx(0, abs=0.3)
+    assert person.shapes[lenders[COUNT // 2 + 2 :], 0].max() < 1.5
 
 
 def test_nothing_is_lent_between_lights_that_cannot_be_brought_together() -> None:
