@@ -14,8 +14,8 @@ from training.networks.blocks import Tensor, constant
 from training.pack import CROP_SIZE
 from training.references import Indices
 from training.sampling import MARGIN_COLUMNS, MomentSampler
-from training.shade import inner_shades
-from training.shapes import ShapeTrack, opening_weights, steady_shapes
+from training.shade import belief, inner_shades
+from training.shapes import ShapeTrack
 
 MOUTH_WIDTH, MOUTH_HEIGHT = range(12, 84), range(48, 96)
 """Columns and rows of a face in which an inner mouth may be."""
@@ -37,8 +37,10 @@ class Batch:
     mel: Tensor
     """(B, 1, 80, 16); silence where the clip has no sound."""
     shape: Tensor
-    """(B, 17): by how much the target's mouth shape differs from the reference's, the reference's own, and how
-    much darker than the reference's own the inside of the target's mouth is."""
+    """(B, 17): by how much the target's mouth shape differs from the reference's, the reference's own, and by
+    how much the target's mouth is lighter inside than the reference's."""
+    more_inside: Tensor
+    """(B,), -1..1: how much more of its inside the target's mouth shows than the reference's."""
     points: Tensor
     """(B, 2, K, 2): the points that speech moves, of target and reference, in face pixels."""
     inner_mouth: Tensor
@@ -54,13 +56,11 @@ class BatchSource:
         self, cache: Cache, track: ShapeTrack, sampler: MomentSampler, device: Any, seed: int
     ) -> None:
         self._cache, self._sampler, self.device, self._seed = cache, sampler, device, seed
-        self._aligned_share = sampler.settings.aligned_references
+        self._settings = sampler.settings
         self._frames = torch.from_numpy(cache.frames.copy()).to(device) if device.type == "cuda" else None
         mel = np.pad(np.asarray(cache.mel, np.float32), ((0, _WIDE), (0, 0)), constant_values=SILENCE)
         self._mel = torch.from_numpy(mel).to(device)
         self._shapes = torch.from_numpy(track.shapes).to(device)
-        self._steady = torch.from_numpy(steady_shapes(cache, track)).to(device)
-        self._opening = torch.from_numpy(opening_weights(track)).to(device)
         mesh = np.asarray(cache.mesh[:, (*RIGID_POINTS, *SPEECH_POINTS), :2], np.float32)
         self._points = torch.from_numpy(mesh * CROP_SIZE - 0.5).to(device)
 
@@ -78,7 +78,8 @@ class BatchSource:
         speech = points[:, :, len(RIGID_POINTS) :]
         placed = torch.stack([geometry.unmap(maps[:, k], speech[:, k]) for k in range(2)], 1)
         inner, shades = self._insides(faces[:, 0], placed[:, 0])
-        _, own_shades = self._insides(faces[:, 1], placed[:, 1])
+        own_inner, own_shades = self._insides(faces[:, 1], placed[:, 1])
+        shade = self._settings.shade
         wanted, own = self._shapes[frames], self._shapes[references]
         hidden = faces[:, 0].clone()
         hidden[:, :, geometry.FACE_SIZE // 2 :] = 0
@@ -87,28 +88,17 @@ class BatchSource:
             face=torch.cat([hidden, faces[:, 1]], 1).contiguous(memory_format=torch.channels_last),
             mel=self._sounds(columns, generator, augmented=augmented),
             shape=torch.cat([wanted - own, own, (shades - own_shades)[:, None]], 1),
+            more_inside=belief(inner, shade) - belief(own_inner, shade),
             points=placed,
             inner_mouth=inner,
             clips=clips,
         )
 
-    def sounds(self, step: int, count: int, *, augmented: bool = True) -> tuple[Tensor, Tensor]:
-        """Return sounds and steadied mouth shapes only, for what learns without pictures."""
-        rng = np.random.default_rng((self._seed, step))
-        moments = self._sampler.draw(rng, count)
-        generator = self._generator(rng)
-        columns, shape = self._sent(moments.columns), self._steady[self._sent(moments.frames)]
-        return self._sounds(columns, generator, augmented=augmented), shape
-
     def _insides(self, faces: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return where the inner mouths of faces are (B, 1, 48, 72), and how dark they are (B,)."""
         inner = geometry.inside(points[:, constant(_INNER_LIPS, points.device)], MOUTH_WIDTH, MOUTH_HEIGHT)
         mouths = faces[:, :, MOUTH_HEIGHT.start :, MOUTH_WIDTH.start : MOUTH_WIDTH.stop]
-        return inner, inner_shades(mouths, inner)
-
-    def opening(self, shapes: Tensor) -> Tensor:
-        """Return how far mouths of ``shapes`` (B, 8) are open, in deviations: (B,)."""
-        return shapes @ self._opening
+        return inner, inner_shades(mouths, inner, self._settings.shade)
 
     def _sent(self, numbers: Indices) -> Tensor:
         """Return ``numbers`` on the device; from page-locked memory, so that nobody waits for them."""
@@ -124,12 +114,14 @@ class BatchSource:
     def _maps(self, rigid: Tensor, generator: torch.Generator, *, augmented: bool) -> Tensor:
         """Return the maps (B, 2, 2, 3) of targets and references."""
         count = len(rigid)
-        view = geometry.random_views(count, generator, augment=augmented)
-        aligned = torch.rand(count, generator=generator, device=self.device) < self._aligned_share
+        view = geometry.random_views(count, generator, self._settings.views, augment=augmented)
+        aligned = (
+            torch.rand(count, generator=generator, device=self.device) < self._settings.aligned_references
+        )
         to_reference = geometry.alignments(rigid[:, 0], rigid[:, 1])
         same = torch.eye(2, 3, device=self.device).expand(count, 2, 3)
         placing = torch.where(aligned[:, None, None], to_reference, same)
-        loose = geometry.jitter(count, aligned, generator)
+        loose = geometry.jitter(count, aligned, generator, self._settings.views)
         placing = geometry.chain(placing, loose) if augmented else placing
         return torch.stack([view, geometry.chain(view, placing)], 1)
 
@@ -143,7 +135,10 @@ class BatchSource:
             crops = self._frames[self._sent(rows)]
         crops = crops.permute(0, 3, 1, 2).float() / 255
         faces = geometry.sample(crops, maps.flatten(0, 1)).reshape(-1, 2, 3, *(geometry.FACE_SIZE,) * 2)
-        return augment.degrade(augment.recolor(faces, generator), generator) if augmented else faces
+        if not augmented:
+            return faces
+        looks = self._settings.looks
+        return augment.degrade(augment.recolor(faces, generator, looks), generator, looks)
 
     def _sounds(self, columns: Tensor, generator: torch.Generator, *, augmented: bool) -> Tensor:
         reach = torch.arange(_WIDE, device=self.device)

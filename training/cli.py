@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -14,7 +14,10 @@ from app.errors import InvalidRequest, MouthpieceError
 from training.evaluation.cli import evaluate
 from training.hidden.cli import hidden
 from training.listen.cli import app as listen_app
-from training.settings import RECIPE, StageName
+from training.settings import RECIPE, StageName, TrainSettings
+
+if TYPE_CHECKING:
+    from training.cache import Cache, Span
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,7 +60,7 @@ def prepare(
 
 @app.command()
 def train(
-    stage: Annotated[str, typer.Argument(help="expert, speech, reader, face or wav2lip.")],
+    stage: Annotated[str, typer.Argument(help="expert, reader, face or wav2lip.")],
     pack: PackOption,
     runs: RunsOption,
     recipe: RecipeOption = RECIPE,
@@ -67,7 +70,7 @@ def train(
         typer.Option(
             "--from",
             exists=True,
-            help="A model to fine-tune: an exported one (speech, face), a Wav2Lip checkpoint (wav2lip).",
+            help="A model to fine-tune: an exported one (face), a Wav2Lip checkpoint (wav2lip).",
         ),
     ] = None,
 ) -> None:
@@ -93,19 +96,47 @@ def export(
     output: Annotated[Path, typer.Argument(help="The .onnx file to write; its card goes beside it.")],
     pack: PackOption,
     recipe: RecipeOption = RECIPE,
-    face_size: Annotated[int, typer.Option(help="Side of the faces it takes, 96, 192 or 288 pixels.")] = 192,
+    listen: Annotated[Path, typer.Option(help="The ear that stands beside it.")] = Path(
+        "models/mouthpiece-listen.onnx"
+    ),
     fp16: Annotated[bool, typer.Option(help="Store the weights in half precision.")] = False,
     scores: Annotated[Path | None, typer.Option(help="What 'evaluate' wrote, for the card.")] = None,
 ) -> None:
-    """Join the stages speech and face to a model file with Wav2Lip's interface, checked on every engine."""
-    from training.export import export_mouthpiece
+    """Write what the stage face makes as a model file, checked on every engine, and its card."""
+    from training.export import export_paint
 
-    result = export_mouthpiece(
-        runs, output, pack, recipe=recipe, face_size=face_size, half=fp16, scores=scores
-    )
+    result = export_paint(runs, output, pack, recipe=recipe, listen=listen, half=fp16, scores=scores)
     for engine, difference in result.differences.items():
         out.print(f"{engine}: differs from torch by at most {difference:.2g} of 1.")
     out.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, sha256 {result.sha256}.")
+
+
+def _judge_painter(
+    model: Path, cache: "Cache", held: "list[Span]", settings: TrainSettings, clips: int, output: Path
+) -> dict[str, Any]:
+    from app.mouths.painter import open_painter
+    from app.wav2lip.choice import EngineRequest
+    from training.painting import judge_painter, paintable, write_paint_sheet
+
+    spans = paintable(held, clips)
+    with _progress("Painting") as report:
+        scores, takes = judge_painter(open_painter(model, EngineRequest()), cache, spans, settings, report)
+    for name, members in takes.items():
+        write_paint_sheet(output / f"{model.stem}.{name}.png", members)
+    return scores
+
+
+def _judge_wav2lip(
+    model: Path, cache: "Cache", held: "list[Span]", clips: int, output: Path
+) -> dict[str, Any]:
+    from app.wav2lip.infer import Wav2LipInfer
+    from training.evaluate import evaluate, judged
+    from training.report import write_report
+
+    with _progress("Rendering") as report:
+        scores, takes = evaluate(Wav2LipInfer(model), cache, judged(held, clips), report)
+    write_report(output, model.stem, takes)
+    return scores
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from training.checkpoints import load_weights
 from training.networks.blocks import ConvNorm, Residual, Tensor
 from training.settings import StageName
 
+
 def load_exported(network: nn.Module, path: Path, part: StageName, run: Callable[[], object]) -> None:
     """Put the weights of one part of the model at ``path`` into ``network``.
 

@@ -1,4 +1,4 @@
-"""Which frame of a clip lends its mouth to a moment: near in shape, as the service chooses, at rest, or any."""
+"""Which frame of a clip lends its mouth to a moment: near in shape, as in the service, at rest, or any."""
 
 from typing import Final
 
@@ -79,9 +79,7 @@ def _resting(track: ShapeTrack, frames: Indices) -> Indices:
     return resting if len(resting) else frames[np.argsort(track.openings[frames])[:_LEAST_RESTING]]
 
 
-def _angles(
-    turns: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
+def _angles(turns: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Return by how many degrees each of ``turns`` (n, 3, 3) differs from another."""
     traces = np.einsum("nij,ij->n", turns, other)
     angles: npt.NDArray[np.float64] = np.degrees(np.arccos(np.clip((traces - 1) / 2, -1, 1)))

@@ -67,16 +67,6 @@ def measure_shapes(cache: Cache) -> ShapeTrack:
     )
 
 
-def steady_shapes(cache: Cache, track: ShapeTrack) -> MouthShapes:
-    """Return the shapes without the mesh's tremor: each with a quarter of its neighbours on either side."""
-    steady = track.shapes.copy()
-    for span in cache.spans:
-        own = track.shapes[span.start : span.start + span.frames]
-        padded = np.concatenate([own[:1], own, own[-1:]])
-        steady[span.start : span.start + span.frames] = (padded[:-2] + 2 * own + padded[2:]) / 4
-    return steady
-
-
 def opening_weights(track: ShapeTrack) -> npt.NDArray[np.float32]:
     """Return the weights (8,) by which shapes add up to the opening of the lips, in its deviations.
 

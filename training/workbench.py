@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from app.errors import EngineUnavailable, InvalidRequest
 from training.batches import BatchSource
 from training.cache import Cache, Span, open_cache
+from training.card import parent_of
 from training.loop import CHECKPOINT, Run
 from training.pack import load_pack
 from training.sampling import MomentSampler, is_usable
@@ -38,7 +39,7 @@ class Workbench:
         """Return the run of a stage, its batches, and the held-out batches of its sheets, if there are any.
 
         A run without a checkpoint starts from the model file ``start``, if one is given: a Wav2Lip checkpoint
-        for the stage ``wav2lip``, an exported model for ``speech`` and ``face``.
+        for the stage ``wav2lip``, an exported model for ``face``.
         """
         settings = load_settings(recipe, name)
         kept, held = settings.held_out.split(self.cache.spans)
@@ -53,16 +54,16 @@ class Workbench:
         source = self._source(kept, track, settings, need_sync=stage.need_sync)
         if start and not self.checkpoint(name).is_file():
             stage.start_from(start, source)
+            stage.extras["parents"] = [parent_of(start)]
         usable = [span for span in held if is_usable(span, need_sync=stage.need_sync)]
         shown = self._source(usable, track, settings, need_sync=stage.need_sync) if usable else None
         return Run(stage, self.runs / name), source, shown
 
-    def source(self, name: Literal["speech", "face"], recipe: Path) -> BatchSource:
-        """Return the samples on which a stage is trained."""
-        settings = load_settings(recipe, name)
+    def source(self, settings: TrainSettings) -> BatchSource:
+        """Return the pictures on which a stage with ``settings`` is trained."""
         kept, _ = settings.held_out.split(self.cache.spans)
         track = measure_shapes(self.cache)
-        return self._source(kept, track, settings, need_sync=name == "speech")
+        return self._source(kept, track, settings, need_sync=False)
 
     def checkpoint(self, name: StageName) -> Path:
         """Return where the checkpoint of a stage lies."""
