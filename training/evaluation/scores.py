@@ -19,6 +19,8 @@ _STILL: Final = 0.25
 """A step of less than this share of the truth's median step is a freeze."""
 _POP: Final = 97
 _FEW_TEETH: Final = 0.02
+_NO_POWER: Final = 1e-20
+"""A mouth that stands still has a deviation of nothing but rounding."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def correlations(made: Curve, true: Curve) -> dict[int, float]:
         a, b = made[max(0, lag) :][:count], true[max(0, -lag) :][:count]
         a, b = a - np.nanmean(a), b - np.nanmean(b)
         power = float(np.nansum(a * a) * np.nansum(b * b))
-        result[lag] = float(np.nansum(a * b) / np.sqrt(power)) if power > 0 else 0.0
+        result[lag] = float(np.nansum(a * b) / np.sqrt(power)) if power > _NO_POWER else 0.0
     return result
 
 
