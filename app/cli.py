@@ -18,6 +18,7 @@ from app.avatars.options import AvatarOptions
 from app.bundled import bundled
 from app.command_options import with_options
 from app.errors import MouthpieceError
+from app.notices import Notice
 from app.rendering.options import RenderOptions
 from app.settings import Settings
 
@@ -137,6 +138,7 @@ def avatar_add(
         f"Avatar [bold]{manifest.id}[/]: {manifest.width}x{manifest.height}, {float(manifest.fps):.6g} fps, "
         f"{manifest.frame_count} frames, {manifest.face_frames} of them with a face."
     )
+    _print_warnings(manifest.warnings)
 
 
 @avatars.command("list")
@@ -204,6 +206,7 @@ def render(
         f"{output}: {done.frame_count} frames, {done.duration:.2f} s, rendered in {done.wall_seconds:.2f} s "
         f"({done.duration / done.wall_seconds:.2f}x real time)."
     )
+    _print_warnings(done.warnings)
 
 
 @app.command()
@@ -300,6 +303,11 @@ def main() -> None:
     except OSError as error:
         err.print(f"[bold red]System error:[/] {error}", highlight=False)
         sys.exit(1)
+
+
+def _print_warnings(warnings: list[Notice]) -> None:
+    for warning in warnings:
+        err.print(f"[bold yellow]{warning['code']}:[/] {escape(warning['detail'])}", highlight=False)
 
 
 def _settings(**given: Any) -> Settings:

@@ -30,6 +30,10 @@ def _check_turn(degrees: int | None) -> int | None:
     return degrees
 
 
+def _automatic(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
 def _check_background(value: str) -> str:
     if not BACKGROUND.fullmatch(value):
         raise ValueError("the background is a colour such as '#808080', or 'blur'")
@@ -77,11 +81,12 @@ class AvatarOptions:
 
     rotate: Annotated[
         int | None,
+        BeforeValidator(_automatic),
         AfterValidator(_check_turn),
         Field(
-            description="Degrees clockwise by which the video is turned: 0, 90, 180 or 270. Default: as the "
-            "face needs it.",
-            json_schema_extra={"enum": list(_TURNS)},
+            description="Degrees clockwise by which the video is turned: 0, 90, 180 or 270. Default: `auto`, "
+            "as the face needs it.",
+            json_schema_extra={"enum": ["auto", *_TURNS]},
         ),
     ] = None
     background: Annotated[

@@ -27,6 +27,7 @@ class RenderReport:
     duration: float
     wall_seconds: float
     stage_seconds: dict[str, float]
+    warnings: list[Notice]
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class OpenRender:
             duration=self.duration,
             wall_seconds=wall_seconds,
             stage_seconds=asdict(self.maker.seconds),
+            warnings=self.notices,
         )
 
 

@@ -10,12 +10,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.blazeface import BlazeFace
+from app.faces.blazeface import GRID
 from app.faces.networks import INPUT_SIZE, Network
-from app.media.frames import BgrImage, FrameLayout, bgr_to_yuv
+from app.media.frames import BgrImage
 
 MeshPlaces = npt.NDArray[np.float64]
 """float64 (468, 2): x, y of the mesh's points in pixels of a picture."""
+
+Place = npt.NDArray[np.float64]
+"""float64 (2,): x, y in pixels of a picture."""
 
 _MARGIN: Final = 1.5
 """Side of what the mesh is shown over the larger side of the face."""
@@ -28,7 +31,7 @@ class FaceFollower:
     """Finds the best face of a video's first picture, and follows it."""
 
     def __init__(self) -> None:
-        self._finder = BlazeFace()
+        self._finder = Network("face_detection_full_range.tflite", offset=127.5, divisor=127.5)
         self._mesh = Network("face_landmark.tflite", offset=0.0, divisor=255.0)
         self._last: MeshPlaces | None = None
 
@@ -48,19 +51,29 @@ class FaceFollower:
         return self._fit(picture, (least + most) / 2, float((most - least).max()), eyes)
 
     def _found(self, picture: BgrImage) -> MeshPlaces | None:
-        height, width = (side // 2 * 2 for side in picture.shape[:2])
-        layout = FrameLayout(width, height)
-        faces = self._finder.detect(_planes(picture[:height, :width], layout), layout)
-        if not faces or faces[0].keypoints is None:
-            return None
-        top, bottom, left, right = faces[0].box
-        middle = np.array([left + right, top + bottom]) / 2
-        eyes = faces[0].keypoints[1] - faces[0].keypoints[0]
-        return self._fit(picture, middle, float(max(bottom - top, right - left)), eyes)
+        face = self._detect(picture)
+        return None if face is None else self._fit(picture, *face)
 
-    def _fit(
-        self, picture: BgrImage, middle: npt.NDArray[np.float64], size: float, eyes: npt.NDArray[np.float64]
-    ) -> MeshPlaces | None:
+    def _detect(self, picture: BgrImage) -> tuple[Place, float, Place] | None:
+        """Return the middle, the larger side, and from eye to eye of the best face (the full-range BlazeFace)."""
+        height, width = picture.shape[:2]
+        side = max(height, width)
+        corner = np.array([(side - width) // 2, (side - height) // 2])
+        square = np.zeros((side, side, 3), np.uint8)
+        square[corner[1] : corner[1] + height, corner[0] : corner[0] + width] = picture
+        small = np.asarray(cv2.resize(square, (INPUT_SIZE, INPUT_SIZE)), np.uint8)
+        offsets, logits = (output[0].astype(np.float64) for output in self._finder(small))
+        best = int(logits[:, 0].argmax())
+        if logits[best, 0] < _LEAST_PRESENCE:
+            return None
+        cell = (np.array([best % GRID, best // GRID]) + 0.5) * INPUT_SIZE / GRID
+        places = offsets[best].reshape(8, 2)
+        middle, right_eye, left_eye = (
+            (place + cell) * side / INPUT_SIZE - corner for place in places[[0, 2, 3]]
+        )
+        return middle, float(places[1].max()) * side / INPUT_SIZE, left_eye - right_eye
+
+    def _fit(self, picture: BgrImage, middle: Place, size: float, eyes: Place) -> MeshPlaces | None:
         angle = float(np.degrees(np.arctan2(eyes[1], eyes[0])))
         center = (float(middle[0]), float(middle[1]))
         way = cv2.getRotationMatrix2D(center, angle, INPUT_SIZE / (_MARGIN * size))
@@ -73,9 +86,3 @@ class FaceFollower:
         back = cv2.invertAffineTransform(way)
         places: MeshPlaces = flat @ back[:, :2].T + back[:, 2]
         return places
-
-
-def _planes(picture: BgrImage, layout: FrameLayout) -> npt.NDArray[np.uint8]:
-    yuv = cv2.transform(picture, bgr_to_yuv(layout.color))
-    chroma = cv2.resize(yuv[..., 1:], (layout.width // 2, layout.height // 2), interpolation=cv2.INTER_AREA)
-    return np.concatenate([part.ravel() for part in (yuv[..., 0], chroma[..., 0], chroma[..., 1])])

@@ -9,6 +9,7 @@ import pytest
 from app.avatars.avatar import open_avatar
 from app.avatars.builder import AvatarRequest
 from app.avatars.manifest import Manifest
+from app.avatars.options import AvatarOptions
 from app.avatars.store import FRAMES
 from app.errors import InvalidRequest, NoFace
 from app.notices import NoticeCode
@@ -19,7 +20,7 @@ TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CO
 
 
 def _build(root: Path, video: Path, **options: object) -> Manifest:
-    request = AvatarRequest("anna", video, video.name, **options)  # type: ignore[arg-type]
+    request = AvatarRequest("anna", video, video.name, AvatarOptions(**options))  # type: ignore[arg-type]
     return builder(root).build(request, no_progress)
 
 
@@ -101,6 +102,6 @@ def test_several_faces_are_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("background", ["red", "#fff", "http://host/a.png", "/etc/passwd", "#12345g", ""])
-def test_a_background_is_a_colour_or_blur(tmp_path: Path, background: str) -> None:
+def test_a_background_is_a_colour_or_blur(background: str) -> None:
     with pytest.raises(InvalidRequest, match="background is a colour"):
-        AvatarRequest("anna", tmp_path / "a.mp4", "a.mp4", background=background)
+        AvatarOptions(background=background)
