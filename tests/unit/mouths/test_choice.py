@@ -14,6 +14,7 @@ from app.mouths.choice import (
     CANDIDATES,
     FARTHEST_LIGHT,
     FARTHEST_TURN,
+    MOST_LENDERS,
     Chooser,
     Costs,
     Lenders,
@@ -217,4 +218,9 @@ def test_ten_minutes_of_footage_are_chosen_from_in_bounded_memory() -> None:
     tracemalloc.stop()
     assert peak < 32 << 20
     assert person.shapes[lenders[1::3], 0] == pytest.approx(2.0, abs=0.3)
-    assert all(len(candidates) <= CANDIDATES for candidates, _ in chooser.local_costs(shapes(1.0), frames(9)))
+    everywhere = shapes(*np.random.default_rng(0).uniform(0, 2.5, 400))
+    local = chooser.local_costs(everywhere, np.arange(0, count, 37, dtype=np.int32)[:400])
+    lent = np.unique(np.concatenate([candidates for candidates, _ in local]))
+    assert MOST_LENDERS / 3 < len(lent) <= MOST_LENDERS
+    assert (np.diff(lent) == 1).mean() > 0.5
+    assert all(len(candidates) <= CANDIDATES for candidates, _ in local)
