@@ -48,7 +48,7 @@ def talker() -> Person:
 def chosen(person: Person, wanted: MouthShapes, shown: Lenders, **costs: float) -> list[int]:
     result = Chooser(person, Costs(**costs)).choose(wanted, shown)
     assert result.dtype == np.int32
-    return result.tolist()
+    return list(map(int, result))
 
 
 def test_the_lender_has_the_wanted_shape() -> None:
@@ -147,10 +147,10 @@ def test_runs_that_share_a_pinned_frame_agree_on_it_whichever_is_asked_for_first
     chooser = Chooser(talker())
 
     def first() -> list[int]:
-        return chooser.choose(wanted[: middle + 1], shown[: middle + 1], (False, True)).tolist()
+        return list(map(int, chooser.choose(wanted[: middle + 1], shown[: middle + 1], (False, True))))
 
     def second() -> list[int]:
-        return chooser.choose(wanted[middle:], shown[middle:], (True, False)).tolist()
+        return list(map(int, chooser.choose(wanted[middle:], shown[middle:], (True, False))))
 
     def in_order(*parts: Callable[[], list[int]]) -> dict[str, list[int]]:
         return {part.__name__: part() for part in parts}
