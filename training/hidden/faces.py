@@ -45,7 +45,9 @@ def list_videos(places: Iterable[Path]) -> list[Path]:
         if path.suffix.lower() in SUFFIXES
     ]
     if not found:
-        raise InvalidRequest("There are no videos here: name files or folders with .mp4, .mov or .webm in them.")
+        raise InvalidRequest(
+            "There are no videos here: name files or folders with .mp4, .mov or .webm in them."
+        )
     return found
 
 

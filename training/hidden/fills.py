@@ -24,7 +24,9 @@ def skin(rng: np.random.Generator, faces: AlignedFaces) -> Picture:
     rows, columns = _CHEEKS[rng.integers(2)]
     patch = faces[rng.integers(len(faces))][rows, columns]
     top, left = rng.integers(0, 8, 2)
-    filled = cv2.resize(patch[top : top + 12, left : left + 12], (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC)
+    filled = cv2.resize(
+        patch[top : top + 12, left : left + 12], (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC
+    )
     lit = filled * rng.uniform(0.6, 1.3) + rng.normal(0, 6, 3)
     return _clipped(lit + smooth_noise(rng, rng.uniform(2, 25), rng.uniform(1, 6)))
 

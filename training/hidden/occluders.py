@@ -103,13 +103,19 @@ def _microphone(rng: np.random.Generator, _: Fill, __: Fill) -> Occluder:
     shape = _empty()
     stick = head + _direction(angle) * 150
     cv2.line(shape, _point(head), _point(stick), 1, max(2, round(radius * rng.uniform(0.5, 1.2))))
-    cv2.ellipse(shape, _point(head), _size((radius, radius * rng.uniform(1, 1.4))), np.degrees(angle), 0, 360, 1, -1)
+    cv2.ellipse(
+        shape, _point(head), _size((radius, radius * rng.uniform(1, 1.4))), np.degrees(angle), 0, 360, 1, -1
+    )
     shown = plain(rng, 0, 90)
     y, x = np.mgrid[:CROP_SIZE, :CROP_SIZE]
     period = rng.uniform(2, 4)
     mesh = np.sin(2 * np.pi * x / period) * np.sin(2 * np.pi * y / period) * rng.uniform(0, 25)
-    glint = np.exp(-np.square([x - head[0] + radius / 3, y - head[1] + radius / 2]).sum(axis=0) / (2 * radius))
-    return Occluder(shape, np.clip(shown + (mesh + glint * rng.uniform(0, 150))[..., None], 0, 255).astype(np.float32))
+    glint = np.exp(
+        -np.square([x - head[0] + radius / 3, y - head[1] + radius / 2]).sum(axis=0) / (2 * radius)
+    )
+    return Occluder(
+        shape, np.clip(shown + (mesh + glint * rng.uniform(0, 150))[..., None], 0, 255).astype(np.float32)
+    )
 
 
 def _cup(rng: np.random.Generator, fill: Fill, _: Fill) -> Occluder:
@@ -117,7 +123,9 @@ def _cup(rng: np.random.Generator, fill: Fill, _: Fill) -> Occluder:
     shape = _empty()
     middle, turn = _place(rng) + [0, rng.uniform(0, 20)], rng.normal(0, 0.25)
     width, height, taper = rng.uniform(14, 30), rng.uniform(16, 40), rng.uniform(0.7, 1)
-    corners = np.array([[-width, -height], [width, -height], [width * taper, height], [-width * taper, height]])
+    corners = np.array(
+        [[-width, -height], [width, -height], [width * taper, height], [-width * taper, height]]
+    )
     right, down = _direction(turn), _direction(turn + np.pi / 2)
     cv2.fillPoly(shape, [np.rint(middle + corners @ np.stack([right, down])).astype(np.int32)], 1)
     rim = middle - down * height
@@ -156,7 +164,9 @@ def _pick(rng: np.random.Generator, shares: dict[str, float]) -> str:
     return str(rng.choice(list(shares), p=weights / weights.sum()))
 
 
-def _write(rng: np.random.Generator, shape: Shape, middle: npt.NDArray[np.float64], *, thickness: int) -> None:
+def _write(
+    rng: np.random.Generator, shape: Shape, middle: npt.NDArray[np.float64], *, thickness: int
+) -> None:
     words = "".join(rng.choice(list(_LETTERS + "      "), int(rng.integers(6, 16))))
     font, size = int(rng.integers(0, 5)), float(rng.uniform(0.35, 1.3))
     left = (float(rng.uniform(-25, 20)), float(middle[1]) + 6)

@@ -42,11 +42,15 @@ class People:
 
 def split_people(footage: list[Footage], settings: HiddenSettings) -> People:
     """Take the frames of ``left_out`` away, and every so many-th video out; raises InvalidRequest if nobody is left."""
-    clear = [kept for kept in (_clear(one, settings.left_out.get(one.name)) for one in footage) if len(kept.faces)]
+    clear = [
+        kept for kept in (_clear(one, settings.left_out.get(one.name)) for one in footage) if len(kept.faces)
+    ]
     held_out = clear[:: settings.held_out_every]
     taught = [one for index, one in enumerate(clear) if index % settings.held_out_every]
     if not taught:
-        raise InvalidRequest(f"{len(clear)} videos show a face: give three or more, to train on some of them.")
+        raise InvalidRequest(
+            f"{len(clear)} videos show a face: give three or more, to train on some of them."
+        )
     return People(taught, held_out)
 
 
@@ -73,7 +77,13 @@ def train_hidden(
             entry = {"cross_entropy": sums[0] / _LOG_EVERY, "overlap": sums[1] / _LOG_EVERY}
             passed = time.monotonic() - started
             journal.enter(
-                {"step": step, "samples": step * settings.batch, "seconds": passed, "learning_rate": rate, **entry}
+                {
+                    "step": step,
+                    "samples": step * settings.batch,
+                    "seconds": passed,
+                    "learning_rate": rate,
+                    **entry,
+                }
             )
             sums[:] = 0
         if step % _SAVE_EVERY == 0 or step == steps:

@@ -5,14 +5,13 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("onnxscript")
-pytest.importorskip("onnxruntime")
 
-from app.errors import InvalidRequest, ModelNotFound  # noqa: E402
+from app.errors import InvalidRequest  # noqa: E402
 from app.wav2lip.infer import Wav2LipInfer  # noqa: E402
+from tests.support.onnx_models import TinyModel  # noqa: E402
 from tests.support.packs import write_pack  # noqa: E402
+from training.cache import Cache, open_cache  # noqa: E402
 from training.evaluate import (  # noqa: E402
-    as_table,
     closed_faces,
     evaluate,
     face_crops,
@@ -20,80 +19,30 @@ from training.evaluate import (  # noqa: E402
     judged,
     mel_windows,
 )
-from training.export import Exported, export_mouthpiece  # noqa: E402
-from training.report import write_report  # noqa: E402
-from training.workbench import Workbench  # noqa: E402
+from training.pack import load_pack  # noqa: E402
+from training.report import as_table, write_report  # noqa: E402
 
 torch.set_num_threads(1)  # small batches: threads would wait for each other
 
 OFFSET_MS = 40.0
-RECIPE = f"samples: 4\nbatch: 2\nmouth_offset_ms: {OFFSET_MS}\nheld_out: {{groups: [speaker1]}}\n"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    write_pack(folder / "pack", clips=2)
-    (folder / "recipe.yaml").write_text(RECIPE)
-    bench = Workbench(folder / "pack", folder / "runs", "cpu")
-    for stage in ("speech", "face"):
-        run, source, _ = bench.run(stage, folder / "recipe.yaml")
-        run.train(source, None)
-    return folder
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    folder = tmp_path_factory.mktemp("judged")
+    return open_cache(load_pack(write_pack(folder / "pack", clips=2)), folder / "cache")
 
 
-@pytest.fixture(scope="module")
-def exported(folder: Path) -> Exported:
-    return export_mouthpiece(
-        folder / "runs", folder / "made.onnx", folder / "pack", recipe=folder / "recipe.yaml"
-    )
+@pytest.fixture
+def model(tmp_path: Path) -> Wav2LipInfer:
+    path = TinyModel(face_size=96).write(tmp_path / "tiny.onnx")
+    path.with_suffix(".json").write_text(json.dumps({"reference": "closed", "mouth_offset_ms": OFFSET_MS}))
+    return Wav2LipInfer(path, dtype="fp32")
 
 
-@pytest.mark.slow
-def test_the_exported_model_is_what_was_trained_on_every_engine(folder: Path, exported: Exported) -> None:
-    assert set(exported.differences) == {"openvino", "onnxruntime"}
-    assert max(exported.differences.values()) < 2e-3
-    assert [path.name for path in folder.glob("*part*")] == []
-
-
-@pytest.mark.slow
-def test_the_service_loads_the_model_by_its_card(exported: Exported) -> None:
-    model = Wav2LipInfer(exported.path, dtype="fp32")
-    assert (model.info.reference, model.face_size) == ("closed", 192)
-    assert model.info.mouth_offset_ms == OFFSET_MS
-    assert model.info.sha256 == exported.sha256
-    assert not model.info.commercial_use
-    assert "public domain" in str(model.info.source)
-
-
-@pytest.mark.slow
-def test_weights_may_be_stored_in_half_the_bytes_and_in_a_new_folder(
-    folder: Path, exported: Exported
-) -> None:
-    output = folder / "small" / "half.onnx"
-    half = export_mouthpiece(
-        folder / "runs", output, folder / "pack", recipe=folder / "recipe.yaml", half=True
-    )
-    assert max(half.differences.values()) < 1e-2
-    assert half.path.stat().st_size < 0.6 * exported.path.stat().st_size
-
-
-def test_a_size_that_the_network_cannot_take_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match="96, 192, 288"):
-        export_mouthpiece(
-            folder / "runs",
-            tmp_path / "odd.onnx",
-            folder / "pack",
-            recipe=folder / "recipe.yaml",
-            face_size=128,
-        )
-
-
-@pytest.mark.slow
-def test_held_out_people_are_judged_and_shown(folder: Path, exported: Exported, tmp_path: Path) -> None:
-    bench = Workbench(folder / "pack", folder / "runs", "cpu")
-    spans = judged([span for span in bench.cache.spans if span.clip.group == "speaker1"], 6)
-    scores, takes = evaluate(Wav2LipInfer(exported.path, dtype="fp32"), bench.cache, spans)
+def test_held_out_people_are_judged_and_shown(cache: Cache, model: Wav2LipInfer, tmp_path: Path) -> None:
+    spans = judged([span for span in cache.spans if span.clip.group == "speaker1"], 6)
+    scores, takes = evaluate(model, cache, spans)
     assert list(scores) == ["made"]
     assert scores["made"].frames == heard_frames(spans[0], OFFSET_MS) == 22
     assert all(np.isfinite(value) for value in vars(scores["made"]).values())
@@ -105,16 +54,14 @@ def test_held_out_people_are_judged_and_shown(folder: Path, exported: Exported, 
     assert sheet.stat().st_size > 1000
 
 
-def test_the_references_are_laid_onto_the_frame_s_head(folder: Path) -> None:
-    cache = Workbench(folder / "pack", folder / "runs", "cpu").cache
+def test_the_references_are_laid_onto_the_frame_s_head(cache: Cache) -> None:
     span = cache.spans[0]
     own, references = (make(cache, span, 96).astype(int) for make in (face_crops, closed_faces))
     moved = np.abs(own[1:] - own[:1])[:, 20:76, 20:76].mean()
     assert np.abs(own - references)[:, 20:76, 20:76].mean() < 0.6 * moved
 
 
-def test_windows_beyond_a_clip_s_sound_are_silent(folder: Path) -> None:
-    cache = Workbench(folder / "pack", folder / "runs", "cpu").cache
+def test_windows_beyond_a_clip_s_sound_are_silent(cache: Cache) -> None:
     windows = mel_windows(cache, cache.spans[0], 40, 0.0)
     assert windows.shape == (40, 80, 16)
     assert (windows[30:] == -4).all()
@@ -124,10 +71,3 @@ def test_windows_beyond_a_clip_s_sound_are_silent(folder: Path) -> None:
 def test_without_held_out_people_there_is_nobody_to_judge_on() -> None:
     with pytest.raises(InvalidRequest, match="held_out"):
         judged([], 6)
-
-
-def test_a_model_is_not_exported_before_both_stages_are_trained(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match="'speech' first"):
-        export_mouthpiece(
-            tmp_path / "runs", tmp_path / "made.onnx", folder / "pack", recipe=folder / "recipe.yaml"
-        )
