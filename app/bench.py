@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 
 from app.avatars.builder import AvatarRequest
-from app.faces.types import LARGEST
 from app.media.sound import SPEECH_RATE, Sound
 from app.mouths.ear import Ear
 from app.mouths.model import LipModel, MouthModel, open_model
@@ -197,7 +196,7 @@ def _video_memory(model: LipModel) -> Iterator[Measured]:
 
 def _renders(workshop: Workshop, video: Path, audio: Path, folder: Path) -> Iterator[Measured]:
     started, spent = time.perf_counter(), time.process_time()
-    made = workshop.builder.build(AvatarRequest("bench", video, video.name, LARGEST), lambda *_: None)
+    made = workshop.builder.build(AvatarRequest("bench", video, video.name), lambda *_: None)
     wall, cpu = time.perf_counter() - started, time.process_time() - spent
     size = f"{made.width}x{made.height}, {float(made.fps):g} fps"
     note = f"{cpu / made.duration:.3f} CPU s a second of video"

@@ -1,4 +1,4 @@
-"""The commands of training: ``python -m training prepare | train | evaluate | export``."""
+"""The commands of training: ``python -m training prepare | train | hidden | evaluate | export``."""
 
 import json
 import sys
@@ -6,24 +6,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.errors import InvalidRequest, MouthpieceError
+from training.evaluation.cli import evaluate
+from training.hidden.cli import hidden
 from training.listen.cli import app as listen_app
-from training.settings import RECIPE, StageName, TrainSettings
-
-if TYPE_CHECKING:
-    from training.cache import Cache, Span
+from training.settings import RECIPE, StageName
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Train lip-sync models: make a pack of talking videos, train on it, judge, export.",
 )
+app.command()(hidden)
+app.command()(evaluate)
 app.add_typer(listen_app, name="listen")
 out = Console()
 err = Console(stderr=True)
@@ -89,37 +90,6 @@ def train(
 
 
 @app.command()
-def evaluate(
-    model: Annotated[Path, typer.Argument(exists=True, help="The model, .onnx or .pth.")],
-    pack: PackOption,
-    runs: RunsOption,
-    recipe: RecipeOption = RECIPE,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for JSON and sheets.")] = Path(),
-    clips: Annotated[int, typer.Option(min=1, help="Clips of each speaker that are rendered.")] = 6,
-) -> None:
-    """Judge a model on the recipe's held-out people, driven with other frames as reference."""
-    from app.wav2lip.card import load_card
-    from training.cache import open_cache
-    from training.pack import load_pack
-    from training.report import as_table
-    from training.settings import load_settings
-
-    with _progress("Decoding the pack") as report:
-        cache = open_cache(load_pack(pack), runs / "cache", report)
-    settings = load_settings(recipe, "face")
-    held = settings.held_out.split(cache.spans)[1]
-    output.mkdir(parents=True, exist_ok=True)
-    if load_card(model).reference == "nearest":
-        scores = _judge_painter(model, cache, held, settings, clips, output)
-    else:
-        scores = _judge_wav2lip(model, cache, held, clips, output)
-    (output / f"{model.stem}.scores.json").write_text(
-        json.dumps({name: asdict(score) for name, score in scores.items()}, indent=1)
-    )
-    out.print(as_table(scores), highlight=False)
-
-
-@app.command()
 def export(
     runs: RunsOption,
     output: Annotated[Path, typer.Argument(help="The .onnx file to write; its card goes beside it.")],
@@ -129,7 +99,7 @@ def export(
         "models/mouthpiece-listen.onnx"
     ),
     fp16: Annotated[bool, typer.Option(help="Store the weights in half precision.")] = False,
-    scores: Annotated[Path | None, typer.Option(help="What 'evaluate' wrote, for the card.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="What 'evaluate-paint' wrote, for the card.")] = None,
 ) -> None:
     """Write what the stage face makes as a model file, checked on every engine, and its card."""
     from training.export import export_paint
@@ -140,32 +110,35 @@ def export(
     out.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, sha256 {result.sha256}.")
 
 
-def _judge_painter(
-    model: Path, cache: "Cache", held: "list[Span]", settings: TrainSettings, clips: int, output: Path
-) -> dict[str, Any]:
+@app.command()
+def evaluate_paint(
+    model: Annotated[Path, typer.Argument(exists=True, help="The painter, .onnx.")],
+    pack: PackOption,
+    runs: RunsOption,
+    recipe: RecipeOption = RECIPE,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for JSON and sheets.")] = Path(),
+    clips: Annotated[int, typer.Option(min=1, help="Clips of each speaker that are painted.")] = 2,
+) -> None:
+    """Judge what a painter makes of the true shapes of the recipe's held-out people, at 96 pixels."""
     from app.mouths.painter import open_painter
     from app.wav2lip.choice import EngineRequest
-    from training.painting import judge_painter, paintable, write_paint_sheet
+    from training.cache import open_cache
+    from training.pack import load_pack
+    from training.painting import as_table, judge_painter, paintable, write_paint_sheet
+    from training.settings import load_settings
 
-    spans = paintable(held, clips)
+    with _progress("Decoding the pack") as report:
+        cache = open_cache(load_pack(pack), runs / "cache", report)
+    settings = load_settings(recipe, "face")
+    spans = paintable(settings.held_out.split(cache.spans)[1], clips)
     with _progress("Painting") as report:
         scores, takes = judge_painter(open_painter(model, EngineRequest()), cache, spans, settings, report)
+    output.mkdir(parents=True, exist_ok=True)
     for name, members in takes.items():
         write_paint_sheet(output / f"{model.stem}.{name}.png", members)
-    return scores
-
-
-def _judge_wav2lip(
-    model: Path, cache: "Cache", held: "list[Span]", clips: int, output: Path
-) -> dict[str, Any]:
-    from app.wav2lip.infer import Wav2LipInfer
-    from training.evaluate import evaluate, judged
-    from training.report import write_report
-
-    with _progress("Rendering") as report:
-        scores, takes = evaluate(Wav2LipInfer(model), cache, judged(held, clips), report)
-    write_report(output, model.stem, takes)
-    return scores
+    entries = {name: asdict(score) for name, score in scores.items()}
+    (output / f"{model.stem}.scores.json").write_text(json.dumps(entries, indent=1))
+    out.print(as_table(scores), highlight=False)
 
 
 def main() -> None:

@@ -1,14 +1,16 @@
 """Avatars over HTTP: make, list, show, preview, delete."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
+from app.api.forms import Upload
 from app.api.models import Avatar, AvatarList, DamagedAvatar, JobResource, Problem
 from app.api.parameters import AvatarParameters
 from app.api.problems import documented
@@ -20,7 +22,7 @@ from app.api.submission import (
     submit_upload,
     wait_for,
 )
-from app.api.uploads import CheckField, Upload
+from app.api.uploads import CheckField
 from app.avatars.manifest import ID_PATTERN, Manifest
 from app.avatars.store import PREVIEW
 from app.errors import (
@@ -104,7 +106,7 @@ async def create_avatar(request: Request, services: ServicesDep, prefers_async: 
     if bad := failure(job):
         return bad
     manifest = await to_thread.run_sync(services.avatars.manifest, job.avatar_id)
-    avatar = Avatar.of(manifest)
+    avatar = Avatar.of(replace(manifest, warnings=job.warnings))
     headers = {"Location": avatar.links.self} | content_location(job)
     return JSONResponse(avatar.model_dump(mode="json"), 201, headers)
 
@@ -177,7 +179,7 @@ def _preview(services: Services, avatar_id: str) -> Path:
     return path
 
 
-def _describe(job_id: str, upload: Upload, given: AvatarParameters) -> NewJob:
+def _describe(job_id: str, upload: Upload, given: Any) -> NewJob:
     params = given.model_dump(mode="json", exclude={"id"}) | {"filename": upload.filename}
     return NewJob(job_id, JobKind.AVATAR, given.id or new_id(), params)
 

@@ -16,6 +16,14 @@ class Source(BaseModel):
     filename: str
 
 
+class Warned(BaseModel):
+    """Something that was changed, dropped or is doubtful, although all went well."""
+
+    code: str = Field(description="Stable: what to branch on.")
+    detail: str = Field(description="A sentence.")
+    seconds: float | None = Field(description="For how long, where a time is meant.")
+
+
 class AvatarLinks(BaseModel):
     """Where an avatar's things are."""
 
@@ -36,6 +44,7 @@ class Avatar(BaseModel):
     face_frames: int = Field(description="How many frames have a face; the others are passed through.")
     created_at: datetime
     source: Source
+    warnings: list[Warned] = Field(description="What was changed, dropped or is doubtful.")
     links: AvatarLinks
 
     @classmethod
@@ -52,6 +61,7 @@ class Avatar(BaseModel):
             face_frames=manifest.face_frames,
             created_at=manifest.created_at,
             source=Source(sha256=manifest.source.sha256, filename=manifest.source.filename),
+            warnings=[Warned(**warning) for warning in manifest.warnings],
             links=AvatarLinks(self=here, preview=f"{here}/preview.jpg", renders=f"{here}/renders"),
         )
 
@@ -112,6 +122,7 @@ class JobResource(BaseModel):
     finished_at: datetime | None
     attempts: int = Field(description="How often it was begun; more than once if the render process died.")
     error: Problem | None = Field(description="Why it failed, as a problem document.")
+    warnings: list[Warned] = Field(description="What was changed, dropped or doubtful.")
     links: JobLinks
 
     @classmethod
@@ -137,6 +148,7 @@ class JobResource(BaseModel):
             finished_at=job.finished_at,
             attempts=job.attempts,
             error=Problem(**job.error) if job.error else None,
+            warnings=[Warned(**warning) for warning in job.warnings],
             links=_links(job),
         )
 

@@ -1,9 +1,8 @@
 """From a video to an avatar: decode, follow the face, cut the crops and masks, all or nothing."""
 
 import shutil
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,23 +14,22 @@ from app.avatars.arrays import save_rows, sha256_of
 from app.avatars.crops import BOXES, LANDMARKS, CropForm, FaceCutter
 from app.avatars.frame_cache import FrameCache, FrameReader, write_through
 from app.avatars.manifest import ColorTags, FaceOptions, Manifest, Source, check_avatar_id
+from app.avatars.options import AvatarOptions
 from app.avatars.preview import write_preview
 from app.avatars.store import MANIFEST, PREVIEW, SOURCE, AvatarStore
 from app.avatars.turning import find_turn, turn_of
 from app.avatars.warned import avatar_notices
-from app.errors import InvalidRequest, NoFace
+from app.errors import NoFace
 from app.faces.detector import FaceDetector
 from app.faces.mask import mouth_mask
-from app.faces.smoothing import DEFAULT_SMOOTHING
 from app.faces.tracking import track_face
-from app.faces.types import DEFAULT_PADS, LARGEST, FaceChoice, FaceTrack, Pads, has_face
+from app.faces.types import FaceChoice, FaceTrack, Pads, has_face
 from app.media.findings import Findings
 from app.media.probe import VideoInfo, VideoLimits, probe_video
-from app.media.treatment import GREY, Treatment, check_background
+from app.media.treatment import Treatment
 from app.media.video import decode_frames
 from app.mouths.person import meet
 from app.mouths.study import STUDY, study_frames
-from app.notices import Notice
 from app.progress import Progress
 from app.volume import check_room
 
@@ -45,25 +43,12 @@ class AvatarRequest:
     id: str
     video: Path
     filename: str
-    face: FaceChoice = LARGEST
-    pads: Pads = DEFAULT_PADS
-    smoothing: float = DEFAULT_SMOOTHING
-    rotate: int | None = None
-    """Degrees clockwise by which the video is turned: 0, 90, 180, 270; None: as the face needs it."""
-    background: str = GREY
-    """What shows through transparent pictures: ``#rrggbb`` or ``blur``."""
-    warnings: Sequence[Notice] = ()
-    """What is known before the video is looked at."""
-
-    def __post_init__(self) -> None:
-        check_background(self.background)
-        if self.rotate not in (None, 0, 90, 180, 270):
-            raise InvalidRequest(f"A video is turned by 0, 90, 180 or 270 degrees, not by {self.rotate}.")
+    options: AvatarOptions = field(default_factory=AvatarOptions)
 
     @property
     def treatment(self) -> Treatment:
         """What is done to the pictures, as far as it is known before a face was searched for."""
-        return Treatment(self.rotate or 0, self.background, deinterlace=True, tone_map=True)
+        return Treatment(self.options.rotate or 0, self.options.background, deinterlace=True, tone_map=True)
 
 
 @dataclass(frozen=True)
@@ -105,10 +90,8 @@ class AvatarBuilder:
                 study.save(file)
             save_rows(folder / BOXES, len(track.boxes), track.boxes)
             save_rows(folder / LANDMARKS, len(track.landmarks), track.landmarks)
-            manifest = replace(
-                self._manifest(request, info, track, folder),
-                warnings=[*request.warnings, *avatar_notices(info, findings, track)],
-            )
+            manifest = self._manifest(request, info, track, folder)
+            manifest = replace(manifest, warnings=avatar_notices(info, findings, track))
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             self.cache.keep(cached, manifest)
         return manifest
@@ -120,11 +103,11 @@ class AvatarBuilder:
         findings = Findings()
         try:
             track = self._follow_face(request, info, cached, progress, findings)
-            turn = 0 if request.rotate is not None else turn_of(track.landmarks)
+            turn = 0 if request.options.rotate is not None else turn_of(track.landmarks)
             if not turn:
                 return info, track, findings
         except NoFace:
-            if request.rotate is not None:
+            if request.options.rotate is not None:
                 raise
             count = cached.stat().st_size // info.layout.frame_bytes
             with FrameReader(cached, info.layout.frame_bytes) as frames:
@@ -145,16 +128,16 @@ class AvatarBuilder:
                 write_through(decoded, file, self.cache.growth_of(cached)),
                 info.layout,
                 fps=float(info.fps),
-                choice=request.face,
-                pads=request.pads,
-                smoothing=request.smoothing,
+                choice=FaceChoice(request.options.face),
+                pads=Pads(*request.options.pads),
+                smoothing=request.options.smoothing,
                 detector=self.detector,
                 expected_frames=info.frame_count,
                 progress=progress,
             )
 
     def _manifest(self, request: AvatarRequest, info: VideoInfo, track: FaceTrack, folder: Path) -> Manifest:
-        pads = request.pads
+        pads = Pads(*request.options.pads)
         return Manifest(
             id=request.id,
             width=info.layout.width,
@@ -167,9 +150,9 @@ class AvatarBuilder:
             reference=self.form.reference,
             color=ColorTags(**asdict(info.layout.color)),
             face=FaceOptions(
-                choice=request.face.rule,
+                choice=request.options.face,
                 pads=(pads.top, pads.bottom, pads.left, pads.right),
-                smoothing=request.smoothing,
+                smoothing=request.options.smoothing,
                 detector=track.detector,
             ),
             source=Source(sha256=sha256_of(folder / SOURCE), filename=request.filename),

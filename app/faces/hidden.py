@@ -42,11 +42,11 @@ _LEAST_HEIGHT: Final = 5.0
 """The lips' ellipse reaches this far beyond corners and lips, and has at least this half height, in pixels of a
 crop: what is hidden beside shut lips matters as well."""
 
-HIDDEN: Final = 0.3
-STILL_HIDDEN: Final = 0.12
+HIDDEN: Final = 0.2
+STILL_HIDDEN: Final = 0.08
 """A mouth counts as hidden in a run of frames whose shares stay above the lower number and reach the higher one
 at least once. ``training/README.md`` has the figures of people held out."""
-USUAL_MOST: Final = 0.25
+USUAL_MOST: Final = 0.15
 """What is usual for a person (a beard that is taken for something, say) is not held against their frames, but
 no more than this of it: who is covered all along *is* covered."""
 _SHORTEST_SIGHT: Final = 4
@@ -170,7 +170,9 @@ def _runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
 def _compile(path: Path) -> Any:
     """Compile the network for single pictures of uint8, BGR, channels last."""
     core = ov.Core()
-    steps = PrePostProcessor(core.read_model(path))
+    model = core.read_model(path)
+    model.reshape([1, 3, CROP_SIZE, CROP_SIZE])
+    steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     steps.input().model().set_layout(ov.Layout("NCHW"))
     steps.input().preprocess().convert_element_type(ov.Type.f32).scale(255.0)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.errors import Problem
+from app.notices import Notice
 
 
 def utc_now() -> datetime:
@@ -85,6 +86,8 @@ class NewJob:
     """Whose it is, for fair turns: a digest of the API key; None where none is asked for."""
     waited_for: bool = False
     """Whether somebody waits for it with a connection open, or watches what it makes."""
+    warnings: list[Notice] = field(default_factory=list)
+    """What was changed, dropped or doubtful, as far as it is known."""
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ jobs = Table(
     Column("owner", String(64)),
     Column("waited_for", Boolean, nullable=False, server_default=false()),
     Column("error", JSON(none_as_null=True)),
+    Column("warnings", JSON, nullable=False, server_default="[]"),
     Column("cancel_requested_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
@@ -185,7 +186,7 @@ def _check_version(engine: Engine) -> None:
         connection.execute(insert(versions).from_select(["version"], first))
         found = connection.scalars(select(versions.c.version)).one()
         if found == 1:
-            _add_columns(connection, jobs.c.deaths, jobs.c.owner, jobs.c.waited_for)
+            _add_columns(connection, jobs.c.deaths, jobs.c.owner, jobs.c.waited_for, jobs.c.warnings)
             connection.execute(update(versions).values(version=SCHEMA_VERSION))
             found = SCHEMA_VERSION
     if found != SCHEMA_VERSION:

@@ -33,6 +33,7 @@ _CHANGING: Final = (
     "attempts",
     "deaths",
     "error",
+    "warnings",
     "cancel_requested_at",
     "started_at",
     "finished_at",
@@ -71,6 +72,7 @@ class JobTable:
             "params": dict(new.params),
             "owner": new.owner,
             "waited_for": new.waited_for,
+            "warnings": new.warnings,
             "created_at": utc_now(),
         } | dict.fromkeys(("frames_done", "frames_total", "fps", "attempts", "deaths", "revision"), 0)
         row = select(*(literal(value, jobs.c[name].type) for name, value in values.items()))

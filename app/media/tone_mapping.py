@@ -78,7 +78,8 @@ def _pq_of_light(light: _Colors) -> _Colors:
 def _light_of_hlg(signal: _Colors) -> _Colors:
     scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - _C) / _A) + _B) / 12)
     luminance = np.maximum(scene @ _LUMA, 1e-9)[..., None]
-    return _PEAK * luminance**0.2 * scene
+    light: _Colors = _PEAK * luminance**0.2 * scene
+    return light
 
 
 def _compressed(light: _Colors) -> _Colors:

@@ -4,14 +4,12 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from app.errors import InvalidRequest
-
 BLUR: Final = "blur"
 GREY: Final = "#808080"
 """The background of transparent pictures where none is asked for: mid-grey lies as far from dark hair as from
 fair, so that no soft edge of a cut-out stands out as a bright or a dark fringe."""
 
-_BACKGROUND: Final = re.compile(rf"#[0-9a-fA-F]{{6}}|{BLUR}")
+BACKGROUND: Final = re.compile(rf"#[0-9a-fA-F]{{6}}|{BLUR}")
 
 
 @dataclass(frozen=True)
@@ -30,12 +28,3 @@ class Treatment:
 
 PLAIN: Final = Treatment()
 """Nothing beside decoding."""
-
-
-def check_background(background: str) -> str:
-    """Return ``background`` if it is one that a caller may ask for; raise InvalidRequest if not."""
-    if not _BACKGROUND.fullmatch(background):
-        raise InvalidRequest(
-            f"The background is a colour such as '#808080', or 'blur'; {background[:80]!r} was given."
-        )
-    return background

@@ -11,7 +11,7 @@ from app.faces.hidden import CROP_SIZE, Cover, Shares, alignment
 from app.faces.types import Box, FaceLandmarks, MouthMask
 from app.media.frames import Affine
 
-NOTED: Final = 0.04
+NOTED: Final = 0.012
 """Share of the lower face from which a cover is kept; below it is nothing but doubt."""
 
 _LOWER_FACE: Final = (slice(30, 84), slice(20, 76))
@@ -59,12 +59,21 @@ def lower_face_share(marks: npt.NDArray[np.uint8]) -> float:
     return float(marks[_LOWER_FACE].mean()) / 255
 
 
-def spare(mask: MouthMask, cover: npt.NDArray[np.uint8], landmarks: FaceLandmarks, box: Box) -> MouthMask:
-    """Return a mask in the crop space of ``box`` without what ``cover`` hides of the face."""
+def spare(
+    mask: MouthMask,
+    cover: npt.NDArray[np.uint8],
+    landmarks: FaceLandmarks,
+    box: Box,
+    head: Affine | None = None,
+) -> MouthMask:
+    """Return a mask in the crop space of ``box`` without what ``cover`` hides of the face at ``landmarks``.
+
+    ``head`` maps positions of the box's frame to those of the landmarks', where that is another one.
+    """
     wide = cv2.GaussianBlur(cv2.dilate(cover, np.ones((_SPREAD, _SPREAD), np.uint8)), (0, 0), _SPREAD / 3)
     hidden = cv2.warpAffine(
         wide,
-        _from_box(landmarks, box, len(mask)),
+        _from_box(landmarks, box, len(mask), head),
         (len(mask), len(mask)),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     )
@@ -72,11 +81,13 @@ def spare(mask: MouthMask, cover: npt.NDArray[np.uint8], landmarks: FaceLandmark
     return spared
 
 
-def _from_box(landmarks: FaceLandmarks, box: Box, size: int) -> Affine:
+def _from_box(landmarks: FaceLandmarks, box: Box, size: int, head: Affine | None) -> Affine:
     """Map pixels of a crop of ``box`` to those of the aligned crop."""
     top, bottom, left, right = (float(edge) for edge in box)
     across, down = (right - left) / size, (bottom - top) / size
     to_frame = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5], [0, 0, 1]])
+    if head is not None:
+        to_frame = np.vstack([head, [0, 0, 1]]) @ to_frame
     back = cv2.invertAffineTransform(alignment(landmarks))
     affine: Affine = back @ to_frame
     return affine

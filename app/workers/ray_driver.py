@@ -24,6 +24,7 @@ from app.logs import configure_logs
 from app.settings import Settings
 from app.workers.child import Tell, open_channel
 from app.workers.messages import Message, from_line
+from app.workers.ray_pool import answers
 from app.workers.ray_worker import RayWorker
 
 log = structlog.stdlib.get_logger(__name__)
@@ -115,7 +116,8 @@ class Driver:
             await asyncio.sleep(AGAIN_SECONDS)
             ray.kill(actor)
         except RayError as error:
-            how = _describe(error)
+            # Where the head has gone, its workers end with it: no fault of their jobs.
+            how = _describe(error) if await answers(self._settings.ray_address or "") else LEFT
         finally:
             self._actors.pop(name, None)
             self._ready.discard(name)

@@ -78,7 +78,7 @@ class RayPool(MemberPool):
         address = self._settings.ray_address or ""
         marks = _mark(self._settings)
         while True:
-            if await _answers(address):
+            if await answers(address):
                 self._reason = (
                     f"The cluster at {address} is being asked for its workers; try again in a few seconds."
                 )
@@ -171,7 +171,7 @@ class RayPool(MemberPool):
             self._forget(member, how, left=True)
 
 
-async def _answers(address: str) -> bool:
+async def answers(address: str) -> bool:
     """Say whether anything takes connections there."""
     host, _, port = address.rpartition(":")
     try:

@@ -106,10 +106,10 @@ class Server:
         """Return a job as JSON."""
         return self.client.get(f"/v1/jobs/{job_id}").raise_for_status().json()
 
-    def outcome(self, job_id: str) -> Any:
+    def outcome(self, job_id: str, deadline: float = 2 * DEADLINE) -> Any:
         """Return a job as JSON once it has ended."""
         ended = ("succeeded", "failed", "canceled")
-        return self.wait(lambda: job if (job := self.job(job_id))["state"] in ended else None)
+        return self.wait(lambda: job if (job := self.job(job_id))["state"] in ended else None, deadline)
 
     def files(self, job_id: str) -> list[str]:
         """Return the names of a job's files."""

@@ -59,4 +59,4 @@ def test_the_manifest_is_of_a_head_with_the_service_and_of_workers_that_see_the_
 def test_every_variable_that_the_page_or_a_file_names_is_a_setting() -> None:
     for file in FILES:
         named = set(re.findall(r"MOUTHPIECE_[A-Z_]*[A-Z]", (ROOT / file).read_text()))
-        assert named <= NAMES | {"MOUTHPIECE_BROKER_URL"}
+        assert named <= NAMES

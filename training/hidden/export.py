@@ -10,7 +10,8 @@ from torch import nn
 
 from app.errors import InvalidModel
 from app.faces.hidden import CROP_SIZE, HiddenFinder
-from app.wav2lip.onnx_writer import quiet_exporter
+from app.media.files import replacing
+from app.wav2lip.onnx_writer import write_graph
 from training.half_weights import halve_weights
 from training.hidden.scenes import Scene
 from training.hidden.train import as_tensors
@@ -39,19 +40,8 @@ def export_hidden(network: HiddenMouth, output: Path, scenes: list[Scene]) -> in
     """
     model = _Probability(network).eval()
     output.parent.mkdir(parents=True, exist_ok=True)
-    unproven = output.with_name(f".{output.name}.part.onnx")
-    try:
-        with quiet_exporter():
-            torch.onnx.export(
-                model,
-                (torch.zeros(1, 3, CROP_SIZE, CROP_SIZE),),
-                unproven,
-                input_names=["faces"],
-                output_names=["hidden"],
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
+    with replacing(output) as unproven:
+        write_graph(model, unproven, inputs={"faces": (3, CROP_SIZE, CROP_SIZE)}, outputs=["hidden"])
         written = onnx.load(unproven)
         halve_weights(written)
         onnx.save(written, unproven)
@@ -64,7 +54,4 @@ def export_hidden(network: HiddenMouth, output: Path, scenes: list[Scene]) -> in
                 f"{output} was not written: the service finds other things than its checkpoint, by "
                 f"{difference} of 255, where {LARGEST_DIFFERENCE} are allowed; train it longer or anew."
             )
-        unproven.replace(output)
-    finally:
-        unproven.unlink(missing_ok=True)
     return difference

@@ -1,6 +1,6 @@
 """Aligned lower faces of people who talk with nothing before their mouths: what things are laid over."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -8,10 +8,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import InvalidRequest, MouthpieceError
+from app.errors import MouthpieceError
 from app.faces.detector import load_detector
 from app.faces.hidden import CROP_SIZE, aligned_crop, in_crop
 from app.faces.tracking import track_face
+from app.media.files import replacing
 from app.media.probe import VideoLimits, probe_video
 from app.media.video import decode_frames
 
@@ -21,7 +22,6 @@ AlignedFaces = npt.NDArray[np.uint8]
 CropPoints = npt.NDArray[np.float32]
 """float32 (n, 468, 2): the mesh of each face, pixels of its crop."""
 
-SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m4v"})
 _LIMITS: Final = VideoLimits(max_seconds=4 * 3600, max_pixels=4096 * 4096)
 
 Progress = Callable[[int, int], None]
@@ -34,21 +34,6 @@ class Footage:
     name: str
     faces: AlignedFaces
     points: CropPoints
-
-
-def list_videos(places: Iterable[Path]) -> list[Path]:
-    """Return the videos of ``places`` (files, or folders of them), sorted; raises InvalidRequest for none."""
-    found = [
-        path
-        for place in places
-        for path in (sorted(place.iterdir()) if place.is_dir() else [place])
-        if path.suffix.lower() in SUFFIXES
-    ]
-    if not found:
-        raise InvalidRequest(
-            "There are no videos here: name files or folders with .mp4, .mov or .webm in them."
-        )
-    return found
 
 
 def read_footage(paths: list[Path], cache: Path, progress: Progress | None = None) -> list[Footage]:
@@ -89,7 +74,5 @@ def _read(path: Path) -> Footage:
 
 
 def _store(path: Path, footage: Footage) -> None:
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, faces=footage.faces, points=footage.points)
-    partial.replace(path)

@@ -80,6 +80,8 @@ class SceneMaker:
         settings = self._settings
         bright = 255 * np.clip(face / 255, 0, 1) ** rng.uniform(*settings.gamma)
         tinted = bright * rng.uniform(*settings.gain) * np.exp(rng.normal(0, settings.tint, 3))
+        if rng.random() < settings.coloured:
+            tinted = tinted @ _hue_turned(rng.uniform(-settings.hue, settings.hue))
         grain = rng.normal(0, rng.uniform(0.01, settings.noise), (CROP_SIZE, CROP_SIZE, 1))
         result = (tinted + cv2.GaussianBlur(grain, (0, 0), 0.7)[..., None]).astype(np.float32)
         if rng.random() < settings.spoilt:
@@ -103,3 +105,9 @@ def _bearded(rng: np.random.Generator, face: Picture, points: npt.NDArray[np.flo
     thick = cv2.GaussianBlur(region.astype(np.float32), (0, 0), rng.uniform(1, 3)) * rng.uniform(0.3, 0.9)
     hair = rng.uniform(10, 70) * np.array([0.85, 0.95, 1.1]) + smooth_noise(rng, 14, 0.8)
     return (face * (1 - thick[..., None]) + np.clip(hair, 0, 255) * thick[..., None]).astype(np.float32)
+
+
+def _hue_turned(degrees: float) -> npt.NDArray[np.float32]:
+    """Return the matrix (3, 3) that turns colours about gray."""
+    turn, _ = cv2.Rodrigues(np.full(3, np.radians(degrees) / np.sqrt(3)))
+    return np.asarray(turn, np.float32)

@@ -50,6 +50,10 @@ class HiddenSettings:
     gain: tuple[float, float]
     tint: float
     """Deviation of the colours' gains."""
+    coloured: float
+    """Share of the samples in coloured light."""
+    hue: float
+    """Most by which that light turns colours, degrees."""
     noise: float
     """Most of the deviation of noise, of 255."""
     blur: tuple[float, float]

@@ -12,6 +12,7 @@ from app.avatars.avatar import Avatar
 from app.errors import AvatarNotFound, InvalidRequest, JobCanceled, NotAudio
 from app.faces.types import has_face
 from app.media.frames import I420Frame
+from app.rendering.options import RenderOptions
 from app.rendering.renderer import Renderer, RenderRequest
 from app.rendering.workspace import Workspace
 from app.wav2lip.infer import Wav2LipInfer
@@ -37,7 +38,7 @@ def test_a_render_is_as_long_as_its_sound(renderer: Renderer, workspace: Workspa
 def test_another_frame_rate_may_be_asked_for(
     renderer: Renderer, workspace: Workspace, speech: Speech, fps: Fraction
 ) -> None:
-    renderer.render(RenderRequest("anna", speech(0.6), fps=fps), workspace, no_progress)
+    renderer.render(RenderRequest("anna", speech(0.6), RenderOptions(fps=fps)), workspace, no_progress)
     result = decode(workspace.result)
     assert len(result.frames) == round(0.6 * fps)
     assert abs(result.video_end - result.sound_end) <= 1 / fps
@@ -119,7 +120,9 @@ def test_segments_of_other_parameters_are_not_reused(
 ) -> None:
     with pytest.raises(JobCanceled):
         renderer.render(RenderRequest("anna", speech(2.0)), workspace, Stopwatch(40))
-    report = renderer.render(RenderRequest("anna", speech(2.0), quality="draft"), workspace, no_progress)
+    report = renderer.render(
+        RenderRequest("anna", speech(2.0), RenderOptions(quality="draft")), workspace, no_progress
+    )
     assert report.frames_rendered == 50
 
 
@@ -146,7 +149,7 @@ def test_unknown_avatars_and_foreign_files_are_refused(
 )
 def test_parameters_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest):
-        RenderRequest("anna", Path("x.wav"), **wrong)  # type: ignore[arg-type]
+        RenderOptions(**wrong)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
