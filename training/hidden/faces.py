@@ -37,7 +37,7 @@ class Footage:
 
 
 def read_footage(paths: list[Path], cache: Path, progress: Progress | None = None) -> list[Footage]:
-    """Return the faces of every video that shows one; what was read is kept in ``cache`` for the next time."""
+    """Return the faces of every video that shows one; ``cache`` keeps what was read for the next time."""
     cache.mkdir(parents=True, exist_ok=True)
     footage = []
     for done, path in enumerate(paths, start=1):
