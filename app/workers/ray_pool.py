@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ if importlib.util.find_spec("ray") is None:  # the web process does not import i
     raise ImportError("No module named 'ray'")
 
 COMMAND: Final = (sys.executable, "-m", "app.workers.ray_driver")
+"""The command that runs the driver."""
 PROBE_SECONDS: Final = 2.0
 CONNECT_SECONDS: Final = 25.0
 """How long Ray may take to let the service in: it would try for minutes with a wrong token."""
@@ -39,8 +40,11 @@ MARK: Final = ".mouthpiece-volume-"
 class RayPool(MemberPool):
     """See :class:`app.jobs.pool.Pool`."""
 
-    def __init__(self, settings: Settings, *, patience: Patience | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, patience: Patience | None = None, command: Sequence[str] = COMMAND
+    ) -> None:
         super().__init__(patience or Patience(stall=settings.stall_seconds))
+        self._command = command
         self._settings = settings
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
@@ -95,7 +99,7 @@ class RayPool(MemberPool):
         """Run a driver to its end; return what to say of the cluster then."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
         process = self._process = await asyncio.create_subprocess_exec(
-            *COMMAND, stdin=PIPE, stdout=PIPE, start_new_session=True, env=environment, limit=1 << 20
+            *self._command, stdin=PIPE, stdout=PIPE, start_new_session=True, env=environment, limit=1 << 20
         )
         assert process.stdin is not None
         settings = self._settings.model_dump(mode="json", exclude={"api_keys", "database_url"})

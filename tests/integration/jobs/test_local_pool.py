@@ -16,7 +16,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
-Start = Callable[..., Awaitable[Service]]
+Start = Callable[..., Awaitable[Service[LocalPool]]]
 
 
 def is_alive(pid: int) -> bool:
