@@ -21,7 +21,7 @@ from tests.support.scripted_worker import ScriptedWorker
 
 PATIENCE = Patience(stall=1.5, stop=0.5, longest_delay=0.2)
 LIMITS = Limits(attempts=2)
-AnyPool = TypeVar("AnyPool", bound=Pool, covariant=True)
+AnyPool = TypeVar("AnyPool", bound=Pool)
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 
 from app.errors import NotReady
 from app.jobs.job import JobState
+from app.workers.local import LocalPool
 from app.workers.member import Patience
 from tests.integration.jobs.conftest import LIMITS, PATIENCE, Service
 from tests.support.waiting import until
