@@ -7,10 +7,7 @@ ends the workers.
 """
 
 import asyncio
-import json
 import os
-import sys
-import threading
 import time
 from collections.abc import Collection, Coroutine
 from contextlib import suppress
@@ -20,10 +17,9 @@ import ray
 import structlog
 from ray.exceptions import RayError
 
-from app.logs import configure_logs
 from app.settings import Settings
-from app.workers.child import Tell, open_channel
-from app.workers.messages import Message, from_line
+from app.workers.child import Tell, begin, listen
+from app.workers.messages import Message
 from app.workers.ray_pool import answers
 from app.workers.ray_worker import GROUPS, RayWorker
 
@@ -162,11 +158,7 @@ def _slots(device: str) -> tuple[str, int]:
 
 def main(actor: type[RayWorker] = RayWorker) -> None:
     """Connect, and keep the workers there until the service or the cluster is gone."""
-    tell = open_channel()
-    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
-        start = json.loads(pipe.readline())
-    settings = Settings.model_validate(start["settings"])
-    configure_logs(settings.log_format, settings.log_level)
+    tell, start, settings = begin()
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     assert settings.ray_address is not None
@@ -186,14 +178,7 @@ def main(actor: type[RayWorker] = RayWorker) -> None:
 
 async def _serve(driver: Driver) -> None:
     loop = asyncio.get_running_loop()
-
-    def listen() -> None:
-        with open(sys.stdin.fileno(), "rb", closefd=False) as pipe:
-            for line in pipe:
-                loop.call_soon_threadsafe(driver.hear, from_line(line))
-        os._exit(0)
-
-    threading.Thread(target=listen, daemon=True).start()
+    listen(lambda message: loop.call_soon_threadsafe(driver.hear, message))
     try:
         await driver.run()
     except Exception as error:
