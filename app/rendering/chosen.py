@@ -28,7 +28,7 @@ MouthShape = npt.NDArray[np.float32]
 BATCH: Final = 8
 
 MOST_BENT: Final = 1.6
-"""Most that a lender is bent by, in deviations of each component: more of it stretches lips visibly. On twelve
+"""Most that a lender is bent by, in deviations of each component: more of it stretches lips visibly. On 12
 halves of people in training 0.63 of the opening was followed with it, 0.58 with 0.7 of what lacks and 1.2."""
 
 _FRAMES_BYTES: Final = 64 << 20
