@@ -1,12 +1,13 @@
 """What stands behind the API: the job table, the avatars, and a scheduler with a pool. Chosen here alone."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
 from app.avatars.store import AvatarStore
-from app.errors import EngineUnavailable
+from app.errors import EngineUnavailable, InvalidRequest
 from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.pool import Pool
@@ -14,6 +15,7 @@ from app.jobs.scheduler import Limits, Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from app.settings import Settings
+from app.workers.join import check_token
 from app.workers.local import LocalPool
 
 
@@ -30,8 +32,14 @@ class Backend:
 def make_backend(settings: Settings, files: DataFolder, on_ended: Callable[[Ended], None]) -> Backend:
     """Make the backend that the settings ask for; ``on_ended`` hears of every job that ends.
 
-    Raises ``DataFolderError`` if the job database cannot be used, ``EngineUnavailable`` without the packages.
+    Raises ``DataFolderError`` if the job database cannot be used, ``EngineUnavailable`` without the packages,
+    ``InvalidRequest`` if the settings do not go together.
     """
+    if os.environ.get("MOUTHPIECE_BROKER_URL"):
+        raise InvalidRequest(
+            "MOUTHPIECE_BROKER_URL is of a release before: RabbitMQ is not used any more. Unset it, and set "
+            "MOUTHPIECE_RAY_ADDRESS for many machines; docs/cluster.md says how."
+        )
     avatars = AvatarStore(settings.avatars_dir)
     engine = _open_database(settings, files)
     table = JobTable(engine, settings.max_queued)
@@ -58,6 +66,7 @@ def _open_database(settings: Settings, files: DataFolder) -> Engine:
 def _make_pool(settings: Settings) -> Pool:
     if settings.ray_address is None:
         return LocalPool(settings)
+    check_token()
     try:
         from app.workers.ray_pool import RayPool
     except ImportError as error:

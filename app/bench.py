@@ -17,19 +17,23 @@ import cv2
 import numpy as np
 
 from app.avatars.builder import AvatarRequest
-from app.faces.types import LARGEST
+from app.media.sound import SPEECH_RATE, Sound
+from app.mouths.ear import Ear
+from app.mouths.model import LipModel, MouthModel, open_model
+from app.mouths.painter import FACE_SIZE, FIRST_ROW, SHAPE_DIMS, PaintShapes, Strokes
 from app.rendering.renderer import RenderRequest
 from app.rendering.workspace import Workspace
 from app.settings import Settings
-from app.wav2lip.arrays import FaceCrops, MelWindows
+from app.wav2lip.arrays import FaceCrops, FloatArray, MelWindows
 from app.wav2lip.choice import CHECKPOINT_SUFFIXES
 from app.wav2lip.devices import usable_cores
-from app.wav2lip.infer import Wav2LipInfer
 from app.workshop import Workshop
 
 OFFICIAL_GFLOP: Final = 5.45
 """What the official network's lower half takes a frame: 2.726 G multiplications and additions; whole 7.94."""
 
+_HEARD_SECONDS, _HEARD_RATE = 10, 25
+"""Sound that is heard at once, as in a segment, and the frames a second for which it is."""
 _SOFTNESS: Final = 2.0
 """Pixels: deviation of the blur that makes noise a soft picture."""
 _LEAST_SECONDS: Final = 1.0
@@ -55,39 +59,82 @@ def bench(settings: Settings, video: Path | None, audio: Path | None) -> Iterato
         own = {"avatars_dir": Path(folder) / "avatars", "data_dir": settings.data_dir}
         workshop = Workshop.open(settings.model_copy(update=own))
         yield from model_speed(workshop.infer, settings.model_path)
+        if isinstance(workshop.infer, MouthModel):
+            yield ear_speed(workshop.infer.ear, Path(folder) / "noise.f32")
         yield precision(workshop.infer, settings.model_path)
         yield from _video_memory(workshop.infer)
         if video and audio:
             yield from _renders(workshop, video, audio, Path(folder))
 
 
-def model_speed(infer: Wav2LipInfer, path: Path) -> Iterator[Measured]:
+def model_speed(model: LipModel, path: Path) -> Iterator[Measured]:
     """Measure frames a second by batch, and for the official network the share of the device's peak."""
-    part, best = f"{path.name} on {infer.info.engine}, {infer.info.device} {infer.info.dtype}", 0.0
-    for frames in sorted({1, infer.batch_size, 4 * infer.batch_size}):
-        windows, crops = random_inputs(frames, infer.face_size)
-        infer.render(windows, crops)
-        rate, cpu = timed(partial(infer.render, windows, crops), frames)
+    part, best = f"{path.name} on {model.info.engine}, {model.info.device} {model.info.dtype}", 0.0
+    for frames in sorted({1, model.batch_size, 4 * model.batch_size}):
+        work = _work(model, frames)
+        work()
+        rate, cpu = timed(work, frames)
         best = max(best, rate)
         yield Measured(part, f"batch {frames}", rate, "frames/s", f"{1000 * cpu:.2f} CPU ms a frame")
-    peak = _matrix_peak(infer)
+    peak = _matrix_peak(model)
     yield Measured(part, "peak of the device in a matrix product", peak, "GFLOP/s")
     if path.suffix in CHECKPOINT_SUFFIXES:
         share = 100 * best * OFFICIAL_GFLOP / peak
         yield Measured(part, "reached", share, "%", f"floor: {1000 * OFFICIAL_GFLOP / peak:.3f} ms a frame")
 
 
-def precision(infer: Wav2LipInfer, path: Path) -> Measured:
+def ear_speed(ear: Ear, file: Path) -> Measured:
+    """Measure how many frames a second are heard, of noise that is written to ``file``."""
+    noise = np.random.default_rng(0).normal(0, 0.1, _HEARD_SECONDS * SPEECH_RATE).astype(np.float32)
+    file.write_bytes(noise.tobytes())
+    sound = Sound("", str(file), SPEECH_RATE, 1, "mono", len(noise), len(noise), float(_HEARD_SECONDS))
+    times = np.arange(_HEARD_SECONDS * _HEARD_RATE) / _HEARD_RATE
+    ear.hear(sound, times)
+    rate, cpu = timed(partial(ear.hear, sound, times), len(times))
+    return Measured(
+        "ear on the CPU", f"{_HEARD_SECONDS} s of sound", rate, "frames/s", f"{1000 * cpu:.2f} CPU ms a frame"
+    )
+
+
+def precision(model: LipModel, path: Path) -> Measured:
     """Compare the model, as it runs, with fp32 on the CPU; 45 dB look the same.
 
     The pictures are soft, as faces are: in bare noise a warp a tenth of a pixel off changes everything.
     """
-    windows, noise = random_inputs(8, infer.face_size)
-    crops = np.stack([cv2.GaussianBlur(picture, (0, 0), _SOFTNESS) for picture in noise])
-    exact = Wav2LipInfer(path, "fp32", "cpu").render(windows, crops)
-    error = (infer.render(windows, crops).astype(float) - exact)[:, infer.face_size // 2 :] / 255
+    exact = open_model(path, "fp32", "cpu")
+    error = _pictures(model) - _pictures(exact)
     psnr = float(-10 * np.log10(max(float(np.square(error).mean()), 1e-10)))
-    return Measured(f"{infer.info.dtype} on {infer.info.device}", "PSNR to fp32 on the CPU", psnr, "dB")
+    return Measured(f"{model.info.dtype} on {model.info.device}", "PSNR to fp32 on the CPU", psnr, "dB")
+
+
+def _work(model: LipModel, frames: int) -> Callable[[], object]:
+    """Return what has the model make ``frames`` mouths."""
+    windows, crops = random_inputs(frames, model.face_size)
+    if isinstance(model, MouthModel):
+        return partial(model.painter.paint, random_shapes(frames), crops, crops)
+    return partial(model.render, windows, crops)
+
+
+def _pictures(model: LipModel) -> FloatArray:
+    """Return what the model makes of soft noise, values 0..1."""
+    windows, noise = random_inputs(8, model.face_size)
+    crops = np.stack([cv2.GaussianBlur(picture, (0, 0), _SOFTNESS) for picture in noise])
+    if isinstance(model, MouthModel):
+        return _painted(model.painter.paint(random_shapes(len(crops)), crops, crops), crops)
+    return model.render(windows, crops)[:, model.face_size // 2 :].astype(np.float32) / np.float32(255)
+
+
+def _painted(strokes: Strokes, references: FaceCrops) -> FloatArray:
+    """Return the rows on which strokes lie, (n, 56, 96, 3), 0..1."""
+    rows, columns = np.mgrid[FIRST_ROW:FACE_SIZE, :FACE_SIZE].astype(np.float32)
+    x, y = strokes.flow[:, 0] + columns, strokes.flow[:, 1] + rows
+    moved = [
+        cv2.remap(*one, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for one in zip(references.astype(np.float32) / np.float32(255), x, y, strict=True)
+    ]
+    shown, added = (part.transpose(0, 2, 3, 1) for part in (strokes.shown, strokes.added))
+    painted: FloatArray = np.clip(np.stack(moved) * shown + added, 0, 1)
+    return painted
 
 
 def random_inputs(frames: int, face_size: int) -> tuple[MelWindows, FaceCrops]:
@@ -95,6 +142,11 @@ def random_inputs(frames: int, face_size: int) -> tuple[MelWindows, FaceCrops]:
     rng = np.random.default_rng(0)
     windows = rng.uniform(-4, 4, (frames, 80, 16)).astype(np.float32)
     return windows, rng.integers(0, 256, (frames, face_size, face_size, 3), np.uint8)
+
+
+def random_shapes(frames: int) -> PaintShapes:
+    """Return mouth shapes to paint, the same each time."""
+    return np.random.default_rng(1).normal(0, 1, (frames, SHAPE_DIMS)).astype(np.float32)
 
 
 def timed(work: Callable[[], object], frames: int) -> tuple[float, float]:
@@ -106,9 +158,9 @@ def timed(work: Callable[[], object], frames: int) -> tuple[float, float]:
     return done / (time.perf_counter() - started), (time.process_time() - spent) / done
 
 
-def _matrix_peak(infer: Wav2LipInfer) -> float:
+def _matrix_peak(model: LipModel) -> float:
     """Return what the device reaches in a product of large matrices, GFLOP/s, in the model's precision."""
-    multiply, side = _cuda_product(infer) if infer.info.device.startswith("cuda") else _cpu_product()
+    multiply, side = _cuda_product(model) if model.info.device.startswith("cuda") else _cpu_product()
     multiply()
     rate, _ = timed(multiply, 1)
     return 2 * side**3 * rate / 1e9
@@ -120,12 +172,12 @@ def _cpu_product() -> tuple[Callable[[], object], int]:
     return lambda: matrix @ matrix, side
 
 
-def _cuda_product(infer: Wav2LipInfer) -> tuple[Callable[[], object], int]:
+def _cuda_product(model: LipModel) -> tuple[Callable[[], object], int]:
     import torch
 
     side = _MATRIX["cuda"]
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[infer.info.dtype]
-    matrix = torch.rand(side, side, device=infer.info.device, dtype=dtype)
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[model.info.dtype]
+    matrix = torch.rand(side, side, device=model.info.device, dtype=dtype)
 
     def multiply() -> None:
         torch.matmul(matrix, matrix)
@@ -134,17 +186,17 @@ def _cuda_product(infer: Wav2LipInfer) -> tuple[Callable[[], object], int]:
     return multiply, side
 
 
-def _video_memory(infer: Wav2LipInfer) -> Iterator[Measured]:
-    if infer.info.engine == "torch" and infer.info.device.startswith("cuda"):
+def _video_memory(model: LipModel) -> Iterator[Measured]:
+    if model.info.engine == "torch" and model.info.device.startswith("cuda"):
         import torch
 
-        peak: Any = torch.cuda.max_memory_reserved(infer.info.device)
-        yield Measured(infer.info.device, "GPU memory", peak / 1e6, "MB")
+        peak: Any = torch.cuda.max_memory_reserved(model.info.device)
+        yield Measured(model.info.device, "GPU memory", peak / 1e6, "MB")
 
 
 def _renders(workshop: Workshop, video: Path, audio: Path, folder: Path) -> Iterator[Measured]:
     started, spent = time.perf_counter(), time.process_time()
-    made = workshop.builder.build(AvatarRequest("bench", video, video.name, LARGEST), lambda *_: None)
+    made = workshop.builder.build(AvatarRequest("bench", video, video.name), lambda *_: None)
     wall, cpu = time.perf_counter() - started, time.process_time() - spent
     size = f"{made.width}x{made.height}, {float(made.fps):g} fps"
     note = f"{cpu / made.duration:.3f} CPU s a second of video"

@@ -5,7 +5,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,8 +14,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from app.avatars.options import AvatarOptions
 from app.bundled import bundled
+from app.command_options import with_options
 from app.errors import MouthpieceError
+from app.notices import Notice
+from app.rendering.options import RenderOptions
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,7 +74,36 @@ def serve(
     )
 
 
+@app.command()
+def worker(
+    device: DeviceOption = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Workers on a CPU; on CUDA there is one a device. [1]")
+    ] = None,
+) -> None:
+    """Give this machine to a Ray cluster, as 'ray start' does, until told to stop.
+
+    Needs the extra 'cluster', MOUTHPIECE_RAY_ADDRESS, the head's RAY_AUTH_TOKEN, and the service's folders of
+    avatars and data. SIGTERM ends it: other machines go on with its work.
+    """
+    from app.workers.join import join
+
+    join(_settings(device=device, workers=workers))
+
+
+@app.command()
+def head() -> None:
+    """Begin a Ray cluster on this machine, as 'ray start --head' does; then start the service beside it.
+
+    Listens on the port of MOUTHPIECE_RAY_ADDRESS; needs RAY_AUTH_TOKEN. Returns when the head runs.
+    """
+    from app.workers.join import start_head
+
+    start_head(_settings())
+
+
 @avatars.command("add")
+@with_options(AvatarOptions)
 def avatar_add(
     video: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, help="A video in which a face is seen.")
@@ -80,26 +112,15 @@ def avatar_add(
         str | None,
         typer.Option("--id", help="a-z, 0-9 and '-', up to 63. Default: made from the file's name."),
     ] = None,
-    face: Annotated[
-        str,
-        typer.Option(help="Which of several: largest, left, right, or the position from the left, 0 to 9."),
-    ] = "largest",
-    pads: Annotated[
-        tuple[float, float, float, float],
-        typer.Option(
-            metavar="TOP BOTTOM LEFT RIGHT", help="Extend the face box by these shares of its size."
-        ),
-    ] = (0.0, 0.05, 0.0, 0.0),
-    smoothing: Annotated[float, typer.Option(help="Seconds over which the box is smoothed; 0: not.")] = 0.2,
     model: ModelOption = None,
     device: DeviceOption = None,
     avatars_dir: AvatarsDirOption = None,
+    *,
+    options: Any,
 ) -> None:
     """Make an avatar of a video: find the face, follow it, cut it out, keep it all on the volume."""
     from app.avatars.builder import AvatarRequest
     from app.avatars.manifest import check_avatar_id
-    from app.faces.smoothing import check_smoothing
-    from app.faces.types import FaceChoice, Pads
     from app.media.probe import VideoLimits, probe_video
 
     settings = _settings(model=model, device=device, avatars_dir=avatars_dir)
@@ -107,9 +128,7 @@ def avatar_add(
         id=check_avatar_id(avatar_id or _id_from(video)),
         video=video,
         filename=video.name,
-        face=FaceChoice(face),
-        pads=Pads(*pads),
-        smoothing=check_smoothing(smoothing),
+        options=options,
     )
     probe_video(video, VideoLimits(settings.max_video_seconds, settings.max_pixels))
     workshop = _open_workshop(settings)
@@ -119,6 +138,7 @@ def avatar_add(
         f"Avatar [bold]{manifest.id}[/]: {manifest.width}x{manifest.height}, {float(manifest.fps):.6g} fps, "
         f"{manifest.frame_count} frames, {manifest.face_frames} of them with a face."
     )
+    _print_warnings(manifest.warnings)
 
 
 @avatars.command("list")
@@ -149,24 +169,16 @@ def avatar_rm(avatar_id: str, avatars_dir: AvatarsDirOption = None) -> None:
 
 
 @app.command()
+@with_options(RenderOptions)
 def render(
     avatar_id: Annotated[str, typer.Argument(metavar="AVATAR", help="The id of an avatar.")],
     audio: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What it shall say.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The MP4 to write.")] = Path("out.mp4"),
-    fps: Annotated[
-        str | None, typer.Option(help="Frame rate, such as 25 or 30000/1001. [the avatar's]")
-    ] = None,
-    quality: Annotated[Literal["draft", "standard", "high"], typer.Option()] = "standard",
-    mouth_offset_ms: Annotated[
-        float, typer.Option(help="Above 0 the mouth moves later, milliseconds.")
-    ] = 0.0,
-    start_frame: Annotated[int, typer.Option(min=0, help="The avatar's frame to begin with.")] = 0,
-    loop: Annotated[
-        Literal["pingpong", "restart"], typer.Option(help="When the sound outlasts the avatar.")
-    ] = "pingpong",
     model: ModelOption = None,
     device: DeviceOption = None,
     avatars_dir: AvatarsDirOption = None,
+    *,
+    options: Any,
 ) -> None:
     """Render an MP4 in which the avatar's mouth follows the sound."""
     from app.avatars.store import AvatarStore
@@ -179,11 +191,7 @@ def render(
     request = RenderRequest(
         avatar_id=avatar_id,
         audio=audio,
-        fps=_fps(fps),
-        quality=quality,
-        mouth_offset_ms=mouth_offset_ms,
-        start_frame=start_frame,
-        loop=loop,
+        options=options,
     )
     AvatarStore(settings.avatars_dir).path(avatar_id)
     probe_audio(audio, AudioLimits(settings.max_audio_seconds))
@@ -198,6 +206,7 @@ def render(
         f"{output}: {done.frame_count} frames, {done.duration:.2f} s, rendered in {done.wall_seconds:.2f} s "
         f"({done.duration / done.wall_seconds:.2f}x real time)."
     )
+    _print_warnings(done.warnings)
 
 
 @app.command()
@@ -296,6 +305,11 @@ def main() -> None:
         sys.exit(1)
 
 
+def _print_warnings(warnings: list[Notice]) -> None:
+    for warning in warnings:
+        err.print(f"[bold yellow]{warning['code']}:[/] {escape(warning['detail'])}", highlight=False)
+
+
 def _settings(**given: Any) -> Settings:
     """Return the settings of the environment with the options that were given."""
     return Settings(**{name: value for name, value in given.items() if value is not None})
@@ -315,15 +329,6 @@ def _progress(label: str) -> Iterator[Any]:
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _fps(text: str | None) -> Fraction | None:
-    if text is None:
-        return None
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise typer.BadParameter(f"{text!r} is no number.", param_hint="--fps") from None
 
 
 def _id_from(video: Path) -> str:

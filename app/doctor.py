@@ -18,8 +18,10 @@ from typing import Final, Literal
 
 from app.avatars.store import AvatarStore
 from app.errors import MouthpieceError
+from app.room import protection
 from app.settings import DEFAULT_MODEL, Settings
 from app.wav2lip.devices import has_cuda_driver, usable_cores
+from app.workers.join import check_token
 
 Level = Literal["good", "note", "problem"]
 
@@ -65,7 +67,9 @@ def examine(settings: Settings) -> list[Finding]:
         _model,
         _volumes,
         _memory,
+        _locked_room,
         _port,
+        _cluster,
     ]
     return [finding for look in looks for finding in look(settings)]
 
@@ -148,10 +152,10 @@ def _codecs(settings: Settings) -> Iterator[Finding]:
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
-    from app.wav2lip.infer import Wav2LipInfer
+    from app.mouths.model import open_model
 
     try:
-        info = Wav2LipInfer(
+        info = open_model(
             settings.model_path, device=settings.first_device, cache_dir=settings.data_dir / "cache"
         ).info
     except MouthpieceError as error:
@@ -161,11 +165,12 @@ def _model(settings: Settings) -> Iterator[Finding]:
             remedy = f"MOUTHPIECE_MODELS_DIR=the folder that holds {DEFAULT_MODEL}"
         yield Finding("model", "problem", error.detail, remedy)
         return
+    ear = "" if info.listen_sha256 is None else f", of its ear {info.listen_sha256}"
     rights = "" if info.commercial_use else "; not for commercial use"
     yield Finding(
         "model",
         "good",
-        f"{info.name} ({settings.model_path}), sha256 {info.sha256}, runs on {info.device} by "
+        f"{info.name} ({settings.model_path}), sha256 {info.sha256}{ear}, runs on {info.device} by "
         f"{info.engine} in {info.dtype}; licence: {info.licence}{rights}",
     )
 
@@ -210,6 +215,15 @@ def _memory(settings: Settings) -> Iterator[Finding]:
         yield Finding("memory", "note", found, "2 GB or more; for a container: docker run --memory 2g")
 
 
+def _locked_room(settings: Settings) -> Iterator[Finding]:
+    walls = protection()
+    if not walls.missing:
+        yield Finding("locked room", "good", "files by Landlock, system calls by seccomp")
+        return
+    remedy = "Linux 5.13 or newer; in a container: a seccomp profile that lets Landlock through"
+    yield Finding("locked room", "note", f"the kernel lacks {walls.missing}", remedy)
+
+
 def _port(settings: Settings) -> Iterator[Finding]:
     place = f"{settings.host}:{settings.port}"
     with socket.socket() as probe:
@@ -226,6 +240,28 @@ def _port(settings: Settings) -> Iterator[Finding]:
     else:
         remedy = f"ss -ltnp 'sport = :{settings.port}' shows what to stop; or set MOUTHPIECE_PORT"
         yield Finding("port", "problem", f"{place}: {failure}", remedy)
+
+
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    if settings.ray_address is None:
+        return
+    if importlib.util.find_spec("ray") is None:
+        remedy = f"{sys.executable} -m pip install 'mouthpiece[cluster]'"
+        yield Finding("cluster", "problem", "Ray is not installed, and MOUTHPIECE_RAY_ADDRESS is set", remedy)
+        return
+    try:
+        check_token()
+    except MouthpieceError as error:
+        yield Finding("cluster", "problem", error.detail, "export RAY_AUTH_TOKEN=$(openssl rand -hex 32)")
+        return
+    host, _, port = settings.ray_address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=3).close()
+    except OSError as error:
+        found = f"no head answers at {settings.ray_address} ({error})"
+        yield Finding("cluster", "problem", found, "mouthpiece head, on the machine of that address")
+    else:
+        yield Finding("cluster", "good", f"a head answers at {settings.ray_address}, and there is a token")
 
 
 def _answers(settings: Settings) -> bool:

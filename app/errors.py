@@ -3,6 +3,8 @@
 MouthpieceError                      status  code
 ├── InvalidRequest                      422  invalid-request
 ├── Unauthorized                        401  unauthorized
+├── ForeignOrigin                       403  foreign-origin
+├── UnknownHost                         421  unknown-host
 ├── UnsupportedMedia
 │   ├── NotAVideo                       415  not-a-video
 │   └── NotAudio                        415  not-audio
@@ -94,6 +96,18 @@ class Unauthorized(MouthpieceError):
     """The service needs an API key and the request carries none, or a wrong one."""
 
     status, code, title = 401, "unauthorized", "Not authorised"
+
+
+class ForeignOrigin(MouthpieceError):
+    """A page of another origin asks for a change."""
+
+    status, code, title = 403, "foreign-origin", "Foreign origin"
+
+
+class UnknownHost(MouthpieceError):
+    """The request is for a host name that the service does not go by."""
+
+    status, code, title = 421, "unknown-host", "Unknown host"
 
 
 class UnsupportedMedia(MouthpieceError):

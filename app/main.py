@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from socket import socket
 from typing import Any, Final, TypedDict
 
@@ -10,10 +10,13 @@ import uvicorn
 from anyio import to_thread
 from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from app.api import avatars, jobs, operations, problems, renders, studio
+from app.api.connections import MAX_HEAD_BYTES, connections_for, protocol_for
 from app.api.dependencies import Services, require_key
 from app.api.metrics import Metrics, RequestMetrics
+from app.api.origins import METHODS, READ, SENT, OriginGuard
 from app.backend import make_backend
 from app.errors import InvalidRequest, Unauthorized
 from app.jobs.files import DataFolder
@@ -51,6 +54,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.close = lambda: None
+    app.add_middleware(
+        OriginGuard, hosts={*settings.allowed_hosts, settings.host}, origins=settings.cors_origins
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=METHODS,
+            allow_headers=SENT,
+            expose_headers=READ,
+        )
     app.add_middleware(RequestMetrics, metrics=metrics)
     problems.install_handlers(app)
     # Only where there are keys, so that /openapi.json says of this very service whether it asks for one.
@@ -70,11 +84,16 @@ def serve(settings: Settings) -> None:
     """Run the service until it is told to stop. Raises ``DataFolderError``."""
     files = DataFolder(settings.data_dir)
     with files.lock():
-        make_backend(settings, files, lambda _: None).engine.dispose()
+        backend = make_backend(settings, files, lambda _: None)
+        with backend.table.holding():
+            backend.engine.dispose()
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
+        http=protocol_for(connections_for(settings.max_connections)),
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -97,8 +116,10 @@ class _Server(uvicorn.Server):
 async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
     """Keep everything that stands behind the API running for as long as the block lasts."""
     files = DataFolder(settings.data_dir)
-    with files.lock():
+    with files.lock(), ExitStack() as stack:
         backend = make_backend(settings, files, metrics.job_ended)
+        stack.callback(backend.engine.dispose)
+        stack.enter_context(backend.table.holding())
         table, store, scheduler = backend.table, backend.avatars, backend.scheduler
         housekeeper = Housekeeper(table, files, store, settings.job_ttl)
         metrics.watch(table, scheduler.pool, store)
@@ -112,4 +133,3 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Servic
             with suppress(asyncio.CancelledError):
                 await chores
             await scheduler.stop()
-            backend.engine.dispose()

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.bundled import bundled
@@ -22,6 +22,19 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the HTTP server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP server; 0 takes a free one.")
 
+    allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Comma-separated host names by which the service is reached, beside addresses, names "
+        "without a dot and its own; *: any.",
+    )
+    cors_origins: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Comma-separated origins, such as https://app.example.org, whose pages may use this.",
+    )
+    max_connections: int = Field(
+        1000, ge=16, description="Most connections at a time; one more is answered 503, but for probes."
+    )
+
     model: Path | None = Field(None, description="The model, .pth or .onnx. Unset: the one that ships.")
     models_dir: Path = Field(Path("models"), description="Folder that holds the models.")
     avatars_dir: Path = Field(Path("avatars"), description="Folder (volume) that holds the avatars.")
@@ -32,11 +45,18 @@ class Settings(BaseSettings):
     )
 
     database_url: str | None = Field(
-        None, description="postgresql://user:password@host/name; unset: an SQLite file in the data folder."
+        None,
+        repr=False,
+        description="postgresql://user:password@host/name; unset: an SQLite file in the data folder.",
     )
     ray_address: str | None = Field(
         None,
         description="host:port of a Ray cluster's head: its machines do the work. Unset: this one does it.",
+    )
+    ray_autoscaling: bool = Field(
+        False,
+        description="Whether the cluster's autoscaler is asked for machines while jobs wait, and workers "
+        "without work are given up.",
     )
     max_running_per_key: int = Field(
         4,
@@ -61,7 +81,7 @@ class Settings(BaseSettings):
         "blazeface", description="Face detector; s3fd needs the face-alignment extra and its weights."
     )
 
-    api_keys: Annotated[frozenset[str], NoDecode] = Field(
+    api_keys: Annotated[frozenset[SecretStr], NoDecode] = Field(
         frozenset(), description="Comma-separated API keys; empty: no key is asked for."
     )
 
@@ -132,11 +152,11 @@ class Settings(BaseSettings):
             raise ValueError("must be host:port, that of the cluster's head, such as 10.0.0.5:6379")
         return value or None
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
-    def _split_keys(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         return (
-            frozenset(key.strip() for key in value.split(",") if key.strip())
+            frozenset(part.strip() for part in value.split(",") if part.strip())
             if isinstance(value, str)
             else value
         )

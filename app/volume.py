@@ -15,7 +15,7 @@ RESERVED_BYTES: Final = 1 << 30
 """but no more than this: so that records can be written, and things deleted, whatever is uploaded."""
 
 _STEP: Final = 16 << 20
-"""Bytes between two looks at the volume while a file grows; a look costs some microseconds."""
+"""Most bytes between two looks at the volume while a file grows; a look costs some microseconds."""
 
 
 def room(folder: Path) -> int:
@@ -26,14 +26,15 @@ def room(folder: Path) -> int:
     return usage.free - min(usage.total // RESERVED_SHARE, RESERVED_BYTES)
 
 
-def check_room(folder: Path, needed: int = 0) -> None:
-    """Raise ``StorageFull`` unless ``needed`` more bytes fit on the volume of ``folder``."""
+def check_room(folder: Path, needed: int = 0) -> int:
+    """Return :func:`room`. Raises ``StorageFull`` unless it is more than ``needed`` bytes."""
     there = room(folder)
     if there <= needed:
         raise StorageFull(
             f"The volume has room for {max(0, there) / 1e6:.0f} MB, and {needed / 1e6:.0f} MB are needed; "
             "delete avatars or jobs, or give it more room, and try again."
         )
+    return there
 
 
 class Growth:
@@ -48,8 +49,8 @@ class Growth:
     def add(self, count: int) -> None:
         """Count bytes that are about to be written. Raises ``StorageFull``."""
         if self.total + count > self._next:
-            check_room(self._folder, count)
-            self._next = self.total + count + _STEP
+            there = check_room(self._folder, count)
+            self._next = self.total + count + min(_STEP, there // 4)
         self.total += count
 
 

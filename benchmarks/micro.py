@@ -6,25 +6,24 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import av
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from app.audio.windows import MelTrack
-from app.avatars.avatar import Avatar, open_avatar
 from app.avatars.builder import AvatarRequest
-from app.avatars.crops import CropForm
+from app.avatars.frame_cache import FrameReader
 from app.bench import Measured, random_inputs, timed
 from app.media.encoder import VideoFormat, add_video_stream, encode_pictures
-from app.media.frames import I420Frame, Plane
-from app.media.probe import AudioLimits
+from app.media.frames import FrameLayout, I420Frame, Plane
 from app.media.quality import EncoderSettings, Quality, encoder_settings
-from app.media.sound import decode_sound
-from app.rendering.compositor import Compositor
+from app.rendering.mouths import MouthRun
+from app.rendering.renderer import RenderRequest
+from app.rendering.stages import StageSeconds
+from app.rendering.workspace import Workspace
 from app.settings import Settings
-from app.wav2lip.arrays import FaceCrops
 from app.wav2lip.engine import Engine
 from app.wav2lip.openvino_engine import OpenVinoEngine
 from app.workshop import Workshop
@@ -32,6 +31,7 @@ from benchmarks import inputs
 
 _AVATAR: Final = "portrait"
 _FRAMES: Final = 100
+_SPEECH_SECONDS: Final = 8
 _COMPARED: Final = 10
 """Every so many frames are decoded again for the SSIM."""
 
@@ -46,65 +46,71 @@ def measure(*, official: bool, thorough: bool) -> Iterator[Measured]:
     if not workshop.renderer.store.exists(_AVATAR):
         request = AvatarRequest(_AVATAR, inputs.clip(720, 8), "portrait.mp4")
         workshop.builder.build(request, lambda *_: None)
-    renderer, form = workshop.renderer, CropForm(workshop.infer.face_size, workshop.infer.info.reference)
-    with open_avatar(renderer.store, renderer.cache, _AVATAR, form) as avatar:
-        frames, lines = _composites(workshop, avatar)
-        yield from lines
-        yield from _encoders(frames, avatar, thorough=thorough)
+    frames, layout, lines = _composites(workshop)
+    yield from lines
+    yield from _encoders(frames, layout, thorough=thorough)
     if official:
         yield from _engines(thorough=thorough)
 
 
-def _composites(workshop: Workshop, avatar: Avatar) -> tuple[list[I420Frame], list[Measured]]:
+def _composites(workshop: Workshop) -> tuple[list[I420Frame], FrameLayout, list[Measured]]:
     """Make the frames of a render one stage after the other; tell the CPU time of each stage."""
-    speech = inputs.speech(8)
-    sound = decode_sound(speech, AudioLimits(60), inputs.FOLDER / "track", inputs.FOLDER / "speech")
-    mel, times = MelTrack(sound), np.arange(_FRAMES) / 25
-    mel.windows(times[:8], 0.0)
-    frames = [np.zeros(avatar.layout.frame_bytes, np.uint8) for _ in range(_FRAMES)]
-    crops, infer = np.array(avatar.crops[:_FRAMES]), workshop.infer
-    windows, heard = _spent(lambda: mel.windows(times, infer.info.mouth_offset_ms))
-    _, read = _spent(lambda: _read(avatar, frames))
-    faces, drawn = _spent(lambda: infer.render(windows, crops, np.array(avatar.references[:_FRAMES])))
-    _, pasted = _spent(lambda: _paste(avatar, frames, faces, crops))
-    names = ("mel windows", "read of a cached frame", "default model", "paste")
-    spent = zip(names, (heard, read, drawn, pasted), strict=True)
-    return frames, [Measured("a frame at 720p", name, cost, "CPU ms") for name, cost in spent]
+    request, seconds = RenderRequest(_AVATAR, inputs.speech(_SPEECH_SECONDS)), StageSeconds()
+    with (
+        TemporaryDirectory(dir=inputs.FOLDER) as folder,
+        workshop.renderer.open(request, Workspace(Path(folder)), lambda: None) as render,
+    ):
+        maker = render.maker
+        layout, sources = maker.avatar.layout, [maker.timeline.avatar_frame(i) for i in range(_FRAMES)]
+        frames = [np.empty(layout.frame_bytes, np.uint8) for _ in sources]
+        read = _spent(lambda: _read(maker.avatar.frames, sources, frames))
+        run = maker.mouths.over(range(_FRAMES), seconds)
+        put = _spent(lambda: _put(run, maker.batch_size, frames, sources))
+    stages = {"listen": seconds.listen, "model": seconds.model, "composite": seconds.composite}
+    note = ", ".join(f"{name} {1000 * spent / _FRAMES:.2f} ms" for name, spent in stages.items())
+    part = "a frame at 720p"
+    return (
+        frames,
+        layout,
+        [
+            Measured(part, "read of a cached frame", read, "CPU ms"),
+            Measured(part, "mouth of the default model", put, "CPU ms", f"by the clock: {note}"),
+        ],
+    )
 
 
-def _read(avatar: Avatar, frames: list[I420Frame]) -> None:
-    for index, frame in enumerate(frames):
-        avatar.frames.read_into(index, frame)
+def _read(reader: FrameReader, sources: list[int], frames: list[I420Frame]) -> None:
+    for source, frame in zip(sources, frames, strict=True):
+        reader.read_into(source, frame)
 
 
-def _paste(avatar: Avatar, frames: list[I420Frame], faces: FaceCrops, crops: FaceCrops) -> None:
-    compositor = Compositor(avatar.layout)
-    for index, frame in enumerate(frames):
-        box, mask = avatar.boxes[index], avatar.masks[index]
-        compositor.paste(frame, faces[index], crops[index], box, mask)
+def _put(run: MouthRun, batch: int, frames: list[I420Frame], sources: list[int]) -> None:
+    for start in range(0, _FRAMES, batch):
+        part = slice(start, start + batch)
+        run.put(frames[part], range(_FRAMES)[part], sources[part])
 
 
-def _spent(work: Callable[[], Any]) -> tuple[Any, float]:
+def _spent(work: Callable[[], object]) -> float:
     started = time.process_time()
-    result = work()
-    return result, 1000 * (time.process_time() - started) / _FRAMES
+    work()
+    return 1000 * (time.process_time() - started) / _FRAMES
 
 
-def _encoders(frames: list[I420Frame], avatar: Avatar, *, thorough: bool) -> Iterator[Measured]:
+def _encoders(frames: list[I420Frame], layout: FrameLayout, *, thorough: bool) -> Iterator[Measured]:
     for quality in _QUALITIES:
-        yield _encoder(quality, encoder_settings(quality, 1), frames, avatar)
+        yield _encoder(quality, encoder_settings(quality, 1), frames, layout)
     if thorough:
         for settings in (EncoderSettings(preset, crf, 1) for preset in _PRESETS for crf in _CRFS):
-            yield _encoder("x264", settings, frames, avatar)
+            yield _encoder("x264", settings, frames, layout)
 
 
-def _encoder(part: str, settings: EncoderSettings, frames: list[I420Frame], avatar: Avatar) -> Measured:
+def _encoder(part: str, settings: EncoderSettings, frames: list[I420Frame], layout: FrameLayout) -> Measured:
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        stream = add_video_stream(container, VideoFormat(avatar.layout, Fraction(25)), settings)
+        stream = add_video_stream(container, VideoFormat(layout, Fraction(25)), settings)
         container.start_encoding()
         started = time.process_time()
-        for packet in encode_pictures(stream, frames, avatar.layout):
+        for packet in encode_pictures(stream, frames, layout):
             container.mux(packet)
         cost = 1000 * (time.process_time() - started) / len(frames)
     file.seek(0)
@@ -112,7 +118,7 @@ def _encoder(part: str, settings: EncoderSettings, frames: list[I420Frame], avat
         pictures = enumerate(encoded.decode(video=0))
         ssim = np.mean(
             [
-                structural_similarity(_luma(picture), avatar.layout.planes(frames[i])[0], data_range=255)
+                structural_similarity(_luma(picture), layout.planes(frames[i])[0], data_range=255)
                 for i, picture in pictures
                 if i % _COMPARED == _COMPARED // 2
             ]

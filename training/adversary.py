@@ -11,13 +11,9 @@ from torch.nn import functional
 from training.checkpoints import load_weights
 from training.networks.blocks import Tensor
 from training.networks.critic import PatchCritic
-from training.networks.mouthpiece import PAINTED_DIMS
+from training.networks.face import PAINTED_DIMS
 from training.team import Team
-
-_FEATURES = 2.0
-"""Weight of unlike features beside that of the verdict."""
-_INSIDE = 6.0
-"""Further weight of the verdict on patches within the lips: few, and the ones that are painted, not moved."""
+from training.tuned import CriticNumbers
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class Mouths:
     true: Tensor
     """(B, 3, H, W)."""
     shape: Tensor
-    """(B, 9): what they should show."""
+    """(B, 17): what they should show."""
     inside: Tensor
     """(B, 1, H, W): 1 within the true inner lips."""
 
@@ -37,9 +33,11 @@ class Mouths:
 class Adversary:
     """A patch critic with its own optimiser; ``mixed`` gives the context in which it computes."""
 
-    def __init__(self, device: Any, mixed: Callable[[], Any], team: Team, learning_rate: float) -> None:
+    def __init__(
+        self, device: Any, mixed: Callable[[], Any], team: Team, learning_rate: float, numbers: CriticNumbers
+    ) -> None:
         self.critic = PatchCritic(PAINTED_DIMS).to(device).to(memory_format=torch.channels_last)
-        self._mixed, self._team = mixed, team
+        self._mixed, self._team, self._numbers = mixed, team, numbers
         self._optimizer = torch.optim.AdamW(
             self.critic.parameters(), learning_rate, betas=(0.5, 0.9), fused=True
         )
@@ -50,7 +48,7 @@ class Adversary:
         verdicts, _ = self._judge(pictures, torch.cat([mouths.shape, mouths.shape]))
         real, fake = verdicts.chunk(2)
         missed = functional.relu(1 - real) + functional.relu(1 + fake)
-        loss = (missed * _weights(mouths.inside, missed)).mean()
+        loss = (missed * self._weights(mouths.inside, missed)).mean()
         self._optimizer.zero_grad()
         loss.backward()
         self._team.average_gradients(self.critic.parameters())
@@ -65,8 +63,8 @@ class Adversary:
             _, wanted = self._judge(mouths.true, mouths.shape)
         self.critic.requires_grad_(True)
         apart = sum((a - b).abs().float().mean() for a, b in zip(features, wanted, strict=True))
-        fooled = (verdict * _weights(mouths.inside, verdict)).mean()
-        return {"verdict": -weight * fooled, "features": _FEATURES * weight * apart}
+        fooled = (verdict * self._weights(mouths.inside, verdict)).mean()
+        return {"verdict": -weight * fooled, "features": self._numbers.features * weight * apart}
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on."""
@@ -82,8 +80,8 @@ class Adversary:
             verdict, features = self.critic(pictures.contiguous(memory_format=torch.channels_last), shape)
         return verdict.float(), features
 
-
-def _weights(inside: Tensor, patches: Tensor) -> Tensor:
-    """Return the weight of each patch (B, 1, h, w), 1 on average."""
-    weights = 1 + _INSIDE * functional.adaptive_avg_pool2d(inside, patches.shape[-2:])
-    return weights / weights.mean()
+    def _weights(self, inside: Tensor, patches: Tensor) -> Tensor:
+        """Return the weight of each patch (B, 1, h, w), 1 on average."""
+        share = functional.adaptive_avg_pool2d(inside, patches.shape[-2:])
+        weights = 1 + self._numbers.inside * share
+        return weights / weights.mean()

@@ -2,7 +2,6 @@
 
 import math
 import random
-from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
@@ -14,23 +13,20 @@ from app.audio.mel import mel_spectrogram
 from app.media.sound import SPEECH_RATE
 from training.networks.blocks import Tensor, constant
 from training.sampling import MARGIN_COLUMNS
+from training.tuned import LookNumbers
 
 _WINDOW, _BANDS = 16, 80
 _SILENCE: Final = -4.0
-_LOUDEST_NOISE: Final = 5.0
-"""Above silence, in mel units of 12.5 dB: as loud as speech."""
 _WHITE_TILT: Final = 1.3
 """Rise of white noise from the middle to the highest band: the mel's pre-emphasis and ever wider bands."""
 _AUDIBLE: Final = 0.3
 """By how much speech is at least louder than the noise behind it; shown words drowned in noise, a network
 opens the mouth on noise."""
 _NOISE_SECONDS: Final = 30
-_BLURRED: Final = (0.35, 0.85)
-"""Side of the small video over that of the face."""
 _HUE_AXIS: Final = ((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0))
 
 
-def recolor(faces: Tensor, generator: torch.Generator) -> Tensor:
+def recolor(faces: Tensor, generator: torch.Generator, looks: LookNumbers) -> Tensor:
     """Change colours, brightness and gamma of pictures (B, N, 3, H, W), 0..1; the N of a sample alike."""
     count = len(faces)
 
@@ -40,33 +36,39 @@ def recolor(faces: Tensor, generator: torch.Generator) -> Tensor:
     gray = torch.full((3, 3), 1 / 3, device=faces.device)
     axis = constant(_HUE_AXIS, faces.device) / math.sqrt(3)
     color = torch.eye(3, device=faces.device) - gray
-    angle = 0.35 * uniform(1, 1)
-    turned = torch.exp(0.4 * uniform(1, 1)) * (torch.cos(angle) * color + torch.sin(angle) * axis)
-    matrix = (gray + turned) * (1 + 0.12 * uniform(3, 1)) * (1 + 0.25 * uniform(1, 1))
-    offset = 0.06 * uniform(1) + 0.03 * uniform(3)
-    gamma = torch.exp(0.35 * uniform(1, 1, 1, 1))
+    angle = looks.hue * uniform(1, 1)
+    turned = torch.exp(looks.saturation * uniform(1, 1)) * (
+        torch.cos(angle) * color + torch.sin(angle) * axis
+    )
+    matrix = (gray + turned) * (1 + looks.channel_gain * uniform(3, 1))
+    matrix = matrix * (1 + looks.gain * uniform(1, 1))
+    offset = looks.offset * uniform(1) + looks.channel_offset * uniform(3)
+    gamma = torch.exp(looks.gamma * uniform(1, 1, 1, 1))
     mixed = torch.einsum("bij,bnjhw->bnihw", matrix, faces**gamma) + offset[:, None, :, None, None]
     return mixed.clamp(0, 1)
 
 
-def degrade(faces: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur the first third of a batch as a small video is blurred, give a sixth the noise of a dark one.
+def degrade(faces: Tensor, generator: torch.Generator, looks: LookNumbers) -> Tensor:
+    """Blur the first samples of a batch as a small video is blurred, give some the noise of a dark one.
 
-    Half of the noisy samples are blurred as well. How much is blurred is drawn on the host: a number that is
+    How much is blurred is drawn on the host: a number that is
     drawn on the device has to be waited for.
     """
     height, width = faces.shape[-2:]
-    small = int(height * random.Random(generator.initial_seed()).uniform(*_BLURRED))
+    small = int(
+        height * random.Random(generator.initial_seed()).uniform(looks.blurred_least, looks.blurred_most)
+    )
     result = faces.clone()
-    blurred = result[: len(faces) // 3]
+    blurred = result[: int(looks.blurred * len(faces))]
     if len(blurred):
         shrunk = functional.interpolate(blurred.flatten(0, 1), size=(small, small), mode="area")
         blurred.copy_(
             functional.interpolate(shrunk, size=(height, width), mode="bilinear").reshape(blurred.shape)
         )
-    noisy = result[len(faces) // 4 : len(faces) // 4 + len(faces) // 6]
+    first = int(looks.noisy_from * len(faces))
+    noisy = result[first : first + int(looks.noisy * len(faces))]
     noise = torch.randn(noisy.shape, generator=generator, device=generator.device)
-    noisy.add_(0.02 * noise).clamp_(0, 1)
+    noisy.add_(looks.noise * noise).clamp_(0, 1)
     return result
 
 
@@ -102,36 +104,6 @@ def revoice(wide: Tensor, generator: torch.Generator) -> Tensor:
     lowest = (0.5 + 0.5 * uniform(1, 1, 1)) * (_BANDS - 10)
     gap = (band >= lowest) & (band < lowest + 5 * (1 + uniform(1, 1, 1)))
     return torch.where(gap & sometimes(), torch.full_like(mel, -2.0), mel).clamp(-4, 4)
-
-
-def silences(count: int, generator: torch.Generator) -> Tensor:
-    """Return windows (B, 1, 80, 16) in which nobody speaks: digital silence, and noise from faint to loud.
-
-    In half of them one gives way to another: a noise that begins or ends is no word either.
-    """
-    place = torch.randint(2 * _WINDOW, (count, 1, 1, 1), generator=generator, device=generator.device)
-    before, after = _steady_silences(count, generator), _steady_silences(count, generator)
-    return torch.where(torch.arange(_WINDOW, device=generator.device) < place, before, after)
-
-
-def _steady_silences(count: int, generator: torch.Generator) -> Tensor:
-    """Return windows (B, 1, 80, 16) of digital silence and of noises.
-
-    Some spectra must be smooth: where all were rough, roughness was what a network knew noise by.
-    """
-
-    def draw(make: Callable[..., Tensor], *shape: int) -> Tensor:
-        return make(count, *shape, generator=generator, device=generator.device)
-
-    level = _SILENCE + _LOUDEST_NOISE * draw(torch.rand, 1, 1, 1)
-    band = torch.linspace(-1, 1, _BANDS, device=generator.device)[:, None]
-    tilt = _WHITE_TILT * (1.5 * draw(torch.rand, 1, 1, 1) - 0.25) * band
-    waves = [torch.cos(0.5 * math.pi * k * (band + 1)) / k for k in range(1, 5)]
-    color = sum(0.5 * draw(torch.randn, 1, 1, 1) * wave for wave in waves)
-    hum = 0.4 * draw(torch.rand, 1, 1, 1) ** 2 * draw(torch.randn, 1, _BANDS, 1)
-    audible = draw(torch.rand, 1, 1, 1) < 0.7
-    made = level + tilt + color + hum + _hiss(count, generator)
-    return torch.where(audible, made, torch.full_like(made, _SILENCE)).clamp(-4, 4)
 
 
 def _hiss(count: int, generator: torch.Generator) -> Tensor:

@@ -8,14 +8,14 @@ import torch
 
 from app.audio.mel import SILENCE
 from app.mouths.points import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER
-from app.mouths.space import COMPONENTS, MOST_TEETH
 from training import augment, geometry
 from training.cache import Cache
 from training.networks.blocks import Tensor, constant
 from training.pack import CROP_SIZE
-from training.sampling import MARGIN_COLUMNS, Indices, MomentSampler
-from training.shade import inner_shades
-from training.shapes import ShapeTrack, opening_weights, smiling, steady_shapes
+from training.references import Indices
+from training.sampling import MARGIN_COLUMNS, MomentSampler
+from training.shade import belief, inner_shades
+from training.shapes import ShapeTrack
 
 MOUTH_WIDTH, MOUTH_HEIGHT = range(12, 84), range(48, 96)
 """Columns and rows of a face in which an inner mouth may be."""
@@ -37,21 +37,16 @@ class Batch:
     mel: Tensor
     """(B, 1, 80, 16); silence where the clip has no sound."""
     shape: Tensor
-    """(B, 9): the target's mouth shape, its teeth as what shows more than in the reference; and how dark the
-    inside of the target's mouth is.
-
-    What a model is told in use counts from a closed mouth, and a closed mouth is its reference. Counted from
-    that in training too, a smile is told apart from a mouth that opens. Of a reference that smiles the whole
-    shape counts from it: who smiles all through a video has no other closed mouth.
-    """
+    """(B, 17): by how much the target's mouth shape differs from the reference's, the reference's own, and by
+    how much the target's mouth is lighter inside than the reference's."""
+    more_inside: Tensor
+    """(B,), -1..1: how much more of its inside the target's mouth shows than the reference's."""
     points: Tensor
     """(B, 2, K, 2): the points that speech moves, of target and reference, in face pixels."""
     inner_mouth: Tensor
     """(B, 1, 48, 72): 1 within the target's inner lips, over MOUTH_HEIGHT x MOUTH_WIDTH."""
     clips: Tensor
     """int64 (B,): which samples are of the same clip."""
-    smiling: Tensor
-    """bool (B,): whether the reference smiles, so that the shape counts from it."""
 
 
 class BatchSource:
@@ -61,15 +56,11 @@ class BatchSource:
         self, cache: Cache, track: ShapeTrack, sampler: MomentSampler, device: Any, seed: int
     ) -> None:
         self._cache, self._sampler, self.device, self._seed = cache, sampler, device, seed
-        self._aligned_share = sampler.settings.aligned_references
+        self._settings = sampler.settings
         self._frames = torch.from_numpy(cache.frames.copy()).to(device) if device.type == "cuda" else None
         mel = np.pad(np.asarray(cache.mel, np.float32), ((0, _WIDE), (0, 0)), constant_values=SILENCE)
         self._mel = torch.from_numpy(mel).to(device)
         self._shapes = torch.from_numpy(track.shapes).to(device)
-        self._teeth = torch.from_numpy(track.teeth).to(device)
-        self._smiles = torch.from_numpy(smiling(track)).to(device)
-        self._steady = torch.from_numpy(steady_shapes(cache, track)).to(device)
-        self._opening = torch.from_numpy(opening_weights(track)).to(device)
         mesh = np.asarray(cache.mesh[:, (*RIGID_POINTS, *SPEECH_POINTS), :2], np.float32)
         self._points = torch.from_numpy(mesh * CROP_SIZE - 0.5).to(device)
 
@@ -87,43 +78,27 @@ class BatchSource:
         speech = points[:, :, len(RIGID_POINTS) :]
         placed = torch.stack([geometry.unmap(maps[:, k], speech[:, k]) for k in range(2)], 1)
         inner, shades = self._insides(faces[:, 0], placed[:, 0])
-        _, own_shades = self._insides(faces[:, 1], placed[:, 1])
-        shades = shades - self._smiles[references] * own_shades
+        own_inner, own_shades = self._insides(faces[:, 1], placed[:, 1])
+        shade = self._settings.shade
+        wanted, own = self._shapes[frames], self._shapes[references]
         hidden = faces[:, 0].clone()
         hidden[:, :, geometry.FACE_SIZE // 2 :] = 0
         return Batch(
             target=faces[:, 0].contiguous(),
             face=torch.cat([hidden, faces[:, 1]], 1).contiguous(memory_format=torch.channels_last),
             mel=self._sounds(columns, generator, augmented=augmented),
-            shape=torch.cat([self._painted_shapes(frames, references), shades[:, None]], 1),
+            shape=torch.cat([wanted - own, own, (shades - own_shades)[:, None]], 1),
+            more_inside=belief(inner, shade) - belief(own_inner, shade),
             points=placed,
             inner_mouth=inner,
             clips=clips,
-            smiling=self._smiles[references],
         )
-
-    def sounds(self, step: int, count: int, *, augmented: bool = True) -> tuple[Tensor, Tensor]:
-        """Return sounds and steadied mouth shapes only, for what learns without pictures."""
-        rng = np.random.default_rng((self._seed, step))
-        moments = self._sampler.draw(rng, count)
-        generator = self._generator(rng)
-        columns, shape = self._sent(moments.columns), self._steady[self._sent(moments.frames)]
-        return self._sounds(columns, generator, augmented=augmented), shape
 
     def _insides(self, faces: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return where the inner mouths of faces are (B, 1, 48, 72), and how dark they are (B,)."""
         inner = geometry.inside(points[:, constant(_INNER_LIPS, points.device)], MOUTH_WIDTH, MOUTH_HEIGHT)
         mouths = faces[:, :, MOUTH_HEIGHT.start :, MOUTH_WIDTH.start : MOUTH_WIDTH.stop]
-        return inner, inner_shades(mouths, inner)
-
-    def _painted_shapes(self, targets: Tensor, references: Tensor) -> Tensor:
-        more = (self._teeth[targets] - self._teeth[references]).clamp(-MOST_TEETH, MOST_TEETH)
-        counted_from = self._smiles[references][:, None] * self._shapes[references]
-        return torch.cat([(self._shapes[targets] - counted_from)[:, :COMPONENTS], more], 1)
-
-    def opening(self, shapes: Tensor) -> Tensor:
-        """Return how far mouths of ``shapes`` (B, 8) are open, in deviations: (B,)."""
-        return shapes @ self._opening
+        return inner, inner_shades(mouths, inner, self._settings.shade)
 
     def _sent(self, numbers: Indices) -> Tensor:
         """Return ``numbers`` on the device; from page-locked memory, so that nobody waits for them."""
@@ -139,12 +114,14 @@ class BatchSource:
     def _maps(self, rigid: Tensor, generator: torch.Generator, *, augmented: bool) -> Tensor:
         """Return the maps (B, 2, 2, 3) of targets and references."""
         count = len(rigid)
-        view = geometry.random_views(count, generator, augment=augmented)
-        aligned = torch.rand(count, generator=generator, device=self.device) < self._aligned_share
+        view = geometry.random_views(count, generator, self._settings.views, augment=augmented)
+        aligned = (
+            torch.rand(count, generator=generator, device=self.device) < self._settings.aligned_references
+        )
         to_reference = geometry.alignments(rigid[:, 0], rigid[:, 1])
         same = torch.eye(2, 3, device=self.device).expand(count, 2, 3)
         placing = torch.where(aligned[:, None, None], to_reference, same)
-        loose = geometry.jitter(count, aligned, generator)
+        loose = geometry.jitter(count, aligned, generator, self._settings.views)
         placing = geometry.chain(placing, loose) if augmented else placing
         return torch.stack([view, geometry.chain(view, placing)], 1)
 
@@ -158,7 +135,10 @@ class BatchSource:
             crops = self._frames[self._sent(rows)]
         crops = crops.permute(0, 3, 1, 2).float() / 255
         faces = geometry.sample(crops, maps.flatten(0, 1)).reshape(-1, 2, 3, *(geometry.FACE_SIZE,) * 2)
-        return augment.degrade(augment.recolor(faces, generator), generator) if augmented else faces
+        if not augmented:
+            return faces
+        looks = self._settings.looks
+        return augment.degrade(augment.recolor(faces, generator, looks), generator, looks)
 
     def _sounds(self, columns: Tensor, generator: torch.Generator, *, augmented: bool) -> Tensor:
         reach = torch.arange(_WIDE, device=self.device)

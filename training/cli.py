@@ -1,4 +1,4 @@
-"""The commands of training: ``python -m training prepare | train | evaluate | export``."""
+"""The commands of training: ``python -m training prepare | train | hidden | evaluate | export``."""
 
 import json
 import sys
@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.errors import InvalidRequest, MouthpieceError
+from training.evaluation.cli import evaluate
+from training.hidden.cli import hidden
 from training.listen.cli import app as listen_app
 from training.settings import RECIPE, StageName
 
@@ -21,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train lip-sync models: make a pack of talking videos, train on it, judge, export.",
 )
+app.command()(hidden)
+app.command()(evaluate)
 app.add_typer(listen_app, name="listen")
 out = Console()
 err = Console(stderr=True)
@@ -55,7 +59,7 @@ def prepare(
 
 @app.command()
 def train(
-    stage: Annotated[str, typer.Argument(help="expert, speech, reader, face or wav2lip.")],
+    stage: Annotated[str, typer.Argument(help="expert, reader, face or wav2lip.")],
     pack: PackOption,
     runs: RunsOption,
     recipe: RecipeOption = RECIPE,
@@ -65,7 +69,7 @@ def train(
         typer.Option(
             "--from",
             exists=True,
-            help="A model to fine-tune: an exported one (speech, face), a Wav2Lip checkpoint (wav2lip).",
+            help="A model to fine-tune: an exported one (face), a Wav2Lip checkpoint (wav2lip).",
         ),
     ] = None,
 ) -> None:
@@ -86,54 +90,55 @@ def train(
 
 
 @app.command()
-def evaluate(
-    model: Annotated[Path, typer.Argument(exists=True, help="The model, .onnx or .pth.")],
-    pack: PackOption,
-    runs: RunsOption,
-    recipe: RecipeOption = RECIPE,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for JSON and sheets.")] = Path(),
-    clips: Annotated[int, typer.Option(min=1, help="Clips of each speaker that are rendered.")] = 6,
-) -> None:
-    """Judge a model on the recipe's held-out people, driven with other frames as reference."""
-    from app.wav2lip.infer import Wav2LipInfer
-    from training.cache import open_cache
-    from training.evaluate import as_table, evaluate, judged
-    from training.pack import load_pack
-    from training.report import write_report
-    from training.settings import load_settings
-
-    with _progress("Decoding the pack") as report:
-        cache = open_cache(load_pack(pack), runs / "cache", report)
-    spans = judged(load_settings(recipe, "face").held_out.split(cache.spans)[1], clips)
-    with _progress("Rendering") as report:
-        scores, takes = evaluate(Wav2LipInfer(model), cache, spans, report)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / f"{model.stem}.scores.json").write_text(
-        json.dumps({name: asdict(score) for name, score in scores.items()}, indent=1)
-    )
-    write_report(output, model.stem, takes)
-    out.print(as_table(scores), highlight=False)
-
-
-@app.command()
 def export(
     runs: RunsOption,
     output: Annotated[Path, typer.Argument(help="The .onnx file to write; its card goes beside it.")],
     pack: PackOption,
     recipe: RecipeOption = RECIPE,
-    face_size: Annotated[int, typer.Option(help="Side of the faces it takes, 96, 192 or 288 pixels.")] = 192,
+    listen: Annotated[Path, typer.Option(help="The ear that stands beside it.")] = Path(
+        "models/mouthpiece-listen.onnx"
+    ),
     fp16: Annotated[bool, typer.Option(help="Store the weights in half precision.")] = False,
-    scores: Annotated[Path | None, typer.Option(help="What 'evaluate' wrote, for the card.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="What 'evaluate-paint' wrote, for the card.")] = None,
 ) -> None:
-    """Join the stages speech and face to a model file with Wav2Lip's interface, checked on every engine."""
-    from training.export import export_mouthpiece
+    """Write what the stage face makes as a model file, checked on every engine, and its card."""
+    from training.export import export_paint
 
-    result = export_mouthpiece(
-        runs, output, pack, recipe=recipe, face_size=face_size, half=fp16, scores=scores
-    )
+    result = export_paint(runs, output, pack, recipe=recipe, listen=listen, half=fp16, scores=scores)
     for engine, difference in result.differences.items():
         out.print(f"{engine}: differs from torch by at most {difference:.2g} of 1.")
     out.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, sha256 {result.sha256}.")
+
+
+@app.command()
+def evaluate_paint(
+    model: Annotated[Path, typer.Argument(exists=True, help="The painter, .onnx.")],
+    pack: PackOption,
+    runs: RunsOption,
+    recipe: RecipeOption = RECIPE,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for JSON and sheets.")] = Path(),
+    clips: Annotated[int, typer.Option(min=1, help="Clips of each speaker that are painted.")] = 2,
+) -> None:
+    """Judge what a painter makes of the true shapes of the recipe's held-out people, at 96 pixels."""
+    from app.mouths.painter import open_painter
+    from app.wav2lip.choice import EngineRequest
+    from training.cache import open_cache
+    from training.pack import load_pack
+    from training.painting import as_table, judge_painter, paintable, write_paint_sheet
+    from training.settings import load_settings
+
+    with _progress("Decoding the pack") as report:
+        cache = open_cache(load_pack(pack), runs / "cache", report)
+    settings = load_settings(recipe, "face")
+    spans = paintable(settings.held_out.split(cache.spans)[1], clips)
+    with _progress("Painting") as report:
+        scores, takes = judge_painter(open_painter(model, EngineRequest()), cache, spans, settings, report)
+    output.mkdir(parents=True, exist_ok=True)
+    for name, members in takes.items():
+        write_paint_sheet(output / f"{model.stem}.{name}.png", members)
+    entries = {name: asdict(score) for name, score in scores.items()}
+    (output / f"{model.stem}.scores.json").write_text(json.dumps(entries, indent=1))
+    out.print(as_table(scores), highlight=False)
 
 
 def main() -> None:

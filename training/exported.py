@@ -4,11 +4,10 @@ An exporter folds batch normalisation into the convolutions. Here each norm is s
 on a batch of real samples: from there on it is trained as any other.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,27 +15,9 @@ import torch
 from torch import nn
 
 from app.errors import InvalidModel
-from app.mouths.space import ShapeSpace
 from training.checkpoints import load_weights
 from training.networks.blocks import ConvNorm, Residual, Tensor
 from training.settings import StageName
-
-_SPACE: Final = "mouthpiece.space"
-
-
-def note_space(model: Any, space: ShapeSpace) -> None:
-    """Write the basis in which shapes are told into the notes of an ``onnx.ModelProto``."""
-    basis = {"front": space.front.tolist(), "basis": space.basis.tolist()}
-    model.metadata_props.add(key=_SPACE, value=json.dumps(basis))
-
-
-def exported_space(path: Path) -> ShapeSpace:
-    """Return the basis of shapes of the model at ``path``; raises InvalidModel if it has none."""
-    for entry in _read(path).metadata_props:
-        if entry.key == _SPACE:
-            basis = json.loads(entry.value)
-            return ShapeSpace(np.array(basis["front"]), np.array(basis["basis"]))
-    raise _not_ours(path)
 
 
 def load_exported(network: nn.Module, path: Path, part: StageName, run: Callable[[], object]) -> None:

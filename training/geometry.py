@@ -12,16 +12,12 @@ from torch.nn import functional
 
 from training.networks.blocks import Tensor
 from training.pack import BOX_SIDE, CROP_SIZE
+from training.tuned import ViewNumbers
 
 FACE_SIZE: Final = 96
-_SCALE, _STRETCH, _SHIFT, _TURN = 0.09, 0.03, 3.2, 0.09
-"""Ranges of the random view: shares, shares, crop pixels, radians."""
-_LOOSE: Final = (0.012, 0.8)
-_TIGHT: Final = (0.006, 0.3)
-"""Jitter of the reference's scale (share) and place (crop pixels), without and with alignment."""
 
 
-def random_views(count: int, generator: torch.Generator, *, augment: bool) -> Tensor:
+def random_views(count: int, generator: torch.Generator, views: ViewNumbers, *, augment: bool) -> Tensor:
     """Return maps that scale, shift, turn and mirror the face at random, or the plain crop of the box."""
     uniform = _uniform(generator)
     base = BOX_SIDE / FACE_SIZE
@@ -29,9 +25,9 @@ def random_views(count: int, generator: torch.Generator, *, augment: bool) -> Te
         zeros = torch.zeros(count, 2, device=generator.device)
         scale, turn, shift, mirror = zeros + base, zeros[:, 0], zeros, zeros[:, 0] + 1
     else:
-        scale = base * (1 + _SCALE * uniform(count, 1) + _STRETCH * uniform(count, 2))
-        turn = _TURN * uniform(count) * (uniform(count) > 0)
-        shift = _SHIFT * uniform(count, 2)
+        scale = base * (1 + views.scale * uniform(count, 1) + views.stretch * uniform(count, 2))
+        turn = views.turn * uniform(count) * (uniform(count) > 0)
+        shift = views.shift * uniform(count, 2)
         mirror = torch.where(uniform(count) > 0, 1.0, -1.0)
     cos, sin = torch.cos(turn), torch.sin(turn)
     linear = torch.stack(
@@ -46,10 +42,11 @@ def random_views(count: int, generator: torch.Generator, *, augment: bool) -> Te
     return torch.cat([linear, offset[:, :, None]], 2)
 
 
-def jitter(count: int, aligned: Tensor, generator: torch.Generator) -> Tensor:
+def jitter(count: int, aligned: Tensor, generator: torch.Generator, views: ViewNumbers) -> Tensor:
     """Return small maps of the crop onto itself: how badly a reference may lie on its target."""
     uniform = _uniform(generator)
-    size, place = (torch.where(aligned, tight, loose) for tight, loose in zip(_TIGHT, _LOOSE, strict=True))
+    size = torch.where(aligned, views.tight_scale, views.loose_scale)
+    place = torch.where(aligned, views.tight_shift, views.loose_shift)
     maps = torch.eye(2, 3, device=aligned.device).repeat(count, 1, 1)
     maps[:, 0, 0] += size * uniform(count)
     maps[:, 1, 1] += size * uniform(count)

@@ -17,9 +17,6 @@ from training.networks.blocks import Tensor
 from training.stage import Stage
 
 CHECKPOINT: Final = "checkpoint.pt"
-_WARM_UP: Final = 50
-_LEAST_RATE: Final = 0.02
-_CLIP: Final = 1.0
 _SHEET_ROWS: Final = 8
 _SHEET_STEP: Final = 1 << 40
 """The step whose moments are shown on contact sheets: no run gets there."""
@@ -34,11 +31,12 @@ class Run:
     def __init__(self, stage: Stage, folder: Path) -> None:
         self.stage, self.folder = stage, folder
         self.step = 0
+        schedule = stage.settings.schedule
         self._optimizer = torch.optim.AdamW(
             stage.network.parameters(),
             stage.settings.learning_rate,
-            weight_decay=0.01,
-            betas=(0.9, 0.98),
+            weight_decay=schedule.weight_decay,
+            betas=(schedule.momentum, schedule.momentum_of_squares),
             fused=True,
         )
         self._average = {key: value.clone() for key, value in stage.network.state_dict().items()}
@@ -100,6 +98,7 @@ class Run:
         if self.stage.adversary and content["adversary"]:
             self.stage.adversary.restore(content["adversary"], path)
         self.step = int(content["step"])
+        self.stage.extras = {name: content[name] for name in self.stage.extras}
 
     def _advance(self, source: BatchSource) -> dict[str, Tensor]:
         """Take one step; return its losses, which are not waited for."""
@@ -111,7 +110,7 @@ class Run:
         self._optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         self.stage.team.average_gradients(self.stage.network.parameters())
-        torch.nn.utils.clip_grad_norm_(self.stage.network.parameters(), _CLIP)
+        torch.nn.utils.clip_grad_norm_(self.stage.network.parameters(), self.stage.settings.schedule.clip)
         self._optimizer.step()
         self.step += 1
         self._update_average()
@@ -120,8 +119,10 @@ class Run:
     def _learning_rate(self) -> float:
         """Return a rate that rises over the first steps and falls as a cosine."""
         share = self.step / self.stage.settings.steps
-        fall = _LEAST_RATE + (1 - _LEAST_RATE) * (0.5 + 0.5 * math.cos(math.pi * share))
-        return self.stage.settings.learning_rate * min(1.0, (self.step + 1) / _WARM_UP) * fall
+        schedule = self.stage.settings.schedule
+        least = schedule.least_rate
+        fall = least + (1 - least) * (0.5 + 0.5 * math.cos(math.pi * share))
+        return self.stage.settings.learning_rate * min(1.0, (self.step + 1) / schedule.warm_up) * fall
 
     def _update_average(self) -> None:
         kept = min(self.stage.settings.ema, (1 + self.step) / (10 + self.step))

@@ -5,79 +5,81 @@ from typing import Final
 import torch
 from torch.nn import functional
 
+from app.mouths.painter import FACE_SIZE, FIRST_ROW
 from app.mouths.points import JAW, SPEECH_POINTS, mirrored_points
+from app.mouths.space import COMPONENTS
 from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch
 from training.networks.blocks import Tensor, constant
-from training.networks.mouthpiece import FACE_SIZE, FIRST_ROW, LAPLACIAN, Rendering
+from training.networks.face import Rendering
+from training.networks.paint import LAPLACIAN
+from training.tuned import LossNumbers
 
-_MOUTH_CENTRE: Final = (47.5, 74.0)
-_MOUTH_REACH: Final = (17.0, 11.0)
-"""Pixels: where speech shows, and over what distance its weight falls."""
 _LIP_POINTS: Final = 44
-_LIP_WEIGHT: Final = 1.6
-_INNER_WEIGHT: Final = 1.5
 _INNER_LIPS: Final = slice(22, 44)
-_INNER_LIP_WEIGHT: Final = 2.5
-"""Of the points, the outlines of lips and the inner lips, which show how far a mouth opens."""
+"""Of the points, the outlines of both lips, and the inner lips."""
 _MIRRORED: Final = tuple(mirrored_points())
 _JAW_ENDS: Final = (SPEECH_POINTS.index(JAW[0]), SPEECH_POINTS.index(JAW[-1]))
-_SPECK_WEIGHT: Final = 8.0
-_NEAR: Final = 5
-_TOLERATED: Final = 0.02
-"""Pixels across, and brightness of 0..1: a critic likes light at the corners of mouths."""
-_CORNER: Final = 9
-"""Pixels across of the inner mouth in which a speck may not be a tooth."""
-_TEXTURE_WEIGHT: Final = 0.06
-_TEXTURE_PATCH, _TEXTURE_STEP = 8, 4
-_LEAST_TEXTURE: Final = 0.01
-"""Pixels across of the patches whose detail is compared; and brightness, 0..1, that counts as no detail."""
-_READING_SCALE: Final = 0.03
-"""Loss of one pixel by which a picture's points lie elsewhere than they should."""
-_LANDMARK_SCALE: Final = 0.05
-"""Loss of one pixel by which the flow misses a landmark."""
 
 
-def mouth_weights(device: object) -> Tensor:
+def mouth_weights(numbers: LossNumbers, device: object) -> Tensor:
     """Return the weight of each generated pixel (1, 1, 56, 96), 1 on average, most around the mouth."""
     rows = torch.arange(FIRST_ROW, FACE_SIZE, device=device)[:, None]
     columns = torch.arange(FACE_SIZE, device=device)
-    across = ((columns - _MOUTH_CENTRE[0]) / _MOUTH_REACH[0]) ** 2
-    down = ((rows - _MOUTH_CENTRE[1]) / _MOUTH_REACH[1]) ** 2
-    weights = 0.3 + 1.2 * torch.exp(-(across + down) / 1.2)
+    across = ((columns - numbers.mouth_centre[0]) / numbers.mouth_reach[0]) ** 2
+    down = ((rows - numbers.mouth_centre[1]) / numbers.mouth_reach[1]) ** 2
+    fall = torch.exp(-(across + down) / numbers.mouth_width)
+    weights = numbers.mouth_floor + numbers.mouth_peak * fall
     return (weights / weights.mean())[None, None]
 
 
-def rendering_losses(made: Rendering, batch: Batch) -> dict[str, Tensor]:
-    """Return what a rendering misses: pixels, edges, landmarks, and the outline of the inner mouth."""
+def rendering_losses(made: Rendering, batch: Batch, numbers: LossNumbers) -> dict[str, Tensor]:
+    """Return what a rendering misses: pixels, edges, landmarks, the inner mouth, what it could keep."""
     true = batch.target[:, :, FIRST_ROW:]
     inner = _spread(batch.inner_mouth)
-    base = mouth_weights(true.device)
-    weights = base * (1 + _INNER_WEIGHT * inner)
+    base = mouth_weights(numbers, true.device)
+    weights = base * (1 + numbers.inner_weight * inner)
     difference = made.face - true
     return {
         "pixels": (difference.abs() * weights).mean(),
-        "edges": 0.5 * _edge_loss(difference, weights),
-        "warp": 0.3 * ((made.warped - true).abs() * base * (1 - inner)).mean(),
-        "landmarks": _landmark_loss(made.flow, batch.points),
-        "smoothness": 0.002 * _variation(made.flow),
-        "specks": _SPECK_WEIGHT * (_overshoot(made.face, true) * base * (1 - _middle(inner))).mean(),
-        "texture": _TEXTURE_WEIGHT * ((_detail(made.face) - _detail(true)).abs() * _patches(base)).mean(),
-        "outline": 0.04 * functional.binary_cross_entropy_with_logits(made.mouth_logits, batch.inner_mouth),
+        "edges": numbers.edges * _edge_loss(difference, weights),
+        "warp": numbers.warp * ((made.warped - true).abs() * base * (1 - inner)).mean(),
+        "landmarks": _landmark_loss(made.flow, batch.points, numbers),
+        "smoothness": numbers.smoothness * _variation(made.flow),
+        "specks": numbers.specks * _specks(made.face, true, base, inner, numbers),
+        "texture": numbers.texture * _texture(made.face, true, base, numbers),
+        "outline": numbers.outline
+        * functional.binary_cross_entropy_with_logits(made.mouth_logits, batch.inner_mouth),
+        "kept": numbers.keep * keeping_loss(made, batch, numbers),
     }
 
 
-def _overshoot(made: Tensor, true: Tensor) -> Tensor:
-    """Return by how much pixels are brighter than anything near them in the true picture."""
-    brightest = functional.max_pool2d(true, _NEAR, stride=1, padding=_NEAR // 2)
-    return functional.relu(made - brightest - _TOLERATED)
+def keeping_loss(made: Rendering, batch: Batch, numbers: LossNumbers) -> Tensor:
+    """Return how much of the inner mouth is painted although the reference has it, 0..1.
+
+    A reference counts the more the nearer it is in shape.
+    """
+    missing = batch.shape[:, :COMPONENTS].square().sum(1)
+    near = torch.exp(-0.5 * missing / numbers.keep_reach**2)
+    inner = _spread(batch.inner_mouth)
+    painted = ((1 - made.shown) * inner).flatten(1).sum(1) / (inner.flatten(1).sum(1) + numbers.few_pixels)
+    return (near * painted).mean()
 
 
-def _middle(inner: Tensor) -> Tensor:
-    """Return the inner mouths (B, 1, H, W) without their corners."""
-    return 1 - functional.max_pool2d(1 - inner, (1, _CORNER), stride=1, padding=(0, _CORNER // 2))
+def _specks(made: Tensor, true: Tensor, base: Tensor, inner: Tensor, numbers: LossNumbers) -> Tensor:
+    """Return by how much pixels are brighter than anything near them in the true picture, teeth left out."""
+    near, corner = numbers.speck_near, numbers.speck_corner
+    brightest = functional.max_pool2d(true, near, stride=1, padding=near // 2)
+    overshoot = functional.relu(made - brightest - numbers.speck_tolerated)
+    edge = functional.max_pool2d(1 - inner, (1, corner), stride=1, padding=(0, corner // 2))
+    return (overshoot * base * edge).mean()
 
 
-def _detail(pictures: Tensor) -> Tensor:
+def _texture(made: Tensor, true: Tensor, base: Tensor, numbers: LossNumbers) -> Tensor:
+    missed = (_detail(made, numbers) - _detail(true, numbers)).abs()
+    return (missed * _patches(base, numbers)).mean()
+
+
+def _detail(pictures: Tensor, numbers: LossNumbers) -> Tensor:
     """Return the logarithm of how much fine detail there is about each place, wherever it lies (B, 1, h, w).
 
     An error of pixels prefers no detail to detail in the wrong place; this wants as much as is true. By the
@@ -85,13 +87,12 @@ def _detail(pictures: Tensor) -> Tensor:
     """
     gray = functional.pad(pictures.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
     edges = functional.conv2d(gray, constant(((LAPLACIAN,),), gray.device))
-    return 0.5 * (_patches(edges.square()) + _LEAST_TEXTURE**2).log()
+    return 0.5 * (_patches(edges.square(), numbers) + numbers.texture_least**2).log()
 
 
-def _patches(x: Tensor) -> Tensor:
-    return functional.avg_pool2d(
-        x, _TEXTURE_PATCH, _TEXTURE_STEP, _TEXTURE_PATCH // 2, count_include_pad=False
-    )
+def _patches(x: Tensor, numbers: LossNumbers) -> Tensor:
+    side = numbers.texture_patch
+    return functional.avg_pool2d(x, side, numbers.texture_step, side // 2, count_include_pad=False)
 
 
 def as_seen(points: Tensor) -> Tensor:
@@ -100,16 +101,16 @@ def as_seen(points: Tensor) -> Tensor:
     return torch.where((first > last)[:, None, None], points[:, constant(_MIRRORED, points.device)], points)
 
 
-def reading_losses(found: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+def reading_losses(found: Tensor, wanted: Tensor, numbers: LossNumbers) -> dict[str, Tensor]:
     """Return how far points (B, K, 2) miss their places, and how far inner lips miss their distance."""
     missed = functional.smooth_l1_loss(found, wanted, reduction="none", beta=0.5).sum(-1)
     weights = torch.ones(found.shape[1], device=found.device)
-    weights[:_LIP_POINTS] = _LIP_WEIGHT
-    weights[_INNER_LIPS] = _INNER_LIP_WEIGHT
+    weights[:_LIP_POINTS] = numbers.lip_points
+    weights[_INNER_LIPS] = numbers.inner_lip_points
     gaps = functional.smooth_l1_loss(_gaps(found), _gaps(wanted), beta=0.5)
     return {
-        "points": _READING_SCALE * (missed * weights / weights.mean()).mean(),
-        "gaps": _READING_SCALE * gaps,
+        "points": numbers.reading * (missed * weights / weights.mean()).mean(),
+        "gaps": numbers.reading * gaps,
     }
 
 
@@ -131,7 +132,7 @@ def _edge_loss(difference: Tensor, weights: Tensor) -> Tensor:
     return down.mean() + across.mean()
 
 
-def _landmark_loss(flow: Tensor, points: Tensor) -> Tensor:
+def _landmark_loss(flow: Tensor, points: Tensor, numbers: LossNumbers) -> Tensor:
     """Return how far the flow misses where the target's speech points lie in the reference."""
     target, reference = points[:, 0], points[:, 1]
     height, width = flow.shape[2:]
@@ -144,8 +145,8 @@ def _landmark_loss(flow: Tensor, points: Tensor) -> Tensor:
         moved[:, :, 0].transpose(1, 2), reference - target, reduction="none", beta=0.5
     )
     weights = torch.ones(target.shape[1], device=flow.device)
-    weights[:_LIP_POINTS] = _LIP_WEIGHT
-    return _LANDMARK_SCALE * (missed.sum(-1) * weights / weights.mean()).mean()
+    weights[:_LIP_POINTS] = numbers.lip_points
+    return numbers.landmarks * (missed.sum(-1) * weights / weights.mean()).mean()
 
 
 def _variation(flow: Tensor) -> Tensor:

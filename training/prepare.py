@@ -29,8 +29,8 @@ from app.media.video import decode_frames
 from training.clip_writer import write_clip
 from training.pack import CROP_SIZE, FPS, MARGIN, Clip, load_pack, save_index
 from training.sync import SyncEstimate, estimate_sync
+from training.videos import SUFFIXES
 
-SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m4v"})
 LEAST_FRAMES: Final = 25
 MOST_FRAMES: Final = 250
 """Frames of a clip: a face that comes and goes makes several, and a long one is cut."""

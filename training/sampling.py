@@ -9,22 +9,17 @@ import numpy.typing as npt
 from app.audio.windows import WINDOW_COLUMNS, window_starts
 from app.errors import InvalidRequest
 from app.mouths.mesh import LEAST_PRESENCE
-from app.mouths.space import Openings
 from training.cache import Cache, Span
 from training.pack import FPS
+from training.references import Indices, Pools, References
 from training.settings import TrainSettings
-from training.shapes import ShapeTrack, smiling
-
-Indices = npt.NDArray[np.int64]
-"""int64 (n,): positions in the cache's arrays."""
+from training.shapes import ShapeTrack
 
 LEAST_FRAMES: Final = 8
 """A shorter clip has no reference that differs from its frames."""
 MARGIN_COLUMNS: Final = 4
 """Mel columns beyond a window on either side, so that it can be stretched."""
 _WIDE: Final = WINDOW_COLUMNS + 2 * MARGIN_COLUMNS
-_REFERENCE_SHARE: Final = 6
-"""Closed-mouth references are drawn from this part of a clip's frames."""
 _SIZE_POWER: Final = 0.6
 """A speaker with twice the footage is drawn 1.5 times as often."""
 _UNSEEN: Final = 1000.0
@@ -60,12 +55,8 @@ class MomentSampler:
                 f"None of the {len(spans)} clips to train on has {wanted}: prepare more footage, or hold "
                 "fewer speakers out."
             )
-        smiles = smiling(track)
-        own = [np.arange(span.start, span.start + span.frames) for span in usable]
-        self._targets = _Pools([self._drawable(span, need_sync=need_sync) for span in usable])
-        self._any = _Pools(own)
-        self._closed = _Pools([_most_closed(track.openings, frames) for frames in own])
-        self._smiling = _Pools([frames[smiles[frames]] for frames in own])
+        self._targets = Pools([self._drawable(span, need_sync=need_sync) for span in usable])
+        self._references = References(usable, track, settings)
         seen = np.asarray(cache.presence) > LEAST_PRESENCE
         self._wideness = np.where(seen, track.openings, track.openings - _UNSEEN)
         self._start, self._mel_start, self._mel_columns = (
@@ -81,19 +72,14 @@ class MomentSampler:
         picks = np.searchsorted(self._cumulative, rng.random(count // per_clip) * self._cumulative[-1])
         clips = np.repeat(picks, per_clip)
         frames = self._frames(rng, clips)
-        return Moments(frames, self._references(rng, clips), self._columns(frames, clips), clips)
+        references = self._references.draw(rng, frames, clips)
+        return Moments(frames, references, self._columns(frames, clips), clips)
 
     def _frames(self, rng: np.random.Generator, clips: Indices) -> Indices:
         """Half of the moments are drawn evenly, half are the widest mouth of three."""
         candidates = np.stack([self._targets.draw(rng, clips) for _ in range(3)])
         widest = np.where(rng.random(len(clips)) < 0.5, 0, self._wideness[candidates].argmax(axis=0))
         return np.asarray(candidates[widest, np.arange(len(clips))], np.int64)
-
-    def _references(self, rng: np.random.Generator, clips: Indices) -> Indices:
-        closed = rng.random(len(clips)) < self.settings.closed_references
-        smiling = (rng.random(len(clips)) < self.settings.smiling_references) & self._smiling.has(clips)
-        drawn = [pools.draw(rng, clips) for pools in (self._closed, self._smiling, self._any)]
-        return np.select([closed, smiling], drawn[:2], drawn[2])
 
     def _columns(self, frames: Indices, clips: Indices) -> Indices:
         starts = _starts(frames - self._start[clips], self._sync_offset[clips], self.settings)
@@ -110,29 +96,6 @@ class MomentSampler:
         starts = _starts(frames, np.array(span.clip.sync_offset_frames), self.settings)
         whole = frames[(starts >= 0) & (starts <= span.mel_columns - _WIDE)]
         return span.start + (whole if need_sync and len(whole) else frames)
-
-
-class _Pools:
-    """For every clip the frames that one kind of draw takes from; draws of many clips at once."""
-
-    def __init__(self, frames: list[Indices]) -> None:
-        self._frames: Indices = np.concatenate([*frames, [0]]).astype(np.int64)
-        self._sizes = np.array([len(pool) for pool in frames])
-        self._first = np.cumsum(self._sizes) - self._sizes
-
-    def has(self, clips: Indices) -> npt.NDArray[np.bool_]:
-        """Tell which clips have a frame of this kind."""
-        return np.asarray(self._sizes[clips] > 0)
-
-    def draw(self, rng: np.random.Generator, clips: Indices) -> Indices:
-        """Draw a frame for each of ``clips``; of a clip without any, one that means nothing."""
-        places = self._first[clips] + (rng.random(len(clips)) * self._sizes[clips]).astype(np.int64)
-        return np.asarray(self._frames[places], np.int64)
-
-
-def _most_closed(openings: Openings, frames: Indices) -> Indices:
-    """Return those of ``frames`` that closed-mouth references are drawn from."""
-    return frames[np.argsort(openings[frames])[: max(2, len(frames) // _REFERENCE_SHARE)]]
 
 
 def _starts(frames: Indices, sync_offset: npt.NDArray[Any], settings: TrainSettings) -> Indices:

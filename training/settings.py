@@ -1,6 +1,7 @@
 """The settings of a training run: one YAML file, one dataclass."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -8,8 +9,18 @@ import yaml
 
 from app.errors import InvalidRequest
 from training.split import HeldOut
+from training.tuned import (
+    CriticNumbers,
+    LookNumbers,
+    LossNumbers,
+    PaintNumbers,
+    ScheduleNumbers,
+    ShadeNumbers,
+    ViewNumbers,
+    numbers,
+)
 
-StageName = Literal["expert", "speech", "reader", "face", "wav2lip"]
+StageName = Literal["expert", "reader", "face", "wav2lip"]
 STAGES: Final = get_args(StageName)
 OTHER_SECTIONS: Final = ("listen", "hidden")
 """Sections of a recipe that have settings of their own."""
@@ -17,6 +28,27 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 RECIPE: Final = Path(__file__).parent / "recipes" / "mouthpiece.yaml"
 """The recipe of the model that ships."""
+
+
+@cache
+def _recipe() -> dict[str, Any]:
+    return dict(yaml.safe_load(RECIPE.read_text(encoding="utf-8")))
+
+
+def _shipped(section: str) -> Any:
+    """Return the tuned numbers of a section of the shipped recipe."""
+    return numbers(_KINDS[section], _recipe()[section], f"{RECIPE}, {section}")
+
+
+_KINDS: Final[dict[str, type[Any]]] = {
+    "losses": LossNumbers,
+    "critic": CriticNumbers,
+    "views": ViewNumbers,
+    "looks": LookNumbers,
+    "shade": ShadeNumbers,
+    "schedule": ScheduleNumbers,
+    "paint": PaintNumbers,
+}
 
 
 @dataclass(frozen=True)
@@ -36,10 +68,18 @@ class TrainSettings:
     """Convention of the model: see :func:`app.audio.windows.window_starts`."""
     per_clip: int = 1
     """Moments that are drawn of each clip of a batch."""
-    closed_references: float = 0.85
-    """Share of the samples whose reference has a closed mouth; the others have any."""
-    smiling_references: float = 0.0
-    """Share of those others that show as many teeth as a smile, of clips that have such frames."""
+    near_references: float = 0.6
+    """Share of the samples whose reference is near in shape, as the service's choice is."""
+    rest_references: float = 0.25
+    """Share of the samples whose reference is at rest; what is left has any."""
+    near_apart: int = 5
+    """Frames by which a near reference is away from its target at least."""
+    near_kept: float = 0.5
+    """Share of a clip's frames from which one is chosen, drawn anew for each sample."""
+    near_turn: float = 12.0
+    """Degrees by which its head may be turned against the target's."""
+    near_teeth: float = 0.3
+    """Weight of teeth in a distance of shapes."""
     aligned_references: float = 0.75
     """Share of the samples whose reference is laid onto the target's head."""
     sync_weight: float = 0.0
@@ -57,6 +97,13 @@ class TrainSettings:
     checkpoint_every: int = 250
     sheet_every: int = 2000
     """Steps."""
+    losses: LossNumbers = field(default_factory=partial(_shipped, "losses"))
+    critic: CriticNumbers = field(default_factory=partial(_shipped, "critic"))
+    views: ViewNumbers = field(default_factory=partial(_shipped, "views"))
+    looks: LookNumbers = field(default_factory=partial(_shipped, "looks"))
+    shade: ShadeNumbers = field(default_factory=partial(_shipped, "shade"))
+    schedule: ScheduleNumbers = field(default_factory=partial(_shipped, "schedule"))
+    paint: PaintNumbers = field(default_factory=partial(_shipped, "paint"))
 
     @property
     def steps(self) -> int:
@@ -104,6 +151,9 @@ def _settings(entries: dict[str, Any], path: Path) -> TrainSettings:
 
 
 def _converted(key: str, value: Any, default: Any, path: Path) -> Any:
+    if key in _KINDS:
+        entries = value if isinstance(value, dict) else {str(value): value}
+        return numbers(_KINDS[key], asdict(default) | entries, f"{path}, {key}")
     try:
         if isinstance(default, HeldOut):
             return HeldOut(tuple(value.get("groups", ())), dict(value.get("every", {})))

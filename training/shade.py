@@ -4,21 +4,13 @@ One open mouth is a black cavity, the next as grey as teeth in shadow; it depend
 not heard. A network that is not told paints the average, a grey brown.
 """
 
-from typing import Final
-
 import torch
 
 from training.networks.blocks import Tensor
-
-_DARK_SHARE: Final = 0.3
-"""The share of the inner mouth's pixels that are darker than what is measured: not teeth."""
-_MEAN, _DEVIATION = 0.52, 0.16
-"""Of brightness over that of the skin around, over 1,900 mouths of the pack."""
-_FEW_PIXELS: Final = 20.0
-"""Of so many pixels half is believed: a mouth that is nearly shut has no inside."""
+from training.tuned import ShadeNumbers
 
 
-def inner_shades(mouths: Tensor, inside: Tensor) -> Tensor:
+def inner_shades(mouths: Tensor, inside: Tensor, numbers: ShadeNumbers) -> Tensor:
     """Return how bright the dark part of inner mouths is (B,), in deviations from the average mouth.
 
     ``mouths`` (B, 3, H, W), 0..1, are mouths with the skin around them; ``inside`` (B, 1, H, W) is 1 within
@@ -27,12 +19,12 @@ def inner_shades(mouths: Tensor, inside: Tensor) -> Tensor:
     brightness, within = mouths.mean(1).flatten(1), inside.flatten(1) > 0
     count = within.sum(1)
     ordered = brightness.masked_fill(~within, 1.0).sort(1).values
-    dark = ordered.gather(1, (_DARK_SHARE * count).long()[:, None])[:, 0]
+    dark = ordered.gather(1, (numbers.dark_share * count).long()[:, None])[:, 0]
     skin = brightness.masked_fill(within, torch.nan).nanmedian(1).values.clamp(min=0.02)
-    return (dark / skin - _MEAN) / _DEVIATION * belief(inside)
+    return (dark / skin - numbers.mean) / numbers.deviation * belief(inside, numbers)
 
 
-def belief(inside: Tensor) -> Tensor:
+def belief(inside: Tensor, numbers: ShadeNumbers) -> Tensor:
     """Return how far shades are believed (B,), 0..1: by how much there is of inner mouths (B, 1, H, W)."""
     count = inside.flatten(1).sum(1)
-    return count / (count + _FEW_PIXELS)
+    return count / (count + numbers.few_pixels)

@@ -1,11 +1,4 @@
-"""Mouth shapes: what of a face mesh is speech, free of the head's pose and of the person.
-
-The mesh is turned to face the camera by the points that speech does not move, the lower face is made
-symmetrical, the person's own closed mouth is subtracted, and what is left is described by a few principal
-components in units of their standard deviation. So 0 is the closed mouth of anybody. The last two numbers of
-a shape are not of the mesh: how much more of the upper and of the lower teeth shows than in the person's
-closed mouth, which an outline does not tell.
-"""
+"""Mouth shapes of a pack: what ``app/mouths/space.py`` describes, for every frame of every speaker."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.mouths.mesh import LEAST_PRESENCE
+from app.mouths.person import REST_SHARE, Flags
 from app.mouths.points import RIGID_POINTS, SPEECH_POINTS
 from app.mouths.space import (
     COMPONENTS,
@@ -22,27 +16,21 @@ from app.mouths.space import (
     Canonical,
     MouthShapes,
     Openings,
-    ShapeSpace,
     align,
     opening_of,
+    shape_space,
     symmetrical,
     turned_front,
 )
-from app.mouths.teeth import ShownTeeth
 from training.cache import Cache
 
 Groups = npt.NDArray[np.str_]
 """str (n,): the speaker of every frame."""
 
-_SMILE: Final = 3.0
-"""Teeth of both rows, in their units, from which a mouth is taken for a smile: two people who smile for a
-whole video had 6 and 10 in their most closed mouths, six of eight others under 2.5."""
+Turns = npt.NDArray[np.float32]
+"""float32 (n, 3, 3): how the head is turned in every frame, as in :class:`app.mouths.space.Pose`."""
 
-_WIDE_OPEN: Final = 0.18
-"""Opening, in distances of the inner eyes, about three deviations of speech."""
-
-_CLOSED_SHARE: Final = 12
-"""A person's closed mouth is the median over this part of the frames, those with the least opening."""
+_LEAST_RESTING: Final = 3
 
 
 @dataclass(frozen=True)
@@ -50,50 +38,33 @@ class ShapeTrack:
     """The shapes of every frame of a cache."""
 
     shapes: MouthShapes
-    teeth: ShownTeeth
-    """The teeth that show in each frame, in the unit of shapes."""
     openings: Openings
-    space: ShapeSpace
+    """Above the speaker's rest."""
+    rest: Flags
+    """Frames whose mouth rests."""
+    turns: Turns
 
 
-def measure_shapes(cache: Cache, space: ShapeSpace | None = None) -> ShapeTrack:
-    """Describe every frame of ``cache`` in ``space``, or in a new one made of its own frames."""
+def measure_shapes(cache: Cache) -> ShapeTrack:
+    """Describe every frame of ``cache`` in the project's shape space, counted from its speaker's rest."""
+    space = shape_space()
     rigid, speech = _points(cache)
-    front = _mean_face(rigid) if space is None else space.front
-    turned = symmetrical(turned_front(speech, align(rigid, front)))
+    pose = align(rigid, space.front)
+    turned = symmetrical(turned_front(speech, pose))
     opening = opening_of(turned)
     groups = np.concatenate([np.full(span.frames, span.clip.group) for span in cache.spans])
     flat = turned[:, :, :2].reshape(len(turned), -1)
     teeth = np.asarray(cache.teeth, np.float64) / TEETH_UNITS
-    closed = _closed(
-        np.column_stack([flat, teeth, opening]), groups, np.asarray(cache.presence) > LEAST_PRESENCE
-    )
-    deviations = flat - closed[:, : flat.shape[1]]
-    if space is None:
-        space = ShapeSpace(front, _principal(deviations))
-    more = np.clip(teeth - closed[:, -3:-1], -MOST_TEETH, MOST_TEETH)
+    mouths = np.column_stack([flat, teeth, opening])
+    zero, rest = _resting(mouths, groups, np.asarray(cache.presence) > LEAST_PRESENCE)
+    more = np.clip(teeth - zero[:, -3:-1], -MOST_TEETH, MOST_TEETH)
+    components = (flat - zero[:, : flat.shape[1]]) @ space.basis.T
     return ShapeTrack(
-        shapes=np.column_stack([deviations @ space.basis.T, more]).astype(np.float32),
-        teeth=teeth.astype(np.float32),
-        openings=(opening - closed[:, -1]).astype(np.float32),
-        space=space,
+        shapes=np.column_stack([components, more]).astype(np.float32),
+        openings=(opening - zero[:, -1]).astype(np.float32),
+        rest=rest,
+        turns=pose.turn.astype(np.float32),
     )
-
-
-def steady_shapes(cache: Cache, track: ShapeTrack) -> MouthShapes:
-    """Return the shapes without the mesh's tremor: each with a quarter of its neighbours on either side."""
-    steady = track.shapes.copy()
-    for span in cache.spans:
-        own = track.shapes[span.start : span.start + span.frames]
-        padded = np.concatenate([own[:1], own, own[-1:]])
-        steady[span.start : span.start + span.frames] = (padded[:-2] + 2 * own + padded[2:]) / 4
-    return steady
-
-
-def smiling(track: ShapeTrack) -> npt.NDArray[np.bool_]:
-    """Tell of every frame whether it shows teeth as a smile does, between lips that are not wide open."""
-    result: npt.NDArray[np.bool_] = (track.teeth.sum(axis=1) > _SMILE) & (track.openings < _WIDE_OPEN)
-    return result
 
 
 def opening_weights(track: ShapeTrack) -> npt.NDArray[np.float32]:
@@ -115,36 +86,22 @@ def _points(cache: Cache) -> tuple[Canonical, Canonical]:
     return mesh[:, : len(RIGID_POINTS)], mesh[:, len(RIGID_POINTS) :]
 
 
-def _mean_face(rigid: Canonical) -> npt.NDArray[np.float64]:
-    face = rigid.mean(axis=0)
-    for _ in range(4):
-        face = face - face.mean(axis=0)
-        face = turned_front(rigid, align(rigid, face)).mean(axis=0)
-    face -= face.mean(axis=0)
-    front: npt.NDArray[np.float64] = face / float(np.linalg.norm(face[1] - face[0]))
-    return front
+def _resting(
+    mouths: npt.NDArray[np.float64], groups: Groups, seen: Flags
+) -> tuple[npt.NDArray[np.float64], Flags]:
+    """Return for every frame the resting mouth of its speaker, and whether it rests itself.
 
-
-def _closed(
-    mouths: npt.NDArray[np.float64], groups: Groups, seen: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float64]:
-    """Return for every frame the closed mouth of its speaker; ``mouths`` end with their opening."""
+    ``mouths`` end with their opening. A mouth rests as in :mod:`app.mouths.person`.
+    """
     opening = mouths[:, -1]
-    closed = np.zeros_like(mouths)
+    zero, rest = np.zeros_like(mouths), np.zeros(len(mouths), np.bool_)
     for group in np.unique(groups):
-        own = groups == group
-        usable = np.flatnonzero(own & seen)
-        candidates = usable if len(usable) else np.flatnonzero(own)
-        order = candidates[np.argsort(opening[candidates])]
-        chosen = order[: max(3, len(order) // _CLOSED_SHARE)]
-        closed[own] = np.median(mouths[chosen], axis=0)
-    return closed
-
-
-def _principal(deviations: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    sample = deviations[:: max(1, len(deviations) // 20_000)]
-    _, _, rows = np.linalg.svd(sample - sample.mean(axis=0), full_matrices=False)
-    rows = rows[:COMPONENTS]
-    basis = np.zeros((COMPONENTS, deviations.shape[1]))
-    basis[: len(rows)] = rows / np.maximum((sample @ rows.T).std(axis=0), 1e-9)[:, None]
-    return basis
+        own = np.flatnonzero(groups == group)
+        among = own[seen[own]] if seen[own].any() else own
+        low, high = np.quantile(opening[among], [0.05, 0.95])
+        resting = among[opening[among] <= low + REST_SHARE * (high - low)]
+        if len(resting) < _LEAST_RESTING:
+            resting = among[np.argsort(opening[among])[:_LEAST_RESTING]]
+        rest[resting] = True
+        zero[own] = np.median(mouths[resting], axis=0)
+    return zero, rest

@@ -30,9 +30,11 @@ class Stage(ABC):
         self.settings, self.device, self.team = settings, device, team
         self.half = _computes_in_bf16(settings.precision, device)
         self.adversary = (
-            Adversary(device, self.mixed, team, settings.critic_rate) if settings.critic_from < 1 else None
+            Adversary(device, self.mixed, team, settings.critic_rate, settings.critic)
+            if settings.critic_from < 1
+            else None
         )
-        self.extras: dict[str, Any] = {}
+        self.extras: dict[str, Any] = {"parents": []}
         """What the checkpoint holds beside the weights."""
 
     @property

@@ -4,19 +4,17 @@ from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
 import torch
-from torch.nn import functional
 
+from app.mouths.painter import FIRST_ROW
 from app.mouths.points import SPEECH_POINTS
-from app.mouths.space import COMPONENTS
 from app.wav2lip.checkpoint import load_network
 from app.wav2lip.network import Wav2Lip
-from training.augment import silences
 from training.batches import Batch, BatchSource
 from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from training.exported import load_exported
-from training.losses import as_seen, mouth_weights, reading_losses, rendering_losses
-from training.networks.blocks import Tensor, constant
-from training.networks.mouthpiece import FIRST_ROW, Rendering, ShapeToFace, SpeechToShape
+from training.losses import as_seen, reading_losses, rendering_losses
+from training.networks.blocks import Tensor
+from training.networks.face import Rendering, ShapeToFace
 from training.networks.reader import LandmarkReader
 from training.networks.sync_expert import SyncExpert, contrast
 from training.settings import StageName, TrainSettings
@@ -27,12 +25,6 @@ OFFICIAL = "wav2lip.pth"
 """Name of the checkpoint in the official layout."""
 _START_STEP, _START_SAMPLES = 1 << 39, 256
 """The step whose samples are shown to weights of a model file: no run gets there."""
-_SILENT_SHARE = 10
-"""One sample in this many is silence, in which a mouth is closed."""
-_COMPONENT_WEIGHTS = (1.0, 1.0, 1.0, 0.4, 0.4, 0.4)
-"""The last components can hardly be heard."""
-_TEETH_WEIGHT = 0.2
-_OPENING_WEIGHT = 0.5
 
 _Network = TypeVar("_Network", SyncExpert, LandmarkReader)
 
@@ -56,44 +48,6 @@ class ExpertStage(Stage):
         return {"across": 0.5 * contrast(scores), "within": 0.5 * contrast(within)}
 
 
-class SpeechStage(Stage):
-    """Learns the shape of the mouth from sound alone."""
-
-    name = "speech"
-
-    def __init__(self, settings: TrainSettings, device: Any, team: Team) -> None:
-        super().__init__(SpeechToShape(), settings, device, team)
-
-    def start_from(self, model: Path, source: BatchSource) -> None:
-        """Take the listeners of an exported model."""
-        mel, _ = source.sounds(_START_STEP, _START_SAMPLES)
-        load_exported(self.network, model, "speech", lambda: self.network(mel))
-
-    def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
-        """Predict the shape; a part of the batch is replaced by silence, which means a closed mouth.
-
-        Teeth show or do not, whatever is said: their mean is wanted, a median would hide them.
-        """
-        draw = self.team.draw(step)
-        mel, shape = source.sounds(draw, self.share)
-        silent = max(1, len(mel) // _SILENT_SHARE)
-        generator = torch.Generator(mel.device).manual_seed(draw)
-        mel = torch.cat([silences(silent, generator), mel[silent:]])
-        shape = torch.cat([torch.zeros_like(shape[:silent]), shape[silent:]])
-        with self.mixed():
-            guesses = self.network.guesses(mel.contiguous(memory_format=torch.channels_last))
-        made, shape = guesses.float().flatten(0, 1), shape.repeat(len(guesses), 1)
-        missed = functional.smooth_l1_loss(
-            made[:, :COMPONENTS], shape[:, :COMPONENTS], reduction="none", beta=0.5
-        )
-        opening = source.opening(made) - source.opening(shape)
-        return {
-            "shape": (missed * constant(_COMPONENT_WEIGHTS, missed.device)).mean(),
-            "opening": _OPENING_WEIGHT * functional.smooth_l1_loss(opening, 0 * opening, beta=0.5),
-            "teeth": _TEETH_WEIGHT * functional.mse_loss(made[:, COMPONENTS:], shape[:, COMPONENTS:]),
-        }
-
-
 class ReaderStage(Stage):
     """Learns to find the points that speech moves in true pictures."""
 
@@ -109,7 +63,8 @@ class ReaderStage(Stage):
         lower = torch.cat([batch.target, batch.face[:, 3:]])[:, :, FIRST_ROW:]
         with self.mixed():
             found = self.network(lower.contiguous(memory_format=torch.channels_last)).points
-        return reading_losses(found, as_seen(batch.points.transpose(0, 1).flatten(0, 1)))
+        wanted = as_seen(batch.points.transpose(0, 1).flatten(0, 1))
+        return reading_losses(found, wanted, self.settings.losses)
 
 
 class FaceStage(Stage):
@@ -125,7 +80,7 @@ class FaceStage(Stage):
         self._reader = reader.to(device).eval().requires_grad_(False) if reader else None
 
     def start_from(self, model: Path, source: BatchSource) -> None:
-        """Take the picture half of an exported model."""
+        """Take the network of an exported model."""
         batch = source.batch(_START_STEP, _START_SAMPLES)
         load_exported(self.network, model, "face", lambda: self.network(batch.shape, batch.face))
 
@@ -136,7 +91,7 @@ class FaceStage(Stage):
             rendering = self.network.render(batch.shape, batch.face)
         made = Rendering(*(part.float() for part in rendering))
         return {
-            **rendering_losses(made, batch),
+            **rendering_losses(made, batch, self.settings.losses),
             **self._read(made.face, batch.target[:, :, FIRST_ROW:]),
             **self.criticized(made.face, batch, step),
         }
@@ -157,8 +112,11 @@ class FaceStage(Stage):
             (a - b).abs().float().mean() for a, b in zip(found.features, wanted.features, strict=True)
         )
         weight = self.settings.reader_weight
-        read = reading_losses(found.points, wanted.points)
-        return {**{name: weight * loss for name, loss in read.items()}, "likeness": 0.05 * weight * apart}
+        read = reading_losses(found.points, wanted.points, self.settings.losses)
+        return {
+            **{name: weight * loss for name, loss in read.items()},
+            "likeness": self.settings.losses.likeness * weight * apart,
+        }
 
 
 class Wav2LipStage(Stage):
@@ -169,7 +127,6 @@ class Wav2LipStage(Stage):
     def __init__(self, settings: TrainSettings, device: Any, team: Team, expert: SyncExpert | None) -> None:
         super().__init__(Wav2Lip(), settings, device, team)
         self._expert = expert.to(device).eval().requires_grad_(False) if expert else None
-        self._weights = mouth_weights(device)
 
     def start_from(self, model: Path, source: BatchSource) -> None:
         """Take the weights of a Wav2Lip checkpoint."""
@@ -208,8 +165,6 @@ def make_stage(
     torch.manual_seed(settings.seed)
     if name == "expert":
         return ExpertStage(settings, device, team)
-    if name == "speech":
-        return SpeechStage(settings, device, team)
     if name == "reader":
         return ReaderStage(settings, device, team)
     if name == "face":

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
 import torch
 
 from app.errors import EngineUnavailable, InvalidRequest
-from app.mouths.space import ShapeSpace
 from training.batches import BatchSource
 from training.cache import Cache, Span, open_cache
-from training.checkpoints import load_checkpoint
-from training.exported import exported_space
+from training.card import parent_of
 from training.loop import CHECKPOINT, Run
 from training.pack import load_pack
 from training.sampling import MomentSampler, is_usable
@@ -21,9 +19,6 @@ from training.stages import make_stage
 from training.team import Team, join_team
 
 Progress = Callable[[int, int], None]
-
-SPACED: Final[tuple[StageName, ...]] = ("speech", "face")
-"""Stages that speak of mouth shapes, and have to mean the same by them."""
 
 
 class Workbench:
@@ -44,14 +39,11 @@ class Workbench:
         """Return the run of a stage, its batches, and the held-out batches of its sheets, if there are any.
 
         A run without a checkpoint starts from the model file ``start``, if one is given: a Wav2Lip checkpoint
-        for the stage ``wav2lip``, an exported model for ``speech`` and ``face``.
+        for the stage ``wav2lip``, an exported model for ``face``.
         """
         settings = load_settings(recipe, name)
         kept, held = settings.held_out.split(self.cache.spans)
-        space = self._space(name)
-        if space is None and start and name in SPACED:
-            space = exported_space(start)
-        track = measure_shapes(self.cache, space)
+        track = measure_shapes(self.cache)
         stage = make_stage(
             name,
             settings,
@@ -59,25 +51,19 @@ class Workbench:
             team=self._team,
             teachers=self._teachers(name, settings),
         )
-        stage.extras["space"] = {"front": _tensor(track.space.front), "basis": _tensor(track.space.basis)}
         source = self._source(kept, track, settings, need_sync=stage.need_sync)
         if start and not self.checkpoint(name).is_file():
             stage.start_from(start, source)
+            stage.extras["parents"] = [parent_of(start)]
         usable = [span for span in held if is_usable(span, need_sync=stage.need_sync)]
         shown = self._source(usable, track, settings, need_sync=stage.need_sync) if usable else None
         return Run(stage, self.runs / name), source, shown
 
-    def source(self, name: Literal["speech", "face"], recipe: Path) -> BatchSource:
-        """Return the samples on which a stage is trained."""
-        settings = load_settings(recipe, name)
+    def source(self, settings: TrainSettings) -> BatchSource:
+        """Return the pictures on which a stage with ``settings`` is trained."""
         kept, _ = settings.held_out.split(self.cache.spans)
-        track = measure_shapes(self.cache, self._space(name))
-        return self._source(kept, track, settings, need_sync=name == "speech")
-
-    def space(self, name: StageName) -> ShapeSpace:
-        """Return the shapes' basis that a stage has fixed; raises ModelNotFound if it was not trained."""
-        space = load_checkpoint(self.checkpoint(name), name)["space"]
-        return ShapeSpace(space["front"].numpy(), space["basis"].numpy())
+        track = measure_shapes(self.cache)
+        return self._source(kept, track, settings, need_sync=False)
 
     def checkpoint(self, name: StageName) -> Path:
         """Return where the checkpoint of a stage lies."""
@@ -90,13 +76,6 @@ class Workbench:
         if name == "face" and settings.reader_weight:
             teachers["reader"] = self.checkpoint("reader")
         return teachers
-
-    def _space(self, name: StageName) -> ShapeSpace | None:
-        """Return the shapes' basis that a run of this folder has fixed, if one has."""
-        for stage in (name, *SPACED):
-            if self.checkpoint(stage).is_file():
-                return self.space(stage)
-        return None
 
     def _source(
         self, spans: list[Span], track: ShapeTrack, settings: TrainSettings, *, need_sync: bool
@@ -121,7 +100,3 @@ def pick_device(name: str) -> Any:
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # batches all have one size
     return device
-
-
-def _tensor(array: Any) -> Any:
-    return torch.from_numpy(array.copy())

@@ -1,13 +1,17 @@
 """Avatars over HTTP: make, list, show, preview, delete."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated, Any, Final
 
 from anyio import to_thread
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
-from app.api.models import Avatar, AvatarList, JobResource
+from app.api.forms import Upload
+from app.api.models import Avatar, AvatarList, DamagedAvatar, JobResource, Problem
 from app.api.parameters import AvatarParameters
 from app.api.problems import documented
 from app.api.submission import (
@@ -18,8 +22,8 @@ from app.api.submission import (
     submit_upload,
     wait_for,
 )
-from app.api.uploads import CheckField, Upload
-from app.avatars.manifest import ID_PATTERN
+from app.api.uploads import CheckField
+from app.avatars.manifest import ID_PATTERN, Manifest
 from app.avatars.store import PREVIEW
 from app.errors import (
     AvatarDamaged,
@@ -36,13 +40,20 @@ from app.errors import (
     RenderProcessStalled,
     ShuttingDown,
     StorageFull,
+    StorageReadOnly,
+    TooBusy,
+    TooManyFrames,
     TooManyPixels,
+    TooMuchMemory,
     UnsupportedMedia,
     UploadTooLarge,
 )
 from app.jobs.job import JobKind, NewJob, new_id
 
 router = APIRouter(prefix="/v1/avatars", tags=["avatars"])
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
 
 
 @router.post(
@@ -56,6 +67,8 @@ router = APIRouter(prefix="/v1/avatars", tags=["avatars"])
         UploadTooLarge,
         MediaTooLong,
         TooManyPixels,
+        TooManyFrames,
+        TooMuchMemory,
         UnsupportedMedia,
         NotAVideo,
         NoFace,
@@ -65,6 +78,8 @@ router = APIRouter(prefix="/v1/avatars", tags=["avatars"])
         NotReady,
         ShuttingDown,
         StorageFull,
+        StorageReadOnly,
+        TooBusy,
         RenderProcessCrashed,
         RenderProcessStalled,
         also={202: {"model": JobResource, "description": "With `Prefer: respond-async`: the job."}},
@@ -91,15 +106,28 @@ async def create_avatar(request: Request, services: ServicesDep, prefers_async: 
     if bad := failure(job):
         return bad
     manifest = await to_thread.run_sync(services.avatars.manifest, job.avatar_id)
-    avatar = Avatar.of(manifest)
+    avatar = Avatar.of(replace(manifest, warnings=job.warnings))
     headers = {"Location": avatar.links.self} | content_location(job)
     return JSONResponse(avatar.model_dump(mode="json"), 201, headers)
 
 
-@router.get("", responses=documented())
-def list_avatars(services: ServicesDep) -> AvatarList:
-    """List all avatars, oldest first."""
-    return AvatarList(avatars=[Avatar.of(manifest) for manifest in services.avatars.list()])
+@router.get("", responses=documented(InvalidRequest))
+def list_avatars(
+    services: ServicesDep,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most avatars in the answer.")] = 200,
+    cursor: Annotated[
+        str | None, Query(pattern=_CURSOR, description="`next_cursor` of the answer before.")
+    ] = None,
+) -> AvatarList:
+    """List avatars, oldest first."""
+    manifests, damaged = services.avatars.survey()
+    rest = [manifest for manifest in manifests if cursor is None or _place(manifest) > _read_cursor(cursor)]
+    more = len(rest) > limit
+    return AvatarList(
+        avatars=[Avatar.of(manifest) for manifest in rest[:limit]],
+        damaged=[] if cursor else [_damaged(name, error) for name, error in damaged.items()],
+        next_cursor="-".join(map(str, _place(rest[limit - 1]))) if more else None,
+    )
 
 
 @router.get("/{avatar_id}", responses=documented(AvatarNotFound, AvatarDamaged))
@@ -121,13 +149,27 @@ def get_preview(avatar_id: str, services: ServicesDep) -> Response:
     return FileResponse(_preview(services, avatar_id), media_type="image/jpeg")
 
 
-@router.delete("/{avatar_id}", status_code=204, responses=documented(AvatarNotFound))
+@router.delete("/{avatar_id}", status_code=204, responses=documented(AvatarNotFound, StorageReadOnly))
 def delete_avatar(avatar_id: str, services: ServicesDep) -> None:
     """Delete an avatar.
 
     A render that is under way is finished, or fails with `avatar-deleted`; so do those that wait.
     """
     services.avatars.delete(avatar_id)
+
+
+def _place(manifest: Manifest) -> tuple[int, str]:
+    """Return where an avatar stands in the list, also when others are made or deleted: microseconds, id."""
+    return (manifest.created_at - _EPOCH) // timedelta(microseconds=1), manifest.id
+
+
+def _read_cursor(cursor: str) -> tuple[int, str]:
+    microseconds, _, avatar_id = cursor.partition("-")
+    return int(microseconds), avatar_id
+
+
+def _damaged(avatar_id: str, error: AvatarDamaged) -> DamagedAvatar:
+    return DamagedAvatar(id=avatar_id, problem=Problem(**error.problem()))
 
 
 def _preview(services: Services, avatar_id: str) -> Path:
@@ -137,7 +179,7 @@ def _preview(services: Services, avatar_id: str) -> Path:
     return path
 
 
-def _describe(job_id: str, upload: Upload, given: AvatarParameters) -> NewJob:
+def _describe(job_id: str, upload: Upload, given: Any) -> NewJob:
     params = given.model_dump(mode="json", exclude={"id"}) | {"filename": upload.filename}
     return NewJob(job_id, JobKind.AVATAR, given.id or new_id(), params)
 

@@ -48,7 +48,9 @@ def require_key(
     """Raise ``Unauthorized`` unless the request carries one of the keys; note down whose it is."""
     given = credentials.credentials.encode() if credentials else b""
     # Every key is compared, each in constant time: how long it takes tells nothing.
-    if not sum(hmac.compare_digest(given, key.encode()) for key in services.settings.api_keys):
+    if not sum(
+        hmac.compare_digest(given, key.get_secret_value().encode()) for key in services.settings.api_keys
+    ):
         raise Unauthorized(
             "This service needs an API key: send 'Authorization: Bearer <key>' with a valid one."
         )

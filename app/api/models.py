@@ -16,6 +16,14 @@ class Source(BaseModel):
     filename: str
 
 
+class Warned(BaseModel):
+    """Something that was changed, dropped or is doubtful, although all went well."""
+
+    code: str = Field(description="Stable: what to branch on.")
+    detail: str = Field(description="A sentence.")
+    seconds: float | None = Field(description="For how long, where a time is meant.")
+
+
 class AvatarLinks(BaseModel):
     """Where an avatar's things are."""
 
@@ -36,6 +44,7 @@ class Avatar(BaseModel):
     face_frames: int = Field(description="How many frames have a face; the others are passed through.")
     created_at: datetime
     source: Source
+    warnings: list[Warned] = Field(description="What was changed, dropped or is doubtful.")
     links: AvatarLinks
 
     @classmethod
@@ -52,14 +61,9 @@ class Avatar(BaseModel):
             face_frames=manifest.face_frames,
             created_at=manifest.created_at,
             source=Source(sha256=manifest.source.sha256, filename=manifest.source.filename),
+            warnings=[Warned(**warning) for warning in manifest.warnings],
             links=AvatarLinks(self=here, preview=f"{here}/preview.jpg", renders=f"{here}/renders"),
         )
-
-
-class AvatarList(BaseModel):
-    """All avatars, oldest first."""
-
-    avatars: list[Avatar]
 
 
 class Progress(BaseModel):
@@ -79,6 +83,21 @@ class Problem(BaseModel):
     title: str = Field(description="The kind of problem, for people.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What was wrong and what to do about it, a sentence.")
+
+
+class DamagedAvatar(BaseModel):
+    """An avatar that cannot be used, only deleted."""
+
+    id: str
+    problem: Problem
+
+
+class AvatarList(BaseModel):
+    """Some avatars, oldest first."""
+
+    avatars: list[Avatar]
+    damaged: list[DamagedAvatar] = Field(description="All that cannot be used, and why; on the first page.")
+    next_cursor: str | None = Field(description="Pass it as `cursor` for the next ones; null after the last.")
 
 
 class JobLinks(BaseModel):
@@ -103,6 +122,7 @@ class JobResource(BaseModel):
     finished_at: datetime | None
     attempts: int = Field(description="How often it was begun; more than once if the render process died.")
     error: Problem | None = Field(description="Why it failed, as a problem document.")
+    warnings: list[Warned] = Field(description="What was changed, dropped or doubtful.")
     links: JobLinks
 
     @classmethod
@@ -128,6 +148,7 @@ class JobResource(BaseModel):
             finished_at=job.finished_at,
             attempts=job.attempts,
             error=Problem(**job.error) if job.error else None,
+            warnings=[Warned(**warning) for warning in job.warnings],
             links=_links(job),
         )
 
@@ -159,7 +180,15 @@ class Limits(BaseModel):
     max_video_seconds: float
     max_audio_seconds: float
     max_pixels: int
+    max_frames: int
     max_queued: int
+
+
+class LockedRoom(BaseModel):
+    """What this kernel has to shut in a process that opens uploads."""
+
+    files: bool = Field(description="It reads and writes its own folders only (Landlock).")
+    system_calls: bool = Field(description="It has no network and starts no programs (seccomp).")
 
 
 class Info(BaseModel):
@@ -171,6 +200,7 @@ class Info(BaseModel):
     device: str
     precision: str
     limits: Limits
+    locked_room: LockedRoom
 
 
 def _links(job: Job) -> JobLinks:

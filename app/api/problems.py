@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
@@ -70,7 +70,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(OSError, _on_system_error)
-    for gone in (OperationalError, InterfaceError):
+    for gone in (DatabaseError, InterfaceError):
         app.add_exception_handler(gone, _on_database_error)
     app.add_exception_handler(Exception, _on_unexpected)
 
@@ -122,7 +122,7 @@ async def _on_disconnect(request: Request, error: Exception) -> Response:
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
-    """Answer while the job database is locked, full or away."""
+    """Answer while the job database is locked, full, damaged or away."""
     log.error("job_table_unusable", error=str(error))
     return error_response(
         NotReady("The job database cannot be used at the moment; try again in a few seconds.")

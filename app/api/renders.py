@@ -1,12 +1,13 @@
 """Renders over HTTP: audio in, a video out; now, later, or while it is being made."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
+from app.api.forms import Upload
 from app.api.models import JobResource
 from app.api.parameters import RenderParameters
 from app.api.problems import documented
@@ -18,7 +19,6 @@ from app.api.submission import (
     submit_upload,
     wait_for,
 )
-from app.api.uploads import Upload
 from app.api.videos import MEDIA_TYPE, finished_video, unfinished_video
 from app.errors import (
     AvatarDamaged,
@@ -35,6 +35,10 @@ from app.errors import (
     RenderProcessStalled,
     ShuttingDown,
     StorageFull,
+    StorageReadOnly,
+    TooBusy,
+    TooManyFrames,
+    TooMuchMemory,
     UnsupportedMedia,
     UploadTooLarge,
 )
@@ -57,6 +61,8 @@ Stream = Annotated[bool, Query(description="Send a fragmented MP4 while it is be
         JobCanceled,
         UploadTooLarge,
         MediaTooLong,
+        TooManyFrames,
+        TooMuchMemory,
         UnsupportedMedia,
         NotAudio,
         NoSound,
@@ -65,6 +71,8 @@ Stream = Annotated[bool, Query(description="Send a fragmented MP4 while it is be
         NotReady,
         ShuttingDown,
         StorageFull,
+        StorageReadOnly,
+        TooBusy,
         AvatarDamaged,
         RenderProcessCrashed,
         RenderProcessStalled,
@@ -90,7 +98,7 @@ async def create_render(
     """
     await to_thread.run_sync(services.avatars.path, avatar_id)
 
-    def describe(job_id: str, upload: Upload, given: RenderParameters) -> NewJob:
+    def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
         params = given.model_dump(mode="json") | {"filename": upload.filename, "stream": stream}
         return NewJob(job_id, JobKind.RENDER, avatar_id, params)
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from anyio import CancelScope
@@ -12,13 +12,18 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
 from app.api.dependencies import Services
+from app.api.forms import Upload
 from app.api.models import JobResource, job_path
 from app.api.problems import invalid, problem_response
-from app.api.uploads import CheckField, Upload, receive_upload
+from app.api.uploads import CheckField, receive_upload
 from app.errors import JobCanceled, ShuttingDown
 from app.jobs.job import Job, JobState, NewJob, new_id
+from app.notices import Notice, NoticeCode, notice
 
 log = structlog.stdlib.get_logger(__name__)
+
+_NAMED: Final = 8
+"""How many fields that mean nothing a warning names."""
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
@@ -51,7 +56,12 @@ async def submit_upload(
             check_field=check_field,
         )
         described = describe(job_id, upload, _validated(parameters, upload))
-        new = replace(described, owner=getattr(request.state, "owner", None), waited_for=waited_for)
+        new = replace(
+            described,
+            owner=getattr(request.state, "owner", None),
+            waited_for=waited_for,
+            warnings=_warnings(upload),
+        )
         with CancelScope(shield=True):
             job = await services.scheduler.submit(new)
     except BaseException:
@@ -109,7 +119,10 @@ def multipart_body(file_field: str, description: str, parameters: type[BaseModel
     fields = {name: _without_null(field) for name, field in schema["properties"].items()}
     schema["properties"] = {file_field: file} | fields
     schema["required"] = [file_field]
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+    content: dict[str, Any] = {"multipart/form-data": {"schema": schema}}
+    alone = {"type": "string", "format": "binary", "description": f"{description} Parameters: in the query."}
+    content |= {kind: {"schema": alone} for kind in ("audio/*", "video/*", "image/*")}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +130,13 @@ def _without_null(field: dict[str, Any]) -> dict[str, Any]:
     kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
     named = {key: value for key, value in field.items() if key != "anyOf" and value is not None}
     return named | kinds[0] if kinds else named
+
+
+def _warnings(upload: Upload) -> list[Notice]:
+    if not upload.ignored:
+        return []
+    names = ", ".join(upload.ignored[:_NAMED])
+    return [notice(NoticeCode.UNKNOWN_FIELDS, f"These fields mean nothing here and were ignored: {names}.")]
 
 
 def _validated(parameters: type[Parameters], upload: Upload) -> Parameters:

@@ -24,7 +24,8 @@ from app.rendering.workspace import Workspace
 log = structlog.stdlib.get_logger(__name__)
 
 MEDIA_TYPE: Final = "video/mp4"
-_SINGLE_RANGE: Final = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))")
+_SINGLE_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
+"""No file has more bytes than 18 digits can say; longer numbers are no range."""
 
 
 async def finished_video(request: Request, job: Job, path: Path, headers: Mapping[str, str]) -> Response:

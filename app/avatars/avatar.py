@@ -85,7 +85,9 @@ def open_avatar(
     try:
         _check(folder, manifest, (BOXES, LANDMARKS))
         with ExitStack() as stack:
-            frames = stack.enter_context(cache.open(manifest, lambda: _decode(folder / SOURCE, alive)))
+            frames = stack.enter_context(
+                cache.open(manifest, lambda: _decode(folder / SOURCE, manifest, alive))
+            )
             avatar = Avatar(
                 manifest=manifest,
                 layout=layout_of(manifest),
@@ -142,8 +144,9 @@ def layout_of(manifest: Manifest) -> FrameLayout:
     return FrameLayout(manifest.width, manifest.height, color)
 
 
-def _decode(source: Path, alive: Alive) -> Iterator[I420Frame]:
-    for frame in decode_frames(source, probe_video(source, _UNLIMITED), _UNLIMITED):
+def _decode(source: Path, manifest: Manifest, alive: Alive) -> Iterator[I420Frame]:
+    info = probe_video(source, _UNLIMITED, manifest.treatment)
+    for frame in decode_frames(source, info, _UNLIMITED):
         alive()
         yield frame
 

@@ -2,7 +2,7 @@
 
 import shutil
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,19 @@ from app.avatars.arrays import save_rows, sha256_of
 from app.avatars.crops import BOXES, LANDMARKS, CropForm, FaceCutter
 from app.avatars.frame_cache import FrameCache, FrameReader, write_through
 from app.avatars.manifest import ColorTags, FaceOptions, Manifest, Source, check_avatar_id
+from app.avatars.options import AvatarOptions
 from app.avatars.preview import write_preview
 from app.avatars.store import MANIFEST, PREVIEW, SOURCE, AvatarStore
+from app.avatars.turning import find_turn, turn_of
+from app.avatars.warned import avatar_notices
+from app.errors import NoFace
 from app.faces.detector import FaceDetector
 from app.faces.mask import mouth_mask
-from app.faces.smoothing import DEFAULT_SMOOTHING
 from app.faces.tracking import track_face
-from app.faces.types import DEFAULT_PADS, LARGEST, FaceChoice, FaceTrack, Pads, has_face
+from app.faces.types import FaceChoice, FaceTrack, Pads, has_face
+from app.media.findings import Findings
 from app.media.probe import VideoInfo, VideoLimits, probe_video
+from app.media.treatment import Treatment
 from app.media.video import decode_frames
 from app.mouths.person import meet
 from app.mouths.study import STUDY, study_frames
@@ -38,9 +43,12 @@ class AvatarRequest:
     id: str
     video: Path
     filename: str
-    face: FaceChoice = LARGEST
-    pads: Pads = DEFAULT_PADS
-    smoothing: float = DEFAULT_SMOOTHING
+    options: AvatarOptions = field(default_factory=AvatarOptions)
+
+    @property
+    def treatment(self) -> Treatment:
+        """What is done to the pictures, as far as it is known before a face was searched for."""
+        return Treatment(self.options.rotate or 0, self.options.background, deinterlace=True, tone_map=True)
 
 
 @dataclass(frozen=True)
@@ -62,12 +70,12 @@ class AvatarBuilder:
         check_avatar_id(request.id)
         with ExitStack() as stack:
             folder = stack.enter_context(self.store.create(request.id))
-            info = probe_video(request.video, self.limits)
+            info = probe_video(request.video, self.limits, request.treatment)
             needed = info.frame_count * info.layout.frame_bytes
             cached = stack.enter_context(self.cache.adding(needed, folder))
             check_room(folder, request.video.stat().st_size)
             shutil.copyfile(request.video, folder / SOURCE)
-            track = self._follow_face(request, info, cached, progress)
+            info, track, findings = self._find_face(request, info, cached, progress)
             check_room(folder, len(track.boxes) * self.form.frame_bytes)
             with FrameReader(cached, info.layout.frame_bytes) as frames:
                 count = len(track.boxes)
@@ -83,29 +91,53 @@ class AvatarBuilder:
             save_rows(folder / BOXES, len(track.boxes), track.boxes)
             save_rows(folder / LANDMARKS, len(track.landmarks), track.landmarks)
             manifest = self._manifest(request, info, track, folder)
+            manifest = replace(manifest, warnings=avatar_notices(info, findings, track))
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             self.cache.keep(cached, manifest)
         return manifest
 
-    def _follow_face(
+    def _find_face(
         self, request: AvatarRequest, info: VideoInfo, cached: Path, progress: Progress
+    ) -> tuple[VideoInfo, FaceTrack, Findings]:
+        """Follow the face, in the video turned upright if need be."""
+        findings = Findings()
+        try:
+            track = self._follow_face(request, info, cached, progress, findings)
+            turn = 0 if request.options.rotate is not None else turn_of(track.landmarks)
+            if not turn:
+                return info, track, findings
+        except NoFace:
+            if request.options.rotate is not None:
+                raise
+            count = cached.stat().st_size // info.layout.frame_bytes
+            with FrameReader(cached, info.layout.frame_bytes) as frames:
+                alive = partial(progress, count, count)
+                turn = find_turn(frames, count, info.layout, self.detector, alive)
+            if not turn:
+                raise
+        info = probe_video(request.video, self.limits, replace(info.treatment, rotate=turn))
+        findings = Findings()
+        return info, self._follow_face(request, info, cached, progress, findings), findings
+
+    def _follow_face(
+        self, request: AvatarRequest, info: VideoInfo, cached: Path, progress: Progress, findings: Findings
     ) -> FaceTrack:
-        decoded = decode_frames(request.video, info, self.limits)
+        decoded = decode_frames(request.video, info, self.limits, findings)
         with cached.open("wb") as file:
             return track_face(
                 write_through(decoded, file, self.cache.growth_of(cached)),
                 info.layout,
                 fps=float(info.fps),
-                choice=request.face,
-                pads=request.pads,
-                smoothing=request.smoothing,
+                choice=FaceChoice(request.options.face),
+                pads=Pads(*request.options.pads),
+                smoothing=request.options.smoothing,
                 detector=self.detector,
                 expected_frames=info.frame_count,
                 progress=progress,
             )
 
     def _manifest(self, request: AvatarRequest, info: VideoInfo, track: FaceTrack, folder: Path) -> Manifest:
-        pads = request.pads
+        pads = Pads(*request.options.pads)
         return Manifest(
             id=request.id,
             width=info.layout.width,
@@ -118,13 +150,14 @@ class AvatarBuilder:
             reference=self.form.reference,
             color=ColorTags(**asdict(info.layout.color)),
             face=FaceOptions(
-                choice=request.face.rule,
+                choice=request.options.face,
                 pads=(pads.top, pads.bottom, pads.left, pads.right),
-                smoothing=request.smoothing,
+                smoothing=request.options.smoothing,
                 detector=track.detector,
             ),
             source=Source(sha256=sha256_of(folder / SOURCE), filename=request.filename),
             created_at=datetime.now(UTC),
+            treatment=info.treatment,
             checksums={name: sha256_of(folder / name) for name in (BOXES, LANDMARKS, *self.form.files)},
         )
 

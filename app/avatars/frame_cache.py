@@ -157,7 +157,7 @@ class FrameCache:
     def _path(self, manifest: Manifest) -> Path:
         # Named by what they are decoded from: another avatar may get this id, on whichever machine.
         if self._folder is not None:
-            return self._folder / f"{manifest.source.sha256}.i420"
+            return self._folder / f"{manifest.frames_key}.i420"
         return self._store.path(manifest.id) / FRAMES
 
     def _files(self) -> list[Path]:

@@ -1,14 +1,17 @@
 """The manifest of an avatar: the small truth about it, as JSON on the volume. Needs no numpy."""
 
+import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Self
 
 from app.errors import InvalidRequest
+from app.media.treatment import PLAIN, Treatment
+from app.notices import Notice
 
 SCHEMA_VERSION: Final = 1
 ID_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -75,6 +78,10 @@ class Manifest:
     created_at: datetime
     checksums: dict[str, str]
     """sha256 of each file that cannot be rebuilt from the others, by name."""
+    treatment: Treatment = PLAIN
+    """What was done to the pictures beside decoding."""
+    warnings: list[Notice] = field(default_factory=list)
+    """What the maker should know."""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -86,6 +93,14 @@ class Manifest:
     def frame_bytes(self) -> int:
         """Bytes of one decoded frame."""
         return self.width * self.height * 3 // 2
+
+    @property
+    def frames_key(self) -> str:
+        """What the frames are decoded from, and how: the same for avatars of one video, treated alike."""
+        if self.treatment == PLAIN:
+            return self.source.sha256
+        treated = json.dumps(asdict(self.treatment), sort_keys=True)
+        return f"{self.source.sha256}-{hashlib.sha256(treated.encode()).hexdigest()[:16]}"
 
     def to_json(self) -> str:
         """Return the manifest as JSON; fractions as ``"30000/1001"``, times as RFC 3339."""
@@ -99,7 +114,15 @@ class Manifest:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what :meth:`to_json` wrote. Raises ValueError, KeyError or TypeError if it is not."""
-        plain: dict[str, Any] = json.loads(text)
+        try:
+            manifest = cls._of(json.loads(text))
+        except (ArithmeticError, AttributeError, RecursionError) as error:
+            raise ValueError(str(error)) from error
+        _check_sane(manifest)
+        return manifest
+
+    @classmethod
+    def _of(cls, plain: dict[str, Any]) -> Self:
         if plain["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema version {plain['schema_version']}, not {SCHEMA_VERSION}")
         return cls(
@@ -110,6 +133,7 @@ class Manifest:
                 "color": ColorTags(**plain["color"]),
                 "face": FaceOptions(**plain["face"] | {"pads": tuple(plain["face"]["pads"])}),
                 "source": Source(**plain["source"]),
+                "treatment": Treatment(**plain.get("treatment", {})),
                 "created_at": datetime.fromisoformat(plain["created_at"]),
             }
         )
@@ -118,3 +142,19 @@ class Manifest:
     def read(cls, path: Path) -> Self:
         """Read the manifest at ``path``."""
         return cls.from_json(path.read_text(encoding="utf-8"))
+
+
+def _check_sane(manifest: Manifest) -> None:
+    """Raise ValueError or TypeError for values with which nothing could be done."""
+    counts = (manifest.width, manifest.height, manifest.frame_count, manifest.face_size)
+    texts = (manifest.id, manifest.reference, manifest.source.sha256, manifest.source.filename)
+    if not all(isinstance(count, int) and 0 < count < 1 << 31 for count in counts):
+        raise ValueError("sizes and counts must be whole numbers above 0")
+    if not 0 <= manifest.face_frames <= manifest.frame_count:
+        raise ValueError("there cannot be more faces than frames")
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("names must be texts")
+    if not 0 < manifest.fps < 1 << 16 or not 0 < manifest.sample_aspect_ratio < 1 << 16:
+        raise ValueError("rates and ratios must be above 0")
+    if manifest.created_at.tzinfo is None:
+        raise ValueError("the time of creation must have a zone")

@@ -24,6 +24,9 @@ PREVIEW: Final = "preview.jpg"
 FRAMES: Final = "frames.i420"
 """The one file that is a cache: rebuilt from the source when it is missing."""
 
+Survey = tuple[list[Manifest], dict[str, AvatarDamaged]]
+"""The avatars, oldest first, and what is wrong with those that cannot be read, by id."""
+
 
 class AvatarStore:
     """All avatars below one folder."""
@@ -32,23 +35,31 @@ class AvatarStore:
         self.root = root
 
     def path(self, avatar_id: str) -> Path:
-        """Return the folder of an avatar. Raises :class:`AvatarNotFound` if there is none."""
-        folder = self.root / avatar_id
-        if not ID_PATTERN.fullmatch(avatar_id) or not (folder / MANIFEST).is_file():
-            raise AvatarNotFound(f"There is no avatar {avatar_id[:80]!r}.")
+        """Return the folder of an avatar. Raises :class:`AvatarNotFound`, :class:`AvatarDamaged`."""
+        folder = self._folder(avatar_id)
+        if not (folder / MANIFEST).is_file():
+            raise AvatarDamaged(f"The avatar {avatar_id!r} has no manifest; delete it and make it anew.")
         return folder
+
+    def _folder(self, avatar_id: str) -> Path:
+        if not self.exists(avatar_id):
+            raise AvatarNotFound(f"There is no avatar {avatar_id[:80]!r}.")
+        return self.root / avatar_id
 
     def exists(self, avatar_id: str) -> bool:
         """Say whether an avatar has this id."""
-        return bool(ID_PATTERN.fullmatch(avatar_id)) and (self.root / avatar_id).exists()
+        return bool(ID_PATTERN.fullmatch(avatar_id)) and (self.root / avatar_id).is_dir()
 
     def manifest(self, avatar_id: str) -> Manifest:
         """Return what is known of an avatar. Raises :class:`AvatarNotFound`, :class:`AvatarDamaged`."""
         try:
-            return Manifest.read(self.path(avatar_id) / MANIFEST)
+            manifest = Manifest.read(self.path(avatar_id) / MANIFEST)
+            if manifest.id != avatar_id:
+                raise ValueError(f"it is of {manifest.id!r}")
+            return manifest
         except FileNotFoundError:
             raise AvatarNotFound(f"There is no avatar {avatar_id[:80]!r}.") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OSError) as error:
             raise AvatarDamaged(
                 f"The manifest of avatar {avatar_id!r} cannot be read ({error}); delete the avatar and "
                 "make it anew."
@@ -56,15 +67,19 @@ class AvatarStore:
 
     def list(self) -> list[Manifest]:
         """Return all avatars, oldest first; one that cannot be read is left out."""
-        if not self.root.is_dir():
-            return []
-        manifests = []
-        for folder in self.root.iterdir():
+        return self.survey()[0]
+
+    def survey(self) -> Survey:
+        """Return all avatars, and what is wrong with those that cannot be read."""
+        manifests, damaged = [], {}
+        for folder in sorted(self.root.iterdir()) if self.root.is_dir() else ():
             try:
                 manifests.append(self.manifest(folder.name))
-            except (AvatarNotFound, AvatarDamaged):
+            except AvatarDamaged as error:
+                damaged[folder.name] = error
+            except AvatarNotFound:
                 continue
-        return sorted(manifests, key=lambda manifest: (manifest.created_at, manifest.id))
+        return sorted(manifests, key=lambda manifest: (manifest.created_at, manifest.id)), damaged
 
     def cache_bytes(self) -> int:
         """Return how many bytes the decoded frames of all avatars take."""
@@ -109,11 +124,11 @@ class AvatarStore:
                 os.close(lock)
 
     def delete(self, avatar_id: str) -> None:
-        """Remove an avatar. Raises :class:`AvatarNotFound`.
+        """Remove an avatar, a damaged one too. Raises :class:`AvatarNotFound`, :class:`StorageReadOnly`.
 
         A render that has its files open goes on with them; their space is free when it closes them.
         """
-        folder = self.path(avatar_id)
+        folder = self._folder(avatar_id)
         grave = self.root / f".old-{avatar_id}-{secrets.token_hex(4)}"
         try:
             with storing():

@@ -120,6 +120,16 @@ def _unlikeness(old: Run, new: Run) -> float:
     return distance(box, other) + abs(float(np.log2(extent(box) / extent(other))))
 
 
+def faces_at_once(runs: list[Run], frames: int) -> int:
+    """Return how many faces are to be seen in one of ``frames`` frames, passers-by left out."""
+    longest = max(len(run.sightings) for run in runs)
+    counts = np.zeros(frames, int)
+    for run in runs:
+        if len(run.sightings) >= MIN_SHARE * longest:
+            counts[[sighting.frame for sighting in run.sightings]] += 1
+    return int(counts.max())
+
+
 def _lasting(persons: list[Person]) -> list[Person]:
     longest = max(person.frames for person in persons)
     lasting = [person for person in persons if person.frames >= MIN_SHARE * longest]

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from app.faces.boxes import padded
-from app.faces.choice import choose
+from app.faces.choice import choose, faces_at_once
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import POINTS
 from app.faces.following import Follower, Run
@@ -50,7 +50,7 @@ def track_face(
             progress(count, max(count, expected_frames))
     runs = choose(follower.runs, choice, fps, min_frames=min(MIN_FRAMES, count))
     boxes, landmarks = _assemble(runs, count, smoothing * fps)
-    return FaceTrack(padded(boxes, pads), landmarks, detector.name)
+    return FaceTrack(padded(boxes, pads), landmarks, detector.name, faces_at_once(follower.runs, count))
 
 
 def _assemble(runs: list[Run], count: int, window: float) -> tuple[ExactBox, Landmarks]:

@@ -106,6 +106,8 @@ class FaceTrack:
     boxes: Boxes
     landmarks: Landmarks
     detector: str
+    faces: int = 1
+    """How many faces are to be seen at once, for a good part of the time."""
 
     @property
     def face_frames(self) -> int:

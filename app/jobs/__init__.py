@@ -1,1 +1,1 @@
-"""Jobs: the table that is the queue, the worker loop, and the supervisor of the render process."""
+"""Jobs: what is to be made, the table that has the record of it, and the scheduler that sees it made."""

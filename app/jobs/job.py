@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.errors import Problem
+from app.notices import Notice
 
 
 def utc_now() -> datetime:
@@ -85,6 +86,8 @@ class NewJob:
     """Whose it is, for fair turns: a digest of the API key; None where none is asked for."""
     waited_for: bool = False
     """Whether somebody waits for it with a connection open, or watches what it makes."""
+    warnings: list[Notice] = field(default_factory=list)
+    """What was changed, dropped or doubtful, as far as it is known."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,6 @@ class Job(NewJob):
     """When it reached a terminal state, UTC."""
     revision: int = 0
     """Raised by every change, so that a watcher sees whether there is news."""
-
-    def __hash__(self) -> int:
-        return hash((self.id, self.revision))
 
 
 def new_id() -> str:

@@ -10,6 +10,7 @@ from app.errors import Problem
 from app.jobs.ended import Ended, wait_seconds
 from app.jobs.job import Job, JobKind, JobProgress, JobState, utc_now
 from app.jobs.pool import Answer, Call, Method, Order
+from app.notices import NoticeCode
 
 LONG_SECONDS: Final = 60.0
 """A render of more is long: it is made by all workers that are free, and gives way to others."""
@@ -108,6 +109,9 @@ class OpenJob:
         """Take the answer to a call."""
         self._add(answer.get("frames_made", 0), answer.get("stage_seconds", {}))
         self.media_seconds = answer.get("media_seconds", self.media_seconds)
+        if "warnings" in answer:
+            submitted = [w for w in self.job.warnings if w["code"] == NoticeCode.UNKNOWN_FIELDS]
+            self.change(warnings=[*submitted, *answer["warnings"]])
         match call.method:
             case "prepare":
                 self._frames = list(answer["frames"])

@@ -38,6 +38,8 @@ from app.errors import DatabaseUnreachable, IncompatibleData
 SCHEMA_VERSION = 2
 TURN = 0x6D6F757468
 """PostgreSQL's advisory lock of :func:`take_turn`."""
+SERVICE = TURN + 1
+"""PostgreSQL's advisory lock that the one service on a database holds."""
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
 BUSY_TIMEOUT_MS = 10_000
@@ -81,6 +83,7 @@ jobs = Table(
     Column("owner", String(64)),
     Column("waited_for", Boolean, nullable=False, server_default=false()),
     Column("error", JSON(none_as_null=True)),
+    Column("warnings", JSON, nullable=False, server_default="[]"),
     Column("cancel_requested_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
@@ -123,8 +126,7 @@ def _open_postgresql(url: str) -> Engine:
         connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "mouthpiece"},
     )
     try:
-        create_tables(engine, metadata)
-        _check_version(engine)
+        _create(engine)
     except BaseException as error:
         engine.dispose()
         if isinstance(error, OperationalError):
@@ -142,20 +144,12 @@ def take_turn(connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(TURN)))
 
 
-def create_tables(engine: Engine, tables: MetaData) -> None:
-    """Create those of the tables that are missing in a PostgreSQL, whoever else is about to."""
-    with engine.begin() as connection:
-        take_turn(connection)
-        tables.create_all(connection)
-
-
 def _open_sqlite(path: Path) -> Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", pool_size=8, max_overflow=56)
     event.listen(engine, "connect", _tune_sqlite)
     try:
-        metadata.create_all(engine)
-        _check_version(engine)
+        _create(engine)
         _check_integrity(engine, path)
     except OperationalError:
         raise
@@ -176,14 +170,16 @@ def _check_integrity(engine: Engine, path: Path) -> None:
         )
 
 
-def _check_version(engine: Engine) -> None:
+def _create(engine: Engine) -> None:
+    """Create the tables that are missing, and bring those of the version before to this one."""
     first = select(literal(SCHEMA_VERSION)).where(~select(versions.c.version).exists())
     with engine.begin() as connection:
-        take_turn(connection)  # of several that start together, one writes the version
+        take_turn(connection)  # of several that start together, one does all of it
+        metadata.create_all(connection)
         connection.execute(insert(versions).from_select(["version"], first))
         found = connection.scalars(select(versions.c.version)).one()
         if found == 1:
-            _add_columns(connection, jobs.c.deaths, jobs.c.owner, jobs.c.waited_for)
+            _add_columns(connection, jobs.c.deaths, jobs.c.owner, jobs.c.waited_for, jobs.c.warnings)
             connection.execute(update(versions).values(version=SCHEMA_VERSION))
             found = SCHEMA_VERSION
     if found != SCHEMA_VERSION:

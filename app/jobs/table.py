@@ -3,7 +3,8 @@
 Every change is one statement, hence atomic, and none touches a job that has ended, except to forget it.
 """
 
-from collections.abc import Collection
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     CursorResult,
     Engine,
     RowMapping,
@@ -21,16 +23,17 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app.errors import AvatarExists, IncompatibleData, JobNotFound, QueueFull
+from app.errors import AvatarExists, DataFolderInUse, IncompatibleData, JobNotFound, QueueFull
 from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob, utc_now
-from app.jobs.schema import jobs, take_turn
+from app.jobs.schema import SERVICE, jobs, take_turn
 
 _CHANGING: Final = (
     "attempts",
     "deaths",
     "error",
+    "warnings",
     "cancel_requested_at",
     "started_at",
     "finished_at",
@@ -52,6 +55,8 @@ class JobTable:
 
     def __init__(self, engine: Engine, max_queued: int) -> None:
         self._engine = engine
+        self._holder: Connection | None = None
+        self._holds = False
         self.max_queued = max_queued
 
     def insert(self, new: NewJob) -> Job:
@@ -67,6 +72,7 @@ class JobTable:
             "params": dict(new.params),
             "owner": new.owner,
             "waited_for": new.waited_for,
+            "warnings": new.warnings,
             "created_at": utc_now(),
         } | dict.fromkeys(("frames_done", "frames_total", "fps", "attempts", "deaths", "revision"), 0)
         row = select(*(literal(value, jobs.c[name].type) for name, value in values.items()))
@@ -104,14 +110,10 @@ class JobTable:
 
     def get(self, job_id: str) -> Job:
         """Return a job. Raises ``JobNotFound``."""
-        found = self.get_many([job_id])
+        found = self._read(jobs.c.id == job_id)
         if not found:
             raise JobNotFound(f"There is no job {job_id!r}; it may have expired.")
         return found[0]
-
-    def get_many(self, job_ids: Collection[str]) -> list[Job]:
-        """Return those of the jobs that exist, in no particular order."""
-        return self._read(jobs.c.id.in_(job_ids))
 
     def page(
         self,
@@ -150,6 +152,43 @@ class JobTable:
         statement = update(jobs).where((jobs.c.id == job.id) & jobs.c.state.not_in(TERMINAL_STATES))
         return bool(self._change(statement.values(values).returning(*jobs.c)))
 
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keep a second service off a PostgreSQL for as long as the block lasts, a crash included.
+
+        Raises ``DataFolderInUse``. An SQLite file is kept by the lock on its data folder.
+        """
+        self._hold()
+        self._holds = True
+        try:
+            yield
+        finally:
+            self._holds = False
+            self._let_go()
+
+    def _hold(self) -> None:
+        """Take the lock unless it is held: it goes with its connection, so when PostgreSQL restarts."""
+        if self._engine.dialect.name != "postgresql":
+            return
+        if self._holder is None:
+            self._holder = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            held = self._holder.scalar(select(func.pg_try_advisory_lock(SERVICE)))
+        except DBAPIError:
+            self._let_go()
+            raise
+        if not held:
+            self._let_go()
+            raise DataFolderInUse(
+                "Another service works on this database; stop it, or give this one its own."
+            )
+
+    def _let_go(self) -> None:
+        if self._holder is not None:
+            self._holder.invalidate()  # the lock goes with the connection, which must not be used again
+            self._holder.close()
+            self._holder = None
+
     def check(self) -> None:
         """Raise ``IncompatibleData`` if an SQLite file was taken away, or what a query raises."""
         path = self._engine.url.database
@@ -158,6 +197,8 @@ class JobTable:
                 f"The job database {path} was taken away; put it back or restart the service, which then "
                 "begins with no jobs."
             )
+        if self._holds:
+            self._hold()
         self.counts()
 
     def delete_finished(self, job_id: str) -> bool:

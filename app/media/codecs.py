@@ -6,7 +6,7 @@ _VIDEO: Final = """
 h264 hevc vvc av1 libdav1d vp8 vp9 libvpx libvpx-vp9 theora vp3 vp6 vp6f flv h263 h263p
 mpeg1video mpeg2video mpegvideo mpeg4 msmpeg4v1 msmpeg4v2 msmpeg4 wmv1 wmv2 wmv3 vc1
 mjpeg mjpegb prores dnxhd cfhd dvvideo ffv1 ffvhuff huffyuv utvideo magicyuv
-rawvideo v210 png qtrle cinepak svq1 svq3
+rawvideo v210 png apng gif webp qtrle cinepak svq1 svq3
 """
 
 _SOUND: Final = """

@@ -43,7 +43,7 @@ DEMUXERS: Final = (
 """FFmpeg's names of the containers that are opened."""
 
 ADVICE: Final[dict[type[UnsupportedMedia], str]] = {
-    NotAVideo: "Send a video such as MP4, MOV, WebM, MKV, AVI or MPEG.",
+    NotAVideo: "Send a video such as MP4, MOV, WebM, MKV, AVI or MPEG, or a picture: JPEG, PNG, WebP, GIF.",
     NotAudio: "Send a sound file such as WAV, MP3, FLAC, OGG, M4A or WebM, or a video with sound.",
 }
 
@@ -68,10 +68,12 @@ def open_media(
     decoder: str = NO_DECODER,
     options: Mapping[str, str] | None = None,
     part: range | None = None,
+    demuxer: str | None = None,
 ) -> Iterator[InputContainer]:
     """Open ``path`` if its content is of one of the :data:`DEMUXERS`; ``options`` are FFmpeg's.
 
-    With ``part``, only these bytes of it are looked at. ``decoder`` is the only one that is run to learn about the streams. Raises ``refusal`` (NotAVideo or
+    With ``part``, only these bytes of it are looked at; ``demuxer`` is one that is sure to be right.
+    ``decoder`` is the only one that is run to learn about the streams. Raises ``refusal`` (NotAVideo or
     NotAudio) for anything else, and for every error that FFmpeg raises inside the ``with`` block;
     TooMuchMemory where that is what is wanting.
     """
@@ -80,7 +82,7 @@ def open_media(
     if not has_sane_index(path):
         raise refuse(refusal, "The index of the file claims more samples than a file may have here.")
     shut = {
-        "format_whitelist": ",".join(DEMUXERS),
+        "format_whitelist": ",".join((*DEMUXERS, demuxer) if demuxer else DEMUXERS),
         "protocol_whitelist": "file",
         "codec_whitelist": decoder,
         "max_streams": str(_MAX_STREAMS),
@@ -88,7 +90,7 @@ def open_media(
     try:
         source = f"file:{path.absolute()}" if part is None else FilePart(path, part)
         options = {**(options or {}), **shut}
-        with av.open(source, "r", options=options, metadata_errors="replace") as container:
+        with av.open(source, "r", demuxer, options=options, metadata_errors="replace") as container:
             if container.metadata.get("major_brand", "").strip() in _STILL_IMAGE_BRANDS:
                 raise refuse(refusal, "The file is a still image.")
             yield container
@@ -103,13 +105,21 @@ def open_media(
 
 
 @overload
-def decode_stream(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]: ...
+def decode_stream(
+    container: InputContainer, stream: av.VideoStream, decoder: av.VideoCodecContext | None = None
+) -> Iterator[av.VideoFrame]: ...
 @overload
 def decode_stream(container: InputContainer, stream: av.AudioStream) -> Iterator[av.AudioFrame]: ...
 def decode_stream(
-    container: InputContainer, stream: av.VideoStream | av.AudioStream
+    container: InputContainer,
+    stream: av.VideoStream | av.AudioStream,
+    decoder: av.VideoCodecContext | None = None,
 ) -> Iterator[av.VideoFrame] | Iterator[av.AudioFrame]:
-    """Decode ``stream`` to its end; packets that are damaged are skipped, as a player skips them."""
+    """Decode ``stream`` to its end; packets that are damaged are skipped, as a player skips them.
+
+    ``decoder`` is used instead of the stream's own.
+    """
+    decode = decoder.decode if decoder else stream.decode
     packets = container.demux(stream)
     packet: av.Packet[Stream] | None
     while True:
@@ -121,7 +131,7 @@ def decode_stream(
             packet = None
         frames: Sequence[av.VideoFrame] | Sequence[av.AudioFrame] = ()
         try:
-            frames = stream.decode(packet)
+            frames = decode(packet)
         except MemoryError:
             raise
         except FFmpegError:

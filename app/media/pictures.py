@@ -13,11 +13,17 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from app.media.findings import Findings
 from app.media.frames import Color, ColorMatrix, FrameLayout, I420Frame, Plane
+from app.media.tone_mapping import is_hdr
+from app.media.transparency import ALPHA_FORMAT, flatten, has_alpha
+from app.media.treatment import PLAIN, Treatment
 
 _COPIED_FORMATS: Final = frozenset({"yuv420p", "yuvj420p", "yuva420p", "gray"})
 """Pixel formats whose planes are those of an I420 frame; gray has the first of them."""
 _NO_CHROMA: Final = 128
+_OPAQUE: Final = 255
+_BT709: Final = Color("bt709", "limited", 1, 1, 1)
 
 _MATRICES: Final[dict[int, ColorMatrix]] = {
     1: "bt709",
@@ -50,10 +56,17 @@ class Orientation:
     """0, 90, 180 or 270 degrees clockwise."""
     mirrored: bool = False
 
+    def turned(self, degrees: int) -> "Orientation":
+        """Return the orientation of the picture turned by so many ``degrees`` more."""
+        return Orientation((self.rotation + degrees) % 360, self.mirrored)
+
     @property
     def swaps_sides(self) -> bool:
         """Whether width and height change places."""
         return self.rotation in (90, 270)
+
+
+UPRIGHT: Final = Orientation()
 
 
 def orientation_of(picture: av.VideoFrame) -> Orientation:
@@ -63,6 +76,8 @@ def orientation_of(picture: av.VideoFrame) -> Orientation:
         a, b, _, c, d = np.frombuffer(side_data[SideDataType.DISPLAYMATRIX], "=i4").astype(float)[:5]
     except KeyError:
         return Orientation()
+    except ValueError:  # there is side data of a kind that PyAV cannot name
+        return Orientation(-picture.rotation % 360)
     mirrored = bool(a * d - b * c < 0)
     sign = -1 if mirrored else 1
     quarters = round(float(np.arctan2(sign * b, sign * a)) / (np.pi / 2))
@@ -94,37 +109,70 @@ class PictureForm:
     layout: FrameLayout
 
     @classmethod
-    def of(cls, first: av.VideoFrame) -> "PictureForm":
-        """Return the form of a stream that begins with ``first``: turned upright, cropped to even sizes."""
-        orientation = orientation_of(first)
+    def of(
+        cls,
+        first: av.VideoFrame,
+        treatment: Treatment = PLAIN,
+        stored: Orientation | None = None,
+    ) -> "PictureForm":
+        """Return the form of a stream that begins with ``first``: turned upright, cropped to even sizes.
+
+        ``stored`` is the orientation where the file tells it, and not the picture.
+        """
+        orientation = (stored or orientation_of(first)).turned(treatment.rotate)
         width, height = max(2, first.width & ~1), max(2, first.height & ~1)
         if orientation.swaps_sides:
             width, height = height, width
-        return cls(first.width, first.height, orientation, FrameLayout(width, height, color_of(first)))
+        color = _BT709 if treatment.tone_map and is_hdr(first) else color_of(first)
+        return cls(first.width, first.height, orientation, FrameLayout(width, height, color))
 
 
 class PictureReader:
     """Turns the pictures of one stream into I420 frames of one form."""
 
-    def __init__(self, form: PictureForm) -> None:
+    def __init__(
+        self,
+        form: PictureForm,
+        treatment: Treatment = PLAIN,
+        findings: Findings | None = None,
+    ) -> None:
         self._form = form
+        self._background = treatment.background
+        self._findings = findings or Findings()
         self._reformatter = VideoReformatter()
 
     def read(self, picture: av.VideoFrame) -> I420Frame:
         """Copy ``picture`` into a new frame; one of another size than the first is scaled to it."""
         form = self._form
         same_size = (picture.width, picture.height) == (form.coded_width, form.coded_height)
-        if picture.format.name not in _COPIED_FORMATS or not same_size:
-            picture = self._reformat(picture)
+        flattened = bool(self._background) and has_alpha(picture)
+        if flattened and picture.format.name != ALPHA_FORMAT:
+            picture = self._reformat(picture, ALPHA_FORMAT)
+        elif picture.format.name not in _COPIED_FORMATS or not same_size:
+            picture = self._reformat(picture, ALPHA_FORMAT if flattened else "yuv420p")
+        planes = [_plane(picture, index) for index in range(len(picture.planes))]
+        if flattened:
+            planes = self._flatten(planes)
         frame = np.empty(form.layout.frame_bytes, np.uint8)
         for index, target in enumerate(form.layout.planes(frame)):
-            if index < len(picture.planes):
-                self._orient(_plane(picture, index), target)
+            if index < len(planes):
+                self._orient(planes[index], target)
             else:
                 target.fill(_NO_CHROMA)
         return frame
 
-    def _reformat(self, picture: av.VideoFrame) -> av.VideoFrame:
+    def _flatten(self, planes: list[Plane]) -> list[Plane]:
+        """Lay planes of Y, U, V and alpha onto the background, where there is something to see of it."""
+        rows, columns = self._form.coded_height, self._form.coded_width
+        half = (rows + 1) // 2, (columns + 1) // 2
+        luma, alpha = (planes[index][:rows, :columns] for index in (0, 3))
+        chroma = [plane[: half[0], : half[1]] for plane in planes[1:3]]
+        if alpha.min() == _OPAQUE:
+            return [luma, *chroma]
+        self._findings.transparent += 1
+        return flatten([luma, *chroma], alpha, self._background, self._form.layout.color)
+
+    def _reformat(self, picture: av.VideoFrame, pixel_format: str) -> av.VideoFrame:
         color, rgb = self._form.layout.color, _is_rgb(picture)
         matrix = _SWSCALE_MATRICES[color.matrix]
         target_range = ColorRange.JPEG if color.range == "full" else ColorRange.MPEG
@@ -132,7 +180,7 @@ class PictureReader:
             picture,
             width=max(2, self._form.coded_width),
             height=max(2, self._form.coded_height),
-            format="yuv420p",
+            format=pixel_format,
             src_colorspace=None if rgb else matrix,
             dst_colorspace=matrix,
             src_color_range=ColorRange.JPEG if rgb else target_range,

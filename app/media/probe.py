@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,7 +25,10 @@ from app.media import codecs
 from app.media.containers import Refusal, decode_stream, open_media, refuse
 from app.media.frames import FrameLayout
 from app.media.pictures import PictureForm
+from app.media.still import look_at
 from app.media.timing import MAX_FPS, MIN_FPS, exact_fps, frame_count
+from app.media.transparency import alpha_decoder
+from app.media.treatment import PLAIN, Treatment
 
 _StreamT = TypeVar("_StreamT", av.VideoStream, av.AudioStream)
 _NOT_CONTENT: Final = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
@@ -74,6 +77,8 @@ class VideoInfo:
     duration: float
     sample_aspect_ratio: Fraction
     codec: str
+    treatment: Treatment = PLAIN
+    """What is done to the pictures beside decoding."""
 
     @property
     def layout(self) -> FrameLayout:
@@ -97,19 +102,21 @@ class AudioInfo:
     codec: str
 
 
-def probe_video(path: Path, limits: VideoLimits) -> VideoInfo:
-    """Read the header and the first picture of ``path``.
+def probe_video(path: Path, limits: VideoLimits, treatment: Treatment = PLAIN) -> VideoInfo:
+    """Read the header and the first picture of ``path``, which will get this ``treatment``.
 
     Raises NotAVideo, TooManyPixels (before a picture is decoded), MediaTooLong.
     """
     with open_video(path, limits) as (container, stream):
         check_seconds(_duration(container, stream), limits.max_seconds, "video")
         check_complete(container, stream, NotAVideo)
-        first = next(decode_stream(container, stream), None)
+        first = next(decode_pictures(container, stream), None)
         if first is None:
             raise no_picture(limits)
         check_pixels(first.width, first.height, limits)
-        return _video_info(container, stream, first)
+        still = look_at(path)
+        form = PictureForm.of(first, treatment, still.orientation if still else None)
+        return replace(_video_info(container, stream, form), treatment=treatment)
 
 
 @contextmanager
@@ -118,16 +125,25 @@ def open_video(path: Path, limits: VideoLimits) -> Iterator[tuple[InputContainer
 
     Nothing but that stream is decoded. Raises NotAVideo, TooManyPixels (before a picture is decoded).
     """
-    with open_media(path, NotAVideo) as container:
+    still = look_at(path)
+    if still:
+        check_pixels(still.width, still.height, limits)
+    demuxer = still.demuxer if still else None
+    with open_media(path, NotAVideo, demuxer=demuxer) as container:
         decoder = _video_decoder(container, limits)
     options = {"max_pixels": str(limits.max_pixels)}
-    with open_media(path, NotAVideo, decoder, options) as container:
+    with open_media(path, NotAVideo, decoder, options, demuxer=demuxer) as container:
         stream = _main_stream(container.streams.video)
         if stream is None or stream.codec_context.name != decoder:
             raise refuse(NotAVideo, "The file has no video stream that stays the same.")
         stream.codec_context.options = options
         stream.thread_type = "AUTO"
         yield container, stream
+
+
+def decode_pictures(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Decode the pictures of an opened video, their transparency included."""
+    return decode_stream(container, stream, alpha_decoder(stream))
 
 
 def probe_audio(path: Path, limits: AudioLimits) -> AudioInfo:
@@ -274,8 +290,7 @@ def _duration(container: InputContainer, stream: av.VideoStream | av.AudioStream
     return Fraction(container.duration or 0, av.time_base)
 
 
-def _video_info(container: InputContainer, stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
-    form = PictureForm.of(first)
+def _video_info(container: InputContainer, stream: av.VideoStream, form: PictureForm) -> VideoInfo:
     fps = _choose_fps(stream.average_rate, (stream.guessed_rate, stream.base_rate))
     duration = _duration(container, stream)
     aspect = stream.sample_aspect_ratio or Fraction(1)

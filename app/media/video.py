@@ -13,28 +13,45 @@ from typing import Final
 
 import av
 
-from app.media.containers import decode_stream
+from app.media.filters import treated
+from app.media.findings import Findings
 from app.media.frames import I420Frame
 from app.media.pictures import PictureReader
-from app.media.probe import VideoInfo, VideoLimits, check_pixels, check_seconds, no_picture, open_video
+from app.media.probe import (
+    VideoInfo,
+    VideoLimits,
+    check_pixels,
+    check_seconds,
+    decode_pictures,
+    no_picture,
+    open_video,
+)
 
 _EARLY: Final = Fraction(1, 4)
 """A picture is shown up to this part of a frame before its time: clocks in milliseconds and jittery cameras
 would otherwise double one frame and drop the next."""
 
 
-def decode_frames(path: Path, info: VideoInfo, limits: VideoLimits) -> Iterator[I420Frame]:
+def decode_frames(
+    path: Path, info: VideoInfo, limits: VideoLimits, findings: Findings | None = None
+) -> Iterator[I420Frame]:
     """Decode ``path`` at the constant rate ``info.fps`` to frames of ``info.layout``.
 
-    A picture that stays for several frames is the same array each time. Damaged packets are skipped. Raises
-    NotAVideo if no picture decodes, MediaTooLong and TooManyPixels if the video is more than its header said.
+    ``findings`` learns what was met on the way. A picture that stays for several frames is the same array
+    each time. Damaged packets are skipped. Raises NotAVideo if no picture decodes, MediaTooLong and
+    TooManyPixels if the video is more than its header said.
     """
-    reader = PictureReader(info.form)
+    findings = findings or Findings()
+    reader = PictureReader(info.form, info.treatment, findings)
     held: av.VideoFrame | None = None
     shown = 0
     end = Fraction(0)
-    for picture, start, stop in _timed_pictures(path, info, limits):
+    for picture, start, stop in _timed_pictures(path, info, limits, findings):
         due = ceil(start * info.fps - _EARLY)
+        if held is not None:
+            findings.left_out += due <= shown
+            findings.repeated += due > shown + 1
+        findings.pictures += 1
         if held is not None and due > shown:
             yield from repeat(reader.read(held), due - shown)
             shown = due
@@ -45,7 +62,7 @@ def decode_frames(path: Path, info: VideoInfo, limits: VideoLimits) -> Iterator[
 
 
 def _timed_pictures(
-    path: Path, info: VideoInfo, limits: VideoLimits
+    path: Path, info: VideoInfo, limits: VideoLimits, findings: Findings
 ) -> Iterator[tuple[av.VideoFrame, Fraction, Fraction]]:
     """Yield each picture with the times, in seconds after the first one, at which it appears and goes.
 
@@ -54,8 +71,9 @@ def _timed_pictures(
     origin: Fraction | None = None
     start = end = Fraction(0)
     with open_video(path, limits) as (container, stream):
-        time_base = stream.time_base or Fraction(1, av.time_base)
-        for picture in decode_stream(container, stream):
+        stream_base = stream.time_base or Fraction(1, av.time_base)
+        for picture in treated(decode_pictures(container, stream), info.treatment, findings):
+            time_base = picture.time_base or stream_base  # a filter may count in another unit
             check_pixels(picture.width, picture.height, limits)
             time = None if picture.pts is None else picture.pts * time_base
             if time is None:

@@ -50,7 +50,7 @@ class Placing:
     laid: FaceLandmarks
     """float32 (468, 2): the lender's mesh on the frame's head, before it is bent."""
     moves: Numbers
-    """float64 (65, 2): by how much the speech points are moved, pixels of the frame."""
+    """float64 (63, 2): by how much the speech points are moved, pixels of the frame."""
 
     @property
     def points(self) -> FaceLandmarks:

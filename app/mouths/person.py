@@ -11,16 +11,17 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.hidden import hidden_mouths
+from app.mouths.points import RIGID_POINTS, SPEECH_POINTS
 from app.mouths.space import (
     MOST_TEETH,
     TEETH_UNITS,
     Canonical,
     MouthShapes,
     Pose,
+    align,
     opening_of,
-    pose_of,
     shape_space,
-    speech_points,
     symmetrical,
     turned_front,
 )
@@ -48,6 +49,10 @@ OWN_TAKE: Final = 12
 
 DARKEST, BRIGHTEST = 28.0, 246.0
 """Brightness of the cheeks, 0..255, beyond which a frame is too dark or too bright to show a mouth."""
+
+MOST_COVERED, LEAST_FREE = 0.12, 0.15
+"""Share of the lips that may be hidden, beyond what is usual, in a frame that lends its mouth; and share of
+the frames that must remain: where less is free, every mouth that is seen may be lent."""
 
 SOFT_FRAMES: Final = 3
 """Frames over which a mouth gives way to the frame's own before it cannot be seen any more."""
@@ -78,7 +83,7 @@ class Person:
     study: Study
     fps: float
     seen: Flags
-    """Whether a mesh was found, and the light lets a mouth be seen."""
+    """Whether a mesh was found, the light lets a mouth be seen, and nothing hides it."""
     usable: Flags
     """Whether the frame may lend its mouth: it is seen, and its lips are neither pressed in nor hidden."""
     pose: Pose
@@ -156,18 +161,19 @@ class Person:
         return np.degrees(np.arctan2(ahead[:, :2], np.abs(ahead[:, 2:])))
 
 
-def meet(study: Study, fps: float, hidden: Flags | None = None) -> Person:
-    """Make of measurements the person they are of; ``hidden`` are frames whose mouth something covers."""
+def meet(study: Study, fps: float) -> Person:
+    """Make of measurements the person they are of."""
     space = shape_space()
     found: Flags = np.asarray(np.isfinite(study.meshes).all(axis=(1, 2)))
-    meshes = _steady(study.meshes.astype(np.float64), study.takes, found)
-    pose = pose_of(meshes, space.front)
-    front = turned_front(speech_points(meshes), pose)
+    pose, front = _posed(study, found)
     even = symmetrical(front)
     flat, opening = even[:, :, :2].reshape(len(even), -1), opening_of(even)
     brightness = study.skin[:, :3].mean(axis=1)
     seen: Flags = found & (brightness > DARKEST) & (brightness < BRIGHTEST)
-    free = seen if hidden is None else seen & ~hidden
+    seen &= ~hidden_mouths(study.covers.lips)
+    lips = np.nan_to_num(study.covers.lips)
+    free = seen & (lips - float(np.median(lips[seen])) < MOST_COVERED) if seen.any() else seen
+    free = free if free.sum() >= LEAST_FREE * seen.sum() else seen
     teeth = study.teeth / np.array(TEETH_UNITS)
     shapes = np.zeros((len(study), 8), np.float32)
     openings, rest, usable = np.zeros(len(study)), np.zeros(len(study), np.bool_), free.copy()
@@ -182,6 +188,22 @@ def meet(study: Study, fps: float, hidden: Flags | None = None) -> Person:
         openings[take] = opening[take] - np.median(opening[resting])
         rest |= take & resting
     return Person(study, fps, seen, usable, pose, front, shapes, openings, rest)
+
+
+def _posed(study: Study, found: Flags) -> tuple[Pose, Canonical]:
+    """Return how each head is turned, and its speech points at the front.
+
+    Where no mesh was found another one stands, the mean face if there is none, so that its pose is defined.
+    """
+    rigid, speech = (
+        _steady(study.meshes[:, list(points)].astype(np.float64), study.takes, found)
+        for points in (RIGID_POINTS, SPEECH_POINTS)
+    )
+    first = int(found.argmax())
+    rigid[~found] = rigid[first] if found.any() else shape_space().front
+    speech[~found] = speech[first]
+    pose = align(rigid, shape_space().front)
+    return pose, turned_front(speech, pose)
 
 
 def _pools(takes: npt.NDArray[np.int32], free: Flags) -> list[tuple[Flags, Flags]]:
@@ -213,8 +235,5 @@ def _steady(meshes: Canonical, takes: npt.NDArray[np.int32], found: Flags) -> Ca
     change = np.where(same[:, None, None], steady[1:] - steady[:-1], 0)
     step[:-1] += change / 4
     step[1:] -= change / 4
-    # a mesh that was not found stands as the mean face, so that its pose is defined
-    steady = steady + step
-    if found.any():
-        steady[~found] = steady[found][0]
+    steady += step
     return steady

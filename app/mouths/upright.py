@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.regions import LEFT_EYE, RIGHT_EYE
+from app.faces.hidden import CROP_SIZE, alignment
 from app.faces.types import FaceLandmarks
 from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame
 
@@ -14,21 +14,16 @@ Points = npt.NDArray[np.float64]
 """float64 (k, 2): x, y in pixels of a picture, pixel centres at integers."""
 
 SIZE: Final = 192
-"""Side of the picture, pixels."""
-EYE_DISTANCE: Final = 0.5
-"""Distance of the eyes' outer corners, as a share of the side."""
-EYE_HEIGHT: Final = 0.05
-"""Where the eyes lie, as a share of the side from the top: what is above does not speak."""
+"""Side of the picture, pixels: twice that of an aligned crop, which it is otherwise."""
 
 
 def upright_affine(landmarks: FaceLandmarks) -> Affine:
     """Map pixels of the upright picture of a face (468, 2) to positions in its frame."""
-    right, left = (landmarks[point].astype(np.float64) for point in (RIGHT_EYE, LEFT_EYE))
-    across = (left - right) / (EYE_DISTANCE * SIZE)
-    down = np.array([-across[1], across[0]])
-    corner = (left + right) / 2 - SIZE / 2 * across - EYE_HEIGHT * SIZE * down
-    affine: Affine = np.column_stack([across, down, corner])
-    return affine
+    affine = alignment(landmarks)
+    scale = CROP_SIZE / SIZE
+    fine = affine * [scale, scale, 1]
+    fine[:, 2] += (fine[:, :2] - affine[:, :2]).sum(axis=1) / 2
+    return fine
 
 
 def upright_picture(layout: FrameLayout, frame: I420Frame, affine: Affine) -> BgrImage:
@@ -48,3 +43,9 @@ def in_upright(landmarks: FaceLandmarks, affine: Affine) -> Points:
     """Return where points (k, 2) of the frame lie in the upright picture."""
     points: Points = (landmarks.astype(np.float64) - affine[:, 2]) @ np.linalg.inv(affine[:, :2]).T
     return points
+
+
+def aligned(picture: BgrImage) -> BgrImage:
+    """Return the aligned crop (96, 96, 3) of :mod:`app.faces.hidden` that an upright picture holds."""
+    crop: BgrImage = cv2.resize(picture, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
+    return crop

@@ -36,8 +36,8 @@ UNSEEN: Final = Habits(
     np.array([0.60, -0.50, -0.35, 0, 0, 0, 0.45, 0.45, 0.065]),
     np.array([0.70, 0.80, 0.65, 0, 0, 0, 0.80, 0.60, 0.060]),
 )
-"""Range of the opening, in distances of the inner eyes, and habits of somebody whose footage does not show how
-they talk: medians over twelve people in training."""
+"""Range of the opening, in distances of the inner eyes, and habits of somebody whose footage does not show
+how they talk: medians over twelve people in training."""
 
 
 @dataclass(frozen=True)

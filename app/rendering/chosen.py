@@ -8,19 +8,22 @@ from time import perf_counter
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from app.avatars.avatar import Avatar
 from app.avatars.crops import cut_face
 from app.media.frames import I420Frame
 from app.mouths.bending import Placing, place
 from app.mouths.painter import FACE_SIZE, Painter, Strokes
-from app.mouths.person import Numbers
 from app.mouths.space import COMPONENTS
 from app.rendering.laying import Layer
 from app.rendering.mouths import MouthRun
 from app.rendering.sampling import Lent, Stroke
 from app.rendering.score import FADED, Score, ScoreBook
 from app.rendering.stages import StageSeconds
+
+MouthShape = npt.NDArray[np.float32]
+"""float32 (8,): one of :data:`app.mouths.space.MouthShapes`."""
 
 BATCH: Final = 8
 
@@ -81,19 +84,32 @@ class _ChosenRun:
             lent = self._lent(score, row, source, strokes.get(k))
             box, landmarks = self._avatar.boxes[source], self._avatar.landmarks[source]
             gain = self._gain(source, int(score.lenders[row]))
-            self._layer.lay(frame, box, landmarks, lent, weight, gain)
+            cover = self._person.study.covers.of(source)
+            self._layer.lay(frame, box, landmarks, lent, weight, gain, cover)
         self._seconds.composite += perf_counter() - drawn
 
     def _lent(self, score: Score, row: int, source: int, stroke: Stroke | None) -> list[Lent]:
         lender, partner = int(score.lenders[row]), int(score.partners[row])
         wanted = score.wanted[row]
         own = 1.0 if partner < 0 else 1 - FADED
-        lent = [Lent(self._frames[lender], self._placing(source, lender, wanted, stroke), own, stroke)]
+        lent = [self._lend(source, lender, wanted, own, stroke)]
         if partner >= 0:
-            lent.append(Lent(self._frames[partner], self._placing(source, partner, wanted, None), FADED))
+            lent.append(self._lend(source, partner, wanted, FADED))
         return lent
 
-    def _placing(self, source: int, lender: int, wanted: Numbers, stroke: Stroke | None) -> Placing:
+    def _lend(
+        self, source: int, lender: int, wanted: MouthShape, share: float, stroke: Stroke | None = None
+    ) -> Lent:
+        return Lent(
+            frame=self._frames[lender],
+            placing=self._placing(source, lender, wanted, stroke),
+            share=share,
+            stroke=stroke,
+            cover=self._person.study.covers.of(lender),
+            landmarks=self._avatar.landmarks[lender],
+        )
+
+    def _placing(self, source: int, lender: int, wanted: MouthShape, stroke: Stroke | None) -> Placing:
         lack = wanted[:COMPONENTS].astype(np.float64) - self._person.shapes[lender, :COMPONENTS]
         if stroke is None:
             lack = np.clip(BENT_SHARE * lack, -MOST_BENT, MOST_BENT)

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from app.faces.mask import OUTLINE, mouth_mask
 from app.faces.types import Box, FaceLandmarks, MouthMask
 from app.media.frames import FrameLayout, I420Frame, Plane
+from app.mouths.covers import spare
 from app.mouths.points import JAW
-from app.rendering.sampling import FloatPlane, Lent, Region, halved, sampled
+from app.rendering.sampling import CoverMarks, FloatPlane, Lent, Region, halved, sampled
 
 MASK_SIZE: Final = 64
 """Side of masks in crop space: they are soft, and enlarged to the face."""
@@ -50,11 +51,13 @@ class Layer:
         lent: list[Lent],
         weight: float = 1.0,
         gain: float = 1.0,
+        cover: CoverMarks | None = None,
     ) -> None:
         """Blend the mouths of ``lent``, whose shares add up to 1, into ``frame``.
 
         ``landmarks`` (468, 2) are the frame's own; ``gain`` is how much brighter the frame's skin is than
-        the lender's; ``weight`` 0..1 fades the whole.
+        the lender's; ``weight`` 0..1 fades the whole; ``cover`` (96, 96) is what lies before the face: then
+        the cheeks are left alone, and what is covered.
         """
         masks = _Masks(box, landmarks, lent)
         region = masks.region(self.layout)
@@ -62,21 +65,22 @@ class Layer:
             return
         laid = self._mixed(lent, box, landmarks, region)
         own = self._parts(frame, region)
-        mask = masks.over(region, masks.whole)
-        light = _Light(own, laid, mask, masks.over(region, masks.tight))
+        masks.spare(cover, landmarks)
+        mask = masks.over(region, masks.tight if masks.covered else masks.whole)
+        light = _Light(own, laid, masks.over(region, masks.whole), masks.over(region, masks.tight))
         for plane, fitted in zip(own, light.evened(gain), strict=True):
             alpha = (mask if plane.shape == mask.shape else halved(mask)) * np.float32(weight)
-            mixed = cv2.blendLinear(fitted, plane.astype(np.float32), alpha, 1 - alpha)
-            plane[:] = np.clip(mixed + np.float32(0.5), 0, 255)
+            plane[:] = cv2.blendLinear(fitted, plane, alpha, 1 - alpha)
 
-    def _mixed(
-        self, lent: list[Lent], box: Box, landmarks: FaceLandmarks, region: Region
-    ) -> list[FloatPlane]:
-        """Return the planes of all that is lent, cross-faded."""
-        pictures = [sampled(self.layout, one, box, landmarks, region) for one in lent]
-        mixed = [np.float32(lent[0].share) * plane for plane in pictures[0]] if len(lent) > 1 else pictures[0]
-        for one, planes in zip(lent[1:], pictures[1:], strict=True):
-            mixed = [sum_ + np.float32(one.share) * plane for sum_, plane in zip(mixed, planes, strict=True)]
+    def _mixed(self, lent: list[Lent], box: Box, landmarks: FaceLandmarks, region: Region) -> list[Plane]:
+        """Return the planes of one mouth, or of two that are faded into each other."""
+        mixed = sampled(self.layout, lent[0], box, landmarks, region)
+        for one in lent[1:]:
+            planes = sampled(self.layout, one, box, landmarks, region)
+            mixed = [
+                np.asarray(cv2.addWeighted(before, 1 - one.share, plane, one.share, 0), np.uint8)
+                for before, plane in zip(mixed, planes, strict=True)
+            ]
         return mixed
 
     def _parts(self, frame: I420Frame, region: Region) -> list[Plane]:
@@ -99,7 +103,19 @@ class _Masks:
             if lowest[jaw, 1] > outline[jaw, 1]:
                 outline[jaw] = lowest[jaw]
         self.whole = mouth_mask(outline, box, MASK_SIZE)
+        self.covered = False
         self._points = points[0]
+        self._lent = lent
+
+    def spare(self, cover: CoverMarks | None, landmarks: FaceLandmarks) -> None:
+        """Leave out what lies before the frame's own face, or before a lender's."""
+        if cover is not None:
+            self.whole = spare(self.whole, cover, landmarks, self._box)
+            self.covered = True
+        for one in self._lent:
+            if one.cover is not None and one.landmarks is not None:
+                self.whole = spare(self.whole, one.cover, one.landmarks, self._box, one.placing.head)
+                self.covered = True
 
     @cached_property
     def tight(self) -> MouthMask:
@@ -163,23 +179,25 @@ class _Masks:
 class _Light:
     """Evens out what is slow over the cheeks: their light is the frame's own; lips and folds are lent."""
 
-    def __init__(self, own: list[Plane], laid: list[FloatPlane], mask: FloatPlane, tight: FloatPlane) -> None:
+    def __init__(self, own: list[Plane], laid: list[Plane], mask: FloatPlane, tight: FloatPlane) -> None:
         self._laid = laid
         height, width = mask.shape
         self._size = LIGHT_COLUMNS, max(8, round(LIGHT_COLUMNS * height / width))
         whole, inner = self._small(mask), self._small(tight)
         fade = np.arange(self._size[1])[:, None] < 0.9 * self._size[1]
-        self._weight = np.clip(1.3 * whole, 0, 1) * (1 - inner) * fade
-        self._own = [self._small(plane.astype(np.float32)) for plane in own]
+        self._weight = (np.clip(1.3 * whole, 0, 1) * (1 - inner) * fade).astype(np.float32)
+        self._own = [self._small(plane) for plane in own]
 
-    def evened(self, gain: float) -> list[FloatPlane]:
+    def evened(self, gain: float) -> list[Plane]:
         """Return the laid planes in the frame's light."""
         planes = []
         for index, (own, laid) in enumerate(zip(self._own, self._laid, strict=True)):
-            level = np.float32(16.0 if index == 0 else 128.0)
-            lit = laid if gain == 1.0 else (laid - level) * np.float32(gain) + level
-            slow = self._slow(own - self._small(lit))
-            planes.append(lit + cv2.resize(slow, lit.shape[::-1], interpolation=cv2.INTER_LINEAR))
+            level = 16.0 if index == 0 else 128.0
+            lit = laid if gain == 1.0 else cv2.addWeighted(laid, gain, laid, 0, level * (1 - gain))
+            slow = cv2.resize(
+                self._slow(own - self._small(lit)), lit.shape[::-1], interpolation=cv2.INTER_LINEAR
+            )
+            planes.append(np.asarray(cv2.add(lit, slow, dtype=cv2.CV_8U), np.uint8))
         return planes
 
     def _slow(self, difference: FloatPlane) -> FloatPlane:
@@ -195,6 +213,6 @@ class _Light:
         assert result is not None
         return result.astype(np.float32)
 
-    def _small(self, plane: FloatPlane) -> FloatPlane:
-        small: FloatPlane = cv2.resize(plane, self._size, interpolation=cv2.INTER_AREA)
+    def _small(self, plane: Plane | FloatPlane) -> FloatPlane:
+        small: FloatPlane = cv2.resize(plane, self._size, interpolation=cv2.INTER_AREA).astype(np.float32)
         return small

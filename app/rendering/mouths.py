@@ -13,6 +13,7 @@ import numpy.typing as npt
 from app.audio.windows import MelTrack
 from app.avatars.avatar import Avatar, CutFaces
 from app.media.frames import I420Frame
+from app.mouths.covers import spare
 from app.rendering.compositor import Compositor
 from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Timeline
@@ -87,7 +88,9 @@ class _GeneratedRun:
             faces = self._mouths.infer.render(heard[changed], crops, references)
             drawn = perf_counter()
         for place, source, face, crop in zip(changed, wanted, faces, crops, strict=True):
-            mask = self._faces.masks[source]
+            mask, cover = self._faces.masks[source], avatar.study.covers.of(source)
+            if cover is not None:
+                mask = spare(mask, cover, avatar.landmarks[source], avatar.boxes[source])
             if weights[place] < 1:
                 mask = np.rint(mask * weights[place]).astype(np.uint8)
             self._compositor.paste(frames[place], face, crop, avatar.boxes[source], mask)

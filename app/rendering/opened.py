@@ -10,6 +10,7 @@ from app.media.files import replacing
 from app.media.finish import finish
 from app.media.sound import Sound
 from app.media.timing import Segment
+from app.notices import Notice, NoticeCode, notice
 from app.progress import Progress
 from app.rendering.encoding import SegmentEncoding
 from app.rendering.frames import FrameMaker
@@ -26,6 +27,7 @@ class RenderReport:
     duration: float
     wall_seconds: float
     stage_seconds: dict[str, float]
+    warnings: list[Notice]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,21 @@ class OpenRender:
     encoding: SegmentEncoding
     maker: FrameMaker
     lanes: int
+    clip_seconds: float
+    """Length of the avatar's video; 0 of a photo, which has none."""
+
+    @property
+    def notices(self) -> list[Notice]:
+        """What the caller should know of the sound."""
+        longer = self.duration - self.clip_seconds
+        if not self.clip_seconds or longer < 1 / self.encoding.format.fps:
+            return self.encoding.sound.notices
+        detail = (
+            f"The sound goes on for {longer:.2f} s after the clip's end; the clip is played on "
+            f"(loop: {self.plan.loop})."
+        )
+        told = notice(NoticeCode.SOUND_LONGER_THAN_CLIP, detail, longer)
+        return [*self.encoding.sound.notices, told]
 
     @property
     def frame_count(self) -> int:
@@ -96,6 +113,7 @@ class OpenRender:
             duration=self.duration,
             wall_seconds=wall_seconds,
             stage_seconds=asdict(self.maker.seconds),
+            warnings=self.notices,
         )
 
 

@@ -2,25 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
 from pathlib import Path
 from time import perf_counter
-from typing import Final
 
 from app.audio.windows import MelTrack
 from app.avatars.avatar import Avatar, open_avatar
 from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
 from app.avatars.store import AvatarStore
-from app.errors import InvalidRequest
 from app.media.encoder import VideoFormat
 from app.media.probe import AudioLimits, check_frames
-from app.media.quality import Encoder, Quality, encoder_settings
+from app.media.quality import Encoder, encoder_settings
 from app.media.sound import Sound, decode_sound
-from app.media.timing import MAX_FPS, MIN_FPS, Segment, exact_fps, frame_count
+from app.media.timing import Segment, exact_fps, frame_count
 from app.mouths.model import LipModel
 from app.progress import Alive, Progress
 from app.rendering.chosen import ChosenMouths
@@ -28,43 +25,23 @@ from app.rendering.encoding import SegmentEncoding, lanes_for
 from app.rendering.frames import FrameMaker
 from app.rendering.mouths import GeneratedMouths, Mouths
 from app.rendering.opened import OpenRender, RenderReport, shared_sound
+from app.rendering.options import RenderOptions
 from app.rendering.plan import Plan
 from app.rendering.score import ScoreBook, Scorer
 from app.rendering.stages import StageSeconds
-from app.rendering.timeline import Loop, Timeline, split_segments
+from app.rendering.timeline import Timeline, split_segments
 from app.rendering.workspace import Workspace
 from app.wav2lip.devices import usable_cores
 from app.wav2lip.infer import ModelInfo, Wav2LipInfer
 
-MAX_MOUTH_OFFSET_MS: Final = 1000.0
-"""Beyond a second it is not the mouth that is early or late, but another sound."""
-
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """What to render.
-
-    ``fps`` None is the avatar's own, 29.97 is 30000/1001; with ``mouth_offset_ms`` > 0 the mouth moves later.
-    """
+    """What to render, and how."""
 
     avatar_id: str
     audio: Path
-    fps: Fraction | None = None
-    quality: Quality = "standard"
-    mouth_offset_ms: float = 0.0
-    start_frame: int = 0
-    loop: Loop = "pingpong"
-
-    def __post_init__(self) -> None:
-        if self.fps is not None and not MIN_FPS <= self.fps <= MAX_FPS:
-            raise InvalidRequest(f"fps must be from {MIN_FPS} to {MAX_FPS}, not {float(self.fps):g}.")
-        if not abs(self.mouth_offset_ms) <= MAX_MOUTH_OFFSET_MS:
-            raise InvalidRequest(
-                f"mouth_offset_ms must be from -{MAX_MOUTH_OFFSET_MS:g} to {MAX_MOUTH_OFFSET_MS:g}, "
-                f"not {self.mouth_offset_ms:g}."
-            )
-        if self.start_frame < 0:
-            raise InvalidRequest(f"start_frame must be 0 or more, not {self.start_frame}.")
+    options: RenderOptions = field(default_factory=RenderOptions)
 
 
 @dataclass(frozen=True)
@@ -118,7 +95,7 @@ class Renderer:
             encoding = SegmentEncoding(
                 workspace,
                 VideoFormat(avatar.layout, timeline.fps, avatar.manifest.sample_aspect_ratio),
-                encoder_settings(request.quality, self._threads(lanes), self.encoder),
+                encoder_settings(request.options.quality, self._threads(lanes), self.encoder),
                 sound,
             )
             plan = self._plan(request, avatar, timeline)
@@ -131,6 +108,7 @@ class Renderer:
                 encoding=encoding,
                 maker=FrameMaker(avatar, timeline, mouths, seconds),
                 lanes=lanes,
+                clip_seconds=avatar.manifest.duration if avatar.manifest.frame_count > 1 else 0.0,
             )
 
     def _mouths(
@@ -144,7 +122,7 @@ class Renderer:
         plan: Plan,
     ) -> Mouths:
         """Return where the mouths of a render come from."""
-        model, offset = self.infer, request.mouth_offset_ms
+        model, offset = self.infer, request.options.mouth_offset_ms
         if isinstance(model, Wav2LipInfer):
             offset += model.info.mouth_offset_ms
             return GeneratedMouths(model, avatar, MelTrack(sound), timeline, offset)
@@ -175,11 +153,11 @@ class Renderer:
             avatar_id=request.avatar_id,
             avatar_created_at=avatar.manifest.created_at.isoformat(),
             model_sha256=_model_sha256(self.infer.info),
-            quality=request.quality,
+            quality=request.options.quality,
             encoder=self.encoder,
-            mouth_offset_ms=request.mouth_offset_ms,
-            start_frame=request.start_frame,
-            loop=request.loop,
+            mouth_offset_ms=request.options.mouth_offset_ms,
+            start_frame=request.options.start_frame,
+            loop=request.options.loop,
             fps=str(timeline.fps),
             frame_count=timeline.frame_count,
             fragment_count=len(split_segments(timeline.frame_count, timeline.fps)),
@@ -191,12 +169,12 @@ def _model_sha256(info: ModelInfo) -> str:
 
 
 def _timeline(request: RenderRequest, avatar: Avatar, sound: Sound) -> Timeline:
-    fps = exact_fps(request.fps) if request.fps else avatar.manifest.fps
+    fps = exact_fps(request.options.fps) if request.options.fps else avatar.manifest.fps
     return Timeline(
         frame_count=frame_count(sound.duration, fps),
         fps=fps,
         avatar_frames=avatar.manifest.frame_count,
         avatar_fps=avatar.manifest.fps,
-        start_frame=request.start_frame,
-        loop=request.loop,
+        start_frame=request.options.start_frame,
+        loop=request.options.loop,
     )

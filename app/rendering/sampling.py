@@ -1,6 +1,7 @@
 """The pixels of a lent mouth as they lie on a frame: the lender's planes, sampled once.
 
-The map of positions is that of the heads, bent by what the lender's shape lacks, or moved by a painter's flow.
+The map of positions is that of the heads, bent by what the lender's shape lacks, or moved by a painter's
+flow.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.types import Box, FaceLandmarks
-from app.media.frames import FrameLayout, I420Frame, bgr_to_yuv
+from app.media.frames import FrameLayout, I420Frame, Plane, bgr_to_yuv
 from app.mouths.bending import Placing, bend, teeth_stay
 from app.mouths.painter import FACE_SIZE, FIRST_ROW
 
@@ -19,6 +20,9 @@ FloatPlane = npt.NDArray[np.float32]
 
 FloatPlanes = npt.NDArray[np.float32]
 """float32 (planes, rows, columns)."""
+
+CoverMarks = npt.NDArray[np.uint8]
+"""uint8 (96, 96): one of :data:`app.faces.hidden.Cover`."""
 
 Region = tuple[int, int, int, int]
 """Top, bottom, left, right of a part of the frame, luma pixels, all even, bottom and right exclusive."""
@@ -45,11 +49,14 @@ class Lent:
     share: float = 1.0
     stroke: Stroke | None = None
     """What is painted onto it; it is not bent then."""
+    cover: CoverMarks | None = None
+    """What lies before the lender's face, whose landmarks are ``landmarks`` (468, 2)."""
+    landmarks: FaceLandmarks | None = None
 
 
 def sampled(
     layout: FrameLayout, lent: Lent, box: Box, landmarks: FaceLandmarks, region: Region
-) -> list[FloatPlane]:
+) -> list[Plane]:
     """Return Y, U and V of a lent mouth over a region of the frame whose face lies at ``landmarks``."""
     if lent.stroke is None:
         x, y = _bent(lent.placing, landmarks, region)
@@ -63,7 +70,7 @@ def sampled(
         cv2.remap(plane, half_x, half_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for plane in chroma
     ]
-    planes = [plane.astype(np.float32) for plane in (bright, *colors)]
+    planes = [bright, *colors]
     return planes if lent.stroke is None else _painted(layout, planes, lent.stroke, box, region)
 
 
@@ -77,12 +84,10 @@ def halved(plane: FloatPlane) -> FloatPlane:
 def _straight(placing: Placing, region: Region) -> tuple[FloatPlane, FloatPlane]:
     """Return where in the lender each pixel of a region lies, by the affine map of the heads."""
     top, bottom, left, right = region
-    (a, b, c), (d, e, f) = placing.head
+    (a, b, c), (d, e, f) = placing.head.tolist()
     columns = np.arange(left, right, dtype=np.float32)
     rows = np.arange(top, bottom, dtype=np.float32)[:, None]
-    return (a * columns + (b * rows + c)).astype(np.float32), (d * columns + (e * rows + f)).astype(
-        np.float32
-    )
+    return a * columns + (b * rows + c), d * columns + (e * rows + f)
 
 
 def _bent(placing: Placing, landmarks: FaceLandmarks, region: Region) -> tuple[FloatPlane, FloatPlane]:
@@ -92,7 +97,8 @@ def _bent(placing: Placing, landmarks: FaceLandmarks, region: Region) -> tuple[F
     size = x.shape[1], x.shape[0]
     field = cv2.resize(bend(placing, landmarks, region), size, interpolation=cv2.INTER_CUBIC)
     free = 1 - cv2.resize(teeth_stay(placing, region, 0.5), size)
-    return x + field[..., 0] * free, y + field[..., 1] * free
+    field *= free[..., None]
+    return x + field[..., 0], y + field[..., 1]
 
 
 def _flowing(placing: Placing, stroke: Stroke, box: Box, region: Region) -> tuple[FloatPlane, FloatPlane]:
@@ -105,8 +111,8 @@ def _flowing(placing: Placing, stroke: Stroke, box: Box, region: Region) -> tupl
 
 
 def _painted(
-    layout: FrameLayout, planes: list[FloatPlane], stroke: Stroke, box: Box, region: Region
-) -> list[FloatPlane]:
+    layout: FrameLayout, planes: list[Plane], stroke: Stroke, box: Box, region: Region
+) -> list[Plane]:
     """Return planes of a moved lender with what is painted onto it."""
     shown = np.clip(_enlarged(stroke.shown, box, region), 0, 1)
     matrix = bgr_to_yuv(layout.color)
@@ -116,7 +122,8 @@ def _painted(
         share, addition = shown, _enlarged(more, box, region)
         if plane.shape != shown.shape:
             share, addition = halved(share), halved(addition)
-        painted.append((plane - level) * share + level + addition)
+        made = (plane - level) * share + (level + np.float32(0.5)) + addition
+        painted.append(np.clip(made, 0, 255).astype(np.uint8))
     return painted
 
 

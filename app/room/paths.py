@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import app
+from app.bundled import bundled
 from app.settings import Settings
 
 _SYSTEM: Final = (
@@ -64,9 +65,12 @@ def _libraries() -> Iterator[Path]:
 
 
 def _models(settings: Settings) -> Iterator[Path]:
-    yield settings.models_dir
-    model = settings.model_path
-    yield from (path for path in model.parent.glob("*") if path.name.startswith(model.stem))
+    yield from (settings.models_dir, bundled("models"))
+    beside = settings.model_path.parent
+    if (beside / ".env").exists():  # then only what is the model's by its name
+        yield from (path for path in beside.glob("*") if path.name.startswith(settings.model_path.stem))
+    else:
+        yield beside
     if settings.detector == "s3fd":
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         yield Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch")

@@ -27,7 +27,12 @@ export async function load() {
 }
 
 async function refresh(wanted = shared.avatar?.id) {
-  ({ avatars } = await getJson("v1/avatars"));
+  avatars = [];
+  for (let cursor = ""; cursor !== null; ) {
+    const page = await getJson(`v1/avatars?limit=1000${cursor && `&cursor=${cursor}`}`);
+    avatars.push(...page.avatars);
+    cursor = page.next_cursor;
+  }
   keep(gallery, avatars.toReversed(), build, (card, avatar) => (avatar.picture = card.picture));
   select(avatars.some((avatar) => avatar.id === wanted) ? wanted : avatars.at(-1)?.id);
 }

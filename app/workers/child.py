@@ -5,20 +5,21 @@ parent is gone and so must this process be. Its standard output carries messages
 goes to standard error instead.
 """
 
-import json
 import os
 import queue
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import structlog
 
 from app.errors import JobCanceled, ModelError, MouthpieceError
 from app.jobs.pool import Call
 from app.logs import configure_logs
+from app.room import Room, cap_memory, enter
 from app.settings import Settings
 from app.workers.messages import Message, from_line, to_call, to_line
 from app.workers.worker import Worker
@@ -33,22 +34,23 @@ Tell = Callable[[Message], None]
 
 def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
     """Run the worker until its parent ends it or is gone."""
-    tell = _open_channel()
-    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
-        start = json.loads(pipe.readline())
+    tell, start, settings = begin()
     if cores := start["cores"]:
         os.sched_setaffinity(0, cores)
-    settings = Settings.model_validate(start["settings"])
-    configure_logs(settings.log_format, settings.log_level)
+    settings = settings.model_copy(update={"device": start["device"]})
     structlog.contextvars.bind_contextvars(worker=start["name"])
+    walls = enter(Room.of(settings))  # before any other thread is there
+    if walls.missing:
+        log.warning("room_has_gaps", missing=walls.missing)
     worker, calls = make_worker(settings), queue.SimpleQueue[Call]()
-    threading.Thread(target=_listen, args=(worker, calls), daemon=True).start()
+    listen(partial(_hear, worker, calls))
     try:
         model = worker.load()
     except ModelError as error:
         log.error("model_unusable", detail=error.detail)
         tell({"unusable": error.problem()})
         return
+    cap_memory(settings.max_job_memory_bytes)
     log.info("model_ready", **{key: model[key] for key in ("name", "device") if key in model})
     tell({"ready": dict(model)})
     while True:
@@ -74,17 +76,35 @@ def answer(worker: Worker, call: Call, tell: Tell) -> Message:
         return {"failed": error.problem()}
 
 
-def _listen(worker: Worker, calls: "queue.SimpleQueue[Call]") -> None:
-    with open(sys.stdin.fileno(), "rb", closefd=False) as pipe:
-        for line in pipe:
-            message: dict[str, Any] = dict(from_line(line))
-            if "call" in message:
-                calls.put(to_call(message["call"]))
-            elif "stop" in message:
-                worker.stop()
-            elif "give_way" in message:
-                worker.give_way()
-    os._exit(1)
+def _hear(worker: Worker, calls: "queue.SimpleQueue[Call]", message: Message) -> None:
+    if "call" in message:
+        calls.put(to_call(message["call"]))
+    elif "stop" in message:
+        worker.stop()
+    elif "give_way" in message:
+        worker.give_way()
+
+
+def begin() -> tuple[Tell, Message, Settings]:
+    """Return what tells the parent, and what it said first, with the settings in it; logs are as they say."""
+    tell = _open_channel()
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
+        start = from_line(pipe.readline())
+    settings = Settings.model_validate(start["settings"])
+    configure_logs(settings.log_format, settings.log_level)
+    return tell, start, settings
+
+
+def listen(hear: Callable[[Message], object]) -> None:
+    """Hear the parent from now on, in a thread; when it is gone, so is this process."""
+
+    def read() -> None:
+        with open(sys.stdin.fileno(), "rb", closefd=False) as pipe:
+            for line in pipe:
+                hear(from_line(line))
+        os._exit(1)
+
+    threading.Thread(target=read, daemon=True).start()
 
 
 def _open_channel() -> Tell:

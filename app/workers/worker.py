@@ -4,11 +4,9 @@ What it makes are files on the volumes. Each call may be done twice, by two work
 kept, and files appear whole.
 """
 
-import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +21,20 @@ from app.errors import (
     AvatarNotFound,
     JobCanceled,
     MouthpieceError,
-    StorageFull,
+    TooMuchMemory,
 )
 from app.jobs.files import DataFolder
 from app.jobs.pool import Answer, Call, Order
+from app.options import read
 from app.progress import Progress
 from app.settings import Settings
+from app.volume import meaning
 
 if TYPE_CHECKING:
     from app.rendering.opened import OpenRender
     from app.workshop import Workshop
 
 log = structlog.stdlib.get_logger(__name__)
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _GaveWay(Exception):
@@ -94,30 +92,31 @@ class Worker:
         self._giving_way = True
 
     def build_avatar(self, order: Order, progress: Progress) -> Answer:
-        """Make an avatar; answers ``frames_made`` and ``media_seconds``."""
+        """Make an avatar; answers ``frames_made``, ``media_seconds`` and ``warnings``."""
         from app.avatars.builder import AvatarRequest
-        from app.faces.types import FaceChoice, Pads
+        from app.avatars.options import AvatarOptions
 
-        params = order.params
         request = AvatarRequest(
             id=order.avatar_id,
             video=self._files.upload(order.job_id),
-            filename=params["filename"],
-            face=FaceChoice(params["face"]),
-            pads=Pads(*params["pads"]),
-            smoothing=params["smoothing"],
+            filename=order.params["filename"],
+            options=read(AvatarOptions, order.params),
         )
         try:
             manifest = self._workshop.builder.build(request, progress)
         except AvatarExists:
             manifest = self._made_before(order)
-        return {"frames_made": manifest.frame_count, "media_seconds": manifest.duration}
+        return {
+            "frames_made": manifest.frame_count,
+            "media_seconds": manifest.duration,
+            "warnings": manifest.warnings,
+        }
 
     def prepare(self, order: Order, progress: Progress) -> Answer:
         """Open a render, and make its workspace ready for all workers.
 
         Answers ``frames`` of each segment, ``there`` (the segments that are on the volume already) and
-        ``media_seconds``.
+        ``media_seconds`` and ``warnings``.
         """
         self._close()
         with self._rendering(order, progress, anew=True) as render:
@@ -127,6 +126,7 @@ class Worker:
                 "frames": [segment.frame_count for segment in render.segments],
                 "there": [s.index for s in render.segments if render.workspace.fragment(s.index).exists()],
                 "media_seconds": render.duration,
+                "warnings": render.notices,
                 "stage_seconds": render.report(0, 0).stage_seconds,
             }
 
@@ -194,17 +194,13 @@ class Worker:
 
     @contextmanager
     def _opening(self, order: Order, progress: Progress) -> Iterator["OpenRender"]:
+        from app.rendering.options import RenderOptions
         from app.rendering.renderer import RenderRequest
 
-        params = order.params
         request = RenderRequest(
             avatar_id=order.avatar_id,
             audio=self._files.upload(order.job_id),
-            fps=None if params["fps"] is None else Fraction(params["fps"]),
-            quality=params["quality"],
-            mouth_offset_ms=params["mouth_offset_ms"],
-            start_frame=params["start_frame"],
-            loop=params["loop"],
+            options=read(RenderOptions, order.params),
         )
         workspace = self._files.workspace(order.job_id)
         with self._workshop.renderer.open(request, workspace, partial(progress, 0, 0)) as render:
@@ -243,6 +239,8 @@ def as_error(error: Exception, job_id: str) -> MouthpieceError:
         log.info("job_refused", code=error.code, detail=error.detail)
         return error
     log.exception("job_broke", exc_info=error)
-    if isinstance(error, OSError) and error.errno in FULL:
-        return StorageFull("The volume is full; delete avatars or jobs, or give it more room, and try again.")
+    if isinstance(error, MemoryError):
+        return TooMuchMemory("The job takes more memory than it may have here; send a smaller file.")
+    if isinstance(error, OSError) and (meant := meaning(error)):
+        return meant
     return MouthpieceError(f"The job failed unexpectedly; the service's log says why, under job {job_id}.")

@@ -37,6 +37,7 @@ def test_a_video_becomes_an_avatar(server: Server, video: Path) -> None:
         "duration": 1.0,
         "face_frames": 25,
         "source": {"sha256": sha256(video.read_bytes()).hexdigest(), "filename": "me.mp4"},
+        "warnings": [],
         "links": {
             "self": "/v1/avatars/first",
             "preview": "/v1/avatars/first/preview.jpg",

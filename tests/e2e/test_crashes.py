@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -145,3 +146,38 @@ def test_a_service_told_to_stop_stops_soon_and_goes_on_later(
     job = service.outcome(job_id)
     assert (job["state"], job["attempts"]) == ("succeeded", 1)
     check_result(service, job_id, 500, tmp_path)
+
+
+def test_clients_that_wait_when_the_service_stops_are_told_where_their_job_is(
+    service: Server, renders: str, speech: Speech
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        files = {"audio": speech(20).read_bytes()}
+        waiting = pool.submit(
+            httpx.post, service.url + renders, data={"quality": "draft"}, files=files, timeout=60
+        )
+        job = service.wait(lambda: service.client.get("/v1/jobs?state=running").json()["jobs"])[0]
+        service.stop()
+        answer = waiting.result()
+    service.start()
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:mouthpiece:problem:shutting-down"
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.headers["content-location"] == job["links"]["self"]
+    assert service.outcome(job["id"])["state"] == "succeeded"
+
+
+def test_a_short_render_that_somebody_waits_for_does_not_wait_for_a_long_one(
+    service: Server, renders: str, speech: Speech
+) -> None:
+    long = submit(service, renders, speech(90))
+    service.wait(lambda: len(fragments(service, long)) >= 2)
+    answer = service.client.post(
+        renders, data={"quality": "draft"}, files={"audio": speech(1.0).read_bytes()}, timeout=120
+    )
+    assert answer.status_code == 200
+    assert service.job(long)["state"] == "running"
+    assert service.client.delete(f"/v1/jobs/{long}").status_code == 204
+    assert service.outcome(long)["state"] == "canceled"
+    assert service.files(long) == []

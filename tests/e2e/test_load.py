@@ -55,7 +55,7 @@ def test_the_metrics_count_what_was_done(server: Server, anna: str, speech: Spee
 
 def test_the_service_says_what_it_is(server: Server, anna: str) -> None:
     info = server.client.get("/v1/info").json()
-    assert info["model"]["name"] == "mouthpiece-192"
+    assert info["model"]["name"] == "mouthpiece"
     assert len(info["model"]["sha256"]) == 64
     assert info["model"]["licence"]
     assert (info["backend"], info["device"]) == ("openvino", "cpu")

@@ -18,7 +18,7 @@ def test_all_lines_about_a_job_carry_its_id_from_the_request_to_its_end(
     server.wait(lambda: ("request", "app.api.metrics") in told())
     assert told() == [
         ("job_submitted", "app.api.submission"),
-        ("job_started", "app.jobs.worker"),
-        ("job_ended", "app.jobs.worker"),
+        ("job_started", "app.jobs.scheduler"),
+        ("job_ended", "app.jobs.scheduler"),
         ("request", "app.api.metrics"),
     ]

@@ -17,6 +17,8 @@ class TinyModel:
     frames: int | None = None
     face_size: int | None = 32
     face_first: bool = False
+    adds_face: bool = False
+    """The face whose lower half is hidden is added as well."""
     half_ends: bool = False
     """Inputs and output are float16."""
     only_one_frame: bool = False
@@ -35,6 +37,11 @@ class TinyModel:
             helper.make_node("Slice", ["picture", "from", "to", "channels"], ["reference"]),
             helper.make_node("Add", ["reference", "loudness"], ["result"]),
         ]
+        if self.adds_face:
+            constants["start"] = [0]
+            nodes[-1].output[0] = "heard"
+            nodes.append(helper.make_node("Slice", ["picture", "start", "from", "channels"], ["masked"]))
+            nodes.append(helper.make_node("Add", ["heard", "masked"], ["result"]))
         if self.only_one_frame:
             constants["one"] = [1, 3, 32, 32]
             nodes[-1].output[0] = "faces"

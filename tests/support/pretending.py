@@ -14,7 +14,8 @@ FPS = 25
 
 def frames_of(seconds: float) -> list[int]:
     """Return the frames of the segments of a render of so many seconds."""
-    frames, left = [], round(seconds * FPS)
+    frames: list[int] = []
+    left = round(seconds * FPS)
     while left > 0:
         frames.append(min(left, round(LENGTHS[min(len(frames), len(LENGTHS) - 1)] * FPS)))
         left -= frames[-1]

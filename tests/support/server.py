@@ -24,6 +24,8 @@ class Server:
     root: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables besides the settings."""
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(base_url=self.url, timeout=60)
@@ -70,7 +72,7 @@ class Server:
     def spawn(self, *command: str) -> subprocess.Popen[bytes]:
         """Start a program with the settings of this service."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
-        environment |= {
+        environment |= self.environment | {
             "MOUTHPIECE_PORT": str(self.port),
             "MOUTHPIECE_DATA_DIR": str(self.data_dir),
             "MOUTHPIECE_AVATARS_DIR": str(self.avatars_dir),
@@ -104,10 +106,10 @@ class Server:
         """Return a job as JSON."""
         return self.client.get(f"/v1/jobs/{job_id}").raise_for_status().json()
 
-    def outcome(self, job_id: str) -> Any:
+    def outcome(self, job_id: str, deadline: float = 2 * DEADLINE) -> Any:
         """Return a job as JSON once it has ended."""
         ended = ("succeeded", "failed", "canceled")
-        return self.wait(lambda: job if (job := self.job(job_id))["state"] in ended else None)
+        return self.wait(lambda: job if (job := self.job(job_id))["state"] in ended else None, deadline)
 
     def files(self, job_id: str) -> list[str]:
         """Return the names of a job's files."""

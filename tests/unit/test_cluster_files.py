@@ -1,4 +1,4 @@
-"""The compose file and the page of a cluster, as far as they can be held true without a container engine."""
+"""The compose file, the manifest and the page of a cluster, as far as they can be held true without one."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,11 @@ from typing import Any
 import yaml
 
 from app.settings import Settings
+from app.workers.join import HEALTH
 
 ROOT = Path(__file__).parents[2]
 NAMES = {f"MOUTHPIECE_{field.upper()}" for field in Settings.model_fields}
+FILES = ("docs/cluster.md", "docker-compose.cluster.yml", "docs/kuberay.yaml")
 
 
 def services() -> dict[str, Any]:
@@ -18,31 +20,43 @@ def services() -> dict[str, Any]:
     return found
 
 
-def test_web_and_workers_differ_in_no_folder_and_no_address() -> None:
+def test_the_head_and_its_workers_differ_in_no_folder_and_no_address() -> None:
+    assert services().keys() == {"web", "worker"}
     web, worker = services()["web"], services()["worker"]
     assert worker["command"] == ["mouthpiece", "worker"]
-    assert web["volumes"] == worker["volumes"]
-    assert web["environment"].items() <= worker["environment"].items()
-    assert set(worker["environment"]) <= NAMES
+    assert web["command"][-1] == "mouthpiece head && exec mouthpiece serve"
+    for same in ("volumes", "environment", "build"):
+        assert web[same] == worker[same]
     assert web["build"]["args"] == {"CLUSTER": "1"}
+    assert web["environment"]["MOUTHPIECE_RAY_ADDRESS"] == "web:6379"
 
 
-def test_everything_is_checked_and_waited_for() -> None:
-    every = services()
-    assert {"web", "worker", "database", "broker"} == set(every)
-    assert all("healthcheck" in every[name] for name in ("worker", "database", "broker"))
-    for name in ("web", "worker"):
-        conditions = {wait["condition"] for wait in every[name]["depends_on"].values()}
-        assert conditions == {"service_healthy"}
+def test_a_token_is_asked_for_and_no_port_of_ray_is_published() -> None:
+    for service in services().values():
+        assert service["environment"]["RAY_AUTH_MODE"] == "token"
+        assert ":?" in service["environment"]["RAY_AUTH_TOKEN"]
+    assert [port.rsplit(":", 1)[1] for port in services()["web"]["ports"]] == ["8000"]
+    assert "ports" not in services()["worker"]
 
 
-def test_the_broker_waits_longer_than_any_part_takes() -> None:
-    text = (ROOT / "docker-compose.cluster.yml").read_text()
-    milliseconds = int(re.findall(r"^\s+consumer_timeout = (\d+)$", text, re.MULTILINE)[0])
-    assert milliseconds >= 4 * 3600 * 1000
+def test_the_manifest_is_of_a_head_with_the_service_and_of_workers_that_see_the_same() -> None:
+    cluster, service = yaml.safe_load_all((ROOT / "docs/kuberay.yaml").read_text())
+    head = cluster["spec"]["headGroupSpec"]
+    (group,) = cluster["spec"]["workerGroupSpecs"]
+    (on_head,), (on_worker,) = (each["template"]["spec"]["containers"] for each in (head, group))
+    assert "mouthpiece serve" in on_head["args"][0]
+    for same in ("image", "env", "volumeMounts"):
+        assert on_head[same] == on_worker[same]
+    given = {variable["name"]: variable.get("value") for variable in on_head["env"]}
+    assert given["RAY_AUTH_MODE"] == "token"
+    assert {name for name in given if name.startswith("RAY_health")} <= HEALTH.keys()
+    assert group["rayStartParams"]["num-gpus"] == on_worker["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert service["spec"]["selector"]["ray.io/cluster"] == cluster["metadata"]["name"]
+    pinned = (ROOT / "requirements/cluster.txt").read_text()
+    assert f"ray=={cluster['spec']['rayVersion']} " in pinned
 
 
-def test_every_variable_that_the_page_or_the_file_names_is_a_setting() -> None:
-    for file in ("docs/cluster.md", "docker-compose.cluster.yml"):
+def test_every_variable_that_the_page_or_a_file_names_is_a_setting() -> None:
+    for file in FILES:
         named = set(re.findall(r"MOUTHPIECE_[A-Z_]*[A-Z]", (ROOT / file).read_text()))
         assert named <= NAMES

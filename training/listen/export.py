@@ -12,6 +12,7 @@ import torch
 
 from app.audio.logmel import BANDS
 from app.errors import InvalidModel
+from app.media.files import replacing
 from app.mouths.ear import METADATA
 from app.wav2lip.model_file import file_sha256
 from app.wav2lip.onnx_writer import quiet_exporter
@@ -44,8 +45,7 @@ def export_listen(
     listener = Listener(encoder, taught.heads, past=settings.past, piece=settings.piece).eval()
     window = 2 * (settings.past + settings.piece + settings.ahead)
     output.parent.mkdir(parents=True, exist_ok=True)
-    unproven = output.with_name(f".{output.name}.part.onnx")
-    try:
+    with replacing(output) as unproven:
         _write(listener, window, unproven)
         written = onnx.load(unproven)
         halve_weights(written)
@@ -58,9 +58,6 @@ def export_listen(
                 f"{output} was not written: OpenVINO hears what differs from torch by {difference:.2g}, "
                 f"where {LARGEST_DIFFERENCE:g} is allowed."
             )
-        unproven.replace(output)
-    finally:
-        unproven.unlink(missing_ok=True)
     return Exported(output, file_sha256(output), difference)
 
 

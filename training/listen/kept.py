@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from app.media.files import replacing
 from app.media.sound import SpeechSamples
 from training.listen.features import Features, quiet_features, talk_features
 from training.listen.settings import ListenSettings
@@ -47,8 +48,7 @@ class KeptFeatures:
         path = self._folder / f"{name}.{self._key}.npz"
         if not path.is_file():
             made = make()
-            partial = path.with_suffix(".part.npz")
-            np.savez(partial, rows=made.rows, zero=made.zero, speed=made.speed)
-            partial.replace(path)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, rows=made.rows, zero=made.zero, speed=made.speed)
         with np.load(path) as stored:
             return Features(stored["rows"], stored["zero"], stored["speed"])

@@ -15,6 +15,7 @@ from app.faces.boxes import crop_affine
 from app.faces.detector import load_detector
 from app.faces.tracking import track_face
 from app.faces.types import Box, has_face
+from app.media.files import replacing
 from app.media.probe import AudioLimits, VideoLimits, probe_video
 from app.media.sound import SpeechSamples, decode_sound
 from app.media.video import decode_frames
@@ -139,9 +140,8 @@ def _measure(path: Path, notes: Path) -> None:
         seen.append(presence[0] > LEAST_PRESENCE)
     if not mouths:
         raise MouthpieceError(f"{path} shows no face.")
-    partial = notes.with_suffix(".part.npz")
-    np.savez(partial, times=np.flatnonzero(found) / fps, mouths=np.array(mouths), seen=np.array(seen))
-    partial.replace(notes)
+    with replacing(notes) as temporary, temporary.open("wb") as file:
+        np.savez(file, times=np.flatnonzero(found) / fps, mouths=np.array(mouths), seen=np.array(seen))
 
 
 def _with_margin(box: Box) -> Box:

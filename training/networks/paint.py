@@ -10,16 +10,8 @@ from torch.nn import functional
 
 from training.networks.blocks import Tensor
 from training.networks.face import ShapeToFace, Strokes
+from training.tuned import PaintNumbers
 
-DARKEST_SHADE, LIGHTEST_SHADE = -2.0, 0.4
-"""Bounds of a shade, in deviations from the average mouth."""
-_HALF_OPEN = 0.4
-"""Opening, in deviations, at which half of a shade is told: then an inner mouth has the pixels of which
-``training/shade.py`` believes half."""
-CRISP = 0.048
-"""RMS of the Laplacian about a reference's mouth, of brightness 0..1, from which painting stays as it is."""
-SOFTENING = 1.6
-"""Share of a blur that painting gets for each factor e by which the reference is softer."""
 SEEN_ROWS, SEEN_COLUMNS = slice(56, 94), slice(24, 72)
 """Where the softness of a reference is seen."""
 LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
@@ -33,23 +25,23 @@ class Shades(nn.Module):  # type: ignore[misc]
     ``opening`` (8,) are the weights by which shapes add up to an opening, in deviations.
     """
 
-    def __init__(self, weight: Tensor, bias: float, opening: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: float, opening: Tensor, numbers: PaintNumbers) -> None:
         super().__init__()
         self.register_buffer("weight", weight)
         self.register_buffer("opening", opening)
-        self.bias = bias
+        self.bias, self.numbers = bias, numbers
 
     def forward(self, shape: Tensor, seen: Tensor) -> Tensor:
         """Return shapes (B, 17), the last a shade, for shapes (B, 16) and the :func:`summary` of faces."""
         missing, own = shape.chunk(2, 1)
         share = self._share(missing + own) - self._share(own)
         foreseen = (seen * self.weight).sum(1, keepdim=True) + self.bias
-        return torch.cat([shape, share * foreseen.clamp(DARKEST_SHADE, LIGHTEST_SHADE)], 1)
+        return torch.cat([shape, share * foreseen.clamp(self.numbers.darkest, self.numbers.lightest)], 1)
 
     def _share(self, shape: Tensor) -> Tensor:
         """Return how much of its inside a mouth of this shape (B, 8) shows, 0..1."""
         wide = (shape * self.opening).sum(1, keepdim=True).clamp(min=0)
-        return wide / (wide + _HALF_OPEN)
+        return wide / (wide + self.numbers.half_open)
 
 
 class Paint(nn.Module):  # type: ignore[misc]
@@ -59,6 +51,7 @@ class Paint(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.face = face
         self.shades = shades
+        self.numbers = shades.numbers
 
     def forward(self, shape: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return flow (B, 2, 56, 96), shown (B, 1, 56, 96) and added (B, 3, 56, 96).
@@ -69,7 +62,7 @@ class Paint(nn.Module):  # type: ignore[misc]
         """
         seen = self.face.look(face)
         strokes = self.face.draw(self.shades(shape, summary(*seen[1:])), face, seen)
-        softened = _softened(strokes, face[:, 3:])
+        softened = _softened(strokes, face[:, 3:], self.numbers)
         return softened.flow, softened.shown, softened.added
 
 
@@ -78,12 +71,12 @@ def summary(quarter: Tensor, eighth: Tensor) -> Tensor:
     return torch.cat([quarter.mean((2, 3)), eighth.mean((2, 3))], 1)
 
 
-def _softened(strokes: Strokes, reference: Tensor) -> Strokes:
+def _softened(strokes: Strokes, reference: Tensor, numbers: PaintNumbers) -> Strokes:
     """Return the strokes as soft as a reference (B, 3, 96, 96): crisp teeth in soft footage catch the eye."""
     gray = reference[:, :, SEEN_ROWS, SEEN_COLUMNS].mean(1, keepdim=True)
     edges = functional.conv2d(gray, _kernel(LAPLACIAN, gray))
     detail = edges.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-6)
-    share = (SOFTENING * (CRISP / detail).log()).clamp(0, 1)
+    share = (numbers.softening * (numbers.crisp / detail).log()).clamp(0, 1)
     shown, added = (x + share * (_blurred(x) - x) for x in (strokes.shown, strokes.added))
     return strokes._replace(shown=shown, added=added)
 

@@ -7,6 +7,7 @@ from app.bench import bench
 from app.settings import Settings
 from tests.support.clips import speech, talking_head
 from tests.support.models import MODELS
+from tests.support.onnx_models import TinyModel
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +22,21 @@ def test_model_precision_registration_and_renders_are_measured(tmp_path: Path) -
     settings = Settings(models_dir=MODELS, data_dir=tmp_path / "data", device="cpu")
     lines = list(bench(settings, video, words))
     assert all(line.value > 0 for line in lines)
-    assert [line.unit for line in lines[:5]] == ["frames/s", "frames/s", "frames/s", "GFLOP/s", "dB"]
-    assert lines[4].value >= 45
-    parts = [line.part for line in lines[5:]]
+    model = [(line.unit, line.part.split()[0]) for line in lines[:6]]
+    speeds = [("frames/s", "mouthpiece.onnx")] * 3
+    assert model[:5] == [*speeds, ("GFLOP/s", "mouthpiece.onnx"), ("frames/s", "ear")]
+    assert (lines[5].unit, lines[5].value >= 45) == ("dB", True)
+    parts = [line.part for line in lines[6:]]
     assert parts[0].startswith("registration, 320x240")
     assert set(parts[1:]) == {"render, 320x240, 25 fps"}
     assert not list(tmp_path.glob("data/*"))
+
+
+def test_a_model_with_wav2lips_interface_is_measured_without_an_ear(tmp_path: Path) -> None:
+    model = TinyModel().write(tmp_path / "tiny.onnx")
+    settings = Settings(model=model, data_dir=tmp_path / "data", device="cpu")
+    units = [line.unit for line in bench(settings, None, None)]
+    assert units == ["frames/s", "frames/s", "frames/s", "GFLOP/s", "dB"]
 
 
 def test_without_media_only_the_model_is_measured(tmp_path: Path) -> None:

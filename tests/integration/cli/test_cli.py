@@ -65,9 +65,9 @@ def test_from_a_video_to_a_talking_mp4(run: Run, tmp_path: Path) -> None:
         (("avatar", "rm", "nobody"), "Avatar not found: There is no avatar 'nobody'."),
         (("render", "nobody", "words.wav"), "There is no avatar 'nobody'."),
         (("avatar", "add", "words.wav"), "Not a video:"),
-        (("avatar", "add", "words.wav", "--face", "middle"), "The face is 'largest'"),
+        (("avatar", "add", "words.wav", "--face", "middle"), "face: the face is 'largest'"),
         (("avatar", "add", "words.wav", "--id", "../x"), "An avatar id has 1 to 63 characters"),
-        (("render", "x", "words.wav", "--fps", "500"), "fps must be from 1 to 120"),
+        (("render", "x", "words.wav", "--fps", "500"), "fps: a frame rate is a number from 1 to 120"),
     ],
 )
 def test_what_goes_wrong_is_one_sentence_and_status_1(

@@ -5,10 +5,11 @@ import pytest
 
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.media.probe import AudioLimits
+from app.mouths.model import LipModel
 from app.rendering.renderer import Renderer
 from tests.support import clips
 from tests.support.avatars import builder, no_progress
-from tests.support.models import default_model
+from tests.support.models import default_model, tiny_model
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +27,15 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> AvatarBuilder:
     return made
 
 
+@pytest.fixture(scope="session", params=["chosen", "generated"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LipModel:
+    """The default model, whose mouths are chosen, and a tiny one with Wav2Lip's interface."""
+    return default_model() if request.param == "chosen" else tiny_model(tmp_path_factory.mktemp("model"))
+
+
 @pytest.fixture
-def renderer(studio: AvatarBuilder) -> Renderer:
-    return Renderer(default_model(), studio.store, studio.cache, AudioLimits(max_seconds=600))
+def renderer(studio: AvatarBuilder, model: LipModel) -> Renderer:
+    return Renderer(model, studio.store, studio.cache, AudioLimits(max_seconds=600))
 
 
 @pytest.fixture

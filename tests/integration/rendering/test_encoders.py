@@ -8,6 +8,7 @@ import pytest
 
 from app.errors import JobCanceled
 from app.rendering.encoding import lanes_for
+from app.rendering.options import RenderOptions
 from app.rendering.renderer import Renderer, RenderRequest
 from app.rendering.workspace import Workspace
 from tests.support.avatars import no_progress
@@ -24,7 +25,7 @@ def test_segments_encoded_at_once_are_those_encoded_in_turn(
     for encoders in (1, 2):
         workspace = Workspace(tmp_path / str(encoders))
         several = replace(renderer, encoders=encoders, encoder_threads=1)
-        request = RenderRequest("anna", speech(7.5), quality="draft")
+        request = RenderRequest("anna", speech(7.5), RenderOptions(quality="draft"))
         report = several.render(request, workspace, lambda done, _: told.append(done))
         assert report.frames_rendered == told[-1] == 188
         assert report.stage_seconds["model"] > 0
@@ -41,7 +42,7 @@ def test_all_encoders_stop_when_the_job_is_canceled(
             raise JobCanceled("enough")
 
     workspace = Workspace(tmp_path / "job")
-    request = RenderRequest("anna", speech(20.0), quality="draft")
+    request = RenderRequest("anna", speech(20.0), RenderOptions(quality="draft"))
     with pytest.raises(JobCanceled):
         replace(renderer, encoders=3).render(request, workspace, cancel)
     assert not workspace.result.exists()

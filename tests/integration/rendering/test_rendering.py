@@ -1,30 +1,25 @@
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import numpy as np
 import pytest
 
-from app.audio.windows import MelTrack
-from app.avatars.avatar import Avatar, open_avatar
-from app.avatars.builder import AvatarBuilder
+from app.avatars.avatar import Avatar
 from app.errors import AvatarNotFound, InvalidRequest, JobCanceled, NotAudio
 from app.faces.types import has_face
 from app.media.frames import I420Frame
-from app.media.probe import AudioLimits
-from app.media.sound import decode_sound
-from app.rendering.frames import FrameMaker
+from app.rendering.options import RenderOptions
 from app.rendering.renderer import Renderer, RenderRequest
-from app.rendering.timeline import Timeline
 from app.rendering.workspace import Workspace
 from app.wav2lip.infer import Wav2LipInfer
-from tests.support.avatars import FORM, no_progress
-from tests.support.models import default_form, default_model
+from tests.support.avatars import no_progress
 from tests.support.videos import decode
 
 Speech = Callable[[float], Path]
-AUDIO_LIMITS = AudioLimits(max_seconds=60)
 
 
 @pytest.fixture
@@ -43,7 +38,7 @@ def test_a_render_is_as_long_as_its_sound(renderer: Renderer, workspace: Workspa
 def test_another_frame_rate_may_be_asked_for(
     renderer: Renderer, workspace: Workspace, speech: Speech, fps: Fraction
 ) -> None:
-    renderer.render(RenderRequest("anna", speech(0.6), fps=fps), workspace, no_progress)
+    renderer.render(RenderRequest("anna", speech(0.6), RenderOptions(fps=fps)), workspace, no_progress)
     result = decode(workspace.result)
     assert len(result.frames) == round(0.6 * fps)
     assert abs(result.video_end - result.sound_end) <= 1 / fps
@@ -125,7 +120,9 @@ def test_segments_of_other_parameters_are_not_reused(
 ) -> None:
     with pytest.raises(JobCanceled):
         renderer.render(RenderRequest("anna", speech(2.0)), workspace, Stopwatch(40))
-    report = renderer.render(RenderRequest("anna", speech(2.0), quality="draft"), workspace, no_progress)
+    report = renderer.render(
+        RenderRequest("anna", speech(2.0), RenderOptions(quality="draft")), workspace, no_progress
+    )
     assert report.frames_rendered == 50
 
 
@@ -152,69 +149,74 @@ def test_unknown_avatars_and_foreign_files_are_refused(
 )
 def test_parameters_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest):
-        RenderRequest("anna", Path("x.wav"), **wrong)  # type: ignore[arg-type]
+        RenderOptions(**wrong)  # type: ignore[arg-type]
 
 
-def made_frames(
-    avatar: Avatar, infer: Wav2LipInfer, sound: Path, folder: Path, count: int
-) -> list[I420Frame]:
-    decoded = decode_sound(sound, AUDIO_LIMITS, folder / "track", folder / "speech")
-    timeline = Timeline(count, avatar.manifest.fps, avatar.manifest.frame_count, avatar.manifest.fps)
-    maker = FrameMaker(infer, avatar, MelTrack(decoded), timeline, 0.0)
-    return [frame.copy() for frame in maker.make(range(count))]
+@dataclass(frozen=True)
+class MadeFrames:
+    """The frames of a render before they are encoded, and the avatar's own frames that lie under them."""
+
+    avatar: Avatar
+    frames: list[I420Frame]
+    own: list[I420Frame]
+
+
+def made_frames(renderer: Renderer, avatar_id: str, sound: Path, workspace: Workspace) -> MadeFrames:
+    request = RenderRequest(avatar_id, sound)
+    with renderer.open(request, workspace, lambda: None) as render:
+        avatar = render.maker.avatar
+        made = [frame.copy() for frame in render.maker.make(range(render.plan.frame_count))]
+        own = [np.empty(avatar.layout.frame_bytes, np.uint8) for _ in made]
+        for index, frame in enumerate(own):
+            avatar.frames.read_into(render.maker.timeline.avatar_frame(index), frame)
+    return MadeFrames(avatar, made, own)
 
 
 def test_outside_the_mask_every_pixel_is_the_avatars_own(
-    studio: AvatarBuilder, speech: Speech, tmp_path: Path
+    renderer: Renderer, workspace: Workspace, speech: Speech
 ) -> None:
-    with open_avatar(studio.store, studio.cache, "anna", default_form()) as avatar:
-        own = np.empty(avatar.layout.frame_bytes, np.uint8)
-        for index, frame in enumerate(made_frames(avatar, default_model(), speech(0.5), tmp_path, 12)):
-            avatar.frames.read_into(index, own)
-            y1, y2, x1, x2 = avatar.boxes[index].tolist()
-            for level, (new, old) in enumerate(
-                zip(avatar.layout.planes(frame), avatar.layout.planes(own), strict=True)
-            ):
-                scale = 2 if level else 1
-                changed = np.argwhere(new != old) * scale
-                assert len(changed)
+    made = made_frames(renderer, "anna", speech(0.48), workspace)
+    layout, touched = made.avatar.layout, 0
+    for index, (frame, own) in enumerate(zip(made.frames, made.own, strict=True)):
+        y1, y2, x1, x2 = made.avatar.boxes[index].tolist()
+        planes = zip(layout.planes(frame), layout.planes(own), strict=True)
+        for scale, (new, old) in zip((1, 2, 2), planes, strict=True):
+            changed = np.argwhere(new != old) * scale
+            touched += len(changed) > 0
+            if len(changed):
                 assert changed[:, 0].min() >= (y1 + y2) // 2 - 2
                 assert changed[:, 0].max() < y2
                 assert changed[:, 1].min() >= x1 - 1
                 assert changed[:, 1].max() < x2
+    assert touched >= len(made.frames)
 
 
 def test_frames_without_a_face_pass_through_untouched(
-    studio: AvatarBuilder, speech: Speech, tmp_path: Path
+    renderer: Renderer, workspace: Workspace, speech: Speech
 ) -> None:
-    with open_avatar(studio.store, studio.cache, "blank", default_form()) as avatar:
-        faceless = ~has_face(avatar.boxes)
-        assert faceless[9:15].all()
-        assert not faceless[:7].any()
-        own = np.empty(avatar.layout.frame_bytes, np.uint8)
-        for index, frame in enumerate(made_frames(avatar, default_model(), speech(1.0), tmp_path, 24)):
-            avatar.frames.read_into(index, own)
-            assert (frame == own).all() == faceless[index]
-
-
-class Broken:
-    """A model that fails at its third call."""
-
-    batch_size = 4
-    calls = 0
-
-    def render(self, windows: object, crops: object, references: object) -> object:
-        self.calls += 1
-        if self.calls == 3:
-            raise RuntimeError("out of memory")
-        return crops
+    made = made_frames(renderer, "blank", speech(0.96), workspace)
+    faceless = ~has_face(made.avatar.boxes)
+    assert faceless[9:15].all()
+    assert not faceless[:7].any()
+    same = np.array([(a == b).all() for a, b in zip(made.frames, made.own, strict=True)])
+    assert same[faceless].all()
+    assert not same[[0, 1, 2, 3, -3, -2, -1]].all()
 
 
 def test_an_error_in_the_model_ends_the_render_with_that_error(
-    studio: AvatarBuilder, speech: Speech, tmp_path: Path
+    renderer: Renderer, workspace: Workspace, speech: Speech, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with (
-        open_avatar(studio.store, studio.cache, "anna", FORM) as avatar,
-        pytest.raises(RuntimeError, match="out of memory"),
-    ):
-        made_frames(avatar, cast(Wav2LipInfer, Broken()), speech(1.0), tmp_path, 25)
+    calls = count()
+
+    def broken(*arguments: Any) -> Any:
+        if next(calls) == 2:
+            raise RuntimeError("out of memory")
+        return work(*arguments)
+
+    model = renderer.infer
+    part, name = (model, "render") if isinstance(model, Wav2LipInfer) else (model.painter, "paint")
+    work = getattr(part, name)
+    monkeypatch.setattr(part, name, broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        renderer.render(RenderRequest("anna", speech(2.0)), workspace, no_progress)
+    assert not workspace.result.exists()

@@ -6,8 +6,9 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from app.api.uploads import MAX_FIELD_BYTES, Upload, receive_upload
-from app.errors import AvatarExists, InvalidRequest, UploadTooLarge
+from app.api.forms import MAX_FIELD_BYTES, Upload
+from app.api.uploads import receive_upload
+from app.errors import AvatarExists, InvalidRequest, UnsupportedMedia, UploadTooLarge
 
 pytestmark = pytest.mark.anyio
 
@@ -114,3 +115,80 @@ async def test_a_field_is_no_place_for_a_file(tmp_path: Path) -> None:
 async def test_a_filename_is_tidied(tmp_path: Path, sent: str, kept: str) -> None:
     form = FORM.replace(b"C:\\\\films\\\\me.mp4", sent.encode())
     assert (await receive(request(form, 1000), tmp_path / "job" / "upload")).filename == kept
+
+
+def raw_request(body: bytes, query: str, kind: str = "audio/wav", name: str = "") -> Request:
+    """Return a request whose body is the file itself."""
+    messages: list[Message] = [
+        {"type": "http.request", "body": body, "more_body": True},
+        {"type": "http.request", "body": b""},
+    ]
+
+    async def incoming() -> AsyncIterator[Message]:
+        for message in messages:
+            yield message
+
+    stream = incoming()
+    headers = [(b"content-type", kind.encode())]
+    if name:
+        headers.append((b"content-disposition", f'attachment; filename="{name}"'.encode()))
+    scope = {"type": "http", "method": "POST", "headers": headers, "query_string": query.encode()}
+    return Request(scope, lambda: anext(stream))
+
+
+@pytest.mark.parametrize("kind", ["audio/wav", "VIDEO/mp4", "image/jpeg; q=1", "application/octet-stream"])
+async def test_a_body_may_be_the_file_itself_with_its_parameters_in_the_query(
+    tmp_path: Path, kind: str
+) -> None:
+    sent = raw_request(FILE, "id=anna&face=&stream=true&colour=red", kind, "me.mp4")
+
+    upload = await receive(sent, tmp_path / "job" / "upload")
+
+    assert upload == Upload("me.mp4", {"id": "anna"}, ("colour",))
+    assert (tmp_path / "job" / "upload").read_bytes() == FILE
+
+
+async def test_a_file_alone_is_held_to_the_same_limit_and_named_upload(tmp_path: Path) -> None:
+    upload = await receive(raw_request(FILE, ""), tmp_path / "fits" / "upload", len(FILE))
+    assert upload.filename == "upload"
+    with pytest.raises(UploadTooLarge):
+        await receive(raw_request(FILE, ""), tmp_path / "long" / "upload", len(FILE) - 1)
+
+
+async def test_a_parameter_twice_in_the_query_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="twice"):
+        await receive(raw_request(FILE, "id=a&id=b"), tmp_path / "job" / "upload")
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/x-www-form-urlencoded", "", "multipart/form-data"]
+)
+async def test_another_kind_of_body_is_told_what_to_send(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(UnsupportedMedia, match=r"-F video=@FILE.*Content-Type of audio"):
+        await receive(raw_request(FILE, "", kind), tmp_path / "job" / "upload")
+
+
+async def test_an_empty_field_is_one_that_is_not_there(tmp_path: Path) -> None:
+    upload = await receive(request(FORM.replace(b"anna", b" "), 100), tmp_path / "job" / "upload")
+    assert upload.fields == {"face": "ä"}
+
+
+async def test_unknown_fields_are_ignored_and_named_whatever_they_hold(tmp_path: Path) -> None:
+    form = FORM.replace(b'name="id"', b'name="colour"; filename="x"').replace(b"anna", b"\xff" * 20_000)
+    upload = await receive(request(form, 1000), tmp_path / "job" / "upload")
+    assert upload == Upload("me.mp4", {"face": "ä"}, ("colour",))
+
+
+async def test_the_one_file_may_be_called_file(tmp_path: Path) -> None:
+    upload = await receive(
+        request(FORM.replace(b'name="video"', b'name="file"'), 64), tmp_path / "job" / "upload"
+    )
+    assert upload.filename == "me.mp4"
+    assert (tmp_path / "job" / "upload").read_bytes() == FILE
+
+
+async def test_a_form_without_its_file_is_told_what_it_has_instead(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"lacks the file 'video'.*It has picture"):
+        await receive(
+            request(FORM.replace(b'name="video"', b'name="picture"'), 64), tmp_path / "job" / "upload"
+        )

@@ -1,9 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from app.avatars.manifest import Manifest, check_avatar_id
 from app.errors import InvalidRequest
+from app.media.treatment import PLAIN, Treatment
+from app.notices import NoticeCode, notice
 from tests.support.avatars import made_up_manifest
 
 
@@ -33,3 +36,28 @@ def test_good_ids_pass(good: str) -> None:
 def test_bad_ids_are_refused(bad: str) -> None:
     with pytest.raises(InvalidRequest):
         check_avatar_id(bad)
+
+
+def test_a_manifest_of_the_release_before_opens_and_its_frames_are_decoded_as_then() -> None:
+    plain = json.loads(made_up_manifest().to_json())
+    del plain["treatment"], plain["warnings"]
+    manifest = Manifest.from_json(json.dumps(plain))
+    assert manifest.treatment == PLAIN
+    assert manifest.warnings == []
+    assert manifest.frames_key == manifest.source.sha256
+
+
+def test_frames_of_one_video_that_were_treated_differently_are_kept_apart() -> None:
+    manifest = made_up_manifest()
+    keys = {
+        replace(manifest, treatment=treatment).frames_key
+        for treatment in (PLAIN, Treatment(rotate=90), Treatment(background="blur"))
+    }
+    assert len(keys) == 3
+
+
+def test_warnings_and_treatment_survive_being_written_and_read() -> None:
+    told = [notice(NoticeCode.FACE_LOST, "Gone.", 1.23456)]
+    manifest = replace(made_up_manifest(), treatment=Treatment(90, "#ffffff", True, True), warnings=told)
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert manifest.warnings[0]["seconds"] == 1.235

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from app.avatars.store import AvatarStore
 from app.jobs.files import DataFolder
 from app.jobs.housekeeping import Housekeeper
-from app.jobs.job import Job, JobKind, JobState, NewJob, new_id
+from app.jobs.job import Job, JobKind, JobState, NewJob, new_id, utc_now
 from app.jobs.table import JobTable
 
 
@@ -19,12 +20,10 @@ def housekeeper(table: JobTable, files: DataFolder, job_ttl: float) -> Housekeep
 
 
 def ended(table: JobTable, files: DataFolder, state: JobState) -> Job:
-    table.insert(NewJob(new_id(), JobKind.RENDER, "anna"))
-    job = table.claim()
-    assert job is not None
+    job = table.insert(NewJob(new_id(), JobKind.RENDER, "anna"))
     files.job(job.id).mkdir(parents=True)
     files.upload(job.id).write_bytes(b"x")
-    table.finish(job, state)
+    table.save(replace(job, state=state, finished_at=utc_now()))
     return job
 
 

@@ -125,14 +125,15 @@ def test_a_jobs_parameters_reach_the_rooms(tmp_path: Path) -> None:
         worker(tmp_path, rooms).do(Call("prepare", RENDERING), ignore)
     request = rooms.asked["request"]
     assert (request.avatar_id, request.audio) == ("anna", tmp_path / "data" / "jobs" / "two" / "upload")
-    assert (request.fps, request.quality, request.loop) == (Fraction(30000, 1001), "high", "restart")
-    assert (request.mouth_offset_ms, request.start_frame) == (5.0, 3)
+    options = request.options
+    assert (options.fps, options.quality, options.loop) == (Fraction(30000, 1001), "high", "restart")
+    assert (options.mouth_offset_ms, options.start_frame) == (5.0, 3)
     assert rooms.asked["workspace"].folder == tmp_path / "data" / "jobs" / "two"
     with pytest.raises(AvatarExists):
         worker(tmp_path, rooms := Rooms(AvatarExists("taken"))).do(Call("build_avatar", MAKING), ignore)
     request = rooms.asked["request"]
-    assert (request.id, request.filename, request.face.rule) == ("anna", "a.mp4", "left")
-    assert (request.pads.bottom, request.smoothing) == (0.05, 0.2)
+    assert (request.id, request.filename, request.options.face) == ("anna", "a.mp4", "left")
+    assert (request.options.pads[1], request.options.smoothing) == (0.05, 0.2)
 
 
 class Segments:

@@ -1,0 +1,172 @@
+"""Connections that cost little: heads are bounded, whoever stands still is cut off, probes find room.
+
+h11 bounds the head of a request, in pure Python; nothing of a request is handed on before its head is whole.
+A body, or an answer, may take as long as it likes while it makes progress.
+"""
+
+import asyncio
+import json
+import resource
+from itertools import count
+from typing import Any, ClassVar, Final
+
+import h11
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from app.api.problems import MEDIA_TYPE, error_response
+from app.errors import Problem, TooBusy
+
+PROBES: Final = ("/livez", "/readyz", "/metrics")
+"""What is answered when everything else is refused for want of connections."""
+MAX_HEAD_BYTES: Final = 32 << 10
+_HANDLES_A_CONNECTION: Final = 3
+"""Its socket, a file that it writes or reads, and what that takes in between."""
+_OTHER_HANDLES: Final = 128
+_MOST_HANDLES: Final = 65536
+_numbers: Final = count()
+
+
+def connections_for(wanted: int) -> int:
+    """Return how many connections this process can keep, at most ``wanted``; take the handles for them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    handles = _MOST_HANDLES if hard == resource.RLIM_INFINITY else min(hard, _MOST_HANDLES)
+    if soft != resource.RLIM_INFINITY and soft < handles:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (handles, hard))
+    return max(16, min(wanted, (handles - _OTHER_HANDLES) // _HANDLES_A_CONNECTION))
+
+
+def protocol_for(max_connections: int) -> type["CalmProtocol"]:
+    """Return the protocol for a server of that many connections."""
+    return type("Protocol", (CalmProtocol,), {"max_connections": max_connections})
+
+
+class CalmProtocol(H11Protocol):
+    """HTTP/1.1 of uvicorn and h11, with limits in time and number."""
+
+    max_connections: ClassVar[int] = 1000
+    spare_connections: ClassVar[int] = 64
+    """Beyond those, for probes; if they are taken, too, whoever has not yet asked for anything goes."""
+    head_seconds: ClassVar[float] = 10.0
+    """From the opening of a connection, or the first byte of another request, to the end of its head."""
+    body_seconds: ClassVar[float] = 30.0
+    write_seconds: ClassVar[float] = 60.0
+    """In so much time a body, and the reader of an answer, must come on by :attr:`least_bytes`."""
+    least_bytes: ClassVar[int] = 1024
+    look_seconds: ClassVar[float] = 2.0
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.number = next(_numbers)
+        """Which connection this is, counted from the start."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._since = self.loop.time()
+        self._received = 0
+        self._mark = (self._since, "", 0)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection; beyond the limit, for a probe only."""
+        super().connection_made(transport)
+        if len(self.connections) > self.max_connections:
+            self.app = _only_probes(self.app)
+        if len(self.connections) > self.max_connections + self.spare_connections:
+            self._make_room()
+        self._timer = self.loop.call_later(self.look_seconds, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; the first ones of a request begin the time for its head."""
+        if self._is_idle and self.timeout_keep_alive_task is not None:
+            self._since = self.loop.time()
+        self._received += len(data)
+        super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request, or one whose head is too large, and hang up."""
+        self._refuse(400, "Bad Request", f"{msg} Its head may have {MAX_HEAD_BYTES >> 10} kB.")
+
+    @property
+    def asks_for_nothing(self) -> bool:
+        """Whether there is a connection, and never was a whole head on it."""
+        return self.cycle is None and not self.transport.is_closing()
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or (self.cycle.response_complete and not self._is_sending)
+
+    @property
+    def _is_sending(self) -> bool:
+        """Whether a body is still to come from the client."""
+        return self.conn.their_state is h11.SEND_BODY
+
+    def _make_room(self) -> None:
+        """Cut off whoever has waited longest without a request."""
+        calm = (each for each in self.connections if isinstance(each, CalmProtocol))
+        silent = [each for each in calm if each.asks_for_nothing]
+        if silent:
+            min(silent, key=lambda each: each.number).transport.abort()
+
+    def _look(self) -> None:
+        """Look whether the client has come on, and cut the connection off if not."""
+        now = self.loop.time()
+        if self._stands_still(now):
+            self.transport.abort()
+        elif self._is_late(now) and not self.transport.is_closing():
+            self._refuse(408, "Request Timeout", "The head of the request took too long.")
+        self._timer = self.loop.call_later(self.look_seconds, self._look)
+
+    def _is_late(self, now: float) -> bool:
+        """Whether a head has been awaited for too long; between two requests uvicorn's own timer runs."""
+        awaited = self._is_idle and self.timeout_keep_alive_task is None
+        return awaited and now - self._since > self.head_seconds
+
+    def _stands_still(self, now: float) -> bool:
+        """Whether the client, where it is its turn, has neither sent nor read enough for too long.
+
+        An answer is read to its end before anything else counts, also on a connection that is being closed.
+        """
+        if unread := self.transport.get_write_buffer_size():
+            turn, done, patience = "read", -unread, self.write_seconds
+        elif self._is_sending and not self.flow.read_paused:
+            turn, done, patience = "send", self._received, self.body_seconds
+        else:
+            turn, done, patience = "", 0, self.body_seconds
+        since, before, had = self._mark
+        if not turn or turn != before or done - had >= self.least_bytes:
+            self._mark = (now, turn, done)
+            return False
+        return now - since > patience
+
+    def _refuse(self, status: int, title: str, detail: str) -> None:
+        problem = Problem(type="about:blank", title=title, status=status, detail=detail)
+        body = json.dumps(problem).encode()
+        headers = [
+            ("Content-Type", MEDIA_TYPE),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+        ]
+        answer = h11.Response(status_code=status, headers=headers, reason=title)
+        try:
+            for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        except h11.LocalProtocolError:  # in the middle of an answer: nothing can be said any more
+            self.transport.abort()
+        self.transport.close()
+
+
+def _only_probes(app: ASGIApp) -> Any:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in PROBES:
+            await app(scope, receive, send)
+            return
+        error = TooBusy("The service has as many connections as it can have; try again in a few seconds.")
+        response = error_response(error)
+        response.headers["Connection"] = "close"
+        await response(scope, receive, send)
+
+    return answer

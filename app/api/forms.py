@@ -1,0 +1,163 @@
+"""Reading a multipart body piece by piece: its fields, and the bytes of its one file."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+
+from app.errors import InvalidRequest, UploadTooLarge
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+MAX_FIELD_BYTES: Final = 4096
+ANY_FILE: Final = "file"
+"""What the one file may be called as well, by clients that call every file so."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What came in beside the file, which is on the disk: its name at the caller's, and the fields.
+
+    A field that is empty is one that is not there. ``ignored`` names the fields that mean nothing here.
+    """
+
+    filename: str
+    fields: dict[str, str]
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass
+class _Part:
+    """One part of the form while it is read."""
+
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    header_name: bytearray = field(default_factory=bytearray)
+    header_value: bytearray = field(default_factory=bytearray)
+    name: str = ""
+    value: bytearray = field(default_factory=bytearray)
+
+
+class Form:
+    """Takes the bytes of a body and keeps its fields, and the file's bytes until somebody writes them."""
+
+    def __init__(self, boundary: bytes, file_field: str, fields: Collection[str], max_bytes: int) -> None:
+        self.complete: list[tuple[str, str]] = []
+        self.data = bytearray()
+        self._file_field = file_field
+        self._names = fields
+        self._max_bytes = max_bytes
+        self._part = _Part()
+        self._fields: dict[str, str] = {}
+        self._ignored: list[str] = []
+        self._filename: str | None = None
+        self._file_bytes = 0
+        self._ended = False
+        callbacks: MultipartCallbacks = {
+            "on_part_begin": self._on_part_begin,
+            "on_header_field": self._on_header_field,
+            "on_header_value": self._on_header_value,
+            "on_header_end": self._on_header_end,
+            "on_headers_finished": self._on_headers_finished,
+            "on_part_data": self._on_part_data,
+            "on_part_end": self._on_part_end,
+            "on_end": self._on_end,
+        }
+        with _complaints():
+            self._parser = MultipartParser(boundary, callbacks)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body."""
+        with _complaints():
+            self._parser.write(chunk)
+
+    def result(self) -> Upload:
+        """Return what was in it. Raises ``InvalidRequest`` if it is not whole, or has no file."""
+        if not self._ended:
+            raise InvalidRequest("The multipart body ends before its closing boundary; send it again.")
+        if self._filename is None:
+            there = f" It has {', '.join(self._ignored)}, which means nothing here." if self._ignored else ""
+            raise InvalidRequest(f"The form lacks the file {self._file_field!r}; add it.{there}")
+        return Upload(self._filename, self._fields, tuple(self._ignored))
+
+    def _on_part_begin(self) -> None:
+        self._part = _Part()
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._part.header_name += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._part.header_value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        part = self._part
+        part.headers[bytes(part.header_name).lower()] = bytes(part.header_value)
+        part.header_name.clear()
+        part.header_value.clear()
+
+    def _on_headers_finished(self) -> None:
+        kind, options = parse_options_header(self._part.headers.get(b"content-disposition"))
+        name = self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
+        if kind != b"form-data" or not name:
+            raise InvalidRequest("A part of the form has no name.")
+        if name == ANY_FILE and name not in self._names:
+            name = self._part.name = self._file_field
+        if name in self._fields or (name == self._file_field and self._filename is not None):
+            raise InvalidRequest(f"{name}: the field is there twice.")
+        if name == self._file_field:
+            self._filename = tidy(options.get(b"filename", b"").decode("utf-8", "replace"))
+        elif name not in self._names:
+            self._ignored.append(tidy(name))
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._part.name == self._file_field:
+            self._file_bytes += end - start
+            if self._file_bytes > self._max_bytes:
+                raise too_large(self._max_bytes)
+            self.data += data[start:end]
+        elif self._part.name not in self._names:
+            return
+        elif len(self._part.value) + end - start > MAX_FIELD_BYTES:
+            raise InvalidRequest(f"{self._part.name}: the value is longer than {MAX_FIELD_BYTES} bytes.")
+        else:
+            self._part.value += data[start:end]
+
+    def _on_part_end(self) -> None:
+        name = self._part.name
+        if name == self._file_field or name not in self._names:
+            return
+        try:
+            value = self._part.value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise InvalidRequest(f"{name}: the value is not UTF-8.") from None
+        if value.strip():
+            self._fields[name] = value
+            self.complete.append((name, value))
+
+    def _on_end(self) -> None:
+        self._ended = True
+
+
+@contextmanager
+def _complaints() -> Iterator[None]:
+    try:
+        yield
+    except FormParserError as error:
+        raise InvalidRequest(f"The multipart body is malformed: {error}.") from error
+
+
+def tidy(filename: str) -> str:
+    """Return the last part of a path, printable and of sane length: it is kept, but never used as a path."""
+    name = filename.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(letter for letter in name if letter.isprintable())[:200] or "upload"
+
+
+def too_large(max_bytes: int) -> UploadTooLarge:
+    """Return the error for a file of more than ``max_bytes``."""
+    return UploadTooLarge(
+        f"The file has more than {max_bytes} bytes, which is the limit; send a smaller one."
+    )

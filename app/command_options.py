@@ -1,0 +1,42 @@
+"""Options of a request as options of a command: the same names, defaults and help as those of the form."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from fractions import Fraction
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from app.options import help_of, read
+
+
+def with_options(options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each field of ``options``; it is called with what is read of them."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command).parameters.values()
+        added = [_parameter(options, field.name, field.default) for field in fields(options)]
+        every = [parameter for parameter in own if parameter.name != "options"] + added
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            chosen = {field.name: given.pop(field.name) for field in fields(options)}
+            command(**given, options=read(options, chosen))
+
+        run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
+        return run
+
+    return decorate
+
+
+def _parameter(options: type[Any], name: str, default: Any) -> inspect.Parameter:
+    kind = get_type_hints(options)[name]
+    if kind == Fraction | None:  # a shell has text; the form reads it
+        kind = str | None
+    option = typer.Option(help=help_of(options)[name].replace("`", ""))
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+    )

@@ -1,0 +1,183 @@
+"""Tells where something covers a face's mouth: a hand, a cup, a microphone, a caption.
+
+Face Mesh goes on drawing a mouth behind whatever covers it, as sure of itself as before. A small network of
+our own looks at the lower face, eyes level and always as large, and marks the pixels that are not face. How
+it was trained and how far it is to be trusted: ``training/README.md``.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+from openvino.preprocess import PrePostProcessor
+
+from app.faces.types import FaceLandmarks
+from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame
+
+Cover = npt.NDArray[np.uint8]
+"""uint8 (n, 96, 96): how surely each pixel of an aligned crop is something before the face, 0 to 255."""
+
+Shares = npt.NDArray[np.float32]
+"""float32 (n,): share of the lips that is hidden in each frame, 0..1; nan where a frame has no face."""
+
+CROP_SIZE: Final = 96
+"""Side of an aligned crop, pixels."""
+
+_EYE_DISTANCE: Final = 0.5 * CROP_SIZE
+_EYE_LINE: Final = 0.05 * CROP_SIZE
+"""Where the outer corners of the eyes lie in a crop: so the chin is at about 0.75 of its height."""
+
+_NOSE_OF_EYES: Final = 0.516
+"""From the middle of the eyes to below the nose, in distances of their outer corners: the mean face's.
+The larger of both measures is taken, as turning a head shortens one and nodding the other."""
+
+_RIGHT_EYE, _LEFT_EYE, _BELOW_NOSE = 33, 263, 2
+_RIGHT_CORNER, _LEFT_CORNER, _UPPER_LIP, _LOWER_LIP = 61, 291, 0, 17
+_LIP_MARGIN: Final = (3.0, 2.0)
+_LEAST_HEIGHT: Final = 5.0
+"""The lips' ellipse reaches this far beyond corners and lips, and has at least this half height, in pixels of
+a crop: what is hidden beside shut lips matters as well."""
+
+HIDDEN: Final = 0.2
+STILL_HIDDEN: Final = 0.08
+"""A mouth counts as hidden in a run of frames whose shares stay above the lower number and reach the higher
+one at least once. ``training/README.md`` has the figures of people held out."""
+USUAL_MOST: Final = 0.15
+"""What is usual for a person (a beard that is taken for something, say) is not held against their frames, but
+no more than this of it: who is covered all along *is* covered."""
+_SHORTEST_SIGHT: Final = 4
+"""Frames: a mouth that is seen for fewer of them between two hidden ones stays hidden."""
+
+_MODEL: Final = Path(__file__).parent / "models" / "hidden_mouth.onnx"
+
+
+def aligned_crop(layout: FrameLayout, frame: I420Frame, landmarks: FaceLandmarks) -> tuple[BgrImage, Affine]:
+    """Cut the lower face out of ``frame``, eyes level, uint8 (96, 96, 3).
+
+    Returns with it the map from pixels of the crop to positions in the frame. A face that is larger is
+    averaged down to it.
+    """
+    affine = alignment(landmarks)
+    factor = max(1, int(np.hypot(*affine[:, 0])))
+    fine = affine / [factor, factor, 1]
+    fine[:, 2] += (fine[:, :2] - affine[:, :2]).sum(axis=1) / 2
+    crop = layout.sample_bgr(frame, fine, (CROP_SIZE * factor, CROP_SIZE * factor))
+    if factor > 1:
+        crop = np.asarray(cv2.resize(crop, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA), np.uint8)
+    return crop, affine
+
+
+def alignment(landmarks: FaceLandmarks) -> Affine:
+    """Return the map from pixels of the aligned crop of a face to positions in its frame."""
+    points = landmarks.astype(np.float64)
+    middle = (points[_RIGHT_EYE] + points[_LEFT_EYE]) / 2
+    across = points[_LEFT_EYE] - points[_RIGHT_EYE]
+    length = float(np.hypot(*across))
+    down = float(np.hypot(*(points[_BELOW_NOSE] - middle)))
+    along = across / max(length, 1e-6) * max(length, down / _NOSE_OF_EYES, 1e-3) / _EYE_DISTANCE
+    linear = np.array([[along[0], -along[1]], [along[1], along[0]]])
+    return np.column_stack([linear, middle - linear @ [CROP_SIZE / 2, _EYE_LINE]])
+
+
+def in_crop(affine: Affine, landmarks: FaceLandmarks) -> FaceLandmarks:
+    """Return landmarks of a frame in the pixels of its crop; ``affine`` is the crop's."""
+    back = cv2.invertAffineTransform(affine)
+    points: FaceLandmarks = (landmarks @ back[:, :2].T + back[:, 2]).astype(np.float32)
+    return points
+
+
+class HiddenFinder:
+    """Marks what covers faces in aligned crops, on one thread of the CPU: a crop in a millisecond or two."""
+
+    def __init__(self, path: Path = _MODEL) -> None:
+        self._request: Any = _compile(path).create_infer_request()
+
+    def cover(self, crops: Iterable[BgrImage]) -> Cover:
+        """Return how surely each pixel of any number of aligned crops (96, 96, 3) hides the face."""
+        found = []
+        for crop in crops:
+            self._request.infer([np.ascontiguousarray(crop)[None]])
+            found.append(np.rint(255 * self._request.get_output_tensor().data[0]).astype(np.uint8))
+        return np.array(found, np.uint8).reshape(-1, CROP_SIZE, CROP_SIZE)
+
+
+def lips_hidden(cover: Cover, points: FaceLandmarks) -> float:
+    """Return the share of the lips that is hidden, 0..1.
+
+    ``cover`` is one crop's, (96, 96); ``points`` are its landmarks (see :func:`in_crop`).
+    """
+    weights = lips_ellipse(points)
+    total = float(weights.sum())
+    return float((weights * cover).sum()) / (255 * total) if total else 0.0
+
+
+def lips_ellipse(points: FaceLandmarks) -> npt.NDArray[np.float32]:
+    """Return the ellipse around the lips of a crop's landmarks: float32 (96, 96), 1 within, 0 elsewhere."""
+    corners = points[[_RIGHT_CORNER, _LEFT_CORNER]]
+    upper, lower = points[_UPPER_LIP], points[_LOWER_LIP]
+    across = corners[1] - corners[0]
+    width = float(np.hypot(*across)) / 2 + _LIP_MARGIN[0]
+    height = max(float(np.hypot(*(lower - upper))) / 2 + _LIP_MARGIN[1], _LEAST_HEIGHT)
+    middle = (corners.mean(axis=0) + (upper + lower) / 2) / 2
+    ellipse = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+    angle = float(np.degrees(np.arctan2(across[1], across[0])))
+    place = (float(middle[0]), float(middle[1]))
+    cv2.ellipse(ellipse, (place, (2 * width, 2 * height), angle), 1, cv2.FILLED)
+    return ellipse.astype(np.float32)
+
+
+def hidden_mouths(shares: Shares) -> npt.NDArray[np.bool_]:
+    """Tell for each frame of one person's footage whether the mouth is hidden, steady in time.
+
+    What is usual for the person is subtracted first. Frames without a face are not hidden, and end a run.
+    """
+    seen = np.isfinite(shares)
+    if not seen.any():
+        return np.zeros(len(shares), np.bool_)
+    usual = min(float(np.median(shares[seen])), USUAL_MOST)
+    excess = np.where(seen, shares, -1) - usual
+    hidden = _reaching(excess > STILL_HIDDEN, excess > HIDDEN)
+    return hidden | _short_gaps(hidden, seen)
+
+
+def _reaching(wide: npt.NDArray[np.bool_], narrow: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the runs of ``wide`` that hold at least one of ``narrow``."""
+    result = np.zeros(len(wide), np.bool_)
+    for start, stop in _runs(wide):
+        result[start:stop] = narrow[start:stop].any()
+    return result
+
+
+def _short_gaps(hidden: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the short runs in which a mouth is seen between two hidden ones."""
+    gaps = np.zeros(len(hidden), np.bool_)
+    for start, stop in _runs(~hidden):
+        inside = start > 0 and stop < len(hidden)
+        gaps[start:stop] = inside and stop - start < _SHORTEST_SIGHT and bool(seen[start:stop].all())
+    return gaps
+
+
+def _runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the (start, stop) of every run of true flags."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _compile(path: Path) -> Any:
+    """Compile the network for single pictures of uint8, BGR, channels last."""
+    core = ov.Core()
+    model = core.read_model(path)
+    model.reshape([1, 3, CROP_SIZE, CROP_SIZE])
+    steps = PrePostProcessor(model)
+    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    steps.input().model().set_layout(ov.Layout("NCHW"))
+    steps.input().preprocess().convert_element_type(ov.Type.f32).scale(255.0)
+    return core.compile_model(
+        steps.build(),
+        "CPU",
+        {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"},
+    )

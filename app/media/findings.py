@@ -1,0 +1,40 @@
+"""What came to light while a video was decoded, and what the caller is told of it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from app.notices import Notice, NoticeCode, notice
+
+_UNSTEADY: Final = 0.02
+"""Share of pictures repeated or left out from which on a frame rate counts as varying."""
+
+
+@dataclass
+class Findings:
+    """Counts pictures, in the order of decoding."""
+
+    pictures: int = 0
+    repeated: int = 0
+    left_out: int = 0
+    interlaced: int = 0
+    tone_mapped: int = 0
+    transparent: int = 0
+
+    def notices(self, background: str) -> list[Notice]:
+        """Return the warnings; ``background`` is what transparent pictures were laid onto."""
+        told = []
+        if self.transparent:
+            detail = f"The video has transparent parts; they were filled with the background {background}."
+            told.append(notice(NoticeCode.ALPHA_FLATTENED, detail))
+        if self.tone_mapped:
+            detail = "The video has a high dynamic range; it was mapped to the standard one (BT.709)."
+            told.append(notice(NoticeCode.HDR_MAPPED, detail))
+        if self.interlaced:
+            told.append(notice(NoticeCode.DEINTERLACED, "The video is interlaced; it was deinterlaced."))
+        if self.repeated + self.left_out > max(1, _UNSTEADY * self.pictures):
+            detail = (
+                f"The frame rate varies; it was made constant: {self.repeated} pictures are shown longer, "
+                f"{self.left_out} were left out."
+            )
+            told.append(notice(NoticeCode.RATE_MADE_CONSTANT, detail))
+        return told

@@ -1,0 +1,30 @@
+"""What is done to the pictures of a video on their way in; kept with the avatar, so that it is done again."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+BLUR: Final = "blur"
+GREY: Final = "#808080"
+"""The background of transparent pictures where none is asked for: mid-grey lies as far from dark hair as from
+fair, so that no soft edge of a cut-out stands out as a bright or a dark fringe."""
+
+BACKGROUND: Final = re.compile(rf"#[0-9a-fA-F]{{6}}|{BLUR}")
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What is done beside decoding; by default nothing, as releases before did it.
+
+    ``rotate`` turns clockwise by 0, 90, 180 or 270 degrees. ``background`` is what shows through transparent
+    pictures: ``#rrggbb``, or ``blur`` for the picture itself, blurred; empty: what lies hidden under them.
+    """
+
+    rotate: int = 0
+    background: str = ""
+    deinterlace: bool = False
+    tone_map: bool = False
+
+
+PLAIN: Final = Treatment()
+"""Nothing beside decoding."""

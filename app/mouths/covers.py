@@ -1,0 +1,93 @@
+"""What lies before a face, frame by frame: hands, cups, captions; mouths are painted around it, if at all."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.faces.hidden import CROP_SIZE, Cover, Shares, alignment
+from app.faces.types import Box, FaceLandmarks, MouthMask
+from app.media.frames import Affine
+
+NOTED: Final = 0.012
+"""Share of the lower face from which a cover is kept; below it is nothing but doubt."""
+
+_LOWER_FACE: Final = (slice(30, 84), slice(20, 76))
+"""The part of an aligned crop that a mouth with its cheeks and chin takes."""
+
+_SPREAD: Final = 5
+"""Pixels of the aligned crop by which a cover is spread: its edge blurs into what is painted."""
+
+
+@dataclass(frozen=True)
+class Covers:
+    """The covers of n frames, of which most have none."""
+
+    lips: Shares
+    """float32 (n,): share of the lips that is hidden; nan without a face."""
+    face: Shares
+    """float32 (n,): share of the lower face that is hidden, beyond what is usual."""
+    rows: npt.NDArray[np.int32]
+    """int32 (m,): the frames, sorted, of which a cover is kept."""
+    covers: Cover
+    """uint8 (m, 96, 96), beyond what is usual for the person."""
+
+    def of(self, frame: int) -> npt.NDArray[np.uint8] | None:
+        """Return the cover of a frame (96, 96); None if nothing is before the face."""
+        place = int(np.searchsorted(self.rows, frame))
+        return self.covers[place] if place < len(self.rows) and self.rows[place] == frame else None
+
+
+def gather(lips: Shares, kept: dict[int, npt.NDArray[np.uint8]], usual: npt.NDArray[np.uint8]) -> Covers:
+    """Make covers of the marks of single frames; ``usual`` (96, 96) is what is marked in most of them."""
+    face = np.zeros(len(lips), np.float32)
+    rows, covers = [], []
+    for frame, marks in sorted(kept.items()):
+        beyond = cv2.subtract(marks, usual)
+        face[frame] = lower_face_share(beyond)
+        if face[frame] >= NOTED:
+            rows.append(frame)
+            covers.append(beyond)
+    stacked = np.array(covers, np.uint8).reshape(-1, CROP_SIZE, CROP_SIZE)
+    return Covers(lips, face, np.array(rows, np.int32), stacked)
+
+
+def lower_face_share(marks: npt.NDArray[np.uint8]) -> float:
+    """Return the share of the lower face that marks (96, 96) hide."""
+    return float(marks[_LOWER_FACE].mean()) / 255
+
+
+def spare(
+    mask: MouthMask,
+    cover: npt.NDArray[np.uint8],
+    landmarks: FaceLandmarks,
+    box: Box,
+    head: Affine | None = None,
+) -> MouthMask:
+    """Return a mask in the crop space of ``box`` without what ``cover`` hides of the face at ``landmarks``.
+
+    ``head`` maps positions of the box's frame to those of the landmarks', where that is another one.
+    """
+    wide = cv2.GaussianBlur(cv2.dilate(cover, np.ones((_SPREAD, _SPREAD), np.uint8)), (0, 0), _SPREAD / 3)
+    hidden = cv2.warpAffine(
+        wide,
+        _from_box(landmarks, box, len(mask), head),
+        (len(mask), len(mask)),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    )
+    spared: MouthMask = cv2.multiply(mask, 255 - hidden, scale=1 / 255)
+    return spared
+
+
+def _from_box(landmarks: FaceLandmarks, box: Box, size: int, head: Affine | None) -> Affine:
+    """Map pixels of a crop of ``box`` to those of the aligned crop."""
+    top, bottom, left, right = (float(edge) for edge in box)
+    across, down = (right - left) / size, (bottom - top) / size
+    to_frame = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5], [0, 0, 1]])
+    if head is not None:
+        to_frame = np.vstack([head, [0, 0, 1]]) @ to_frame
+    back = cv2.invertAffineTransform(alignment(landmarks))
+    affine: Affine = back @ to_frame
+    return affine

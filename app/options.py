@@ -1,0 +1,68 @@
+"""Options of a request, written down once: a frozen dataclass whose fields say type, limits and help.
+
+From it are made the API's form, the command line's options, the job's record, and what the work is given. A
+field is added there and nowhere else; an older record that lacks it has the default.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any, Final, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from app.errors import InvalidRequest
+
+Options = TypeVar("Options")
+
+
+class Form(BaseModel):
+    """What every form has in common."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def form_of(options: Any, **more: Any) -> Any:
+    """Return the pydantic model of options, with ``more`` fields, as ``create_model`` takes them."""
+    if not more and options in _forms:
+        return _forms[options]
+    hints = get_type_hints(options, include_extras=True)
+    every: dict[str, Any] = {field.name: (hints[field.name], field.default) for field in fields(options)}
+    form = create_model(options.__name__, __base__=Form, __doc__=options.__doc__, **(more | every))
+    if not more:
+        _forms[options] = form
+    return form
+
+
+_forms: Final[dict[Any, Any]] = {}
+"""The forms that were made."""
+
+
+def read(options: type[Options], values: Mapping[str, Any]) -> Options:
+    """Return the options that values of a form or a record are; others are left out, defaults filled in.
+
+    Raises ``InvalidRequest``.
+    """
+    form = form_of(options)
+    known = {name: values[name] for name in form.model_fields if name in values}
+    return options(**dict(_valid(form, known)))
+
+
+def check(options: Any) -> None:
+    """Raise ``InvalidRequest`` unless options are within their limits. For ``__post_init__``."""
+    _valid(form_of(type(options)), asdict(options))
+
+
+def help_of(options: type[Any]) -> Mapping[str, str]:
+    """Return the help of each option."""
+    described: Mapping[str, FieldInfo] = form_of(options).model_fields
+    return {name: field.description or "" for name, field in described.items()}
+
+
+def _valid(form: Any, values: Mapping[str, Any]) -> Any:
+    try:
+        return form.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        raise InvalidRequest(f"{first['loc'][0]}: {message[:1].lower()}{message[1:]}.") from error

@@ -1,0 +1,68 @@
+"""How a machine joins a Ray cluster, or begins one: a thin layer over ``ray start``."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from app.errors import EngineUnavailable, InvalidRequest
+from app.settings import Settings
+from app.wav2lip.devices import cuda_devices
+
+STORE_BYTES: Final = 80 << 20
+"""Ray's store of objects, in shared memory: nothing but small messages goes through it."""
+
+HEALTH: Final = {
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "5",
+    "RAY_health_check_initial_delay_ms": "5000",
+}
+"""A machine that is silent for some 6 s is lost. Read by the head when it starts."""
+
+
+def check_token() -> None:
+    """Raise ``InvalidRequest`` unless calls on the cluster are authenticated: it runs what it is sent."""
+    if os.environ.get("RAY_AUTH_MODE", "token") != "token":
+        raise InvalidRequest("RAY_AUTH_MODE must be token: a cluster without one runs anybody's code.")
+    files = [os.environ.get("RAY_AUTH_TOKEN_PATH"), str(Path.home() / ".ray" / "auth_token")]
+    if not os.environ.get("RAY_AUTH_TOKEN") and not any(name and Path(name).is_file() for name in files):
+        raise InvalidRequest(
+            "A Ray cluster needs a token: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file, to the same "
+            "long secret on all machines; 'openssl rand -hex 32' makes one."
+        )
+
+
+def start_head(settings: Settings) -> None:
+    """Begin a cluster on this machine, in the background; the machine does no work itself."""
+    _, _, port = _address(settings).rpartition(":")
+    _run("--head", f"--port={port}", "--num-cpus=0", "--num-gpus=0", "--include-dashboard=false")
+
+
+def join(settings: Settings) -> None:
+    """Give this machine's devices to the cluster until it is told to stop or the head is gone."""
+    gpus = 0 if settings.device == "cpu" else cuda_devices()
+    cpus = 0 if gpus or settings.device.startswith("cuda") else settings.workers
+    _run(f"--address={_address(settings)}", f"--num-gpus={gpus}", f"--num-cpus={cpus}", "--block")
+
+
+def _address(settings: Settings) -> str:
+    if settings.ray_address is None:
+        raise InvalidRequest(
+            "A cluster needs MOUTHPIECE_RAY_ADDRESS, the host:port of its head; without it "
+            "'mouthpiece serve' does all the work on one machine."
+        )
+    return settings.ray_address
+
+
+def _run(*options: str) -> None:
+    """Become ``ray start``."""
+    check_token()
+    beside = Path(sys.executable).with_name("ray")
+    program = str(beside) if beside.exists() else shutil.which("ray")
+    if program is None:
+        raise EngineUnavailable("A cluster needs the extra 'cluster': pip install 'mouthpiece[cluster]'.")
+    environment = HEALTH | os.environ | {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [program, "start", *options, f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats"]
+    os.execve(program, command, environment)  # noqa: S606 - no shell, and no caller's text

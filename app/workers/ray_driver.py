@@ -1,0 +1,190 @@
+"""What talks to Ray for the service, in a process of its own: ``python -m app.workers.ray_driver``.
+
+Ray ends the process of a driver whose cluster is lost, retries for minutes where it is not let in, and takes
+memory and signals for itself: none of that may befall the web process. Standard input and output carry
+messages, each with the name of its ``worker``; when the input ends, so does this process, and the cluster
+ends the workers.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Collection, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+import ray
+import structlog
+from ray.exceptions import RayError
+
+from app.settings import Settings
+from app.workers.child import Tell, begin, listen
+from app.workers.messages import Message
+from app.workers.ray_pool import answers
+from app.workers.ray_worker import GROUPS, RayWorker
+
+log = structlog.stdlib.get_logger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+"""How often the cluster's machines are counted."""
+LOST_SECONDS: Final = 8.0
+"""A cluster that does not answer for this long is lost."""
+AGAIN_SECONDS: Final = 15.0
+"""How long a worker that could not load its model stands, before it is tried again."""
+LINGER_SECONDS: Final = 120.0
+"""How long an autoscaled worker without work is kept."""
+
+
+class Driver:
+    """Keeps one actor on each device of the cluster, and passes messages between them and the service."""
+
+    def __init__(self, settings: Settings, marks: Message, tell: Tell, actor: type[RayWorker]) -> None:
+        # Never started again by Ray: whether it has a place anywhere is counted anew.
+        self._actor = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups=GROUPS)(actor)
+        self._settings = settings
+        self._marks = marks
+        self._tell = tell
+        self._actors: dict[str, Any] = {}
+        self._ready: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._count = 0
+        self._wishes: list[tuple[float, int]] = []
+
+    async def run(self) -> None:
+        """Keep the actors there until the cluster is lost."""
+        while True:
+            async with asyncio.timeout(LOST_SECONDS):
+                kind, slots = await asyncio.to_thread(_slots, self._settings.device)
+            if self._settings.ray_autoscaling:
+                slots = min(slots, await self._grow(kind))
+            for name in surplus(self._actors, self._ready, slots):
+                ray.kill(self._actors[name])
+            while len(self._actors) < slots:
+                self._add(kind)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def hear(self, message: Message) -> None:
+        """Take a message of the service."""
+        if "wish" in message:
+            self._wishes.append((time.monotonic(), message["wish"]))
+            return
+        name = message["worker"]
+        if (actor := self._actors.get(name)) is None:
+            self._tell({"worker": name, "gone": "is gone"})
+        elif "call" in message:
+            self._spawn(self._do(name, actor, message["call"]))
+        elif "end" in message:
+            ray.kill(actor)
+        else:
+            actor.tell.remote(message)
+
+    async def _grow(self, kind: str) -> int:
+        """Ask the autoscaler for as many workers as there were wishes for of late; return how many."""
+        from ray.autoscaler.sdk import request_resources
+
+        now = time.monotonic()
+        self._wishes = [wish for wish in self._wishes if now - wish[0] < LINGER_SECONDS][-1000:]
+        wished = max((wish for _, wish in self._wishes), default=0)
+        await asyncio.to_thread(request_resources, bundles=[{kind: 1}] * wished)
+        for name in sorted(self._ready)[max(1, wished) :]:
+            self._tell({"worker": name, "gone": "is not needed", "left": True})
+            ray.kill(self._actors[name])
+        return max(1, wished)
+
+    def _add(self, kind: str) -> None:
+        name = f"worker-{os.getpid()}-{self._count}"
+        self._count += 1
+        device = {"num_gpus": 1} if kind == "GPU" else {"num_cpus": 1}
+        self._actors[name] = actor = self._actor.options(**device).remote()
+        self._spawn(self._see(name, actor, "cuda" if kind == "GPU" else "cpu"))
+
+    async def _see(self, name: str, actor: Any, device: str) -> None:
+        """See an actor from its start to its end."""
+        excluded = {"api_keys", "database_url"}
+        settings = self._settings.model_dump(mode="json", exclude=excluded) | {"device": device}
+        how = "ended"
+        try:
+            message = await actor.load.remote(settings, name, self._marks)
+            self._ready.add(name)
+            self._tell(dict(message) | {"worker": name})
+            if "ready" in message:
+                await actor.hold.remote()
+            await asyncio.sleep(AGAIN_SECONDS)
+            ray.kill(actor)
+        except RayError as error:
+            # Where the head has gone, its workers end with it: no fault of their jobs.
+            how = _describe(error) if await answers(self._settings.ray_address or "") else LEFT
+        finally:
+            self._actors.pop(name, None)
+            self._ready.discard(name)
+            self._tell({"worker": name, "gone": how, "left": how == LEFT})
+
+    async def _do(self, name: str, actor: Any, call: Message) -> None:
+        with suppress(RayError):  # whoever waits for ``hold`` tells of it
+            async for item in actor.do.options(num_returns="streaming").remote(call):
+                self._tell(dict(await item) | {"worker": name})
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+LEFT: Final = "left with its machine"
+
+
+def _describe(error: RayError) -> str:
+    """Return how an actor ended, in few words."""
+    text = str(error)
+    if "expectedly" in text.replace("unexpectedly", ""):
+        return LEFT
+    return "was lost with its machine" if "node" in text and "died" in text else "ended unexpectedly"
+
+
+def surplus(actors: Collection[str], ready: Collection[str], slots: int) -> list[str]:
+    """Return which actors wait for a device in vain: as many as there are more actors than devices."""
+    loading = [name for name in actors if name not in ready]
+    return loading[: max(0, len(actors) - slots)]
+
+
+def _slots(device: str) -> tuple[str, int]:
+    """Return which resource a worker takes, and how many of it the cluster's machines have."""
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = sum(int(each.get("GPU", 0)) for each in resources)
+    if device.startswith("cuda") or (device == "auto" and gpus):
+        return "GPU", gpus
+    return "CPU", sum(int(each.get("CPU", 0)) for each in resources)
+
+
+def main(actor: type[RayWorker] = RayWorker) -> None:
+    """Connect, and keep the workers there until the service or the cluster is gone."""
+    tell, start, settings = begin()
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    assert settings.ray_address is not None
+    try:
+        ray.init(
+            settings.ray_address,
+            log_to_driver=settings.log_level == "debug",
+            logging_level="error",
+            namespace="mouthpiece",
+        )
+    except Exception as error:  # Ray raises what its many parts raise
+        tell({"refused": str(error).strip().splitlines()[-1][:300]})
+        os._exit(1)
+    tell({"connected": True})
+    asyncio.run(_serve(Driver(settings, start["marks"], tell, actor)))
+
+
+async def _serve(driver: Driver) -> None:
+    loop = asyncio.get_running_loop()
+    listen(lambda message: loop.call_soon_threadsafe(driver.hear, message))
+    try:
+        await driver.run()
+    except Exception as error:
+        log.error("cluster_lost", error=str(error)[:300])
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""The pool of a Ray cluster: a worker a device of whatever machines are there, as a driver process tells."""
+
+import asyncio
+import importlib.util
+import os
+import secrets
+import sys
+from asyncio.subprocess import Process
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from app.jobs.pool import WorkerDied, WorkerLeft
+from app.settings import Settings
+from app.workers.member import Member, Patience
+from app.workers.messages import Message, from_line
+from app.workers.pool import MemberPool, send
+
+log = structlog.stdlib.get_logger(__name__)
+
+if importlib.util.find_spec("ray") is None:  # the web process does not import it, only its driver does
+    raise ImportError("No module named 'ray'")
+
+COMMAND: Final = (sys.executable, "-m", "app.workers.ray_driver")
+"""The command that runs the driver."""
+PROBE_SECONDS: Final = 2.0
+CONNECT_SECONDS: Final = 25.0
+"""How long Ray may take to let the service in: it would try for minutes with a wrong token."""
+AGAIN_SECONDS: Final = 2.0
+"""Time between two tries to reach the cluster."""
+MARK: Final = ".mouthpiece-volume-"
+"""How the files begin by which workers know that they see the service's volumes."""
+
+
+class RayPool(MemberPool):
+    """See :class:`app.jobs.pool.Pool`."""
+
+    def __init__(
+        self, settings: Settings, *, patience: Patience | None = None, command: Sequence[str] = COMMAND
+    ) -> None:
+        super().__init__(settings, command, patience)
+        self._process: Process | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._wished = -1
+        self._connected = False
+
+    async def start(self, changed: Callable[[], None]) -> None:
+        """See :class:`Pool`."""
+        self._changed = changed
+        self._task = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """See :class:`Pool`. With the driver the cluster ends the workers."""
+        self._lose("the service is being stopped")
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def wish(self, workers: int) -> None:
+        """See :class:`Pool`."""
+        if workers != self._wished and self._connected and self._settings.ray_autoscaling:
+            self._wished = workers
+            send(self._process, {"wish": workers})
+
+    def _deliver(self, member: Member, message: Message) -> None:
+        self._tell(member.name, message)
+
+    async def _keep(self) -> None:
+        """Run one driver after another, until canceled."""
+        address = self._settings.ray_address or ""
+        marks = _mark(self._settings)
+        while True:
+            if await answers(address):
+                self._reason = (
+                    f"The cluster at {address} is being asked for its workers; try again in a few seconds."
+                )
+                self._reason = await self._run(address, marks)
+            else:
+                self._reason = (
+                    f"No head of a Ray cluster answers at {address}: start it with 'ray start --head', or "
+                    "correct MOUTHPIECE_RAY_ADDRESS. Jobs are taken, and begun when it is there."
+                )
+            log.warning("cluster_unreachable", reason=self._reason)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _run(self, address: str, marks: Mapping[str, str]) -> str:
+        """Run a driver to its end; return what to say of the cluster then."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
+        process = self._process = await self._spawn(environment, marks=marks)
+        try:
+            return await self._listen(process, address)
+        finally:
+            self._process, self._wished, self._connected = None, -1, False
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            self._lose("the cluster was lost")
+
+    async def _listen(self, process: Process, address: str) -> str:
+        assert process.stdout is not None
+        refused = ""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONNECT_SECONDS) as patience:
+                while line := await process.stdout.readline():
+                    message = from_line(line)
+                    if "connected" in message:
+                        patience.reschedule(None)
+                        self._connected = True
+                        self._reason = (
+                            f"The cluster at {address} has no worker that is ready yet; try again in a few "
+                            "seconds, or start one with 'mouthpiece worker'."
+                        )
+                        log.info("cluster_joined", address=address)
+                    elif "refused" in message:
+                        refused = message["refused"]
+                    else:
+                        self._hear(message)
+                    self._changed()
+        if self._connected:
+            return f"The cluster at {address} was lost; jobs are taken, and go on when it is back."
+        return (
+            f"The cluster at {address} does not let this service in ({refused or 'no answer'}): give it the "
+            "head's token, in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and run it where 'ray start' was run."
+        )
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        name = message["worker"]
+        member = next((each for each in self.members if each.name == name), None)
+        if member is None:
+            tell = partial(self._tell, name)
+            member = Member(name, tell, lambda: tell({"end": True}))
+        if "ready" in message:
+            self.members.append(member)
+            log.info("worker_joined", worker=name, host=message["ready"].get("host"))
+            self._admit(member, message["ready"])
+        elif "unusable" in message:
+            member.problem = message["unusable"]
+            log.error("model_unusable", worker=name, detail=member.problem["detail"])
+            self.members.append(member)
+        elif "gone" in message:
+            self._forget(member, message["gone"], left=message.get("left", False))
+        else:
+            member.hear(message)
+
+    def _tell(self, name: str, message: Message) -> None:
+        send(self._process, dict(message) | {"worker": name})
+
+    def _forget(self, member: Member, how: str, *, left: bool) -> None:
+        member.die(WorkerLeft(how) if left else WorkerDied(how))
+        if member in self.members:
+            self.members.remove(member)
+            self.restarts += not left
+            log.warning("worker_gone", worker=member.name, how=how)
+        self._changed()
+
+    def _lose(self, how: str) -> None:
+        for member in self.members[:]:
+            self._forget(member, how, left=True)
+
+
+async def answers(address: str) -> bool:
+    """Say whether anything takes connections there."""
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+def _mark(settings: Settings) -> dict[str, str]:
+    """Leave a mark in each folder that the workers have to see; return its name by that of the setting."""
+    marks = {}
+    for name in ("avatars_dir", "data_dir"):
+        folder: Path = getattr(settings, name)
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"{MARK}*"):
+            old.unlink(missing_ok=True)
+        marks[name] = f"{MARK}{secrets.token_hex(8)}"
+        (folder / marks[name]).touch()
+    return marks

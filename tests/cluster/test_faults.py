@@ -1,0 +1,179 @@
+"""What befalls a cluster: workers, machines and the head go in the middle of work."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.ports import free_port
+from tests.support.ray_cluster import RayCluster, ray_cluster
+from tests.support.server import Server
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+
+SECONDS = 75.0
+
+
+@dataclass
+class Pair:
+    """A service on a cluster of two machines that has an avatar."""
+
+    server: Server
+    cluster: RayCluster
+    audio: Path
+    quiet: bytes = b""
+    """The render of ``audio`` that nothing befell."""
+
+    def submit(self) -> str:
+        """Begin the render."""
+        response = self.server.client.post(
+            "/v1/avatars/anna/renders",
+            data={"quality": "draft"},
+            files={"audio": self.audio.read_bytes()},
+            headers={"Prefer": "respond-async"},
+        )
+        assert response.status_code == 202, response.text
+        job_id: str = response.json()["id"]
+        return job_id
+
+    def outcome(self, job_id: str) -> Any:
+        """Return a job once it has ended: two workers share this machine with the rest of the tests."""
+        return self.server.outcome(job_id, 300)
+
+    def fragments(self, job_id: str) -> int:
+        """Return how many segments are on the volume."""
+        return len(list((self.server.data_dir / "jobs" / job_id / "segments").glob("[!.]*.m4s")))
+
+    def video(self, job_id: str) -> bytes:
+        """Return what a job has made."""
+        return self.server.client.get(f"/v1/jobs/{job_id}/video").content
+
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until so many workers are there."""
+        line = f"\nmouthpiece_workers {count}.0\n"
+        self.server.wait(lambda: line in self.server.client.get("/metrics").text, 120)
+
+
+@pytest.fixture(scope="module")
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, video: Path, speech: Callable[[float], Path]
+) -> Iterator[Pair]:
+    """A service whose two workers are on two machines, and a render of both that nothing befell."""
+    with ray_cluster(2) as cluster:
+        server = Server(tmp_path_factory.mktemp("cluster"), {"RAY_ADDRESS": cluster.address, "DEVICE": "cpu"})
+        try:
+            server.start()
+            pair = Pair(server, cluster, speech(SECONDS))
+            pair.wait_for_workers(2)
+            files = {"video": video.read_bytes()}
+            made = server.client.post("/v1/avatars", data={"id": "anna"}, files=files)
+            assert made.status_code == 201, made.text
+            job_id = pair.submit()
+            assert pair.outcome(job_id)["state"] == "succeeded"
+            pair.quiet = pair.video(job_id)
+            yield pair
+        finally:
+            server.stop()
+            server.client.close()
+
+
+def kill_worker(pair: Pair) -> None:
+    os.kill(pair.cluster.worker_pid(pair.cluster.machines[0]), signal.SIGKILL)
+
+
+def kill_machine(pair: Pair) -> None:
+    pair.cluster.signal(pair.cluster.machines.pop(0), signal.SIGKILL)
+
+
+def silence_machine(pair: Pair) -> None:
+    pair.cluster.signal(pair.cluster.machines.pop(0), signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("befall", [kill_worker, kill_machine, silence_machine])
+def test_a_render_goes_on_elsewhere_and_is_equal_to_the_bit(
+    pair: Pair, befall: Callable[[Pair], None]
+) -> None:
+    job_id = pair.submit()
+    pair.server.wait(lambda: pair.fragments(job_id) >= 4)
+    befall(pair)
+    job = pair.outcome(job_id)
+    assert (job["state"], job["attempts"]) == ("succeeded", 2)
+    assert pair.video(job_id) == pair.quiet
+    assert pair.server.files(job_id) == ["plan.json", "result.mp4"]
+    if len(pair.cluster.machines) < 2:
+        pair.cluster.machines.append(pair.cluster.add())
+    pair.wait_for_workers(2)
+
+
+def test_a_killed_service_goes_on_where_it_was(pair: Pair) -> None:
+    job_id = pair.submit()
+    pair.server.wait(lambda: pair.fragments(job_id) >= 4)
+    folder = pair.server.data_dir / "jobs" / job_id / "segments"
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("[!.]*.m4s")}
+    pair.server.kill()
+    pair.server.start()
+    later = {path.name: path.stat().st_mtime_ns for path in folder.glob("[!.]*.m4s")}
+    assert before.items() <= later.items() or not later
+    job = pair.outcome(job_id)
+    assert (job["state"], job["attempts"]) == ("succeeded", 2)
+    assert pair.video(job_id) == pair.quiet
+    pair.wait_for_workers(2)
+
+
+def test_a_canceled_render_is_gone_from_all_workers(pair: Pair) -> None:
+    job_id = pair.submit()
+    pair.server.wait(lambda: pair.fragments(job_id) >= 3)
+    assert pair.server.client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    assert pair.server.job(job_id)["state"] == "canceled"
+    assert pair.server.files(job_id) == []
+    pair.server.wait(lambda: "\nmouthpiece_workers_idle 2.0\n" in pair.server.client.get("/metrics").text)
+
+
+def test_a_head_that_is_not_there_is_said_and_jobs_are_taken(tmp_path: Path, video: Path) -> None:
+    server = Server(tmp_path, {"RAY_ADDRESS": f"127.0.0.1:{free_port()}", "DEVICE": "cpu"})
+    server.start(wait=False)
+    try:
+        server.wait(lambda: "No head of a Ray cluster" in server.log)
+        answer = server.client.get("/readyz")
+        assert answer.status_code == 503
+        assert "No head of a Ray cluster answers" in answer.json()["detail"]
+        response = server.client.post(
+            "/v1/avatars", files={"video": video.read_bytes()}, headers={"Prefer": "respond-async"}
+        )
+        assert response.status_code == 202
+    finally:
+        server.stop()
+        server.client.close()
+
+
+def test_a_wrong_token_is_said_in_a_sentence(pair: Pair, tmp_path: Path) -> None:
+    settings = {"RAY_ADDRESS": pair.cluster.address, "DEVICE": "cpu"}
+    server = Server(tmp_path, settings, environment={"RAY_AUTH_TOKEN": "f" * 64})
+    server.start(wait=False)
+    try:
+        said = "does not let this service in"
+        server.wait(lambda: said in server.log, 60)
+        answer = server.client.get("/readyz")
+        assert answer.status_code == 503
+        assert "RAY_AUTH_TOKEN" in answer.json()["detail"]
+        assert len(server.log.splitlines()) < 60
+    finally:
+        server.stop()
+        server.client.close()
+
+
+def test_a_head_that_goes_takes_the_workers_and_no_job(pair: Pair) -> None:
+    job_id = pair.submit()
+    pair.server.wait(lambda: pair.fragments(job_id) >= 3)
+    pair.cluster.kill_head()
+    pair.server.wait(lambda: pair.server.client.get("/readyz").status_code == 503, 60)
+    assert pair.server.job(job_id)["state"] == "running"
+    pair.cluster.start_again(2)
+    job = pair.outcome(job_id)
+    assert (job["state"], job["attempts"]) == ("succeeded", 1)
+    assert pair.video(job_id) == pair.quiet

@@ -1,0 +1,107 @@
+"""The job table on PostgreSQL: the tests that it passes on SQLite, and what only a server can do."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from app.errors import DatabaseUnreachable, DataFolderInUse
+from app.jobs.schema import open_database
+from app.jobs.table import JobTable
+from tests.support.ports import free_port
+from tests.support.postgres import Postgres, missing
+from tests.support.server import Server
+from tests.unit.jobs.test_table import *  # noqa: F403
+from tests.unit.jobs.test_table import render
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A server of this module's own."""
+    root = Path(tempfile.mkdtemp(prefix="mouthpiece-postgres-"))
+    root.chmod(0o755)
+    server = Postgres(root)
+    yield server
+    server.stop()
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def url(postgres: Postgres) -> str:
+    """A database of this module's own."""
+    return postgres.create("tables")
+
+
+@pytest.fixture
+def table(url: str) -> Iterator[JobTable]:
+    """An empty job table."""
+    engine = open_database(url)
+    with engine.begin() as connection:
+        connection.execute(text("TRUNCATE jobs CASCADE"))
+    yield JobTable(engine, max_queued=5)
+    engine.dispose()
+
+
+def test_tables_are_made_once_by_processes_that_start_together(postgres: Postgres) -> None:
+    url = postgres.create("fresh")
+
+    def open_and_close(_: int) -> None:
+        open_database(url).dispose()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(open_and_close, range(6)))
+
+
+def test_a_database_that_does_not_answer_is_said_so() -> None:
+    with pytest.raises(DatabaseUnreachable, match="cannot be reached"):
+        open_database(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
+
+
+def test_the_jobs_of_the_release_before_are_taken_over(postgres: Postgres) -> None:
+    url = postgres.create("old")
+    engine = open_database(url)
+    job = JobTable(engine, 5).insert(render())
+    with engine.begin() as connection:
+        for column in ("deaths", "owner", "waited_for"):
+            connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
+        connection.execute(text("UPDATE schema_version SET version = 1"))
+    engine.dispose()
+    engine = open_database(url)
+    assert JobTable(engine, 5).open_jobs() == [job]
+    engine.dispose()
+
+
+def test_a_second_service_is_kept_off_the_table(table: JobTable, url: str) -> None:
+    engine = open_database(url)
+    with table.holding(), pytest.raises(DataFolderInUse, match="database"), JobTable(engine, 5).holding():
+        pass
+    with JobTable(engine, 5).holding():
+        pass
+    engine.dispose()
+
+
+@pytest.mark.slow
+def test_a_database_that_restarts_costs_answers_for_a_moment_and_no_job(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    server = Server(tmp_path, {"DATABASE_URL": postgres.create("restarted")})
+    server.start()
+    try:
+        postgres.stop()
+        server.wait(lambda: server.client.get("/readyz").status_code == 503)
+        answer = server.client.get("/v1/jobs")
+        assert answer.status_code == 503
+        assert answer.json()["type"] == "urn:mouthpiece:problem:not-ready"
+        assert server.client.get("/livez").status_code == 200
+        postgres.start()
+        server.wait_until_ready()
+        assert server.client.get("/v1/jobs").json()["jobs"] == []
+    finally:
+        server.stop()
+        server.client.close()

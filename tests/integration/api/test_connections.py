@@ -1,0 +1,170 @@
+"""Clients that send too much, too slowly or nothing at all, against a real server."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from app.api.connections import MAX_HEAD_BYTES, CalmProtocol, connections_for
+from tests.support.ports import free_port
+from tests.support.waiting import DEADLINE
+
+ANSWER = 8 << 20
+Serve = Callable[..., int]
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the whole body, then answer ``ok``, or a lot where ``/lot`` is asked for."""
+    assert scope["type"] == "http"
+    while (await receive()).get("more_body"):
+        pass
+    body = bytes(ANSWER) if scope["path"] == "/lot" else b"ok"
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start servers whose limits are given by name; return their ports."""
+    with ExitStack() as stack:
+
+        def serve(**limits: Any) -> int:
+            quick = {"look_seconds": 0.02} | limits
+            protocol = type("Quick", (CalmProtocol,), quick)
+            port = free_port()
+            config = uvicorn.Config(
+                application,
+                port=port,
+                http=protocol,
+                lifespan="off",
+                log_config=None,
+                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+            )
+            server = uvicorn.Server(config)
+            thread = threading.Thread(target=server.run)
+            thread.start()
+
+            def stop() -> None:
+                server.should_exit = server.force_exit = True
+                thread.join()
+
+            stack.callback(stop)
+            while not server.started:
+                pass
+            return port
+
+        yield serve
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
+
+
+def rest(connection: socket.socket) -> bytes:
+    """Return what comes until the server hangs up."""
+    received = b""
+    try:
+        while data := connection.recv(65536):
+            received += data
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def ask(connection: socket.socket, path: str = "/", more: str = "") -> None:
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
+
+
+def test_a_head_without_end_is_refused_before_it_is_all_there(serve: Serve) -> None:
+    with connect(serve()) as connection:
+        sent = 0
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
+        try:
+            for _ in range(1000):
+                sent += connection.send(b"x" * 65536)
+        except OSError:
+            pass
+        assert sent < 64 << 20
+    with connect(serve()) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (MAX_HEAD_BYTES + 1))
+        answer = rest(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in answer
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHos"])
+def test_half_a_head_does_not_hold_a_connection(serve: Serve, sent: bytes) -> None:
+    with connect(serve(head_seconds=0.1)) as connection:
+        connection.sendall(sent)
+        assert rest(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_half_a_second_head_does_not_either(serve: Serve) -> None:
+    with connect(serve(head_seconds=0.1)) as connection:
+        ask(connection)
+        connection.sendall(b"GET / HT")
+        assert rest(connection).count(b"HTTP/1.1 200") == 1
+
+
+BODY = "Content-Length: 100000\r\n"
+
+
+def test_a_body_that_stands_still_is_cut_off(serve: Serve) -> None:
+    with connect(serve(body_seconds=0.1)) as connection:
+        ask(connection, more=BODY)
+        connection.sendall(b"x" * 500)
+        assert rest(connection) == b""
+
+
+def test_a_slow_body_that_makes_progress_is_waited_for(serve: Serve) -> None:
+    with connect(serve(body_seconds=0.2, head_seconds=0.1)) as connection:
+        ask(connection, more=BODY)
+        for _ in range(20):
+            connection.sendall(b"x" * 5000)
+            threading.Event().wait(0.03)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_answer_that_nobody_reads_is_cut_off(serve: Serve) -> None:
+    with connect(serve(write_seconds=0.1)) as connection:
+        ask(connection, "/lot")
+        threading.Event().wait(1.0)
+        assert len(rest(connection)) < ANSWER
+
+
+def test_a_crowd_leaves_room_for_probes(serve: Serve) -> None:
+    port = serve(max_connections=3, spare_connections=2)
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(connect(port)) for _ in range(3)]
+        for connection in crowd:
+            ask(connection, more=BODY)
+        late = stack.enter_context(connect(port))
+        ask(late)
+        answer = rest(late)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"urn:mouthpiece:problem:too-busy" in answer
+        assert b"retry-after" in answer
+        probe = stack.enter_context(connect(port))
+        ask(probe, "/livez")
+        assert probe.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_whoever_asks_for_nothing_makes_room(serve: Serve) -> None:
+    port = serve(max_connections=3, spare_connections=2)
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(connect(port)) for _ in range(20)]
+        probe = stack.enter_context(connect(port))
+        ask(probe, "/livez")
+        assert probe.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert rest(crowd[0]) == b""
+
+
+def test_there_are_handles_for_as_many_connections_as_are_taken() -> None:
+    assert 16 <= connections_for(10**9) < 65536
+    assert connections_for(100) == 100

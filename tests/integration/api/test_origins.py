@@ -1,0 +1,80 @@
+"""Pages of other origins, and names that were made to point here."""
+
+import pytest
+
+from tests.integration.api.conftest import Start
+
+pytestmark = pytest.mark.anyio
+PAGE = "https://app.example.org"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://service:3000"},
+        {"Origin": "null"},
+        {"Origin": "http://service", "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_a_foreign_page_may_change_nothing(start: Start, method: str, headers: dict[str, str]) -> None:
+    client = await start()
+    answer = await client.request(method, "/v1/avatars/anna", headers=headers)
+    assert answer.status_code == 403
+    assert answer.json()["type"] == "urn:mouthpiece:problem:foreign-origin"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Origin": "http://service"}, {"Sec-Fetch-Site": "same-origin", "Origin": "https://proxy"}],
+)
+async def test_the_services_own_page_and_no_page_at_all_may(start: Start, headers: dict[str, str]) -> None:
+    client = await start()
+    assert (await client.delete("/v1/avatars/anna", headers=headers)).status_code == 404
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", ""])
+async def test_a_name_that_was_made_to_point_here_reads_nothing(start: Start, host: str) -> None:
+    client = await start()
+    answer = await client.get("/v1/avatars", headers={"Host": host or "a.b"})
+    assert answer.status_code == 421
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1:8000",
+        "localhost",
+        "[::1]:8000",
+        "10.0.0.7",
+        "mouthpiece:8000",
+        "a.localhost",
+        "video.example",
+    ],
+)
+async def test_addresses_lone_names_and_names_that_were_given_are_known(start: Start, host: str) -> None:
+    client = await start(allowed_hosts="video.example,other.example")
+    assert (await client.get("/v1/avatars", headers={"Host": host})).status_code == 200
+
+
+async def test_a_page_that_is_let_in_may_use_the_service_and_read_where_things_are(start: Start) -> None:
+    client = await start(cors_origins=PAGE)
+    asked = {"Origin": PAGE, "Access-Control-Request-Method": "DELETE"}
+    assert (await client.options("/v1/avatars/anna", headers=asked)).status_code == 200
+    answer = await client.delete("/v1/avatars/anna", headers={"Origin": PAGE, "Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 404
+    assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+    assert "Location" in answer.headers["Access-Control-Expose-Headers"]
+    assert (
+        await client.delete("/v1/avatars/anna", headers={"Origin": "https://x.example"})
+    ).status_code == 403
+
+
+async def test_keys_are_not_shown_where_settings_are_printed() -> None:
+    from app.settings import Settings
+
+    given = Settings(api_keys="sesame", database_url="postgresql://u:open@h/n")
+    assert "sesame" not in repr(given)
+    assert "open@" not in repr(given)

@@ -1,0 +1,196 @@
+"""Interlaced, transparent and high-dynamic-range footage."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from app.media.findings import Findings
+from app.media.frames import I420Frame
+from app.media.probe import VideoInfo, VideoLimits, probe_video
+from app.media.tone_mapping import HLG, PQ, mapped
+from app.media.treatment import GREY, PLAIN, Treatment
+from app.media.video import decode_frames
+from app.notices import NoticeCode
+
+LIMITS = VideoLimits(max_seconds=60, max_pixels=1920 * 1080)
+AS_SERVED = Treatment(0, GREY, deinterlace=True, tone_map=True)
+SIZE = 128
+
+
+def _decode(path: Path, treatment: Treatment = AS_SERVED) -> tuple[VideoInfo, list[I420Frame], list[str]]:
+    info = probe_video(path, LIMITS, treatment)
+    findings = Findings()
+    frames = list(decode_frames(path, info, LIMITS, findings))
+    return info, frames, [told["code"] for told in findings.notices(treatment.background)]
+
+
+def _interlaced(path: Path, count: int = 10) -> Path:
+    """Write a bright bar that moves by 8 pixels a field, 25 frames of two fields a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"x264-params": "tff=1", "qp": "4"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width = stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        for number in range(count):
+            frame = np.full((SIZE * 3 // 2, SIZE), 128, np.uint8)
+            for field in (0, 1):
+                left = 8 + 4 * (2 * number + field)
+                frame[field:SIZE:2] = 40
+                frame[field:SIZE:2, left : left + 24] = 200
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def _combing(info: VideoInfo, frame: I420Frame) -> float:
+    """Return how much each row differs from the mean of the rows above and below it."""
+    luma = info.layout.planes(frame)[0].astype(float)
+    return float(np.abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2).mean())
+
+
+def test_interlaced_footage_is_made_whole_at_its_own_rate_and_length(tmp_path: Path) -> None:
+    path = _interlaced(tmp_path / "a.mp4")
+
+    plain, combed, silent = _decode(path, PLAIN)
+    info, frames, codes = _decode(path)
+
+    assert info.fps == plain.fps == 25
+    assert len(frames) == len(combed) == 10
+    assert max(_combing(info, frame) for frame in frames[1:-1]) < 1
+    assert min(_combing(plain, frame) for frame in combed[1:-1]) > 3
+    assert (codes, silent) == ([NoticeCode.DEINTERLACED], [])
+
+
+def _transparent(path: Path, codec: str, pix_fmt: str, count: int = 3) -> Path:
+    """Write an opaque white square on a red that nobody may see."""
+    image = np.zeros((SIZE, SIZE, 4), np.uint8)
+    image[..., 0] = 255
+    image[32:96, 32:96] = 255
+    with av.open(str(path), "w", format=None if path.suffix != ".apng" else "apng") as container:
+        options = {"auto-alt-ref": "0"} if codec.startswith("libvpx") else {}
+        stream = container.add_stream(codec, rate=25, options=options)
+        assert isinstance(stream, av.VideoStream)
+        stream.width = stream.height = SIZE
+        stream.pix_fmt = pix_fmt
+        for _ in range(count):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgba").reformat(format=pix_fmt)))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "suffix"),
+    [
+        ("libvpx-vp9", "yuva420p", "webm"),
+        ("libvpx", "yuva420p", "webm"),
+        ("prores_ks", "yuva444p10le", "mov"),
+        ("png", "rgba", "mov"),
+        ("apng", "rgba", "apng"),
+    ],
+)
+def test_transparent_footage_is_laid_onto_the_background(
+    tmp_path: Path, codec: str, pix_fmt: str, suffix: str
+) -> None:
+    path = _transparent(tmp_path / f"a.{suffix}", codec, pix_fmt)
+
+    info, frames, codes = _decode(path, Treatment(background="#2040a0"))
+
+    image = info.layout.to_bgr(frames[-1]).astype(int)
+    assert np.abs(image[10, 10] - [0xA0, 0x40, 0x20]).max() <= 4
+    assert image[64, 64].min() >= 250
+    assert codes == [NoticeCode.ALPHA_FLATTENED]
+
+
+def test_a_blurred_background_is_made_of_what_is_opaque(tmp_path: Path) -> None:
+    path = _transparent(tmp_path / "a.webm", "libvpx-vp9", "yuva420p")
+
+    info, frames, _ = _decode(path, Treatment(background="blur"))
+
+    assert info.layout.to_bgr(frames[0]).min() >= 235  # white spreads; nothing of the hidden red
+
+
+def test_a_picture_that_is_all_opaque_is_untouched_and_nothing_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("png", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "rgba"
+        frame = av.VideoFrame.from_ndarray(np.full((32, 32, 4), 255, np.uint8), "rgba")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+    info, frames, codes = _decode(path)
+
+    assert info.layout.to_bgr(frames[0]).min() >= 253
+    assert codes == []
+
+
+def _hdr(path: Path, transfer: int, level: float) -> Path:
+    """Write grey of a signal ``level``, 0 to 1, in 10 bits of BT.2020."""
+    with av.open(str(path), "w") as container:
+        tags = f"colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc:log-level=none"
+        stream = container.add_stream(
+            "libx265", rate=25, options={"x265-params": tags, "preset": "ultrafast"}
+        )
+        assert isinstance(stream, av.VideoStream)
+        stream.width = stream.height = SIZE
+        stream.pix_fmt = "yuv420p10le"
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace = 9, transfer, 9
+        frame = av.VideoFrame(SIZE, SIZE, "yuv420p10le")
+        for number, plane in enumerate(frame.planes):
+            value = round(64 + 876 * level) if number == 0 else 512
+            plane.update(np.full(plane.buffer_size // 2, value, "<u2").tobytes())
+        frame.color_primaries, frame.color_trc, frame.colorspace = 9, transfer, 9
+        for number in range(4):
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+@pytest.mark.parametrize("level", [0.2, 0.45, 0.6])
+def test_high_dynamic_range_becomes_bt709(tmp_path: Path, transfer: int, level: float) -> None:
+    info, frames, codes = _decode(_hdr(tmp_path / "a.mp4", transfer, level))
+
+    color = info.layout.color
+    assert (color.matrix, color.primaries, color.transfer, color.matrix_code) == ("bt709", 1, 1, 1)
+    expected = 255 * mapped(np.full((1, 3), level), transfer)[0, 0]
+    image = info.layout.to_bgr(frames[0])
+    assert np.abs(image.astype(float) - expected).max() < 4
+    assert codes == [NoticeCode.HDR_MAPPED]
+
+
+def test_tone_mapping_keeps_order_white_and_the_hue_of_skin() -> None:
+    ramp = np.repeat(np.linspace(0, 1, 200)[:, None], 3, 1)
+    for transfer in (PQ, HLG):
+        shown = mapped(ramp, transfer)
+        assert (np.diff(shown[:, 0]) >= -1e-9).all()
+        assert shown[0, 0] == 0
+        assert shown[-1, 0] == pytest.approx(1, abs=0.01)
+        assert np.ptp(shown, axis=1).max() < 2e-3
+    skin = mapped(np.array([[0.45, 0.40, 0.37]]), PQ)[0]
+    assert skin[0] > skin[1] > skin[2]
+
+
+def test_a_constant_rate_is_not_called_varying(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    times = [0, 1, 2, 3, 8, 9, 10, 15, 16, 17]
+    for name, shown in (("steady", range(10)), ("varying", times)):
+        path = tmp_path / f"{name}.mkv"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.time_base = Fraction(1, 25)
+            for time in shown:
+                frame = av.VideoFrame.from_ndarray(np.full((72, 64), 128, np.uint8), "yuv420p")
+                frame.pts, frame.time_base = time, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        expected = [NoticeCode.RATE_MADE_CONSTANT] if name == "varying" else []
+        assert _decode(path)[2] == expected

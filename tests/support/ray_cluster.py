@@ -1,0 +1,95 @@
+"""A Ray cluster of several machines, as far as one can be: all on this one, from wheels, in seconds."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from tests.support.ports import free_port
+
+TOKEN: Final = "0123456789abcdef" * 4
+HEALTH: Final = {"period_ms": 500, "timeout_ms": 500, "failure_threshold": 3, "initial_delay_ms": 500}
+STORE: Final = 80 << 20
+ENVIRONMENT: Final = {f"RAY_health_check_{name}": str(value) for name, value in HEALTH.items()} | {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": TOKEN,
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+os.environ.update(ENVIRONMENT)  # before Ray is imported, which reads it then
+
+
+class RayCluster:
+    """A head without devices, and machines with one CPU worker each that can be killed or silenced."""
+
+    def __init__(self, machines: int) -> None:
+        self._port = free_port()
+        self.start_again(machines)
+
+    @property
+    def address(self) -> str:
+        """Where the head listens."""
+        address: str = self._cluster.address
+        return address
+
+    def start_again(self, machines: int) -> None:
+        """Start the head and so many machines."""
+        from ray.cluster_utils import Cluster
+
+        head = {
+            "num_cpus": 0,
+            "object_store_memory": STORE,
+            "include_dashboard": False,
+            "gcs_server_port": self._port,
+        }
+        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.machines = [self.add() for _ in range(machines)]
+
+    def kill_head(self) -> None:
+        """Kill the head, with which its cluster ends."""
+        for machine in self._cluster.list_all_nodes():
+            self.signal(machine, signal.SIGKILL)
+
+    def add(self) -> Any:
+        """Start one more machine."""
+        return self._cluster.add_node(num_cpus=1, object_store_memory=STORE)
+
+    def signal(self, machine: Any, number: int) -> None:
+        """Send a signal to all processes of a machine."""
+        for infos in list(machine.all_processes.values()):
+            for info in infos:
+                for pid in _tree(info.process.pid):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, number)
+
+    def worker_pid(self, machine: Any) -> int:
+        """Return the process of a machine's worker."""
+        every = {
+            pid for infos in machine.all_processes.values() for i in infos for pid in _tree(i.process.pid)
+        }
+        (found,) = [pid for pid in every if b"ray::RayWorker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return found
+
+    def stop(self) -> None:
+        """End everything."""
+        for machine in self._cluster.list_all_nodes():
+            self.signal(machine, signal.SIGCONT)
+        self._cluster.shutdown()
+
+
+def _tree(pid: int) -> list[int]:
+    """Return a process and all that descend from it."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    children = path.read_text().split() if path.exists() else []
+    return [pid, *(below for child in children for below in _tree(int(child)))]
+
+
+@contextmanager
+def ray_cluster(machines: int) -> Iterator[RayCluster]:
+    """Run a cluster for as long as the block lasts."""
+    cluster = RayCluster(machines)
+    try:
+        yield cluster
+    finally:
+        cluster.stop()

@@ -1,0 +1,226 @@
+"""Which frame lends its mouth; looks and places are made up, so that costs can be told apart."""
+
+import itertools
+import tracemalloc
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.mouths.choice import (
+    CANDIDATES,
+    FARTHEST_LIGHT,
+    FARTHEST_TURN,
+    MOST_LENDERS,
+    Chooser,
+    Costs,
+    Lenders,
+    missing,
+    rest_lenders,
+)
+from app.mouths.looks import PATCH_SIZE
+from app.mouths.person import Person
+from app.mouths.space import MouthShapes
+from tests.support.mouths import person_of, talk
+
+COUNT = 60
+
+
+def shapes(*first: float) -> MouthShapes:
+    """Return wanted shapes with these first components."""
+    wanted = np.zeros((len(first), 8), np.float32)
+    wanted[:, 0] = first
+    return wanted
+
+
+def frames(*numbers: int) -> Lenders:
+    return np.array(numbers, np.int32)
+
+
+@cache
+def talker() -> Person:
+    return person_of(talk(COUNT))
+
+
+def chosen(person: Person, wanted: MouthShapes, shown: Lenders, **costs: float) -> list[int]:
+    result = Chooser(person, Costs(**costs)).choose(wanted, shown)
+    assert result.dtype == np.int32
+    return list(map(int, result))
+
+
+def test_the_lender_has_the_wanted_shape() -> None:
+    person = talker()
+    for wanted in (0.0, 0.7, 1.5, 2.4):
+        (lender,) = chosen(person, shapes(wanted), frames(30))
+        assert person.shapes[lender, 0] == pytest.approx(wanted, abs=0.3)
+        lacking = missing(shapes(wanted), person, frames(lender))
+        assert lacking[0, 0] == pytest.approx(wanted - person.shapes[lender, 0])
+
+
+def test_nothing_is_lent_across_takes() -> None:
+    takes = np.repeat([0, 1], COUNT // 2)
+    still = np.concatenate([talk(COUNT // 2), np.zeros((COUNT // 2, 1))])
+    person = person_of(still, takes=takes)
+    lenders = chosen(person, shapes(*[2.5] * COUNT), np.arange(COUNT, dtype=np.int32))
+    assert takes[lenders].tolist() == takes.tolist()
+
+
+def test_nothing_is_lent_to_a_head_that_is_turned_far() -> None:
+    turns = np.where(np.arange(COUNT) < COUNT // 2, 0.0, FARTHEST_TURN + 20)
+    wanted = np.where(np.arange(COUNT)[:, None] < COUNT // 2 - 4, talk(COUNT), 0)
+    person = person_of(wanted, turns=turns)
+    lenders = chosen(person, shapes(*[2.5] * COUNT), np.arange(COUNT, dtype=np.int32))
+    assert np.abs(person.turns[lenders, 0] - person.turns[:, 0]).max() <= FARTHEST_TURN
+    assert person.shapes[lenders[: COUNT // 2 - 2], 0] == pytest.approx(2.5, abs=0.3)
+    assert person.shapes[lenders[COUNT // 2 + 2 :], 0].max() < 1.5
+
+
+def test_nothing_is_lent_between_lights_that_cannot_be_brought_together() -> None:
+    dark = 140 * np.exp(-FARTHEST_LIGHT - 0.1)
+    brightness = np.where(np.arange(COUNT) < COUNT // 2, 140.0, dark)
+    person = person_of(talk(COUNT), brightness=brightness)
+    lenders = chosen(person, shapes(*[2.5] * COUNT), np.arange(COUNT, dtype=np.int32))
+    assert (brightness[lenders] == brightness).all()
+
+
+def test_the_nearer_head_lends_where_shapes_are_equal() -> None:
+    person = person_of(np.tile(talk(18), (2, 1)), turns=np.repeat([0.0, 8.0], 18))
+    for shown in (5, 25):
+        (lender,) = chosen(person, shapes(1.5), frames(shown))
+        assert lender // 18 == shown // 18
+
+
+def test_a_frame_to_which_nobody_may_lend_serves_itself() -> None:
+    brightness = np.full(COUNT, 120.0)
+    brightness[10] = 60.0
+    red = np.ones(COUNT)
+    red[10] = 0.1
+    person = person_of(talk(COUNT), brightness=brightness, redness=red)
+    assert not person.usable[10]
+    assert chosen(person, shapes(0, 0), frames(10, 11))[0] == 10
+
+
+def test_frames_that_follow_each_other_are_lent_in_a_row() -> None:
+    """Equal mouths for 20 frames: only what a change, a freeze and a step cost tells them apart."""
+    person = person_of(np.zeros((COUNT, 1)))
+    for costs in ({}, {"still": 0.3}):
+        lenders = chosen(person, shapes(*[0.0] * 20), frames(*[20] * 20), **costs)
+        assert (np.abs(np.diff(lenders)) == 1).all()
+    lenders = chosen(person, shapes(*[0.0] * 20), frames(*[20] * 20), still=-0.1)
+    assert (np.diff(lenders) == 0).all()
+
+
+def test_a_change_is_made_between_mouths_that_look_alike() -> None:
+    """Only frame 10 can begin; 38 and 48 can follow, of which one looks as 10 does."""
+    wanted = np.zeros((COUNT, 2))
+    wanted[8:13, 1], wanted[36:41, 0], wanted[46:51, 0] = 3.0, 3.0, 3.0
+    path = shapes(0, 3)
+    path[0, 1] = 3.0
+    for alike, other in ((38, 48), (48, 38)):
+        looks = np.zeros((COUNT, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8)
+        looks[other - 5 : other + 5] = 100
+        first, second = chosen(person_of(wanted, patches=looks), path, frames(5, 5))
+        assert abs(first - 10) <= 1
+        assert abs(second - alike) <= 1
+
+
+def test_mouths_are_as_unlike_as_their_pictures() -> None:
+    looks = np.zeros((3, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8)
+    looks[1], looks[2] = 30, 255
+    unlike = Chooser(person_of(np.zeros((3, 1)), patches=looks)).unlike(frames(0, 1), frames(0, 1, 2))
+    assert unlike == pytest.approx(np.array([[0, 30, 255], [30, 0, 225]]), abs=0.5)
+
+
+Walk = st.lists(st.tuples(st.floats(-1, 3.5), st.integers(0, COUNT - 1)), min_size=3, max_size=14)
+
+
+@settings(deadline=None, max_examples=60)
+@given(walk=Walk, share=st.floats(0, 1))
+def test_runs_that_share_a_pinned_frame_agree_on_it_whichever_is_asked_for_first(
+    walk: list[tuple[float, int]], share: float
+) -> None:
+    wanted, shown = shapes(*(shape for shape, _ in walk)), frames(*(frame for _, frame in walk))
+    middle = round(share * (len(walk) - 1))
+    chooser = Chooser(talker())
+
+    def first() -> list[int]:
+        return list(map(int, chooser.choose(wanted[: middle + 1], shown[: middle + 1], (False, True))))
+
+    def second() -> list[int]:
+        return list(map(int, chooser.choose(wanted[middle:], shown[middle:], (True, False))))
+
+    def in_order(*parts: Callable[[], list[int]]) -> dict[str, list[int]]:
+        return {part.__name__: part() for part in parts}
+
+    one, other = in_order(first, second), in_order(second, first)
+    assert one == other
+    assert one["first"][-1] == one["second"][0]
+    candidates, cost = chooser.local_costs(wanted[middle : middle + 1], shown[middle : middle + 1])[0]
+    assert one["second"][0] == candidates[cost.argmin()]
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    walk=st.lists(st.floats(-1, 3), min_size=1, max_size=4),
+    grays=st.lists(st.integers(0, 60), min_size=5, max_size=5),
+)
+def test_no_path_is_cheaper_than_the_chosen_one(walk: list[float], grays: list[int]) -> None:
+    looks = np.broadcast_to(
+        np.array(grays, np.uint8)[:, None, None, None], (5, PATCH_SIZE[1], PATCH_SIZE[0], 3)
+    )
+    person = person_of(np.array([[0.0], [0.5], [2.0], [1.0], [0.0]]), patches=looks)
+    chooser, costs = Chooser(person), Costs()
+    local = chooser.local_costs(shapes(*walk), frames(*[0] * len(walk)))
+
+    def cost_of(path: tuple[int, ...]) -> float:
+        total = sum(
+            cost[candidates.tolist().index(one)] for one, (candidates, cost) in zip(path, local, strict=True)
+        )
+        for one, other in itertools.pairwise(path):
+            if one == other:
+                total += costs.still
+            elif abs(one - other) > 1:
+                total += costs.jump + costs.seam * abs(grays[one] - grays[other])
+        return float(total)
+
+    path = tuple(chooser.choose(shapes(*walk), frames(*[0] * len(walk))).tolist())
+    least = min(cost_of(other) for other in itertools.product(range(5), repeat=len(walk)))
+    assert cost_of(path) == pytest.approx(least, abs=1e-3)
+
+
+def test_resting_mouths_are_lent_by_resting_frames() -> None:
+    person = talker()
+    lenders = rest_lenders(person)
+    assert person.rest[lenders].all()
+    changes = np.flatnonzero(np.diff(lenders))
+    assert len(changes) < COUNT / 4
+
+
+def test_frames_without_a_face_have_no_resting_lender() -> None:
+    takes = np.zeros(COUNT, int)
+    takes[7:9] = -1
+    lenders = rest_lenders(person_of(talk(COUNT), takes=takes))
+    assert (lenders < 0).tolist() == (takes < 0).tolist()
+
+
+def test_ten_minutes_of_footage_are_chosen_from_in_bounded_memory() -> None:
+    """A table of all frames against all would take a gigabyte."""
+    count = 15_000
+    person = person_of(talk(count, every=9.3))
+    chooser = Chooser(person)
+    shown = np.arange(0, count, 250, dtype=np.int32)
+    tracemalloc.start()
+    lenders = chooser.choose(shapes(*([0.5, 2.0, 1.0] * 20)), shown)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 << 20
+    assert person.shapes[lenders[1::3], 0] == pytest.approx(2.0, abs=0.3)
+    everywhere = shapes(*np.random.default_rng(0).uniform(0, 2.5, 400))
+    local = chooser.local_costs(everywhere, np.arange(0, count, 37, dtype=np.int32)[:400])
+    lent = np.unique(np.concatenate([candidates for candidates, _ in local]))
+    assert MOST_LENDERS / 3 < len(lent) <= MOST_LENDERS
+    assert (np.diff(lent) == 1).mean() > 0.5
+    assert all(len(candidates) <= CANDIDATES for candidates, _ in local)

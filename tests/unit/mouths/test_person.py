@@ -1,0 +1,115 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.mouths.choice import rest_lenders
+from app.mouths.person import OWN_TAKE, SOFT_FRAMES
+from tests.support.mouths import person_of, talk
+
+NOBODY = {
+    "no_face_is_found": {"takes": [-1]},
+    "no_mesh_is_found": {"found": False},
+    "it_is_too_dark": {"brightness": [10.0]},
+    "it_is_too_bright": {"brightness": [252.0]},
+}
+
+
+def test_a_mouth_is_measured_from_how_it_usually_rests_not_from_its_tightest_frame() -> None:
+    wanted = talk(90)
+    wanted[40:44] = -3.0
+    person = person_of(wanted)
+    resting = (wanted == 0).ravel()
+    resting[38:46] = False
+    assert np.abs(person.shapes[resting, 0]).max() < 0.3
+    assert person.shapes[41:43, 0] == pytest.approx(-3, abs=0.2)
+    assert person.openings[41] < -0.1
+
+
+def test_lips_that_are_pressed_in_are_not_lent_but_may_be_changed() -> None:
+    red = np.ones(60)
+    red[20:25] = 0.4
+    person = person_of(talk(60), redness=red)
+    assert np.flatnonzero(~person.usable).tolist() == [20, 21, 22, 23, 24]
+    assert person.seen.all()
+    assert not person.rest[20:25].any()
+
+
+def test_where_lips_are_hardly_red_their_red_tells_nothing() -> None:
+    red = np.full(60, 0.2)
+    red[20:25] = 0.02
+    assert person_of(talk(60), redness=red).usable.all()
+
+
+def test_every_take_has_its_own_rest_unless_it_is_short() -> None:
+    short = OWN_TAKE - 2
+    wanted = np.concatenate([talk(60), talk(60) + 2, talk(60)[:short] + 2])
+    person = person_of(wanted, takes=np.repeat([0, 1, 2], [60, 60, short]))
+    resting = np.tile(np.flatnonzero(talk(60) == 0), 2) + np.repeat([0, 60], (talk(60) == 0).sum())
+    inside = resting[(resting % 60 > 0) & (resting % 60 < 59)]
+    assert np.abs(person.shapes[inside, 0]).max() < 0.5
+    assert person.shapes[120:, 0].min() > 0.5
+
+
+def test_mouths_give_way_softly_to_frames_in_which_they_cannot_be_seen() -> None:
+    takes = np.zeros(30, int)
+    takes[12:15] = -1
+    weights = person_of(talk(30), takes=takes).weights
+    steps = np.arange(1, SOFT_FRAMES + 1) / (SOFT_FRAMES + 1)
+    assert weights[12:15].tolist() == [0, 0, 0]
+    assert weights[15 : 15 + SOFT_FRAMES] == pytest.approx(steps)
+    assert weights[12 - SOFT_FRAMES : 12] == pytest.approx(steps[::-1])
+    assert (weights[: 12 - SOFT_FRAMES] == 1).all()
+    assert (weights[15 + SOFT_FRAMES :] == 1).all()
+
+
+def test_frames_beyond_a_cut_take_nothing_from_a_mouths_weight() -> None:
+    brightness = np.full(30, 120.0)
+    brightness[15:] = 10.0
+    takes = np.repeat([0, 1], 15)
+    weights = person_of(talk(30), takes=takes, brightness=brightness).weights
+    assert weights.tolist() == [1] * 15 + [0] * 15
+
+
+def test_where_every_frame_shows_its_mouth_all_of_it_may_be_changed() -> None:
+    assert (person_of(talk(30)).weights == 1).all()
+
+
+@pytest.mark.parametrize("why", NOBODY.values(), ids=NOBODY)
+def test_an_avatar_whose_mouth_is_never_seen_is_left_alone(why: dict[str, Any]) -> None:
+    person = person_of(talk(30), **why)
+    assert not person.usable.any()
+    assert not person.talks
+    assert not person.weights.any()
+    assert (person.habits.mean == 0).all()
+    assert np.isfinite(person.shapes).all()
+    assert np.isfinite(person.turns).all()
+    own = np.where(person.study.takes < 0, -1, np.arange(30))
+    assert rest_lenders(person).tolist() == own.tolist()
+
+
+def test_one_frame_is_a_person_who_rests() -> None:
+    person = person_of(np.zeros((1, 1)))
+    assert (person.rest.tolist(), person.talks, person.weights.tolist()) == ([True], False, [1.0])
+
+
+def test_somebody_talks_whose_mouth_opens_and_shuts() -> None:
+    assert person_of(talk(60)).talks
+    assert not person_of(np.zeros((60, 1))).talks
+    assert not person_of(talk(60, size=0.3)).talks
+    assert person_of(talk(60, size=6.0)).range == pytest.approx(2 * person_of(talk(60)).range, rel=0.05)
+
+
+def test_habits_are_those_of_frames_in_which_somebody_talks() -> None:
+    wanted = np.concatenate([np.zeros((100, 1)), talk(60)])
+    person = person_of(wanted)
+    assert not person.talking[:80].any()
+    assert person.talking[110:150].all()
+    assert person.habits.mean[0] == pytest.approx(person_of(talk(60)).habits.mean[0], rel=0.2)
+    assert person.habits.deviation[8] > 0.02
+
+
+def test_a_turned_head_has_the_shape_of_the_same_mouth_seen_from_the_front() -> None:
+    turned = person_of(talk(60), turns=np.linspace(-20, 20, 60))
+    assert turned.shapes == pytest.approx(person_of(talk(60)).shapes, abs=0.05)
+    assert turned.turns[-1, 0] - turned.turns[0, 0] == pytest.approx(40, abs=0.5)

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from app.mouths.ear import Heard
+from app.mouths.person import Numbers, Person
+from app.mouths.wishes import OPENING, SPREAD, UNSEEN, adapt
+from tests.support.mouths import person_of, talk
+
+FRAMES = 2000
+AVERAGE_RANGE = 0.22
+
+
+def heard(deviation: float = 0.2, mean: float = 0.35, speech: float = 1.0) -> Heard:
+    """Somebody heard to speak whose opening has this mean and deviation; the shapes open as much."""
+    rng = np.random.default_rng(1)
+    opening = mean + deviation * rng.standard_normal(FRAMES)
+    shapes = np.zeros((FRAMES, 8))
+    shapes[:, 0] = opening / OPENING[0] * AVERAGE_RANGE
+    return Heard(opening.astype(np.float32), shapes.astype(np.float32), np.full(FRAMES, speech, np.float32))
+
+
+def openings(person: Person, said: Heard) -> Numbers:
+    wanted = adapt(person, said, AVERAGE_RANGE)(said)
+    assert wanted.dtype == np.float32
+    result: Numbers = wanted[:, :6].astype(np.float64) @ OPENING
+    return result
+
+
+@pytest.mark.parametrize("size", [2.0, 3.0, 5.0])
+def test_wanted_openings_have_the_mean_and_the_spread_of_the_footage(size: float) -> None:
+    person = person_of(talk(200, size))
+    wanted = openings(person, heard())
+    assert wanted.mean() == pytest.approx(person.habits.mean[8], rel=0.1)
+    assert wanted.std() == pytest.approx(SPREAD * person.habits.deviation[8], rel=0.15)
+
+
+def test_a_loud_speaker_and_a_mumbling_one_are_brought_to_the_same_person() -> None:
+    person = person_of(talk(200))
+    wide, narrow = openings(person, heard(0.3, 0.6)), openings(person, heard(0.2, 0.3))
+    assert wide.mean() == pytest.approx(narrow.mean(), rel=0.15)
+    assert wide.std() == pytest.approx(narrow.std(), rel=0.15)
+
+
+def test_a_mouth_rests_while_nobody_speaks() -> None:
+    for person in (person_of(talk(200)), person_of(np.zeros((50, 1)))):
+        said = heard(speech=0.0)
+        assert (adapt(person, said, AVERAGE_RANGE)(said) == 0).all()
+
+
+def test_an_opening_is_never_below_rest() -> None:
+    assert openings(person_of(talk(200)), heard(0.4)).min() > -1e-6
+
+
+def test_somebody_whose_footage_never_talks_opens_as_people_usually_do() -> None:
+    wanted = openings(person_of(np.zeros((50, 1))), heard())
+    assert wanted.mean() == pytest.approx(UNSEEN.mean[8], rel=0.35)
+    assert wanted.max() < 0.4
+
+
+def test_a_sound_of_one_frame_is_adapted_by_what_is_usual() -> None:
+    said = heard()
+    short = Heard(said.opening[:1], said.shapes[:1], said.speech[:1])
+    wanted = adapt(person_of(talk(200)), short, AVERAGE_RANGE)(short)
+    assert np.isfinite(wanted).all()
+    assert np.abs(wanted).max() < 10

@@ -1,0 +1,196 @@
+"""A mouth laid onto a frame; what is lent is told from what is the frame's own by its pixels."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.faces.mask import mouth_mask
+from app.faces.types import Box, FaceLandmarks
+from app.media.frames import FrameLayout, I420Frame
+from app.mouths.bending import BENT, Placing, place
+from app.mouths.person import Person
+from app.rendering.laying import MASK_SIZE, Layer
+from app.rendering.sampling import Lent, Stroke, sampled
+from tests.support.frames import i420
+from tests.support.mouths import box_of, person_of
+
+LAYOUT = FrameLayout(320, 240)
+OPEN = 3.0
+
+
+@cache
+def footage() -> Person:
+    return person_of(np.where(np.arange(20)[:, None] < 10, 0.0, OPEN))
+
+
+def heads() -> FaceLandmarks:
+    points: FaceLandmarks = footage().study.meshes[..., :2]
+    return points
+
+
+def placed(lender: int = 5, opened: float = 0.0, frame: int = 5) -> Placing:
+    lack = np.zeros(6)
+    lack[0] = opened
+    return place(footage(), heads(), frame, lender, lack)
+
+
+def texture(seed: int, layout: FrameLayout = LAYOUT) -> I420Frame:
+    """Return a soft, coloured noise."""
+    noise = np.random.default_rng(seed).integers(0, 256, (layout.height, layout.width, 3), np.uint8)
+    soft = cv2.GaussianBlur(noise, (0, 0), 1.5).astype(np.float32)
+    return i420(np.clip(128 + 2 * (soft - 128), 60, 200).astype(np.uint8), layout)
+
+
+def flat(luma: int, chroma: int = 128) -> I420Frame:
+    frame = np.full(LAYOUT.frame_bytes, chroma, np.uint8)
+    LAYOUT.planes(frame)[0][:] = luma
+    return frame
+
+
+def laid(
+    frame: I420Frame,
+    lent: list[Lent],
+    *,
+    box: Box | None = None,
+    landmarks: FaceLandmarks | None = None,
+    weight: float = 1.0,
+    gain: float = 1.0,
+) -> I420Frame:
+    result = frame.copy()
+    points = heads()[5] if landmarks is None else landmarks
+    Layer(LAYOUT).lay(result, box_of(points) if box is None else box, points, lent, weight, gain)
+    return result
+
+
+def mask(box: Box, landmarks: FaceLandmarks) -> npt.NDArray[np.float64]:
+    """Return the soft mask over the whole frame, 0..1, and 0 outside of the box."""
+    top, bottom, left, right = box.tolist()
+    whole = np.zeros((LAYOUT.height, LAYOUT.width))
+    size = (right - left, bottom - top)
+    small = cv2.resize(mouth_mask(landmarks, box, MASK_SIZE), size, interpolation=cv2.INTER_LINEAR)
+    whole[top:bottom, left:right] = small / 255
+    return whole
+
+
+def test_outside_of_the_mask_nothing_changes() -> None:
+    own, other = texture(1), texture(2)
+    made = laid(own, [Lent(other, placed())])
+    weight = cv2.dilate(mask(box_of(heads()[5]), heads()[5]), np.ones((9, 9)))
+    for level, (new, old) in enumerate(zip(LAYOUT.planes(made), LAYOUT.planes(own), strict=True)):
+        share = weight[::2, ::2] if level else weight
+        assert (new == old)[share == 0].all()
+        assert (new != old)[share > 0].mean() > 0.4
+
+
+def test_with_weight_0_nothing_changes_and_with_less_less_does() -> None:
+    own, other = texture(1), texture(2)
+    whole, half, none = (laid(own, [Lent(other, placed())], weight=w).astype(int) for w in (1.0, 0.5, 0.0))
+    assert (none == own).all()
+    assert half == pytest.approx((whole + own) / 2, abs=1.01)
+
+
+def test_a_frames_own_mouth_laid_onto_itself_is_the_frame_again() -> None:
+    own = texture(1)
+    made = laid(own, [Lent(own, placed())]).astype(int)
+    assert np.abs(made - own).max() <= 1
+
+
+def test_a_difference_of_brightness_is_evened_out_by_the_cheeks() -> None:
+    for lent, gain in ((flat(100), 1.0), (flat(100), 1.2), (flat(60), 1.0)):
+        made = LAYOUT.planes(laid(flat(110), [Lent(lent, placed())], gain=gain))[0]
+        assert np.abs(made.astype(int) - 110).max() <= (3 if lent[0] == 100 else 12)
+
+
+def test_a_difference_of_colour_is_evened_out_as_well() -> None:
+    made = laid(flat(110, 120), [Lent(flat(110, 128), placed())])
+    for plane in LAYOUT.planes(made)[1:]:
+        assert np.abs(plane.astype(int) - 120).max() <= 2
+
+
+def test_what_differs_in_the_mouth_alone_is_lent() -> None:
+    """Lips and teeth are the lender's; only what is slow over the cheeks is not."""
+    x, y = np.rint(heads()[15][[13, 14]].mean(axis=0)).astype(int)
+    lender = flat(110)
+    LAYOUT.planes(lender)[0][y - 5 : y + 6, x - 12 : x + 13] = 30
+    made = LAYOUT.planes(laid(flat(110), [Lent(lender, placed(15, frame=5))]))[0]
+    assert made[y, x] < 60
+
+
+def test_mouths_of_a_cross_fade_are_mixed_by_their_shares() -> None:
+    own, one, other = texture(1), texture(2), texture(3)
+    shares = [
+        laid(own, [Lent(one, placed(), s), Lent(other, placed(), 1 - s)]).astype(int) for s in (1, 0.5, 0)
+    ]
+    assert shares[1] == pytest.approx((shares[0] + shares[2]) / 2, abs=2.01)
+
+
+def test_bending_brings_the_lenders_rows_to_where_the_lip_goes() -> None:
+    """Luma tells the row that a pixel comes from."""
+    rows = flat(0)
+    LAYOUT.planes(rows)[0][:] = np.arange(240, dtype=np.uint8)[:, None]
+    region = (120, 200, 110, 210)
+    placing = placed(5, OPEN)
+    made = sampled(LAYOUT, Lent(rows, placing), box_of(heads()[5]), heads()[5], region)[0]
+    x, y = np.rint(placing.points[17]).astype(int)
+    fall = placing.points[17][1] - placing.laid[17][1]
+    assert fall > 3
+    from_row = float(made[y - region[0], x - region[2]])
+    assert y - from_row == pytest.approx(float(fall), rel=0.3)
+    straight = sampled(LAYOUT, Lent(rows, placed()), box_of(heads()[5]), heads()[5], region)[0]
+    assert straight == pytest.approx(np.repeat(np.arange(120, 200)[:, None], 100, axis=1), abs=0.51)
+
+
+def test_a_stroke_moves_keeps_and_paints() -> None:
+    rows = flat(0)
+    LAYOUT.planes(rows)[0][:] = np.arange(240, dtype=np.uint8)[:, None]
+    box, region = box_of(heads()[5]), (150, 190, 130, 190)
+    nothing = (
+        np.zeros((2, 56, 96), np.float32),
+        np.ones((56, 96), np.float32),
+        np.zeros((3, 56, 96), np.float32),
+    )
+    flow, shown, added = (part.copy() for part in nothing)
+
+    def made(stroke: Stroke) -> npt.NDArray[np.float32]:
+        luma = sampled(LAYOUT, Lent(rows, placed(), 1.0, stroke), box, heads()[5], region)[0]
+        return luma.astype(np.float32)
+
+    still = made(Stroke(*nothing))
+    assert still == pytest.approx(np.repeat(np.arange(150, 190)[:, None], 60, axis=1), abs=0.51)
+    flow[1] = 2.0
+    step = 2.0 * (box[1] - box[0]) / 96
+    assert (made(Stroke(flow, shown, added)) - still).mean() == pytest.approx(step, abs=0.51)
+    shown[:] = 0
+    added[:] = 0.5
+    painted = made(Stroke(flow, shown, added))
+    assert painted == pytest.approx(np.full(painted.shape, 16 + 219 / 2), abs=1)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    left=st.integers(-150, 330),
+    top=st.integers(-200, 250),
+    width=st.integers(1, 301),
+    height=st.integers(1, 301),
+)
+def test_boxes_of_odd_sizes_at_and_beyond_the_border_are_laid(
+    left: int, top: int, width: int, height: int
+) -> None:
+    """The face fills its box, wherever that lies and however it is squeezed."""
+    known = box_of(heads()[5]).astype(float)
+    scale = np.array([width / (known[3] - known[2]), height / (known[1] - known[0])])
+    points = ((heads()[5] - known[[2, 0]]) * scale + (left, top)).astype(np.float32)
+    box = np.array([top, top + height, left, left + width], np.int32)
+    placing = Placing(np.array([[1.0, 0, 0], [0, 1.0, 0]]), points, np.zeros((len(BENT), 2)))
+    own = texture(1)
+    made = laid(own, [Lent(texture(2), placing)], box=box, landmarks=points)
+    changed = np.argwhere(LAYOUT.planes(made)[0] != LAYOUT.planes(own)[0])
+    if len(changed):
+        assert changed.min(axis=0)[0] >= top + height // 2 - 2
+        assert (changed.min(axis=0) >= (top - 2, left - 2)).all()
+        assert (changed.max(axis=0) < (top + height + 2, left + width + 2)).all()

@@ -1,0 +1,188 @@
+"""Scores of made-up people and the demo's speech, heard by the ear that ships."""
+
+from collections.abc import Iterable
+from fractions import Fraction
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.media.probe import AudioLimits
+from app.media.sound import Sound, decode_sound
+from app.media.timing import Segment
+from app.mouths.looks import PATCH_SIZE
+from app.mouths.person import Person
+from app.rendering.score import Score, ScoreBook, Scorer
+from app.rendering.timeline import Timeline, split_segments
+from tests.support.models import default_model
+from tests.support.mouths import person_of, talk
+
+SPEECH = Path(__file__).parents[3] / "demo/speech.wav"
+FPS = Fraction(25)
+FRAMES = 220
+SEGMENTS = split_segments(FRAMES, FPS)
+TIMELINE = Timeline(FRAMES, FPS, 60, FPS)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Sound:
+    folder = tmp_path_factory.mktemp("sound")
+    return decode_sound(SPEECH, AudioLimits(60), folder / "track", folder / "speech")
+
+
+@cache
+def talker() -> Person:
+    """Somebody who talks, in two takes with a gap; mouths look different by how they are open."""
+    wanted = talk(60)
+    takes = np.repeat([0, 1], 30)
+    takes[28:31] = -1
+    looks = np.zeros((60, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8)
+    looks[:] = (10 * wanted).astype(np.uint8)[:, :, None, None]
+    return person_of(wanted, takes=takes, patches=looks)
+
+
+def scorer(sound: Sound, person: Person | None = None, offset_ms: float = 0.0) -> Scorer:
+    return Scorer(person or talker(), default_model().ear, sound, TIMELINE, offset_ms)
+
+
+def same(one: Score, other: Score) -> bool:
+    parts = ("lenders", "partners", "wanted", "painted")
+    return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in parts)
+
+
+def test_every_frame_with_a_face_has_a_lender_of_its_own_take(sound: Sound) -> None:
+    maker, takes = scorer(sound), talker().study.takes
+    for segment in SEGMENTS:
+        score = maker.score(segment)
+        assert len(score) == segment.frame_count
+        shown = takes[[TIMELINE.avatar_frame(segment.first_frame + i) for i in range(len(score))]]
+        assert ((score.lenders < 0) == (shown < 0)).all()
+        assert (takes[score.lenders] == shown)[shown >= 0].all()
+        assert not score.painted.any()
+
+
+def test_speech_opens_the_mouth(sound: Sound) -> None:
+    score = scorer(sound).score(SEGMENTS[2])
+    shown = score.lenders >= 0
+    openings = talker().openings[score.lenders[shown]]
+    assert score.wanted[:, 0].std() > 0.2
+    assert np.corrcoef(score.wanted[shown, 0], openings)[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_segments_have_the_same_scores_in_whatever_order_and_by_whomever_they_are_made(
+    sound: Sound, order: Iterable[int]
+) -> None:
+    assert len(SEGMENTS) == 4
+    whole = scorer(sound)
+    expected = {segment.index: whole.score(segment) for segment in SEGMENTS}
+    for index in order:
+        assert same(scorer(sound).score(SEGMENTS[index]), expected[index])
+
+
+def test_where_segments_meet_both_agree_on_the_lender(sound: Sound) -> None:
+    """All mouths look alike, so that every change is faded: a segment's end tells whom it expects next."""
+    maker = scorer(sound, person_of(talk(60)))
+    segments = [Segment(i, 5 * i, 5, last=i == 43) for i in range(44)]
+    scores, changes = [maker.score(segment) for segment in segments], 0
+    for score, following in pairwise(scores):
+        first = following.lenders[0]
+        if abs(int(first) - int(score.lenders[-1])) > 1:
+            assert score.partners[-1] == first
+            changes += 1
+    assert changes > 5
+
+
+def test_mouths_that_look_alike_are_faded_and_others_are_not(sound: Sound) -> None:
+    def partners(brightness: int) -> set[bool]:
+        looks = np.zeros((60, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8)
+        looks[::2] = brightness
+        score = scorer(sound, person_of(talk(60), patches=looks)).score(Segment(0, 0, 200, True))
+        jumps = np.flatnonzero(np.abs(np.diff(score.lenders)) > 1)
+        odd = (np.diff(score.lenders)[jumps] % 2).astype(bool)
+        assert len(jumps) > 5
+        for at in jumps[score.partners[jumps] >= 0]:
+            assert score.partners[at] == score.lenders[at + 1]
+        return set((score.partners[jumps] >= 0)[odd].tolist())
+
+    assert partners(0) == {True}
+    assert True not in partners(200)
+
+
+def test_somebody_who_never_talks_is_painted_on_resting_mouths(sound: Sound) -> None:
+    person = person_of(np.zeros((60, 1)))
+    score = scorer(sound, person).score(SEGMENTS[1])
+    assert score.painted.all()
+    assert (score.partners == -1).all()
+    assert person.rest[score.lenders].all()
+    assert score.wanted[:, 0].max() > 0.3
+
+
+def test_a_mouth_moves_later_by_the_offset(sound: Sound) -> None:
+    segment = Segment(0, 0, 150, False)
+    now, later = (scorer(sound, offset_ms=ms).score(segment).wanted for ms in (0.0, 400.0))
+    assert later[10:] == pytest.approx(now[:-10], abs=1e-3)
+
+
+def test_a_scores_file_is_taken_only_for_the_sound_and_the_plan_that_it_is_of(
+    sound: Sound, tmp_path: Path
+) -> None:
+    score, path = scorer(sound).score(SEGMENTS[0]), tmp_path / "0.score"
+    with path.open("wb") as file:
+        score.save(file, "plan sound")
+    loaded = Score.load(path, "plan sound", len(score))
+    assert loaded is not None
+    assert same(loaded, score)
+    assert Score.load(path, "plan another", len(score)) is None
+    assert Score.load(path, "plan sound", len(score) + 1) is None
+    assert Score.load(tmp_path / "1.score", "plan sound", len(score)) is None
+
+
+@pytest.fixture(scope="module")
+def written(sound: Sound, tmp_path_factory: pytest.TempPathFactory) -> tuple[Score, Path, bytes]:
+    score, path = scorer(sound).score(SEGMENTS[0]), tmp_path_factory.mktemp("score") / "0.score"
+    with path.open("wb") as file:
+        score.save(file, "key")
+    return score, path, path.read_bytes()
+
+
+@given(where=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255))
+def test_a_truncated_or_damaged_score_is_not_taken(
+    written: tuple[Score, Path, bytes], where: float, change: int
+) -> None:
+    score, path, content = written
+    place = int(where * len(content))
+    path.write_bytes(content[:place])
+    assert Score.load(path, "key", len(score)) is None
+    damaged = bytearray(content)
+    damaged[place] ^= change
+    path.write_bytes(damaged)
+    loaded = Score.load(path, "key", len(score))
+    assert loaded is None or same(loaded, score)
+
+
+def test_a_book_keeps_scores_and_makes_those_anew_that_are_damaged(sound: Sound, tmp_path: Path) -> None:
+    book = ScoreBook(scorer(sound), SEGMENTS, tmp_path, "key")
+    for frame in (FRAMES - 1, 0, 26, 25, 24):
+        score, row = book.row(frame)
+        segment = next(s for s in SEGMENTS if s.first_frame <= frame < s.first_frame + s.frame_count)
+        assert (len(score), row) == (segment.frame_count, frame - segment.first_frame)
+    kept = sorted(tmp_path.iterdir())
+    assert [path.name for path in kept] == ["00000.score", "00001.score", "00003.score"]
+    kept[0].write_bytes(kept[0].read_bytes()[:100])
+    times = [path.stat().st_mtime_ns for path in kept]
+    again = ScoreBook(scorer(sound), SEGMENTS, tmp_path, "key")
+    assert same(again.row(0)[0], book.row(0)[0])
+    assert same(again.row(26)[0], book.row(26)[0])
+    assert [a == b for a, b in zip(times, (p.stat().st_mtime_ns for p in kept), strict=True)] == [
+        False,
+        True,
+        True,
+    ]
+    other = ScoreBook(scorer(sound), SEGMENTS, tmp_path, "other key")
+    other.row(26)
+    assert times[1] != kept[1].stat().st_mtime_ns

@@ -1,0 +1,194 @@
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.errors import InvalidRequest
+from app.jobs.pool import Call, CallFailed, Order, WorkerDied, WorkerLeft
+from app.settings import Settings
+from app.workers import local
+from app.workers.join import check_token
+from app.workers.local import Slot, slots_of
+from app.workers.member import Member, Patience, difference
+from app.workers.messages import Message, from_call, from_line, to_call, to_line
+from app.workers.pool import MemberPool
+
+pytestmark = pytest.mark.anyio
+
+MODEL = {"name": "m", "sha256": "ab", "encoder": "libx264", "mouth_offset_ms": 0.0, "reference": "frame"}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Pool(MemberPool):
+    """A pool whose members do nothing; it notes what they are sent."""
+
+    def __init__(self, *models: Mapping[str, Any]) -> None:
+        super().__init__(Settings(), (), Patience(stall=0.05, stop=0.05))
+        self.sent: list[tuple[str, Message]] = []
+        self.ended: list[str] = []
+        for index, model in enumerate(models):
+            name = f"worker-{index}"
+            member = Member(name, lambda message, to=name: self.sent.append((to, message)), self.note(name))  # type: ignore[misc]
+            self.members.append(member)
+            self._admit(member, model)
+
+    def note(self, name: str) -> Any:
+        return lambda: self.ended.append(name)
+
+    def _deliver(self, member: Member, message: Message) -> None:
+        self.sent.append((member.name, message))
+
+
+def call(job_id: str = "one") -> Call:
+    return Call("encode", Order(job_id, "anna"), (0, 1))
+
+
+def ignore(done: int, total: int) -> None:
+    pass
+
+
+async def test_a_call_goes_to_the_worker_that_has_the_job_open() -> None:
+    pool = Pool(MODEL, MODEL)
+    for member, job_id in zip(pool.members, ("other", "one"), strict=True):
+        member.job = job_id
+    answer = asyncio.create_task(pool.call(call(), ignore))
+    assert pool.sent[0][0] == "worker-1"
+    assert pool.idle == 1
+    pool.members[1].hear({"answer": {"segments": [0]}})
+    assert await answer == {"segments": [0]}
+    assert pool.idle == 2
+
+
+async def test_a_call_that_nobody_can_take_is_refused() -> None:
+    with pytest.raises(LookupError):
+        await Pool().call(call(), ignore)
+
+
+async def test_what_ends_a_call_is_told_apart() -> None:
+    pool = Pool(MODEL)
+    (member,) = pool.members
+    problem = InvalidRequest("No.").problem()
+    for message, error in (({"failed": problem}, CallFailed), ({"stopped": True}, WorkerLeft)):
+        answer = asyncio.create_task(pool.call(call(), ignore))
+        member.hear(message)
+        with pytest.raises(error):
+            await answer
+    answer = asyncio.create_task(pool.call(call(), ignore))
+    member.die(WorkerDied("was ended by SIGKILL"))
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        await answer
+    assert pool.size == 0
+
+
+async def test_a_worker_that_makes_no_progress_is_ended_and_one_that_does_is_not() -> None:
+    pool, told = Pool(MODEL), list[int]()
+    answer = asyncio.create_task(pool.call(call(), lambda done, _: told.append(done)))
+    for done in range(6):
+        await asyncio.sleep(0.03)
+        pool.members[0].hear({"told": [done, 6]})
+    with pytest.raises(WorkerDied, match="stood still") as death:
+        await answer
+    assert death.value.stalled
+    assert told == list(range(6))
+    assert pool.ended == ["worker-0"]
+
+
+async def test_a_canceled_call_ends_when_its_worker_has_stopped() -> None:
+    pool = Pool(MODEL)
+    answer = asyncio.create_task(pool.call(call(), ignore))
+    await asyncio.sleep(0)
+    answer.cancel()
+    await asyncio.sleep(0)
+    assert not answer.done()
+    assert pool.sent[-1][1] == {"stop": True}
+    pool.members[0].hear({"stopped": True})
+    with pytest.raises(asyncio.CancelledError):
+        await answer
+    assert (pool.idle, pool.ended) == (1, [])
+
+
+async def test_a_worker_that_does_not_hear_a_cancel_is_ended() -> None:
+    pool = Pool(MODEL)
+    answer = asyncio.create_task(pool.call(call(), ignore))
+    await asyncio.sleep(0)
+    answer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answer
+    assert (pool.size, pool.ended) == (0, ["worker-0"])
+
+
+async def test_what_a_worker_says_after_it_was_given_up_does_no_harm() -> None:
+    pool = Pool(MODEL)
+    (member,) = pool.members
+    member.die(WorkerLeft("lost"))
+    member.hear({"answer": {"segments": [0]}})
+    assert (pool.size, pool.idle) == (0, 0)
+
+
+@pytest.mark.parametrize(("key", "value"), [("sha256", "cd"), ("encoder", "h264_nvenc")])
+def test_a_worker_with_another_model_or_encoder_is_refused_and_named(key: str, value: str) -> None:
+    pool = Pool(MODEL, MODEL | {key: value})
+    assert (pool.size, pool.unusable) == (1, False)
+    assert "worker-1" in pool.status
+    assert f"{key} {value} instead of" in pool.status
+
+
+def test_workers_on_other_devices_may_work_together() -> None:
+    assert difference(MODEL | {"device": "cpu"}, MODEL | {"device": "cuda:1"}) == ""
+
+
+def test_a_call_survives_its_way_over_a_pipe() -> None:
+    given = Call("encode", Order("one", "anna", {"fps": "25"}, 2, "2026-01-02T03:04:05+00:00"), (3, 4))
+    taken = to_call(from_line(to_line({"call": from_call(given)}))["call"])
+    assert (taken.method, taken.order, taken.segments) == (given.method, given.order, given.segments)
+
+
+@pytest.mark.parametrize(
+    ("device", "driver", "slots"),
+    [
+        ("auto", True, [Slot("auto")]),
+        ("cuda:0,cuda:2", True, [Slot("cuda:0"), Slot("cuda:2")]),
+        ("cpu", False, [Slot("cpu", (0, 2)), Slot("cpu", (1, 3))]),
+        ("auto", False, [Slot("cpu", (0, 2)), Slot("cpu", (1, 3))]),
+    ],
+)
+def test_workers_are_started_on_all_devices_or_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, device: str, driver: bool, slots: list[Slot]
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(local, "usable_cores", lambda: 4)
+    monkeypatch.setattr(local, "has_cuda_driver", lambda: driver)
+    assert slots_of(Settings(device=device, workers=2)) == slots
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:0,cpu", "cuda:0,cuda:0", "cuda:", ""])
+def test_devices_that_are_none_are_refused(device: str) -> None:
+    with pytest.raises(ValidationError, match="device"):
+        Settings(device=device)
+
+
+@pytest.mark.parametrize("address", ["here", "ray://host:10001", "host:", "host:6379/x"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(ValidationError, match="host:port"):
+        Settings(ray_address=address)
+
+
+def test_a_cluster_without_a_token_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InvalidRequest, match="RAY_AUTH_TOKEN"):
+        check_token()
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
+    check_token()
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(InvalidRequest, match="must be token"):
+        check_token()

@@ -1,0 +1,1 @@
+"""The stage ``hidden``: a small network that marks what covers a mouth."""

@@ -1,0 +1,60 @@
+"""The command ``python -m training hidden``."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from training.settings import RECIPE
+
+_CHECKED: Final = 16
+"""Scenes by which the written file is checked."""
+_out = Console()
+
+
+def hidden(
+    videos: Annotated[
+        list[Path], typer.Argument(exists=True, help="Videos of people who talk, or folders of them.")
+    ],
+    runs: Annotated[
+        Path, typer.Option(help="Folder of runs: checkpoint, journal, the faces that were cut out.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .onnx file to write.")],
+    recipe: Annotated[Path, typer.Option(help="YAML file of settings, with a section 'hidden'.")] = RECIPE,
+) -> None:
+    """Train the network that marks what covers a mouth, judge it on people held out, write it.
+
+    Stopped, it goes on from its last checkpoint.
+    """
+    from app.faces.hidden import HiddenFinder
+    from training.hidden.export import export_hidden
+    from training.hidden.faces import read_footage
+    from training.hidden.judge import as_text, judge_hidden
+    from training.hidden.scenes import SceneMaker
+    from training.hidden.settings import SECTION, load_hidden_settings
+    from training.hidden.train import split_people, train_hidden
+    from training.videos import list_videos
+
+    settings = load_hidden_settings(recipe)
+    with Progress(transient=True) as bar:
+        reading = bar.add_task("Following faces")
+        footage = read_footage(
+            list_videos(videos),
+            runs / SECTION / "faces",
+            lambda done, total: bar.update(reading, completed=done, total=total),
+        )
+        people = split_people(footage, settings)
+        training = bar.add_task("Training")
+        network = train_hidden(
+            people, settings, runs, lambda done, total: bar.update(training, completed=done, total=total)
+        )
+    maker, rng = SceneMaker(people.taught, settings), np.random.default_rng(settings.seed)
+    difference = export_hidden(network, output, [maker.draw(rng) for _ in range(_CHECKED)])
+    _out.print(
+        f"{output}: {output.stat().st_size / 1e6:.2f} MB, differs from torch by at most {difference} of 255."
+    )
+    if people.held_out:
+        _out.print(as_text(judge_hidden(HiddenFinder(output), people.held_out, settings)))

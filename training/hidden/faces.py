@@ -1,0 +1,78 @@
+"""Aligned lower faces of people who talk with nothing before their mouths: what things are laid over."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import MouthpieceError
+from app.faces.detector import load_detector
+from app.faces.hidden import CROP_SIZE, aligned_crop, in_crop
+from app.faces.tracking import track_face
+from app.media.files import replacing
+from app.media.probe import VideoLimits, probe_video
+from app.media.video import decode_frames
+
+AlignedFaces = npt.NDArray[np.uint8]
+"""uint8 (n, 96, 96, 3): BGR, eyes level, as the service cuts them."""
+
+CropPoints = npt.NDArray[np.float32]
+"""float32 (n, 468, 2): the mesh of each face, pixels of its crop."""
+
+_LIMITS: Final = VideoLimits(max_seconds=4 * 3600, max_pixels=4096 * 4096)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Footage:
+    """One video's aligned faces in their order, every frame that has one."""
+
+    name: str
+    faces: AlignedFaces
+    points: CropPoints
+
+
+def read_footage(paths: list[Path], cache: Path, progress: Progress | None = None) -> list[Footage]:
+    """Return the faces of every video that shows one; ``cache`` keeps what was read for the next time."""
+    cache.mkdir(parents=True, exist_ok=True)
+    footage = []
+    for done, path in enumerate(paths, start=1):
+        stored = cache / f"{path.stem}.{path.stat().st_size}.npz"
+        if not stored.is_file():
+            _store(stored, _read(path))
+        with np.load(stored) as arrays:
+            if len(arrays["faces"]):
+                footage.append(Footage(path.stem, arrays["faces"], arrays["points"]))
+        if progress:
+            progress(done, len(paths))
+    return footage
+
+
+def _read(path: Path) -> Footage:
+    """Follow the face of a video as the service does, and cut it out of every frame."""
+    faces, points = [], []
+    try:
+        info = probe_video(path, _LIMITS)
+        frames = decode_frames(path, info, _LIMITS)
+        track = track_face(frames, info.layout, fps=float(info.fps), detector=load_detector("blazeface"))
+        for frame, landmarks in zip(decode_frames(path, info, _LIMITS), track.landmarks, strict=True):
+            if np.isfinite(landmarks).all():
+                crop, affine = aligned_crop(info.layout, frame, landmarks)
+                faces.append(crop)
+                points.append(in_crop(affine, landmarks))
+    except MouthpieceError:
+        faces, points = [], []
+    return Footage(
+        path.stem,
+        np.array(faces, np.uint8).reshape(-1, CROP_SIZE, CROP_SIZE, 3),
+        np.array(points, np.float32).reshape(-1, 468, 2),
+    )
+
+
+def _store(path: Path, footage: Footage) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, faces=footage.faces, points=footage.points)

@@ -1,0 +1,76 @@
+"""How far the marking of hidden mouths is to be trusted: figures of people that were not trained on."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from app.faces.hidden import HiddenFinder, Shares, hidden_mouths, lips_hidden
+from training.hidden.faces import Footage
+from training.hidden.scenes import SceneMaker
+from training.hidden.settings import HiddenSettings
+
+_SCENES: Final = 400
+_LEAST_AREA: Final = 40
+"""Pixels of an object from which a scene counts."""
+_SEED: Final = 9
+_MARKED: Final = 128
+
+
+@dataclass(frozen=True)
+class HiddenFigures:
+    """What was found on people held out; shares are those of the lips' ellipse."""
+
+    overlap: float
+    """Median intersection over union with drawn objects."""
+    overlap_p10: float
+    bare: float
+    """Median share over all frames with nothing before the face."""
+    bare_p99: float
+    worst_person: float
+    """The highest 90th percentile of a person."""
+    alarms: float
+    """Share of those frames whose mouths would be called hidden."""
+
+
+def judge_hidden(finder: HiddenFinder, people: list[Footage], settings: HiddenSettings) -> HiddenFigures:
+    """Measure a finder on people who have nothing before their faces but what is drawn there."""
+    shares = [shares_of(finder, person) for person in people]
+    overlaps = _overlaps(finder, people, settings)
+    every = np.concatenate(shares)
+    return HiddenFigures(
+        overlap=float(np.median(overlaps)),
+        overlap_p10=float(np.percentile(overlaps, 10)),
+        bare=float(np.median(every)),
+        bare_p99=float(np.percentile(every, 99)),
+        worst_person=max(float(np.percentile(share, 90)) for share in shares),
+        alarms=float(np.mean(np.concatenate([hidden_mouths(share) for share in shares]))),
+    )
+
+
+def shares_of(finder: HiddenFinder, person: Footage) -> Shares:
+    """Return the share of the lips that is found hidden in each frame."""
+    pairs = zip(finder.cover(person.faces), person.points, strict=True)
+    return np.array([lips_hidden(cover, points) for cover, points in pairs], np.float32)
+
+
+def _overlaps(finder: HiddenFinder, people: list[Footage], settings: HiddenSettings) -> list[float]:
+    maker, rng = SceneMaker(people, settings), np.random.default_rng(_SEED)
+    scenes = [maker.draw(rng) for _ in range(_SCENES)]
+    scenes = [scene for scene in scenes if scene.hidden.sum() >= _LEAST_AREA]
+    found = finder.cover(scene.picture for scene in scenes) >= _MARKED
+    overlaps = []
+    for marked, scene in zip(found, scenes, strict=True):
+        true = scene.hidden > 0
+        overlaps.append(float((marked & true).sum() / (marked | true).sum()))
+    return overlaps
+
+
+def as_text(figures: HiddenFigures) -> str:
+    """Return the figures in words."""
+    return (
+        f"Overlap with drawn things: median {figures.overlap:.2f}, 10th percentile "
+        f"{figures.overlap_p10:.2f}. "
+        f"Bare lips marked: median {figures.bare:.3f}, 99th percentile {figures.bare_p99:.2f}, "
+        f"worst person's 90th {figures.worst_person:.2f}; called hidden: {figures.alarms:.1%} of frames."
+    )

@@ -1,0 +1,114 @@
+"""Training samples: a face, something before it or nothing, and what cameras and codecs do to both."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.faces.hidden import CROP_SIZE
+from app.mouths.points import JAW, LOWER_LIP_OUTER, UPPER_LIP_OUTER
+from training.hidden.faces import AlignedFaces, CropPoints, Footage
+from training.hidden.fills import Picture, smooth_noise
+from training.hidden.occluders import Occluder, draw
+from training.hidden.settings import HiddenSettings
+
+_MIDDLE: Final = (CROP_SIZE / 2, CROP_SIZE / 2)
+_BELOW_NOSE: Final = (327, 2, 98)
+_SHADOW_REACH, _SHADOW_BLUR = 5, 3.0
+"""Pixels by which a shadow lies beside its object, and deviation of its blur."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A face with what is before it."""
+
+    picture: npt.NDArray[np.uint8]
+    """uint8 (96, 96, 3), BGR."""
+    hidden: npt.NDArray[np.float32]
+    """float32 (96, 96): 1 where something is before the face, else 0."""
+
+
+class SceneMaker:
+    """Draws scenes over the faces of some people; those lend the skin of hands, too."""
+
+    def __init__(self, footage: Iterable[Footage], settings: HiddenSettings) -> None:
+        people = list(footage)
+        self._faces: list[AlignedFaces] = [person.faces for person in people]
+        self._points: list[CropPoints] = [person.points for person in people]
+        self._settings = settings
+
+    def draw(self, rng: np.random.Generator) -> Scene:
+        """Return a scene; each person is as frequent as any other, however long their video."""
+        person = int(rng.integers(len(self._faces)))
+        frame = int(rng.integers(len(self._faces[person])))
+        face = self._faces[person][frame].astype(np.float32)
+        if rng.random() < self._settings.beards:
+            face = _bearded(rng, face, self._points[person][frame])
+        face = self._moved(rng, face)
+        hidden = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
+        if rng.random() < self._settings.covered:
+            for _ in range(1 + int(rng.random() < self._settings.second_object)):
+                other = self._faces[rng.integers(len(self._faces))]
+                face, shown = self._laid_on(rng, face, draw(rng, self._settings, other))
+                hidden = np.maximum(hidden, shown)
+        return Scene(self._spoilt(rng, face), (hidden > 0.5).astype(np.float32))
+
+    def _moved(self, rng: np.random.Generator, face: Picture) -> Picture:
+        settings = self._settings
+        zoom = float(np.exp(rng.normal(0, settings.zoom)))
+        way = cv2.getRotationMatrix2D(_MIDDLE, float(rng.normal(0, settings.turn)), zoom)
+        way[:, 2] += rng.normal(0, settings.move, 2)
+        moved = cv2.warpAffine(face, way, (CROP_SIZE, CROP_SIZE), borderMode=cv2.BORDER_REPLICATE)
+        mirrored: Picture = moved[:, ::-1] if rng.random() < 0.5 else moved
+        return mirrored
+
+    def _laid_on(
+        self, rng: np.random.Generator, face: Picture, thing: Occluder
+    ) -> tuple[Picture, npt.NDArray[np.float32]]:
+        """Return the face behind the thing, in its shadow, and how much of each pixel the thing takes."""
+        shape = thing.shape.astype(np.float32)
+        soft = cv2.GaussianBlur(shape, (0, 0), rng.uniform(*self._settings.edge_blur))
+        shift = rng.integers(-_SHADOW_REACH, _SHADOW_REACH + 1, 2)
+        shadow = cv2.GaussianBlur(np.roll(shape, shift, (0, 1)), (0, 0), _SHADOW_BLUR)
+        dimmed = face * (1 - rng.uniform(0, self._settings.shadow) * shadow * (1 - soft))[..., None]
+        return dimmed * (1 - soft[..., None]) + thing.shown * soft[..., None], soft
+
+    def _spoilt(self, rng: np.random.Generator, face: Picture) -> npt.NDArray[np.uint8]:
+        settings = self._settings
+        bright = 255 * np.clip(face / 255, 0, 1) ** rng.uniform(*settings.gamma)
+        tinted = bright * rng.uniform(*settings.gain) * np.exp(rng.normal(0, settings.tint, 3))
+        if rng.random() < settings.coloured:
+            tinted = tinted @ _hue_turned(rng.uniform(-settings.hue, settings.hue))
+        grain = rng.normal(0, rng.uniform(0.01, settings.noise), (CROP_SIZE, CROP_SIZE, 1))
+        result = (tinted + cv2.GaussianBlur(grain, (0, 0), 0.7)[..., None]).astype(np.float32)
+        if rng.random() < settings.spoilt:
+            result = cv2.GaussianBlur(result, (0, 0), rng.uniform(*settings.blur))
+        pixels = np.clip(result, 0, 255).astype(np.uint8)
+        if rng.random() < settings.spoilt:
+            quality = [cv2.IMWRITE_JPEG_QUALITY, round(rng.uniform(*settings.jpeg))]
+            pixels = cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR)
+        return np.asarray(pixels, np.uint8)
+
+
+def _bearded(rng: np.random.Generator, face: Picture, points: npt.NDArray[np.float32]) -> Picture:
+    """Return the face with dark hair about the mouth, or a part of it: it belongs to the face."""
+    region = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+    outline = points[[*JAW, *_BELOW_NOSE]].copy()
+    if rng.random() < 0.4:
+        outline[: len(JAW)] += (points[17] - outline[: len(JAW)]) * rng.uniform(0.2, 0.5)
+    cv2.fillPoly(region, [np.rint(outline).astype(np.int32)], 1)
+    lips = points[[*UPPER_LIP_OUTER, *LOWER_LIP_OUTER[::-1]]]
+    cv2.fillPoly(region, [np.rint(lips).astype(np.int32)], 0)
+    thick = cv2.GaussianBlur(region.astype(np.float32), (0, 0), rng.uniform(1, 3)) * rng.uniform(0.3, 0.9)
+    hair = rng.uniform(10, 70) * np.array([0.85, 0.95, 1.1]) + smooth_noise(rng, 14, 0.8)
+    haired = face * (1 - thick[..., None]) + np.clip(hair, 0, 255) * thick[..., None]
+    return np.asarray(haired, np.float32)
+
+
+def _hue_turned(degrees: float) -> npt.NDArray[np.float32]:
+    """Return the matrix (3, 3) that turns colours about gray."""
+    turn, _ = cv2.Rodrigues(np.full(3, np.radians(degrees) / np.sqrt(3)))
+    return np.asarray(turn, np.float32)

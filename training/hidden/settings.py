@@ -1,0 +1,84 @@
+"""The settings of the stage ``hidden``: a section of the recipe."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from app.errors import InvalidRequest
+
+SECTION: Final = "hidden"
+
+
+@dataclass(frozen=True)
+class HiddenSettings:
+    """What is drawn over faces, how pictures are spoilt, how long is trained; ranges are (least, most)."""
+
+    samples: int
+    batch: int
+    learning_rate: float
+    """Falls to zero along half a cosine."""
+    weight_decay: float
+    overlap_weight: float
+    """Weight of the Dice loss beside the cross entropy."""
+    seed: int
+    held_out_every: int
+    """Every so many-th video is taken out of training, to choose on."""
+    left_out: dict[str, list[int]]
+    """First and last frame with something real before the face, by the video's name: taught as a face they
+    would teach not to see it."""
+    covered: float
+    """Share of the samples with something before the face."""
+    second_object: float
+    """Share of those with two things."""
+    objects: dict[str, float]
+    """How often each kind is drawn."""
+    fills: dict[str, float]
+    """How often an object shows skin of other people, a part of a picture, or a plain colour."""
+    beards: float
+    """Share of the samples whose lower face is darkened like a beard, which covers nothing."""
+    edge_blur: tuple[float, float]
+    """Deviation of the blur of objects' edges, pixels."""
+    shadow: float
+    """How dark an object's shadow on the face is at most."""
+    move: float
+    turn: float
+    zoom: float
+    """Deviations with which faces are moved (pixels), turned (degrees) and enlarged (share)."""
+    gamma: tuple[float, float]
+    gain: tuple[float, float]
+    tint: float
+    """Deviation of the colours' gains."""
+    coloured: float
+    """Share of the samples in coloured light."""
+    hue: float
+    """Most by which that light turns colours, degrees."""
+    noise: float
+    """Most of the deviation of noise, of 255."""
+    blur: tuple[float, float]
+    jpeg: tuple[float, float]
+    spoilt: float
+    """Share of the samples that are blurred, and share of those that go through JPEG of such a quality."""
+
+
+def load_hidden_settings(path: Path) -> HiddenSettings:
+    """Read the section ``hidden`` of a recipe.
+
+    Raises InvalidRequest if it cannot be read, lacks an entry or has an unknown one.
+    """
+    try:
+        entries = dict(yaml.safe_load(path.read_text())[SECTION])
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise InvalidRequest(f"The recipe {path} has no section {SECTION!r} that can be read.") from error
+    known = {entry.name for entry in fields(HiddenSettings)}
+    odd = sorted(known ^ set(entries))
+    if odd:
+        raise InvalidRequest(
+            f"In the recipe {path}, the section {SECTION!r} lacks or does not know: {', '.join(odd)}."
+        )
+    return HiddenSettings(**{name: _plain(value) for name, value in entries.items()})
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
