@@ -14,6 +14,7 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from app.avatars.builder import AvatarRequest
+from app.avatars.frame_cache import FrameReader
 from app.bench import Measured, random_inputs, timed
 from app.media.encoder import VideoFormat, add_video_stream, encode_pictures
 from app.media.frames import FrameLayout, I420Frame, Plane
@@ -62,9 +63,7 @@ def _composites(workshop: Workshop) -> tuple[list[I420Frame], FrameLayout, list[
         maker = render.maker
         layout, sources = maker.avatar.layout, [maker.timeline.avatar_frame(i) for i in range(_FRAMES)]
         frames = [np.empty(layout.frame_bytes, np.uint8) for _ in sources]
-        read = _spent(
-            lambda: [maker.avatar.frames.read_into(*pair) for pair in zip(sources, frames, strict=True)]
-        )
+        read = _spent(lambda: _read(maker.avatar.frames, sources, frames))
         run = maker.mouths.over(range(_FRAMES), seconds)
         put = _spent(lambda: _put(run, maker.batch_size, frames, sources))
     stages = {"listen": seconds.listen, "model": seconds.model, "composite": seconds.composite}
@@ -78,6 +77,11 @@ def _composites(workshop: Workshop) -> tuple[list[I420Frame], FrameLayout, list[
             Measured(part, "mouth of the default model", put, "CPU ms", f"by the clock: {note}"),
         ],
     )
+
+
+def _read(reader: FrameReader, sources: list[int], frames: list[I420Frame]) -> None:
+    for source, frame in zip(sources, frames, strict=True):
+        reader.read_into(source, frame)
 
 
 def _put(run: MouthRun, batch: int, frames: list[I420Frame], sources: list[int]) -> None:

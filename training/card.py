@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final
 
-from app.errors import ModelNotFound
 from app.mouths.painter import FACE_SIZE
 from app.wav2lip.model_file import file_sha256
 from training.checkpoints import Checkpoint
@@ -18,12 +17,7 @@ _HERE: Final = Path(__file__).parent
 def paint_card(
     model: Path, listen: Path, pack: Path, *, recipe: Path, checkpoint: Checkpoint, scores: Path | None
 ) -> dict[str, Any]:
-    """Return the card of the painter ``model`` that hears with ``listen``.
-
-    Raises ModelNotFound if there is no file ``listen``.
-    """
-    if not listen.is_file():
-        raise ModelNotFound(f"There is no ear at {listen}: make it with 'python -m training listen' first.")
+    """Return the card of the painter ``model`` that hears with ``listen``."""
     settings = load_settings(recipe, "face")
     return {
         "name": model.stem,

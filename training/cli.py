@@ -1,10 +1,12 @@
 """The commands of training: ``python -m training prepare | train | hidden | evaluate | export``."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -14,10 +16,7 @@ from app.errors import InvalidRequest, MouthpieceError
 from training.evaluation.cli import evaluate
 from training.hidden.cli import hidden
 from training.listen.cli import app as listen_app
-from training.settings import RECIPE, StageName, TrainSettings
-
-if TYPE_CHECKING:
-    from training.cache import Cache, Span
+from training.settings import RECIPE, StageName
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -100,7 +99,7 @@ def export(
         "models/mouthpiece-listen.onnx"
     ),
     fp16: Annotated[bool, typer.Option(help="Store the weights in half precision.")] = False,
-    scores: Annotated[Path | None, typer.Option(help="What 'evaluate' wrote, for the card.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="What 'evaluate-paint' wrote, for the card.")] = None,
 ) -> None:
     """Write what the stage face makes as a model file, checked on every engine, and its card."""
     from training.export import export_paint
@@ -111,32 +110,35 @@ def export(
     out.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, sha256 {result.sha256}.")
 
 
-def _judge_painter(
-    model: Path, cache: "Cache", held: "list[Span]", settings: TrainSettings, clips: int, output: Path
-) -> dict[str, Any]:
+@app.command()
+def evaluate_paint(
+    model: Annotated[Path, typer.Argument(exists=True, help="The painter, .onnx.")],
+    pack: PackOption,
+    runs: RunsOption,
+    recipe: RecipeOption = RECIPE,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for JSON and sheets.")] = Path(),
+    clips: Annotated[int, typer.Option(min=1, help="Clips of each speaker that are painted.")] = 2,
+) -> None:
+    """Judge what a painter makes of the true shapes of the recipe's held-out people, at 96 pixels."""
     from app.mouths.painter import open_painter
     from app.wav2lip.choice import EngineRequest
-    from training.painting import judge_painter, paintable, write_paint_sheet
+    from training.cache import open_cache
+    from training.pack import load_pack
+    from training.painting import as_table, judge_painter, paintable, write_paint_sheet
+    from training.settings import load_settings
 
-    spans = paintable(held, clips)
+    with _progress("Decoding the pack") as report:
+        cache = open_cache(load_pack(pack), runs / "cache", report)
+    settings = load_settings(recipe, "face")
+    spans = paintable(settings.held_out.split(cache.spans)[1], clips)
     with _progress("Painting") as report:
         scores, takes = judge_painter(open_painter(model, EngineRequest()), cache, spans, settings, report)
+    output.mkdir(parents=True, exist_ok=True)
     for name, members in takes.items():
         write_paint_sheet(output / f"{model.stem}.{name}.png", members)
-    return scores
-
-
-def _judge_wav2lip(
-    model: Path, cache: "Cache", held: "list[Span]", clips: int, output: Path
-) -> dict[str, Any]:
-    from app.wav2lip.infer import Wav2LipInfer
-    from training.evaluate import evaluate, judged
-    from training.report import write_report
-
-    with _progress("Rendering") as report:
-        scores, takes = evaluate(Wav2LipInfer(model), cache, judged(held, clips), report)
-    write_report(output, model.stem, takes)
-    return scores
+    entries = {name: asdict(score) for name, score in scores.items()}
+    (output / f"{model.stem}.scores.json").write_text(json.dumps(entries, indent=1))
+    out.print(as_table(scores), highlight=False)
 
 
 def main() -> None:

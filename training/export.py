@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import torch
 
-from app.errors import InvalidModel
+from app.errors import InvalidModel, ModelNotFound
 from app.media.files import replacing
 from app.mouths.onnxruntime_painter import OnnxRuntimePainter
 from app.mouths.openvino_painter import OpenVinoPainter
@@ -64,6 +64,8 @@ def export_paint(
     compute what torch computes. Raises ModelNotFound if the stage was not trained or there is no ear,
     InvalidModel if a checkpoint does not fit or an engine differs.
     """
+    if not listen.is_file():
+        raise ModelNotFound(f"There is no ear at {listen}: make it with 'python -m training listen' first.")
     bench = Workbench(pack, runs, "cpu")
     model = make_paint(bench, recipe)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -6,27 +6,23 @@ mouth at rest, as in footage that never opens one, and one near in shape, as the
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from app.mouths.mesh import CropMesh, MeshPoints
 from app.mouths.painter import FIRST_ROW, Painter, PaintShapes, Strokes
 from app.mouths.points import RIGID_POINTS
-from app.mouths.teeth import shown_teeth
 from app.wav2lip.arrays import FaceCrops
 from training import geometry
 from training.cache import Cache, Span
-from training.evaluate import with_margin
 from training.journal import write_sheet
-from training.measures import Apertures, apertures, sharpness, similarity
 from training.networks.blocks import Tensor
 from training.pack import CROP_SIZE
+from training.paint_scores import Painted, PaintScores, opened, score
 from training.references import Indices, References
 from training.settings import TrainSettings
 from training.shapes import ShapeTrack, measure_shapes
@@ -37,45 +33,8 @@ MOST_FRAMES: Final = 24
 LEAST_FRAMES: Final = 20
 _FADE: Final = 8
 """Rows over which strokes give way to the head above them."""
-_LIPS: Final = (slice(56, 94), slice(24, 72))
-_OPEN: Final = 0.06
-"""Aperture, in distances of the eyes, from which a mouth shows its inside."""
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Painted:
-    """One clip, painted onto references of one kind."""
-
-    span: Span
-    truth: FaceCrops
-    references: FaceCrops
-    made: FaceCrops
-
-
-@dataclass(frozen=True)
-class PaintScores:
-    """What was measured over the clips of one set and one kind of reference."""
-
-    clips: int
-    frames: int
-    follow: float
-    """Correlation of the aperture with the true one, each against its clip's mean, pooled."""
-    spread: float
-    """Deviation of the aperture over the true one's."""
-    sharpness: float
-    teeth: float
-    """Bright teeth in open mouths over those of the truth."""
-    dark: float
-    """Brightness of the darkest tenth of open mouths over that of the truth."""
-    colour: float
-    """Difference of the mouth's mean colour from the truth's, CIELAB."""
-    similarity: float
-    error: float
-    """Mean absolute difference of the mouth's pixels, of 255."""
-    lent: float
-    """The same of the references, with nothing done to them."""
 
 
 def judge_painter(
@@ -93,7 +52,7 @@ def judge_painter(
             takes[f"{span.clip.set}-{kind}"].append(_painted(painter, cache, track, span, settings, kind))
         if progress:
             progress(done, len(spans))
-    scores = {name: _score(members) for name, members in sorted(takes.items())}
+    scores = {name: score(members) for name, members in sorted(takes.items())}
     return scores, dict(takes)
 
 
@@ -113,12 +72,22 @@ def write_paint_sheet(path: Path, takes: Sequence[Painted]) -> None:
     """
     columns: list[list[Any]] = [[] for _ in range(9)]
     for take in takes:
-        order = np.argsort(_opened(take.truth, take.span)[0])
+        order = np.argsort(opened(take.truth, take.span)[0])
         for place, quantile in enumerate((1.0, 0.7, 0.1)):
             moment = int(order[round(quantile * (len(order) - 1))])
             for offset, pictures in enumerate((take.references, take.made, take.truth)):
                 columns[3 * place + offset].append(pictures[moment])
     write_sheet(path, [np.stack(column) for column in columns], zoom=2)
+
+
+def as_table(scores: dict[str, PaintScores]) -> str:
+    """Return the scores as a Markdown table with a column for each."""
+    rows = ["| | " + " | ".join(scores) + " |", "|---" * (len(scores) + 1) + "|"]
+    for name in asdict(next(iter(scores.values()))):
+        values = [getattr(one, name) for one in scores.values()]
+        cells = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in values)
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
 
 
 def lay(strokes: Strokes, crops: FaceCrops, references: FaceCrops) -> FaceCrops:
@@ -174,55 +143,3 @@ def _faces(
 def _still_points(cache: Cache, rows: Indices) -> Tensor:
     mesh = np.asarray(cache.mesh[rows][:, RIGID_POINTS, :2], np.float32)
     return torch.from_numpy(mesh * np.float32(CROP_SIZE) - np.float32(0.5))
-
-
-def _opened(faces: FaceCrops, span: Span) -> tuple[Apertures, MeshPoints]:
-    points, _ = CropMesh().fit(with_margin(faces), span.clip.aspect)
-    return apertures(points, span.clip.aspect), points
-
-
-def _score(takes: Sequence[Painted]) -> PaintScores:
-    true, made, teeth, dark = [], [], [], []
-    for take in takes:
-        (opened, points), (opening, made_points) = (_opened(x, take.span) for x in (take.truth, take.made))
-        true.append(opened - opened.mean())
-        made.append(opening - opening.mean())
-        wide = opened > _OPEN
-        aspect = take.span.clip.aspect
-        pairs = ((take.truth, points), (take.made, made_points))
-        teeth.append([shown_teeth(list(with_margin(x)[wide]), mesh[wide], aspect).sum() for x, mesh in pairs])
-        dark.append([_darkest(x[wide]) for x in (take.truth, take.made)])
-    one, other = np.concatenate(true), np.concatenate(made)
-    truth, result, references = (
-        np.concatenate([getattr(take, name) for take in takes]) for name in ("truth", "made", "references")
-    )
-    shown, inside = np.sum(teeth, axis=0), np.sum(dark, axis=0)
-    return PaintScores(
-        clips=len(takes),
-        frames=len(one),
-        follow=float(np.corrcoef(one, other)[0, 1]),
-        spread=float(other.std() / max(one.std(), 1e-9)),
-        sharpness=sharpness(result, truth),
-        teeth=float(shown[1] / max(shown[0], 1e-9)),
-        dark=float(inside[1] / max(inside[0], 1e-9)),
-        colour=float(np.linalg.norm(_lab(result) - _lab(truth), axis=1).mean()),
-        similarity=similarity(result, truth),
-        error=_apart(result, truth),
-        lent=_apart(references, truth),
-    )
-
-
-def _darkest(faces: FaceCrops) -> float:
-    gray = faces[:, _LIPS[0], _LIPS[1]].mean(axis=3)
-    return float(np.quantile(gray, 0.1, axis=(1, 2)).sum()) if len(faces) else 0.0
-
-
-def _lab(faces: FaceCrops) -> npt.NDArray[np.float64]:
-    mouths = faces[:, _LIPS[0], _LIPS[1]].astype(np.float32) / np.float32(255)
-    lab = [cv2.cvtColor(mouth, cv2.COLOR_BGR2LAB).mean(axis=(0, 1)) for mouth in mouths]
-    return np.array(lab, np.float64)
-
-
-def _apart(one: FaceCrops, other: FaceCrops) -> float:
-    parts = (faces[:, _LIPS[0], _LIPS[1]].astype(np.float32) for faces in (one, other))
-    return float(np.abs(next(parts) - next(parts)).mean())

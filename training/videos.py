@@ -10,7 +10,7 @@ SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".
 
 
 def list_videos(places: Iterable[Path]) -> list[Path]:
-    """Return the videos of ``places`` (files, or folders of them) in order; raises InvalidRequest for none."""
+    """Return the videos of ``places`` (files, or folders of them), sorted; raises InvalidRequest for none."""
     found = [
         path
         for place in places

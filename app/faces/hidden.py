@@ -1,8 +1,8 @@
 """Tells where something covers a face's mouth: a hand, a cup, a microphone, a caption.
 
-Face Mesh goes on drawing a mouth behind whatever covers it, as sure of itself as before. A small network of our
-own looks at the lower face, eyes level and always as large, and marks the pixels that are not face. How it was
-trained and how far it is to be trusted: ``training/README.md``.
+Face Mesh goes on drawing a mouth behind whatever covers it, as sure of itself as before. A small network of
+our own looks at the lower face, eyes level and always as large, and marks the pixels that are not face. How
+it was trained and how far it is to be trusted: ``training/README.md``.
 """
 
 from collections.abc import Iterable
@@ -39,13 +39,13 @@ _RIGHT_EYE, _LEFT_EYE, _BELOW_NOSE = 33, 263, 2
 _RIGHT_CORNER, _LEFT_CORNER, _UPPER_LIP, _LOWER_LIP = 61, 291, 0, 17
 _LIP_MARGIN: Final = (3.0, 2.0)
 _LEAST_HEIGHT: Final = 5.0
-"""The lips' ellipse reaches this far beyond corners and lips, and has at least this half height, in pixels of a
-crop: what is hidden beside shut lips matters as well."""
+"""The lips' ellipse reaches this far beyond corners and lips, and has at least this half height, in pixels of
+a crop: what is hidden beside shut lips matters as well."""
 
 HIDDEN: Final = 0.2
 STILL_HIDDEN: Final = 0.08
-"""A mouth counts as hidden in a run of frames whose shares stay above the lower number and reach the higher one
-at least once. ``training/README.md`` has the figures of people held out."""
+"""A mouth counts as hidden in a run of frames whose shares stay above the lower number and reach the higher
+one at least once. ``training/README.md`` has the figures of people held out."""
 USUAL_MOST: Final = 0.15
 """What is usual for a person (a beard that is taken for something, say) is not held against their frames, but
 no more than this of it: who is covered all along *is* covered."""
@@ -58,8 +58,8 @@ _MODEL: Final = Path(__file__).parent / "models" / "hidden_mouth.onnx"
 def aligned_crop(layout: FrameLayout, frame: I420Frame, landmarks: FaceLandmarks) -> tuple[BgrImage, Affine]:
     """Cut the lower face out of ``frame``, eyes level, uint8 (96, 96, 3).
 
-    Returns with it the map from pixels of the crop to positions in the frame. A face that is larger is averaged
-    down to it.
+    Returns with it the map from pixels of the crop to positions in the frame. A face that is larger is
+    averaged down to it.
     """
     affine = alignment(landmarks)
     factor = max(1, int(np.hypot(*affine[:, 0])))
@@ -91,7 +91,7 @@ def in_crop(affine: Affine, landmarks: FaceLandmarks) -> FaceLandmarks:
 
 
 class HiddenFinder:
-    """Marks what covers faces in aligned crops; runs on one thread of the CPU, a crop in a millisecond or two."""
+    """Marks what covers faces in aligned crops, on one thread of the CPU: a crop in a millisecond or two."""
 
     def __init__(self, path: Path = _MODEL) -> None:
         self._request: Any = _compile(path).create_infer_request()

@@ -22,6 +22,12 @@ Lenders = npt.NDArray[np.int32]
 CANDIDATES: Final = 48
 """Lenders that are weighed for one frame."""
 
+MOST_LENDERS: Final = 4000
+"""Frames of a take that may lend: more than two minutes of talk hold no more mouths, and take longer."""
+
+_STRETCH: Final = 50
+"""Frames that are kept or left out together, for they are lent in a row."""
+
 FARTHEST_TURN: Final = 11.0
 """Degrees between two heads beyond which one's mouth does not lie on the other."""
 
@@ -35,7 +41,7 @@ class Costs:
 
     shape: float = 1.0
     """Of a squared deviation of the first component."""
-    teeth: float = 0.12
+    teeth: float = 0.25
     """Weight of a unit of teeth, beside components in units of the first one's size."""
     turn: float = 0.5
     """Of a head turned by 8 degrees more or less, by the square."""
@@ -85,7 +91,7 @@ class Chooser:
         self._light = light
         self._patches = person.study.patches.reshape(len(person), -1).astype(np.float32)
         self._pools = {
-            int(take): np.flatnonzero(person.usable & (person.study.takes == take))
+            int(take): _thinned(np.flatnonzero(person.usable & (person.study.takes == take)))
             for take in np.unique(person.study.takes[person.study.takes >= 0])
         }
 
@@ -157,6 +163,12 @@ class Chooser:
         change[step == 1] = 0
         change[step == 0] = costs.still
         return change
+
+
+def _thinned(pool: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return stretches of a pool, spread evenly over it, of :data:`MOST_LENDERS` frames at most."""
+    parts = -(-len(pool) // MOST_LENDERS)
+    return pool if parts < 2 else pool[(np.arange(len(pool)) // _STRETCH) % parts == 0]
 
 
 def missing(wanted: MouthShapes, person: Person, lenders: Lenders) -> Numbers:

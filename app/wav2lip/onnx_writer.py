@@ -44,7 +44,8 @@ def write_graph(
 ) -> None:
     """Write a module to ``path`` for any number of frames.
 
-    ``inputs`` are the shapes of one frame of what it takes, by name, ``outputs`` the names of what it makes. The exporter is the one built on ``torch.export``: it takes 9 s, the one built on TorchScript 2 s for the
+    ``inputs`` are the shapes of one frame of what it takes, by name, ``outputs`` the names of what it makes.
+    The exporter is the one built on ``torch.export``: it takes 9 s, the one built on TorchScript 2 s for the
     same graph, but that one is deprecated.
     """
     batch = torch.export.Dim("batch")

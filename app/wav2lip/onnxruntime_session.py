@@ -43,8 +43,8 @@ class Session:
         """Load the model at ``path``, whose graph asks for the precision ``graph``.
 
         TensorRT computes in ``dtype``, fp16 by default; the other providers in that of the model.
-        ``frames`` are those of a batch, where the model fixes them. In ``cache_dir`` TensorRT keeps what it has built for
-        this GPU, which takes it minutes. Raises InvalidModel and EngineUnavailable.
+        ``frames`` are those of a batch, where the model fixes them. In ``cache_dir`` TensorRT keeps what it
+        has built for this GPU, which takes it minutes. Raises InvalidModel and EngineUnavailable.
         """
         self.device = device if device == "cpu" else f"cuda:{cuda_index(device)}"
         providers = _providers(self.device, dtype, cache_dir)

@@ -86,3 +86,11 @@ def write_wav(path: Path, signal: npt.NDArray[np.float32], rate: int = 16000, ch
 def speech(path: Path, seconds: float = 2.0, rate: int = 16000, channels: int = 1) -> Path:
     """Write a WAV of the speech-like sound; return its path."""
     return write_wav(path, speech_like(seconds, rate), rate, channels)
+
+
+def beginning(source: Path, path: Path, seconds: float) -> Path:
+    """Write the first seconds of a WAV file; return its path."""
+    with wave.open(str(source)) as whole, wave.open(str(path), "wb") as part:
+        part.setparams(whole.getparams())
+        part.writeframes(whole.readframes(round(seconds * whole.getframerate())))
+    return path

@@ -16,6 +16,7 @@ from app.mouths.points import (
     UPPER_LIP_INNER,
     UPPER_LIP_OUTER,
 )
+from app.mouths.space import shape_space
 from app.mouths.teeth import ShownTeeth
 from tests.support.clips import portrait, speech_like
 from training.cache import Cache, Span
@@ -89,7 +90,7 @@ def _growing(openings: list[list[float]], teeth: tuple[float, float]) -> ShownTe
 def _drawn_mesh(gap: float, yaw: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     rng = np.random.default_rng(1)
     points = np.zeros((POINTS, 3))
-    points[list(RIGID_POINTS)] = rng.uniform(-0.3, 0.3, (len(RIGID_POINTS), 3))
+    points[list(RIGID_POINTS)] = 0.2 * shape_space().front
     points[list(SPEECH_POINTS)] = rng.uniform(-0.1, 0.1, (len(SPEECH_POINTS), 3))
     points[list(SPEECH_POINTS), 1] += 0.4
     line = np.linspace(-0.1, 0.1, len(UPPER_LIP_INNER))

@@ -12,7 +12,8 @@ def write_encoder(path: Path, layers: int = 2) -> Path:
     rng = np.random.default_rng(0)
 
     def weights(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]]:
-        return (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float16)
+        scale = float(np.sqrt(np.prod(shape[1:])))
+        return (rng.standard_normal(shape) / scale).astype(np.float16)
 
     arrays = {
         "conv1/weight": weights(DIMS, 80, 3),

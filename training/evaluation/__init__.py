@@ -1,1 +1,1 @@
-"""Judging a model as its users see it: whole renders of people it never saw, at full size, beside the truth."""
+"""Judging a model as its users see it: whole renders of people it never saw, full size, beside the truth."""

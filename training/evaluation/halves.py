@@ -1,4 +1,4 @@
-"""Cuts a clip in two: one half becomes the avatar, the other half's sound what it says and its picture the truth."""
+"""Cuts a clip in two: one half becomes the avatar; the other gives its words and the truth."""
 
 import json
 import wave

@@ -1,4 +1,4 @@
-"""The judgement: both ways round, every clip's halves are rendered by the service and held against the truth."""
+"""The judgement: both ways round, the service renders every clip's halves, held against the truth."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass

@@ -45,7 +45,7 @@ Color = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class MouthFacts:
-    """One frame's mouth; colours in CIE Lab, sizes in pixels of the steadied face; nan where there is no telling."""
+    """One frame's mouth; colours in CIE Lab, sizes in pixels of the steadied face; nan where unknown."""
 
     steady: BgrImage
     """uint8 (192, 192, 3): the face about the mouth."""
@@ -77,7 +77,7 @@ class Mouths:
 
 
 def read_mouths(path: Path, *, limit: int | None = None, canon: Canon | None = None) -> Mouths:
-    """Measure the mouths of a video's first ``limit`` frames, steadied as ``canon`` says, or as its first face lies.
+    """Measure the mouths of a video's first ``limit`` frames, steadied by ``canon`` or its first face.
 
     Raises NoFace if no frame shows one.
     """

@@ -1,6 +1,7 @@
 """A render held against the truth: the same person saying the same words, in another picture of them."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -61,8 +62,8 @@ class Scores:
 def score(render: Mouths, truth: Mouths, early: float = 0.0) -> Scores:
     """Compare a render with its truth, both steadied by the same canon, frame by frame.
 
-    ``early`` is by how many frames the truth's picture comes before its own sound. Raises InvalidRequest if fewer
-    than :data:`LEAST_FRAMES` frames show a face in both.
+    ``early`` is by how many frames the truth's picture comes before its own sound. Raises InvalidRequest if
+    fewer than :data:`LEAST_FRAMES` frames show a face in both.
     """
     pairs = list(zip(render.frames, truth.frames, strict=False))
     both = [(made, true) for made, true in pairs if made is not None and true is not None]
@@ -123,7 +124,7 @@ def _steps(frames: list[MouthFacts | None]) -> Curve:
     return np.array(
         [
             np.abs(after.steady.astype(np.int16) - before.steady).mean()
-            for before, after in zip(frames, frames[1:], strict=False)
+            for before, after in pairwise(frames)
             if before is not None and after is not None
         ]
     )

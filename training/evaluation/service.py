@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from app.avatars.builder import AvatarRequest
+from app.media.files import replacing
 from app.rendering.renderer import RenderRequest
 from app.rendering.workspace import Workspace
 from app.settings import Settings
@@ -39,7 +40,8 @@ class Service:
         words = write_wav(folder / "words.wav", sound)
         workspace = Workspace(folder)
         self._workshop.renderer.render(RenderRequest(avatar, words), workspace, _no_progress)
-        shutil.move(workspace.result, result)
+        with replacing(result) as temporary:
+            shutil.copyfile(workspace.result, temporary)
         shutil.rmtree(folder)
         return result
 

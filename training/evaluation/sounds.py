@@ -55,4 +55,4 @@ WORDLESS: Final[dict[str, Callable[[float], Sound]]] = {
 
 
 def _as_loud(sound: "np.typing.NDArray[np.float64]") -> Sound:
-    return (sound * _LOUD / np.sqrt(np.square(sound).mean())).astype(np.float32)
+    return (sound * (_LOUD / float(np.sqrt(np.square(sound).mean())))).astype(np.float32)

@@ -1,7 +1,7 @@
 """The judge's own eyes: Face Mesh on every picture, from where the face was in the last one.
 
-It shares the networks with the service and nothing else: no smoothing, no choice of faces, and no measure by which
-mouths are chosen.
+It shares the networks with the service and nothing else: no smoothing, no choice of faces, and no measure by
+which mouths are chosen.
 """
 
 from typing import Final
@@ -55,7 +55,7 @@ class FaceFollower:
         return None if face is None else self._fit(picture, *face)
 
     def _detect(self, picture: BgrImage) -> tuple[Place, float, Place] | None:
-        """Return the middle, the larger side, and from eye to eye of the best face (the full-range BlazeFace)."""
+        """Return the middle, the larger side, and eye to eye of the best face (full-range BlazeFace)."""
         height, width = picture.shape[:2]
         side = max(height, width)
         corner = np.array([(side - width) // 2, (side - height) // 2])

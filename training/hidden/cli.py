@@ -25,7 +25,7 @@ def hidden(
     output: Annotated[Path, typer.Option("--output", "-o", help="The .onnx file to write.")],
     recipe: Annotated[Path, typer.Option(help="YAML file of settings, with a section 'hidden'.")] = RECIPE,
 ) -> None:
-    """Train the network that marks what covers a mouth, judge it on people held out, write it for the service.
+    """Train the network that marks what covers a mouth, judge it on people held out, write it.
 
     Stopped, it goes on from its last checkpoint.
     """

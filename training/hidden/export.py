@@ -19,7 +19,8 @@ from training.networks.blocks import Tensor
 from training.networks.hidden_mouth import HiddenMouth
 
 LARGEST_DIFFERENCE: Final = 6
-"""What the service may find otherwise than torch, of 255, in the pixel that differs most: weights are rounded."""
+"""What the service may find otherwise than torch, of 255, in the pixel that differs most: weights are
+rounded."""
 
 
 class _Probability(nn.Module):  # type: ignore[misc]

@@ -12,6 +12,7 @@ from app.errors import MouthpieceError
 from app.faces.detector import load_detector
 from app.faces.hidden import CROP_SIZE, aligned_crop, in_crop
 from app.faces.tracking import track_face
+from app.media.files import replacing
 from app.media.probe import VideoLimits, probe_video
 from app.media.video import decode_frames
 
@@ -36,7 +37,7 @@ class Footage:
 
 
 def read_footage(paths: list[Path], cache: Path, progress: Progress | None = None) -> list[Footage]:
-    """Return the faces of every video that shows one; what was read is kept in ``cache`` for the next time."""
+    """Return the faces of every video that shows one; ``cache`` keeps what was read for the next time."""
     cache.mkdir(parents=True, exist_ok=True)
     footage = []
     for done, path in enumerate(paths, start=1):
@@ -73,7 +74,5 @@ def _read(path: Path) -> Footage:
 
 
 def _store(path: Path, footage: Footage) -> None:
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, faces=footage.faces, points=footage.points)
-    partial.replace(path)

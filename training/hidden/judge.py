@@ -69,7 +69,8 @@ def _overlaps(finder: HiddenFinder, people: list[Footage], settings: HiddenSetti
 def as_text(figures: HiddenFigures) -> str:
     """Return the figures in words."""
     return (
-        f"Overlap with drawn things: median {figures.overlap:.2f}, 10th percentile {figures.overlap_p10:.2f}. "
+        f"Overlap with drawn things: median {figures.overlap:.2f}, 10th percentile "
+        f"{figures.overlap_p10:.2f}. "
         f"Bare lips marked: median {figures.bare:.3f}, 99th percentile {figures.bare_p99:.2f}, "
         f"worst person's 90th {figures.worst_person:.2f}; called hidden: {figures.alarms:.1%} of frames."
     )

@@ -91,7 +91,7 @@ def _caption(rng: np.random.Generator, _: Fill, __: Fill) -> Occluder:
     box, letters = plain(rng), _empty()
     bright = float(box.mean()) < 128
     for line in range(int(rng.integers(1, 3))):
-        _write(rng, letters, middle + [0, line * 14 - 3], thickness=int(rng.integers(1, 3)))
+        _write(rng, letters, middle + np.array([0, line * 14 - 3]), thickness=int(rng.integers(1, 3)))
     ink = plain(rng, *((180, 255) if bright else (0, 70)))
     return Occluder(shape, np.where(letters[..., None] > 0, ink, box))
 
@@ -121,7 +121,7 @@ def _microphone(rng: np.random.Generator, _: Fill, __: Fill) -> Occluder:
 def _cup(rng: np.random.Generator, fill: Fill, _: Fill) -> Occluder:
     """A cup or glass, wider at its top, with a rim, a shaded body and mostly a handle."""
     shape = _empty()
-    middle, turn = _place(rng) + [0, rng.uniform(0, 20)], rng.normal(0, 0.25)
+    middle, turn = _place(rng) + np.array([0, rng.uniform(0, 20)]), rng.normal(0, 0.25)
     width, height, taper = rng.uniform(14, 30), rng.uniform(16, 40), rng.uniform(0.7, 1)
     corners = np.array(
         [[-width, -height], [width, -height], [width * taper, height], [-width * taper, height]]
@@ -156,7 +156,8 @@ def _fill(rng: np.random.Generator, settings: HiddenSettings, faces: AlignedFace
         return skin(rng, faces)
     if kind == "picture":
         return picture(rng)
-    return np.clip(plain(rng) + smooth_noise(rng, rng.uniform(0, 12), rng.uniform(1, 5)), 0, 255)
+    noisy: Picture = np.clip(plain(rng) + smooth_noise(rng, rng.uniform(0, 12), rng.uniform(1, 5)), 0, 255)
+    return noisy
 
 
 def _pick(rng: np.random.Generator, shares: dict[str, float]) -> str:

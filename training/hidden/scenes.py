@@ -90,7 +90,7 @@ class SceneMaker:
         if rng.random() < settings.spoilt:
             quality = [cv2.IMWRITE_JPEG_QUALITY, round(rng.uniform(*settings.jpeg))]
             pixels = cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR)
-        return pixels
+        return np.asarray(pixels, np.uint8)
 
 
 def _bearded(rng: np.random.Generator, face: Picture, points: npt.NDArray[np.float32]) -> Picture:
@@ -104,7 +104,8 @@ def _bearded(rng: np.random.Generator, face: Picture, points: npt.NDArray[np.flo
     cv2.fillPoly(region, [np.rint(lips).astype(np.int32)], 0)
     thick = cv2.GaussianBlur(region.astype(np.float32), (0, 0), rng.uniform(1, 3)) * rng.uniform(0.3, 0.9)
     hair = rng.uniform(10, 70) * np.array([0.85, 0.95, 1.1]) + smooth_noise(rng, 14, 0.8)
-    return (face * (1 - thick[..., None]) + np.clip(hair, 0, 255) * thick[..., None]).astype(np.float32)
+    haired = face * (1 - thick[..., None]) + np.clip(hair, 0, 255) * thick[..., None]
+    return np.asarray(haired, np.float32)
 
 
 def _hue_turned(degrees: float) -> npt.NDArray[np.float32]:

@@ -13,7 +13,7 @@ SECTION: Final = "hidden"
 
 @dataclass(frozen=True)
 class HiddenSettings:
-    """What is drawn over faces, how pictures are spoilt, and how long is trained; ranges are (least, most)."""
+    """What is drawn over faces, how pictures are spoilt, how long is trained; ranges are (least, most)."""
 
     samples: int
     batch: int
@@ -26,8 +26,8 @@ class HiddenSettings:
     held_out_every: int
     """Every so many-th video is taken out of training, to choose on."""
     left_out: dict[str, list[int]]
-    """First and last frame with something real before the face, by the video's name: taught as a face they would
-    teach not to see it."""
+    """First and last frame with something real before the face, by the video's name: taught as a face they
+    would teach not to see it."""
     covered: float
     """Share of the samples with something before the face."""
     second_object: float

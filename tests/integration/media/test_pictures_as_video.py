@@ -59,7 +59,8 @@ def test_a_photo_is_one_frame_at_25_fps(tmp_path: Path, suffix: str) -> None:
 
     info, frames = _decode(path)
 
-    assert (info.layout.width, info.layout.height, info.fps) == (512, 512, 25)
+    assert (info.layout.width, info.layout.height) == (512, 512)
+    assert info.fps == 25
     assert len(frames) == info.frame_count == 1
     assert np.abs(frames[0].astype(int) - portrait()).mean() < 4
 

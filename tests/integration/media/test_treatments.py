@@ -57,7 +57,8 @@ def test_interlaced_footage_is_made_whole_at_its_own_rate_and_length(tmp_path: P
     plain, combed, silent = _decode(path, PLAIN)
     info, frames, codes = _decode(path)
 
-    assert (info.fps, len(frames)) == (25, 10) == (plain.fps, len(combed))
+    assert info.fps == plain.fps == 25
+    assert len(frames) == len(combed) == 10
     assert max(_combing(info, frame) for frame in frames[1:-1]) < 1
     assert min(_combing(plain, frame) for frame in combed[1:-1]) > 3
     assert (codes, silent) == ([NoticeCode.DEINTERLACED], [])

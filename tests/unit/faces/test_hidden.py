@@ -60,7 +60,7 @@ def with_fingers() -> BgrImage:
         color = tuple(float(part) * shade for part in cheek)
         start = (x - 110, y + 12 * finger + 20)
         cv2.line(image, start, (x + 24, y + 12 * finger + 6), color, 11, cv2.LINE_AA)
-    return cv2.GaussianBlur(image, (3, 3), 0)
+    return np.asarray(cv2.GaussianBlur(image, (3, 3), 0), np.uint8)
 
 
 def with_caption() -> BgrImage:

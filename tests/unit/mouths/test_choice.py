@@ -14,6 +14,7 @@ from app.mouths.choice import (
     CANDIDATES,
     FARTHEST_LIGHT,
     FARTHEST_TURN,
+    MOST_LENDERS,
     Chooser,
     Costs,
     Lenders,
@@ -47,7 +48,7 @@ def talker() -> Person:
 def chosen(person: Person, wanted: MouthShapes, shown: Lenders, **costs: float) -> list[int]:
     result = Chooser(person, Costs(**costs)).choose(wanted, shown)
     assert result.dtype == np.int32
-    return result.tolist()
+    return list(map(int, result))
 
 
 def test_the_lender_has_the_wanted_shape() -> None:
@@ -146,10 +147,10 @@ def test_runs_that_share_a_pinned_frame_agree_on_it_whichever_is_asked_for_first
     chooser = Chooser(talker())
 
     def first() -> list[int]:
-        return chooser.choose(wanted[: middle + 1], shown[: middle + 1], (False, True)).tolist()
+        return list(map(int, chooser.choose(wanted[: middle + 1], shown[: middle + 1], (False, True))))
 
     def second() -> list[int]:
-        return chooser.choose(wanted[middle:], shown[middle:], (True, False)).tolist()
+        return list(map(int, chooser.choose(wanted[middle:], shown[middle:], (True, False))))
 
     def in_order(*parts: Callable[[], list[int]]) -> dict[str, list[int]]:
         return {part.__name__: part() for part in parts}
@@ -217,4 +218,9 @@ def test_ten_minutes_of_footage_are_chosen_from_in_bounded_memory() -> None:
     tracemalloc.stop()
     assert peak < 32 << 20
     assert person.shapes[lenders[1::3], 0] == pytest.approx(2.0, abs=0.3)
-    assert all(len(candidates) <= CANDIDATES for candidates, _ in chooser.local_costs(shapes(1.0), frames(9)))
+    everywhere = shapes(*np.random.default_rng(0).uniform(0, 2.5, 400))
+    local = chooser.local_costs(everywhere, np.arange(0, count, 37, dtype=np.int32)[:400])
+    lent = np.unique(np.concatenate([candidates for candidates, _ in local]))
+    assert MOST_LENDERS / 3 < len(lent) <= MOST_LENDERS
+    assert (np.diff(lent) == 1).mean() > 0.5
+    assert all(len(candidates) <= CANDIDATES for candidates, _ in local)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -74,7 +76,7 @@ def test_where_every_frame_shows_its_mouth_all_of_it_may_be_changed() -> None:
 
 
 @pytest.mark.parametrize("why", NOBODY.values(), ids=NOBODY)
-def test_an_avatar_whose_mouth_is_never_seen_is_left_alone(why: dict[str, object]) -> None:
+def test_an_avatar_whose_mouth_is_never_seen_is_left_alone(why: dict[str, Any]) -> None:
     person = person_of(talk(30), **why)
     assert not person.usable.any()
     assert not person.talks

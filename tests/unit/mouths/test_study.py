@@ -18,7 +18,8 @@ NOWHERE = (-1, -1, -1, -1)
 def takes(places: list[tuple[int, int, int, int]], cuts: tuple[int, ...] = ()) -> list[int]:
     boxes: Boxes = np.array(places, np.int32)
     cut = np.isin(np.arange(len(boxes)), cuts)
-    return takes_of(cut, boxes, boxes[:, 0] >= 0).tolist()
+    numbers: list[int] = takes_of(cut, boxes, boxes[:, 0] >= 0).tolist()
+    return numbers
 
 
 def test_a_face_that_stays_is_one_take() -> None:

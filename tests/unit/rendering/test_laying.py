@@ -157,7 +157,8 @@ def test_a_stroke_moves_keeps_and_paints() -> None:
     flow, shown, added = (part.copy() for part in nothing)
 
     def made(stroke: Stroke) -> npt.NDArray[np.float32]:
-        return sampled(LAYOUT, Lent(rows, placed(), 1.0, stroke), box, heads()[5], region)[0]
+        luma = sampled(LAYOUT, Lent(rows, placed(), 1.0, stroke), box, heads()[5], region)[0]
+        return luma.astype(np.float32)
 
     still = made(Stroke(*nothing))
     assert still == pytest.approx(np.repeat(np.arange(150, 190)[:, None], 60, axis=1), abs=0.51)

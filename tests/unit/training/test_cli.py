@@ -25,7 +25,7 @@ def test_what_was_foreseen_is_one_sentence_and_status_1(
 
 
 def test_a_stage_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(InvalidRequest, match="expert, speech, reader, face, wav2lip"):
+    with pytest.raises(InvalidRequest, match="expert, reader, face, wav2lip"):
         cli._stage("lips")
 
 

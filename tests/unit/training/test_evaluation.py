@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from app.errors import InvalidRequest
@@ -33,14 +34,18 @@ def facts(index: int, aperture: float) -> MouthFacts:
     )
 
 
+def mouths(apertures: npt.NDArray[np.float64]) -> Mouths:
+    return Mouths([facts(k, float(gap)) for k, gap in enumerate(apertures)], np.zeros((4, 2)))
+
+
 def truth() -> Mouths:
-    return Mouths([facts(k, float(gap)) for k, gap in enumerate(APERTURES)], np.zeros((4, 2)))
+    return mouths(APERTURES)
 
 
 def changed(**changes: object) -> Mouths:
     """The truth, but for what is changed in every frame."""
     frames = [None if one is None else replace(one, **changes) for one in truth().frames]  # type: ignore[arg-type]
-    return Mouths(frames, truth().canon)  # type: ignore[arg-type]
+    return Mouths(frames, truth().canon)
 
 
 def test_the_truth_itself_is_perfect() -> None:
@@ -56,15 +61,13 @@ def test_the_truth_itself_is_perfect() -> None:
 @pytest.mark.parametrize("late", [-3, 2])
 def test_a_render_that_is_late_is_told_so(late: int) -> None:
     made = np.roll(APERTURES, late)
-    frames = [facts(k, float(gap)) for k, gap in enumerate(made)]
-    result = score(Mouths(frames, truth().canon), truth())
+    result = score(mouths(made), truth())
     assert result.lag == late
     assert result.best > result.follows
 
 
 def test_it_is_judged_at_the_lag_of_the_truth_s_own_file() -> None:
-    frames = [facts(k, float(gap)) for k, gap in enumerate(np.roll(APERTURES, 1))]
-    late = Mouths(frames, truth().canon)
+    late = mouths(np.roll(APERTURES, 1))
     assert score(late, truth(), early=1).follows == pytest.approx(score(late, truth()).best)
     half = score(late, truth(), early=0.5).follows
     assert score(late, truth()).follows < half < score(late, truth(), early=1).follows

@@ -4,14 +4,17 @@ torch = pytest.importorskip("torch")
 
 from training import geometry  # noqa: E402
 from training.networks.blocks import Tensor  # noqa: E402
+from training.settings import TrainSettings  # noqa: E402
+
+VIEWS = TrainSettings().views
 
 
 def some_maps(count: int = 4) -> Tensor:
-    return geometry.random_views(count, torch.Generator().manual_seed(3), augment=True)
+    return geometry.random_views(count, torch.Generator().manual_seed(3), VIEWS, augment=True)
 
 
 def test_the_plain_view_is_the_box_in_the_middle_of_the_crop() -> None:
-    view = geometry.random_views(1, torch.Generator(), augment=False)
+    view = geometry.random_views(1, torch.Generator(), VIEWS, augment=False)
     corners = view[0] @ torch.tensor([[-0.5, 95.5], [-0.5, 95.5], [1.0, 1.0]])
     assert corners[:, 0] == pytest.approx([14.27, 14.27], abs=0.01)
     assert corners[:, 1] == pytest.approx([112.73, 112.73], abs=0.01)

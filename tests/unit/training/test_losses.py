@@ -6,8 +6,11 @@ from app.mouths.points import SPEECH_POINTS, mirrored_points  # noqa: E402
 from training.batches import Batch  # noqa: E402
 from training.losses import as_seen, reading_losses, rendering_losses  # noqa: E402
 from training.networks.blocks import Tensor  # noqa: E402
-from training.networks.mouthpiece import Rendering  # noqa: E402
+from training.networks.face import Rendering  # noqa: E402
 from training.networks.reader import LandmarkReader  # noqa: E402
+from training.settings import TrainSettings  # noqa: E402
+
+NUMBERS = TrainSettings().losses
 
 
 def places() -> Tensor:
@@ -37,9 +40,9 @@ def test_a_mouth_that_opens_less_costs_more_than_one_that_has_moved() -> None:
     true = places()
     moved, narrower = true + torch.tensor([0.0, 1.0]), true.clone()
     narrower[:, 33:44, 1] -= 1
-    assert reading_losses(true, true)["points"] == 0
-    assert reading_losses(moved, true)["gaps"] == pytest.approx(0, abs=1e-6)
-    assert reading_losses(narrower, true)["gaps"] > 0.01
+    assert reading_losses(true, true, NUMBERS)["points"] == 0
+    assert reading_losses(moved, true, NUMBERS)["gaps"] == pytest.approx(0, abs=1e-6)
+    assert reading_losses(narrower, true, NUMBERS)["gaps"] > 0.01
 
 
 def test_the_reader_finds_points_within_reach_of_the_picture() -> None:
@@ -51,16 +54,21 @@ def test_the_reader_finds_points_within_reach_of_the_picture() -> None:
     assert [feature.shape[2] for feature in read.features] == [28, 14, 7]
 
 
-def losses_of(made: Tensor, true: Tensor, inner: Tensor) -> dict[str, float]:
-    """Return the losses of rows 40 to 95 ``made`` where ``true`` was wanted, with that inner mouth."""
+def losses_of(
+    made: Tensor, true: Tensor, inner: Tensor, *, painted: float = 0.0, missing: float = 0.0
+) -> dict[str, float]:
+    """Return the losses of rows 40 to 95 ``made`` where ``true`` was wanted, with that inner mouth.
+
+    So much of them was ``painted``, and so many deviations were ``missing`` in the reference.
+    """
     points = torch.full((1, 2, len(SPEECH_POINTS), 2), 70.0)
     target = torch.cat([torch.zeros(1, 3, 40, 96), true], 2)
-    nothing = torch.zeros(1)
-    batch = Batch(
-        target, torch.zeros(1, 6, 96, 96), nothing, torch.zeros(1, 9), points, inner, nothing, nothing > 0
-    )
-    rendering = Rendering(made, true, torch.zeros(1, 2, 56, 96), torch.zeros(1, 1, 48, 72))
-    return {name: float(loss) for name, loss in rendering_losses(rendering, batch).items()}
+    nothing, shape = torch.zeros(1), torch.zeros(1, 17)
+    shape[0, 0] = missing
+    batch = Batch(target, torch.zeros(1, 6, 96, 96), nothing, shape, nothing, points, inner, nothing)
+    shown = torch.ones(1, 1, 56, 96) - painted
+    rendering = Rendering(made, true, torch.zeros(1, 2, 56, 96), shown, torch.zeros(1, 1, 48, 72))
+    return {name: float(loss) for name, loss in rendering_losses(rendering, batch, NUMBERS).items()}
 
 
 def test_a_light_in_a_corner_of_the_mouth_is_a_speck_and_one_in_its_middle_may_be_a_tooth() -> None:
@@ -81,3 +89,16 @@ def test_detail_counts_wherever_it_lies() -> None:
     none = torch.zeros(1, 1, 48, 72)
     assert losses_of(sharp, sharp, none)["texture"] == pytest.approx(0, abs=1e-6)
     assert losses_of(moved, sharp, none)["texture"] < 0.2 * losses_of(soft, sharp, none)["texture"]
+
+
+def test_a_mouth_is_to_be_kept_where_the_reference_has_it_already() -> None:
+    inner = torch.zeros(1, 1, 48, 72)
+    inner[:, :, 20:28, 16:56] = 1
+    gray = torch.full((1, 3, 56, 96), 0.5)
+    kept, painted, far = (
+        losses_of(gray, gray, inner, painted=share, missing=missing)["kept"]
+        for share, missing in ((0.0, 0.0), (1.0, 0.0), (1.0, 6.0))
+    )
+    assert kept == 0
+    assert painted > 0.9 * NUMBERS.keep
+    assert far < 0.01 * painted

@@ -8,7 +8,7 @@ from tests.support.packs import drawn_cache
 from training.cache import Cache
 from training.sampling import MomentSampler
 from training.settings import TrainSettings
-from training.shapes import measure_shapes, smiling
+from training.shapes import measure_shapes
 
 GAPS = [0.0, 0.0, 0.02, 0.05, 0.08, 0.1, 0.03, 0.0, 0.06, 0.02, 0.07, 0.04]
 
@@ -16,14 +16,6 @@ GAPS = [0.0, 0.0, 0.02, 0.05, 0.08, 0.1, 0.03, 0.0, 0.06, 0.02, 0.07, 0.04]
 def sampler(cache: Cache, *, need_sync: bool = True, **settings: object) -> MomentSampler:
     chosen = dataclasses.replace(TrainSettings(), **settings)  # type: ignore[arg-type]
     return MomentSampler(cache, list(cache.spans), measure_shapes(cache), chosen, need_sync=need_sync)
-
-
-def test_closed_references_are_closed_and_of_the_same_clip() -> None:
-    cache = drawn_cache([GAPS, GAPS[::-1]])
-    moments = sampler(cache, closed_references=1.0).draw(np.random.default_rng(0), 64)
-    assert (moments.frames // len(GAPS) == moments.references // len(GAPS)).all()
-    gaps = np.array(GAPS + GAPS[::-1])[moments.references]
-    assert gaps.max() == 0
 
 
 def test_the_same_generator_draws_the_same_moments() -> None:
@@ -69,11 +61,3 @@ def test_a_moment_s_window_is_its_own_up_to_the_clip_s_end() -> None:
     assert np.array_equal(moments.columns, np.rint(80 * moments.frames / 25) - 4)
     without_sound = sampler(short, need_sync=False).draw(np.random.default_rng(0), 256)
     assert set(without_sound.frames) == set(range(len(GAPS)))
-
-
-def test_smiles_are_drawn_as_references_where_there_are_any() -> None:
-    cache = drawn_cache([GAPS], teeth=(0.9, 0.9))
-    moments = sampler(cache, closed_references=0.0, smiling_references=1.0).draw(np.random.default_rng(0), 64)
-    assert smiling(measure_shapes(cache))[moments.references].all()
-    none = sampler(drawn_cache([GAPS]), closed_references=0.0, smiling_references=1.0)
-    assert set(none.draw(np.random.default_rng(0), 256).references) == set(range(len(GAPS)))

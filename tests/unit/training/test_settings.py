@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,9 @@ def test_the_shipped_recipe_holds_the_same_people_out_of_every_stage(stage: Stag
 def test_a_stage_s_own_settings_go_before_the_common_ones(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("batch: 4\nseed: 7\nface: {batch: 6, set_weights: {a: 1}}\n")
-    face, speech = load_settings(path, "face"), load_settings(path, "speech")
+    face, reader = load_settings(path, "face"), load_settings(path, "reader")
     assert (face.batch, face.seed, face.set_weights) == (6, 7, {"a": 1.0})
-    assert (speech.batch, speech.seed, speech.set_weights) == (4, 7, {})
+    assert (reader.batch, reader.seed, reader.set_weights) == (4, 7, {})
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,9 @@ def test_a_stage_s_own_settings_go_before_the_common_ones(tmp_path: Path) -> Non
         ("precision: int8", "precision"),
         ("- a list", "mapping"),
         ("{", "YAML"),
+        ("losses: 3", "losses"),
+        ("losses: {colour: 3}", "colour"),
+        ("views: {turn: far}", "turn"),
     ],
 )
 def test_a_recipe_that_means_nothing_is_refused(tmp_path: Path, text: str, word: str) -> None:
@@ -40,3 +44,12 @@ def test_a_recipe_that_means_nothing_is_refused(tmp_path: Path, text: str, word:
     path.write_text(text)
     with pytest.raises(InvalidRequest, match=word):
         load_settings(path, "face")
+
+
+def test_tuned_numbers_that_a_recipe_leaves_out_are_the_shipped_ones(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("losses: {keep: 0.7}\nface: {views: {turn: 0.5}}\n")
+    shipped, mine = load_settings(RECIPE, "face"), load_settings(path, "face")
+    assert mine.losses == replace(shipped.losses, keep=0.7)
+    assert mine.views == replace(shipped.views, turn=0.5)
+    assert mine.paint == shipped.paint

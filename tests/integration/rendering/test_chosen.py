@@ -1,0 +1,182 @@
+"""Mouths that the footage lends, from an avatar and a sound to frames, with the model that ships."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.avatars.builder import AvatarBuilder, AvatarRequest
+from app.errors import JobCanceled
+from app.media.frames import I420Frame
+from app.media.probe import AudioLimits
+from app.mouths.person import Person, meet
+from app.mouths.study import STUDY, study_frames
+from app.rendering.chosen import ChosenMouths
+from app.rendering.opened import OpenRender
+from app.rendering.renderer import Renderer, RenderRequest
+from app.rendering.workspace import Workspace
+from tests.support import clips
+from tests.support.avatars import builder, no_progress
+from tests.support.models import default_model, form_of
+from tests.support.talkers import talker
+from tests.support.videos import decode
+
+SPEECH = Path(__file__).parents[3] / "demo/speech.wav"
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> AvatarBuilder:
+    """``talker`` opens and shuts her mouth for two seconds, ``silent`` smiles all through."""
+    root = tmp_path_factory.mktemp("people")
+    made = builder(root / "avatars", form=form_of(default_model()))
+    for name, video in (
+        ("talker", talker(root / "talker.mp4")),
+        ("silent", clips.talking_head(root / "silent.mp4", 1.0)),
+    ):
+        made.build(AvatarRequest(name, video, video.name), no_progress)
+    return made
+
+
+@pytest.fixture
+def copied(people: AvatarBuilder, tmp_path: Path) -> AvatarBuilder:
+    """Avatars of their own to damage."""
+    shutil.copytree(people.store.root, tmp_path / "avatars")
+    return builder(tmp_path / "avatars", form=form_of(default_model()))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "job")
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four seconds of somebody speaking."""
+    return clips.beginning(SPEECH, tmp_path_factory.mktemp("words") / "words.wav", 4.0)
+
+
+def renderer_of(people: AvatarBuilder) -> Renderer:
+    return Renderer(default_model(), people.store, people.cache, AudioLimits(60))
+
+
+@contextmanager
+def opened(
+    people: AvatarBuilder, avatar_id: str, sound: Path, workspace: Workspace
+) -> Iterator[tuple[OpenRender, ChosenMouths]]:
+    with renderer_of(people).open(RenderRequest(avatar_id, sound), workspace, lambda: None) as render:
+        assert isinstance(render.maker.mouths, ChosenMouths)
+        yield render, render.maker.mouths
+
+
+class Made:
+    """Frames of a result, to be studied as footage is."""
+
+    def __init__(self, frames: list[I420Frame]) -> None:
+        self.frames = frames
+
+    def read_into(self, index: int, frame: I420Frame) -> None:
+        frame[:] = self.frames[index]
+
+
+def seen(render: OpenRender) -> Person:
+    """Return the person who is seen in the frames of a render."""
+    avatar, count = render.maker.avatar, render.frame_count
+    frames = [frame.copy() for frame in render.maker.make(range(count))]
+    sources = [render.maker.timeline.avatar_frame(index) for index in range(count)]
+    study = study_frames(Made(frames), avatar.layout, avatar.boxes[sources], avatar.landmarks[sources])
+    return meet(study, 25.0)
+
+
+@pytest.mark.parametrize(("avatar_id", "talks"), [("talker", True), ("silent", False)])
+def test_the_mouth_follows_what_is_heard(
+    people: AvatarBuilder, words: Path, workspace: Workspace, avatar_id: str, talks: bool
+) -> None:
+    """Who talks in the footage lends mouths; on others they are painted."""
+    with opened(people, avatar_id, words, workspace) as (render, mouths):
+        assert render.maker.avatar.person.talks == talks
+        rows = [mouths.scores.row(index) for index in range(render.frame_count)]
+        assert all(score.painted[row] != talks for score, row in rows)
+        wanted = np.array([score.wanted[row, 0] for score, row in rows])
+        person = seen(render)
+    assert person.talks
+    assert np.corrcoef(wanted, person.openings)[0, 1] > 0.5
+    if talks:
+        assert len({int(score.lenders[row]) for score, row in rows}) > 10
+
+
+def test_in_silence_the_mouth_rests(people: AvatarBuilder, tmp_path: Path, workspace: Workspace) -> None:
+    silence = clips.write_wav(tmp_path / "silence.wav", np.zeros(32000, np.float32))
+    with opened(people, "talker", silence, workspace) as (render, mouths):
+        person, own = seen(render), render.maker.avatar.person
+        lenders = [mouths.scores.row(index)[0].lenders[0] for index in range(render.frame_count)]
+    assert own.rest[lenders].all()
+    assert person.range < 0.2 * own.range
+
+
+@pytest.mark.parametrize("damage", [None, 0, 1000])
+def test_an_avatar_of_an_earlier_version_or_with_a_truncated_study_is_studied_when_it_is_opened(
+    copied: AvatarBuilder, words: Path, workspace: Workspace, damage: int | None
+) -> None:
+    study = copied.store.path("talker") / STUDY
+    before = study.read_bytes()
+    if damage is None:
+        study.unlink()
+    else:
+        study.write_bytes(before[:damage])
+    with opened(copied, "talker", words, workspace) as (render, _):
+        assert render.maker.avatar.person.talks
+    assert np.load(study)["meshes"].shape == (50, 468, 3)
+    assert study.read_bytes()[:-1000] == before[:-1000]
+
+
+def straight(people: AvatarBuilder, words: Path, folder: Path) -> bytes:
+    workspace = Workspace(folder)
+    renderer_of(people).render(RenderRequest("talker", words), workspace, no_progress)
+    return workspace.result.read_bytes()
+
+
+def test_a_render_that_was_killed_between_choosing_and_painting_goes_on_with_its_scores(
+    people: AvatarBuilder, words: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    with opened(people, "talker", words, workspace) as (render, mouths):
+        render.begin()
+        mouths.scores.row(0)
+        mouths.scores.row(render.frame_count - 1)
+    scores = {path.name: path.stat().st_mtime_ns for path in workspace.scores.iterdir()}
+    assert len(scores) == 2
+    assert not list(workspace.segments.glob("*.m4s"))
+    told: dict[str, int] = {}
+
+    def look(done: int, total: int) -> None:
+        if done == total:
+            told.update({path.name: path.stat().st_mtime_ns for path in workspace.scores.iterdir()})
+
+    renderer_of(people).render(RenderRequest("talker", words), workspace, look)
+    assert told.items() >= scores.items()
+    assert workspace.result.read_bytes() == straight(people, words, tmp_path / "straight")
+
+
+def test_scores_of_another_sound_are_not_taken(
+    people: AvatarBuilder, words: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise JobCanceled("enough")
+
+    other = clips.write_wav(tmp_path / "other.wav", np.zeros(64000, np.float32))
+    with pytest.raises(JobCanceled):
+        renderer_of(people).render(RenderRequest("talker", other), workspace, stop)
+    assert list(workspace.scores.iterdir())
+    shutil.rmtree(workspace.segments)
+    renderer_of(people).render(RenderRequest("talker", words), workspace, no_progress)
+    assert workspace.result.read_bytes() == straight(people, words, tmp_path / "straight")
+
+
+def test_frames_of_the_result_are_as_many_as_the_sound_is_long(
+    people: AvatarBuilder, words: Path, workspace: Workspace
+) -> None:
+    renderer_of(people).render(RenderRequest("talker", words), workspace, no_progress)
+    assert len(decode(workspace.result).frames) == 100
