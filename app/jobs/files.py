@@ -37,13 +37,6 @@ class DataFolder:
         """Return where the file lies that the caller sent with a job."""
         return self.job(job_id) / "upload"
 
-    def upload_bytes(self, job_id: str) -> int:
-        """Return the size of what the caller sent; 0 if it is gone."""
-        try:
-            return self.upload(job_id).stat().st_size
-        except FileNotFoundError:
-            return 0
-
     def workspace(self, job_id: str) -> Workspace:
         """Return the workspace of a render job."""
         return Workspace(self.job(job_id))
