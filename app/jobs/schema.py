@@ -126,8 +126,7 @@ def _open_postgresql(url: str) -> Engine:
         connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "mouthpiece"},
     )
     try:
-        create_tables(engine, metadata)
-        _check_version(engine)
+        _create(engine)
     except BaseException as error:
         engine.dispose()
         if isinstance(error, OperationalError):
@@ -145,20 +144,12 @@ def take_turn(connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(TURN)))
 
 
-def create_tables(engine: Engine, tables: MetaData) -> None:
-    """Create those of the tables that are missing in a PostgreSQL, whoever else is about to."""
-    with engine.begin() as connection:
-        take_turn(connection)
-        tables.create_all(connection)
-
-
 def _open_sqlite(path: Path) -> Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", pool_size=8, max_overflow=56)
     event.listen(engine, "connect", _tune_sqlite)
     try:
-        metadata.create_all(engine)
-        _check_version(engine)
+        _create(engine)
         _check_integrity(engine, path)
     except OperationalError:
         raise
@@ -179,10 +170,12 @@ def _check_integrity(engine: Engine, path: Path) -> None:
         )
 
 
-def _check_version(engine: Engine) -> None:
+def _create(engine: Engine) -> None:
+    """Create the tables that are missing, and bring those of the version before to this one."""
     first = select(literal(SCHEMA_VERSION)).where(~select(versions.c.version).exists())
     with engine.begin() as connection:
-        take_turn(connection)  # of several that start together, one writes the version
+        take_turn(connection)  # of several that start together, one does all of it
+        metadata.create_all(connection)
         connection.execute(insert(versions).from_select(["version"], first))
         found = connection.scalars(select(versions.c.version)).one()
         if found == 1:

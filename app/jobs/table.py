@@ -3,7 +3,7 @@
 Every change is one statement, hence atomic, and none touches a job that has ended, except to forget it.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -110,14 +110,10 @@ class JobTable:
 
     def get(self, job_id: str) -> Job:
         """Return a job. Raises ``JobNotFound``."""
-        found = self.get_many([job_id])
+        found = self._read(jobs.c.id == job_id)
         if not found:
             raise JobNotFound(f"There is no job {job_id!r}; it may have expired.")
         return found[0]
-
-    def get_many(self, job_ids: Collection[str]) -> list[Job]:
-        """Return those of the jobs that exist, in no particular order."""
-        return self._read(jobs.c.id.in_(job_ids))
 
     def page(
         self,

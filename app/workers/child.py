@@ -5,14 +5,14 @@ parent is gone and so must this process be. Its standard output carries messages
 goes to standard error instead.
 """
 
-import json
 import os
 import queue
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import structlog
 
@@ -34,19 +34,16 @@ Tell = Callable[[Message], None]
 
 def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
     """Run the worker until its parent ends it or is gone."""
-    tell = open_channel()
-    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
-        start = json.loads(pipe.readline())
+    tell, start, settings = begin()
     if cores := start["cores"]:
         os.sched_setaffinity(0, cores)
-    settings = Settings.model_validate(start["settings"])
-    configure_logs(settings.log_format, settings.log_level)
+    settings = settings.model_copy(update={"device": start["device"]})
     structlog.contextvars.bind_contextvars(worker=start["name"])
     walls = enter(Room.of(settings))  # before any other thread is there
     if walls.missing:
         log.warning("room_has_gaps", missing=walls.missing)
     worker, calls = make_worker(settings), queue.SimpleQueue[Call]()
-    threading.Thread(target=_listen, args=(worker, calls), daemon=True).start()
+    listen(partial(_hear, worker, calls))
     try:
         model = worker.load()
     except ModelError as error:
@@ -79,20 +76,38 @@ def answer(worker: Worker, call: Call, tell: Tell) -> Message:
         return {"failed": error.problem()}
 
 
-def _listen(worker: Worker, calls: "queue.SimpleQueue[Call]") -> None:
-    with open(sys.stdin.fileno(), "rb", closefd=False) as pipe:
-        for line in pipe:
-            message: dict[str, Any] = dict(from_line(line))
-            if "call" in message:
-                calls.put(to_call(message["call"]))
-            elif "stop" in message:
-                worker.stop()
-            elif "give_way" in message:
-                worker.give_way()
-    os._exit(1)
+def _hear(worker: Worker, calls: "queue.SimpleQueue[Call]", message: Message) -> None:
+    if "call" in message:
+        calls.put(to_call(message["call"]))
+    elif "stop" in message:
+        worker.stop()
+    elif "give_way" in message:
+        worker.give_way()
 
 
-def open_channel() -> Tell:
+def begin() -> tuple[Tell, Message, Settings]:
+    """Return what tells the parent, and what it said first, with the settings in it; logs are as they say."""
+    tell = _open_channel()
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
+        start = from_line(pipe.readline())
+    settings = Settings.model_validate(start["settings"])
+    configure_logs(settings.log_format, settings.log_level)
+    return tell, start, settings
+
+
+def listen(hear: Callable[[Message], object]) -> None:
+    """Hear the parent from now on, in a thread; when it is gone, so is this process."""
+
+    def read() -> None:
+        with open(sys.stdin.fileno(), "rb", closefd=False) as pipe:
+            for line in pipe:
+                hear(from_line(line))
+        os._exit(1)
+
+    threading.Thread(target=read, daemon=True).start()
+
+
+def _open_channel() -> Tell:
     """Take standard output for messages, and send whatever else is printed to standard error."""
     channel = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

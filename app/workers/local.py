@@ -5,12 +5,11 @@ call hears of it. A child that cannot load its model is tried again when the fil
 """
 
 import asyncio
-import json
 import os
 import signal
 import sys
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,8 +21,8 @@ from app.room import without_secrets
 from app.settings import Settings
 from app.wav2lip.devices import has_cuda_driver, usable_cores
 from app.workers.member import Member, Patience
-from app.workers.messages import Message, from_line, to_line
-from app.workers.pool import MemberPool
+from app.workers.messages import Message, from_line
+from app.workers.pool import MemberPool, send
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -49,9 +48,7 @@ class LocalPool(MemberPool):
     def __init__(
         self, settings: Settings, *, patience: Patience | None = None, command: Sequence[str] = COMMAND
     ) -> None:
-        super().__init__(patience or Patience(stall=settings.stall_seconds))
-        self._settings = settings
-        self._command = command
+        super().__init__(settings, command, patience)
         self._processes: dict[Member, Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -79,9 +76,7 @@ class LocalPool(MemberPool):
             await asyncio.wait(self._tasks)
 
     def _deliver(self, member: Member, message: Message) -> None:
-        process = self._processes.get(member)
-        if process is not None and process.stdin is not None and not process.stdin.is_closing():
-            process.stdin.write(to_line(message))
+        send(self._processes.get(member), message)
 
     def _kill(self, member: Member) -> None:
         process = self._processes.get(member)
@@ -127,10 +122,13 @@ class LocalPool(MemberPool):
     async def _run(self, slot: Slot, member: Member, number: int) -> str:
         """Run a child to its end; return how that came about."""
         try:
-            process = await self._spawn(slot, member)
+            process = await self._spawn(
+                without_secrets(os.environ), device=slot.device, cores=slot.cores, name=member.name
+            )
         except OSError as error:
             return f"could not be started ({error.strerror})"
         self._processes[member] = process
+        log.info("worker_process_started", worker=member.name, pid=process.pid, device=slot.device)
         try:
             await self._listen(process, member, number)
             how = _describe(await process.wait())
@@ -140,19 +138,6 @@ class LocalPool(MemberPool):
             self._kill(member)
             await process.wait()
             del self._processes[member]
-
-    async def _spawn(self, slot: Slot, member: Member) -> Process:
-        # A session of its own: a Ctrl-C on the terminal is for the service, which then stops its children.
-        # It is told its settings here, and has neither the keys nor the database's address.
-        process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=PIPE, stdout=PIPE, start_new_session=True, env=without_secrets(os.environ)
-        )
-        assert process.stdin is not None
-        settings = self._settings.model_dump(mode="json", exclude={"api_keys", "database_url"})
-        start = {"settings": settings | {"device": slot.device}, "cores": slot.cores, "name": member.name}
-        process.stdin.write(json.dumps(start).encode() + b"\n")
-        log.info("worker_process_started", worker=member.name, pid=process.pid, device=slot.device)
-        return process
 
     async def _listen(self, process: Process, member: Member, number: int) -> None:
         """Hear a child until it ends, or has not become ready for too long."""

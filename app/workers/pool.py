@@ -1,28 +1,36 @@
 """What all pools do alike: they know what each worker does, and give calls to those that are idle."""
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+import asyncio
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
 
 import structlog
 
 from app.errors import InvalidModel
 from app.jobs.pool import Answer, Call, Told
+from app.settings import Settings
 from app.workers.member import Member, Patience, difference
-from app.workers.messages import Message, from_call
+from app.workers.messages import Message, from_call, to_line
 
 log = structlog.stdlib.get_logger(__name__)
 
 LOADING = "The model is being loaded; try again in a few seconds."
+LONGEST_LINE: Final = 1 << 20
+"""Bytes of a message from a process."""
 
 
 class MemberPool:
     """A pool of members; whoever inherits starts them and hears them. See :class:`app.jobs.pool.Pool`."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, settings: Settings, command: Sequence[str], patience: Patience | None) -> None:
+        """``command`` runs a process that reads and writes messages."""
         self.model: Mapping[str, Any] | None = None
         self.restarts = 0
         self.members: list[Member] = []
-        self._patience = patience
+        self._settings = settings
+        self._command = command
+        self._patience = patience or Patience(stall=settings.stall_seconds)
         self._reason = LOADING
         self._changed: Callable[[], None] = lambda: None
 
@@ -77,6 +85,23 @@ class MemberPool:
     def _deliver(self, member: Member, message: Message) -> None:
         raise NotImplementedError
 
+    async def _spawn(self, environment: Mapping[str, str], **start: Any) -> Process:
+        """Start a process, and tell it the settings, without the keys and the database's address.
+
+        It has a session of its own: a Ctrl-C on the terminal is for the service, which then stops it.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=PIPE,
+            stdout=PIPE,
+            start_new_session=True,
+            env=environment,
+            limit=LONGEST_LINE,
+        )
+        settings = self._settings.model_dump(mode="json", exclude={"api_keys", "database_url"})
+        send(process, {"settings": settings} | start)
+        return process
+
     def _admit(self, member: Member, model: Mapping[str, Any]) -> None:
         """Let a worker take part that has loaded its model, unless it is another one than the others have."""
         others = [other.model for other in self.members if other.ready and other.model]
@@ -92,3 +117,9 @@ class MemberPool:
             member.model, member.problem = model, None
             self.model = model
         self._changed()
+
+
+def send(process: Process | None, message: Message) -> None:
+    """Tell a process something, unless it is gone."""
+    if process is not None and process.stdin is not None and not process.stdin.is_closing():
+        process.stdin.write(to_line(message))

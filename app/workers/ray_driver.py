@@ -7,12 +7,9 @@ ends the workers.
 """
 
 import asyncio
-import json
 import os
-import sys
-import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
@@ -20,12 +17,11 @@ import ray
 import structlog
 from ray.exceptions import RayError
 
-from app.logs import configure_logs
 from app.settings import Settings
-from app.workers.child import Tell, open_channel
-from app.workers.messages import Message, from_line
+from app.workers.child import Tell, begin, listen
+from app.workers.messages import Message
 from app.workers.ray_pool import answers
-from app.workers.ray_worker import RayWorker
+from app.workers.ray_worker import GROUPS, RayWorker
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -42,7 +38,9 @@ LINGER_SECONDS: Final = 120.0
 class Driver:
     """Keeps one actor on each device of the cluster, and passes messages between them and the service."""
 
-    def __init__(self, settings: Settings, marks: Message, tell: Tell) -> None:
+    def __init__(self, settings: Settings, marks: Message, tell: Tell, actor: type[RayWorker]) -> None:
+        # Never started again by Ray: whether it has a place anywhere is counted anew.
+        self._actor = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups=GROUPS)(actor)
         self._settings = settings
         self._marks = marks
         self._tell = tell
@@ -59,10 +57,8 @@ class Driver:
                 kind, slots = await asyncio.to_thread(_slots, self._settings.device)
             if self._settings.ray_autoscaling:
                 slots = min(slots, await self._grow(kind))
-            for name in [name for name in self._actors if name not in self._ready][
-                : len(self._actors) - slots
-            ]:
-                ray.kill(self._actors[name])  # its machine has gone before it was placed
+            for name in surplus(self._actors, self._ready, slots):
+                ray.kill(self._actors[name])
             while len(self._actors) < slots:
                 self._add(kind)
             await asyncio.sleep(LOOK_SECONDS)
@@ -99,7 +95,7 @@ class Driver:
         name = f"worker-{os.getpid()}-{self._count}"
         self._count += 1
         device = {"num_gpus": 1} if kind == "GPU" else {"num_cpus": 1}
-        self._actors[name] = actor = _remote(RayWorker).options(**device).remote()
+        self._actors[name] = actor = self._actor.options(**device).remote()
         self._spawn(self._see(name, actor, "cuda" if kind == "GPU" else "cpu"))
 
     async def _see(self, name: str, actor: Any, device: str) -> None:
@@ -134,11 +130,6 @@ class Driver:
         task.add_done_callback(self._tasks.discard)
 
 
-def _remote(actor: Any) -> Any:
-    """Return an actor's class as Ray has made it, which no type describes."""
-    return actor
-
-
 LEFT: Final = "left with its machine"
 
 
@@ -150,6 +141,12 @@ def _describe(error: RayError) -> str:
     return "was lost with its machine" if "node" in text and "died" in text else "ended unexpectedly"
 
 
+def surplus(actors: Collection[str], ready: Collection[str], slots: int) -> list[str]:
+    """Return which actors wait for a device in vain: as many as there are more actors than devices."""
+    loading = [name for name in actors if name not in ready]
+    return loading[: max(0, len(actors) - slots)]
+
+
 def _slots(device: str) -> tuple[str, int]:
     """Return which resource a worker takes, and how many of it the cluster's machines have."""
     resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -159,13 +156,9 @@ def _slots(device: str) -> tuple[str, int]:
     return "CPU", sum(int(each.get("CPU", 0)) for each in resources)
 
 
-def main() -> None:
+def main(actor: type[RayWorker] = RayWorker) -> None:
     """Connect, and keep the workers there until the service or the cluster is gone."""
-    tell = open_channel()
-    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
-        start = json.loads(pipe.readline())
-    settings = Settings.model_validate(start["settings"])
-    configure_logs(settings.log_format, settings.log_level)
+    tell, start, settings = begin()
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     assert settings.ray_address is not None
@@ -180,19 +173,12 @@ def main() -> None:
         tell({"refused": str(error).strip().splitlines()[-1][:300]})
         os._exit(1)
     tell({"connected": True})
-    asyncio.run(_serve(Driver(settings, start["marks"], tell)))
+    asyncio.run(_serve(Driver(settings, start["marks"], tell, actor)))
 
 
 async def _serve(driver: Driver) -> None:
     loop = asyncio.get_running_loop()
-
-    def listen() -> None:
-        with open(sys.stdin.fileno(), "rb", closefd=False) as pipe:
-            for line in pipe:
-                loop.call_soon_threadsafe(driver.hear, from_line(line))
-        os._exit(0)
-
-    threading.Thread(target=listen, daemon=True).start()
+    listen(lambda message: loop.call_soon_threadsafe(driver.hear, message))
     try:
         await driver.run()
     except Exception as error:

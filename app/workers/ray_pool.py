@@ -2,12 +2,11 @@
 
 import asyncio
 import importlib.util
-import json
 import os
 import secrets
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Mapping
+from asyncio.subprocess import Process
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,8 @@ import structlog
 from app.jobs.pool import WorkerDied, WorkerLeft
 from app.settings import Settings
 from app.workers.member import Member, Patience
-from app.workers.messages import Message, from_line, to_line
-from app.workers.pool import MemberPool
+from app.workers.messages import Message, from_line
+from app.workers.pool import MemberPool, send
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -27,6 +26,7 @@ if importlib.util.find_spec("ray") is None:  # the web process does not import i
     raise ImportError("No module named 'ray'")
 
 COMMAND: Final = (sys.executable, "-m", "app.workers.ray_driver")
+"""The command that runs the driver."""
 PROBE_SECONDS: Final = 2.0
 CONNECT_SECONDS: Final = 25.0
 """How long Ray may take to let the service in: it would try for minutes with a wrong token."""
@@ -39,9 +39,10 @@ MARK: Final = ".mouthpiece-volume-"
 class RayPool(MemberPool):
     """See :class:`app.jobs.pool.Pool`."""
 
-    def __init__(self, settings: Settings, *, patience: Patience | None = None) -> None:
-        super().__init__(patience or Patience(stall=settings.stall_seconds))
-        self._settings = settings
+    def __init__(
+        self, settings: Settings, *, patience: Patience | None = None, command: Sequence[str] = COMMAND
+    ) -> None:
+        super().__init__(settings, command, patience)
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._wished = -1
@@ -63,15 +64,10 @@ class RayPool(MemberPool):
         """See :class:`Pool`."""
         if workers != self._wished and self._connected and self._settings.ray_autoscaling:
             self._wished = workers
-            self._send({"wish": workers})
+            send(self._process, {"wish": workers})
 
     def _deliver(self, member: Member, message: Message) -> None:
         self._tell(member.name, message)
-
-    def _send(self, message: Message) -> None:
-        process = self._process
-        if process is not None and process.stdin is not None and not process.stdin.is_closing():
-            process.stdin.write(to_line(message))
 
     async def _keep(self) -> None:
         """Run one driver after another, until canceled."""
@@ -94,12 +90,7 @@ class RayPool(MemberPool):
     async def _run(self, address: str, marks: Mapping[str, str]) -> str:
         """Run a driver to its end; return what to say of the cluster then."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
-        process = self._process = await asyncio.create_subprocess_exec(
-            *COMMAND, stdin=PIPE, stdout=PIPE, start_new_session=True, env=environment, limit=1 << 20
-        )
-        assert process.stdin is not None
-        settings = self._settings.model_dump(mode="json", exclude={"api_keys", "database_url"})
-        process.stdin.write(json.dumps({"settings": settings, "marks": marks}).encode() + b"\n")
+        process = self._process = await self._spawn(environment, marks=marks)
         try:
             return await self._listen(process, address)
         finally:
@@ -156,7 +147,7 @@ class RayPool(MemberPool):
             member.hear(message)
 
     def _tell(self, name: str, message: Message) -> None:
-        self._send(dict(message) | {"worker": name})
+        send(self._process, dict(message) | {"worker": name})
 
     def _forget(self, member: Member, how: str, *, left: bool) -> None:
         member.die(WorkerLeft(how) if left else WorkerDied(how))

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import ray
 import structlog
@@ -25,9 +25,14 @@ OWN: Final = {"model", "models_dir", "avatars_dir", "data_dir", "frames_dir", "e
 """Settings that a machine may have otherwise than the service, by its own environment."""
 
 
-@ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"work": 1, "control": 4})
+GROUPS: Final = {"work": 1, "control": 4}
+"""How many calls an actor does at a time: one of its work, and beside it what that is told."""
+
+
 class RayWorker:
-    """One worker. Its work is one call at a time, beside which it can be told to stop."""
+    """One worker."""
+
+    make_worker: ClassVar[type[Worker]] = Worker
 
     def __init__(self) -> None:
         # Ray's own handler of fatal signals unwinds the stack, for minutes beside OpenVINO: die at once.
@@ -43,7 +48,7 @@ class RayWorker:
         structlog.contextvars.bind_contextvars(worker=name)
         try:
             _check_volumes(here, marks)
-            self._worker = Worker(here)
+            self._worker = self.make_worker(here)
             model = dict(self._worker.load())
         except ModelError as error:
             return {"unusable": error.problem()}

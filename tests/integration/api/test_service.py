@@ -185,11 +185,11 @@ async def test_an_error_that_nobody_foresaw_shows_none_of_its_words(
 async def test_a_database_that_cannot_be_used_is_said_to_be_so(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: JobTable, job_ids: list[str]) -> None:
+    def fail(self: JobTable, job_id: str) -> None:
         raise OperationalError("select", {}, Exception("database is locked"))
 
     client = await start()
-    monkeypatch.setattr(JobTable, "get_many", fail)
+    monkeypatch.setattr(JobTable, "get", fail)
     response = await client.get("/v1/jobs/one")
     assert (response.status_code, code(response)) == (503, "not-ready")
     assert int(response.headers["retry-after"]) > 0

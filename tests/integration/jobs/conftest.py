@@ -2,13 +2,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 
 from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, NewJob, new_id
+from app.jobs.pool import Pool
 from app.jobs.scheduler import Limits, Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
@@ -20,21 +21,23 @@ from tests.support.scripted_worker import ScriptedWorker
 
 PATIENCE = Patience(stall=1.5, stop=0.5, longest_delay=0.2)
 LIMITS = Limits(attempts=2)
+AnyPool = TypeVar("AnyPool", bound=Pool)
 
 
 @dataclass
-class Service:
+class Service(Generic[AnyPool]):
     """A scheduler and a pool of scripted workers, without a web server in front."""
 
     table: JobTable
     files: DataFolder
     scheduler: Scheduler
-    pool: LocalPool
+    pool: AnyPool
     ended: list[Ended] = field(default_factory=list)
 
     @property
     def pid(self) -> int:
         """The process of the first worker."""
+        assert isinstance(self.pool, LocalPool)
         return self.pool.pids[0]
 
     async def submit(self, **params: Any) -> Job:
@@ -61,15 +64,22 @@ class Service:
 @asynccontextmanager
 async def running(
     data_dir: Path, patience: Patience = PATIENCE, model: Path = Path("fine.onnx"), **settings: Any
-) -> AsyncIterator[Service]:
+) -> AsyncIterator[Service[LocalPool]]:
     """Run a service with scripted workers for as long as the block lasts."""
     given = Settings(data_dir=data_dir, model=model, log_level="error", device="cpu", **settings)
-    files = DataFolder(data_dir)
+    pool = LocalPool(given, patience=patience, command=waiting.script(ScriptedWorker))
+    async with served(given, pool, LIMITS.attempts) as service:
+        yield service
+
+
+@asynccontextmanager
+async def served(settings: Settings, pool: AnyPool, attempts: int) -> AsyncIterator[Service[AnyPool]]:
+    """Run a scheduler on a pool of scripted workers for as long as the block lasts."""
+    files = DataFolder(settings.data_dir)
     engine = open_database(files.database)
     ended: list[Ended] = []
     table = JobTable(engine, max_queued=100)
-    pool = LocalPool(given, patience=patience, command=waiting.script(ScriptedWorker))
-    scheduler = Scheduler(table, files, pool, LIMITS, on_ended=ended.append)
+    scheduler = Scheduler(table, files, pool, Limits(attempts=attempts), on_ended=ended.append)
     await scheduler.start()
     try:
         yield Service(table, files, scheduler, pool, ended)
@@ -84,11 +94,11 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Service]]]:
+async def start(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Service[LocalPool]]]]:
     """Start services on the test's data folder; all are stopped at the end of the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(**options: Any) -> Service:
+        async def start(**options: Any) -> Service[LocalPool]:
             return await stack.enter_async_context(running(tmp_path / "data", **options))
 
         yield start

@@ -10,13 +10,14 @@ import pytest
 
 from app.errors import NotReady
 from app.jobs.job import JobState
+from app.workers.local import LocalPool
 from app.workers.member import Patience
 from tests.integration.jobs.conftest import LIMITS, PATIENCE, Service
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
-Start = Callable[..., Awaitable[Service]]
+Start = Callable[..., Awaitable[Service[LocalPool]]]
 
 
 def is_alive(pid: int) -> bool:

@@ -1,0 +1,15 @@
+"""The driver of a Ray cluster whose workers do as a job's parameters say."""
+
+from app.workers import ray_driver
+from app.workers.ray_worker import RayWorker
+from tests.support.scripted_worker import ScriptedWorker
+
+
+class ScriptedRayWorker(RayWorker):
+    """A :class:`ScriptedWorker` as an actor."""
+
+    make_worker = ScriptedWorker
+
+
+if __name__ == "__main__":
+    ray_driver.main(ScriptedRayWorker)
