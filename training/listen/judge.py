@@ -15,7 +15,6 @@ from app.mouths.ear import Ear, Openings
 from training.cache import open_cache
 from training.listen.bank import heard_whole
 from training.listen.lags import correlation
-from training.listen.quiet import kinds_of_quiet, quiet_of
 from training.listen.settings import ListenSettings
 from training.listen.stage import Progress, manners_of, videos_of
 from training.listen.talks import FrameTimes, Talk, known_lags, pack_talks, video_talks
@@ -26,7 +25,6 @@ LAGS: Final = np.arange(-0.12, 0.121, 0.02)
 """Seconds by which sound and picture are shifted for the best lag."""
 _LEAST_FRAMES: Final = 10
 _QUIETER: Final = 0.1
-_QUIET_SECONDS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -83,16 +81,6 @@ def judged(
             takes.setdefault(talk.set, []).append(_take(ear, talk, talk.times[kept], truth))
         progress(done, len(talks))
     return {name: _score(own) for name, own in takes.items()}
-
-
-def heard_in_quiet(ear: Ear) -> dict[str, Openings]:
-    """Return the opening that is heard in sounds of each kind in which nobody speaks."""
-    times = np.arange(0, _QUIET_SECONDS, 0.04)
-    result = {}
-    for kind in kinds_of_quiet():
-        wave = quiet_of(kind, np.random.default_rng(1 << 30), _QUIET_SECONDS * SPEECH_RATE)
-        result[kind] = _heard(ear, np.asarray(wave, np.float32), times)
-    return result
 
 
 def as_table(scores: dict[str, Score]) -> str:
