@@ -1,4 +1,4 @@
-"""Aligned lower faces out of a decoded pack: more people, and more of them who smile, at a lower resolution."""
+"""Aligned lower faces out of a decoded pack: more people, more of them who smile, at a lower resolution."""
 
 from collections import defaultdict
 

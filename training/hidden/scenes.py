@@ -34,7 +34,9 @@ class Scene:
 class SceneMaker:
     """Draws scenes over the faces of some people; those lend the skin of hands, too."""
 
-    def __init__(self, filmed: Sequence[Footage], packed: Sequence[Footage], settings: HiddenSettings) -> None:
+    def __init__(
+        self, filmed: Sequence[Footage], packed: Sequence[Footage], settings: HiddenSettings
+    ) -> None:
         """Take people out of videos and out of a pack; one of the two may be nobody."""
         people = [*filmed, *packed]
         self._faces: list[AlignedFaces] = [person.faces for person in people]

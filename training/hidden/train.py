@@ -69,7 +69,10 @@ def train_hidden(
     )
     done = _resume(folder / CHECKPOINT, network, optimizer)
     journal = Journal(folder, done)
-    maker, steps = SceneMaker(people.filmed, people.packed, settings), max(1, settings.samples // settings.batch)
+    maker, steps = (
+        SceneMaker(people.filmed, people.packed, settings),
+        max(1, settings.samples // settings.batch),
+    )
     started, sums = time.monotonic() - journal.seconds, np.zeros(2)
     network.train()
     for step, batch in _batches(maker, settings, done, steps):
