@@ -42,7 +42,14 @@ def export_listen(
 
     Raises InvalidModel if OpenVINO does not hear what torch hears; nothing is written then.
     """
-    listener = Listener(encoder, taught.heads, past=settings.past, piece=settings.piece).eval()
+    listener = Listener(
+        encoder,
+        taught.heads,
+        past=settings.past,
+        piece=settings.piece,
+        speech_from=settings.speech_from,
+        speech_to=settings.speech_to,
+    ).eval()
     window = 2 * (settings.past + settings.piece + settings.ahead)
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as unproven:

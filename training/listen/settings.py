@@ -46,6 +46,8 @@ class ListenSettings:
     shape_weight: float = 0.3
     shape_correlation_weight: float = 0.05
     speech_weight: float = 0.05
+    speech_from: float = 0.0
+    speech_to: float = 1.0
     least_range: float = 0.06
     least_lag_frames: int = 60
     lag_penalty: float = 0.02

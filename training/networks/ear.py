@@ -46,13 +46,26 @@ class Head(nn.Module):  # type: ignore[misc]
 class Listener(nn.Module):  # type: ignore[misc]
     """Windows of log-mel to what is heard in the piece in their middle, as the service runs it."""
 
-    def __init__(self, encoder: WhisperEncoder, heads: Any, *, past: int, piece: int) -> None:
+    def __init__(
+        self,
+        encoder: WhisperEncoder,
+        heads: Any,
+        *,
+        past: int,
+        piece: int,
+        speech_from: float = 0.0,
+        speech_to: float = 1.0,
+    ) -> None:
+        """Join an encoder and heads; speech is 0 up to ``speech_from`` and 1 from ``speech_to``."""
         super().__init__()
         self.encoder, self.heads = encoder, nn.ModuleList(heads)
+        self._speech_from, self._speech_range = speech_from, speech_to - speech_from
         self._rows = slice(past - BEFORE, past + piece + AFTER)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Return (B, piece, 10) of windows (B, 80, columns): the mean of the heads, speech as 0..1."""
+        """Return (B, piece, 10) of windows (B, 80, columns): the heads' mean, at rest without speech."""
         rows = self.encoder(mel)[:, self._rows]
         heard = torch.stack([head(rows) for head in self.heads]).mean(dim=0)
-        return torch.cat([heard[..., :SPEECH], torch.sigmoid(heard[..., SPEECH:])], dim=-1)
+        spoken = torch.sigmoid(heard[..., SPEECH:])
+        spoken = ((spoken - self._speech_from) / self._speech_range).clamp(0, 1)
+        return torch.cat([heard[..., :SPEECH] * spoken, spoken], dim=-1)

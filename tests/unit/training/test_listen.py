@@ -84,6 +84,8 @@ def test_what_the_ear_hears_is_what_training_heard(tmp_path: Path, encoder: Whis
     grid = hear_grid(heads, served_rows(samples, encoder, SMALL), 0, 90)
     times = np.arange(40) / 25
     heard = Ear(result.path).hear(sound_of(tmp_path / "speech", samples), times)
+    grid[:, SPEECH] = 1 / (1 + np.exp(-grid[:, SPEECH]))
+    grid[:, :SPEECH] *= grid[:, SPEECH:]
     np.testing.assert_allclose(heard.opening, heard_at(grid, times)[:, OPENING], atol=0.02)
     np.testing.assert_allclose(heard.shapes, heard_at(grid, times)[:, SHAPES], atol=0.02)
     assert Ear(result.path).average_range == 0.2
@@ -103,6 +105,20 @@ def test_a_listener_answers_for_the_piece_in_the_middle(encoder: WhisperEncoder)
     heard = listener(mel)
     assert heard.shape == (2, 20, OUTPUTS)
     assert ((heard[..., SPEECH] > 0) & (heard[..., SPEECH] < 1)).all()
+
+
+def test_without_speech_a_mouth_is_at_rest_and_with_it_does_what_is_heard(encoder: WhisperEncoder) -> None:
+    head = make_head(SMALL, DIMS).eval()
+    torch.nn.init.zeros_(head.answer.weight)
+    mel = torch.randn(1, 80, 84)
+    for sure, share in ((0.2, 0.0), (0.55, 0.5), (0.9, 1.0)):
+        with torch.no_grad():
+            head.answer.bias.fill_(2.0)
+            head.answer.bias[SPEECH] = float(np.log(sure / (1 - sure)))
+        listener = Listener(encoder, [head], past=10, piece=20, speech_from=0.3, speech_to=0.8).eval()
+        heard = listener(mel)
+        torch.testing.assert_close(heard[..., SPEECH], torch.full((1, 20), share))
+        torch.testing.assert_close(heard[..., OPENING], torch.full((1, 20), 2 * share))
 
 
 def test_a_head_looks_no_further_than_its_reach() -> None:
