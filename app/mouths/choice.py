@@ -41,7 +41,7 @@ class Costs:
 
     shape: float = 1.0
     """Of a squared deviation of the first component."""
-    teeth: float = 0.12
+    teeth: float = 0.25
     """Weight of a unit of teeth, beside components in units of the first one's size."""
     turn: float = 0.5
     """Of a head turned by 8 degrees more or less, by the square."""

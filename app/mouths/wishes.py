@@ -16,8 +16,8 @@ from app.mouths.space import COMPONENTS, MouthShapes, opening_of, shape_space
 SPREAD: Final = 1.0
 """Share of the footage's deviation that the wanted opening gets. Bending keeps some nine tenths of it."""
 
-LEAST_GAIN, MOST_GAIN = 0.6, 1.8
-"""How far the heard deviation may be changed."""
+LEAST_GAIN, MOST_GAIN, UNSEEN_GAIN = 0.6, 1.8, 3.0
+"""How far the heard deviation may be changed; the last holds for whom the footage does not show talking."""
 
 ADAPTED: Final = (0, 1, 2, 6, 7, 8)
 """What is adapted in mean and spread: three components, the teeth, the opening; the rest is hardly heard."""
@@ -33,8 +33,8 @@ USUAL: Final = Habits(
 
 UNSEEN_RANGE: Final = 0.19
 UNSEEN: Final = Habits(
-    np.array([0.60, -0.50, -0.35, 0, 0, 0, 0.45, 0.45, 0.065]),
-    np.array([0.70, 0.80, 0.65, 0, 0, 0, 0.80, 0.60, 0.060]),
+    np.array([0.90, -0.60, -0.50, 0, 0, 0, 0.60, 0.45, 0.100]),
+    np.array([1.00, 0.95, 0.80, 0, 0, 0, 0.90, 0.60, 0.090]),
 )
 """Range of the opening, in distances of the inner eyes, and habits of somebody whose footage does not show
 how they talk: medians over twelve people in training."""
@@ -70,7 +70,7 @@ def adapt(person: Person, heard: Heard, average_range: float) -> Adaptation:
     own = person.habits if person.talks else UNSEEN
     adapted = list(ADAPTED)
     ratio = SPREAD * own.deviation / np.maximum(deviation, 1e-6)
-    gain[adapted] = np.clip(ratio, LEAST_GAIN, MOST_GAIN)[adapted]
+    gain[adapted] = np.clip(ratio, LEAST_GAIN, MOST_GAIN if person.talks else UNSEEN_GAIN)[adapted]
     wanted[adapted] = own.mean[adapted]
     return Adaptation(middle, gain, wanted, scale)
 

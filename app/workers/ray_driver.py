@@ -9,6 +9,7 @@ ends the workers.
 import asyncio
 import os
 import time
+from collections import deque
 from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from typing import Any, Final
@@ -48,7 +49,8 @@ class Driver:
         self._ready: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
-        self._wishes: list[tuple[float, int]] = []
+        self._busy: set[str] = set()
+        self._wishes: deque[tuple[float, int]] = deque(maxlen=1000)
 
     async def run(self) -> None:
         """Keep the actors there until the cluster is lost."""
@@ -82,11 +84,10 @@ class Driver:
         """Ask the autoscaler for as many workers as there were wishes for of late; return how many."""
         from ray.autoscaler.sdk import request_resources
 
-        now = time.monotonic()
-        self._wishes = [wish for wish in self._wishes if now - wish[0] < LINGER_SECONDS][-1000:]
-        wished = max((wish for _, wish in self._wishes), default=0)
+        wished = most(self._wishes, time.monotonic())
         await asyncio.to_thread(request_resources, bundles=[{kind: 1}] * wished)
-        for name in sorted(self._ready)[max(1, wished) :]:
+        spare = max(0, len(self._ready) - max(1, wished))
+        for name in sorted(self._ready - self._busy)[:spare]:
             self._tell({"worker": name, "gone": "is not needed", "left": True})
             ray.kill(self._actors[name])
         return max(1, wished)
@@ -120,9 +121,11 @@ class Driver:
             self._tell({"worker": name, "gone": how, "left": how == LEFT})
 
     async def _do(self, name: str, actor: Any, call: Message) -> None:
+        self._busy.add(name)
         with suppress(RayError):  # whoever waits for ``hold`` tells of it
             async for item in actor.do.options(num_returns="streaming").remote(call):
                 self._tell(dict(await item) | {"worker": name})
+        self._busy.discard(name)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -139,6 +142,16 @@ def _describe(error: RayError) -> str:
     if "expectedly" in text.replace("unexpectedly", ""):
         return LEFT
     return "was lost with its machine" if "node" in text and "died" in text else "ended unexpectedly"
+
+
+def most(wishes: deque[tuple[float, int]], now: float) -> int:
+    """Return the most workers that were wished for of late, and forget older wishes.
+
+    A wish, (instant, workers), holds until the next one, and lingers after that.
+    """
+    while len(wishes) > 1 and now - wishes[1][0] >= LINGER_SECONDS:
+        wishes.popleft()
+    return max((workers for _, workers in wishes), default=0)
 
 
 def surplus(actors: Collection[str], ready: Collection[str], slots: int) -> list[str]:

@@ -173,7 +173,8 @@ def test_a_head_that_goes_takes_the_workers_and_no_job(pair: Pair) -> None:
     pair.cluster.kill_head()
     pair.server.wait(lambda: pair.server.client.get("/readyz").status_code == 503, 60)
     assert pair.server.job(job_id)["state"] == "running"
-    pair.cluster.start_again(2)
+    pair.cluster.start_again(3)
     job = pair.outcome(job_id)
     assert (job["state"], job["attempts"]) == ("succeeded", 1)
     assert pair.video(job_id) == pair.quiet
+    pair.wait_for_workers(3)

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from training.settings import RECIPE
+from training.hidden.faces import Footage
+from training.settings import RECIPE, load_settings
 
 _CHECKED: Final = 16
 """Scenes by which the written file is checked."""
@@ -23,6 +24,9 @@ def hidden(
         Path, typer.Option(help="Folder of runs: checkpoint, journal, the faces that were cut out.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .onnx file to write.")],
+    pack: Annotated[
+        Path | None, typer.Option(help="A pack: more people, smaller.", exists=True, file_okay=False)
+    ] = None,
     recipe: Annotated[Path, typer.Option(help="YAML file of settings, with a section 'hidden'.")] = RECIPE,
 ) -> None:
     """Train the network that marks what covers a mouth, judge it on people held out, write it.
@@ -46,15 +50,27 @@ def hidden(
             runs / SECTION / "faces",
             lambda done, total: bar.update(reading, completed=done, total=total),
         )
-        people = split_people(footage, settings)
+        packed = _packed(pack, runs, recipe, settings.packed_frames) if pack else []
+        people = split_people(footage, packed, settings)
         training = bar.add_task("Training")
         network = train_hidden(
             people, settings, runs, lambda done, total: bar.update(training, completed=done, total=total)
         )
-    maker, rng = SceneMaker(people.taught, settings), np.random.default_rng(settings.seed)
+    maker, rng = SceneMaker(people.filmed, people.packed, settings), np.random.default_rng(settings.seed)
     difference = export_hidden(network, output, [maker.draw(rng) for _ in range(_CHECKED)])
     _out.print(
         f"{output}: {output.stat().st_size / 1e6:.2f} MB, differs from torch by at most {difference} of 255."
     )
     if people.held_out:
         _out.print(as_text(judge_hidden(HiddenFinder(output), people.held_out, settings)))
+
+
+def _packed(pack: Path, runs: Path, recipe: Path, frames_each: int) -> list[Footage]:
+    """Return the faces of a pack's people, but for those whom the recipe holds out of everything."""
+    from training.cache import open_cache
+    from training.hidden.packed import packed_footage
+    from training.pack import load_pack
+
+    cache = open_cache(load_pack(pack), runs / "cache")
+    kept, _ = load_settings(recipe, "reader").held_out.split(cache.spans)
+    return packed_footage(cache, kept, frames_each)

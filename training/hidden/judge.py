@@ -55,7 +55,7 @@ def shares_of(finder: HiddenFinder, person: Footage) -> Shares:
 
 
 def _overlaps(finder: HiddenFinder, people: list[Footage], settings: HiddenSettings) -> list[float]:
-    maker, rng = SceneMaker(people, settings), np.random.default_rng(_SEED)
+    maker, rng = SceneMaker(people, [], settings), np.random.default_rng(_SEED)
     scenes = [maker.draw(rng) for _ in range(_SCENES)]
     scenes = [scene for scene in scenes if scene.hidden.sum() >= _LEAST_AREA]
     found = finder.cover(scene.picture for scene in scenes) >= _MARKED

@@ -1,6 +1,6 @@
 """Training samples: a face, something before it or nothing, and what cameras and codecs do to both."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,15 +34,21 @@ class Scene:
 class SceneMaker:
     """Draws scenes over the faces of some people; those lend the skin of hands, too."""
 
-    def __init__(self, footage: Iterable[Footage], settings: HiddenSettings) -> None:
-        people = list(footage)
+    def __init__(
+        self, filmed: Sequence[Footage], packed: Sequence[Footage], settings: HiddenSettings
+    ) -> None:
+        """Take people out of videos and out of a pack; one of the two may be nobody."""
+        people = [*filmed, *packed]
         self._faces: list[AlignedFaces] = [person.faces for person in people]
         self._points: list[CropPoints] = [person.points for person in people]
         self._settings = settings
+        shares = [(1 - settings.packed) / max(len(filmed), 1)] * len(filmed)
+        shares += [settings.packed / max(len(packed), 1)] * len(packed)
+        self._shares = np.array(shares) / sum(shares)
 
     def draw(self, rng: np.random.Generator) -> Scene:
-        """Return a scene; each person is as frequent as any other, however long their video."""
-        person = int(rng.integers(len(self._faces)))
+        """Return a scene; each person of a kind is as frequent as any other, however long their video."""
+        person = int(rng.choice(len(self._faces), p=self._shares))
         frame = int(rng.integers(len(self._faces[person])))
         face = self._faces[person][frame].astype(np.float32)
         if rng.random() < self._settings.beards:

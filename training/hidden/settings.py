@@ -28,6 +28,10 @@ class HiddenSettings:
     left_out: dict[str, list[int]]
     """First and last frame with something real before the face, by the video's name: taught as a face they
     would teach not to see it."""
+    packed: float
+    """Share of the samples that show people of the pack, where one is given."""
+    packed_frames: int
+    """Most faces of each of those people."""
     covered: float
     """Share of the samples with something before the face."""
     second_object: float

@@ -34,24 +34,26 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class People:
-    """Footage to train on, and footage of others to choose on."""
+    """Footage to train on, out of videos and out of a pack, and footage of others to choose on."""
 
-    taught: list[Footage]
+    filmed: list[Footage]
+    packed: list[Footage]
     held_out: list[Footage]
 
 
-def split_people(footage: list[Footage], settings: HiddenSettings) -> People:
-    """Take out the frames of ``left_out`` and every so many-th video; raises InvalidRequest if all go."""
-    clear = [
-        kept for kept in (_clear(one, settings.left_out.get(one.name)) for one in footage) if len(kept.faces)
-    ]
-    held_out = clear[:: settings.held_out_every]
-    taught = [one for index, one in enumerate(clear) if index % settings.held_out_every]
-    if not taught:
-        raise InvalidRequest(
-            f"{len(clear)} videos show a face: give three or more, to train on some of them."
-        )
-    return People(taught, held_out)
+def split_people(filmed: list[Footage], packed: list[Footage], settings: HiddenSettings) -> People:
+    """Take the frames of ``left_out`` away, and every so many-th person of both kinds out of training.
+
+    Raises InvalidRequest if nobody is left.
+    """
+    every, kinds = settings.held_out_every, []
+    for footage in (filmed, packed):
+        cleared = [_clear(one, settings.left_out.get(one.name)) for one in footage]
+        kinds.append([one for one in cleared if len(one.faces)])
+    taught = [[one for index, one in enumerate(kind) if index % every] for kind in kinds]
+    if not any(taught):
+        raise InvalidRequest("Fewer than two people show a face: give more, to train on some of them.")
+    return People(taught[0], taught[1], [one for kind in kinds for one in kind[::every]])
 
 
 def train_hidden(
@@ -67,7 +69,10 @@ def train_hidden(
     )
     done = _resume(folder / CHECKPOINT, network, optimizer)
     journal = Journal(folder, done)
-    maker, steps = SceneMaker(people.taught, settings), max(1, settings.samples // settings.batch)
+    maker, steps = (
+        SceneMaker(people.filmed, people.packed, settings),
+        max(1, settings.samples // settings.batch),
+    )
     started, sums = time.monotonic() - journal.seconds, np.zeros(2)
     network.train()
     for step, batch in _batches(maker, settings, done, steps):

@@ -28,18 +28,21 @@ def train(
     videos: Annotated[
         Path | None, typer.Option(help="Folder of more videos of people who talk.", exists=True)
     ] = None,
+    quiet: Annotated[
+        Path | None, typer.Option(help="Folder of sounds in which nobody speaks: music, noise.", exists=True)
+    ] = None,
     recipe: RecipeOption = RECIPE,
 ) -> None:
     """Teach the heads; about half an hour on one core. Features of sounds are kept for the next time."""
     from training.listen.settings import load_listen_settings
-    from training.listen.stage import save_taught, train_listen, training_talks
+    from training.listen.stage import Sources, quiet_recordings, save_taught, train_listen, training_talks
     from training.networks.whisper import load_encoder
 
     settings = load_listen_settings(recipe)
     whisper = load_encoder(encoder, settings.layers)
     with _progress() as report:
         talks = training_talks(pack, runs, videos, settings, report)
-        taught = train_listen(talks, whisper, settings, runs, report)
+        taught = train_listen(Sources(talks, quiet_recordings(quiet), whisper), settings, runs, report)
     out.print(f"{len(taught.heads)} heads are taught; see {save_taught(taught, runs)}.")
 
 

@@ -65,9 +65,15 @@ def talk_features(
     return _encoded(sounds, speeds, encoder, settings, progress)
 
 
-def quiet_features(encoder: WhisperEncoder, settings: ListenSettings) -> Features:
-    """Return the sounds in which nobody speaks, from loud to faint."""
-    sounds = []
+def quiet_features(
+    encoder: WhisperEncoder, settings: ListenSettings, recordings: Sequence[SpeechSamples] = ()
+) -> Features:
+    """Return the sounds in which nobody speaks, made and recorded, from loud to faint."""
+    sounds = [
+        (part, np.zeros(0, np.float32))
+        for index, recording in enumerate(recordings)
+        for part in _parts(recording, np.random.default_rng((settings.seed, 1 << 21, index)), settings)
+    ]
     for index in range(settings.silent_sounds):
         rng = np.random.default_rng((settings.seed, 1 << 20, index))
         kinds = kinds_of_quiet()
@@ -75,6 +81,17 @@ def quiet_features(encoder: WhisperEncoder, settings: ListenSettings) -> Feature
         faint = 10 ** (min(0.0, rng.uniform(-40, 20)) / 20)
         sounds.append((np.asarray(sound * faint, np.float32), np.zeros(0, np.float32)))
     return _encoded(sounds, [1.0] * len(sounds), encoder, settings)
+
+
+def _parts(
+    recording: SpeechSamples, rng: np.random.Generator, settings: ListenSettings
+) -> Iterable[SpeechSamples]:
+    """Yield pieces of a recording, levelled as the service does, some then fainter or louder."""
+    size = 3 * SPEECH_RATE
+    starts = np.arange(0, max(len(recording) - SPEECH_RATE, 0), size)
+    levelled = recording * np.float32(gain_of(block_levels(recording)))
+    for start in rng.permutation(starts)[: settings.recorded_parts]:
+        yield levelled[start : start + size] * np.float32(10 ** (rng.uniform(-15, 9) / 20))
 
 
 def served_rows(samples: SpeechSamples, encoder: WhisperEncoder, settings: ListenSettings) -> Features:

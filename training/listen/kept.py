@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from app.media.files import replacing
+from app.media.sound import SpeechSamples
 from training.listen.features import Features, quiet_features, talk_features
 from training.listen.settings import ListenSettings
 from training.listen.talks import Progress, Talk
@@ -23,6 +24,7 @@ class KeptFeatures:
     def __init__(
         self, folder: Path, talks: Sequence[Talk], encoder: WhisperEncoder, settings: ListenSettings
     ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._talks, self._encoder, self._settings = folder, talks, encoder, settings
         about = (VERSION, settings.seed, settings.layers, settings.past, settings.piece, settings.ahead)
         sounds = [(talk.name, len(talk.samples)) for talk in talks]
@@ -35,10 +37,12 @@ class KeptFeatures:
             lambda: talk_features(self._talks, self._encoder, self._settings, number, progress),
         )
 
-    def quiet(self) -> Features:
+    def quiet(self, recordings: Sequence[SpeechSamples]) -> Features:
         """Return the sounds in which nobody speaks."""
-        name = f"quiet-{self._settings.silent_sounds}"
-        return self._kept(name, lambda: quiet_features(self._encoder, self._settings))
+        lengths = [len(recording) for recording in recordings]
+        about = (self._settings.silent_sounds, self._settings.recorded_parts, lengths)
+        name = f"quiet-{hashlib.sha256(repr(about).encode()).hexdigest()[:8]}"
+        return self._kept(name, lambda: quiet_features(self._encoder, self._settings, recordings))
 
     def _kept(self, name: str, make: Callable[[], Features]) -> Features:
         path = self._folder / f"{name}.{self._key}.npz"

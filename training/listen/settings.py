@@ -33,6 +33,7 @@ class ListenSettings:
     stretch: int = 64
     silent_share: float = 0.1
     silent_sounds: int = 240
+    recorded_parts: int = 8
     learning_rate: float = 0.0015
     weight_decay: float = 0.02
     ema: float = 0.99

@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, MouthpieceError
+from app.media.sound import SPEECH_RATE, SpeechSamples
 from training.cache import open_cache
 from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from training.listen.bank import Bank
@@ -18,7 +19,7 @@ from training.listen.kept import KeptFeatures
 from training.listen.lags import find_lag
 from training.listen.learn import Heard, hear_grid, make_head, row_count, train_head
 from training.listen.settings import ListenSettings
-from training.listen.talks import SUFFIXES, Talk, pack_talks, video_talks
+from training.listen.talks import SUFFIXES, Talk, pack_talks, read_samples, video_talks
 from training.listen.truth import Manner, manner_of
 from training.networks.ear import Head
 from training.networks.whisper import WhisperEncoder
@@ -28,6 +29,7 @@ Progress = Callable[[str, int, int], None]
 """Told (what is being done, how much of it is done, how much there is)."""
 
 STAGE: Final = "listen"
+_LONGEST_QUIET: Final = 180 * SPEECH_RATE
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ class Taught:
 
     heads: list[Head]
     average_span: float
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the stage learns from. ``quiet`` are recordings in which nobody speaks, music above all."""
+
+    talks: Sequence[Talk]
+    quiet: Sequence[SpeechSamples]
+    encoder: WhisperEncoder
 
 
 @dataclass(frozen=True)
@@ -57,11 +68,9 @@ class Material:
         return Bank(self.talks, indices, self.manners, self.average_span, self.copies, self.quiet, settings)
 
 
-def train_listen(
-    talks: Sequence[Talk], encoder: WhisperEncoder, settings: ListenSettings, runs: Path, progress: Progress
-) -> Taught:
+def train_listen(sources: Sources, settings: ListenSettings, runs: Path, progress: Progress) -> Taught:
     """Teach the heads: first those of folds of people, by which the lags are found, then those that stay."""
-    material = _material(talks, encoder, settings, runs / STAGE, progress)
+    material = _material(sources, settings, runs / STAGE, progress)
     aligned = aligned_talks(material, settings, progress)
     final = Material(aligned, material.manners, material.copies, material.quiet)
     bank = final.bank(range(len(aligned)), settings)
@@ -85,6 +94,20 @@ def training_talks(
         measured = runs / STAGE / "measured"
         talks += video_talks(paths, measured, lambda done, of: progress("Measuring videos", done, of))
     return talks
+
+
+def quiet_recordings(folder: Path | None) -> list[SpeechSamples]:
+    """Return the sounds of a folder in which nobody speaks, at most three minutes of each.
+
+    Files without a sound are passed over.
+    """
+    sounds = []
+    for path in sorted(folder.iterdir()) if folder else ():
+        try:
+            sounds.append(read_samples(path)[:_LONGEST_QUIET])
+        except MouthpieceError:
+            continue
+    return sounds
 
 
 def videos_of(folder: Path) -> list[Path]:
@@ -153,22 +176,19 @@ def load_taught(settings: ListenSettings, runs: Path) -> Taught:
     return Taught(heads, content["average_span"])
 
 
-def _material(
-    talks: Sequence[Talk], encoder: WhisperEncoder, settings: ListenSettings, folder: Path, progress: Progress
-) -> Material:
-    manners = manners_of(talks, settings)
-    usable = [talk for talk in talks if talk.person in manners]
+def _material(sources: Sources, settings: ListenSettings, folder: Path, progress: Progress) -> Material:
+    manners = manners_of(sources.talks, settings)
+    usable = [talk for talk in sources.talks if talk.person in manners]
     if not usable:
         raise InvalidRequest(
-            f"None of the {len(talks)} clips shows somebody who talks: prepare more footage."
+            f"None of the {len(sources.talks)} clips shows somebody who talks: prepare more footage."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = KeptFeatures(folder, usable, encoder, settings)
+    kept = KeptFeatures(folder, usable, sources.encoder, settings)
     copies = []
     for copy in range(settings.copies):
         told = partial(progress, f"Listening to copy {copy + 1} of {settings.copies}")
         copies.append(kept.copy(copy, told))
-    return Material(usable, manners, copies, kept.quiet())
+    return Material(usable, manners, copies, kept.quiet(sources.quiet))
 
 
 def manners_of(talks: Iterable[Talk], settings: ListenSettings) -> dict[str, Manner]:

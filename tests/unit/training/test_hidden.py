@@ -1,0 +1,134 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.errors import InvalidRequest
+from app.faces.hidden import CROP_SIZE, aligned_crop, in_crop
+from app.media.frames import FrameLayout
+from tests.support.clips import portrait
+from tests.support.faces import portrait_face
+from tests.support.frames import i420
+from training.hidden.faces import Footage
+from training.hidden.fills import skin
+from training.hidden.occluders import draw
+from training.hidden.scenes import SceneMaker
+from training.hidden.settings import HiddenSettings, load_hidden_settings
+from training.settings import RECIPE
+
+SETTINGS = load_hidden_settings(RECIPE)
+BARE = replace(SETTINGS, covered=0.0, beards=0.0)
+
+
+def footage(name: str = "eileen", frames: int = 4) -> Footage:
+    landmarks, _ = portrait_face()
+    layout = FrameLayout(512, 512)
+    crop, affine = aligned_crop(layout, i420(portrait(), layout), landmarks)
+    points = in_crop(affine, landmarks)
+    return Footage(name, np.stack([crop] * frames), np.stack([points] * frames))
+
+
+@pytest.mark.parametrize("kind", sorted(SETTINGS.objects))
+def test_things_of_every_kind_are_drawn_and_differ_from_each_other(kind: str) -> None:
+    only = replace(SETTINGS, objects={kind: 1.0})
+    rng = np.random.default_rng(0)
+    things = [draw(rng, only, footage().faces) for _ in range(12)]
+    areas = [float(thing.shape.mean()) for thing in things]
+    assert 0.005 < np.mean(areas) < 0.7
+    assert len(set(areas)) > 6
+    for thing in things:
+        assert set(np.unique(thing.shape)) <= {0, 1}
+        assert thing.shown.shape == (CROP_SIZE, CROP_SIZE, 3)
+        assert 0 <= thing.shown.min() <= thing.shown.max() <= 255
+
+
+def test_hands_have_the_colour_of_skin() -> None:
+    rng = np.random.default_rng(0)
+    blue, _, red = np.mean([skin(rng, footage().faces).mean(axis=(0, 1)) for _ in range(20)], axis=0)
+    assert red > blue + 20
+
+
+def test_nothing_is_hidden_where_nothing_is_drawn() -> None:
+    maker, rng = SceneMaker([footage()], [], BARE), np.random.default_rng(0)
+    assert all(not maker.draw(rng).hidden.any() for _ in range(8))
+    bearded = SceneMaker([footage()], [], replace(BARE, beards=1.0))
+    assert not bearded.draw(rng).hidden.any()
+
+
+def test_what_is_drawn_changes_the_picture_where_it_is_hidden() -> None:
+    covered = replace(SETTINGS, covered=1.0, second_object=0.0, beards=0.0, move=0.0, turn=0.0, zoom=0.0)
+    plain = replace(covered, gamma=(1, 1), gain=(1, 1), tint=0, coloured=0, noise=0.02, spoilt=0, shadow=0)
+    maker, person = SceneMaker([footage()], [], plain), footage()
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        scene = maker.draw(rng)
+        own = (person.faces[0], person.faces[0][:, ::-1])
+        apart = min((np.abs(scene.picture.astype(int) - face).mean(axis=2) for face in own), key=np.mean)
+        assert apart[scene.hidden == 0].mean() < apart[scene.hidden > 0].mean() / 2
+
+
+def test_a_recipe_that_lacks_a_setting_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("hidden: {samples: 4, colour: 1}\n")
+    with pytest.raises(InvalidRequest, match=r"batch.*colour"):
+        load_hidden_settings(path)
+    path.write_text("seed: 1\n")
+    with pytest.raises(InvalidRequest, match="no section 'hidden'"):
+        load_hidden_settings(path)
+
+
+class TestWithTorch:
+    @pytest.fixture(autouse=True)
+    def _torch(self) -> None:
+        pytest.importorskip("torch")
+        pytest.importorskip("onnxscript")
+
+    @staticmethod
+    def settings() -> HiddenSettings:
+        return replace(SETTINGS, samples=8, batch=4, held_out_every=2)
+
+    def test_people_are_held_out_and_covered_frames_left_out(self) -> None:
+        from training.hidden.train import split_people
+
+        settings = replace(self.settings(), left_out={"b": [0, 1], "c": [0, 9]})
+        people = split_people([footage(name) for name in "abcd"], [footage("e")], settings)
+        assert [one.name for one in people.held_out] == ["a", "d", "e"]
+        assert [(one.name, len(one.faces)) for one in people.filmed] == [("b", 2)]
+        with pytest.raises(InvalidRequest, match="Fewer than two people"):
+            split_people([footage()], [], settings)
+
+    def test_a_run_is_trained_once_and_taken_up_where_it_was_left(self, tmp_path: Path) -> None:
+        import torch
+
+        from training.hidden.train import split_people, train_hidden
+
+        people = split_people([footage("a"), footage("b")], [], self.settings())
+        steps: list[int] = []
+        first = train_hidden(people, self.settings(), tmp_path, lambda done, _: steps.append(done))
+        again = train_hidden(people, self.settings(), tmp_path, lambda done, _: steps.append(done))
+        longer = replace(self.settings(), samples=12)
+        train_hidden(people, longer, tmp_path, lambda done, _: steps.append(done))
+        assert steps == [1, 2, 3]
+        pairs = zip(first.state_dict().values(), again.state_dict().values(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+
+    @pytest.mark.slow
+    def test_the_service_finds_what_the_written_network_finds(self, tmp_path: Path) -> None:
+        import torch
+
+        from app.faces.hidden import HiddenFinder
+        from training.hidden.export import LARGEST_DIFFERENCE, export_hidden
+        from training.hidden.judge import as_text, judge_hidden
+        from training.networks.hidden_mouth import HiddenMouth
+
+        torch.manual_seed(0)
+        network = HiddenMouth().eval()
+        assert sum(weights.numel() for weights in network.parameters()) < 200_000
+        maker, rng = SceneMaker([footage()], [], SETTINGS), np.random.default_rng(0)
+        path = tmp_path / "hidden.onnx"
+        assert export_hidden(network, path, [maker.draw(rng) for _ in range(3)]) <= LARGEST_DIFFERENCE
+        assert path.stat().st_size < 500_000
+        figures = judge_hidden(HiddenFinder(path), [footage()], SETTINGS)
+        assert 0 <= figures.bare <= figures.bare_p99 <= 1
+        assert "Overlap" in as_text(figures)
