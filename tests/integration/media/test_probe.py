@@ -103,13 +103,10 @@ def _cut_index(folder: Path) -> Path:
     return path
 
 
-HOSTILE = [
+NEITHER = [
     _text,
     _text_named_as_video,
     _noise,
-    _image,
-    _photo_named_as_video,
-    _animated_gif,
     _avif,
     _empty,
     _hls_playlist,
@@ -117,15 +114,17 @@ HOSTILE = [
     _dash_manifest,
     _cut_index,
 ]
+PICTURES = [_image, _photo_named_as_video, _animated_gif]
+"""They have no sound, but become a video: see test_pictures_as_video.py."""
 
 
-@pytest.mark.parametrize("make", HOSTILE)
+@pytest.mark.parametrize("make", NEITHER)
 def test_what_is_no_video_is_refused_with_advice(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     with pytest.raises(NotAVideo, match=r"^The file .*\. Send a video such as"):
         probe_video(make(tmp_path), VIDEO_LIMITS)
 
 
-@pytest.mark.parametrize("make", HOSTILE)
+@pytest.mark.parametrize("make", NEITHER + PICTURES)
 def test_what_is_no_sound_is_refused_with_advice(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     with pytest.raises(NotAudio, match=r"^The file .*\. Send a sound file such as"):
         probe_audio(make(tmp_path), AUDIO_LIMITS)
