@@ -68,7 +68,7 @@ def test_the_jobs_of_the_release_before_are_taken_over(postgres: Postgres) -> No
     engine = open_database(url)
     job = JobTable(engine, 5).insert(render())
     with engine.begin() as connection:
-        for column in ("deaths", "owner", "waited_for"):
+        for column in ("deaths", "owner", "waited_for", "warnings"):
             connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
         connection.execute(text("UPDATE schema_version SET version = 1"))
     engine.dispose()
