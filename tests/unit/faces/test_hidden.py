@@ -94,12 +94,12 @@ def test_a_caption_over_the_mouth_hides_it() -> None:
 
 def test_something_beside_the_mouth_does_not_hide_it_and_is_marked_where_it_is() -> None:
     image, (x, y) = portrait().copy(), mouth()
-    cv2.circle(image, (x - 60, y), 16, (30, 30, 30), cv2.FILLED)
+    cv2.circle(image, (x - 40, y - 28), 13, (30, 30, 30), cv2.FILLED)
     crop, points = crop_of(image)
     cover = finder().cover([crop])[0]
     landmarks, _ = portrait_face()
     _, affine = aligned_crop(LAYOUT, i420(image, LAYOUT), landmarks)
-    place = np.linalg.solve(affine[:, :2], np.array([x - 60, y]) - affine[:, 2])
+    place = np.linalg.solve(affine[:, :2], np.array([x - 40, y - 28]) - affine[:, 2])
     column, row = np.clip(np.rint(place), 0, CROP_SIZE - 1).astype(int)
     assert lips_hidden(cover, points) < share_of(portrait()) + 0.1
     assert cover[row, column] > 128
