@@ -117,6 +117,9 @@ class Job(NewJob):
     revision: int = 0
     """Raised by every change, so that a watcher sees whether there is news."""
 
+    def __hash__(self) -> int:
+        return hash((self.id, self.revision))  # a job's JSON is kept by it, and its parameters are a dict
+
 
 def new_id() -> str:
     """Return a random id that fits ``[a-z0-9][a-z0-9-]{0,62}`` and cannot be guessed."""
