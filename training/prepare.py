@@ -27,10 +27,12 @@ from app.media.probe import AudioLimits, VideoInfo, VideoLimits, probe_video
 from app.media.sound import SPEECH_RATE, SpeechSamples, decode_sound
 from app.media.video import decode_frames
 from training.clip_writer import write_clip
-from training.pack import CROP_SIZE, FPS, MARGIN, Clip, load_pack, save_index
+from training.pack import CROP_SIZE, FPS, INDEX, MARGIN, Clip, load_pack, save_index
 from training.sync import SyncEstimate, estimate_sync
 from training.videos import SUFFIXES
 
+SET: Final = "videos"
+"""The set of what is prepared; a pack may hold others."""
 LEAST_FRAMES: Final = 25
 MOST_FRAMES: Final = 250
 """Frames of a clip: a face that comes and goes makes several, and a long one is cut."""
@@ -71,7 +73,7 @@ class _Footage:
 
 
 def prepare_pack(videos: Path, pack: Path, *, licence: str, progress: Progress | None = None) -> Outcome:
-    """Make the pack of the videos below ``videos``, or go on with it.
+    """Make the pack of the videos below ``videos``, go on with it, or add them to a pack of other sets.
 
     Raises InvalidRequest if there are no videos, or none of them shows a face for a second.
     """
@@ -92,7 +94,7 @@ def prepare_pack(videos: Path, pack: Path, *, licence: str, progress: Progress |
     if not entries:
         reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
         raise InvalidRequest(f"None of the {len(paths)} videos in {videos} can be used ({reasons}).")
-    save_index(pack, entries)
+    save_index(pack, [*_others(pack), *entries])
     clips = load_pack(pack).clips
     return Outcome(
         clips=len(clips),
@@ -101,6 +103,13 @@ def prepare_pack(videos: Path, pack: Path, *, licence: str, progress: Progress |
         unsynced=[clip.file for clip in clips if not clip.synced],
         left_out=left_out,
     )
+
+
+def _others(pack: Path) -> list[Clip]:
+    """Return the clips of other sets that a pack has already."""
+    if not (pack / INDEX).is_file():
+        return []
+    return [clip for clip in load_pack(pack).clips if clip.set != SET]
 
 
 def _once(path: Path, videos: Path, pack: Path, licence: str, detector: FaceDetector) -> list[Clip]:
@@ -223,7 +232,7 @@ def _describe(
     return Clip(
         file=file,
         group=footage.group,
-        set="videos",
+        set=SET,
         frames=stop - start,
         face_w=float((boxes[:, 3] - boxes[:, 2]).mean()),
         face_h=float((boxes[:, 1] - boxes[:, 0]).mean()),

@@ -30,7 +30,7 @@ def write_clip(path: Path, *, sound: bool = True) -> Path:
         if audio:
             samples = speech_like(FRAMES / 25)[None]
             frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-            frame.sample_rate = RATE
+            frame.sample_rate, frame.pts = RATE, 0
             container.mux(audio.encode(frame))
             container.mux(audio.encode(None))
     return path

@@ -92,6 +92,13 @@ def test_a_second_run_goes_on_where_the_first_stopped(videos: Path, tmp_path: Pa
     assert {name: after[name] for name in before} == before
 
 
+def test_videos_are_added_to_a_pack_of_other_sets(videos: Path, tmp_path: Path) -> None:
+    pack = write_pack(tmp_path / "pack", clips=2)
+    assert prepare_pack(videos, pack, licence="public domain").clips == 2 + 3
+    assert prepare_pack(videos, pack, licence="public domain").clips == 2 + 3
+    assert {clip.set for clip in load_pack(pack).clips} == {"made", "videos"}
+
+
 def test_a_folder_without_usable_videos_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="no videos"):
         prepare_pack(tmp_path, tmp_path / "pack", licence="unknown")
