@@ -42,8 +42,8 @@ _LEAST_HEIGHT: Final = 5.0
 """The lips' ellipse reaches this far beyond corners and lips, and has at least this half height, in pixels of
 a crop: what is hidden beside shut lips matters as well."""
 
-HIDDEN: Final = 0.2
-STILL_HIDDEN: Final = 0.08
+HIDDEN: Final = 0.3
+STILL_HIDDEN: Final = 0.12
 """A mouth counts as hidden in a run of frames whose shares stay above the lower number and reach the higher
 one at least once. ``training/README.md`` has the figures of people held out."""
 USUAL_MOST: Final = 0.15

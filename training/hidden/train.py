@@ -24,7 +24,7 @@ from training.stage import cpu_has_bf16
 
 CHECKPOINT: Final = "checkpoint.pt"
 _LOG_EVERY: Final = 100
-_SAVE_EVERY: Final = 500
+_SAVE_EVERY: Final = 100
 """Steps."""
 _LEAST_AREA: Final = 20.0
 """Pixels that are added to both areas of the overlap, so that small ones do not decide."""

@@ -54,7 +54,7 @@ def test_an_opening_is_never_below_rest() -> None:
 def test_somebody_whose_footage_never_talks_opens_as_people_usually_do() -> None:
     wanted = openings(person_of(np.zeros((50, 1))), heard())
     assert wanted.mean() == pytest.approx(UNSEEN.mean[8], rel=0.35)
-    assert wanted.max() < 0.4
+    assert wanted.max() < 0.5
 
 
 def test_a_sound_of_one_frame_is_adapted_by_what_is_usual() -> None:
