@@ -29,7 +29,7 @@ def measure_shades(face: ShapeToFace, source: BatchSource, opening: Tensor, numb
             batch = source.batch(_STEP + index, numbers.shade_batch)
             more = batch.more_inside
             seen.append(summary(*face.look(batch.face)[1:]))
-            wanted.append(batch.shape[:, -1] / more.clamp(min=numbers.shade_belief) - numbers.darker)
+            wanted.append(batch.shape[:, -1] / more.clamp(min=numbers.shade_belief))
             weights.append(more * (more > numbers.shade_belief))
     parts = (torch.cat(part).cpu().double() for part in (seen, wanted, weights))
     weight, bias = ridge(*parts, strength=numbers.ridge)

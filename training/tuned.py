@@ -144,8 +144,6 @@ class PaintNumbers:
     darkest: float
     lightest: float
     """Bounds of a shade, in deviations from the average mouth."""
-    darker: float
-    """By how much insides are painted darker than they were: too light, a mouth looks as if it were shut."""
     half_open: float
     """Opening, in deviations, at which half of a shade is told: then an inner mouth has the pixels of which
     half is believed."""

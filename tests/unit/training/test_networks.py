@@ -4,7 +4,7 @@ torch = pytest.importorskip("torch")
 
 from training.networks.critic import PatchCritic  # noqa: E402
 from training.networks.face import PAINTED_DIMS, ShapeToFace, Strokes, warp  # noqa: E402
-from training.networks.paint import Paint, Shades, _softened  # noqa: E402
+from training.networks.paint import Paint, Shades, _softened, _without_grid  # noqa: E402
 from training.networks.sync_expert import SyncExpert, contrast  # noqa: E402
 from training.settings import TrainSettings  # noqa: E402
 
@@ -27,7 +27,7 @@ def test_a_painter_answers_in_strokes_that_are_its_picture() -> None:
         made = painter.face(told, face)
     assert (flow.shape, shown.shape, added.shape) == ((2, 2, 56, 96), (2, 1, 56, 96), (2, 3, 56, 96))
     painted = (warp(face[:, 3:], flow) * shown + added).clamp(0, 1)
-    assert torch.allclose(painted[:, :, 8:], made[:, :, 48:], atol=1e-5)
+    assert (painted[:, :, 8:] - made[:, :, 48:]).abs().mean() < 5e-3
     assert torch.equal(made[:, :, :40], face[:, :3, :40])
 
 
@@ -103,6 +103,18 @@ def test_a_shade_is_told_by_how_much_more_of_an_inside_there_is_than_in_the_refe
 def test_a_shade_stays_within_its_bounds() -> None:
     (dark,), (light,) = (told([1e6], [0.0], seen) for seen in (-9.0, 9.0))
     assert (dark, light) == pytest.approx((NUMBERS.darkest, NUMBERS.lightest), rel=1e-3)
+
+
+def test_paint_has_no_grid_and_keeps_what_is_even() -> None:
+    rows, columns = torch.meshgrid(torch.arange(56), torch.arange(96), indexing="ij")
+    even = torch.full((1, 3, 56, 96), 0.5)
+    grids = (0.3 * (rows % 2 - 0.5), 0.3 * (columns % 2 - 0.5), 0.3 * ((rows + columns) % 2 - 0.5))
+    for grid in grids:
+        added, shown = even + grid, even[:, :1] + grid
+        strokes = Strokes(torch.zeros(1, 2, 56, 96), added, shown, added, torch.zeros(1, 1, 48, 72))
+        made = _without_grid(strokes)
+        for x in (made.added, made.shown):
+            assert torch.allclose(x[..., 2:-2, 2:-2], torch.tensor(0.5), atol=1e-5)
 
 
 def test_paint_is_as_soft_as_the_reference_and_stays_as_it_is_on_a_crisp_one() -> None:
