@@ -37,7 +37,7 @@ FARTHEST_LIGHT: Final = 0.45
 
 @dataclass(frozen=True)
 class Costs:
-    """What counts how much; set by eye and by figures on people held out of training."""
+    """What counts how much; set by eye and by figures on people in training."""
 
     shape: float = 1.0
     """Of a squared deviation of the first component."""

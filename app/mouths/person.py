@@ -68,7 +68,7 @@ ACTIVE_SHARE: Final = 0.25
 LIVELY_SECONDS: Final = 0.6
 LEAST_LIVELY: Final = 0.010
 """Deviation of the opening, in distances of the inner eyes, from its own mean over that time, from which
-somebody is seen talking. Six people filmed with a shut mouth have 0.0035 to 0.0048, of 25 who talk the least
+somebody is seen talking. Six people filmed with a shut mouth have 0.0035 to 0.0048, of 16 who talk the least
 has 0.0136; by the range of the opening alone, heads that come nearer pass for talkers."""
 
 
