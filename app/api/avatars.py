@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
-from app.api.forms import Upload
+from app.api.forms import FileField, Upload
 from app.api.models import Avatar, AvatarList, DamagedAvatar, JobResource, Problem
 from app.api.parameters import AvatarParameters
 from app.api.problems import documented
@@ -52,6 +52,8 @@ from app.jobs.job import JobKind, NewJob, new_id
 
 router = APIRouter(prefix="/v1/avatars", tags=["avatars"])
 
+VIDEO: Final = FileField("video", "The video, in any common format.")
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
 
@@ -60,7 +62,7 @@ _CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
     "",
     status_code=201,
     response_model=Avatar,
-    openapi_extra=multipart_body("video", "The video, in any common format.", AvatarParameters),
+    openapi_extra=multipart_body([VIDEO], AvatarParameters),
     responses=documented(
         AvatarNotFound,
         AvatarExists,
@@ -94,7 +96,7 @@ async def create_avatar(request: Request, services: ServicesDep, prefers_async: 
     job = await submit_upload(
         request,
         services,
-        file_field="video",
+        files=[VIDEO],
         parameters=AvatarParameters,
         describe=_describe,
         waited_for=not prefers_async,
@@ -180,7 +182,7 @@ def _preview(services: Services, avatar_id: str) -> Path:
 
 
 def _describe(job_id: str, upload: Upload, given: Any) -> NewJob:
-    params = given.model_dump(mode="json", exclude={"id"}) | {"filename": upload.filename}
+    params = given.model_dump(mode="json", exclude={"id"}) | {"filename": upload.files[VIDEO.name].filename}
     return NewJob(job_id, JobKind.AVATAR, given.id or new_id(), params)
 
 

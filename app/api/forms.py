@@ -1,8 +1,9 @@
-"""Reading a multipart body piece by piece: its fields, and the bytes of its one file."""
+"""Reading a multipart body piece by piece: its fields, and the bytes of its files."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from python_multipart import MultipartParser
@@ -16,19 +17,66 @@ if TYPE_CHECKING:
 
 MAX_FIELD_BYTES: Final = 4096
 ANY_FILE: Final = "file"
-"""What the one file may be called as well, by clients that call every file so."""
+"""What the first file may be called as well, by clients that call every file so."""
+
+
+@dataclass(frozen=True)
+class FileField:
+    """A file that a request holds, or may hold."""
+
+    name: str
+    description: str
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class UploadedFile:
+    """A file that came in: its name at the caller's, and the hash of its bytes."""
+
+    filename: str
+    sha256: str
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What came in beside the file, which is on the disk: its name at the caller's, and the fields.
+    """What came in: the files, which are on the disk, by their fields, and the other fields.
 
     A field that is empty is one that is not there. ``ignored`` names the fields that mean nothing here.
     """
 
-    filename: str
+    files: dict[str, UploadedFile]
     fields: dict[str, str]
     ignored: tuple[str, ...] = ()
+
+
+class Incoming:
+    """A file while it arrives."""
+
+    def __init__(self, filename: str, max_bytes: int) -> None:
+        self.data = bytearray()
+        """What has arrived and was not taken yet."""
+        self._filename = filename
+        self._max_bytes = max_bytes
+        self._received = 0
+        self._digest = sha256()
+
+    def add(self, chunk: bytes) -> None:
+        """Take more of it. Raises ``UploadTooLarge``."""
+        self._received += len(chunk)
+        if self._received > self._max_bytes:
+            raise too_large(self._max_bytes)
+        self.data += chunk
+
+    def take(self) -> bytes:
+        """Return what has arrived since the last time."""
+        data = bytes(self.data)
+        self.data.clear()
+        self._digest.update(data)
+        return data
+
+    def result(self) -> UploadedFile:
+        """Return what it was, once all of it was taken."""
+        return UploadedFile(self._filename, self._digest.hexdigest())
 
 
 @dataclass
@@ -43,19 +91,20 @@ class _Part:
 
 
 class Form:
-    """Takes the bytes of a body and keeps its fields, and the file's bytes until somebody writes them."""
+    """Takes the bytes of a body and keeps its fields, and the files' bytes until somebody writes them."""
 
-    def __init__(self, boundary: bytes, file_field: str, fields: Collection[str], max_bytes: int) -> None:
+    def __init__(
+        self, boundary: bytes, files: Sequence[FileField], fields: Collection[str], max_bytes: int
+    ) -> None:
         self.complete: list[tuple[str, str]] = []
-        self.data = bytearray()
-        self._file_field = file_field
+        self.files: dict[str, Incoming] = {}
+        self._wanted = {file.name: file for file in files}
+        self._first = files[0].name
         self._names = fields
         self._max_bytes = max_bytes
         self._part = _Part()
         self._fields: dict[str, str] = {}
         self._ignored: list[str] = []
-        self._filename: str | None = None
-        self._file_bytes = 0
         self._ended = False
         callbacks: MultipartCallbacks = {
             "on_part_begin": self._on_part_begin,
@@ -76,13 +125,15 @@ class Form:
             self._parser.write(chunk)
 
     def result(self) -> Upload:
-        """Return what was in it. Raises ``InvalidRequest`` if it is not whole, or has no file."""
+        """Return what was in it. Raises ``InvalidRequest`` if it is not whole, or lacks a file."""
         if not self._ended:
             raise InvalidRequest("The multipart body ends before its closing boundary; send it again.")
-        if self._filename is None:
+        lacking = [file.name for file in self._wanted.values() if file.required]
+        if lacking := [name for name in lacking if name not in self.files]:
             there = f" It has {', '.join(self._ignored)}, which means nothing here." if self._ignored else ""
-            raise InvalidRequest(f"The form lacks the file {self._file_field!r}; add it.{there}")
-        return Upload(self._filename, self._fields, tuple(self._ignored))
+            raise InvalidRequest(f"The form lacks the file {lacking[0]!r}; add it.{there}")
+        files = {name: file.result() for name, file in self.files.items()}
+        return Upload(files, self._fields, tuple(self._ignored))
 
     def _on_part_begin(self) -> None:
         self._part = _Part()
@@ -105,20 +156,18 @@ class Form:
         if kind != b"form-data" or not name:
             raise InvalidRequest("A part of the form has no name.")
         if name == ANY_FILE and name not in self._names:
-            name = self._part.name = self._file_field
-        if name in self._fields or (name == self._file_field and self._filename is not None):
+            name = self._part.name = self._first
+        if name in self._fields or name in self.files:
             raise InvalidRequest(f"{name}: the field is there twice.")
-        if name == self._file_field:
-            self._filename = tidy(options.get(b"filename", b"").decode("utf-8", "replace"))
+        if name in self._wanted:
+            filename = tidy(options.get(b"filename", b"").decode("utf-8", "replace"))
+            self.files[name] = Incoming(filename, self._max_bytes)
         elif name not in self._names:
             self._ignored.append(tidy(name))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._part.name == self._file_field:
-            self._file_bytes += end - start
-            if self._file_bytes > self._max_bytes:
-                raise too_large(self._max_bytes)
-            self.data += data[start:end]
+        if file := self.files.get(self._part.name):
+            file.add(data[start:end])
         elif self._part.name not in self._names:
             return
         elif len(self._part.value) + end - start > MAX_FIELD_BYTES:
@@ -128,7 +177,7 @@ class Form:
 
     def _on_part_end(self) -> None:
         name = self._part.name
-        if name == self._file_field or name not in self._names:
+        if name in self.files or name not in self._names:
             return
         try:
             value = self._part.value.decode("utf-8")

@@ -1,13 +1,13 @@
 """Renders over HTTP: audio in, a video out; now, later, or while it is being made."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
-from app.api.forms import Upload
+from app.api.forms import FileField, Upload
 from app.api.models import JobResource
 from app.api.parameters import RenderParameters
 from app.api.problems import documented
@@ -46,15 +46,15 @@ from app.jobs.job import Job, JobKind, NewJob
 
 router = APIRouter(prefix="/v1/avatars/{avatar_id}/renders", tags=["renders"])
 
+AUDIO: Final = FileField("audio", "What the avatar shall say: sound in any common format.")
+
 Stream = Annotated[bool, Query(description="Send a fragmented MP4 while it is being rendered.")]
 
 
 @router.post(
     "",
     response_class=Response,
-    openapi_extra=multipart_body(
-        "audio", "What the avatar shall say: sound in any common format.", RenderParameters
-    ),
+    openapi_extra=multipart_body([AUDIO], RenderParameters),
     responses=documented(
         AvatarNotFound,
         AvatarDeleted,
@@ -99,13 +99,16 @@ async def create_render(
     await to_thread.run_sync(services.avatars.path, avatar_id)
 
     def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
-        params = given.model_dump(mode="json") | {"filename": upload.filename, "stream": stream}
+        params = given.model_dump(mode="json") | {
+            "filename": upload.files[AUDIO.name].filename,
+            "stream": stream,
+        }
         return NewJob(job_id, JobKind.RENDER, avatar_id, params)
 
     job = await submit_upload(
         request,
         services,
-        file_field="audio",
+        files=[AUDIO],
         parameters=RenderParameters,
         describe=describe,
         waited_for=stream or not prefers_async,

@@ -1,6 +1,6 @@
 """From an upload to a job, and from the job to its answer: what avatars and renders have in common."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final, TypeVar
@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
 from app.api.dependencies import Services
-from app.api.forms import Upload
+from app.api.forms import FileField, Upload
 from app.api.models import JobResource, job_path
 from app.api.problems import invalid, problem_response
 from app.api.uploads import CheckField, receive_upload
@@ -32,13 +32,13 @@ async def submit_upload(
     request: Request,
     services: Services,
     *,
-    file_field: str,
+    files: Sequence[FileField],
     parameters: type[Parameters],
     describe: Callable[[str, Upload, Parameters], NewJob],
     waited_for: bool,
     check_field: CheckField | None = None,
 ) -> Job:
-    """Store the file of the request's form and queue the job that ``describe`` makes of its id and the form.
+    """Store the files of the request's form and queue the job that ``describe`` makes of its id and the form.
 
     ``waited_for`` says that the client stays until the job is done, or watches what it makes.
     What can be refused without the body is refused before it is read. If anything fails, nothing is left.
@@ -49,7 +49,7 @@ async def submit_upload(
     try:
         upload = await receive_upload(
             request,
-            file_field=file_field,
+            files=files,
             fields=parameters.model_fields,
             destination=services.files.upload(job_id),
             max_bytes=services.settings.max_upload_bytes,
@@ -112,15 +112,19 @@ def content_location(job: Job) -> dict[str, str]:
     return {"Content-Location": job_path(job.id)}
 
 
-def multipart_body(file_field: str, description: str, parameters: type[BaseModel]) -> dict[str, Any]:
+def multipart_body(files: Sequence[FileField], parameters: type[BaseModel]) -> dict[str, Any]:
     """Return OpenAPI's description of an upload form, which the framework cannot see for itself."""
     schema = parameters.model_json_schema()
-    file = {"type": "string", "contentMediaType": "application/octet-stream", "description": description}
+    binary = {"type": "string", "contentMediaType": "application/octet-stream"}
     fields = {name: _without_null(field) for name, field in schema["properties"].items()}
-    schema["properties"] = {file_field: file} | fields
-    schema["required"] = [file_field]
+    schema["properties"] = {file.name: binary | {"description": file.description} for file in files} | fields
+    schema["required"] = [file.name for file in files if file.required]
     content: dict[str, Any] = {"multipart/form-data": {"schema": schema}}
-    alone = {"type": "string", "format": "binary", "description": f"{description} Parameters: in the query."}
+    alone = {
+        "type": "string",
+        "format": "binary",
+        "description": f"{files[0].description} Parameters: in the query.",
+    }
     content |= {kind: {"schema": alone} for kind in ("audio/*", "video/*", "image/*")}
     return {"requestBody": {"required": True, "content": content}}
 

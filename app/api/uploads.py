@@ -1,11 +1,12 @@
-"""One way in for every upload: a body, streamed to a file while its limits are watched.
+"""One way in for every upload: a body, streamed to files while its limits are watched.
 
-The body is a multipart form with the file in it, or the file alone with the parameters in the query. The web
+The body is a multipart form with the files in it, or one file alone with the parameters in the query. The web
 framework's own form parsing is not used: it would read the whole body, whatever its size, to a temporary file
 of its own before a route could look at it.
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Final
 
@@ -13,12 +14,12 @@ from anyio import to_thread
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
-from app.api.forms import Form, Upload, tidy, too_large
+from app.api.forms import FileField, Form, Incoming, Upload, tidy, too_large
 from app.errors import InvalidRequest, UnsupportedMedia
 from app.volume import Growth, check_room, storing
 
 FORM_BYTES: Final = 64 << 10
-"""What a body may have beside its file: fields, headers, boundaries."""
+"""What a body may have beside its files: fields, headers, boundaries."""
 WRITE_BYTES: Final = 1 << 20
 """How much is gathered before it is handed to a thread that writes it."""
 
@@ -34,78 +35,99 @@ CheckField = Callable[[str, str], Awaitable[None]]
 async def receive_upload(
     request: Request,
     *,
-    file_field: str,
+    files: Sequence[FileField],
     fields: Collection[str],
     destination: Path,
     max_bytes: int,
     check_field: CheckField | None = None,
 ) -> Upload:
-    """Write the file of a body to ``destination`` and return what came with it.
+    """Write the first of the ``files`` of a body to ``destination``, others beside it under their names.
 
-    Raises ``UnsupportedMedia`` for another kind of body, ``UploadTooLarge``, ``StorageFull``, and
-    ``InvalidRequest`` for a form that is malformed or lacks the file.
+    Returns what came in. A body that is a file alone is the first. Raises ``UnsupportedMedia`` for another
+    kind of body, ``UploadTooLarge`` if a file has more than ``max_bytes``, ``StorageFull``, and
+    ``InvalidRequest`` for a form that is malformed or lacks a file.
     """
     announced = int(request.headers.get("content-length", 0))
-    if announced > max_bytes + FORM_BYTES:
+    most = len(files) * max_bytes + FORM_BYTES
+    if announced > most:
         raise too_large(max_bytes)
-    body = _body(request, file_field, fields, max_bytes)
+    body = _body(request, files, fields, max_bytes)
+    paths = {file.name: destination.with_name(file.name) for file in files} | {files[0].name: destination}
     received = 0
-    growth = Growth(destination.parent)
-    with storing(), await to_thread.run_sync(_create, destination, announced) as file:
+    with storing(), ExitStack() as stack:
+        await to_thread.run_sync(_make_folder, destination.parent, announced)
+        writer = _Writer(paths, stack)
         async for chunk in request.stream():
             received += len(chunk)
-            if received > max_bytes + FORM_BYTES:
+            if received > most:
                 raise too_large(max_bytes)
             body.feed(chunk)
             while check_field and body.complete:
                 await check_field(*body.complete.pop(0))
-            if len(body.data) >= WRITE_BYTES:
-                await _write(file, growth, body)
-        await _write(file, growth, body)
+            if sum(len(file.data) for file in body.files.values()) >= WRITE_BYTES:
+                await to_thread.run_sync(writer.write, body.files)
+        await to_thread.run_sync(writer.write, body.files)
     return body.result()
+
+
+class _Writer:
+    """Writes files that arrive to the disk."""
+
+    def __init__(self, paths: dict[str, Path], stack: ExitStack) -> None:
+        self._paths = paths
+        self._growth = Growth(next(iter(paths.values())).parent)
+        self._stack = stack
+        self._open: dict[str, IO[bytes]] = {}
+
+    def write(self, files: dict[str, Incoming]) -> None:
+        for name, incoming in files.items():
+            if name not in self._open:
+                file = self._paths[name].open("wb", buffering=0)
+                self._open[name] = self._stack.enter_context(file)
+            data = incoming.take()
+            self._growth.add(len(data))
+            self._open[name].write(data)
 
 
 class _File:
     """Takes a body that is the file itself; the fields are those of the query."""
 
-    def __init__(self, request: Request, fields: Collection[str], max_bytes: int) -> None:
+    def __init__(self, request: Request, name: str, fields: Collection[str], max_bytes: int) -> None:
         given = [(name, value) for name, value in request.query_params.multi_items() if value.strip()]
         self.complete = [(name, value) for name, value in given if name in fields]
-        self.data = bytearray()
+        self.files = {name: Incoming(_name_of(request), max_bytes)}
         self._fields = dict(self.complete)
         if len(self._fields) < len(self.complete):
             raise InvalidRequest("A parameter is there twice in the query.")
         self._ignored = tuple(
             tidy(name) for name in request.query_params if name not in (*fields, *_NOT_FIELDS)
         )
-        self._filename = _name_of(request)
-        self._max_bytes = max_bytes
-        self._received = 0
 
     def feed(self, chunk: bytes) -> None:
-        self._received += len(chunk)
-        if self._received > self._max_bytes:
-            raise too_large(self._max_bytes)
-        self.data += chunk
+        for file in self.files.values():
+            file.add(chunk)
 
     def result(self) -> Upload:
-        return Upload(self._filename, self._fields, self._ignored)
+        files = {name: file.result() for name, file in self.files.items()}
+        return Upload(files, self._fields, self._ignored)
 
 
-def _body(request: Request, file_field: str, fields: Collection[str], max_bytes: int) -> Form | _File:
+def _body(
+    request: Request, files: Sequence[FileField], fields: Collection[str], max_bytes: int
+) -> Form | _File:
     """Return what reads a body of this kind. Raises ``UnsupportedMedia``."""
     kind, options = parse_options_header(request.headers.get("content-type"))
     name = kind.decode("latin-1").lower()
     if name.startswith(_RAW_KINDS) or name in _RAW_TYPES:
-        return _File(request, fields, max_bytes)
+        return _File(request, files[0].name, fields, max_bytes)
     boundary = options.get(b"boundary")
     if name != "multipart/form-data" or not boundary:
         raise UnsupportedMedia(
             f"The body is {repr(name[:80]) if name else 'of no declared type'}. Send multipart/form-data "
-            f"with a boundary, as 'curl -F {file_field}=@FILE' does, or the file itself with a Content-Type "
-            "of audio/..., video/... or image/... and the parameters in the query."
+            f"with a boundary, as 'curl -F {files[0].name}=@FILE' does, or the file itself with a Content-"
+            "Type of audio/..., video/... or image/... and the parameters in the query."
         )
-    return Form(boundary, file_field, fields, max_bytes)
+    return Form(boundary, files, fields, max_bytes)
 
 
 def _name_of(request: Request) -> str:
@@ -114,14 +136,6 @@ def _name_of(request: Request) -> str:
     return tidy(options.get(b"filename", b"").decode("utf-8", "replace"))
 
 
-def _create(destination: Path, announced: int) -> IO[bytes]:
-    check_room(destination.parent, announced)
-    destination.parent.mkdir(parents=True)
-    return destination.open("wb", buffering=0)
-
-
-async def _write(file: IO[bytes], growth: Growth, body: Form | _File) -> None:
-    data = bytes(body.data)
-    body.data.clear()
-    growth.add(len(data))
-    await to_thread.run_sync(file.write, data)
+def _make_folder(folder: Path, announced: int) -> None:
+    check_room(folder.parent, announced)
+    folder.mkdir(parents=True)

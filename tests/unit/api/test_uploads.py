@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -6,13 +7,15 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from app.api.forms import MAX_FIELD_BYTES, Upload
+from app.api.forms import MAX_FIELD_BYTES, FileField, Upload, UploadedFile
 from app.api.uploads import receive_upload
 from app.errors import AvatarExists, InvalidRequest, UnsupportedMedia, UploadTooLarge
 
 pytestmark = pytest.mark.anyio
 
 FILE = bytes(range(256)) * 40 + b"\r\n--edg\r\n--edge"
+VIDEO = FileField("video", "The video.")
+ME = {"video": UploadedFile("me.mp4", sha256(FILE).hexdigest())}
 FORM = (
     b'--edge!\r\nContent-Disposition: form-data; name="id"\r\n\r\n'
     b"anna\r\n"
@@ -47,7 +50,7 @@ def request(body: bytes, step: int, *, cut: bool = False) -> Request:
 async def receive(request: Request, destination: Path, max_bytes: int = 1 << 20) -> Upload:
     return await receive_upload(
         request,
-        file_field="video",
+        files=[VIDEO],
         fields=("id", "face"),
         destination=destination,
         max_bytes=max_bytes,
@@ -57,7 +60,7 @@ async def receive(request: Request, destination: Path, max_bytes: int = 1 << 20)
 @pytest.mark.parametrize("step", [1, 7, 64, 1 << 20])
 async def test_a_form_is_read_however_it_is_cut_into_pieces(tmp_path: Path, step: int) -> None:
     upload = await receive(request(FORM, step), tmp_path / "job" / "upload")
-    assert upload == Upload("me.mp4", {"id": "anna", "face": "ä"})
+    assert upload == Upload(ME, {"id": "anna", "face": "ä"})
     assert (tmp_path / "job" / "upload").read_bytes() == FILE
 
 
@@ -77,14 +80,14 @@ async def test_a_field_is_checked_before_the_file_after_it_is_read(tmp_path: Pat
     with pytest.raises(AvatarExists):
         await receive_upload(
             request(FORM, 100),
-            file_field="video",
+            files=[VIDEO],
             fields=("id", "face"),
             destination=tmp_path / "job" / "upload",
             max_bytes=1 << 20,
             check_field=refuse,
         )
     assert heard == [("id", "anna")]
-    assert (tmp_path / "job" / "upload").stat().st_size == 0
+    assert not (tmp_path / "job" / "upload").exists()
 
 
 async def test_a_body_cut_off_is_noticed(tmp_path: Path) -> None:
@@ -114,7 +117,7 @@ async def test_a_field_is_no_place_for_a_file(tmp_path: Path) -> None:
 )
 async def test_a_filename_is_tidied(tmp_path: Path, sent: str, kept: str) -> None:
     form = FORM.replace(b"C:\\\\films\\\\me.mp4", sent.encode())
-    assert (await receive(request(form, 1000), tmp_path / "job" / "upload")).filename == kept
+    assert (await receive(request(form, 1000), tmp_path / "job" / "upload")).files["video"].filename == kept
 
 
 def raw_request(body: bytes, query: str, kind: str = "audio/wav", name: str = "") -> Request:
@@ -144,13 +147,13 @@ async def test_a_body_may_be_the_file_itself_with_its_parameters_in_the_query(
 
     upload = await receive(sent, tmp_path / "job" / "upload")
 
-    assert upload == Upload("me.mp4", {"id": "anna"}, ("colour",))
+    assert upload == Upload(ME, {"id": "anna"}, ("colour",))
     assert (tmp_path / "job" / "upload").read_bytes() == FILE
 
 
 async def test_a_file_alone_is_held_to_the_same_limit_and_named_upload(tmp_path: Path) -> None:
     upload = await receive(raw_request(FILE, ""), tmp_path / "fits" / "upload", len(FILE))
-    assert upload.filename == "upload"
+    assert upload.files["video"].filename == "upload"
     with pytest.raises(UploadTooLarge):
         await receive(raw_request(FILE, ""), tmp_path / "long" / "upload", len(FILE) - 1)
 
@@ -176,14 +179,14 @@ async def test_an_empty_field_is_one_that_is_not_there(tmp_path: Path) -> None:
 async def test_unknown_fields_are_ignored_and_named_whatever_they_hold(tmp_path: Path) -> None:
     form = FORM.replace(b'name="id"', b'name="colour"; filename="x"').replace(b"anna", b"\xff" * 20_000)
     upload = await receive(request(form, 1000), tmp_path / "job" / "upload")
-    assert upload == Upload("me.mp4", {"face": "ä"}, ("colour",))
+    assert upload == Upload(ME, {"face": "ä"}, ("colour",))
 
 
 async def test_the_one_file_may_be_called_file(tmp_path: Path) -> None:
     upload = await receive(
         request(FORM.replace(b'name="video"', b'name="file"'), 64), tmp_path / "job" / "upload"
     )
-    assert upload.filename == "me.mp4"
+    assert upload.files["video"].filename == "me.mp4"
     assert (tmp_path / "job" / "upload").read_bytes() == FILE
 
 
@@ -192,3 +195,38 @@ async def test_a_form_without_its_file_is_told_what_it_has_instead(tmp_path: Pat
         await receive(
             request(FORM.replace(b'name="video"', b'name="picture"'), 64), tmp_path / "job" / "upload"
         )
+
+
+SAID = FileField("audio", "What is said.")
+TWO = FORM.replace(b"--edge!--\r\n", b"") + (
+    b'--edge!\r\nContent-Disposition: form-data; name="audio"; filename="words.wav"\r\n\r\n'
+    b"riff\r\n--edge!--\r\n"
+)
+
+
+@pytest.mark.parametrize("step", [1, 64, 1 << 20])
+async def test_two_files_are_kept_apart(tmp_path: Path, step: int) -> None:
+    upload = await receive_upload(
+        request(TWO, step),
+        files=[SAID, VIDEO],
+        fields=("id", "face"),
+        destination=tmp_path / "job" / "upload",
+        max_bytes=len(FILE),
+    )
+    said = UploadedFile("words.wav", sha256(b"riff").hexdigest())
+    assert upload == Upload(ME | {"audio": said}, {"id": "anna", "face": "ä"})
+    assert (tmp_path / "job" / "upload").read_bytes() == b"riff"
+    assert (tmp_path / "job" / "video").read_bytes() == FILE
+
+
+async def test_a_file_that_may_be_missing_may_be_missing(tmp_path: Path) -> None:
+    async def receive(folder: str, *files: FileField) -> Upload:
+        destination = tmp_path / folder / "upload"
+        return await receive_upload(
+            request(FORM, 64), files=files, fields=(), destination=destination, max_bytes=1 << 20
+        )
+
+    upload = await receive("optional", VIDEO, FileField("audio", "What is said.", required=False))
+    assert upload.files == ME
+    with pytest.raises(InvalidRequest, match="lacks the file 'audio'"):
+        await receive("required", VIDEO, SAID)
