@@ -69,5 +69,5 @@ def configure_logs(form: Literal["console", "json"], level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"
-    for name in ("httpx", "httpcore", "sqlalchemy", "asyncio", "multipart", "python_multipart"):
+    for name in ("alembic", "httpx", "httpcore", "sqlalchemy", "asyncio", "multipart", "python_multipart"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -24,18 +24,14 @@ from sqlalchemy import (
     event,
     false,
     func,
-    insert,
-    literal,
     make_url,
     select,
-    update,
 )
 from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.schema import CreateColumn
 
 from app.errors import DatabaseUnreachable, IncompatibleData
+from app.jobs.migrations import migrate
 
-SCHEMA_VERSION = 2
 TURN = 0x6D6F757468
 """PostgreSQL's advisory lock of :func:`take_turn`."""
 SERVICE = TURN + 1
@@ -104,13 +100,11 @@ AVATAR_CLAIM = Index(
 )
 """Of two jobs that would make the same avatar, the database lets one in, however close together they come."""
 
-versions = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
-
 
 def open_database(where: Path | str) -> Engine:
     """Open, and where needed create, the job database: an SQLite file, or PostgreSQL at an address.
 
-    Raises ``IncompatibleData`` where there is another database or one of another schema version, and
+    Raises ``IncompatibleData`` where there is another database or one of a newer release, and
     ``DatabaseUnreachable`` where PostgreSQL does not answer.
     """
     return _open_sqlite(where) if isinstance(where, Path) else _open_postgresql(where)
@@ -171,29 +165,11 @@ def _check_integrity(engine: Engine, path: Path) -> None:
 
 
 def _create(engine: Engine) -> None:
-    """Create the tables that are missing, and bring those of the version before to this one."""
-    first = select(literal(SCHEMA_VERSION)).where(~select(versions.c.version).exists())
     with engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins none for a change of the schema
         take_turn(connection)  # of several that start together, one does all of it
-        metadata.create_all(connection)
-        connection.execute(insert(versions).from_select(["version"], first))
-        found = connection.scalars(select(versions.c.version)).one()
-        if found == 1:
-            _add_columns(connection, jobs.c.deaths, jobs.c.owner, jobs.c.waited_for, jobs.c.warnings)
-            connection.execute(update(versions).values(version=SCHEMA_VERSION))
-            found = SCHEMA_VERSION
-    if found != SCHEMA_VERSION:
-        raise IncompatibleData(
-            f"The job database has schema version {found}, this release needs {SCHEMA_VERSION}: "
-            "move the data folder away, or run the release that wrote it."
-        )
-
-
-def _add_columns(connection: Connection, *columns: Column[Any]) -> None:
-    """Bring the jobs of the version before to this one: nothing of them is lost."""
-    for column in columns:
-        text = CreateColumn(column).compile(dialect=connection.dialect)
-        connection.exec_driver_sql(f"ALTER TABLE {jobs.name} ADD COLUMN {text}")
+        migrate(connection)
 
 
 def _tune_sqlite(connection: Any, record: object) -> None:

@@ -7,16 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, make_url, text
 
 from app.errors import DatabaseUnreachable, DataFolderInUse
-from app.jobs.schema import open_database
+from app.jobs.job import JobProgress
+from app.jobs.schema import metadata, open_database
 from app.jobs.table import JobTable
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres, missing
 from tests.support.server import Server
+from tests.unit.jobs.test_migrations import DATA
 from tests.unit.jobs.test_table import *  # noqa: F403
-from tests.unit.jobs.test_table import render
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -63,17 +66,23 @@ def test_a_database_that_does_not_answer_is_said_so() -> None:
         open_database(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
 
 
-def test_the_jobs_of_the_release_before_are_taken_over(postgres: Postgres) -> None:
-    url = postgres.create("old")
+def test_the_revisions_make_the_tables_that_the_code_uses(url: str) -> None:
     engine = open_database(url)
-    job = JobTable(engine, 5).insert(render())
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_jobs_of_0_1_are_read_as_they_were_left(postgres: Postgres) -> None:
+    url = postgres.create("old")
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
     with engine.begin() as connection:
-        for column in ("deaths", "owner", "waited_for", "warnings"):
-            connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
-        connection.execute(text("UPDATE schema_version SET version = 1"))
+        connection.exec_driver_sql((DATA / "jobs-0.1.0.postgresql.sql").read_text())
     engine.dispose()
     engine = open_database(url)
-    assert JobTable(engine, 5).open_jobs() == [job]
+    running, waiting = JobTable(engine, 5).open_jobs()
+    assert (running.id, running.progress, running.deaths) == ("render-running", JobProgress(75, 250, 40.0), 1)
+    assert (waiting.id, waiting.owner, waiting.waited_for) == ("render-waiting", "b" * 64, True)
     engine.dispose()
 
 

@@ -1,16 +1,13 @@
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
 
 from app.errors import AvatarExists, IncompatibleData, JobNotFound, MouthpieceError, QueueFull
 from app.jobs.job import Job, JobKind, JobProgress, JobState, NewJob, new_id, utc_now
-from app.jobs.schema import open_database, versions
+from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 
 PROBLEM = MouthpieceError("It broke.").problem()
@@ -198,32 +195,6 @@ def test_records_outlive_the_process(tmp_path: Path) -> None:
     assert JobTable(open_database(path), 5).get(job.id) == job
 
 
-FIRST_SCHEMA = """
-CREATE TABLE jobs (number INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, id VARCHAR(63) NOT NULL UNIQUE,
-    kind VARCHAR(16) NOT NULL, state VARCHAR(16) NOT NULL, avatar_id VARCHAR(63) NOT NULL,
-    params JSON NOT NULL, frames_done INTEGER NOT NULL, frames_total INTEGER NOT NULL,
-    fps FLOAT NOT NULL,
-    attempts INTEGER NOT NULL, error JSON, cancel_requested_at DATETIME,
-    created_at DATETIME NOT NULL, started_at DATETIME, finished_at DATETIME, revision INTEGER NOT NULL);
-CREATE TABLE schema_version (version INTEGER PRIMARY KEY);
-INSERT INTO schema_version VALUES (1);
-INSERT INTO jobs VALUES (7, 'old', 'render', 'running', 'anna', '{}', 3, 9, 1.0, 1, NULL, NULL,
-    '2026-01-02 03:04:05.000000', '2026-01-02 03:04:06.000000', NULL, 4);
-"""
-"""The job database of the release before, with a job that was under way."""
-
-
-def test_the_waiting_jobs_of_the_release_before_are_taken_over(tmp_path: Path) -> None:
-    path = tmp_path / "jobs.sqlite3"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(FIRST_SCHEMA)
-    for _ in range(2):  # opened once more, it is of this release
-        table = JobTable(open_database(path), 5)
-        (job,) = table.open_jobs()
-        assert (job.id, job.number, job.attempts, job.deaths, job.owner) == ("old", 7, 1, 0, None)
-    assert table.insert(render()).number == 8
-
-
 def test_a_damaged_database_is_refused_at_the_start(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite3"
     table = JobTable(open_database(path), 500)
@@ -246,15 +217,6 @@ def test_a_database_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(IncompatibleData, match="taken away"):
         table.check()
-
-
-def test_a_database_of_another_release_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "jobs.sqlite3"
-    engine = open_database(path)
-    with engine.begin() as connection:
-        connection.execute(update(versions).values(version=99))
-    with pytest.raises(IncompatibleData, match="99"):
-        open_database(path)
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
