@@ -5,6 +5,9 @@ MouthpieceError                      status  code
 ├── Unauthorized                        401  unauthorized
 ├── ForeignOrigin                       403  foreign-origin
 ├── UnknownHost                         421  unknown-host
+├── OutsideError
+│   ├── AddressRefused                  422  address-refused
+│   └── FetchFailed                     422  fetch-failed
 ├── UnsupportedMedia
 │   ├── NotAVideo                       415  not-a-video
 │   └── NotAudio                        415  not-audio
@@ -108,6 +111,24 @@ class UnknownHost(MouthpieceError):
     """The request is for a host name that the service does not go by."""
 
     status, code, title = 421, "unknown-host", "Unknown host"
+
+
+class OutsideError(MouthpieceError):
+    """An address that the request names cannot be used."""
+
+    status, code, title = 422, "unusable-address", "Unusable address"
+
+
+class AddressRefused(OutsideError):
+    """The service may not reach the address."""
+
+    code, title = "address-refused", "Address refused"
+
+
+class FetchFailed(OutsideError):
+    """The address does not give what it should."""
+
+    code, title = "fetch-failed", "Fetch failed"
 
 
 class UnsupportedMedia(MouthpieceError):

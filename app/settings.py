@@ -5,13 +5,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.bundled import bundled
 
 DEFAULT_MODEL = "mouthpiece.onnx"
 """File name of the model that ships with the project."""
+
+HostEntry = Annotated[
+    str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$", to_lower=True)
+]
+"""A host, with or without a port."""
 
 
 class Settings(BaseSettings):
@@ -31,6 +36,15 @@ class Settings(BaseSettings):
         frozenset(),
         description="Comma-separated origins, such as https://app.example.org, whose pages may use this.",
     )
+    fetch: Annotated[frozenset[HostEntry], NoDecode] = Field(
+        frozenset(),
+        description="What addresses in requests may lead to: off, public (the internet), or hosts by commas, "
+        "such as media.example.org,minio:9000.",
+    )
+    fetch_seconds: float = Field(
+        300.0, gt=0, description="Longest time that fetching one file may take, seconds."
+    )
+    max_fetches: int = Field(8, ge=1, description="Most files that are fetched at a time; others wait.")
     max_connections: int = Field(
         1000, ge=16, description="Most connections at a time; one more is answered 503, but for probes."
     )
@@ -152,7 +166,7 @@ class Settings(BaseSettings):
             raise ValueError("must be host:port, that of the cluster's head, such as 10.0.0.5:6379")
         return value or None
 
-    @field_validator("api_keys", "allowed_hosts", "cors_origins", mode="before")
+    @field_validator("api_keys", "allowed_hosts", "cors_origins", "fetch", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         return (

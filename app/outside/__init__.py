@@ -1,0 +1,1 @@
+"""The network outside: which addresses that callers name may be reached, and how."""

@@ -1,0 +1,55 @@
+"""Which IP addresses belong to the public internet, in whatever form they are written.
+
+The registries are IANA's for special-purpose addresses (RFC 6890), as ``ipaddress`` has them. An IPv6 address
+that carries an IPv4 one is what it carries.
+"""
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+Address = IPv4Address | IPv6Address
+
+_METADATA: Final = frozenset(
+    ip_address(each) for each in ("168.63.129.16", "192.0.0.192", "100.100.100.200", "fd00:ec2::254")
+)
+"""Where Azure, Oracle, Alibaba and AWS keep what only a machine itself may know, beside link-local ones."""
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_UNICAST: Final = IPv6Network("2000::/3")
+"""All of IPv6 that is routed in public."""
+_SIXTOFOUR: Final = IPv6Network("2002::/16")
+_ISATAP: Final = (0x00005EFE, 0x02005EFE)
+
+
+def meant(address: str) -> Address:
+    """Return the address that a text means: IPv4 where it is carried by IPv6 (mapped, NAT64).
+
+    Raises ValueError.
+    """
+    parsed = ip_address(address.partition("%")[0])
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return parsed.ipv4_mapped
+        if parsed in _NAT64:
+            return IPv4Address(int(parsed) & 0xFFFFFFFF)
+    return parsed
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address, as :func:`meant` returns it, is one of the public internet."""
+    if address in _METADATA or not address.is_global or address.is_multicast or address.is_reserved:
+        return False
+    if isinstance(address, IPv4Address):
+        return True
+    tunnelled = address in _SIXTOFOUR or address.teredo is not None or _is_isatap(address)
+    return address in _UNICAST and not tunnelled
+
+
+def is_inside(address: Address) -> bool:
+    """Whether an address is this machine's own or one of a private network: none of a cloud's metadata."""
+    if address in _METADATA or address.is_link_local or address.is_multicast or address.is_unspecified:
+        return False
+    return address.is_loopback or (address.is_private and not address.is_reserved)
+
+
+def _is_isatap(address: IPv6Address) -> bool:
+    return (int(address) >> 32) & 0xFFFFFFFF in _ISATAP

@@ -1,0 +1,90 @@
+"""What whoever runs the service lets it reach: nothing, the public internet, hosts that are listed."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from app.errors import AddressRefused
+from app.outside.addresses import Address, is_inside, is_public
+
+PORTS: Final = {"http": 80, "https": 443}
+"""The schemes that are spoken, and their ports: the only ones of a host whose port is not listed."""
+MAX_URL_LENGTH: Final = 2048
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """Whether the public internet may be reached, and which hosts besides: (name, port); None: 80 and 443."""
+
+    public: bool = False
+    hosts: frozenset[tuple[str, int | None]] = frozenset()
+
+    @classmethod
+    def of(cls, entries: Collection[str]) -> Self:
+        """Return what ``MOUTHPIECE_FETCH`` says: ``off``, or ``public`` and hosts, with or without a port."""
+        hosts = {entry.lower() for entry in entries} - {"off", "public"}
+        return cls("public" in entries, frozenset(_split(host) for host in hosts))
+
+    @classmethod
+    def for_url(cls, url: str) -> Self:
+        """Return what lets one address be reached that whoever runs the service has named."""
+        return cls(hosts=frozenset({_split(urlsplit(url).netloc)}))
+
+    def check(self, url: httpx.URL) -> bool:
+        """Raise ``AddressRefused`` unless a URL's host may be looked up; return whether it is listed."""
+        if url.scheme not in PORTS:
+            raise AddressRefused(f"An address begins with http:// or https://, not {url.scheme[:20]!r}.")
+        if not (self.public or self.hosts):
+            raise AddressRefused(
+                "This service reaches no addresses: send the file itself. Whoever runs it can allow it with "
+                "MOUTHPIECE_FETCH."
+            )
+        if url.userinfo:
+            raise AddressRefused("An address must not contain a user name or a password; leave them out.")
+        host, port = _plain(url.raw_host.decode("ascii")), url.port or PORTS[url.scheme]
+        if not host:
+            raise AddressRefused("The address names no host; write it as https://host/path.")
+        usual = port in PORTS.values()
+        if (host, port) in self.hosts or (usual and (host, None) in self.hosts):
+            return True
+        if not self.public:
+            raise AddressRefused(
+                f"The host {host[:80]!r} is not among those that this service may reach; whoever runs it can "
+                "add it to MOUTHPIECE_FETCH."
+            )
+        if not usual:
+            raise AddressRefused(
+                f"Port {port} may not be reached, only 80 and 443; whoever runs the service can add the host "
+                "and its port to MOUTHPIECE_FETCH."
+            )
+        return False
+
+    def check_address(self, address: Address, *, listed: bool) -> None:
+        """Raise ``AddressRefused`` unless what a host's name stands for may be connected to."""
+        if not (is_public(address) or (listed and is_inside(address))):
+            raise AddressRefused(
+                "The host is not on the public internet and may not be reached; give an address that "
+                "everybody can reach."
+            )
+
+
+def read_url(text: str) -> httpx.URL:
+    """Return the URL that a text is. Raises ``AddressRefused``."""
+    if len(text) > MAX_URL_LENGTH:
+        raise AddressRefused(f"The address has more than {MAX_URL_LENGTH} characters; give a shorter one.")
+    try:
+        return httpx.URL(text.strip())
+    except (httpx.InvalidURL, ValueError) as error:
+        raise AddressRefused(f"That is no address: {error}.") from error
+
+
+def _plain(host: str) -> str:
+    return host.lower().strip("[]").removesuffix(".")
+
+
+def _split(host: str) -> tuple[str, int | None]:
+    parts = urlsplit(f"//{host}")
+    return _plain(parts.hostname or ""), parts.port
