@@ -36,6 +36,8 @@ class NoticeCode(StrEnum):
     """The video's sound begins ``seconds`` after its pictures: silence was put before it."""
     SOUND_LONGER_THAN_CLIP = "sound-longer-than-clip"
     """The sound goes on for ``seconds`` after the clip's end; the clip is played on as ``loop`` says."""
+    SOUND_CUT = "sound-cut"
+    """The last ``seconds`` of the sound are left out: the video ends before them, as ``length`` says."""
     UNKNOWN_FIELDS = "unknown-fields"
     """The request has fields that mean nothing here; they were ignored."""
 

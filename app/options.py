@@ -1,14 +1,15 @@
 """Options of a request, written down once: a frozen dataclass whose fields say type, limits and help.
 
 From it are made the API's form, the command line's options, the job's record, and what the work is given. A
-field is added there and nowhere else; an older record that lacks it has the default.
+field is added there and nowhere else; an older record that lacks it has the default. What fields say together
+is checked by a static method ``check_together``, which is given them all and raises ValueError.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any, Final, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
 from pydantic.fields import FieldInfo
 
 from app.errors import InvalidRequest
@@ -28,7 +29,15 @@ def form_of(options: Any, **more: Any) -> Any:
         return _forms[options]
     hints = get_type_hints(options, include_extras=True)
     every: dict[str, Any] = {field.name: (hints[field.name], field.default) for field in fields(options)}
-    form = create_model(options.__name__, __base__=Form, __doc__=options.__doc__, **(more | every))
+    together = getattr(options, "check_together", lambda form: None)
+    validators: dict[str, Any] = {"check_together": model_validator(mode="after")(_checking(together))}
+    form = create_model(
+        options.__name__,
+        __base__=Form,
+        __doc__=options.__doc__,
+        __validators__=validators,
+        **(more | every),
+    )
     if not more:
         _forms[options] = form
     return form
@@ -36,6 +45,14 @@ def form_of(options: Any, **more: Any) -> Any:
 
 _forms: Final[dict[Any, Any]] = {}
 """The forms that were made."""
+
+
+def _checking(together: Callable[[Any], None]) -> Callable[[Any], Any]:
+    def check_together(form: Any) -> Any:
+        together(form)
+        return form
+
+    return check_together
 
 
 def read(options: type[Options], values: Mapping[str, Any]) -> Options:
@@ -53,6 +70,12 @@ def check(options: Any) -> None:
     _valid(form_of(type(options)), asdict(options))
 
 
+def plain(options: Any) -> dict[str, Any]:
+    """Return options as JSON has them; :func:`read` makes them again."""
+    values: dict[str, Any] = _valid(form_of(type(options)), asdict(options)).model_dump(mode="json")
+    return values
+
+
 def help_of(options: type[Any]) -> Mapping[str, str]:
     """Return the help of each option."""
     described: Mapping[str, FieldInfo] = form_of(options).model_fields
@@ -65,4 +88,6 @@ def _valid(form: Any, values: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(f"{first['loc'][0]}: {message[:1].lower()}{message[1:]}.") from error
+        if first["loc"]:
+            message = f"{first['loc'][0]}: {message[:1].lower()}{message[1:]}"
+        raise InvalidRequest(f"{message}.") from error

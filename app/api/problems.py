@@ -79,6 +79,8 @@ def _sentence(detail: ErrorDetails) -> str:
     # The first part of a location says "query" or "path"; a field of a form has its name alone.
     place = [str(part) for part in detail["loc"] if part not in ("query", "path", "header", "body")]
     message = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:  # of several fields together: the sentence names them
+        return f"{message}."
     return f"{'.'.join(place[:1]) or 'The request'}: {message[:1].lower()}{message[1:]}."
 
 

@@ -15,6 +15,10 @@ TARGET_LEVEL: Final = 0.07
 """Level that speech is brought to: -23 dB of full scale, as broadcasters deliver it (EBU R 128)."""
 MOST_GAIN: Final = 10 ** (50 / 20)
 """A sound whose level is under -73 dB of full scale is quieter than any speech, and is left quiet."""
+LEAST_LOUD: Final = 0.06
+"""Level, beside that of the speech, down to which a word goes on: 24 dB below it are final consonants."""
+FADING_SECONDS: Final = 0.2
+"""How long a mouth goes on after the last that is loud, to close."""
 _BLOCK: Final = SPEECH_RATE // 10
 _REACH: Final = 2
 _CHUNK: Final = 600 * _BLOCK
@@ -24,6 +28,19 @@ _CHUNK: Final = 600 * _BLOCK
 def levelling_gain(sound: Sound) -> float:
     """Return by what to multiply the samples of ``sound`` so that its speech has the target level."""
     return gain_of(np.concatenate([block_levels(chunk) for chunk in _chunks(sound)] or [np.empty(0)]))
+
+
+def last_word(sound: Sound) -> float:
+    """Return when the last word of ``sound`` ends, seconds; 0 if nothing is said.
+
+    It goes on while a tenth of a second is loud beside the speech as a whole, and a little longer to fade.
+    """
+    levels = np.concatenate([block_levels(chunk) for chunk in _chunks(sound)] or [np.empty(0)])
+    loud = np.flatnonzero(levels > LEAST_LOUD * TARGET_LEVEL / gain_of(levels))
+    if not len(loud) or not levels.any():
+        return 0.0
+    end = (int(loud[-1]) + 1) * _BLOCK / SPEECH_RATE + FADING_SECONDS
+    return min(end, sound.duration)
 
 
 def gain_of(levels: BlockLevels) -> float:

@@ -6,6 +6,7 @@ with the pictures. Where the clock jumps there is silence, so the length is what
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -93,6 +94,14 @@ class Sound:
         offset = start * self.channels * _TRACK_BYTES
         return np.fromfile(self.track_path, "<i2", count, offset=offset).reshape(-1, self.channels)
 
+    def lasting(self, seconds: float | Fraction) -> "Sound":
+        """Return the sound cut to so many ``seconds``, or followed by silence for as long as it lacks."""
+        samples, speech_samples = round(seconds * self.sample_rate), round(seconds * SPEECH_RATE)
+        _lengthen(self.track_path, samples * self.channels * _TRACK_BYTES)
+        _lengthen(self.speech_path, speech_samples * _SPEECH_BYTES)
+        duration = samples / self.sample_rate
+        return replace(self, samples=samples, speech_samples=speech_samples, duration=duration)
+
     def speech_sha256(self) -> str:
         """Return the SHA-256 of the 16 kHz sound, in hex."""
         with open(self.speech_path, "rb") as file:  # noqa: PTH123 - the path is plain data
@@ -102,6 +111,12 @@ class Sound:
         """Return samples ``start`` to ``stop`` of the 16 kHz mono sound, as many of them as there are."""
         start, stop = max(0, start), min(stop, self.speech_samples)
         return np.fromfile(self.speech_path, "<f4", max(0, stop - start), offset=start * _SPEECH_BYTES)
+
+
+def _lengthen(path: str, size: int) -> None:
+    """Have a file be so long at least; what is added is zeros, and takes no room on the disk."""
+    if os.stat(path).st_size < size:  # noqa: PTH116 - the path is plain data
+        os.truncate(path, size)
 
 
 def decode_sound(

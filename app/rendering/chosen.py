@@ -21,6 +21,7 @@ from app.rendering.mouths import MouthRun
 from app.rendering.sampling import Lent, Stroke
 from app.rendering.score import FADED, Score, ScoreBook
 from app.rendering.stages import StageSeconds
+from app.rendering.timeline import Timeline
 
 MouthShape = npt.NDArray[np.float32]
 """float32 (8,): one of :data:`app.mouths.space.MouthShapes`."""
@@ -45,6 +46,7 @@ class ChosenMouths:
     """Mouths by score."""
 
     avatar: Avatar
+    timeline: Timeline
     scores: ScoreBook
     painter: Painter
     turn: Lock = field(default_factory=Lock)
@@ -73,19 +75,20 @@ class _ChosenRun:
         rows = [self._mouths.scores.row(index) for index in indices]
         listened = perf_counter()
         self._seconds.listen += listened - started
-        painted = [k for k, (score, row) in enumerate(rows) if score.painted[row] and score.lenders[row] >= 0]
+        weights = self._person.weights[sources] * self._mouths.timeline.mouth_weights(indices)
+        shown = [weights[k] > 0 and score.lenders[row] >= 0 for k, (score, row) in enumerate(rows)]
+        painted = [k for k, (score, row) in enumerate(rows) if shown[k] and score.painted[row]]
         strokes = dict(zip(painted, self._paint(painted, rows, sources), strict=True))
         drawn = perf_counter()
         self._seconds.model += drawn - listened
         for k, (frame, source, (score, row)) in enumerate(zip(frames, sources, rows, strict=True)):
-            weight = float(self._person.weights[source])
-            if score.lenders[row] < 0 or weight == 0:
+            if not shown[k]:
                 continue
             lent = self._lent(score, row, source, strokes.get(k))
             box, landmarks = self._avatar.boxes[source], self._avatar.landmarks[source]
             gain = self._gain(source, int(score.lenders[row]))
             cover = self._person.study.covers.of(source)
-            self._layer.lay(frame, box, landmarks, lent, weight, gain, cover)
+            self._layer.lay(frame, box, landmarks, lent, float(weights[k]), gain, cover)
         self._seconds.composite += perf_counter() - drawn
 
     def _lent(self, score: Score, row: int, source: int, stroke: Stroke | None) -> list[Lent]:

@@ -77,7 +77,7 @@ class _GeneratedRun:
     def put(self, frames: list[I420Frame], indices: Sequence[int], sources: list[int]) -> None:
         heard = np.stack(list(islice(self._windows, len(indices))))
         avatar = self._mouths.avatar
-        weights = avatar.person.weights[sources]
+        weights = avatar.person.weights[sources] * self._mouths.timeline.mouth_weights(indices)
         changed = np.flatnonzero(weights > 0).tolist()
         if not changed:
             return

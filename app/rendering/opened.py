@@ -10,7 +10,7 @@ from app.media.files import replacing
 from app.media.finish import finish
 from app.media.sound import Sound
 from app.media.timing import Segment
-from app.notices import Notice, NoticeCode, notice
+from app.notices import Notice
 from app.progress import Progress
 from app.rendering.encoding import SegmentEncoding
 from app.rendering.frames import FrameMaker
@@ -40,21 +40,10 @@ class OpenRender:
     encoding: SegmentEncoding
     maker: FrameMaker
     lanes: int
-    clip_seconds: float
-    """Length of the avatar's video; 0 of a photo, which has none."""
-
-    @property
-    def notices(self) -> list[Notice]:
-        """What the caller should know of the sound."""
-        longer = self.duration - self.clip_seconds
-        if not self.clip_seconds or longer < 1 / self.encoding.format.fps:
-            return self.encoding.sound.notices
-        detail = (
-            f"The sound goes on for {longer:.2f} s after the clip's end; the clip is played on "
-            f"(loop: {self.plan.loop})."
-        )
-        told = notice(NoticeCode.SOUND_LONGER_THAN_CLIP, detail, longer)
-        return [*self.encoding.sound.notices, told]
+    sound: Sound
+    """The sound as it was decoded; the result has it cut, or with silence after it."""
+    notices: list[Notice]
+    """What the caller should know."""
 
     @property
     def frame_count(self) -> int:
@@ -85,7 +74,7 @@ class OpenRender:
     def share_sound(self) -> None:
         """Leave the decoded sound to the other processes that open this render."""
         with replacing(self.workspace.sound) as temporary:
-            temporary.write_text(json.dumps(asdict(self.encoding.sound)), encoding="utf-8")
+            temporary.write_text(json.dumps(asdict(self.sound)), encoding="utf-8")
 
     def encode(self, segments: Sequence[Segment], progress: Progress) -> int:
         """Encode those of ``segments`` that are not on the disk; return how many frames that took.

@@ -3,9 +3,10 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from app.media.timing import MAX_FPS, MIN_FPS, exact_fps
 from app.options import check
@@ -38,6 +39,38 @@ FrameRate = Annotated[
 ]
 
 
+_SECONDS: Final = r"[0-9]{1,6}(?:\.[0-9]{1,9})?"
+_RANGE: Final = rf" *({_SECONDS}) *- *({_SECONDS}) *"
+MOST_RANGES: Final = 100
+
+Ranges = list[tuple[float, float]]
+"""Start and end of each of some stretches of time, seconds, in order."""
+
+
+def read_ranges(text: str) -> Ranges:
+    """Return the ranges of a text such as ``12.5-18,40-41.2``; raise ValueError for anything else."""
+    parts = [re.fullmatch(_RANGE, part) for part in text.split(",")] if text else []
+    if len(parts) > MOST_RANGES:
+        raise ValueError(f"there may be up to {MOST_RANGES} ranges, not {len(parts)}")
+    ranges = sorted((float(part[1]), float(part[2])) for part in parts if part)
+    if len(ranges) < len(parts):
+        raise ValueError(
+            "ranges are seconds such as 12.5-18,40-41.2: start, a hyphen, end, and commas between"
+        )
+    for start, end in ranges:
+        if end <= start:
+            raise ValueError(f"the range {start:g}-{end:g} ends before it has begun")
+    for (start, end), (other, its_end) in pairwise(ranges):
+        if other < end:
+            raise ValueError(f"the ranges {start:g}-{end:g} and {other:g}-{its_end:g} overlap; make them one")
+    return ranges
+
+
+def _check_ranges(text: str) -> str:
+    read_ranges(text)
+    return text
+
+
 @dataclass(frozen=True)
 class RenderOptions:
     """How a video is rendered."""
@@ -60,16 +93,53 @@ class RenderOptions:
             description="Above 0 the mouth moves later, below 0 earlier; milliseconds.",
         ),
     ] = 0.0
-    start_frame: Annotated[
-        int, Field(ge=0, le=10_000_000, description="The avatar's frame to begin with.")
-    ] = 0
-    loop: Annotated[
-        Literal["pingpong", "restart"],
+    length: Annotated[
+        Literal["audio", "video", "shortest"],
         Field(
-            description="When the sound outlasts the avatar: `pingpong` plays it backward and forward, "
-            "without a jump; `restart` begins again."
+            description="How long the result is: as the `audio`, as the `video` (all of the clip), or as the "
+            "`shortest` of the two. A photo has no length of its own: it lasts as long as the audio."
+        ),
+    ] = "audio"
+    loop: Annotated[
+        Literal["pingpong", "restart", "hold", "stretch"],
+        Field(
+            description="When the sound outlasts the clip: `pingpong` plays it backward and forward, "
+            "without a jump; `restart` begins again; `hold` shows the last frame on. `stretch` slows or "
+            "quickens the clip to the length of the result, by repeating frames or leaving some out."
         ),
     ] = "pingpong"
+    start: Annotated[
+        float, Field(ge=0, le=1e6, description="Where the part of the clip begins that is used, seconds.")
+    ] = 0.0
+    end: Annotated[
+        float | None,
+        Field(gt=0, le=1e6, description="Where it ends, seconds. Default: where the clip does."),
+    ] = None
+    start_frame: Annotated[
+        int,
+        Field(ge=0, le=10_000_000, description="The frame to begin with, counted from `start`."),
+    ] = 0
+    keep: Annotated[
+        str,
+        AfterValidator(_check_ranges),
+        Field(
+            description="Stretches of the result whose mouth stays the clip's own, seconds: "
+            "`12.5-18,40-41.2`.",
+            json_schema_extra={"pattern": f"^({_RANGE}(,{_RANGE})*)?$"},
+        ),
+    ] = ""
+    rest: Annotated[
+        Literal["still", "own"],
+        Field(
+            description="After the last word: the mouth rests (`still`), or stays the clip's `own`.",
+        ),
+    ] = "still"
+
+    @staticmethod
+    def check_together(form: Any) -> None:
+        """Raise ValueError for options that contradict each other."""
+        if form.end is not None and form.end <= form.start:
+            raise ValueError(f"The clip's end ({form.end:g} s) must lie after its start ({form.start:g} s)")
 
     def __post_init__(self) -> None:
         check(self)

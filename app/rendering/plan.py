@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from app.media.files import replacing
 
@@ -15,11 +16,9 @@ class Plan:
     avatar_id: str
     avatar_created_at: str
     model_sha256: str
-    quality: str
     encoder: str
-    mouth_offset_ms: float
-    start_frame: int
-    loop: str
+    options: dict[str, Any]
+    """Those of the caller, as JSON has them, defaults filled in."""
     fps: str
     frame_count: int
     fragment_count: int

@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import Path
 from time import perf_counter
 
+from app.audio.loudness import last_word
 from app.audio.windows import MelTrack
 from app.avatars.avatar import Avatar, open_avatar
 from app.avatars.crops import CropForm
@@ -17,8 +18,9 @@ from app.media.encoder import VideoFormat
 from app.media.probe import AudioLimits, check_frames
 from app.media.quality import Encoder, encoder_settings
 from app.media.sound import Sound, decode_sound
-from app.media.timing import Segment, exact_fps, frame_count
+from app.media.timing import Segment
 from app.mouths.model import LipModel
+from app.options import plain
 from app.progress import Alive, Progress
 from app.rendering.chosen import ChosenMouths
 from app.rendering.encoding import SegmentEncoding, lanes_for
@@ -29,7 +31,8 @@ from app.rendering.options import RenderOptions
 from app.rendering.plan import Plan
 from app.rendering.score import ScoreBook, Scorer
 from app.rendering.stages import StageSeconds
-from app.rendering.timeline import Timeline, split_segments
+from app.rendering.timeline import Timeline, lay_out, split_segments
+from app.rendering.warned import render_notices
 from app.rendering.workspace import Workspace
 from app.wav2lip.devices import usable_cores
 from app.wav2lip.infer import ModelInfo, Wav2LipInfer
@@ -85,9 +88,10 @@ class Renderer:
         """
         started = perf_counter()
         with self._open(request, alive) as avatar:
-            sound = self._decode(request, workspace, alive)
+            decoded = self._decode(request, workspace, alive)
             seconds = StageSeconds(sound=perf_counter() - started)
-            timeline = _timeline(request, avatar, sound)
+            timeline = _timeline(request, avatar, decoded)
+            sound = decoded if timeline.duration == decoded.duration else decoded.lasting(timeline.duration)
             check_frames(timeline.frame_count, self.limits)
             lanes = self.encoders or lanes_for(
                 self.infer.info.device, avatar.layout.frame_bytes, self.infer.batch_size, self.encoder
@@ -108,7 +112,8 @@ class Renderer:
                 encoding=encoding,
                 maker=FrameMaker(avatar, timeline, mouths, seconds),
                 lanes=lanes,
-                clip_seconds=avatar.manifest.duration if avatar.manifest.frame_count > 1 else 0.0,
+                sound=decoded,
+                notices=render_notices(decoded, timeline),
             )
 
     def _mouths(
@@ -128,7 +133,8 @@ class Renderer:
             return GeneratedMouths(model, avatar, MelTrack(sound), timeline, offset)
         scorer = Scorer(avatar.person, model.ear, sound, timeline, offset)
         key = f"{plan.digest} {sound.speech_sha256()}"
-        return ChosenMouths(avatar, ScoreBook(scorer, segments, workspace.scores, key), model.painter)
+        book = ScoreBook(scorer, segments, workspace.scores, key)
+        return ChosenMouths(avatar, timeline, book, model.painter)
 
     def _threads(self, lanes: int) -> int:
         return self.encoder_threads if self.encoder_threads or lanes == 1 else ceil(usable_cores() / lanes)
@@ -153,11 +159,8 @@ class Renderer:
             avatar_id=request.avatar_id,
             avatar_created_at=avatar.manifest.created_at.isoformat(),
             model_sha256=_model_sha256(self.infer.info),
-            quality=request.options.quality,
             encoder=self.encoder,
-            mouth_offset_ms=request.options.mouth_offset_ms,
-            start_frame=request.options.start_frame,
-            loop=request.options.loop,
+            options=plain(request.options),
             fps=str(timeline.fps),
             frame_count=timeline.frame_count,
             fragment_count=len(split_segments(timeline.frame_count, timeline.fps)),
@@ -169,12 +172,6 @@ def _model_sha256(info: ModelInfo) -> str:
 
 
 def _timeline(request: RenderRequest, avatar: Avatar, sound: Sound) -> Timeline:
-    fps = exact_fps(request.options.fps) if request.options.fps else avatar.manifest.fps
-    return Timeline(
-        frame_count=frame_count(sound.duration, fps),
-        fps=fps,
-        avatar_frames=avatar.manifest.frame_count,
-        avatar_fps=avatar.manifest.fps,
-        start_frame=request.options.start_frame,
-        loop=request.options.loop,
-    )
+    options, manifest = request.options, avatar.manifest
+    end = last_word(sound) if options.rest == "own" else sound.duration
+    return lay_out(options, manifest.frame_count, manifest.fps, sound.duration, end)

@@ -1,13 +1,25 @@
 """Which avatar frame and which moment of the sound belong to each frame of the result."""
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, repeat
+from math import ceil, floor
 from typing import Final, Literal
 
-from app.media.timing import Segment
+import numpy as np
+import numpy.typing as npt
 
-Loop = Literal["pingpong", "restart"]
+from app.errors import InvalidRequest
+from app.media.timing import Segment, exact_fps, frame_count
+from app.mouths.person import SOFT_FRAMES
+from app.rendering.options import RenderOptions, read_ranges
+
+MouthWeights = npt.NDArray[np.float32]
+"""float32 (n,), 0..1: how much of each frame's mouth is changed."""
+
+Loop = Literal["pingpong", "restart", "hold", "stretch"]
 
 FIRST_SEGMENT_SECONDS: Final = (1.0, 2.0, 4.0)
 SEGMENT_SECONDS: Final = 10.0
@@ -16,14 +28,24 @@ SEGMENT_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class Timeline:
-    """Frame by frame: ``fps`` is that of the result, the others are the avatar's or the caller's."""
+    """Frame by frame: ``fps`` is that of the result; the clip is what is used of the avatar's video."""
 
     frame_count: int
     fps: Fraction
-    avatar_frames: int
-    avatar_fps: Fraction
+    clip_frames: int
+    clip_fps: Fraction
     start_frame: int = 0
     loop: Loop = "pingpong"
+    clip_begin: int = 0
+    """The avatar's frame with which the clip begins."""
+    kept: tuple[range, ...] = ()
+    """Frames of the result whose mouth stays the clip's own, in order."""
+    duration: float | Fraction = 0
+    """Length of the result, seconds."""
+    _starts: tuple[int, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_starts", tuple(frames.start for frames in self.kept))
 
     def time(self, index: int) -> float:
         """Return the moment of result frame ``index``, seconds."""
@@ -32,15 +54,119 @@ class Timeline:
     def avatar_frame(self, index: int) -> int:
         """Return the avatar frame on screen at result frame ``index``.
 
-        Played at the avatar's own speed whatever the result's rate. ``pingpong`` runs forward, then backward,
-        showing the turning frames once, so that there is no jump; ``restart`` begins again.
+        Played at the clip's own speed whatever the result's rate. ``pingpong`` runs forward, then backward,
+        showing the turning frames once, so that there is no jump; ``restart`` begins again; ``hold`` stays at
+        the last frame. ``stretch`` spreads the clip, from its start frame on, over the whole result.
         """
-        position = self.start_frame + int(index * self.avatar_fps / self.fps)
-        if self.loop == "restart" or self.avatar_frames == 1:
-            return position % self.avatar_frames
-        turn = self.avatar_frames - 1
+        return self.clip_begin + self._clip_frame(index)
+
+    def _clip_frame(self, index: int) -> int:
+        if self.loop == "stretch":
+            begin = self.start_frame % self.clip_frames
+            shown = min(index, self.frame_count - 1)
+            return begin + (2 * shown + 1) * (self.clip_frames - begin) // (2 * self.frame_count)
+        elapsed = int(index * self.clip_fps / self.fps)
+        if self.loop == "hold":
+            return min(self.start_frame % self.clip_frames + elapsed, self.clip_frames - 1)
+        position = self.start_frame + elapsed
+        if self.loop == "restart" or self.clip_frames == 1:
+            return position % self.clip_frames
+        turn = self.clip_frames - 1
         phase = position % (2 * turn)
         return phase if phase <= turn else 2 * turn - phase
+
+    def mouth_weights(self, indices: Sequence[int]) -> MouthWeights:
+        """Return how much of the mouth is changed at result frames ``indices``.
+
+        0 where the clip's own is kept, and less than 1 in the few frames beside.
+        """
+        return np.array([self._mouth_weight(index) for index in indices], np.float32)
+
+    def _mouth_weight(self, index: int) -> float:
+        after = bisect_right(self._starts, index)
+        apart = [self.kept[after].start - index] if after < len(self.kept) else []
+        if after:
+            apart.append(max(0, index - self.kept[after - 1].stop + 1))
+        return min(1.0, min(apart) / (SOFT_FRAMES + 1)) if apart else 1.0
+
+
+def lay_out(
+    options: RenderOptions, avatar_frames: int, avatar_fps: Fraction, sound_seconds: float, last_word: float
+) -> Timeline:
+    """Return the timeline of a render of an avatar and a sound, whose ``last_word`` ends at so many seconds.
+
+    Raises InvalidRequest for times that lie outside of the clip or of the result.
+    """
+    fps = exact_fps(options.fps) if options.fps else avatar_fps
+    begin, frames = _clip(options, avatar_frames, avatar_fps)
+    duration: float | Fraction = sound_seconds
+    if options.length != "audio" and avatar_frames > 1:
+        clip = (frames - options.start_frame % frames) / avatar_fps
+        duration = clip if options.length == "video" or clip < sound_seconds else sound_seconds
+    loop = options.loop
+    if options.length != "audio" and loop in ("pingpong", "restart"):
+        loop = "hold"  # the clip is never played on: it need only not begin again for a rounded frame
+    count = frame_count(duration, fps)
+    return Timeline(
+        frame_count=count,
+        fps=fps,
+        clip_frames=frames,
+        clip_fps=avatar_fps,
+        start_frame=options.start_frame,
+        loop=loop,
+        clip_begin=begin,
+        kept=_kept(options, count, fps, float(duration), last_word),
+        duration=duration,
+    )
+
+
+def _clip(options: RenderOptions, avatar_frames: int, avatar_fps: Fraction) -> tuple[int, int]:
+    """Return the first frame that is used of an avatar's video, and how many are."""
+    seconds = float(avatar_frames / avatar_fps)
+    begin = round(options.start * avatar_fps)
+    end = avatar_frames if options.end is None else round(options.end * avatar_fps)
+    if begin >= avatar_frames:
+        raise InvalidRequest(f"start: {options.start:g} s lies beyond the clip, which lasts {seconds:.2f} s.")
+    if end > avatar_frames + 1:
+        raise InvalidRequest(f"end: {options.end:g} s lies beyond the clip, which lasts {seconds:.2f} s.")
+    end = min(end, avatar_frames)
+    if end <= begin:
+        raise InvalidRequest(
+            "start and end: there is no frame of the clip between them; lay them further apart."
+        )
+    return begin, end - begin
+
+
+def _kept(
+    options: RenderOptions, count: int, fps: Fraction, duration: float, last_word: float
+) -> tuple[range, ...]:
+    """Return the frames that are on screen while the clip's own mouth is to be kept."""
+    ranges = read_ranges(options.keep)
+    if ranges and ranges[-1][1] > duration + float(1 / fps):
+        start, end = ranges[-1]
+        raise InvalidRequest(
+            f"keep: the range {start:g}-{end:g} lies beyond the end of the result, which lasts "
+            f"{duration:.2f} s."
+        )
+    if options.rest == "own" and last_word < duration:
+        ranges = [*ranges, (last_word, duration + 1)]
+    exact = [(_exact(start) * fps, _exact(end) * fps) for start, end in sorted(ranges)]
+    frames = [range(floor(start), min(ceil(end), count)) for start, end in exact]
+    return _joined([each for each in frames if each])
+
+
+def _exact(seconds: float) -> Fraction:
+    """Return the decimal fraction that was meant: 0.28 times 25 is 7."""
+    return Fraction(seconds).limit_denominator(10**6)
+
+
+def _joined(ranges: list[range]) -> tuple[range, ...]:
+    """Return sorted ranges without overlaps."""
+    joined: list[range] = []
+    for each in ranges:
+        before = joined.pop() if joined and each.start <= joined[-1].stop else each
+        joined.append(range(before.start, max(before.stop, each.stop)))
+    return tuple(joined)
 
 
 def split_segments(frame_count: int, fps: Fraction) -> list[Segment]:

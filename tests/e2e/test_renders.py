@@ -69,8 +69,9 @@ def test_parameters_reach_the_render(server: Server, anna: str, speech: Speech, 
     assert len(decode(path).frames) == round(1.3 * 30000 / 1001)
     job_id = response.headers["content-location"].rsplit("/", 1)[1]
     plan = json.loads((server.data_dir / "jobs" / job_id / "plan.json").read_text())
-    assert (plan["fps"], plan["quality"], plan["mouth_offset_ms"]) == ("30000/1001", "draft", -20.5)
-    assert (plan["start_frame"], plan["loop"]) == (7, "restart")
+    options = plan["options"]
+    assert (options["fps"], options["quality"], options["mouth_offset_ms"]) == ("30000/1001", "draft", -20.5)
+    assert (options["start_frame"], options["loop"]) == (7, "restart")
 
 
 def test_a_streamed_video_arrives_while_it_is_rendered_and_equals_the_final_one(

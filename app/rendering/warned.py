@@ -1,0 +1,23 @@
+"""What the maker of a render is warned of."""
+
+from app.media.sound import Sound
+from app.notices import Notice, NoticeCode, notice
+from app.rendering.timeline import Timeline
+
+
+def render_notices(sound: Sound, timeline: Timeline) -> list[Notice]:
+    """Return the warnings about a sound, as it was decoded, and the time that it gets."""
+    told = [*sound.notices]
+    frame = 1 / timeline.fps
+    longer = float(timeline.duration - timeline.clip_frames / timeline.clip_fps)
+    if longer >= frame and timeline.clip_frames > 1:
+        detail = (
+            f"The sound goes on for {longer:.2f} s after the clip's end; the clip is played on "
+            f"(loop: {timeline.loop})."
+        )
+        told.append(notice(NoticeCode.SOUND_LONGER_THAN_CLIP, detail, longer))
+    lost = float(sound.duration - timeline.duration)
+    if lost >= frame:
+        detail = f"The last {lost:.2f} s of the sound are left out: the video ends with the clip."
+        told.append(notice(NoticeCode.SOUND_CUT, detail, lost))
+    return told
