@@ -22,6 +22,8 @@ from app.errors import InvalidRequest, Unauthorized
 from app.jobs.files import DataFolder
 from app.jobs.housekeeping import Housekeeper
 from app.logs import configure_logs
+from app.outside.allowance import Allowance
+from app.outside.fetching import Fetcher, Patience
 from app.settings import Settings, get_settings
 
 GRACE_SECONDS: Final = 3
@@ -127,9 +129,17 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Servic
         await scheduler.start()
         chores = asyncio.create_task(housekeeper.run())
         try:
-            yield Services(settings, table, scheduler, files, store, metrics)
+            yield Services(settings, table, scheduler, files, store, metrics, _fetcher(settings))
         finally:
             chores.cancel()
             with suppress(asyncio.CancelledError):
                 await chores
             await scheduler.stop()
+
+
+def _fetcher(settings: Settings) -> Fetcher:
+    return Fetcher(
+        Allowance.of(settings.fetch),
+        at_a_time=settings.max_fetches,
+        patience=Patience(settings.fetch_seconds),
+    )

@@ -26,9 +26,11 @@ from app.api.uploads import CheckField
 from app.avatars.manifest import ID_PATTERN, Manifest
 from app.avatars.store import PREVIEW
 from app.errors import (
+    AddressRefused,
     AvatarDamaged,
     AvatarExists,
     AvatarNotFound,
+    FetchFailed,
     InvalidRequest,
     JobCanceled,
     MediaTooLong,
@@ -75,6 +77,8 @@ _CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
         NotAVideo,
         NoFace,
         InvalidRequest,
+        AddressRefused,
+        FetchFailed,
         JobCanceled,
         QueueFull,
         NotReady,

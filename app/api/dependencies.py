@@ -15,6 +15,7 @@ from app.jobs.files import DataFolder
 from app.jobs.job import Job
 from app.jobs.scheduler import Scheduler
 from app.jobs.table import JobTable
+from app.outside.fetching import Fetcher
 from app.settings import Settings
 
 
@@ -28,6 +29,7 @@ class Services:
     files: DataFolder
     avatars: AvatarStore
     metrics: Metrics
+    fetcher: Fetcher
 
 
 def _services(request: Request) -> Services:

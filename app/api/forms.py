@@ -28,6 +28,11 @@ class FileField:
     description: str
     required: bool = True
 
+    @property
+    def address(self) -> str:
+        """The field that may stand for the file: where it can be fetched."""
+        return f"{self.name}_url"
+
 
 @dataclass(frozen=True)
 class UploadedFile:
@@ -125,13 +130,9 @@ class Form:
             self._parser.write(chunk)
 
     def result(self) -> Upload:
-        """Return what was in it. Raises ``InvalidRequest`` if it is not whole, or lacks a file."""
+        """Return what was in it. Raises ``InvalidRequest`` if it is not whole."""
         if not self._ended:
             raise InvalidRequest("The multipart body ends before its closing boundary; send it again.")
-        lacking = [file.name for file in self._wanted.values() if file.required]
-        if lacking := [name for name in lacking if name not in self.files]:
-            there = f" It has {', '.join(self._ignored)}, which means nothing here." if self._ignored else ""
-            raise InvalidRequest(f"The form lacks the file {lacking[0]!r}; add it.{there}")
         files = {name: file.result() for name, file in self.files.items()}
         return Upload(files, self._fields, tuple(self._ignored))
 

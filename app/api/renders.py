@@ -21,9 +21,11 @@ from app.api.submission import (
 )
 from app.api.videos import MEDIA_TYPE, finished_video, unfinished_video
 from app.errors import (
+    AddressRefused,
     AvatarDamaged,
     AvatarDeleted,
     AvatarNotFound,
+    FetchFailed,
     InvalidRequest,
     JobCanceled,
     MediaTooLong,
@@ -67,6 +69,8 @@ Stream = Annotated[bool, Query(description="Send a fragmented MP4 while it is be
         NotAudio,
         NoSound,
         InvalidRequest,
+        AddressRefused,
+        FetchFailed,
         QueueFull,
         NotReady,
         ShuttingDown,

@@ -53,6 +53,7 @@ async def submit_upload(
             fields=parameters.model_fields,
             destination=services.files.upload(job_id),
             max_bytes=services.settings.max_upload_bytes,
+            fetcher=services.fetcher,
             check_field=check_field,
         )
         described = describe(job_id, upload, _validated(parameters, upload))
@@ -113,13 +114,21 @@ def content_location(job: Job) -> dict[str, str]:
 
 
 def multipart_body(files: Sequence[FileField], parameters: type[BaseModel]) -> dict[str, Any]:
-    """Return OpenAPI's description of an upload form, which the framework cannot see for itself."""
+    """Return OpenAPI's description of an upload's body, which the framework cannot see for itself."""
     schema = parameters.model_json_schema()
     binary = {"type": "string", "contentMediaType": "application/octet-stream"}
+    uploaded = {file.name: binary | {"description": file.description} for file in files}
+    addresses = {file.address: _address(file) for file in files}
     fields = {name: _without_null(field) for name, field in schema["properties"].items()}
-    schema["properties"] = {file.name: binary | {"description": file.description} for file in files} | fields
-    schema["required"] = [file.name for file in files if file.required]
-    content: dict[str, Any] = {"multipart/form-data": {"schema": schema}}
+    form = schema | {"properties": uploaded | addresses | fields, "allOf": _either(files)}
+    plain = schema | {
+        "properties": addresses | fields,
+        "required": [file.address for file in files if file.required],
+    }
+    content: dict[str, Any] = {
+        "multipart/form-data": {"schema": form},
+        "application/json": {"schema": plain},
+    }
     alone = {
         "type": "string",
         "format": "binary",
@@ -127,6 +136,23 @@ def multipart_body(files: Sequence[FileField], parameters: type[BaseModel]) -> d
     }
     content |= {kind: {"schema": alone} for kind in ("audio/*", "video/*", "image/*")}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _address(file: FileField) -> dict[str, Any]:
+    return {
+        "type": "string",
+        "description": f"Where the service fetches `{file.name}`, if it may (`MOUTHPIECE_FETCH`); "
+        "or a `data:` URI.",
+    }
+
+
+def _either(files: Sequence[FileField]) -> list[dict[str, Any]]:
+    """Say that each file that is required may be sent, or its address."""
+    return [
+        {"anyOf": [{"required": [file.name]}, {"required": [file.address]}]}
+        for file in files
+        if file.required
+    ]
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """One way in for every upload: a body, streamed to files while its limits are watched.
 
-The body is a multipart form with the files in it, or one file alone with the parameters in the query. The web
-framework's own form parsing is not used: it would read the whole body, whatever its size, to a temporary file
-of its own before a route could look at it.
+The body is a multipart form with the files in it, one file alone with the parameters in the query, or JSON. A
+file may be named by its address: then it is fetched here, before there is a job, for the workers have no
+network, and what is wrong with it is the answer to the request. The web framework's own form parsing is not
+used: it would read the whole body, whatever its size, to a temporary file before a route could look at it.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import IO, Final
 
@@ -14,8 +15,10 @@ from anyio import to_thread
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
-from app.api.forms import FileField, Form, Incoming, Upload, tidy, too_large
+from app.api.forms import FileField, Form, Incoming, Upload, UploadedFile, tidy, too_large
+from app.api.json_body import NAME, JsonBody, data_of, is_data
 from app.errors import InvalidRequest, UnsupportedMedia
+from app.outside.fetching import Fetcher
 from app.volume import Growth, check_room, storing
 
 FORM_BYTES: Final = 64 << 10
@@ -39,20 +42,23 @@ async def receive_upload(
     fields: Collection[str],
     destination: Path,
     max_bytes: int,
+    fetcher: Fetcher,
     check_field: CheckField | None = None,
 ) -> Upload:
     """Write the first of the ``files`` of a body to ``destination``, others beside it under their names.
 
-    Returns what came in. A body that is a file alone is the first. Raises ``UnsupportedMedia`` for another
-    kind of body, ``UploadTooLarge`` if a file has more than ``max_bytes``, ``StorageFull``, and
-    ``InvalidRequest`` for a form that is malformed or lacks a file.
+    Returns what came in, what is fetched included. A body that is a file alone is the first. Raises
+    ``UnsupportedMedia`` for another kind of body, ``UploadTooLarge`` if a file has more than ``max_bytes``,
+    ``StorageFull``, ``InvalidRequest`` for a body that is malformed or lacks a file, ``AddressRefused`` and
+    ``FetchFailed``.
     """
     announced = int(request.headers.get("content-length", 0))
     most = len(files) * max_bytes + FORM_BYTES
     if announced > most:
         raise too_large(max_bytes)
-    body = _body(request, files, fields, max_bytes)
-    paths = {file.name: destination.with_name(file.name) for file in files} | {files[0].name: destination}
+    body = _body(request, files, (*fields, *(file.address for file in files)), max_bytes)
+    paths = {name: destination.with_name(name) for name in (NAME, *(file.name for file in files))}
+    paths[files[0].name] = destination
     received = 0
     with storing(), ExitStack() as stack:
         await to_thread.run_sync(_make_folder, destination.parent, announced)
@@ -62,12 +68,36 @@ async def receive_upload(
             if received > most:
                 raise too_large(max_bytes)
             body.feed(chunk)
-            while check_field and body.complete:
-                await check_field(*body.complete.pop(0))
+            await _check(body, check_field)
             if sum(len(file.data) for file in body.files.values()) >= WRITE_BYTES:
                 await to_thread.run_sync(writer.write, body.files)
         await to_thread.run_sync(writer.write, body.files)
-    return body.result()
+        if isinstance(body, JsonBody):
+            await to_thread.run_sync(body.parse, paths[NAME])
+            await _check(body, check_field)
+        upload = body.result()
+        for file in files:
+            if address := upload.fields.pop(file.address, None):
+                if file.name in upload.files:
+                    raise InvalidRequest(f"Send either {file.name} or {file.address}, not both.")
+                upload.files[file.name] = await writer.fetch(file.name, address, fetcher, max_bytes)
+    _check_files(files, upload)
+    return upload
+
+
+async def _check(body: "_Body", check_field: CheckField | None) -> None:
+    while check_field and body.complete:
+        await check_field(*body.complete.pop(0))
+
+
+def _check_files(files: Sequence[FileField], upload: Upload) -> None:
+    """Raise ``InvalidRequest`` if a file is lacking."""
+    for file in files:
+        if file.required and file.name not in upload.files:
+            there = (
+                f" It has {', '.join(upload.ignored)}, which means nothing here." if upload.ignored else ""
+            )
+            raise InvalidRequest(f"The body lacks the file {file.name!r}; add it, or {file.address}.{there}")
 
 
 class _Writer:
@@ -87,6 +117,23 @@ class _Writer:
             data = incoming.take()
             self._growth.add(len(data))
             self._open[name].write(data)
+
+    async def fetch(self, name: str, address: str, fetcher: Fetcher, max_bytes: int) -> UploadedFile:
+        """Write the file that is at an address, or is a ``data:`` URI. Raises what ``Fetcher`` raises."""
+        if is_data(address):
+            incoming = Incoming("upload", max_bytes)
+            incoming.add(await to_thread.run_sync(data_of, address))
+        else:
+            async with fetcher.fetch(address) as fetched, aclosing(fetched.pieces) as pieces:
+                if fetched.announced > max_bytes:
+                    raise too_large(max_bytes)
+                incoming = Incoming(tidy(fetched.filename), max_bytes)
+                async for piece in pieces:
+                    incoming.add(piece)
+                    if len(incoming.data) >= WRITE_BYTES:
+                        await to_thread.run_sync(self.write, {name: incoming})
+        await to_thread.run_sync(self.write, {name: incoming})
+        return incoming.result()
 
 
 class _File:
@@ -112,20 +159,24 @@ class _File:
         return Upload(files, self._fields, self._ignored)
 
 
-def _body(
-    request: Request, files: Sequence[FileField], fields: Collection[str], max_bytes: int
-) -> Form | _File:
+_Body = Form | _File | JsonBody
+
+
+def _body(request: Request, files: Sequence[FileField], fields: Collection[str], max_bytes: int) -> _Body:
     """Return what reads a body of this kind. Raises ``UnsupportedMedia``."""
     kind, options = parse_options_header(request.headers.get("content-type"))
     name = kind.decode("latin-1").lower()
     if name.startswith(_RAW_KINDS) or name in _RAW_TYPES:
         return _File(request, files[0].name, fields, max_bytes)
+    if name == "application/json":
+        return JsonBody(files, fields)
     boundary = options.get(b"boundary")
     if name != "multipart/form-data" or not boundary:
         raise UnsupportedMedia(
             f"The body is {repr(name[:80]) if name else 'of no declared type'}. Send multipart/form-data "
-            f"with a boundary, as 'curl -F {files[0].name}=@FILE' does, or the file itself with a Content-"
-            "Type of audio/..., video/... or image/... and the parameters in the query."
+            f"with a boundary, as 'curl -F {files[0].name}=@FILE' does, the file itself with a Content-Type "
+            "of audio/..., video/... or image/... and the parameters in the query, or application/json with "
+            f"{files[0].address}."
         )
     return Form(boundary, files, fields, max_bytes)
 

@@ -1,7 +1,7 @@
 """Fetching a file from an address in a request, piece by piece, within limits of size and time."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -38,7 +38,7 @@ class Fetched:
     """The last part of its address."""
     announced: int
     """How many bytes the host says that there are; 0 if it does not."""
-    pieces: AsyncIterator[bytes]
+    pieces: AsyncGenerator[bytes]
     """Its bytes. Raises ``FetchFailed``."""
 
 
@@ -94,7 +94,7 @@ class Fetcher:
             raise FetchFailed(f"The file cannot be fetched: its host {objection}.")
         return response
 
-    async def _pieces(self, response: httpx.Response, deadline: float) -> AsyncIterator[bytes]:
+    async def _pieces(self, response: httpx.Response, deadline: float) -> AsyncGenerator[bytes]:
         now = asyncio.get_running_loop().time
         since, came = now(), 0
         pieces = response.aiter_raw()

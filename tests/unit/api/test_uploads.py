@@ -10,6 +10,8 @@ from starlette.types import Message
 from app.api.forms import MAX_FIELD_BYTES, FileField, Upload, UploadedFile
 from app.api.uploads import receive_upload
 from app.errors import AvatarExists, InvalidRequest, UnsupportedMedia, UploadTooLarge
+from app.outside.allowance import Allowance
+from app.outside.fetching import Fetcher
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +56,7 @@ async def receive(request: Request, destination: Path, max_bytes: int = 1 << 20)
         fields=("id", "face"),
         destination=destination,
         max_bytes=max_bytes,
+        fetcher=Fetcher(Allowance()),
     )
 
 
@@ -84,6 +87,7 @@ async def test_a_field_is_checked_before_the_file_after_it_is_read(tmp_path: Pat
             fields=("id", "face"),
             destination=tmp_path / "job" / "upload",
             max_bytes=1 << 20,
+            fetcher=Fetcher(Allowance()),
             check_field=refuse,
         )
     assert heard == [("id", "anna")]
@@ -164,7 +168,7 @@ async def test_a_parameter_twice_in_the_query_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "kind", ["application/json", "application/x-www-form-urlencoded", "", "multipart/form-data"]
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "", "multipart/form-data"]
 )
 async def test_another_kind_of_body_is_told_what_to_send(tmp_path: Path, kind: str) -> None:
     with pytest.raises(UnsupportedMedia, match=r"-F video=@FILE.*Content-Type of audio"):
@@ -212,6 +216,7 @@ async def test_two_files_are_kept_apart(tmp_path: Path, step: int) -> None:
         fields=("id", "face"),
         destination=tmp_path / "job" / "upload",
         max_bytes=len(FILE),
+        fetcher=Fetcher(Allowance()),
     )
     said = UploadedFile("words.wav", sha256(b"riff").hexdigest())
     assert upload == Upload(ME | {"audio": said}, {"id": "anna", "face": "ä"})
@@ -223,7 +228,12 @@ async def test_a_file_that_may_be_missing_may_be_missing(tmp_path: Path) -> None
     async def receive(folder: str, *files: FileField) -> Upload:
         destination = tmp_path / folder / "upload"
         return await receive_upload(
-            request(FORM, 64), files=files, fields=(), destination=destination, max_bytes=1 << 20
+            request(FORM, 64),
+            files=files,
+            fields=(),
+            destination=destination,
+            max_bytes=1 << 20,
+            fetcher=Fetcher(Allowance()),
         )
 
     upload = await receive("optional", VIDEO, FileField("audio", "What is said.", required=False))

@@ -1,0 +1,125 @@
+"""A body of JSON instead of a form: fields, and files by their addresses or as ``data:`` URIs (RFC 2397).
+
+It is gathered on the disk, and read into memory by a few requests at a time only.
+"""
+
+import json
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Any, Final, NoReturn
+from urllib.parse import unquote_to_bytes
+
+from app.api.forms import MAX_FIELD_BYTES, FileField, Incoming, Upload, tidy
+from app.errors import InvalidRequest, UploadTooLarge
+
+MAX_JSON_BYTES: Final = 32 << 20
+"""How large a body of JSON may be, with all that is in it."""
+NAME: Final = "body.json"
+"""Under what name it arrives, which no file that a caller sends has."""
+
+_at_a_time: Final = BoundedSemaphore(2)
+
+
+class JsonBody:
+    """Takes the bytes of a body; knows its fields once :meth:`parse` has read what was gathered."""
+
+    def __init__(self, files: Sequence[FileField], fields: Collection[str]) -> None:
+        self.complete: list[tuple[str, str]] = []
+        self.files = {NAME: Incoming(NAME, MAX_JSON_BYTES)}
+        self._files = files
+        self._names = fields
+        self._fields: dict[str, str] = {}
+        self._ignored: list[str] = []
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body. Raises ``UploadTooLarge``."""
+        try:
+            self.files[NAME].add(chunk)
+        except UploadTooLarge as error:
+            raise UploadTooLarge(
+                f"A body of JSON may have {MAX_JSON_BYTES >> 20} MB; send a larger file as "
+                "multipart/form-data, or its address."
+            ) from error
+
+    def parse(self, path: Path) -> None:
+        """Read the fields of the body that lies at ``path``, and delete it. Raises ``InvalidRequest``."""
+        with _at_a_time:
+            values = _read(path.read_bytes())
+            path.unlink()
+            for name, value in values.items():
+                self._take(name, value)
+
+    def result(self) -> Upload:
+        """Return what was in it: no files yet."""
+        return Upload({}, self._fields, tuple(self._ignored))
+
+    def _take(self, name: str, value: Any) -> None:
+        text = _text(value)
+        file = next((each for each in self._files if name in (each.name, each.address)), None)
+        known = file.address if file else name
+        if known not in self._names:
+            self._ignored.append(tidy(name))
+        elif known in self._fields:
+            raise InvalidRequest(f"{name}: the field is there twice.")
+        elif text.strip():
+            if file is None and len(text) > MAX_FIELD_BYTES:
+                raise InvalidRequest(f"{name}: the value is longer than {MAX_FIELD_BYTES} bytes.")
+            self._fields[known] = text
+            self.complete.append((known, text))
+
+
+def is_data(address: str) -> bool:
+    """Whether an address is no address but the file itself."""
+    return address[:5].lower() == "data:"
+
+
+def data_of(address: str) -> bytes:
+    """Return the bytes that a ``data:`` URI is. Raises ``InvalidRequest``."""
+    with _at_a_time:
+        head, comma, rest = address.partition(",")
+        if not comma:
+            raise InvalidRequest("A data: URI lacks its comma; write it as data:audio/wav;base64,....")
+        if not head.lower().endswith(";base64"):
+            return unquote_to_bytes(rest)
+        try:
+            return b64decode("".join(unquote_to_bytes(rest).decode("ascii").split()), validate=True)
+        except (NotBase64, UnicodeDecodeError) as error:
+            raise InvalidRequest("The data: URI is not base64, as it says that it is.") from error
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(body, parse_constant=_refuse, object_pairs_hook=_once)
+    except RecursionError as error:
+        raise InvalidRequest("The body is nested too deeply; send an object of fields.") from error
+    except ValueError as error:
+        raise InvalidRequest("The body is not JSON, although its Content-Type says so.") from error
+    if not isinstance(values, dict):
+        raise InvalidRequest("The body is JSON, but no object; send an object of fields.")
+    return values
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise InvalidRequest("A field is there twice in the body.")
+    return values
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _text(value: Any) -> str:
+    """Return a value as a form would send it; nothing for what is empty."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case list():
+            return ",".join(_text(each) for each in value)
+    return json.dumps(value)
