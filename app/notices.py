@@ -38,6 +38,8 @@ class NoticeCode(StrEnum):
     """The sound goes on for ``seconds`` after the clip's end; the clip is played on as ``loop`` says."""
     SOUND_CUT = "sound-cut"
     """The last ``seconds`` of the sound are left out: the video ends before them, as ``length`` says."""
+    WITHOUT_EFFECT = "without-effect"
+    """A parameter changes nothing here: the sentence names it."""
     UNKNOWN_FIELDS = "unknown-fields"
     """The request has fields that mean nothing here; they were ignored."""
 

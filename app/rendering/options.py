@@ -93,6 +93,15 @@ class RenderOptions:
             description="Above 0 the mouth moves later, below 0 earlier; milliseconds.",
         ),
     ] = 0.0
+    strength: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1.5,
+            description="How much of the mouth's movement is shown: 0 none, 1 as the person is heard. A "
+            "mouth that is painted hardly opens wider above 1; Wav2Lip's models have no such measure.",
+        ),
+    ] = 1.0
     length: Annotated[
         Literal["audio", "video", "shortest"],
         Field(

@@ -113,7 +113,7 @@ class Renderer:
                 maker=FrameMaker(avatar, timeline, mouths, seconds),
                 lanes=lanes,
                 sound=decoded,
-                notices=render_notices(decoded, timeline),
+                notices=render_notices(request.options, self.infer, decoded, timeline),
             )
 
     def _mouths(
@@ -131,7 +131,7 @@ class Renderer:
         if isinstance(model, Wav2LipInfer):
             offset += model.info.mouth_offset_ms
             return GeneratedMouths(model, avatar, MelTrack(sound), timeline, offset)
-        scorer = Scorer(avatar.person, model.ear, sound, timeline, offset)
+        scorer = Scorer(avatar.person, model.ear, sound, timeline, offset, request.options.strength)
         key = f"{plan.digest} {sound.speech_sha256()}"
         book = ScoreBook(scorer, segments, workspace.scores, key)
         return ChosenMouths(avatar, timeline, book, model.painter)

@@ -67,10 +67,18 @@ class Score:
 class Scorer:
     """Makes the scores of one render."""
 
-    def __init__(self, person: Person, ear: Ear, sound: Sound, timeline: Timeline, offset_ms: float) -> None:
-        """``offset_ms`` > 0 has the mouth move later."""
+    def __init__(
+        self,
+        person: Person,
+        ear: Ear,
+        sound: Sound,
+        timeline: Timeline,
+        offset_ms: float,
+        strength: float = 1.0,
+    ) -> None:
+        """``offset_ms`` > 0 has the mouth move later; ``strength`` multiplies how far it leaves its rest."""
         self._person, self._ear, self._sound = person, ear, sound
-        self._timeline, self._offset = timeline, offset_ms / 1000
+        self._timeline, self._offset, self._strength = timeline, offset_ms / 1000, strength
         self._chooser = Chooser(person)
         self._adaptation: Adaptation | None = None
         self._resting: Lenders | None = None
@@ -96,7 +104,7 @@ class Scorer:
             early = np.arange(max(1, round(seconds * LISTENED_RATE))) / LISTENED_RATE
             heard = self._ear.hear(self._sound, early)
             self._adaptation = adapt(self._person, heard, self._ear.average_range)
-        return self._adaptation(self._ear.hear(self._sound, times - self._offset))
+        return self._adaptation(self._ear.hear(self._sound, times - self._offset)) * self._strength
 
     def _chosen(self, wanted: MouthShapes, shown: Lenders, pinned: tuple[bool, bool]) -> Lenders:
         """Choose lenders for the frames that have a face, each run of them by itself."""

@@ -1,12 +1,15 @@
 """What the maker of a render is warned of."""
 
 from app.media.sound import Sound
+from app.mouths.model import LipModel
 from app.notices import Notice, NoticeCode, notice
+from app.rendering.options import RenderOptions
 from app.rendering.timeline import Timeline
+from app.wav2lip.infer import Wav2LipInfer
 
 
-def render_notices(sound: Sound, timeline: Timeline) -> list[Notice]:
-    """Return the warnings about a sound, as it was decoded, and the time that it gets."""
+def render_notices(options: RenderOptions, model: LipModel, sound: Sound, timeline: Timeline) -> list[Notice]:
+    """Return the warnings about a sound, as it was decoded, the time that it gets, and idle options."""
     told = [*sound.notices]
     frame = 1 / timeline.fps
     longer = float(timeline.duration - timeline.clip_frames / timeline.clip_fps)
@@ -20,4 +23,7 @@ def render_notices(sound: Sound, timeline: Timeline) -> list[Notice]:
     if lost >= frame:
         detail = f"The last {lost:.2f} s of the sound are left out: the video ends with the clip."
         told.append(notice(NoticeCode.SOUND_CUT, detail, lost))
+    if options.strength != 1 and isinstance(model, Wav2LipInfer):
+        detail = "'strength' has no effect: a model of Wav2Lip's kind moves the mouth as far as it hears."
+        told.append(notice(NoticeCode.WITHOUT_EFFECT, detail))
     return told

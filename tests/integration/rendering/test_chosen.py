@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from app.mouths.person import Person, meet
 from app.mouths.study import STUDY, study_frames
 from app.rendering.chosen import ChosenMouths
 from app.rendering.opened import OpenRender
+from app.rendering.options import RenderOptions
 from app.rendering.renderer import Renderer, RenderRequest
 from app.rendering.workspace import Workspace
 from tests.support import clips
@@ -64,9 +66,10 @@ def renderer_of(people: AvatarBuilder) -> Renderer:
 
 @contextmanager
 def opened(
-    people: AvatarBuilder, avatar_id: str, sound: Path, workspace: Workspace
+    people: AvatarBuilder, avatar_id: str, sound: Path, workspace: Workspace, **options: Any
 ) -> Iterator[tuple[OpenRender, ChosenMouths]]:
-    with renderer_of(people).open(RenderRequest(avatar_id, sound), workspace, lambda: None) as render:
+    request = RenderRequest(avatar_id, sound, RenderOptions(**options))
+    with renderer_of(people).open(request, workspace, lambda: None) as render:
         assert isinstance(render.maker.mouths, ChosenMouths)
         yield render, render.maker.mouths
 
@@ -105,6 +108,21 @@ def test_the_mouth_follows_what_is_heard(
     assert np.corrcoef(wanted, person.openings)[0, 1] > 0.5
     if talks:
         assert len({int(score.lenders[row]) for score, row in rows}) > 10
+
+
+@pytest.mark.parametrize("avatar_id", ["talker", "silent"])
+def test_the_strength_says_how_far_the_mouth_opens(
+    people: AvatarBuilder, tmp_path: Path, words: Path, avatar_id: str
+) -> None:
+    spoken = clips.beginning(words, tmp_path / "spoken.wav", 2.0)
+    spreads = []
+    for strength in (0.0, 0.5, 1.0):
+        workspace = Workspace(tmp_path / str(strength))
+        with opened(people, avatar_id, spoken, workspace, strength=strength) as (render, _):
+            spreads.append(float(seen(render).openings.std()))
+            assert render.notices[1:] == []
+    assert spreads[0] < 0.35 * spreads[2]
+    assert spreads[0] < 0.8 * spreads[1] < 0.72 * spreads[2]
 
 
 def test_in_silence_the_mouth_rests(people: AvatarBuilder, tmp_path: Path, workspace: Workspace) -> None:

@@ -12,6 +12,7 @@ from app.avatars.avatar import Avatar
 from app.errors import AvatarNotFound, InvalidRequest, JobCanceled, NotAudio
 from app.faces.types import has_face
 from app.media.frames import I420Frame
+from app.notices import NoticeCode
 from app.rendering.options import RenderOptions
 from app.rendering.renderer import Renderer, RenderRequest
 from app.rendering.workspace import Workspace
@@ -145,11 +146,24 @@ def test_unknown_avatars_and_foreign_files_are_refused(
         {"mouth_offset_ms": float("nan")},
         {"mouth_offset_ms": 5000.0},
         {"start_frame": -1},
+        {"strength": float("nan")},
+        {"strength": 1.6},
+        {"strength": -0.1},
     ],
 )
 def test_parameters_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest):
         RenderOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_model_that_has_no_measure_of_strength_says_so(
+    renderer: Renderer, workspace: Workspace, speech: Speech
+) -> None:
+    request = RenderRequest("anna", speech(0.2), RenderOptions(strength=0.5))
+    report = renderer.render(request, workspace, no_progress)
+    said = [told["code"] for told in report.warnings]
+    generated = isinstance(renderer.infer, Wav2LipInfer)
+    assert said == ([NoticeCode.WITHOUT_EFFECT] if generated else [])
 
 
 @dataclass(frozen=True)
