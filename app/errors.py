@@ -38,6 +38,7 @@ MouthpieceError                      status  code
 │   ├── StorageFull                     507  storage-full
 │   └── StorageReadOnly                 507  storage-read-only
 ├── AvatarDamaged                       500  avatar-damaged
+├── SpeechFailed                        502  speech-failed
 ├── ModelError
 │   ├── ModelNotFound                   500  model-not-found
 │   ├── InvalidModel                    500  invalid-model
@@ -310,6 +311,12 @@ class AvatarDamaged(MouthpieceError):
     """A file of the avatar on the volume is missing or is not what the manifest says."""
 
     code, title = "avatar-damaged", "Avatar damaged"
+
+
+class SpeechFailed(MouthpieceError):
+    """The text-to-speech server does not answer, or not with sound."""
+
+    status, code, title = 502, "speech-failed", "Text-to-speech failed"
 
 
 class ModelError(MouthpieceError):

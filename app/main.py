@@ -17,6 +17,7 @@ from app.api.connections import MAX_HEAD_BYTES, connections_for, protocol_for
 from app.api.dependencies import Services, require_key
 from app.api.metrics import Metrics, RequestMetrics
 from app.api.origins import METHODS, READ, SENT, OriginGuard
+from app.api.speech import Speaker
 from app.backend import make_backend
 from app.errors import InvalidRequest, Unauthorized
 from app.jobs.files import DataFolder
@@ -129,7 +130,8 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Servic
         await scheduler.start()
         chores = asyncio.create_task(housekeeper.run())
         try:
-            yield Services(settings, table, scheduler, files, store, metrics, _fetcher(settings))
+            async with Speaker(settings) as speaker:
+                yield Services(settings, table, scheduler, files, store, metrics, _fetcher(settings), speaker)
         finally:
             chores.cancel()
             with suppress(asyncio.CancelledError):

@@ -99,6 +99,15 @@ class Settings(BaseSettings):
         frozenset(), description="Comma-separated API keys; empty: no key is asked for."
     )
 
+    tts_url: str | None = Field(
+        None,
+        description="Text-to-speech server with OpenAI's /v1/audio/speech, such as http://127.0.0.1:8880; "
+        "unset: a render takes no text.",
+    )
+    tts_key: SecretStr | None = Field(None, description="API key of the text-to-speech server.")
+    tts_model: str = Field("tts-1", description="Model that the text-to-speech server is asked for.")
+    tts_voice: str = Field("alloy", description="Voice of a text whose request names none.")
+
     max_upload_bytes: int = Field(2 << 30, gt=0, description="Largest accepted upload, bytes.")
     max_video_seconds: float = Field(600.0, gt=0, description="Longest accepted avatar video, seconds.")
     max_audio_seconds: float = Field(3660.0, gt=0, description="Longest accepted audio, seconds.")
@@ -148,6 +157,13 @@ class Settings(BaseSettings):
     def _check_database(cls, value: str | None) -> str | None:
         if value and not value.startswith(("postgresql://", "postgresql+psycopg://")):
             raise ValueError("must begin with postgresql://")
+        return value or None
+
+    @field_validator("tts_url")
+    @classmethod
+    def _check_speaker(cls, value: str | None) -> str | None:
+        if value and not re.match(r"https?://[^/]", value):
+            raise ValueError("must begin with http:// or https://")
         return value or None
 
     @field_validator("device")

@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.metrics import Metrics
+from app.api.speech import Speaker
 from app.avatars.store import AvatarStore
 from app.errors import JobNotFound, Unauthorized
 from app.jobs.files import DataFolder
@@ -30,6 +31,7 @@ class Services:
     avatars: AvatarStore
     metrics: Metrics
     fetcher: Fetcher
+    speaker: Speaker
 
 
 def _services(request: Request) -> Services:

@@ -16,8 +16,15 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_FIELD_BYTES: Final = 4096
+MAX_TEXT_BYTES: Final = 40_000
 ANY_FILE: Final = "file"
 """What the first file may be called as well, by clients that call every file so."""
+TEXT: Final = "text"
+"""The field that may stand for a file: what is to be said."""
+VOICE: Final = "voice"
+"""Who says it, by a name; it means nothing beside a file."""
+
+_CAPTION_LETTERS: Final = 40
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,8 @@ class FileField:
     name: str
     description: str
     required: bool = True
+    or_text: bool = False
+    """Whether a text may stand for it."""
 
     @property
     def address(self) -> str:
@@ -171,9 +180,8 @@ class Form:
             file.add(data[start:end])
         elif self._part.name not in self._names:
             return
-        elif len(self._part.value) + end - start > MAX_FIELD_BYTES:
-            raise InvalidRequest(f"{self._part.name}: the value is longer than {MAX_FIELD_BYTES} bytes.")
         else:
+            check_length(self._part.name, len(self._part.value) + end - start)
             self._part.value += data[start:end]
 
     def _on_part_end(self) -> None:
@@ -200,10 +208,24 @@ def _complaints() -> Iterator[None]:
         raise InvalidRequest(f"The multipart body is malformed: {error}.") from error
 
 
+def check_length(name: str, length: int) -> None:
+    """Raise ``InvalidRequest`` if a field with a value of so many bytes is too long."""
+    most = MAX_TEXT_BYTES if name == TEXT else MAX_FIELD_BYTES
+    if length > most:
+        raise InvalidRequest(f"{name}: the value is longer than {most} bytes.")
+
+
 def tidy(filename: str) -> str:
     """Return the last part of a path, printable and of sane length: it is kept, but never used as a path."""
     name = filename.replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(letter for letter in name if letter.isprintable())[:200] or "upload"
+
+
+def caption(text: str) -> str:
+    """Return the beginning of a text, printable, as the name of what is made of it."""
+    line = " ".join(text.split())
+    shown = line if len(line) <= _CAPTION_LETTERS else f"{line[:_CAPTION_LETTERS]}…"
+    return "".join(letter for letter in shown if letter.isprintable()) or "speech"
 
 
 def too_large(max_bytes: int) -> UploadTooLarge:

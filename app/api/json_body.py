@@ -12,7 +12,7 @@ from threading import BoundedSemaphore
 from typing import Any, Final, NoReturn
 from urllib.parse import unquote_to_bytes
 
-from app.api.forms import MAX_FIELD_BYTES, FileField, Incoming, Upload, tidy
+from app.api.forms import FileField, Incoming, Upload, check_length, tidy
 from app.errors import InvalidRequest, UploadTooLarge
 
 MAX_JSON_BYTES: Final = 32 << 20
@@ -65,8 +65,8 @@ class JsonBody:
         elif known in self._fields:
             raise InvalidRequest(f"{name}: the field is there twice.")
         elif text.strip():
-            if file is None and len(text) > MAX_FIELD_BYTES:
-                raise InvalidRequest(f"{name}: the value is longer than {MAX_FIELD_BYTES} bytes.")
+            if file is None:
+                check_length(name, len(text.encode()))
             self._fields[known] = text
             self.complete.append((known, text))
 

@@ -199,6 +199,7 @@ class Info(BaseModel):
     backend: str = Field(description="What runs the model: openvino, torch or onnxruntime.")
     device: str
     precision: str
+    text_to_speech: bool = Field(description="Whether a render takes `text` instead of a file.")
     limits: Limits
     locked_room: LockedRoom
 

@@ -51,6 +51,7 @@ async def info(services: ServicesDep) -> Info:
         backend=model["engine"],
         device=model["device"],
         precision=model["dtype"],
+        text_to_speech=services.speaker.there,
         limits=Limits.model_validate(settings, from_attributes=True),
         locked_room=LockedRoom.model_validate(protection(), from_attributes=True),
     )

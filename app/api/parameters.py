@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from app.api.forms import TEXT, VOICE
 from app.avatars.manifest import ID_PATTERN
 from app.avatars.options import AvatarOptions
 from app.options import form_of
@@ -20,5 +21,22 @@ _Id = Annotated[
 AvatarParameters: Final[Any] = form_of(AvatarOptions, id=(_Id, None))
 """How an avatar is made, and the id that it gets."""
 
-RenderParameters: Final[Any] = form_of(RenderOptions)
-"""How a video is rendered."""
+_Text = Annotated[
+    str | None,
+    Field(
+        max_length=10_000,
+        description="What the avatar shall say, instead of `audio`, where the service has a text-to-speech "
+        "server: `text_to_speech` of `/v1/info`.",
+    ),
+]
+
+_Voice = Annotated[
+    str | None,
+    Field(max_length=100, description="With `text`: a voice that the text-to-speech server knows."),
+]
+
+SPEECH: Final = frozenset({TEXT, VOICE})
+"""What of a form becomes sound before the job is made."""
+
+RenderParameters: Final[Any] = form_of(RenderOptions, text=(_Text, None), voice=(_Voice, None))
+"""How a video is rendered, and what is said if no sound is sent."""

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
 from app.api.forms import FileField, Upload
 from app.api.models import JobResource
-from app.api.parameters import RenderParameters
+from app.api.parameters import SPEECH, RenderParameters
 from app.api.problems import documented
 from app.api.submission import (
     accepted,
@@ -36,6 +36,7 @@ from app.errors import (
     RenderProcessCrashed,
     RenderProcessStalled,
     ShuttingDown,
+    SpeechFailed,
     StorageFull,
     StorageReadOnly,
     TooBusy,
@@ -48,7 +49,7 @@ from app.jobs.job import Job, JobKind, NewJob
 
 router = APIRouter(prefix="/v1/avatars/{avatar_id}/renders", tags=["renders"])
 
-AUDIO: Final = FileField("audio", "What the avatar shall say: sound in any common format.")
+AUDIO: Final = FileField("audio", "What the avatar shall say: sound in any common format.", or_text=True)
 
 Stream = Annotated[bool, Query(description="Send a fragmented MP4 while it is being rendered.")]
 
@@ -80,6 +81,7 @@ Stream = Annotated[bool, Query(description="Send a fragmented MP4 while it is be
         AvatarDamaged,
         RenderProcessCrashed,
         RenderProcessStalled,
+        SpeechFailed,
         also={
             200: {"content": {MEDIA_TYPE: {}}, "description": "The video."},
             202: {"model": JobResource, "description": "With `Prefer: respond-async`: the job."},
@@ -103,10 +105,8 @@ async def create_render(
     await to_thread.run_sync(services.avatars.path, avatar_id)
 
     def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
-        params = given.model_dump(mode="json") | {
-            "filename": upload.files[AUDIO.name].filename,
-            "stream": stream,
-        }
+        params = given.model_dump(mode="json", exclude=SPEECH)
+        params |= {"filename": upload.files[AUDIO.name].filename, "stream": stream}
         return NewJob(job_id, JobKind.RENDER, avatar_id, params)
 
     job = await submit_upload(

@@ -12,10 +12,10 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
 from app.api.dependencies import Services
-from app.api.forms import FileField, Upload
+from app.api.forms import TEXT, VOICE, FileField, Upload
 from app.api.models import JobResource, job_path
 from app.api.problems import invalid, problem_response
-from app.api.uploads import CheckField, receive_upload
+from app.api.uploads import CheckField, paths_of, receive_upload
 from app.errors import JobCanceled, ShuttingDown
 from app.jobs.job import Job, JobState, NewJob, new_id
 from app.notices import Notice, NoticeCode, notice
@@ -40,23 +40,32 @@ async def submit_upload(
 ) -> Job:
     """Store the files of the request's form and queue the job that ``describe`` makes of its id and the form.
 
+    A text that stands for a file is said before the job is queued: so a text or a voice that the server
+    refuses is a problem of this request, and a job that is tried again does not pay for its words twice.
     ``waited_for`` says that the client stays until the job is done, or watches what it makes.
     What can be refused without the body is refused before it is read. If anything fails, nothing is left.
     """
     services.scheduler.check_usable()
     await services.scheduler.check_room()
     job_id = new_id()
+    destination = services.files.upload(job_id)
     try:
         upload = await receive_upload(
             request,
             files=files,
             fields=parameters.model_fields,
-            destination=services.files.upload(job_id),
+            destination=destination,
             max_bytes=services.settings.max_upload_bytes,
             fetcher=services.fetcher,
             check_field=check_field,
         )
-        described = describe(job_id, upload, _validated(parameters, upload))
+        given = _validated(parameters, upload)
+        for file in files:
+            if file.or_text and TEXT in upload.fields:
+                path = paths_of(files, destination)[file.name]
+                spoken = await services.speaker.say(upload.fields[TEXT], upload.fields.get(VOICE), path)
+                upload = replace(upload, files=upload.files | {file.name: spoken})
+        described = describe(job_id, upload, given)
         new = replace(
             described,
             owner=getattr(request.state, "owner", None),
@@ -123,11 +132,12 @@ def multipart_body(files: Sequence[FileField], parameters: type[BaseModel]) -> d
     form = schema | {"properties": uploaded | addresses | fields, "allOf": _either(files)}
     plain = schema | {
         "properties": addresses | fields,
-        "required": [file.address for file in files if file.required],
+        "allOf": _either(files, sent=False),
     }
     content: dict[str, Any] = {
         "multipart/form-data": {"schema": form},
         "application/json": {"schema": plain},
+        "application/x-www-form-urlencoded": {"schema": plain},
     }
     alone = {
         "type": "string",
@@ -146,13 +156,10 @@ def _address(file: FileField) -> dict[str, Any]:
     }
 
 
-def _either(files: Sequence[FileField]) -> list[dict[str, Any]]:
-    """Say that each file that is required may be sent, or its address."""
-    return [
-        {"anyOf": [{"required": [file.name]}, {"required": [file.address]}]}
-        for file in files
-        if file.required
-    ]
+def _either(files: Sequence[FileField], *, sent: bool = True) -> list[dict[str, Any]]:
+    """Say that each file that is required may be sent, or its address, or a text if that may stand for it."""
+    each = [[file.name] * sent + [file.address] + [TEXT] * file.or_text for file in files if file.required]
+    return [{"oneOf": [{"required": [name]} for name in names]} for names in each]
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:

@@ -1,21 +1,24 @@
 """One way in for every upload: a body, streamed to files while its limits are watched.
 
-The body is a multipart form with the files in it, one file alone with the parameters in the query, or JSON. A
-file may be named by its address: then it is fetched here, before there is a job, for the workers have no
-network, and what is wrong with it is the answer to the request. The web framework's own form parsing is not
-used: it would read the whole body, whatever its size, to a temporary file before a route could look at it.
+The body is a multipart form with the files in it, one file alone with the parameters in the query, a form
+without files, or JSON. A file may be named by its address: then it is fetched here, before there is a job,
+for the workers have no network, and what is wrong with it is the answer to the request. The web framework's
+own form parsing is not used: it would read the whole body, whatever its size, to a temporary file before a
+route could look at it.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import ExitStack, aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
+from urllib.parse import parse_qsl
 
 from anyio import to_thread
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
-from app.api.forms import FileField, Form, Incoming, Upload, UploadedFile, tidy, too_large
+from app.api.forms import TEXT, VOICE, FileField, Form, Incoming, Upload, UploadedFile, tidy, too_large
 from app.api.json_body import NAME, JsonBody, data_of, is_data
 from app.errors import InvalidRequest, UnsupportedMedia
 from app.outside.fetching import Fetcher
@@ -26,6 +29,7 @@ FORM_BYTES: Final = 64 << 10
 WRITE_BYTES: Final = 1 << 20
 """How much is gathered before it is handed to a thread that writes it."""
 
+_MOST_FIELDS: Final = 100
 _RAW_KINDS: Final = ("audio/", "video/", "image/")
 _RAW_TYPES: Final = ("application/octet-stream", "application/ogg", "application/mp4")
 _NOT_FIELDS: Final = ("stream",)
@@ -57,8 +61,7 @@ async def receive_upload(
     if announced > most:
         raise too_large(max_bytes)
     body = _body(request, files, (*fields, *(file.address for file in files)), max_bytes)
-    paths = {name: destination.with_name(name) for name in (NAME, *(file.name for file in files))}
-    paths[files[0].name] = destination
+    paths = paths_of(files, destination) | {NAME: destination.with_name(NAME)}
     received = 0
     with storing(), ExitStack() as stack:
         await to_thread.run_sync(_make_folder, destination.parent, announced)
@@ -81,8 +84,7 @@ async def receive_upload(
                 if file.name in upload.files:
                     raise InvalidRequest(f"Send either {file.name} or {file.address}, not both.")
                 upload.files[file.name] = await writer.fetch(file.name, address, fetcher, max_bytes)
-    _check_files(files, upload)
-    return upload
+    return _complete(files, upload)
 
 
 async def _check(body: "_Body", check_field: CheckField | None) -> None:
@@ -90,14 +92,27 @@ async def _check(body: "_Body", check_field: CheckField | None) -> None:
         await check_field(*body.complete.pop(0))
 
 
-def _check_files(files: Sequence[FileField], upload: Upload) -> None:
-    """Raise ``InvalidRequest`` if a file is lacking."""
+def _complete(files: Sequence[FileField], upload: Upload) -> Upload:
+    """Return the upload as it is used.
+
+    Raises ``InvalidRequest`` if it lacks a file and has no text that may stand for it, or has both.
+    """
     for file in files:
-        if file.required and file.name not in upload.files:
+        spoken = file.or_text and TEXT in upload.fields
+        if spoken and file.name in upload.files:
+            raise InvalidRequest(f"Send either {file.name} or {TEXT}, not both.")
+        if file.required and file.name not in upload.files and not spoken:
             there = (
                 f" It has {', '.join(upload.ignored)}, which means nothing here." if upload.ignored else ""
             )
             raise InvalidRequest(f"The body lacks the file {file.name!r}; add it, or {file.address}.{there}")
+    silent = (VOICE,) if VOICE in upload.fields and TEXT not in upload.fields else ()
+    return replace(upload, ignored=(*upload.ignored, *silent))
+
+
+def paths_of(files: Sequence[FileField], destination: Path) -> dict[str, Path]:
+    """Return where the files of a body lie."""
+    return {file.name: destination.with_name(file.name) for file in files} | {files[0].name: destination}
 
 
 class _Writer:
@@ -159,7 +174,33 @@ class _File:
         return Upload(files, self._fields, self._ignored)
 
 
-_Body = Form | _File | JsonBody
+class _Fields:
+    """Takes a form without files, as pages and ``curl -d`` send it."""
+
+    def __init__(self, fields: Collection[str]) -> None:
+        self.complete: list[tuple[str, str]] = []
+        self.files: dict[str, Incoming] = {}
+        self._names = fields
+        self._text = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        self._text += chunk
+        if len(self._text) > FORM_BYTES:
+            raise InvalidRequest(f"A form without a file has at most {FORM_BYTES} bytes; this one has more.")
+
+    def result(self) -> Upload:
+        try:
+            given = parse_qsl(self._text.decode("ascii"), errors="strict", max_num_fields=_MOST_FIELDS)
+        except ValueError:
+            raise InvalidRequest("The form is malformed; send it as 'curl -d name=value' does.") from None
+        known = [(name, value) for name, value in given if name in self._names and value.strip()]
+        fields = dict(known)
+        if len(fields) < len(known):
+            raise InvalidRequest("A field is there twice.")
+        return Upload({}, fields, tuple(tidy(name) for name, _ in given if name not in self._names))
+
+
+_Body = Form | _File | _Fields | JsonBody
 
 
 def _body(request: Request, files: Sequence[FileField], fields: Collection[str], max_bytes: int) -> _Body:
@@ -170,6 +211,8 @@ def _body(request: Request, files: Sequence[FileField], fields: Collection[str],
         return _File(request, files[0].name, fields, max_bytes)
     if name == "application/json":
         return JsonBody(files, fields)
+    if name == "application/x-www-form-urlencoded":
+        return _Fields(fields)
     boundary = options.get(b"boundary")
     if name != "multipart/form-data" or not boundary:
         raise UnsupportedMedia(

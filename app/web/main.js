@@ -15,6 +15,7 @@ async function introduce() {
   try {
     const info = await getJson("v1/info");
     shared.limits = info.limits;
+    element("write").hidden = !info.text_to_speech;
     tell("limits");
     element("service").textContent = `${info.model.name} on ${info.device}`;
     element("service").title = `Mouthpiece ${info.version}. Licence of the model: ${info.model.licence}`;

@@ -1,4 +1,4 @@
-// The speech: recorded or picked, seen as a waveform, heard before it is used.
+// The speech: recorded, picked or written; sound is seen as a waveform and heard before it is used.
 
 import { acceptFiles, announce, clock, duration, element, shared, showProblem, size, tell } from "./ui.js";
 
@@ -15,11 +15,23 @@ export function wire() {
   button.addEventListener("click", () => (recorder ? recorder.stop() : record()));
   const limit = () => (element("sound-limits").textContent = `Up to ${duration(shared.limits.max_audio_seconds)}.`);
   shared.addEventListener("limits", limit);
+  for (const name of ["text", "voice"]) element(name).addEventListener("input", write);
   player.addEventListener("timeupdate", draw);
   new ResizeObserver(draw).observe(canvas);
 }
 
+// What is written takes the place of a sound, and a sound that of what is written.
+function write() {
+  const text = element("text").value.trim();
+  player.pause();
+  element("heard").hidden = true;
+  showProblem(trouble, null);
+  shared.speech = text ? { text, voice: element("voice").value.trim() } : null;
+  tell("speech");
+}
+
 async function take(file) {
+  element("text").value = "";
   URL.revokeObjectURL(player.src);
   player.src = URL.createObjectURL(file);
   const sound = file.size <= DRAWABLE_BYTES ? await decode(file) : null;

@@ -72,8 +72,8 @@ async function submit(event) {
   const { avatar, speech } = shared;
   const data = new FormData(form);
   const given = [...data].filter(([name, value]) => value !== defaults.get(name));
-  const fields = fileField(speech.name) + given.map(([name, value]) => ` -F ${name}=${value}`).join("");
-  data.append("audio", speech);
+  const fields = speechField(speech) + given.map(([name, value]) => ` -F ${name}=${value}`).join("");
+  for (const [name, value] of speechParts(speech)) data.append(name, value);
   const signal = clear();
   element("stage-title").focus();
   try {
@@ -179,7 +179,12 @@ function curl(avatarId, path, fields = "") {
   return `curl${key}${fields} -o ${avatarId}.mp4 ${address(path)}`;
 }
 
-// A shell takes it as one word, and curl reads it as the name of a file, whatever is in it.
-function fileField(name) {
-  return ` -F 'audio=@"${name.replace(/["\\]/g, "\\$&").replaceAll("'", `'\\''`)}"'`;
+const speechParts = (speech) => (speech.text ? Object.entries(speech) : [["audio", speech]]);
+const word = (text) => `'${text.replaceAll("'", `'\\''`)}'`; // a shell takes it as one, whatever is in it
+
+// curl reads it as the name of a file, or as text, whatever is in it.
+function speechField(speech) {
+  if (!speech.text) return ` -F ${word(`audio=@"${speech.name.replace(/["\\]/g, "\\$&")}"`)}`;
+  const given = speechParts(speech).filter(([, value]) => value);
+  return given.map(([name, value]) => ` --form-string ${word(`${name}=${value}`)}`).join("");
 }

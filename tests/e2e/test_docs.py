@@ -13,6 +13,7 @@ import pytest
 from app import errors
 from tests.support import clips
 from tests.support.server import Server, running
+from tests.support.speaking import speaking
 from tests.support.videos import decode
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service without any avatar."""
-    with running(tmp_path_factory.mktemp("documented")) as server:
+    """A service without any avatar, beside a text-to-speech server."""
+    folder = tmp_path_factory.mktemp("documented")
+    with speaking() as speaker, running(folder, TTS_URL=speaker.url) as server:
         yield server
 
 

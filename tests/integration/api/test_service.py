@@ -229,7 +229,7 @@ async def test_the_description_of_the_api_names_every_status_of_an_upload(start:
         ("/v1/avatars", {"201", "202", "401", "404", "409", "410", "413", "415", "422", "500", "503", "507"}),
         (
             "/v1/avatars/{avatar_id}/renders",
-            {"200", "202", "401", "404", "410", "413", "415", "422", "500", "503", "507"},
+            {"200", "202", "401", "404", "410", "413", "415", "422", "500", "502", "503", "507"},
         ),
     ):
         operation = document["paths"][path]["post"]
