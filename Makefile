@@ -21,7 +21,7 @@ test: .venv/.dev                      ## the tests, without the slow ones
 test-all: .venv/.torch                ## all tests, with coverage; nothing may be missing (scripts/services installs it)
 	$(PYTEST) -m "" --nothing-missing --cov --cov-report term:skip-covered
 
-check: .venv/.dev                     ## format, lint, types, of everything that is written here
+check: .venv/.torch                   ## format, lint, types, of everything that is written here
 	./scripts/check
 
 bench: .venv/.dev                     ## how fast it is here
@@ -46,8 +46,8 @@ clean:                                ## all that make has made
 	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
 	touch $@
 
-# The release of torch that pyproject.toml and requirements/cuda.txt name. It is not in dev.txt: everything but the
-# tests of its paths works without it.
+# The release of torch that pyproject.toml and requirements/cuda.txt name. It is not in dev.txt: all but the tests of its
+# paths and the check of types works without it.
 .venv/.torch: .venv/.dev requirements/cuda.txt
 	$(BIN)/pip install --quiet "$$(grep -om1 '^torch==[0-9.]*' requirements/cuda.txt)"
 	touch $@

@@ -78,8 +78,7 @@ def _widened(picture: BgrImage, height: int) -> BgrImage:
     missing = round(picture.shape[0] * WIDE) - picture.shape[1]
     left = missing // 2
     wide = cv2.copyMakeBorder(picture, 0, 0, left, missing - left, cv2.BORDER_REFLECT)
-    scaled: BgrImage = cv2.resize(wide, (_width(height), height), interpolation=cv2.INTER_CUBIC)
-    return scaled
+    return np.asarray(cv2.resize(wide, (_width(height), height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _width(height: int) -> int:

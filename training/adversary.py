@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from training.checkpoints import load_weights
-from training.networks.blocks import Tensor
 from training.networks.critic import PatchCritic
 from training.networks.face import PAINTED_DIMS
 from training.team import Team
@@ -34,9 +34,14 @@ class Adversary:
     """A patch critic with its own optimiser; ``mixed`` gives the context in which it computes."""
 
     def __init__(
-        self, device: Any, mixed: Callable[[], Any], team: Team, learning_rate: float, numbers: CriticNumbers
+        self,
+        device: torch.device,
+        mixed: Callable[[], Any],
+        team: Team,
+        learning_rate: float,
+        numbers: CriticNumbers,
     ) -> None:
-        self.critic = PatchCritic(PAINTED_DIMS).to(device).to(memory_format=torch.channels_last)
+        self.critic = PatchCritic(PAINTED_DIMS).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._mixed, self._team, self._numbers = mixed, team, numbers
         self._optimizer = torch.optim.AdamW(
             self.critic.parameters(), learning_rate, betas=(0.5, 0.9), fused=True
@@ -62,7 +67,9 @@ class Adversary:
         with torch.no_grad():
             _, wanted = self._judge(mouths.true, mouths.shape)
         self.critic.requires_grad_(True)
-        apart = sum((a - b).abs().float().mean() for a, b in zip(features, wanted, strict=True))
+        apart = torch.stack(
+            [(a - b).abs().float().mean() for a, b in zip(features, wanted, strict=True)]
+        ).sum()
         fooled = (verdict * self._weights(mouths.inside, verdict)).mean()
         return {"verdict": -weight * fooled, "features": self._numbers.features * weight * apart}
 
@@ -82,6 +89,6 @@ class Adversary:
 
     def _weights(self, inside: Tensor, patches: Tensor) -> Tensor:
         """Return the weight of each patch (B, 1, h, w), 1 on average."""
-        share = functional.adaptive_avg_pool2d(inside, patches.shape[-2:])
+        share = functional.adaptive_avg_pool2d(inside, (patches.shape[-2], patches.shape[-1]))
         weights = 1 + self._numbers.inside * share
         return weights / weights.mean()

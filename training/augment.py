@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from app.audio.mel import mel_spectrogram
 from app.media.sound import SPEECH_RATE
-from training.networks.blocks import Tensor, constant
+from training.networks.blocks import constant
 from training.sampling import MARGIN_COLUMNS
 from training.tuned import LookNumbers
 

@@ -5,12 +5,13 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from app.audio.mel import SILENCE
 from app.mouths.points import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER
 from training import augment, geometry
 from training.cache import Cache
-from training.networks.blocks import Tensor, constant
+from training.networks.blocks import constant
 from training.pack import CROP_SIZE
 from training.references import Indices
 from training.sampling import MARGIN_COLUMNS, MomentSampler
@@ -53,7 +54,7 @@ class BatchSource:
     """Makes the batch of any step: the same for the same seed and step, whatever was made before."""
 
     def __init__(
-        self, cache: Cache, track: ShapeTrack, sampler: MomentSampler, device: Any, seed: int
+        self, cache: Cache, track: ShapeTrack, sampler: MomentSampler, device: torch.device, seed: int
     ) -> None:
         self._cache, self._sampler, self.device, self._seed = cache, sampler, device, seed
         self._settings = sampler.settings

@@ -7,9 +7,9 @@ foresees it from the features by which the network sees.
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from training.batches import BatchSource
-from training.networks.blocks import Tensor
 from training.networks.face import ShapeToFace
 from training.networks.paint import Shades, summary
 from training.tuned import PaintNumbers

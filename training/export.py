@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -122,7 +122,7 @@ def _difference(
     return max(flow, *(float(np.abs(one - other).max()) for one, other in pairs))
 
 
-def _faces(bench: Workbench, rng: Any) -> FaceCrops:
+def _faces(bench: Workbench, rng: np.random.Generator) -> FaceCrops:
     rows = rng.integers(0, len(bench.cache.frames), _CHECKED_FRAMES)
     size = (FACE_SIZE, FACE_SIZE)
     return np.stack([cv2.resize(bench.cache.frames[row][_SIDE, _SIDE], size) for row in rows])

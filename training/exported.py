@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from app.errors import InvalidModel
 from training.checkpoints import load_weights
-from training.networks.blocks import ConvNorm, Residual, Tensor
+from training.networks.blocks import ConvNorm, Residual
 from training.settings import StageName
 
 

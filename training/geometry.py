@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Final
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
-from training.networks.blocks import Tensor
 from training.pack import BOX_SIDE, CROP_SIZE
 from training.tuned import ViewNumbers
 
@@ -102,7 +102,8 @@ def inside(polygon: Tensor, columns: range, rows: range) -> Tensor:
 
 def _solved(matrix: Tensor, right: Tensor) -> Tensor:
     """Solve without asking whether it could be solved: the answer would have to be waited for."""
-    return torch.linalg.solve_ex(matrix, right).result
+    solved: Tensor = torch.linalg.solve_ex(matrix, right).result
+    return solved
 
 
 def _uniform(generator: torch.Generator) -> Callable[..., Tensor]:

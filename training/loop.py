@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from app.wav2lip.arrays import FaceCrops
 from training.batches import Batch, BatchSource
 from training.checkpoints import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from training.journal import Journal
-from training.networks.blocks import Tensor
 from training.stage import Stage
 
 CHECKPOINT: Final = "checkpoint.pt"

@@ -3,13 +3,14 @@
 from typing import Final
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from app.mouths.painter import FACE_SIZE, FIRST_ROW
 from app.mouths.points import JAW, SPEECH_POINTS, mirrored_points
 from app.mouths.space import COMPONENTS
 from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch
-from training.networks.blocks import Tensor, constant
+from training.networks.blocks import constant
 from training.networks.face import Rendering
 from training.networks.paint import LAPLACIAN
 from training.tuned import LossNumbers
@@ -21,7 +22,7 @@ _MIRRORED: Final = tuple(mirrored_points())
 _JAW_ENDS: Final = (SPEECH_POINTS.index(JAW[0]), SPEECH_POINTS.index(JAW[-1]))
 
 
-def mouth_weights(numbers: LossNumbers, device: object) -> Tensor:
+def mouth_weights(numbers: LossNumbers, device: torch.device | str) -> Tensor:
     """Return the weight of each generated pixel (1, 1, 56, 96), 1 on average, most around the mouth."""
     rows = torch.arange(FIRST_ROW, FACE_SIZE, device=device)[:, None]
     columns = torch.arange(FACE_SIZE, device=device)

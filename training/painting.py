@@ -13,6 +13,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from app.mouths.painter import FIRST_ROW, Painter, PaintShapes, Strokes
 from app.mouths.points import RIGID_POINTS
@@ -20,7 +21,6 @@ from app.wav2lip.arrays import FaceCrops
 from training import geometry
 from training.cache import Cache, Span
 from training.journal import write_sheet
-from training.networks.blocks import Tensor
 from training.pack import CROP_SIZE
 from training.paint_scores import Painted, PaintScores, opened, score
 from training.references import Indices, References

@@ -5,8 +5,8 @@ not heard. A network that is not told paints the average, a grey brown.
 """
 
 import torch
+from torch import Tensor
 
-from training.networks.blocks import Tensor
 from training.tuned import ShadeNumbers
 
 

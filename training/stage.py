@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from app.errors import InvalidRequest
 from training.adversary import Adversary, Mouths
 from training.batches import MOUTH_HEIGHT, MOUTH_WIDTH, Batch, BatchSource
-from training.networks.blocks import Tensor
 from training.settings import Precision, StageName, TrainSettings
 from training.team import Team
 
@@ -25,8 +24,8 @@ class Stage(ABC):
     need_sync: ClassVar[bool] = True
     """Whether it learns from clips without sound in sync as well."""
 
-    def __init__(self, network: nn.Module, settings: TrainSettings, device: Any, team: Team) -> None:
-        self.network = network.to(device).to(memory_format=torch.channels_last)
+    def __init__(self, network: nn.Module, settings: TrainSettings, device: torch.device, team: Team) -> None:
+        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.settings, self.device, self.team = settings, device, team
         self.half = _computes_in_bf16(settings.precision, device)
         self.adversary = (
@@ -79,7 +78,7 @@ class Stage(ABC):
         return {**self.adversary.losses(mouths, self.settings.critic_weight), "critic": judged}
 
 
-def _computes_in_bf16(precision: Precision, device: Any) -> bool:
+def _computes_in_bf16(precision: Precision, device: torch.device) -> bool:
     """Tell whether to compute in bf16: ``auto`` does on CUDA, and on CPUs that have instructions for it."""
     if precision == "auto":
         return torch.device(device).type == "cuda" or cpu_has_bf16()

@@ -1,9 +1,10 @@
 """The stages of training: what each one learns, from which batch, by which losses."""
 
 from pathlib import Path
-from typing import Any, TypeVar, assert_never
+from typing import TypeVar, assert_never
 
 import torch
+from torch import Tensor
 
 from app.mouths.painter import FIRST_ROW
 from app.mouths.points import SPEECH_POINTS
@@ -13,7 +14,6 @@ from training.batches import Batch, BatchSource
 from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from training.exported import load_exported
 from training.losses import as_seen, reading_losses, rendering_losses
-from training.networks.blocks import Tensor
 from training.networks.face import Rendering, ShapeToFace
 from training.networks.reader import LandmarkReader
 from training.networks.sync_expert import SyncExpert, contrast
@@ -34,7 +34,7 @@ class ExpertStage(Stage):
 
     name = "expert"
 
-    def __init__(self, settings: TrainSettings, device: Any, team: Team) -> None:
+    def __init__(self, settings: TrainSettings, device: torch.device, team: Team) -> None:
         super().__init__(SyncExpert(), settings, device, team)
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
@@ -54,7 +54,7 @@ class ReaderStage(Stage):
     name = "reader"
     need_sync = False
 
-    def __init__(self, settings: TrainSettings, device: Any, team: Team) -> None:
+    def __init__(self, settings: TrainSettings, device: torch.device, team: Team) -> None:
         super().__init__(LandmarkReader(len(SPEECH_POINTS)), settings, device, team)
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
@@ -74,7 +74,7 @@ class FaceStage(Stage):
     need_sync = False
 
     def __init__(
-        self, settings: TrainSettings, device: Any, team: Team, reader: LandmarkReader | None
+        self, settings: TrainSettings, device: torch.device, team: Team, reader: LandmarkReader | None
     ) -> None:
         super().__init__(ShapeToFace(), settings, device, team)
         self._reader = reader.to(device).eval().requires_grad_(False) if reader else None
@@ -98,7 +98,8 @@ class FaceStage(Stage):
 
     def preview(self, batch: Batch) -> Tensor:
         """Return the faces for the targets' own shapes."""
-        return self.network(batch.shape, batch.face)
+        faces: Tensor = self.network(batch.shape, batch.face)
+        return faces
 
     def _read(self, made: Tensor, true: Tensor) -> dict[str, Tensor]:
         """Return how differently the reader reads what was made and what is true."""
@@ -124,7 +125,9 @@ class Wav2LipStage(Stage):
 
     name = "wav2lip"
 
-    def __init__(self, settings: TrainSettings, device: Any, team: Team, expert: SyncExpert | None) -> None:
+    def __init__(
+        self, settings: TrainSettings, device: torch.device, team: Team, expert: SyncExpert | None
+    ) -> None:
         super().__init__(Wav2Lip(), settings, device, team)
         self._expert = expert.to(device).eval().requires_grad_(False) if expert else None
 
@@ -146,7 +149,8 @@ class Wav2LipStage(Stage):
 
     def preview(self, batch: Batch) -> Tensor:
         """Return the faces that say the targets' own sounds."""
-        return self.network(batch.mel, batch.face)
+        faces: Tensor = self.network(batch.mel, batch.face)
+        return faces
 
     def publish(self, folder: Path, step: int, average: dict[str, Tensor]) -> None:
         """Write the averaged weights in the layout of the official checkpoints."""
@@ -155,7 +159,12 @@ class Wav2LipStage(Stage):
 
 
 def make_stage(
-    name: StageName, settings: TrainSettings, device: Any, *, team: Team, teachers: dict[StageName, Path]
+    name: StageName,
+    settings: TrainSettings,
+    device: torch.device,
+    *,
+    team: Team,
+    teachers: dict[StageName, Path],
 ) -> Stage:
     """Return a stage with fresh weights, drawn from the settings' seed.
 

@@ -10,9 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import distributed
-
-from training.networks.blocks import Tensor
+from torch import Tensor, distributed
 
 
 @dataclass(frozen=True)

@@ -131,5 +131,4 @@ def cut_face(
     crop = layout.sample_bgr(frame, affine, (size * factor, size * factor))
     if factor == 1:
         return crop
-    smaller: BgrImage = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
-    return smaller
+    return np.asarray(cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA), np.uint8)

@@ -101,8 +101,7 @@ def _fill(contour: Contour, center: Contour, size: int) -> npt.NDArray[np.float3
     for corner, following in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         cv2.fillConvexPoly(canvas, np.array([middle, corner, following]), 255, cv2.LINE_8, shift=4)
     filled = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
-    share: npt.NDArray[np.float32] = filled.astype(np.float32) / 255
-    return share
+    return filled.astype(np.float32) / np.float32(255)
 
 
 def _window(size: int, reach: float) -> npt.NDArray[np.float32]:

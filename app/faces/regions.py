@@ -68,8 +68,7 @@ def shrink(frame: I420Frame, layout: FrameLayout, box: ExactBox, size: tuple[int
         part = plane[top // step : bottom // step, left // step : right // step]
         way = cv2.INTER_AREA if part.shape[1] >= size[0] else cv2.INTER_LINEAR
         yuv[..., channel] = cv2.resize(part, size, interpolation=way)
-    bgr: BgrImage = cv2.transform(yuv, yuv_to_bgr(layout.color))
-    return bgr
+    return np.asarray(cv2.transform(yuv, yuv_to_bgr(layout.color)), np.uint8)
 
 
 def _tilt(right_eye: Keypoints, left_eye: Keypoints) -> float:

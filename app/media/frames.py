@@ -89,8 +89,7 @@ class FrameLayout:
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_REPLICATE,
             )
-        bgr: BgrImage = cv2.transform(yuv, yuv_to_bgr(self.color))
-        return bgr
+        return np.asarray(cv2.transform(yuv, yuv_to_bgr(self.color)), np.uint8)
 
     def to_bgr(self, frame: I420Frame) -> BgrImage:
         """Convert a whole frame: for previews and tests, not for the render path."""

@@ -194,9 +194,9 @@ class PictureReader:
         rows, columns = target.shape[::-1] if orientation.swaps_sides else target.shape
         plane = plane[:rows, :columns]
         if orientation.mirrored:
-            plane = cv2.flip(plane, 1)
+            plane = np.asarray(cv2.flip(plane, 1), np.uint8)
         if orientation.rotation:
-            plane = cv2.rotate(plane, _TURNS[orientation.rotation])
+            plane = np.asarray(cv2.rotate(plane, _TURNS[orientation.rotation]), np.uint8)
         np.copyto(target, plane)
 
 

@@ -41,7 +41,7 @@ def has_alpha(picture: av.VideoFrame) -> bool:
 
 def flatten(planes: Sequence[Plane], alpha: Plane, background: str, color: Color) -> list[Plane]:
     """Return the Y, U and V planes of a picture laid onto ``background``; ``alpha`` 255 is opaque."""
-    half: Plane = cv2.resize(alpha, planes[1].shape[::-1], interpolation=cv2.INTER_AREA)
+    half = np.asarray(cv2.resize(alpha, planes[1].shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
     solid = None if background == BLUR else _yuv(background, color)
     flat: list[Plane] = []
     for channel, plane in enumerate(planes):
@@ -67,5 +67,5 @@ def _blurred(plane: Plane, weight: _Values) -> _Values:
     faint = 1e-3  # far from everything opaque, its mean
     spread = cv2.GaussianBlur(shown, (0, 0), _BLUR_SIGMA) + faint * mean
     spread /= cv2.GaussianBlur(there, (0, 0), _BLUR_SIGMA) + faint
-    blurred: _Values = cv2.resize(spread, plane.shape[::-1], interpolation=cv2.INTER_CUBIC)
-    return np.clip(blurred, 0, 255)
+    blurred = cv2.resize(spread, plane.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(blurred, 0, 255), np.float32)

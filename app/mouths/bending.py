@@ -91,8 +91,8 @@ def teeth_stay(placing: Placing, region: tuple[int, int, int, int], scale: float
     top, bottom, left, right = region
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     both = _inner(placing.laid, (left, top), scale, size)
-    both = cv2.min(both, _inner(placing.points, (left, top), scale, size))
-    blurred = cv2.GaussianBlur(both, (0, 0), max(0.6, 0.008 * size[0]))
+    within = cv2.min(both, _inner(placing.points, (left, top), scale, size))
+    blurred = cv2.GaussianBlur(within, (0, 0), max(0.6, 0.008 * size[0]))
     stays: npt.NDArray[np.float32] = blurred.astype(np.float32) / np.float32(255)
     return stays
 

@@ -45,7 +45,7 @@ def gather(lips: Shares, kept: dict[int, npt.NDArray[np.uint8]], usual: npt.NDAr
     face = np.zeros(len(lips), np.float32)
     rows, covers = [], []
     for frame, marks in sorted(kept.items()):
-        beyond = cv2.subtract(marks, usual)
+        beyond = np.asarray(cv2.subtract(marks, usual), np.uint8)
         face[frame] = lower_face_share(beyond)
         if face[frame] >= NOTED:
             rows.append(frame)
@@ -77,8 +77,7 @@ def spare(
         (len(mask), len(mask)),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     )
-    spared: MouthMask = cv2.multiply(mask, 255 - hidden, scale=1 / 255)
-    return spared
+    return np.asarray(cv2.multiply(mask, 255 - hidden, scale=1 / 255), np.uint8)
 
 
 def _from_box(landmarks: FaceLandmarks, box: Box, size: int, head: Affine | None) -> Affine:

@@ -69,5 +69,6 @@ def redness(picture: BgrImage, points: Points) -> float:
 
 def patch_of(picture: BgrImage) -> Patch:
     """Return the mouth of an upright picture, small."""
-    small: Patch = cv2.resize(picture[_PATCH_ROWS, _PATCH_COLUMNS], PATCH_SIZE, interpolation=cv2.INTER_AREA)
-    return small
+    return np.asarray(
+        cv2.resize(picture[_PATCH_ROWS, _PATCH_COLUMNS], PATCH_SIZE, interpolation=cv2.INTER_AREA), np.uint8
+    )

@@ -35,8 +35,7 @@ def upright_picture(layout: FrameLayout, frame: I420Frame, affine: Affine) -> Bg
     picture = layout.sample_bgr(frame, fine, (SIZE * factor, SIZE * factor))
     if factor == 1:
         return picture
-    averaged: BgrImage = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-    return averaged
+    return np.asarray(cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def in_upright(landmarks: FaceLandmarks, affine: Affine) -> Points:
@@ -47,5 +46,4 @@ def in_upright(landmarks: FaceLandmarks, affine: Affine) -> Points:
 
 def aligned(picture: BgrImage) -> BgrImage:
     """Return the aligned crop (96, 96, 3) of :mod:`app.faces.hidden` that an upright picture holds."""
-    crop: BgrImage = cv2.resize(picture, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
-    return crop
+    return np.asarray(cv2.resize(picture, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA), np.uint8)

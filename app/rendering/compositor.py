@@ -68,7 +68,9 @@ class Compositor:
             return
         matrix = self._to_yuv.copy()
         matrix[:, 3] += matrix[:, :3] @ measure_tint(face, crop, mask)
-        bright, *colors = cv2.split(cv2.transform(face, matrix))
+        bright, *colors = (
+            np.asarray(channel, np.uint8) for channel in cv2.split(cv2.transform(face, matrix))
+        )
         luma, *chroma = self.layout.planes(frame)
         patch = _stretched(bright, box, region, cv2.INTER_CUBIC)
         _blend(region.of(luma), patch, _stretched(mask, box, region, cv2.INTER_LINEAR))
@@ -102,7 +104,10 @@ def _near_box_size(
     if factor < 2:
         return face, crop, mask
     size = (side // factor, side // factor)
-    face, crop, mask = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (face, crop, mask))
+    face, crop, mask = (
+        np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+        for part in (face, crop, mask)
+    )
     return face, crop, mask
 
 
@@ -144,7 +149,9 @@ def _reach(start: int, count: int, scale: float) -> tuple[int, int]:
 def _stretched(channel: Plane, box: Box, region: _Region, interpolation: int) -> Plane:
     """Stretch a channel of the crop to its box; return what lies in ``region`` of the frame."""
     top, bottom, left, right = box.tolist()
-    whole: Plane = cv2.resize(channel, (right - left, bottom - top), interpolation=interpolation)
+    whole = np.asarray(
+        cv2.resize(channel, (right - left, bottom - top), interpolation=interpolation), np.uint8
+    )
     return whole[region.top - top : region.bottom - top, region.left - left : region.right - left]
 
 
@@ -152,10 +159,12 @@ def _warped(channel: Plane, to_crop: Affine, region: _Region, border: int) -> Pl
     """Sample a channel of the crop at the positions of ``region``."""
     affine = to_crop @ np.array([[1, 0, region.left], [0, 1, region.top], [0, 0, 1.0]])
     size = region.right - region.left, region.bottom - region.top
-    warped: Plane = cv2.warpAffine(
-        channel, affine, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border
+    return np.asarray(
+        cv2.warpAffine(
+            channel, affine, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border
+        ),
+        np.uint8,
     )
-    return warped
 
 
 def _blend(background: Plane, patch: Plane, weight: MouthMask) -> None:

@@ -193,7 +193,9 @@ class _Light:
         planes = []
         for index, (own, laid) in enumerate(zip(self._own, self._laid, strict=True)):
             level = 16.0 if index == 0 else 128.0
-            lit = laid if gain == 1.0 else cv2.addWeighted(laid, gain, laid, 0, level * (1 - gain))
+            lit = laid
+            if gain != 1.0:
+                lit = np.asarray(cv2.addWeighted(laid, gain, laid, 0, level * (1 - gain)), np.uint8)
             slow = cv2.resize(
                 self._slow(own - self._small(lit)), lit.shape[::-1], interpolation=cv2.INTER_LINEAR
             )

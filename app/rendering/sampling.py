@@ -70,15 +70,14 @@ def sampled(
         cv2.remap(plane, half_x, half_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for plane in chroma
     ]
-    planes = [bright, *colors]
+    planes = [np.asarray(plane, np.uint8) for plane in (bright, *colors)]
     return planes if lent.stroke is None else _painted(layout, planes, lent.stroke, box, region)
 
 
 def halved(plane: FloatPlane) -> FloatPlane:
     """Return a plane at the resolution of chroma."""
     size = plane.shape[1] // 2, plane.shape[0] // 2
-    half: FloatPlane = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
-    return half
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _straight(placing: Placing, region: Region) -> tuple[FloatPlane, FloatPlane]:
@@ -95,9 +94,11 @@ def _bent(placing: Placing, landmarks: FaceLandmarks, region: Region) -> tuple[F
     if not placing.moves.any():
         return x, y
     size = x.shape[1], x.shape[0]
-    field = cv2.resize(bend(placing, landmarks, region), size, interpolation=cv2.INTER_CUBIC)
     free = 1 - cv2.resize(teeth_stay(placing, region, 0.5), size)
-    field *= free[..., None]
+    field = np.asarray(
+        cv2.resize(bend(placing, landmarks, region), size, interpolation=cv2.INTER_CUBIC) * free[..., None],
+        np.float32,
+    )
     return x + field[..., 0], y + field[..., 1]
 
 
@@ -138,11 +139,13 @@ def _enlarged(rows: FloatPlane, box: Box, region: Region) -> FloatPlane:
             [0, down, (top + 0.5 - y1) * down - 0.5 - FIRST_ROW],
         ]
     )
-    warped: FloatPlane = cv2.warpAffine(
-        rows,
-        affine,
-        (right - left, bottom - top),
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+    return np.asarray(
+        cv2.warpAffine(
+            rows,
+            affine,
+            (right - left, bottom - top),
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        ),
+        np.float32,
     )
-    return warped

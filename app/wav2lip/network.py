@@ -5,10 +5,10 @@ every size again: 36,298,035 parameters, 352 entries in its state dict, 3.97 GMA
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 STATE_ENTRIES: Final = 352
@@ -72,7 +72,7 @@ FACE_DECODER: Final = (
 OUTPUT: Final = Layer(80, 32)
 
 
-class Convolution(nn.Module):  # type: ignore[misc]  # torch is followed as Any
+class Convolution(nn.Module):
     """One layer, its convolution and norm under the official name ``conv_block``."""
 
     def __init__(self, layer: Layer) -> None:
@@ -86,19 +86,21 @@ class Convolution(nn.Module):  # type: ignore[misc]  # torch is followed as Any
         self.conv_block = nn.Sequential(convolution, nn.BatchNorm2d(layer.outputs))
         self.residual = layer.residual
 
-    def forward(self, features: Any) -> Any:
+    def forward(self, features: Tensor) -> Tensor:
         """Return the layer's features."""
-        result = self.conv_block(features)
+        result: Tensor = self.conv_block(features)
         return torch.relu(result + features if self.residual else result)
 
     def fold_norm(self) -> None:
         """Put the norm into the convolution's weights: the same function without the norm's own pass."""
         convolution, norm = self.conv_block
+        assert isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d)
+        assert isinstance(norm, nn.BatchNorm2d)
         transposed = isinstance(convolution, nn.ConvTranspose2d)
         self.conv_block = nn.Sequential(fuse_conv_bn_eval(convolution, norm, transpose=transposed))
 
 
-class Wav2Lip(nn.Module):  # type: ignore[misc]  # torch is followed as Any
+class Wav2Lip(nn.Module):
     """The generator: mel (B, 1, 80, 16) and face (B, 6, 96, 96), 0..1, to faces (B, 3, 96, 96), 0..1."""
 
     def __init__(self) -> None:
@@ -108,7 +110,7 @@ class Wav2Lip(nn.Module):  # type: ignore[misc]  # torch is followed as Any
         self.face_decoder_blocks = nn.ModuleList(map(_block, FACE_DECODER))
         self.output_block = nn.Sequential(Convolution(OUTPUT), nn.Conv2d(32, 3, 1), nn.Sigmoid())
 
-    def forward(self, mel: Any, face: Any) -> Any:
+    def forward(self, mel: Tensor, face: Tensor) -> Tensor:
         """Return the faces that say ``mel``."""
         skipped = []
         for block in self.face_encoder_blocks:
@@ -117,7 +119,8 @@ class Wav2Lip(nn.Module):  # type: ignore[misc]  # torch is followed as Any
         features = self.audio_encoder(mel)
         for block in self.face_decoder_blocks:
             features = torch.cat((block(features), skipped.pop()), dim=1)
-        return self.output_block(features)
+        faces: Tensor = self.output_block(features)
+        return faces
 
     def fold_norms(self) -> None:
         """Fold every batch norm into its convolution, in place; the network must be in evaluation mode."""
@@ -126,5 +129,5 @@ class Wav2Lip(nn.Module):  # type: ignore[misc]  # torch is followed as Any
                 module.fold_norm()
 
 
-def _block(layers: tuple[Layer, ...]) -> Any:
+def _block(layers: tuple[Layer, ...]) -> nn.Sequential:
     return nn.Sequential(*map(Convolution, layers))

@@ -5,26 +5,26 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from app.wav2lip.engine import DEFAULT_FACE_SIZE, MEL_SHAPE
 
 
-class _HalfPrecision(nn.Module):  # type: ignore[misc]  # torch is followed as Any
+class _HalfPrecision(nn.Module):
     """The network in fp16 behind fp32 inputs and output."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network.half()
 
-    def forward(self, mel: Any, face: Any) -> Any:
-        return self.network(mel.half(), face.half()).float()
+    def forward(self, mel: Tensor, face: Tensor) -> Tensor:
+        faces: Tensor = self.network(mel.half(), face.half())
+        return faces.float()
 
 
-def write_onnx(network: Any, path: Path, *, half: bool = False) -> None:
+def write_onnx(network: nn.Module, path: Path, *, half: bool = False) -> None:
     """Write ``network`` to ``path`` for any number of frames; with ``half`` it computes in fp16.
 
     ``network`` is a Wav2Lip, its LowerRows, or another module with the interface; one that was given to be
@@ -40,7 +40,7 @@ def write_onnx(network: Any, path: Path, *, half: bool = False) -> None:
 
 
 def write_graph(
-    network: Any, path: Path, *, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]
+    network: nn.Module, path: Path, *, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]
 ) -> None:
     """Write a module to ``path`` for any number of frames.
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from app.errors import EngineUnavailable
 from app.wav2lip.arrays import FaceBatch, FaceCrops, FaceOutput, MelBatch, MelWindows
@@ -24,7 +25,11 @@ from app.wav2lip.lower_rows import FIRST_ROW, LowerRows
 _CPU_BATCH: Final = 8
 _CUDA_BATCH: Final = 32
 
-_DTYPES: Final[dict[DType, Any]] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_DTYPES: Final[dict[DType, torch.dtype]] = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}
 
 _WARM_UP_RUNS: Final = 3
 """Runs before a graph is recorded, in which cuDNN chooses its kernels and allocates (PyTorch's manual)."""
@@ -52,9 +57,9 @@ class TorchEngine:
         network.fold_norms()
         self.first_row = FIRST_ROW if lower_rows else 0
         wanted = LowerRows(network) if lower_rows else network
-        self._network = wanted.to(self._device, _DTYPES[self.dtype], memory_format=torch.channels_last)
+        self._network = wanted.to(self._device, _DTYPES[self.dtype], memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         self._pixels = _PixelNetwork(self._network, self.first_row, _DTYPES[self.dtype])
-        self._graphs: dict[Any, _Graph] = {}
+        self._graphs: dict[nn.Module, _Graph] = {}
 
     def infer(self, mel: MelBatch, face: FaceBatch) -> FaceOutput:
         """Return the faces that say ``mel``."""
@@ -62,7 +67,7 @@ class TorchEngine:
         output: FaceOutput = self.infer_tensors(torch.from_numpy(mel), torch.from_numpy(face)).cpu().numpy()
         return output
 
-    def infer_tensors(self, mel: Any, face: Any) -> Any:
+    def infer_tensors(self, mel: Tensor, face: Tensor) -> Tensor:
         """Return the faces (B, 3, S, S), float32 on the engine's device, that say ``mel``: torch tensors."""
         with torch.no_grad(), _exact_convolutions():
             parts = zip(mel.split(self.batch_size), face.split(self.batch_size), strict=True)
@@ -78,11 +83,11 @@ class TorchEngine:
         pixels: FaceCrops = self._received(made).numpy()
         return pixels
 
-    def _sent(self, array: Any) -> Any:
+    def _sent(self, array: npt.NDArray[Any]) -> Tensor:
         tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
         return tensor.pin_memory().to(self._device, non_blocking=True) if self._on_cuda else tensor
 
-    def _received(self, tensor: Any) -> Any:
+    def _received(self, tensor: Tensor) -> Tensor:
         if not self._on_cuda:
             return tensor
         host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
@@ -90,14 +95,15 @@ class TorchEngine:
         torch.cuda.current_stream(self._device).synchronize()
         return host
 
-    def _take(self, batch: Any) -> Any:
+    def _take(self, batch: Tensor) -> Tensor:
         batch = batch.to(self._device, _DTYPES[self.dtype])
         return batch.contiguous(memory_format=torch.channels_last)
 
-    def _run(self, module: Any, *inputs: Any) -> Any:
+    def _run(self, module: nn.Module, *inputs: Tensor) -> Tensor:
         """Run ``module`` on a batch; on CUDA by the graph that was recorded at its first one."""
         if not self._on_cuda:
-            return module(*inputs)
+            made: Tensor = module(*inputs)
+            return made
         frames = len(inputs[0])
         inputs = tuple(_filled(batch, self.batch_size) for batch in inputs)
         if module not in self._graphs:
@@ -105,19 +111,21 @@ class TorchEngine:
         return self._graphs[module](*inputs)[:frames]
 
 
-class _PixelNetwork(nn.Module):  # type: ignore[misc]  # torch is followed as Any
+class _PixelNetwork(nn.Module):
     """The network from pixels to pixels."""
 
-    def __init__(self, network: Any, first_row: int, dtype: Any) -> None:
+    def __init__(self, network: nn.Module, first_row: int, dtype: torch.dtype) -> None:
         super().__init__()
         self.network, self.first_row, self.dtype = network, first_row, dtype
 
-    def forward(self, mel: Any, crops: Any, references: Any) -> Any:
+    def forward(self, mel: Tensor, crops: Tensor, references: Tensor) -> Tensor:
         """Return lower halves, uint8 (B, S - S // 2, S, 3), for uint8 faces (B, S, S, 3)."""
         half = crops.shape[1] // 2
         face = torch.cat([crops, references], 3).permute(0, 3, 1, 2).float() * (1 / 255)
         face[:, :3, half:] = 0
-        made = self.network(mel.to(self.dtype), face.to(self.dtype, memory_format=torch.channels_last))
+        made: Tensor = self.network(
+            mel.to(self.dtype), face.to(self.dtype, memory_format=torch.channels_last)
+        )
         lower = made[:, :, half - self.first_row :].float() * 255 + 0.5
         return lower.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
@@ -125,7 +133,7 @@ class _PixelNetwork(nn.Module):  # type: ignore[misc]  # torch is followed as An
 class _Graph:
     """The kernels of a module for one batch size, recorded once."""
 
-    def __init__(self, module: Any, *inputs: Any) -> None:
+    def __init__(self, module: nn.Module, *inputs: Tensor) -> None:
         self._inputs = [batch.clone() for batch in inputs]
         device = self._inputs[0].device
         aside = torch.cuda.Stream(device)
@@ -136,16 +144,16 @@ class _Graph:
         torch.cuda.current_stream(device).wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(device), torch.cuda.graph(self._graph):
-            self._output = module(*self._inputs)
+            self._output: Tensor = module(*self._inputs)
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Tensor) -> Tensor:
         for static, batch in zip(self._inputs, inputs, strict=True):
             static.copy_(batch)
         self._graph.replay()
         return self._output.clone()
 
 
-def _filled(batch: Any, frames: int) -> Any:
+def _filled(batch: Tensor, frames: int) -> Tensor:
     """Zeros follow the batch: a replay costs less than the kernels of another size launched one by one."""
     return torch.nn.functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, frames - len(batch)))
 
@@ -158,7 +166,7 @@ def _exact_convolutions() -> AbstractContextManager[Any]:
     return flags
 
 
-def _open_device(device: str) -> Any:
+def _open_device(device: str) -> torch.device:
     if device == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():

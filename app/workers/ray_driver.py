@@ -7,6 +7,7 @@ ends the workers.
 """
 
 import asyncio
+import logging
 import os
 import time
 from collections import deque
@@ -41,7 +42,9 @@ class Driver:
 
     def __init__(self, settings: Settings, marks: Message, tell: Tell, actor: type[RayWorker]) -> None:
         # Never started again by Ray: whether it has a place anywhere is counted anew.
-        self._actor = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups=GROUPS)(actor)
+        self._actor = ray.remote(  # type: ignore[call-overload]  # its types know no groups
+            max_restarts=0, max_task_retries=0, concurrency_groups=GROUPS
+        )(actor)
         self._settings = settings
         self._marks = marks
         self._tell = tell
@@ -179,7 +182,7 @@ def main(actor: type[RayWorker] = RayWorker) -> None:
         ray.init(
             settings.ray_address,
             log_to_driver=settings.log_level == "debug",
-            logging_level="error",
+            logging_level=logging.ERROR,
             namespace="mouthpiece",
         )
     except Exception as error:  # Ray raises what its many parts raise

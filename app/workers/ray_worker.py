@@ -40,7 +40,7 @@ class RayWorker:
             signal.signal(fatal, signal.SIG_DFL)
         self._worker: Worker
 
-    @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
+    @ray.method(concurrency_group="control")
     def load(self, settings: Mapping[str, Any], name: str, marks: Mapping[str, str]) -> Message:
         """Load the model with the service's settings; return the message ``ready`` or ``unusable``."""
         here = on_this_machine(settings)
@@ -54,12 +54,12 @@ class RayWorker:
             return {"unusable": error.problem()}
         return {"ready": model | {"devices": 0, "host": socket.gethostname()}}
 
-    @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
+    @ray.method(concurrency_group="control")
     def hold(self) -> None:
         """Never return: whoever waits for this hears of the actor's death."""
         threading.Event().wait()
 
-    @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
+    @ray.method(concurrency_group="control")
     def tell(self, message: Message) -> None:
         """Take the message ``stop`` or ``give_way``."""
         if "stop" in message:
@@ -67,7 +67,7 @@ class RayWorker:
         else:
             self._worker.give_way()
 
-    @ray.method(concurrency_group="work")  # type: ignore[untyped-decorator]
+    @ray.method(concurrency_group="work")
     def do(self, plain: Message) -> Iterator[Message]:
         """Do a call; yields messages, the one that ends it last."""
         messages: queue.SimpleQueue[Message] = queue.SimpleQueue()

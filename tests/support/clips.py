@@ -27,8 +27,9 @@ def moving_portrait(index: int, width: int, height: int) -> BgrImage:
     matrix = cv2.getRotationMatrix2D((224, 140), angle, scale)
     matrix[:, 2] += np.array([width * 0.5 - 224, height * 0.4 - 140])
     matrix[:, 2] += np.array([3 * np.sin(index / 11), 2 * np.cos(index / 13)]) * scale
-    image: BgrImage = cv2.warpAffine(portrait(), matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
-    return image
+    return np.asarray(
+        cv2.warpAffine(portrait(), matrix, (width, height), borderMode=cv2.BORDER_REFLECT), np.uint8
+    )
 
 
 def write_video(

@@ -31,8 +31,7 @@ def face_crop(shift: int = 0) -> BgrImage:
     """Return the portrait as a pack shows it, moved down by ``shift`` pixels; uint8 (128, 128, 3)."""
     rows, columns = _FACE
     part = portrait()[rows.start + shift : rows.stop + shift, columns]
-    crop: BgrImage = cv2.resize(part, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
-    return crop
+    return np.asarray(cv2.resize(part, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def write_pack(folder: Path, clips: int = 3, frames: int = 24, *, sound: bool = True) -> Path:

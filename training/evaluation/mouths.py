@@ -140,7 +140,7 @@ def _facts(picture: BgrImage, places: MeshPlaces, canon: Canon) -> MouthFacts:
     )
     points = _moved(places, way)
     outer, inner = _filled(points[_OUTER]), _filled(points[_INNER])
-    lab = cv2.cvtColor(steady.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
+    lab = np.asarray(cv2.cvtColor(steady.astype(np.float32) / 255, cv2.COLOR_BGR2Lab), np.float32)
     lips, skin = outer & ~inner, _ring(outer)
     skin_color = lab[skin].mean(axis=0).astype(np.float64) if skin.any() else np.zeros(3)
     gap = np.linalg.norm(places[_UPPER] - places[_LOWER])

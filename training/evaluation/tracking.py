@@ -76,7 +76,7 @@ class FaceFollower:
     def _fit(self, picture: BgrImage, middle: Place, size: float, eyes: Place) -> MeshPlaces | None:
         angle = float(np.degrees(np.arctan2(eyes[1], eyes[0])))
         center = (float(middle[0]), float(middle[1]))
-        way = cv2.getRotationMatrix2D(center, angle, INPUT_SIZE / (_MARGIN * size))
+        way = np.asarray(cv2.getRotationMatrix2D(center, angle, INPUT_SIZE / (_MARGIN * size)), np.float64)
         way[:, 2] += INPUT_SIZE / 2 - middle
         crop = np.asarray(cv2.warpAffine(picture, way, (INPUT_SIZE, INPUT_SIZE)), np.uint8)
         points, presence = (output.reshape(-1) for output in self._mesh(crop))

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from app.errors import InvalidModel
 from app.faces.hidden import CROP_SIZE, HiddenFinder
@@ -15,7 +15,6 @@ from app.wav2lip.onnx_writer import write_graph
 from training.half_weights import halve_weights
 from training.hidden.scenes import Scene
 from training.hidden.train import as_tensors
-from training.networks.blocks import Tensor
 from training.networks.hidden_mouth import HiddenMouth
 
 LARGEST_DIFFERENCE: Final = 6
@@ -23,7 +22,7 @@ LARGEST_DIFFERENCE: Final = 6
 rounded."""
 
 
-class _Probability(nn.Module):  # type: ignore[misc]
+class _Probability(nn.Module):
     """The network, whose logits are made to 0..1."""
 
     def __init__(self, network: HiddenMouth) -> None:
@@ -31,7 +30,8 @@ class _Probability(nn.Module):  # type: ignore[misc]
         self.network = network
 
     def forward(self, faces: Tensor) -> Tensor:
-        return self.network(faces).sigmoid()
+        logits: Tensor = self.network(faces)
+        return logits.sigmoid()
 
 
 def export_hidden(network: HiddenMouth, output: Path, scenes: list[Scene]) -> int:

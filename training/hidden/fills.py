@@ -38,7 +38,8 @@ def picture(rng: np.random.Generator) -> Picture:
     side = int(rng.integers(_LEAST_PART, min(height, width)))
     top, left = int(rng.integers(0, height - side)), int(rng.integers(0, width - side))
     part = photograph[top : top + side, left : left + side]
-    return _clipped(cv2.resize(part, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA))
+    resized = cv2.resize(part, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
+    return _clipped(np.asarray(resized, np.float32))
 
 
 def plain(rng: np.random.Generator, darkest: float = 0, brightest: float = 255) -> Picture:
@@ -54,8 +55,7 @@ def plain(rng: np.random.Generator, darkest: float = 0, brightest: float = 255) 
 def smooth_noise(rng: np.random.Generator, amount: float, width: float) -> Picture:
     """Return gray noise (96, 96, 1) that is smooth over ``width`` pixels."""
     rough = rng.normal(0, amount * max(width, 1), (CROP_SIZE, CROP_SIZE)).astype(np.float32)
-    noise: Picture = cv2.GaussianBlur(rough, (0, 0), width)[..., None]
-    return noise
+    return np.asarray(cv2.GaussianBlur(rough, (0, 0), width)[..., None], np.float32)
 
 
 @cache

@@ -65,18 +65,20 @@ class SceneMaker:
     def _moved(self, rng: np.random.Generator, face: Picture) -> Picture:
         settings = self._settings
         zoom = float(np.exp(rng.normal(0, settings.zoom)))
-        way = cv2.getRotationMatrix2D(_MIDDLE, float(rng.normal(0, settings.turn)), zoom)
+        turn = float(rng.normal(0, settings.turn))
+        way = np.asarray(cv2.getRotationMatrix2D(_MIDDLE, turn, zoom), np.float64)
         way[:, 2] += rng.normal(0, settings.move, 2)
-        moved = cv2.warpAffine(face, way, (CROP_SIZE, CROP_SIZE), borderMode=cv2.BORDER_REPLICATE)
-        mirrored: Picture = moved[:, ::-1] if rng.random() < 0.5 else moved
-        return mirrored
+        moved = np.asarray(
+            cv2.warpAffine(face, way, (CROP_SIZE, CROP_SIZE), borderMode=cv2.BORDER_REPLICATE), np.float32
+        )
+        return moved[:, ::-1] if rng.random() < 0.5 else moved
 
     def _laid_on(
         self, rng: np.random.Generator, face: Picture, thing: Occluder
     ) -> tuple[Picture, npt.NDArray[np.float32]]:
         """Return the face behind the thing, in its shadow, and how much of each pixel the thing takes."""
         shape = thing.shape.astype(np.float32)
-        soft = cv2.GaussianBlur(shape, (0, 0), rng.uniform(*self._settings.edge_blur))
+        soft = np.asarray(cv2.GaussianBlur(shape, (0, 0), rng.uniform(*self._settings.edge_blur)), np.float32)
         shift = rng.integers(-_SHADOW_REACH, _SHADOW_REACH + 1, 2)
         shadow = cv2.GaussianBlur(np.roll(shape, shift, (0, 1)), (0, 0), _SHADOW_BLUR)
         dimmed = face * (1 - rng.uniform(0, self._settings.shadow) * shadow * (1 - soft))[..., None]
@@ -91,12 +93,13 @@ class SceneMaker:
         grain = rng.normal(0, rng.uniform(0.01, settings.noise), (CROP_SIZE, CROP_SIZE, 1))
         result = (tinted + cv2.GaussianBlur(grain, (0, 0), 0.7)[..., None]).astype(np.float32)
         if rng.random() < settings.spoilt:
-            result = cv2.GaussianBlur(result, (0, 0), rng.uniform(*settings.blur))
+            result = np.asarray(cv2.GaussianBlur(result, (0, 0), rng.uniform(*settings.blur)), np.float32)
         pixels = np.clip(result, 0, 255).astype(np.uint8)
         if rng.random() < settings.spoilt:
             quality = [cv2.IMWRITE_JPEG_QUALITY, round(rng.uniform(*settings.jpeg))]
-            pixels = cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR)
-        return np.asarray(pixels, np.uint8)
+            coded = cv2.imencode(".jpg", pixels, quality)[1]
+            pixels = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+        return pixels
 
 
 def _bearded(rng: np.random.Generator, face: Picture, points: npt.NDArray[np.float32]) -> Picture:

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import cos, pi
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from app.errors import InvalidRequest
@@ -18,7 +19,6 @@ from training.hidden.faces import Footage
 from training.hidden.scenes import Scene, SceneMaker
 from training.hidden.settings import SECTION, HiddenSettings
 from training.journal import Journal
-from training.networks.blocks import Tensor
 from training.networks.hidden_mouth import HiddenMouth
 from training.stage import cpu_has_bf16
 
@@ -131,7 +131,11 @@ def _batch(maker: SceneMaker, settings: HiddenSettings, step: int) -> tuple[Tens
 
 
 def _learn(
-    network: HiddenMouth, optimizer: Any, batch: tuple[Tensor, Tensor], settings: HiddenSettings, rate: float
+    network: HiddenMouth,
+    optimizer: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor],
+    settings: HiddenSettings,
+    rate: float,
 ) -> tuple[float, float]:
     """Take one step; return cross entropy and lack of overlap (Dice)."""
     for group in optimizer.param_groups:
@@ -151,7 +155,7 @@ def _learn(
     return float(entropy.detach()), float(missed.detach())
 
 
-def _resume(path: Path, network: HiddenMouth, optimizer: Any) -> int:
+def _resume(path: Path, network: HiddenMouth, optimizer: torch.optim.Optimizer) -> int:
     """Take up what a checkpoint holds, if there is one; return the steps that are done."""
     if not path.is_file():
         return 0
@@ -161,6 +165,6 @@ def _resume(path: Path, network: HiddenMouth, optimizer: Any) -> int:
     return int(content["step"])
 
 
-def _save(path: Path, network: HiddenMouth, optimizer: Any, step: int) -> None:
+def _save(path: Path, network: HiddenMouth, optimizer: torch.optim.Optimizer, step: int) -> None:
     state = {"weights": network.state_dict(), "optimizer": optimizer.state_dict()}
     save_checkpoint(path, {"stage": SECTION, "step": step, **state})

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from app.audio.loudness import block_levels
 from app.media.sound import SPEECH_RATE
@@ -15,7 +16,6 @@ from training.listen.features import Features, RowIndices
 from training.listen.settings import ListenSettings
 from training.listen.talks import FrameTimes, Talk
 from training.listen.truth import Flags, Manner, openings_of, shapes_of
-from training.networks.blocks import Tensor
 from training.networks.ear import AFTER, BEFORE, OPENING, OUTPUTS, SHAPES, SPEECH
 
 Targets = npt.NDArray[np.float32]

@@ -6,13 +6,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from training.listen.bank import Bank
 from training.listen.features import Features
 from training.listen.settings import ListenSettings
 from training.listen.talks import FrameTimes, Talk
-from training.networks.blocks import Tensor, constant
+from training.networks.blocks import constant
 from training.networks.ear import AFTER, BEFORE, OPENING, SHAPES, SPEECH, Head
 
 Heard = npt.NDArray[np.float32]

@@ -4,15 +4,12 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
-
-Tensor = Any
-"""A torch.Tensor; torch is followed as Any so that the type check is the same with and without it."""
 
 
 @cache
-def constant(values: Any, device: Any) -> Tensor:
+def constant(values: Any, device: torch.device) -> Tensor:
     """Return the tensor of (nested tuples of) numbers, made once for a device.
 
     One that is made anew in every step would be waited for in every step, until all that the device was given
@@ -21,7 +18,7 @@ def constant(values: Any, device: Any) -> Tensor:
     return torch.tensor(values, device=device)
 
 
-class ConvNorm(nn.Sequential):  # type: ignore[misc]
+class ConvNorm(nn.Sequential):
     """A 3x3 convolution, batch normalisation and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int | tuple[int, int] = 1) -> None:
@@ -32,7 +29,13 @@ class ConvNorm(nn.Sequential):  # type: ignore[misc]
         )
 
 
-class Residual(nn.Module):  # type: ignore[misc]
+def bias_of(layer: nn.Conv2d) -> Tensor:
+    """Return the bias of a convolution that has one."""
+    assert layer.bias is not None
+    return layer.bias
+
+
+class Residual(nn.Module):
     """Two convolutions added to what came in."""
 
     def __init__(self, channels: int) -> None:
@@ -46,7 +49,7 @@ class Residual(nn.Module):  # type: ignore[misc]
         return functional.relu(x + self.norm(self.second(self.first(x))))
 
 
-class Modulation(nn.Module):  # type: ignore[misc]
+class Modulation(nn.Module):
     """Feature-wise scale and shift from a condition vector (FiLM, Perez et al. 2018)."""
 
     def __init__(self, condition: int, channels: int) -> None:
@@ -59,10 +62,11 @@ class Modulation(nn.Module):  # type: ignore[misc]
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Return x (B, C, H, W) scaled and shifted per channel by the condition (B, D)."""
         scale, shift = self.linear(condition)[:, :, None, None].split(self.channels, 1)
-        return x * (1 + scale) + shift
+        modulated: Tensor = x * (1 + scale) + shift
+        return modulated
 
 
-class DecoderStage(nn.Module):  # type: ignore[misc]
+class DecoderStage(nn.Module):
     """Joins upsampled features with the encoder's of the same size, modulated by the condition."""
 
     def __init__(self, inputs: int, skip: int, outputs: int, condition: int) -> None:
@@ -73,4 +77,5 @@ class DecoderStage(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Tensor, skip: Tensor, condition: Tensor) -> Tensor:
         """Return features (B, outputs, H, W)."""
-        return self.refine(self.modulation(self.join(torch.cat([x, skip], 1)), condition))
+        joined: Tensor = self.refine(self.modulation(self.join(torch.cat([x, skip], 1)), condition))
+        return joined

@@ -1,12 +1,10 @@
 """The critic of the adversarial finish: is this patch of a mouth a photograph, and of the stated shape?"""
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from training.networks.blocks import Tensor
 
-
-class PatchCritic(nn.Module):  # type: ignore[misc]
+class PatchCritic(nn.Module):
     """Judges patches of pictures (B, 3, H, W), 0..1, given what they should show (PatchGAN, hinge loss).
 
     The condition (B, D) enters as in Miyato and Koyama 2018: by its embedding's product with each patch's

@@ -3,11 +3,10 @@
 from typing import Any, Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from app.mouths.space import SHAPE_DIMS
-from training.networks.blocks import Tensor
 from training.networks.whisper import WhisperEncoder
 
 OUTPUTS: Final = 2 + SHAPE_DIMS
@@ -20,7 +19,7 @@ BEFORE, AFTER = 6, 10
 _TAPS, _STEP = 7, 2
 
 
-class Head(nn.Module):  # type: ignore[misc]
+class Head(nn.Module):
     """Rows (B, T, dims) of the encoder to what is heard (B, T - 16, 10)."""
 
     def __init__(self, dims: int, *, narrow: int, width: int, drop_input: float, drop: float) -> None:
@@ -40,10 +39,11 @@ class Head(nn.Module):  # type: ignore[misc]
         x = functional.relu(self.norms[0](self.first(narrow)))
         x = functional.relu(self.norms[1](self.second(x)))
         x = functional.silu(self.gather(self.drop(x)))
-        return self.answer(self.drop(x).transpose(1, 2))
+        heard: Tensor = self.answer(self.drop(x).transpose(1, 2))
+        return heard
 
 
-class Listener(nn.Module):  # type: ignore[misc]
+class Listener(nn.Module):
     """Windows of log-mel to what is heard in the piece in their middle, as the service runs it."""
 
     def __init__(

@@ -8,11 +8,11 @@ footage's own pixels.
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from app.mouths.painter import FACE_SIZE, FIRST_ROW, SHAPE_DIMS
-from training.networks.blocks import ConvNorm, DecoderStage, Modulation, Residual, Tensor
+from training.networks.blocks import ConvNorm, DecoderStage, Modulation, Residual, bias_of
 
 FEATHER = 8
 """Rows over which the generated part fades in."""
@@ -67,7 +67,7 @@ class InnerMouth(NamedTuple):
     """(B, 1, 48, 72): where the warped reference stays, before the sigmoid: it may have teeth itself."""
 
 
-class ShapeToFace(nn.Module):  # type: ignore[misc]
+class ShapeToFace(nn.Module):
     """From a mouth shape, the head to keep and a reference face to the picture of that mouth."""
 
     def __init__(self, channels: tuple[int, int, int, int] = (32, 48, 80, 112), mouth: int = 64) -> None:
@@ -93,9 +93,9 @@ class ShapeToFace(nn.Module):  # type: ignore[misc]
         self.mouth_modulation = Modulation(condition, mouth)
         self.mouth_refine = nn.Sequential(Residual(mouth), Residual(mouth))
         self.mouth_paint = nn.Conv2d(mouth, 16, 3, 1, 1)
-        nn.init.constant_(self.mouth_paint.bias[12:], -3.0)
+        nn.init.constant_(bias_of(self.mouth_paint)[12:], -3.0)
         self.mouth_keep = _small(nn.Conv2d(mouth, 4, 3, 1, 1))
-        nn.init.constant_(self.mouth_keep.bias, -3.0)
+        nn.init.constant_(bias_of(self.mouth_keep), -3.0)
 
     def forward(self, shape: Tensor, face: Tensor) -> Tensor:
         """Return the face (B, 3, 96, 96), 0..1, for a shape (B, 17) and Wav2Lip's faces (B, 6, 96, 96)."""
@@ -180,7 +180,7 @@ def paint(strokes: Strokes, face: Tensor) -> Tensor:
 
 def _small(layer: nn.Conv2d) -> nn.Conv2d:
     nn.init.normal_(layer.weight, 0, 1e-3)
-    nn.init.zeros_(layer.bias)
+    nn.init.zeros_(bias_of(layer))
     return layer
 
 

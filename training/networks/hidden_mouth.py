@@ -3,13 +3,13 @@
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-from training.networks.blocks import ConvNorm, Tensor
+from training.networks.blocks import ConvNorm
 
 
-class HiddenMouth(nn.Module):  # type: ignore[misc]
+class HiddenMouth(nn.Module):
     """From faces (B, 3, 96, 96), BGR 0..1, to logits (B, 96, 96) that a pixel is not of the face.
 
     Four pixels are taken and answered at once: at 48x48 it needs a third of the time, and misses little.

@@ -5,10 +5,9 @@ painted, which is that of the reference. Outside, in the service, are the warp, 
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-from training.networks.blocks import Tensor
 from training.networks.face import ShapeToFace, Strokes
 from training.tuned import PaintNumbers
 
@@ -22,12 +21,15 @@ _EVEN = ((-1 / 16, 4 / 16, 10 / 16, 4 / 16, -1 / 16),)
 _BINOMIAL = ((1 / 16, 2 / 16, 1 / 16), (2 / 16, 4 / 16, 2 / 16), (1 / 16, 2 / 16, 1 / 16))
 
 
-class Shades(nn.Module):  # type: ignore[misc]
+class Shades(nn.Module):
     """Foresees in the face how dark its mouth is inside: the doing of light and lens, which is not heard.
 
     It is told as far as there is more of an inside to see than in the reference, whose own is there to keep.
     ``opening`` (8,) are the weights by which shapes add up to an opening, in deviations.
     """
+
+    weight: Tensor
+    opening: Tensor
 
     def __init__(self, weight: Tensor, bias: float, opening: Tensor, numbers: PaintNumbers) -> None:
         super().__init__()
@@ -48,7 +50,7 @@ class Shades(nn.Module):  # type: ignore[misc]
         return wide / (wide + self.numbers.half_open)
 
 
-class Paint(nn.Module):  # type: ignore[misc]
+class Paint(nn.Module):
     """What ``models/mouthpiece.onnx`` holds."""
 
     def __init__(self, face: ShapeToFace, shades: Shades) -> None:

@@ -7,10 +7,10 @@ network of the service, by which mouths are measured, only runs forwards.
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-from training.networks.blocks import ConvNorm, Residual, Tensor
+from training.networks.blocks import ConvNorm, Residual
 
 FIRST_ROW = 40
 ROWS, COLUMNS = 56, 96
@@ -27,7 +27,7 @@ class Read(NamedTuple):
     features: tuple[Tensor, ...]
 
 
-class LandmarkReader(nn.Module):  # type: ignore[misc]
+class LandmarkReader(nn.Module):
     """Reads K points off the lowest 56 rows of faces (B, 3, 56, 96), 0..1.
 
     Each point is the mean place under a map of its own (soft argmax), which learns places far sooner than a

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-from training.networks.blocks import ConvNorm, Residual, Tensor
+from training.networks.blocks import ConvNorm, Residual
 
 EMBEDDING = 128
 MEAN_LEVEL = 0.45
@@ -21,7 +21,7 @@ class Seen(NamedTuple):
     features: tuple[Tensor, ...]
 
 
-class SyncExpert(nn.Module):  # type: ignore[misc]
+class SyncExpert(nn.Module):
     """Embeds one mouth and one mel window so that those of the same moment lie together (InfoNCE)."""
 
     def __init__(self) -> None:

@@ -5,17 +5,16 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from app.audio.logmel import BANDS
 from app.errors import InvalidModel, ModelNotFound
-from training.networks.blocks import Tensor
 
 _HEAD_DIMS: Final = 64
 
 
-class Layer(nn.Module):  # type: ignore[misc]
+class Layer(nn.Module):
     """One layer of attention and of thinking it over."""
 
     def __init__(self, dims: int) -> None:
@@ -32,11 +31,14 @@ class Layer(nn.Module):  # type: ignore[misc]
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         seen = functional.scaled_dot_product_attention(query, key, value)
         rows = rows + self.out(seen.transpose(1, 2).reshape(batch, count, dims))
-        return rows + self.down(functional.gelu(self.up(self.norm_feed(rows))))
+        fed: Tensor = self.down(functional.gelu(self.up(self.norm_feed(rows))))
+        return rows + fed
 
 
-class WhisperEncoder(nn.Module):  # type: ignore[misc]
+class WhisperEncoder(nn.Module):
     """Log-mel (B, 80, 2 T) to rows (B, T, dims), 50 a second; row ``r`` is centred on column ``2 r``."""
+
+    positions: Tensor
 
     def __init__(self, dims: int, layers: int) -> None:
         super().__init__()

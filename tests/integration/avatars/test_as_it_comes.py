@@ -31,9 +31,8 @@ def _codes(manifest: Manifest) -> list[str]:
 def _lying(path: Path, degrees: int, count: int = 6) -> Path:
     """Write a clip that has to be turned clockwise by ``degrees``."""
     turn = TURNS[(360 - degrees) % 360]
-    return clips.write_video(
-        path, [cv2.rotate(clips.moving_portrait(i, 320, 240), turn) for i in range(count)]
-    )
+    upright = [clips.moving_portrait(i, 320, 240) for i in range(count)]
+    return clips.write_video(path, [np.asarray(cv2.rotate(picture, turn), np.uint8) for picture in upright])
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])

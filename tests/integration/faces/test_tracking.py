@@ -151,7 +151,7 @@ def test_a_small_face_in_a_large_frame_is_followed(detector: FaceDetector) -> No
 
 
 def test_the_box_stays_on_a_head_in_steady_motion(detector: FaceDetector) -> None:
-    wide = cv2.copyMakeBorder(moving_portrait(0, WIDTH, HEIGHT), 0, 0, 100, 0, cv2.BORDER_REPLICATE)
+    wide = np.pad(moving_portrait(0, WIDTH, HEIGHT), ((0, 0), (100, 0), (0, 0)), mode="edge")
     pan = [np.ascontiguousarray(wide[:, 2 * index : 2 * index + WIDTH]) for index in range(40)]
     result = track(pan, detector, smoothing=0.4)
     centers = result.boxes[:, 2:].mean(axis=1) + 2 * np.arange(40)

@@ -10,6 +10,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 torch.set_num_threads(1)  # small batches: threads would wait for each other
 
+from torch import Tensor  # noqa: E402
+
 from app.errors import InvalidModel, InvalidRequest, ModelNotFound  # noqa: E402
 from app.wav2lip.checkpoint import load_network  # noqa: E402
 from app.wav2lip.model_file import file_sha256  # noqa: E402
@@ -17,7 +19,6 @@ from tests.support.packs import write_pack  # noqa: E402
 from tests.support.waiting import until  # noqa: E402
 from training.checkpoints import load_checkpoint  # noqa: E402
 from training.export import export_paint  # noqa: E402
-from training.networks.blocks import Tensor  # noqa: E402
 from training.settings import StageName  # noqa: E402
 from training.workbench import Workbench  # noqa: E402
 

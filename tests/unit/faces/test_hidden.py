@@ -127,7 +127,9 @@ def test_a_face_of_four_times_the_size_looks_the_same() -> None:
     layout = FrameLayout(2048, 2048)
     large_image = cv2.resize(portrait(), (2048, 2048), interpolation=cv2.INTER_CUBIC)
     points = (landmarks + 0.5) * 4 - 0.5
-    large, _ = aligned_crop(layout, i420(large_image, layout), points.astype(np.float32))
+    large, _ = aligned_crop(
+        layout, i420(np.asarray(large_image, np.uint8), layout), points.astype(np.float32)
+    )
     assert np.abs(small.astype(int) - large.astype(int)).mean() < 5
 
 

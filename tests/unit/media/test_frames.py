@@ -28,8 +28,7 @@ RANGES: list[tuple[RangeName, ColorRange]] = [("limited", ColorRange.MPEG), ("fu
 
 def _smooth_image(width: int, height: int) -> BgrImage:
     image = cv2.resize(portrait(), (width, height), interpolation=cv2.INTER_AREA)
-    blurred: BgrImage = cv2.GaussianBlur(image, (0, 0), 2)
-    return blurred
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 2), np.uint8)
 
 
 def _frame(image: BgrImage, space: Colorspace, color_range: ColorRange) -> I420Frame:

@@ -2,14 +2,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch import Generator  # noqa: E402
+
 from training import augment  # noqa: E402
 from training.settings import TrainSettings  # noqa: E402
 
 LOOKS = TrainSettings().looks
 
 
-def generator() -> object:
-    return torch.Generator().manual_seed(1)
+def generator() -> Generator:
+    made: Generator = torch.Generator().manual_seed(1)
+    return made
 
 
 def test_the_pictures_of_a_sample_change_alike() -> None:

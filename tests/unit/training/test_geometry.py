@@ -2,8 +2,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch import Tensor  # noqa: E402
+
 from training import geometry  # noqa: E402
-from training.networks.blocks import Tensor  # noqa: E402
 from training.settings import TrainSettings  # noqa: E402
 
 VIEWS = TrainSettings().views

@@ -2,10 +2,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch import Tensor  # noqa: E402
+
 from app.mouths.points import SPEECH_POINTS, mirrored_points  # noqa: E402
 from training.batches import Batch  # noqa: E402
 from training.losses import as_seen, reading_losses, rendering_losses  # noqa: E402
-from training.networks.blocks import Tensor  # noqa: E402
 from training.networks.face import Rendering  # noqa: E402
 from training.networks.reader import LandmarkReader  # noqa: E402
 from training.settings import TrainSettings  # noqa: E402
@@ -15,7 +16,7 @@ NUMBERS = TrainSettings().losses
 
 def places() -> Tensor:
     """Return points (1, 67, 2) whose rows run from left to right."""
-    points = torch.rand(1, len(SPEECH_POINTS), 2) * 5 + 60
+    points: Tensor = torch.rand(1, len(SPEECH_POINTS), 2) * 5 + 60
     ranks = torch.tensor([row * 2.0 for row in range(len(SPEECH_POINTS))])
     points[0, :, 0] += ranks
     return points

@@ -2,6 +2,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from training.networks.blocks import bias_of  # noqa: E402
 from training.networks.critic import PatchCritic  # noqa: E402
 from training.networks.face import PAINTED_DIMS, ShapeToFace, Strokes, warp  # noqa: E402
 from training.networks.paint import Paint, Shades, _softened, _without_grid  # noqa: E402
@@ -35,11 +36,11 @@ def test_an_inner_mouth_may_keep_what_the_reference_shows_there() -> None:
     network = ShapeToFace().eval()
     for layer in (network.coarse_flow, network.fine_flow, network.residual):
         torch.nn.init.zeros_(layer.weight)
-    torch.nn.init.constant_(network.mouth_paint.bias[12:], 30.0)
+    torch.nn.init.constant_(bias_of(network.mouth_paint)[12:], 30.0)
     face = torch.rand(1, 6, 96, 96)
     with torch.no_grad():
         painted = network(torch.zeros(1, PAINTED_DIMS), face)
-        torch.nn.init.constant_(network.mouth_keep.bias, 30.0)
+        torch.nn.init.constant_(bias_of(network.mouth_keep), 30.0)
         kept = network(torch.zeros(1, PAINTED_DIMS), face)
     mouth = (slice(None), slice(None), slice(50, 96), slice(14, 82))
     assert (painted - face[:, 3:])[mouth].abs().mean() > 0.1

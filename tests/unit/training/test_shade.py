@@ -2,7 +2,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.networks.blocks import Tensor  # noqa: E402
+from torch import Tensor  # noqa: E402
+
 from training.settings import TrainSettings  # noqa: E402
 from training.shade import inner_shades  # noqa: E402
 

@@ -38,7 +38,7 @@ def test_teeth_count_the_same_in_a_larger_picture_and_for_a_squeezed_face() -> N
     smile = face_crop()
     points, _ = CropMesh().fit([smile], 1.0)
     plain = shown_teeth([smile], points, 1.0)[0].sum()
-    larger = cv2.resize(smile, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    larger = np.asarray(cv2.resize(smile, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR), np.uint8)
     assert shown_teeth([larger], points, 1.0)[0].sum() == pytest.approx(
         plain, rel=0.25
     )  # edges count more in a small one
