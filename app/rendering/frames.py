@@ -11,6 +11,7 @@ import numpy as np
 
 from app.avatars.avatar import Avatar
 from app.media.frames import I420Frame
+from app.rendering.framing import Framing
 from app.rendering.mouths import MouthRun, Mouths
 from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Timeline
@@ -27,6 +28,7 @@ class FrameMaker:
     avatar: Avatar
     timeline: Timeline
     mouths: Mouths
+    framing: Framing
     seconds: StageSeconds = field(default_factory=StageSeconds)
 
     @property
@@ -66,4 +68,4 @@ class FrameMaker:
             self.avatar.frames.read_into(source, frame)
         self.seconds.frames += perf_counter() - started
         run.put(frames, indices, sources)
-        return frames
+        return [self.framing.deliver(frame) for frame in frames]

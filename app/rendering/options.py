@@ -144,6 +144,24 @@ class RenderOptions:
         ),
     ] = "still"
 
+    crop: Annotated[
+        Literal["none", "face"],
+        Field(
+            description="`face`: the result shows the face's square alone, the same for all frames; `none`: "
+            "all of the picture."
+        ),
+    ] = "none"
+    height: Annotated[
+        int | None,
+        Field(
+            ge=16,
+            le=8640,
+            multiple_of=2,
+            description="Rows of the result, an even number, fewer than it would have. Default: as many as "
+            "the footage, or the face's square, has.",
+        ),
+    ] = None
+
     @staticmethod
     def check_together(form: Any) -> None:
         """Raise ValueError for options that contradict each other."""

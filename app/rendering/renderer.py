@@ -25,6 +25,7 @@ from app.progress import Alive, Progress
 from app.rendering.chosen import ChosenMouths
 from app.rendering.encoding import SegmentEncoding, lanes_for
 from app.rendering.frames import FrameMaker
+from app.rendering.framing import frame_of
 from app.rendering.mouths import GeneratedMouths, Mouths
 from app.rendering.opened import OpenRender, RenderReport, shared_sound
 from app.rendering.options import RenderOptions
@@ -92,13 +93,14 @@ class Renderer:
             seconds = StageSeconds(sound=perf_counter() - started)
             timeline = _timeline(request, avatar, decoded)
             sound = decoded if timeline.duration == decoded.duration else decoded.lasting(timeline.duration)
+            framing = frame_of(request.options, avatar.layout, avatar.boxes[timeline.clip])
             check_frames(timeline.frame_count, self.limits)
             lanes = self.encoders or lanes_for(
                 self.infer.info.device, avatar.layout.frame_bytes, self.infer.batch_size, self.encoder
             )
             encoding = SegmentEncoding(
                 workspace,
-                VideoFormat(avatar.layout, timeline.fps, avatar.manifest.sample_aspect_ratio),
+                VideoFormat(framing.layout, timeline.fps, avatar.manifest.sample_aspect_ratio),
                 encoder_settings(request.options.quality, self._threads(lanes), self.encoder),
                 sound,
             )
@@ -110,7 +112,7 @@ class Renderer:
                 plan=plan,
                 segments=segments,
                 encoding=encoding,
-                maker=FrameMaker(avatar, timeline, mouths, seconds),
+                maker=FrameMaker(avatar, timeline, mouths, framing, seconds),
                 lanes=lanes,
                 sound=decoded,
                 notices=render_notices(request.options, self.infer, decoded, timeline),

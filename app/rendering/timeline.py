@@ -47,6 +47,11 @@ class Timeline:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_starts", tuple(frames.start for frames in self.kept))
 
+    @property
+    def clip(self) -> slice:
+        """The avatar's frames that are used."""
+        return slice(self.clip_begin, self.clip_begin + self.clip_frames)
+
     def time(self, index: int) -> float:
         """Return the moment of result frame ``index``, seconds."""
         return float(index / self.fps)

@@ -1,0 +1,90 @@
+"""What of the avatar's frames is delivered: all of them or the face's square, as large or smaller."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from app.errors import InvalidRequest
+from app.faces.types import Boxes, has_face
+from app.media.frames import FrameLayout, I420Frame, Plane
+from app.rendering.options import RenderOptions
+
+FACE_MARGIN: Final = 0.2
+"""What the face's square has more than the face boxes, on each side, as a share of their extent."""
+
+
+@dataclass(frozen=True)
+class Framing:
+    """A part of frames of one layout, scaled to another."""
+
+    source: FrameLayout
+    left: int
+    top: int
+    width: int
+    height: int
+    """The part: pixels, even."""
+    layout: FrameLayout
+    """Size and colour of what is delivered."""
+
+    @property
+    def is_all(self) -> bool:
+        """Whether frames are delivered as they are."""
+        return self.layout == self.source
+
+    def deliver(self, frame: I420Frame) -> I420Frame:
+        """Return what is delivered of ``frame``; the frame itself if it is all of it."""
+        if self.is_all:
+            return frame
+        delivered = np.empty(self.layout.frame_bytes, np.uint8)
+        for plane, target in zip(self.source.planes(frame), self.layout.planes(delivered), strict=True):
+            scaled(self.part(plane), target)
+        return delivered
+
+    def part(self, plane: Plane) -> Plane:
+        """Return what of a plane of the source is delivered; its chroma has half the size."""
+        shrink = self.source.width // plane.shape[1]
+        top, left = self.top // shrink, self.left // shrink
+        return plane[top : top + self.height // shrink, left : left + self.width // shrink]
+
+
+def scaled(plane: Plane, target: Plane) -> None:
+    """Fill ``target`` with ``plane``, averaged down to its size."""
+    if plane.shape == target.shape:
+        np.copyto(target, plane)
+    else:
+        cv2.resize(plane, target.shape[::-1], dst=target, interpolation=cv2.INTER_AREA)
+
+
+def frame_of(options: RenderOptions, source: FrameLayout, boxes: Boxes) -> Framing:
+    """Return the framing that is asked for; ``boxes`` are the face boxes of the frames that are used.
+
+    Raises InvalidRequest if it is larger than what there is, or there is no face to be cut out.
+    """
+    left, top, width, height = 0, 0, source.width, source.height
+    if options.crop == "face":
+        left, top, width = _face_square(source, boxes)
+        height = width
+    wanted = options.height or height
+    if wanted > height:
+        raise InvalidRequest(
+            f"height: the result has {height} rows as it is and is only made smaller; ask for less than "
+            f"{wanted}."
+        )
+    across = max(2, round(width * wanted / height / 2) * 2)
+    return Framing(source, left, top, width, height, FrameLayout(across, wanted, source.color))
+
+
+def _face_square(source: FrameLayout, boxes: Boxes) -> tuple[int, int, int]:
+    """Return left, top and side of the smallest even square about the face boxes of all frames."""
+    shown = boxes[has_face(boxes)]
+    if not len(shown):
+        raise InvalidRequest("crop: no face is to be seen in the part of the clip that is used.")
+    top, bottom = int(shown[:, 0].min()), int(shown[:, 1].max())
+    left, right = int(shown[:, 2].min()), int(shown[:, 3].max())
+    wanted = round(max(bottom - top, right - left) * (1 + 2 * FACE_MARGIN))
+    side = min(wanted, source.width, source.height) // 2 * 2
+    x = min(max(0, (left + right - side) // 2), source.width - side) // 2 * 2
+    y = min(max(0, (top + bottom - side) // 2), source.height - side) // 2 * 2
+    return x, y, side
