@@ -44,7 +44,7 @@ export async function media(path) {
 export async function* chunks(stream) {
   const reader = stream.getReader();
   try {
-    for (let next; !(next = await reader.read()).done; ) yield next.value;
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
   } finally {
     reader.cancel().catch(() => {});
   }

@@ -94,7 +94,7 @@ async function record() {
   recorder.ondataavailable = (event) => parts.push(event.data);
   recorder.onstop = () => {
     stopMeter();
-    stream.getTracks().forEach((track) => track.stop());
+    for (const track of stream.getTracks()) track.stop();
     recorder = null;
     showRecording(false);
     take(new File(parts, type.includes("webm") ? "recording.webm" : "recording.m4a", { type }));
