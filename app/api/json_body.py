@@ -58,6 +58,8 @@ class JsonBody:
 
     def _take(self, name: str, value: Any) -> None:
         text = _text(value)
+        if not text.isascii() and any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+            raise InvalidRequest(f"{tidy(name)}: the value is no text: it has half a character.")
         file = next((each for each in self._files if name in (each.name, each.address)), None)
         known = file.address if file else name
         if known not in self._names:

@@ -25,7 +25,10 @@ BEFORE = 'set -euo pipefail\ncurl() { command curl --no-progress-meter --fail-wi
 
 def blocks(page: str, language: str) -> list[str]:
     """Return the fenced blocks of one language on a page."""
-    text = (ROOT / page).read_text()
+    return fenced((ROOT / page).read_text(), language)
+
+
+def fenced(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
@@ -84,6 +87,16 @@ def test_the_quick_start_works_with_what_comes_with_the_project(service: Server,
     printed = run(["bash", "-c", BEFORE + commands.replace(EXAMPLE_URL, service.url)], tmp_path)
     assert printed.startswith("ok\n")
     assert len(decode(tmp_path / "talk.mp4").frames) > 300
+
+
+def test_the_examples_for_agents_work_as_they_stand(service: Server, folder: Path, tmp_path: Path) -> None:
+    service.client.delete("/v1/avatars/anna")
+    for name in ("anna.mp4", "words.wav"):
+        (tmp_path / name).symlink_to(folder / name)
+    commands = "".join(fenced(service.client.get("/llms.txt").text, "sh"))
+    printed = run(["bash", "-c", BEFORE + commands], tmp_path)
+    assert '"state":"queued"' in printed
+    assert len(decode(tmp_path / "talk.mp4").frames) == 30
 
 
 @pytest.mark.parametrize(

@@ -135,3 +135,20 @@ async def test_the_key_is_not_shown_where_settings_are_printed() -> None:
 def test_the_address_of_the_server_is_one_of_the_web(url: str) -> None:
     with pytest.raises(ValueError, match="must begin with http"):
         Settings(tts_url=url)
+
+
+async def test_a_text_may_come_as_json_but_not_with_half_a_character(
+    start: Start, speaker: Speaking, tmp_path: Path
+) -> None:
+    client = await start(tts_url=speaker.url)
+    put_made_up(AvatarStore(tmp_path / "avatars"), made_up_manifest())
+    path, headers = (
+        "/v1/avatars/anna/renders",
+        {"Content-Type": "application/json", "Prefer": "respond-async"},
+    )
+    fine = await client.post(
+        path, content=b'{"text": "Gr\\u00fc\\u00df Gott \\ud83d\\ude00"}', headers=headers
+    )
+    assert (fine.status_code, speaker.asked[0]["input"]) == (202, "Grüß Gott 😀")
+    half = await client.post(path, content=b'{"text": "a\\ud800"}', headers=headers)
+    assert (half.status_code, "half a character" in half.json()["detail"]) == (422, True)

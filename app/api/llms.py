@@ -1,0 +1,115 @@
+"""``/llms.txt`` (https://llmstxt.org): what the service does and how to call it, on one page for agents.
+
+The examples are written here; everything else is read from the description of the API, so that it is true.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse
+
+router = APIRouter(tags=["operations"])
+
+_METHODS: Final = ("get", "post", "put", "delete")
+
+_BEGINNING: Final = """\
+# Mouthpiece
+
+> A self-hosted service that makes a filmed person say new words: a video of a face (or a photo) and a sound
+> go in, an MP4 whose lips follow the sound comes out.
+
+An *avatar* is a video, prepared once. A *render* has an avatar say something. A *job* is either of the two while
+it is made, and after that for a day. {key}
+
+## Examples
+
+Make an avatar of a video, and have it speak; each answer comes when the work is done, which takes about as long
+as the media last:
+
+```sh
+curl -F id=anna -F video=@anna.mp4 {base}/v1/avatars
+curl -F audio=@words.wav -o talk.mp4 {base}/v1/avatars/anna/renders
+```
+
+Do not wait: `Prefer: respond-async` is answered with 202 and a job at once. Ask for `Location` until `state` is
+`succeeded`, `failed` (`error` says why) or `canceled`; then fetch `links.video`:
+
+```sh
+curl -H 'Prefer: respond-async' -F audio=@words.wav {base}/v1/avatars/anna/renders
+```
+
+Files are sent as multipart/form-data. Instead of a file, its address may be sent (`video_url`, `audio_url`), in
+a form or as JSON, where the service may fetch it; a `data:` URI always may. Fields that mean nothing are
+ignored and named in `warnings` of the job.
+
+What is wrong is answered with a problem document (RFC 9457): branch on the end of `type`, show `detail`, a
+sentence that says how to go on.
+"""
+
+_KEYLESS: Final = "No key is needed."
+_KEYED: Final = "Every call under `/v1` needs the header `Authorization: Bearer KEY`."
+
+_END: Final = """\
+
+
+## More
+
+- [The whole contract]({base}/openapi.json): OpenAPI, with every answer
+- [The contract, to try]({base}/docs): the same for people
+- [The studio]({base}/): a page on which a person does all this
+"""
+
+
+@router.get("/llms.txt", response_class=PlainTextResponse)
+async def llms(request: Request) -> str:
+    """Say what the service does and how to call it, on one page for agents."""
+    document = request.app.openapi()
+    return page(document, str(request.base_url).rstrip("/"))
+
+
+def page(document: Mapping[str, Any], base: str) -> str:
+    """Return the page of an API that OpenAPI describes and that is reached at ``base``."""
+    keyed = "securitySchemes" in document.get("components", {})
+    lines = [_BEGINNING.format(base=base, key=_KEYED if keyed else _KEYLESS), "## Calls", ""]
+    for path, calls in document["paths"].items():
+        for method in _METHODS:
+            if method in calls:
+                lines += _call(method.upper(), path, calls[method])
+    return "\n".join(lines) + _END.format(base=base)
+
+
+def _call(method: str, path: str, call: Mapping[str, Any]) -> Iterator[str]:
+    yield f"- `{method} {path}`: {_line(call['description'])}"
+    for parameter in call.get("parameters", ()):
+        if parameter["in"] != "path":
+            where = "header" if parameter["in"] == "header" else "in the query"
+            yield _field(parameter["name"], parameter["schema"], where)
+    for name, field in _fields(call).items():
+        yield _field(name, field)
+
+
+def _fields(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    content = call.get("requestBody", {}).get("content", {})
+    fields: Mapping[str, Any] = content.get("multipart/form-data", {}).get("schema", {}).get("properties", {})
+    return fields
+
+
+def _field(name: str, field: Mapping[str, Any], where: str = "") -> str:
+    choices = [f"`{choice}`" for choice in field.get("enum", ())]
+    default = field.get("default")
+    notes = [where] if where else []
+    notes += [" or ".join([", ".join(choices[:-1]), choices[-1]])] if len(choices) > 1 else []
+    notes += [] if default in (None, [], "") else [f"default `{_value(default)}`"]
+    inside = f" ({'; '.join(notes)})" if notes else ""
+    return f"  - `{name}`{inside}: {_line(field.get('description', name))}"
+
+
+def _value(default: Any) -> str:
+    return default if isinstance(default, str) else json.dumps(default)
+
+
+def _line(text: str) -> str:
+    """Return the first paragraph of a description, as one line."""
+    return " ".join(text.split("\n\n")[0].split())
