@@ -20,29 +20,29 @@ _BEGINNING: Final = """\
 > A self-hosted service that makes a filmed person say new words: a video of a face (or a photo) and a sound
 > go in, an MP4 whose lips follow the sound comes out.
 
-An *avatar* is a video, prepared once. A *render* has an avatar say something. A *job* is either of the two while
-it is made, and after that for a day. {key}
+An *avatar* is a video, prepared once. A *render* has an avatar say something. A *job* is either of
+the two while it is made, and after that for a day. {key}
 
 ## Examples
 
-Make an avatar of a video, and have it speak; each answer comes when the work is done, which takes about as long
-as the media last:
+Make an avatar of a video, and have it speak; each answer comes when the work is done, which takes
+about as long as the media last:
 
 ```sh
 curl -F id=anna -F video=@anna.mp4 {base}/v1/avatars
 curl -F audio=@words.wav -o talk.mp4 {base}/v1/avatars/anna/renders
 ```
 
-Do not wait: `Prefer: respond-async` is answered with 202 and a job at once. Ask for `Location` until `state` is
-`succeeded`, `failed` (`error` says why) or `canceled`; then fetch `links.video`:
+Do not wait: `Prefer: respond-async` is answered with 202 and a job at once. Ask for `Location`
+until `state` is `succeeded`, `failed` (`error` says why) or `canceled`; then fetch `links.video`:
 
 ```sh
 curl -H 'Prefer: respond-async' -F audio=@words.wav {base}/v1/avatars/anna/renders
 ```
 
-Files are sent as multipart/form-data. Instead of a file, its address may be sent (`video_url`, `audio_url`), in
-a form or as JSON, where the service may fetch it; a `data:` URI always may. Fields that mean nothing are
-ignored and named in `warnings` of the job.
+Files are sent as multipart/form-data. Instead of a file, its address may be sent (`video_url`,
+`audio_url`), in a form or as JSON, where the service may fetch it; a `data:` URI always may. Fields
+that mean nothing are ignored and named in `warnings` of the job.
 
 What is wrong is answered with a problem document (RFC 9457): branch on the end of `type`, show `detail`, a
 sentence that says how to go on.

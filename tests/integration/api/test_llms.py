@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from app.api.llms import page
 from tests.integration.api.conftest import Start
 
 pytestmark = pytest.mark.anyio
@@ -13,27 +14,27 @@ async def test_the_page_has_every_call_and_every_field_of_it(start: Start) -> No
     client = await start()
     answer = await client.get("/llms.txt")
     assert answer.headers["content-type"].startswith("text/plain")
-    page, document = answer.text, (await client.get("/openapi.json")).json()
-    told = re.findall(r"^- `([A-Z]+) (\S+)`: (\S.*)$", page, re.MULTILINE)
+    text, document = answer.text, (await client.get("/openapi.json")).json()
+    told = re.findall(r"^- `([A-Z]+) (\S+)`: (\S.*)$", text, re.MULTILINE)
     there = {(method.upper(), path) for path, calls in document["paths"].items() for method in calls}
     assert {(method, path) for method, path, _ in told} == there
     for path, calls in document["paths"].items():
         for call in calls.values():
             content = call.get("requestBody", {"content": {}})["content"].get("multipart/form-data")
             for name in content["schema"]["properties"] if content else ():
-                assert f"\n  - `{name}`" in page, (path, name)
-    assert "  - `quality` (`draft`, `standard` or `high`; default `standard`): How much work" in page
+                assert f"\n  - `{name}`" in text, (path, name)
+    assert "  - `quality` (`draft`, `standard` or `high`; default `standard`): How much work" in text
 
 
 async def test_it_says_whether_a_key_is_needed_and_needs_none_itself(start: Start) -> None:
-    assert "No key is needed." in (await (await start()).get("/llms.txt")).text
+    assert "No key is needed." in page({"paths": {}}, "http://service")
     locked = await (await start(api_keys="sesame")).get("/llms.txt")
     assert (locked.status_code, "Authorization: Bearer" in locked.text) == (200, True)
     assert "http://service/v1/avatars" in locked.text
 
 
 async def test_defaults_and_choices_are_written_as_a_caller_writes_them(start: Start) -> None:
-    page = (await (await start()).get("/llms.txt")).text
-    assert "  - `stream` (in the query; default `false`): Send a fragmented" in page
+    text = (await (await start()).get("/llms.txt")).text
+    assert "  - `stream` (in the query; default `false`): Send a fragmented" in text
     for bad in ("`None`", "``)", "`False`", "`null`"):
-        assert bad not in page
+        assert bad not in text
