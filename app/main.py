@@ -125,7 +125,9 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Servic
         stack.callback(backend.engine.dispose)
         stack.enter_context(backend.table.holding())
         table, store, scheduler = backend.table, backend.avatars, backend.scheduler
-        housekeeper = Housekeeper(table, files, store, settings.job_ttl)
+        housekeeper = Housekeeper(
+            table, files, store, job_ttl=settings.job_ttl, avatar_ttl=settings.implicit_avatar_ttl
+        )
         metrics.watch(table, scheduler.pool, store)
         await to_thread.run_sync(housekeeper.sweep)
         await scheduler.start()

@@ -23,20 +23,23 @@ class Form(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def form_of(options: Any, **more: Any) -> Any:
+def form_of(*options: Any, **more: Any) -> Any:
     """Return the pydantic model of options, with ``more`` fields, as ``create_model`` takes them."""
     if not more and options in _forms:
         return _forms[options]
-    hints = get_type_hints(options, include_extras=True)
-    every: dict[str, Any] = {field.name: (hints[field.name], field.default) for field in fields(options)}
-    together = getattr(options, "check_together", lambda form: None)
-    validators: dict[str, Any] = {"check_together": model_validator(mode="after")(_checking(together))}
+    every: dict[str, Any] = dict(more)
+    validators: dict[str, Any] = {}
+    for each in options:
+        hints = get_type_hints(each, include_extras=True)
+        every |= {field.name: (hints[field.name], field.default) for field in fields(each)}
+        if together := getattr(each, "check_together", None):
+            validators[f"check_{each.__name__}"] = model_validator(mode="after")(_checking(together))
     form = create_model(
-        options.__name__,
+        "".join(each.__name__ for each in options),
         __base__=Form,
-        __doc__=options.__doc__,
+        __doc__=" ".join(each.__doc__ for each in options),
         __validators__=validators,
-        **(more | every),
+        **every,
     )
     if not more:
         _forms[options] = form

@@ -128,6 +128,12 @@ class Settings(BaseSettings):
     job_ttl: float = Field(
         86400.0, gt=0, description="A finished job and its files are kept this long, seconds."
     )
+    implicit_avatar_ttl: float = Field(
+        86400.0,
+        gt=0,
+        description="An avatar made of a video that came with a sound is kept this long after its last use, "
+        "seconds.",
+    )
     frame_cache_bytes: int = Field(
         20 << 30,
         gt=0,

@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 from typing import Self
 
-from app.avatars.builder import AvatarBuilder
+from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
 from app.avatars.store import AvatarStore
+from app.errors import InvalidRequest
 from app.faces.detector import load_detector
 from app.media.nvenc import choose_encoder
-from app.media.probe import AudioLimits, VideoLimits
+from app.media.probe import AudioLimits, VideoLimits, check_frames, probe_video
 from app.mouths.model import LipModel, open_model
-from app.rendering.renderer import Renderer
+from app.progress import Alive
+from app.rendering.renderer import Renderer, RenderRequest, timeline_of
+from app.rendering.workspace import Workspace
 from app.settings import Settings
 
 
@@ -52,3 +55,21 @@ class Workshop:
                 encoder=choose_encoder(settings.video_encoder, infer.info.device),
             ),
         )
+
+    def frames_ahead(
+        self, avatar: AvatarRequest, render: RenderRequest, workspace: Workspace, alive: Alive
+    ) -> int:
+        """Decode the sound of a render whose avatar is still to be made; return how many frames it will have.
+
+        So what is wrong with the sound, or the header of the video, is said before the work begins; not what
+        depends on the video's length, of which a header is only a promise: then it returns 0. Raises what
+        :meth:`Renderer.listen` and ``probe_video`` raise, and :class:`TooManyFrames`.
+        """
+        sound = self.renderer.listen(render.audio, workspace, alive)
+        info = probe_video(avatar.video, self.builder.limits, avatar.treatment)
+        try:
+            count = timeline_of(render.options, info.frame_count, info.fps, sound).frame_count
+        except InvalidRequest:
+            return 0
+        check_frames(count, self.renderer.limits)
+        return count

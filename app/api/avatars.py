@@ -120,6 +120,7 @@ async def create_avatar(request: Request, services: ServicesDep, prefers_async: 
 @router.get("", responses=documented(InvalidRequest))
 def list_avatars(
     services: ServicesDep,
+    implicit: Annotated[bool, Query(description="Also those made of videos that came with a sound.")] = False,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most avatars in the answer.")] = 200,
     cursor: Annotated[
         str | None, Query(pattern=_CURSOR, description="`next_cursor` of the answer before.")
@@ -127,7 +128,11 @@ def list_avatars(
 ) -> AvatarList:
     """List avatars, oldest first."""
     manifests, damaged = services.avatars.survey()
-    rest = [manifest for manifest in manifests if cursor is None or _place(manifest) > _read_cursor(cursor)]
+    rest = [
+        manifest
+        for manifest in manifests
+        if (implicit or not manifest.implicit) and (cursor is None or _place(manifest) > _read_cursor(cursor))
+    ]
     more = len(rest) > limit
     return AvatarList(
         avatars=[Avatar.of(manifest) for manifest in rest[:limit]],

@@ -55,7 +55,8 @@ class UploadedFile:
 class Upload:
     """What came in: the files, which are on the disk, by their fields, and the other fields.
 
-    A field that is empty is one that is not there. ``ignored`` names the fields that mean nothing here.
+    A field, or a file that may be missing, is not there if it is empty. ``ignored`` names the fields that
+    mean nothing here.
     """
 
     files: dict[str, UploadedFile]
@@ -80,6 +81,11 @@ class Incoming:
         if self._received > self._max_bytes:
             raise too_large(self._max_bytes)
         self.data += chunk
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of it has arrived."""
+        return not self._received
 
     def take(self) -> bytes:
         """Return what has arrived since the last time."""
@@ -142,7 +148,11 @@ class Form:
         """Return what was in it. Raises ``InvalidRequest`` if it is not whole."""
         if not self._ended:
             raise InvalidRequest("The multipart body ends before its closing boundary; send it again.")
-        files = {name: file.result() for name, file in self.files.items()}
+        files = {
+            name: file.result()
+            for name, file in self.files.items()
+            if self._wanted[name].required or not file.is_empty
+        }
         return Upload(files, self._fields, tuple(self._ignored))
 
     def _on_part_begin(self) -> None:

@@ -43,6 +43,9 @@ class Avatar(BaseModel):
     duration: float = Field(description="Seconds.")
     face_frames: int = Field(description="How many frames have a face; the others are passed through.")
     created_at: datetime
+    implicit: bool = Field(
+        description="Whether it was made of a video that came with a sound; then it goes when it is not used."
+    )
     source: Source
     warnings: list[Warned] = Field(description="What was changed, dropped or is doubtful.")
     links: AvatarLinks
@@ -60,6 +63,7 @@ class Avatar(BaseModel):
             duration=manifest.duration,
             face_frames=manifest.face_frames,
             created_at=manifest.created_at,
+            implicit=manifest.implicit,
             source=Source(sha256=manifest.source.sha256, filename=manifest.source.filename),
             warnings=[Warned(**warning) for warning in manifest.warnings],
             links=AvatarLinks(self=here, preview=f"{here}/preview.jpg", renders=f"{here}/renders"),
@@ -116,7 +120,8 @@ class JobResource(BaseModel):
     state: JobState
     progress: Progress
     avatar_id: str
-    filename: str = Field(description="What the uploaded file was called.")
+    filename: str = Field(description="What the uploaded file was called; of two, the sound.")
+    video_filename: str | None = Field(description="What the video was called that came with a sound.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -143,6 +148,7 @@ class JobResource(BaseModel):
             ),
             avatar_id=job.avatar_id,
             filename=job.params.get("filename", ""),
+            video_filename=job.params.get("video"),
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,

@@ -40,3 +40,15 @@ SPEECH: Final = frozenset({TEXT, VOICE})
 
 RenderParameters: Final[Any] = form_of(RenderOptions, text=(_Text, None), voice=(_Voice, None))
 """How a video is rendered, and what is said if no sound is sent."""
+_Avatar = Annotated[
+    str | None,
+    Field(
+        pattern=f"^{ID_PATTERN.pattern}$",
+        description="The id of an avatar that speaks, instead of a `video`.",
+    ),
+]
+
+OneCallParameters: Final[Any] = form_of(
+    AvatarOptions, RenderOptions, avatar=(_Avatar, None), text=(_Text, None), voice=(_Voice, None)
+)
+"""How an avatar is made and a video rendered with it, or which avatar it is."""

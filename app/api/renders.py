@@ -1,5 +1,6 @@
-"""Renders over HTTP: audio in, a video out; now, later, or while it is being made."""
+"""Renders over HTTP: sound in, with a video if need be, a video out; now, later, or while it is made."""
 
+from dataclasses import fields
 from typing import Annotated, Any, Final
 
 from anyio import to_thread
@@ -9,8 +10,8 @@ from fastapi.responses import Response
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
 from app.api.forms import FileField, Upload
 from app.api.models import JobResource
-from app.api.parameters import SPEECH, RenderParameters
-from app.api.problems import documented
+from app.api.parameters import SPEECH, OneCallParameters, RenderParameters
+from app.api.problems import Responses, documented
 from app.api.submission import (
     accepted,
     content_location,
@@ -20,17 +21,21 @@ from app.api.submission import (
     wait_for,
 )
 from app.api.videos import MEDIA_TYPE, finished_video, unfinished_video
+from app.avatars.options import AvatarOptions, implicit_id
 from app.errors import (
     AddressRefused,
     AvatarDamaged,
     AvatarDeleted,
+    AvatarExists,
     AvatarNotFound,
     FetchFailed,
     InvalidRequest,
     JobCanceled,
     MediaTooLong,
+    NoFace,
     NoSound,
     NotAudio,
+    NotAVideo,
     NotReady,
     QueueFull,
     RenderProcessCrashed,
@@ -41,52 +46,58 @@ from app.errors import (
     StorageReadOnly,
     TooBusy,
     TooManyFrames,
+    TooManyPixels,
     TooMuchMemory,
     UnsupportedMedia,
     UploadTooLarge,
 )
 from app.jobs.job import Job, JobKind, NewJob
+from app.notices import Notice, NoticeCode, notice
+from app.options import read
 
-router = APIRouter(prefix="/v1/avatars/{avatar_id}/renders", tags=["renders"])
+router = APIRouter(prefix="/v1", tags=["renders"])
 
-AUDIO: Final = FileField("audio", "What the avatar shall say: sound in any common format.", or_text=True)
+AUDIO: Final = FileField("audio", "What is to be said: sound in any common format.", or_text=True)
+VIDEO: Final = FileField("video", "Who says it: a video, in any common format.", required=False)
 
 Stream = Annotated[bool, Query(description="Send a fragmented MP4 while it is being rendered.")]
 
+_PROBLEMS: Final = (
+    AvatarNotFound,
+    AvatarDeleted,
+    JobCanceled,
+    UploadTooLarge,
+    MediaTooLong,
+    TooManyFrames,
+    TooMuchMemory,
+    UnsupportedMedia,
+    NotAudio,
+    NoSound,
+    InvalidRequest,
+    AddressRefused,
+    FetchFailed,
+    SpeechFailed,
+    QueueFull,
+    NotReady,
+    ShuttingDown,
+    StorageFull,
+    StorageReadOnly,
+    TooBusy,
+    AvatarDamaged,
+    RenderProcessCrashed,
+    RenderProcessStalled,
+)
+_ANSWERS: Final[Responses] = {
+    200: {"content": {MEDIA_TYPE: {}}, "description": "The video."},
+    202: {"model": JobResource, "description": "With `Prefer: respond-async`: the job."},
+}
+
 
 @router.post(
-    "",
+    "/avatars/{avatar_id}/renders",
     response_class=Response,
     openapi_extra=multipart_body([AUDIO], RenderParameters),
-    responses=documented(
-        AvatarNotFound,
-        AvatarDeleted,
-        JobCanceled,
-        UploadTooLarge,
-        MediaTooLong,
-        TooManyFrames,
-        TooMuchMemory,
-        UnsupportedMedia,
-        NotAudio,
-        NoSound,
-        InvalidRequest,
-        AddressRefused,
-        FetchFailed,
-        QueueFull,
-        NotReady,
-        ShuttingDown,
-        StorageFull,
-        StorageReadOnly,
-        TooBusy,
-        AvatarDamaged,
-        RenderProcessCrashed,
-        RenderProcessStalled,
-        SpeechFailed,
-        also={
-            200: {"content": {MEDIA_TYPE: {}}, "description": "The video."},
-            202: {"model": JobResource, "description": "With `Prefer: respond-async`: the job."},
-        },
-    ),
+    responses=documented(*_PROBLEMS, also=_ANSWERS),
 )
 async def create_render(
     avatar_id: str,
@@ -106,7 +117,7 @@ async def create_render(
 
     def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
         params = given.model_dump(mode="json", exclude=SPEECH)
-        params |= {"filename": upload.files[AUDIO.name].filename, "stream": stream}
+        params |= {"filename": _name(upload), "stream": stream}
         return NewJob(job_id, JobKind.RENDER, avatar_id, params)
 
     job = await submit_upload(
@@ -117,14 +128,77 @@ async def create_render(
         describe=describe,
         waited_for=stream or not prefers_async,
     )
+    return await _answer(request, services, job, prefers_async=prefers_async, stream=stream)
+
+
+@router.post(
+    "/renders",
+    response_class=Response,
+    openapi_extra=multipart_body([AUDIO, VIDEO], OneCallParameters),
+    responses=documented(*_PROBLEMS, NotAVideo, NoFace, TooManyPixels, AvatarExists, also=_ANSWERS),
+)
+async def create_render_at_once(
+    request: Request,
+    services: ServicesDep,
+    prefers_async: PrefersAsync,
+    stream: Stream = False,
+) -> Response:
+    """Have a filmed person say something: a `video`, or the id of an `avatar`, and `audio` in one call.
+
+    An avatar is made of the video first, or found if one was made of it before in the same way. It is not
+    listed unless that is asked for, and goes when it has not been used for a while. The job's progress is
+    that of both. The answer is as that of a render.
+    """
+
+    def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
+        params = given.model_dump(mode="json", exclude={"avatar", *SPEECH})
+        params |= {"filename": _name(upload), "stream": stream}
+        video = upload.files.get(VIDEO.name)
+        if video is not None and given.avatar is None:
+            params |= {"video": video.filename}
+            avatar_id = implicit_id(video.sha256, read(AvatarOptions, params))
+            return NewJob(job_id, JobKind.RENDER, avatar_id, params)
+        if video is None and given.avatar is not None:
+            return NewJob(job_id, JobKind.RENDER, given.avatar, params, warnings=_useless(upload))
+        raise InvalidRequest("Send either a 'video' or the id of an 'avatar'" + _BOTH[video is not None])
+
+    async def check_field(name: str, value: str) -> None:
+        if name == "avatar":
+            await to_thread.run_sync(services.avatars.path, value)
+
+    job = await submit_upload(
+        request,
+        services,
+        files=[AUDIO, VIDEO],
+        parameters=OneCallParameters,
+        describe=describe,
+        waited_for=stream or not prefers_async,
+        check_field=check_field,
+    )
+    return await _answer(request, services, job, prefers_async=prefers_async, stream=stream)
+
+
+_BOTH: Final = (" to say it.", ", not both.")
+
+
+def _name(upload: Upload) -> str:
+    return upload.files[AUDIO.name].filename
+
+
+def _useless(upload: Upload) -> list[Notice]:
+    """Return what is to be said of parameters for avatars where there is one already."""
+    names = ", ".join(field.name for field in fields(AvatarOptions) if field.name in upload.fields)
+    detail = f"The avatar is there already; how one is made was ignored: {names}."
+    return [notice(NoticeCode.UNKNOWN_FIELDS, detail)] if names else []
+
+
+async def _answer(
+    request: Request, services: Services, job: Job, *, prefers_async: bool, stream: bool
+) -> Response:
     if prefers_async:
         return accepted(job)
     if stream:
         return await unfinished_video(request, services, job)
-    return await _whole(request, services, job)
-
-
-async def _whole(request: Request, services: Services, job: Job) -> Response:
     job = await wait_for(services, job)
     result = services.files.workspace(job.id).result
     return failure(job) or await finished_video(request, job, result, content_location(job))

@@ -70,7 +70,7 @@ async def submit_upload(
             described,
             owner=getattr(request.state, "owner", None),
             waited_for=waited_for,
-            warnings=_warnings(upload),
+            warnings=[*_warnings(upload), *described.warnings],
         )
         with CancelScope(shield=True):
             job = await services.scheduler.submit(new)

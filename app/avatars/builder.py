@@ -44,6 +44,8 @@ class AvatarRequest:
     video: Path
     filename: str
     options: AvatarOptions = field(default_factory=AvatarOptions)
+    implicit: bool = False
+    """Whether nobody asked for it; see :class:`Manifest`."""
 
     @property
     def treatment(self) -> Treatment:
@@ -158,6 +160,7 @@ class AvatarBuilder:
             source=Source(sha256=sha256_of(folder / SOURCE), filename=request.filename),
             created_at=datetime.now(UTC),
             treatment=info.treatment,
+            implicit=request.implicit,
             checksums={name: sha256_of(folder / name) for name in (BOXES, LANDMARKS, *self.form.files)},
         )
 

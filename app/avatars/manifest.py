@@ -82,6 +82,8 @@ class Manifest:
     """What was done to the pictures beside decoding."""
     warnings: list[Notice] = field(default_factory=list)
     """What the maker should know."""
+    implicit: bool = False
+    """Whether nobody asked for it: it was made of the video that a sound came with, and goes when unused."""
     schema_version: int = SCHEMA_VERSION
 
     @property

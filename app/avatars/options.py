@@ -1,7 +1,9 @@
 """How an avatar is made: each option, its default, its limits and its help. Needs no numpy."""
 
+import hashlib
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -100,3 +102,13 @@ class AvatarOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+IMPLICIT: Final = "implicit-"
+"""How the ids of avatars begin that nobody asked for."""
+
+
+def implicit_id(video_sha256: str, options: AvatarOptions) -> str:
+    """Return the id of the avatar that is made of a video in this way when it comes with a sound."""
+    made_of = json.dumps([video_sha256, asdict(options)], sort_keys=True)
+    return IMPLICIT + hashlib.sha256(made_of.encode()).hexdigest()[:32]

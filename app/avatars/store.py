@@ -10,10 +10,12 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from app.avatars.manifest import ID_PATTERN, Manifest
+from app.avatars.options import IMPLICIT
 from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound
 from app.media import files
 from app.volume import storing
@@ -80,6 +82,19 @@ class AvatarStore:
             except AvatarNotFound:
                 continue
         return sorted(manifests, key=lambda manifest: (manifest.created_at, manifest.id)), damaged
+
+    def use(self, avatar_id: str) -> None:
+        """Note that an avatar is used now: an implicit one that is not, goes."""
+        with suppress(OSError):  # a volume that is only read, from which nothing goes, either
+            os.utime(self._folder(avatar_id) / MANIFEST)
+
+    def unused(self, since: datetime) -> Iterator[str]:
+        """Yield the ids of the implicit avatars that were last used before ``since``."""
+        for path in self.root.glob(f"{IMPLICIT}*/{MANIFEST}"):
+            avatar_id = path.parent.name
+            with suppress(OSError, AvatarNotFound, AvatarDamaged):
+                if path.stat().st_mtime < since.timestamp() and self.manifest(avatar_id).implicit:
+                    yield avatar_id
 
     def cache_bytes(self) -> int:
         """Return how many bytes the decoded frames of all avatars take."""

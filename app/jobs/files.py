@@ -7,9 +7,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from app.errors import DataFolderInUse
 from app.rendering.workspace import Workspace
+
+UPLOADS: Final = ("upload", "video")
+"""How the files are called that a caller may send with a job; the first is the job's main one."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class DataFolder:
     ``jobs.sqlite3``      the job database
     ``service.lock``      held by the one service that works here
     ``jobs/<id>/upload``  what the caller sent, until the job has ended
+    ``jobs/<id>/video``   the video that the caller sent with a sound, as long
     ``jobs/<id>/...``     the render's workspace
     """
 
@@ -33,9 +38,9 @@ class DataFolder:
         """Return the folder of a job; its id is one that ``new_id`` made."""
         return self.root / "jobs" / job_id
 
-    def upload(self, job_id: str) -> Path:
-        """Return where the file lies that the caller sent with a job."""
-        return self.job(job_id) / "upload"
+    def upload(self, job_id: str, name: str = UPLOADS[0]) -> Path:
+        """Return where a file lies that the caller sent with a job: the first one, or one of ``UPLOADS``."""
+        return self.job(job_id) / name
 
     def workspace(self, job_id: str) -> Workspace:
         """Return the workspace of a render job."""
@@ -47,7 +52,8 @@ class DataFolder:
 
     def forget_upload(self, job_id: str) -> None:
         """Delete what the caller sent, and the job's folder if that was all in it."""
-        self.upload(job_id).unlink(missing_ok=True)
+        for name in UPLOADS:
+            self.upload(job_id, name).unlink(missing_ok=True)
         with suppress(OSError):
             self.job(job_id).rmdir()
 

@@ -9,6 +9,7 @@ from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.avatars.store import AvatarStore
+from app.errors import MouthpieceError
 from app.jobs.files import DataFolder
 from app.jobs.job import utc_now
 from app.jobs.table import JobTable
@@ -22,11 +23,15 @@ LONGEST_PAUSE: Final = 60.0
 class Housekeeper:
     """Sweeps the data folder and the avatars; the service's lock on the data folder must be held."""
 
-    def __init__(self, table: JobTable, files: DataFolder, avatars: AvatarStore, job_ttl: float) -> None:
+    def __init__(
+        self, table: JobTable, files: DataFolder, avatars: AvatarStore, *, job_ttl: float, avatar_ttl: float
+    ) -> None:
+        """Jobs that have ended, and implicit avatars that are not used, are kept so many seconds."""
         self._table = table
         self._files = files
         self._avatars = avatars
-        self._job_ttl = job_ttl
+        self._job_ttl = timedelta(seconds=job_ttl)
+        self._avatar_ttl = timedelta(seconds=avatar_ttl)
 
     def sweep(self) -> None:
         """Delete what a crash has left. For the start, before any upload can be under way."""
@@ -36,16 +41,23 @@ class Housekeeper:
             log.info("leftovers_swept", job_folders=folders, unfinished_avatars=avatars)
 
     def expire(self) -> None:
-        """Delete the jobs that ended longer ago than jobs are kept, and their files."""
-        for job in self._table.expire(utc_now() - timedelta(seconds=self._job_ttl)):
+        """Delete jobs that ended too long ago, their files, and implicit avatars that went unused as long."""
+        for job in self._table.expire(utc_now() - self._job_ttl):
             self._files.forget(job.id)
             log.info("job_expired", job=job.id)
+        for avatar_id in self._avatars.unused(utc_now() - self._avatar_ttl):
+            if avatar_id not in self._table.avatars_in_use():
+                self._avatars.delete(avatar_id)
+                log.info("avatar_expired", avatar=avatar_id)
 
     async def run(self) -> None:
-        """Expire jobs again and again, until canceled."""
+        """Expire what has had its time again and again, until canceled."""
+        pause = min(self._job_ttl, self._avatar_ttl).total_seconds() / 2
         while True:
             try:
                 await to_thread.run_sync(self.expire)
             except SQLAlchemyError as error:
                 log.error("job_table_unwritable", error=str(error))
-            await asyncio.sleep(min(LONGEST_PAUSE, self._job_ttl / 2))
+            except MouthpieceError as error:
+                log.error("avatar_not_expired", detail=error.detail)
+            await asyncio.sleep(min(LONGEST_PAUSE, pause))

@@ -89,6 +89,11 @@ class NewJob:
     warnings: list[Notice] = field(default_factory=list)
     """What was changed, dropped or doubtful, as far as it is known."""
 
+    @property
+    def makes_avatar(self) -> bool:
+        """Whether its avatar is made; that of a ``video`` that came with a sound may be there."""
+        return self.kind is JobKind.AVATAR or "video" in self.params
+
 
 @dataclass(frozen=True)
 class Job(NewJob):

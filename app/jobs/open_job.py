@@ -37,6 +37,8 @@ class OpenJob:
         self.media_seconds = 0.0
         """Length of what is made; 0 until that is known."""
         self._clock = clock
+        self._lacks_avatar = job.makes_avatar
+        self._avatar_frames = 0
         self._frames: list[int] = []
         self._waiting: list[int] = []
         self._done: dict[int, int] = {}
@@ -66,7 +68,7 @@ class OpenJob:
         alone = self.job.deaths > 0 or not (self.long and self._waiting)
         if alone and self.running:
             return None
-        if self.job.kind is JobKind.AVATAR:
+        if self._lacks_avatar:
             return "build_avatar"
         if not self._frames:
             return "prepare"
@@ -115,13 +117,15 @@ class OpenJob:
         match call.method:
             case "prepare":
                 self._frames = list(answer["frames"])
-                self._total = sum(self._frames)
+                self._total = self._avatar_frames + sum(self._frames)
                 self._done = {index: self._frames[index] for index in answer["there"]}
                 self._waiting = [index for index in range(len(self._frames)) if index not in self._done]
             case "encode":
                 self._done |= {index: self._frames[index] for index in answer["segments"]}
-            case "build_avatar" | "finish":
-                self.verdict = self.verdict or (JobState.SUCCEEDED, None)
+            case "build_avatar":
+                self._lacks_avatar, self._avatar_frames = False, answer["frames_made"]
+        if call.method == "finish" or self.job.kind is JobKind.AVATAR:
+            self.end(JobState.SUCCEEDED)
         self._told.pop(call, None)
         self._count()
 
@@ -133,7 +137,7 @@ class OpenJob:
         """Return a call that has so much to do that a worker without a call can take some of it."""
         if not self.long or self.job.deaths or self._waiting or self.verdict:
             return None
-        least = LEAST_SHARE_SECONDS * self._total / self.media_seconds
+        least = LEAST_SHARE_SECONDS * sum(self._frames) / self.media_seconds
 
         def left(call: Call) -> int:
             return sum(self._frames[index] for index in call.segments) - self._told.get(call, 0)
@@ -169,7 +173,7 @@ class OpenJob:
         """Return the next segments for one of so many workers; all that are left if it is the only one."""
         if workers < 2 or not self.long or self.job.deaths:
             return tuple(self._waiting)
-        second = self._total / self.media_seconds
+        second = sum(self._frames) / self.media_seconds
         left = sum(self._frames[index] for index in self._waiting) / second / workers
         most = min(MOST_SHARE_SECONDS, max(LEAST_SHARE_SECONDS, left)) * second
         share: list[int] = []
@@ -180,7 +184,7 @@ class OpenJob:
         return tuple(share)
 
     def _count(self) -> None:
-        done = sum(self._done.values()) + sum(self._told.values())
+        done = self._avatar_frames + sum(self._done.values()) + sum(self._told.values())
         now = self._clock()
         if self._first is None and self._total:
             self._first = now, done

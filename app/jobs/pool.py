@@ -34,6 +34,11 @@ class Order:
         begun_at = job.started_at.isoformat() if job.started_at else None
         return cls(job.id, job.avatar_id, dict(job.params), job.attempts, begun_at)
 
+    @property
+    def is_one_call(self) -> bool:
+        """Whether it makes the avatar that it renders with, of the ``video`` that came with the sound."""
+        return "video" in self.params
+
     def is_own_work(self, created_at: datetime) -> bool:
         """Say whether what was made at an instant can be what an earlier attempt finished before it died."""
         return (

@@ -184,8 +184,7 @@ class Scheduler:
 
     def _give_turns(self) -> None:
         while True:
-            ready = self._turns.ready(self._jobs.values())
-            wanting = [job for job in ready if job.next_method]
+            wanting = self._wanting()
             best = self._turns.best(wanting)
             free = self._free()
             if best is None or free <= 0:
@@ -199,6 +198,15 @@ class Scheduler:
             self._asked.add(call)
             self.pool.give_way(call)
         self.pool.wish(len(wanting) + len(self._answers))
+
+    def _wanting(self) -> list[OpenJob]:
+        """Return the jobs that a worker could do something for; one of them at a time makes an avatar."""
+        making = {call.order.avatar_id for call in self._answers if call.method == "build_avatar"}
+        return [
+            job
+            for job in self._turns.ready(self._jobs.values())
+            if (method := job.next_method) and not (method == "build_avatar" and job.job.avatar_id in making)
+        ]
 
     def _free(self) -> int:
         """Return how many workers can be given a call: those not whose last answer is still to be taken."""

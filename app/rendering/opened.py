@@ -73,8 +73,7 @@ class OpenRender:
 
     def share_sound(self) -> None:
         """Leave the decoded sound to the other processes that open this render."""
-        with replacing(self.workspace.sound) as temporary:
-            temporary.write_text(json.dumps(asdict(self.sound)), encoding="utf-8")
+        share_sound(self.workspace, self.sound)
 
     def encode(self, segments: Sequence[Segment], progress: Progress) -> int:
         """Encode those of ``segments`` that are not on the disk; return how many frames that took.
@@ -104,6 +103,12 @@ class OpenRender:
             stage_seconds=asdict(self.maker.seconds),
             warnings=self.notices,
         )
+
+
+def share_sound(workspace: Workspace, sound: Sound) -> None:
+    """Leave the decoded sound to whoever opens the render."""
+    with replacing(workspace.sound) as temporary:
+        temporary.write_text(json.dumps(asdict(sound)), encoding="utf-8")
 
 
 def shared_sound(workspace: Workspace) -> Sound:

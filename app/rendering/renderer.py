@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -27,7 +28,7 @@ from app.rendering.encoding import SegmentEncoding, lanes_for
 from app.rendering.frames import FrameMaker
 from app.rendering.framing import frame_of
 from app.rendering.mouths import GeneratedMouths, Mouths
-from app.rendering.opened import OpenRender, RenderReport, shared_sound
+from app.rendering.opened import OpenRender, RenderReport, share_sound, shared_sound
 from app.rendering.options import RenderOptions
 from app.rendering.plan import Plan
 from app.rendering.score import ScoreBook, Scorer
@@ -81,6 +82,15 @@ class Renderer:
         render.finish(keep_fragments=keep_fragments)
         return render.report(frames, perf_counter() - started)
 
+    def listen(self, audio: Path, workspace: Workspace, alive: Alive) -> Sound:
+        """Decode the sound of a render and leave it to whoever opens it, perhaps before there is its avatar.
+
+        Raises :class:`NotAudio`, :class:`NoSound`, :class:`MediaTooLong` or what ``alive`` raises.
+        """
+        sound = self._decode(audio, workspace, alive)
+        share_sound(workspace, sound)
+        return sound
+
     @contextmanager
     def open(self, request: RenderRequest, workspace: Workspace, alive: Alive) -> Iterator[OpenRender]:
         """Open the avatar and the sound of a render; while the block lasts its segments can be encoded.
@@ -89,9 +99,10 @@ class Renderer:
         """
         started = perf_counter()
         with self._open(request, alive) as avatar:
-            decoded = self._decode(request, workspace, alive)
+            decoded = self._decode(request.audio, workspace, alive)
             seconds = StageSeconds(sound=perf_counter() - started)
-            timeline = _timeline(request, avatar, decoded)
+            manifest = avatar.manifest
+            timeline = timeline_of(request.options, manifest.frame_count, manifest.fps, decoded)
             sound = decoded if timeline.duration == decoded.duration else decoded.lasting(timeline.duration)
             framing = frame_of(request.options, avatar.layout, avatar.boxes[timeline.clip])
             check_frames(timeline.frame_count, self.limits)
@@ -150,11 +161,11 @@ class Renderer:
             alive,
         )
 
-    def _decode(self, request: RenderRequest, workspace: Workspace, alive: Alive) -> Sound:
+    def _decode(self, audio: Path, workspace: Workspace, alive: Alive) -> Sound:
         workspace.folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             return shared_sound(workspace)
-        return decode_sound(request.audio, self.limits, workspace.track, workspace.speech, alive)
+        return decode_sound(audio, self.limits, workspace.track, workspace.speech, alive)
 
     def _plan(self, request: RenderRequest, avatar: Avatar, timeline: Timeline) -> Plan:
         return Plan(
@@ -173,7 +184,7 @@ def _model_sha256(info: ModelInfo) -> str:
     return info.sha256 if info.listen_sha256 is None else f"{info.sha256}+{info.listen_sha256}"
 
 
-def _timeline(request: RenderRequest, avatar: Avatar, sound: Sound) -> Timeline:
-    options, manifest = request.options, avatar.manifest
+def timeline_of(options: RenderOptions, avatar_frames: int, avatar_fps: Fraction, sound: Sound) -> Timeline:
+    """Return the timeline of a render of an avatar of so many frames. Raises :class:`InvalidRequest`."""
     end = last_word(sound) if options.rest == "own" else sound.duration
-    return lay_out(options, manifest.frame_count, manifest.fps, sound.duration, end)
+    return lay_out(options, avatar_frames, avatar_fps, sound.duration, end)

@@ -31,7 +31,9 @@ from app.settings import Settings
 from app.volume import meaning
 
 if TYPE_CHECKING:
+    from app.avatars.builder import AvatarRequest
     from app.rendering.opened import OpenRender
+    from app.rendering.renderer import RenderRequest
     from app.workshop import Workshop
 
 log = structlog.stdlib.get_logger(__name__)
@@ -92,22 +94,21 @@ class Worker:
         self._giving_way = True
 
     def build_avatar(self, order: Order, progress: Progress) -> Answer:
-        """Make an avatar; answers ``frames_made``, ``media_seconds`` and ``warnings``."""
-        from app.avatars.builder import AvatarRequest
-        from app.avatars.options import AvatarOptions
+        """Make an avatar; answers ``frames_made``, ``media_seconds`` and ``warnings``.
 
-        request = AvatarRequest(
-            id=order.avatar_id,
-            video=self._files.upload(order.job_id),
-            filename=order.params["filename"],
-            options=read(AvatarOptions, order.params),
-        )
+        One that a render makes of its video may be there already: then no frames were made.
+        """
+        request = self._avatar_request(order)
+        own = True
         try:
-            manifest = self._workshop.builder.build(request, progress)
+            ahead = self._frames_ahead(order, request, progress) if order.is_one_call else 0
+            build = self._workshop.builder.build
+            manifest = build(request, lambda done, total: progress(done, total + ahead))
         except AvatarExists:
             manifest = self._made_before(order)
+            own = order.is_own_work(manifest.created_at)
         return {
-            "frames_made": manifest.frame_count,
+            "frames_made": manifest.frame_count if own else 0,
             "media_seconds": manifest.duration,
             "warnings": manifest.warnings,
         }
@@ -120,13 +121,15 @@ class Worker:
         """
         self._close()
         with self._rendering(order, progress, anew=True) as render:
+            self._store.use(order.avatar_id)
+            avatars_own = render.maker.avatar.manifest.warnings if order.is_one_call else []
             render.begin()
             render.share_sound()
             return {
                 "frames": [segment.frame_count for segment in render.segments],
                 "there": [s.index for s in render.segments if render.workspace.fragment(s.index).exists()],
                 "media_seconds": render.duration,
-                "warnings": render.notices,
+                "warnings": [*avatars_own, *render.notices],
                 "stage_seconds": render.report(0, 0).stage_seconds,
             }
 
@@ -194,29 +197,54 @@ class Worker:
 
     @contextmanager
     def _opening(self, order: Order, progress: Progress) -> Iterator["OpenRender"]:
+        request, workspace = self._render_request(order), self._files.workspace(order.job_id)
+        with self._workshop.renderer.open(request, workspace, partial(progress, 0, 0)) as render:
+            yield render
+
+    def _avatar_request(self, order: Order) -> "AvatarRequest":
+        from app.avatars.builder import AvatarRequest
+        from app.avatars.options import AvatarOptions
+
+        video, name = ("video", "video") if order.is_one_call else ("upload", "filename")
+        return AvatarRequest(
+            id=order.avatar_id,
+            video=self._files.upload(order.job_id, video),
+            filename=order.params[name],
+            options=read(AvatarOptions, order.params),
+            implicit=order.is_one_call,
+        )
+
+    def _render_request(self, order: Order) -> "RenderRequest":
         from app.rendering.options import RenderOptions
         from app.rendering.renderer import RenderRequest
 
-        request = RenderRequest(
+        return RenderRequest(
             avatar_id=order.avatar_id,
             audio=self._files.upload(order.job_id),
             options=read(RenderOptions, order.params),
         )
-        workspace = self._files.workspace(order.job_id)
-        with self._workshop.renderer.open(request, workspace, partial(progress, 0, 0)) as render:
-            yield render
+
+    def _frames_ahead(self, order: Order, request: "AvatarRequest", progress: Progress) -> int:
+        """Return how many frames the render will have whose avatar is made first.
+
+        Raises ``AvatarExists`` if that is there, and what is wrong with the sound.
+        """
+        if self._store.exists(order.avatar_id):
+            raise AvatarExists(order.avatar_id)
+        workspace, alive = self._files.workspace(order.job_id), partial(progress, 0, 0)
+        return self._workshop.frames_ahead(request, self._render_request(order), workspace, alive)
 
     def _close(self) -> None:
         self._open = None
         self._opened.close()
 
     def _made_before(self, order: Order) -> Manifest:
-        """Return the avatar that an earlier attempt finished just before its process died.
+        """Return the avatar that an earlier attempt finished before its process died, or an implicit one.
 
         Raises ``AvatarExists`` if the avatar is somebody else's.
         """
         manifest = self._store.manifest(order.avatar_id)
-        if order.is_own_work(manifest.created_at):
+        if order.is_own_work(manifest.created_at) or (order.is_one_call and manifest.implicit):
             return manifest
         raise AvatarExists(f"There is an avatar {order.avatar_id!r} already; delete it or take another id.")
 

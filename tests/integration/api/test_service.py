@@ -25,6 +25,7 @@ V1_ROUTES = [
     ("HEAD", "/v1/avatars/anna/preview.jpg"),
     ("DELETE", "/v1/avatars/anna"),
     ("POST", "/v1/avatars/anna/renders"),
+    ("POST", "/v1/renders"),
     ("GET", "/v1/jobs"),
     ("GET", "/v1/jobs/one"),
     ("GET", "/v1/jobs/one/events"),

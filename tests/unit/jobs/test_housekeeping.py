@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from app.jobs.files import DataFolder
 from app.jobs.housekeeping import Housekeeper
 from app.jobs.job import Job, JobKind, JobState, NewJob, new_id, utc_now
 from app.jobs.table import JobTable
+from tests.support.avatars import made_up_manifest, put_made_up
 
 
 @pytest.fixture
@@ -15,8 +17,11 @@ def files(tmp_path: Path) -> DataFolder:
     return DataFolder(tmp_path / "data")
 
 
-def housekeeper(table: JobTable, files: DataFolder, job_ttl: float) -> Housekeeper:
-    return Housekeeper(table, files, AvatarStore(files.root / "avatars"), job_ttl)
+def housekeeper(
+    table: JobTable, files: DataFolder, *, job_ttl: float = 60, avatar_ttl: float = 60
+) -> Housekeeper:
+    store = AvatarStore(files.root / "avatars")
+    return Housekeeper(table, files, store, job_ttl=job_ttl, avatar_ttl=avatar_ttl)
 
 
 def ended(table: JobTable, files: DataFolder, state: JobState) -> Job:
@@ -29,7 +34,7 @@ def ended(table: JobTable, files: DataFolder, state: JobState) -> Job:
 
 def test_jobs_expire_with_their_files_and_not_before_their_time(table: JobTable, files: DataFolder) -> None:
     job = ended(table, files, JobState.SUCCEEDED)
-    housekeeper(table, files, job_ttl=60).expire()
+    housekeeper(table, files).expire()
     assert table.get(job.id)
     assert files.upload(job.id).exists()
     housekeeper(table, files, job_ttl=0).expire()
@@ -44,7 +49,25 @@ def test_a_sweep_takes_what_crashes_have_left_and_nothing_else(table: JobTable, 
     files.job("stray").mkdir()
     unfinished = files.root / "avatars" / ".new-anna-1234"
     unfinished.mkdir(parents=True)
-    housekeeper(table, files, job_ttl=60).sweep()
+    housekeeper(table, files).sweep()
     assert {path.name for path in (files.root / "jobs").iterdir()} == {kept.id, waiting.id}
     assert table.get(failed.id).state is JobState.FAILED
     assert not unfinished.exists()
+
+
+def test_implicit_avatars_go_when_they_were_not_used_for_their_time_and_no_others(
+    table: JobTable, files: DataFolder
+) -> None:
+    store = AvatarStore(files.root / "avatars")
+    for name in ("anna", "implicit-idle", "implicit-used", "implicit-busy", "implicit-asked-for"):
+        implicit = name.startswith("implicit") and name != "implicit-asked-for"
+        folder = put_made_up(store, replace(made_up_manifest(name), implicit=implicit))
+        os.utime(folder / "avatar.json", (0, 0))
+    table.insert(NewJob(new_id(), JobKind.RENDER, "implicit-busy"))
+    store.use("implicit-used")
+
+    housekeeper(table, files).expire()
+
+    assert [manifest.id for manifest in store.list()] == [
+        "anna", "implicit-asked-for", "implicit-busy", "implicit-used",
+    ]  # fmt: skip

@@ -65,7 +65,10 @@ class World:
                 kind = JobKind.AVATAR if number == 10 else JobKind.RENDER
                 seconds = 100.0 if number % 3 == 0 else 3.0
                 owner = "ab"[number % 2] if number < 6 else None
-                job_id = await service.submit(seconds, owner=owner, waited_for=number % 2 == 0, kind=kind)
+                video_of = "shared" if number in (4, 5, 9) else ""
+                job_id = await service.submit(
+                    seconds, owner=owner, waited_for=number % 2 == 0, kind=kind, video_of=video_of
+                )
                 self.submitted[job_id] = seconds
             case "cancel" if self.submitted:
                 job_id = list(self.submitted)[number % len(self.submitted)]
@@ -87,6 +90,8 @@ class World:
     def check(self, service: Service) -> None:
         """Check what has to be true at any time."""
         calls = [each.call for each in self.pool.running]
+        making = Counter(call.order.avatar_id for call in calls if call.method == "build_avatar")
+        assert set(making.values()) <= {1}, "an avatar is made twice at a time"
         segments = Counter((call.order.job_id, index) for call in calls for index in call.segments)
         assert not segments or max(segments.values()) == 1, "a segment is made by two workers at a time"
         alone = Counter(call.order.job_id for call in calls if call.method != "encode")

@@ -41,9 +41,11 @@ class Service:
         owner: str | None = None,
         waited_for: bool = False,
         kind: JobKind = JobKind.RENDER,
+        video_of: str = "",
     ) -> str:
-        """Submit a job; return its id."""
-        new = NewJob(new_id(), kind, new_id(), {"seconds": seconds}, owner, waited_for)
+        """Submit a job, perhaps one that brings the video of an implicit avatar; return its id."""
+        params = {"seconds": seconds} | ({"video": "me.mp4"} if video_of else {})
+        new = NewJob(new_id(), kind, video_of or new_id(), params, owner, waited_for)
         self.files.job(new.id).mkdir(parents=True)
         self.files.upload(new.id).write_bytes(b"sound")
         await self.scheduler.submit(new)
@@ -397,3 +399,51 @@ async def test_a_thousand_jobs_wait_and_all_are_done(tmp_path: Path) -> None:
             await service.settle()
         assert {ended.state for ended in service.ended} == {"succeeded"}
         assert len(service.ended) == 1000
+
+
+async def test_a_render_that_brings_its_video_is_one_job_whose_progress_tells_of_both(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as service:
+        job_id = await service.submit(video_of="anna")
+        fractions = []
+        service.pool.find(job_id).told(5, 10 + 75)
+        while service.pool.running:
+            fractions.append((await service.job(job_id)).progress.fraction)
+            await service.finish(job_id)
+        assert service.methods(job_id) == ["build_avatar", "prepare", "encode", "finish"]
+        assert fractions == [5 / 85, 10 / 85, 10 / 85, 1.0]
+        job = await service.job(job_id)
+        assert (job.state, job.progress.frames_done, job.progress.frames_total) == ("succeeded", 85, 85)
+        assert service.ended[0].frames == 85
+
+
+async def test_of_renders_that_bring_the_same_video_one_at_a_time_makes_the_avatar(tmp_path: Path) -> None:
+    async with running(tmp_path, workers=3) as service:
+        first, second = [await service.submit(video_of="anna") for _ in range(2)]
+        other = await service.submit(video_of="ben")
+        assert [service.methods(job_id) for job_id in (first, second, other)] == [
+            ["build_avatar"], [], ["build_avatar"],
+        ]  # fmt: skip
+        service.pool.refuse(service.pool.find(first), NoFace("No face."))
+        await service.settle()
+        assert service.methods(second) == ["build_avatar"]
+        await service.finish_all()
+        assert [(await service.job(job_id)).state for job_id in (first, second, other)] == [
+            "failed", "succeeded", "succeeded",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("answered", [0, 1, 2])
+async def test_a_render_that_brings_its_video_goes_on_after_a_death_in_each_of_its_steps(
+    tmp_path: Path, answered: int
+) -> None:
+    async with running(tmp_path) as service:
+        job_id = await service.submit(video_of="anna")
+        for _ in range(answered):
+            await service.finish(job_id)
+        await service.die(job_id)
+        await service.finish_all()
+        job = await service.job(job_id)
+        assert (job.state, job.attempts, job.deaths) == ("succeeded", 2, 1)
+        assert service.methods(job_id).count("build_avatar") == (2 if answered == 0 else 1)
