@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 MAX_FIELD_BYTES: Final = 4096
 MAX_TEXT_BYTES: Final = 40_000
-ANY_FILE: Final = "file"
-"""What the first file may be called as well, by clients that call every file so."""
+ANY_FILE: Final = frozenset({"file", "data"})
+"""What the first file may be called as well, by clients that call every file so: many, and n8n."""
 TEXT: Final = "text"
 """The field that may stand for a file: what is to be said."""
 VOICE: Final = "voice"
@@ -175,7 +175,7 @@ class Form:
         name = self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
         if kind != b"form-data" or not name:
             raise InvalidRequest("A part of the form has no name.")
-        if name == ANY_FILE and name not in self._names:
+        if name in ANY_FILE and name not in self._names:
             name = self._part.name = self._first
         if name in self._fields or name in self.files:
             raise InvalidRequest(f"{name}: the field is there twice.")

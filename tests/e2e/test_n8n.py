@@ -1,0 +1,75 @@
+"""Requests of n8n's HTTP Request node, as they were recorded: its binary field is called data or file, fields
+are left empty, fields of other services are there.
+
+The recordings in ``n8n/`` are of axios with form-data, which that node sends with. ``<FILE>``, ``<ADDRESS>``
+and ``<HOST>`` stand for what differs from one flow to the next.
+"""
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from http.client import HTTPResponse
+from pathlib import Path
+
+import pytest
+
+from tests.support.neighbour import Neighbour
+from tests.support.renders import decode_pictures
+from tests.support.server import Server, running
+
+RECORDINGS = Path(__file__).parent / "n8n"
+LENGTH = re.compile(rb"(?<=content-length: )\d+", re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def neighbour() -> Iterator[Neighbour]:
+    with Neighbour().open() as neighbour:
+        yield neighbour
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, neighbour: Neighbour, video: Path) -> Iterator[Server]:
+    """A service that may fetch from the neighbour, with one avatar, anna."""
+    with running(tmp_path_factory.mktemp("n8n"), FETCH=f"127.0.0.1:{neighbour.port}") as server:
+        files = {"video": video.read_bytes()}
+        server.client.post("/v1/avatars", data={"id": "anna"}, files=files).raise_for_status()
+        yield server
+
+
+def recorded(name: str, file: bytes, address: str, host: str) -> bytes:
+    """Return a recording with what was left out of it."""
+    request = (RECORDINGS / f"{name}.http").read_bytes()
+    request = request.replace(b"6\r\n<FILE>", b"%x\r\n<FILE>" % len(file))
+    request = request.replace(b"<FILE>", file).replace(b"<ADDRESS>", address.encode())
+    head, body = request.replace(b"<HOST>", host.encode()).split(b"\r\n\r\n", 1)
+    return LENGTH.sub(str(len(body)).encode(), head) + b"\r\n\r\n" + body
+
+
+def exchange(port: int, request: bytes) -> tuple[HTTPResponse, bytes]:
+    """Send bytes, and return the answer with its body."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(request)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        return answer, answer.read()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECORDINGS.glob("*.http")))
+def test_a_recorded_request_is_answered_with_the_video(
+    service: Server,
+    neighbour: Neighbour,
+    speech: Callable[[float], Path],
+    tmp_path: Path,
+    name: str,
+) -> None:
+    file = speech(0.4).read_bytes()
+    neighbour.files["/words.wav"] = file
+    request = recorded(name, file, f"{neighbour.url}/words.wav", f"127.0.0.1:{service.port}")
+    answer, body = exchange(service.port, request)
+    assert answer.status == 200, body
+    (tmp_path / "said.mp4").write_bytes(body)
+    assert sum(1 for _ in decode_pictures(tmp_path / "said.mp4")) == 10
+    job = service.job(str(answer.headers["content-location"]).rsplit("/", 1)[1])
+    ignored = {"form-chunked": "colour", "json": "json"}.get(name)
+    told = [warning["detail"] for warning in job["warnings"]]
+    assert told == ([f"These fields mean nothing here and were ignored: {ignored}."] if ignored else [])
