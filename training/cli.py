@@ -16,7 +16,8 @@ from app.errors import InvalidRequest, MouthpieceError
 from training.evaluation.cli import evaluate
 from training.hidden.cli import hidden
 from training.listen.cli import app as listen_app
-from training.settings import RECIPE, StageName
+from training.recipe import RECIPE
+from training.settings import StageName
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -1,13 +1,12 @@
 """The settings of a training run: one YAML file, one dataclass."""
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-import yaml
-
 from app.errors import InvalidRequest
+from training.recipe import RECIPE, read_recipe, section_of, with_entries
 from training.split import HeldOut
 from training.tuned import (
     CriticNumbers,
@@ -26,13 +25,10 @@ OTHER_SECTIONS: Final = ("listen", "hidden")
 """Sections of a recipe that have settings of their own."""
 Precision = Literal["auto", "fp32", "bf16"]
 
-RECIPE: Final = Path(__file__).parent / "recipes" / "mouthpiece.yaml"
-"""The recipe of the model that ships."""
-
 
 @cache
 def _recipe() -> dict[str, Any]:
-    return dict(yaml.safe_load(RECIPE.read_text(encoding="utf-8")))
+    return read_recipe(RECIPE)
 
 
 def _shipped(section: str) -> Any:
@@ -116,28 +112,20 @@ def load_settings(path: Path, stage: StageName) -> TrainSettings:
 
     Raises InvalidRequest if the file cannot be read or has an entry that is unknown or of the wrong kind.
     """
-    try:
-        entries = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InvalidRequest(f"The recipe {path} cannot be read ({error}): give a YAML file.") from error
-    if not isinstance(entries, dict):
-        raise InvalidRequest(f"The recipe {path} must be a mapping of settings, see {RECIPE.name}.")
+    entries = read_recipe(path)
     sections = {*STAGES, *OTHER_SECTIONS}
     common = {key: value for key, value in entries.items() if key not in sections}
-    return _settings({**common, **(entries.get(stage) or {})}, path)
+    return _checked(common | section_of(entries, stage, path), path)
 
 
-def _settings(entries: dict[str, Any], path: Path) -> TrainSettings:
+def _checked(entries: dict[str, Any], path: Path) -> TrainSettings:
     defaults = TrainSettings()
-    known = {item.name: getattr(defaults, item.name) for item in fields(TrainSettings)}
-    values: dict[str, Any] = {}
-    for key, value in entries.items():
-        if key not in known:
-            raise InvalidRequest(
-                f"The recipe {path} has an unknown setting {key!r}; known: {', '.join(known)}."
-            )
-        values[key] = _converted(key, value, known[key], path)
-    settings = replace(defaults, **values)
+    tuned = {
+        key: _tuned(key, value, getattr(defaults, key), path)
+        for key, value in entries.items()
+        if key in _KINDS
+    }
+    settings = with_entries(defaults, entries | tuned, path)
     if settings.precision not in get_args(Precision):
         raise InvalidRequest(
             f"In the recipe {path}, precision must be one of {', '.join(get_args(Precision))}."
@@ -150,17 +138,6 @@ def _settings(entries: dict[str, Any], path: Path) -> TrainSettings:
     return settings
 
 
-def _converted(key: str, value: Any, default: Any, path: Path) -> Any:
-    if key in _KINDS:
-        entries = value if isinstance(value, dict) else {str(value): value}
-        return numbers(_KINDS[key], asdict(default) | entries, f"{path}, {key}")
-    try:
-        if isinstance(default, HeldOut):
-            return HeldOut(tuple(value.get("groups", ())), dict(value.get("every", {})))
-        if isinstance(default, dict):
-            return {str(name): float(share) for name, share in value.items()}
-        return type(default)(value)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise InvalidRequest(
-            f"In the recipe {path}, {key} must be like {default!r}, not {value!r}."
-        ) from error
+def _tuned(key: str, value: Any, default: Any, path: Path) -> Any:
+    entries = value if isinstance(value, dict) else {str(value): value}
+    return numbers(_KINDS[key], asdict(default) | entries, f"{path}, {key}")

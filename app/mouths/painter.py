@@ -17,7 +17,7 @@ from app.errors import InvalidModel
 from app.wav2lip.arrays import FaceCrops, FloatArray
 from app.wav2lip.choice import EngineRequest, open_by_device
 from app.wav2lip.devices import require_packages
-from app.wav2lip.engine import DType, Shape, listed
+from app.wav2lip.engine import LoadedModel, Shape, listed
 
 PaintShapes = npt.NDArray[np.float32]
 """float32 (n, 16): by how much the wanted shape differs from the reference's own, then the reference's own,
@@ -45,24 +45,8 @@ class Strokes:
     """float32 (n, 3, 56, 96): what is added to it, BGR of 0..1; below 0 where it darkens."""
 
 
-class Painter(Protocol):
-    """Runs one loaded paint model. One thread at a time may call it."""
-
-    @property
-    def name(self) -> str:
-        """The library: ``openvino`` or ``onnxruntime``."""
-
-    @property
-    def device(self) -> str:
-        """Where the model runs: ``cpu``, ``cuda:0``."""
-
-    @property
-    def dtype(self) -> DType:
-        """The precision in which it computes, which may differ from the one that was asked for."""
-
-    @property
-    def batch_size(self) -> int:
-        """Frames a call at which it is at its fastest; multiples of it are as good."""
+class Painter(LoadedModel, Protocol):
+    """Runs a paint model."""
 
     def paint(self, shapes: PaintShapes, crops: FaceCrops, references: FaceCrops) -> Strokes:
         """Return the strokes for any number of frames from 1.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,8 +21,8 @@ Shape = Sequence[int | None]
 """A tensor's shape; None for an axis of any length."""
 
 
-class Engine(Protocol):
-    """Runs one loaded model. One thread at a time may call it."""
+class LoadedModel(Protocol):
+    """A model in the library that runs it. One thread at a time may call it."""
 
     @property
     def name(self) -> str:
@@ -36,16 +37,20 @@ class Engine(Protocol):
         """The precision in which it computes, which may differ from the one that was asked for."""
 
     @property
+    def batch_size(self) -> int:
+        """Frames a call at which it is at its fastest; multiples of it are as good."""
+
+
+class Engine(LoadedModel, Protocol):
+    """Runs a model with Wav2Lip's interface."""
+
+    @property
     def face_size(self) -> int:
         """Side S of the square faces."""
 
     @property
     def first_row(self) -> int:
         """The row with which its faces begin: 0, or S // 2 if it computes only what is shown."""
-
-    @property
-    def batch_size(self) -> int:
-        """Frames a call at which the engine is at its fastest; multiples of it are as good."""
 
     def infer(self, mel: MelBatch, face: FaceBatch) -> FaceOutput:
         """Return the faces that say ``mel``, from ``first_row`` on; any number of frames from 1."""
@@ -89,17 +94,17 @@ class Binding:
         return {self.mel: [frames, *MEL_SHAPE], self.face: [frames, 6, face_size, face_size]}
 
 
-def bind(inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Binding:
-    """Find the mel and the face input among the shapes of ``inputs``; raises InvalidModel."""
+def bind(inputs: Sequence[Shape], outputs: Sequence[Shape], path: Path) -> Binding:
+    """Tell the inputs of the model at ``path`` apart by their shapes; raises InvalidModel."""
     mels = [i for i, shape in enumerate(inputs) if _fits(shape, (None, *MEL_SHAPE))]
     faces = [i for i, shape in enumerate(inputs) if _fits(shape, (None, 6, None, None))]
     spoken = [i for i, shape in enumerate(outputs) if _fits(shape, (None, 3, None, None))]
     if (len(inputs), len(outputs), len(mels), len(faces), len(spoken)) != (2, 1, 1, 1, 1):
-        raise _wrong_interface(inputs, outputs)
+        raise _wrong_interface(inputs, outputs, path)
     sides = {side for side in inputs[faces[0]][2:] if side is not None}
     frames = {shape[0] for shape in inputs if shape[0] is not None}
     if len(sides) > 1 or len(frames) > 1:
-        raise _wrong_interface(inputs, outputs)
+        raise _wrong_interface(inputs, outputs, path)
     side = min(sides, default=None)
     lower_rows = side is not None and tuple(outputs[0][2:]) == (side - side // 2, side)
     return Binding(mels[0], faces[0], side, min(frames, default=None), lower_rows)
@@ -119,9 +124,9 @@ def _fits(shape: Shape, pattern: Shape) -> bool:
     )
 
 
-def _wrong_interface(inputs: Sequence[Shape], outputs: Sequence[Shape]) -> InvalidModel:
+def _wrong_interface(inputs: Sequence[Shape], outputs: Sequence[Shape], path: Path) -> InvalidModel:
     return InvalidModel(
-        "The model does not have Wav2Lip's interface: expected inputs (B, 1, 80, 16) and (B, 6, S, S) "
+        f"{path} does not have Wav2Lip's interface: expected inputs (B, 1, 80, 16) and (B, 6, S, S) "
         f"and an output (B, 3, S, S), found inputs {listed(inputs)} and outputs {listed(outputs)}."
     )
 

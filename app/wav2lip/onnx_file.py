@@ -7,7 +7,7 @@ import openvino
 from openvino.frontend import FrontEndManager
 
 from app.errors import InvalidModel
-from app.wav2lip.engine import Binding, DType, Shape, bind
+from app.wav2lip.engine import DType, Shape
 
 
 def read_onnx(path: Path) -> Any:
@@ -20,14 +20,6 @@ def read_onnx(path: Path) -> Any:
             f"{path} ({path.stat().st_size:,} bytes) cannot be read as an ONNX model: it is truncated, "
             f"or of another kind. OpenVINO says: {str(error).strip().splitlines()[-1]}"
         ) from error
-
-
-def bind_onnx(model: Any, path: Path) -> Binding:
-    """Tell the inputs of a model apart; raises InvalidModel."""
-    try:
-        return bind(*port_shapes(model))
-    except InvalidModel as error:
-        raise InvalidModel(f"{path}: {error.detail}") from error
 
 
 def port_shapes(model: Any) -> tuple[list[Shape], list[Shape]]:

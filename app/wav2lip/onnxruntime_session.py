@@ -1,8 +1,8 @@
 """ONNX models with ONNX Runtime, whatever they take and make: on NVIDIA GPUs by TensorRT or CUDA."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -10,7 +10,8 @@ import onnxruntime
 from app.errors import EngineUnavailable, InvalidModel
 from app.wav2lip.arrays import FloatArray
 from app.wav2lip.devices import cuda_index, has_tensorrt, install_command, usable_cores
-from app.wav2lip.engine import DType, filled
+from app.wav2lip.engine import DType, Shape, filled
+from app.wav2lip.onnx_file import graph_dtype, port_shapes, read_onnx
 
 _CPU_BATCH: Final = 4
 _CUDA_BATCH: Final = 32
@@ -22,9 +23,23 @@ _CPU: Final = "CPUExecutionProvider"
 _ELEMENT_TYPES: Final = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
-class Session:
+class Bound(Protocol):
+    """Which input and output of a model is which."""
+
+    @property
+    def frames(self) -> int | None:
+        """Frames in a batch; None if the model takes any number."""
+
+
+BoundT = TypeVar("BoundT", bound=Bound)
+Bind = Callable[[Sequence[Shape], Sequence[Shape], Path], BoundT]
+"""Tells the inputs and outputs of the model at a path apart; raises InvalidModel."""
+
+
+class Session(Generic[BoundT]):
     """A model in an ONNX Runtime session. All batches have one size, the last is filled up."""
 
+    name: ClassVar = "onnxruntime"
     device: str
     dtype: DType
     batch_size: int
@@ -32,28 +47,29 @@ class Session:
     def __init__(
         self,
         path: Path,
-        graph: DType,
-        dtype: DType | None = None,
+        bind: Bind[BoundT],
+        dtype: DType | None,
         *,
-        device: str = "cuda",
-        frames: int | None = None,
-        threads: int | None = None,
-        cache_dir: Path | None = None,
+        device: str,
+        threads: int | None,
+        cache_dir: Path | None,
     ) -> None:
-        """Load the model at ``path``, whose graph asks for the precision ``graph``.
+        """Load the model at ``path``.
 
-        TensorRT computes in ``dtype``, fp16 by default; the other providers in that of the model.
-        ``frames`` are those of a batch, where the model fixes them. In ``cache_dir`` TensorRT keeps what it
-        has built for this GPU, which takes it minutes. Raises InvalidModel and EngineUnavailable.
+        TensorRT computes in ``dtype``, fp16 by default; the other providers in that of the model. In
+        ``cache_dir`` TensorRT keeps what it has built for this GPU, which takes it minutes. Raises
+        InvalidModel and EngineUnavailable.
         """
+        model = read_onnx(path)
+        self.binding = bind(*port_shapes(model), path)
         self.device = device if device == "cpu" else f"cuda:{cuda_index(device)}"
         providers = _providers(self.device, dtype, cache_dir)
-        self.batch_size = frames or (_CPU_BATCH if device == "cpu" else _CUDA_BATCH)
+        self.batch_size = self.binding.frames or (_CPU_BATCH if device == "cpu" else _CUDA_BATCH)
         self._session = _open_session(path, providers, threads or usable_cores())
         provider = self._session.get_providers()[0]
         if device != "cpu" and provider == _CPU:
             raise _no_cuda(self.device)
-        self.dtype = _computed_dtype(provider, dtype, graph)
+        self.dtype = _computed_dtype(provider, dtype, graph_dtype(model))
         self._inputs = [(port.name, _element_type(port, path)) for port in self._session.get_inputs()]
 
     def run(self, inputs: Mapping[int, FloatArray]) -> list[FloatArray]:

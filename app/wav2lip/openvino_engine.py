@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from app.wav2lip.arrays import FaceBatch, FaceOutput, MelBatch
-from app.wav2lip.engine import DEFAULT_FACE_SIZE, DType
-from app.wav2lip.onnx_file import bind_onnx, read_onnx
+from app.wav2lip.engine import DEFAULT_FACE_SIZE, DType, bind
+from app.wav2lip.onnx_file import port_shapes, read_onnx
 from app.wav2lip.openvino_streams import PART, Streams
 
 
@@ -28,7 +28,7 @@ class OpenVinoEngine:
         all that this process may run on.
         """
         model = read_onnx(path)
-        self._binding = bind_onnx(model, path)
+        self._binding = bind(*port_shapes(model), path)
         self.face_size = self._binding.face_size or face_size or DEFAULT_FACE_SIZE
         self.first_row = self._binding.first_row(self.face_size)
         shapes = self._binding.shapes(self._binding.frames or PART, self.face_size)

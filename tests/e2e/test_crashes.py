@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support import clips
+from tests.support.processes import is_alive
 from tests.support.server import Server, running
 from tests.support.videos import decode
 
@@ -31,14 +32,6 @@ def renders(service: Server, video: Path) -> str:
     files = {"video": video.read_bytes()}
     assert service.client.post("/v1/avatars", data={"id": "anna"}, files=files).status_code == 201
     return "/v1/avatars/anna/renders"
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def submit(server: Server, renders: str, audio: Path) -> str:

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from training.hidden.faces import Footage
-from training.settings import RECIPE, load_settings
+from training.recipe import RECIPE
+from training.settings import load_settings
 
 _CHECKED: Final = 16
 """Scenes by which the written file is checked."""

@@ -4,9 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from app.errors import InvalidRequest
+from training.recipe import read_recipe, section_of
 
 SECTION: Final = "hidden"
 
@@ -71,10 +70,9 @@ def load_hidden_settings(path: Path) -> HiddenSettings:
 
     Raises InvalidRequest if it cannot be read, lacks an entry or has an unknown one.
     """
-    try:
-        entries = dict(yaml.safe_load(path.read_text())[SECTION])
-    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise InvalidRequest(f"The recipe {path} has no section {SECTION!r} that can be read.") from error
+    entries = section_of(read_recipe(path), SECTION, path)
+    if not entries:
+        raise InvalidRequest(f"The recipe {path} has no section {SECTION!r}.")
     known = {entry.name for entry in fields(HiddenSettings)}
     odd = sorted(known ^ set(entries))
     if odd:

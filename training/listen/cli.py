@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.settings import RECIPE
+from training.recipe import RECIPE
 
 app = typer.Typer(no_args_is_help=True, help="The ear: teach it, export it, judge it.")
 out, err = Console(), Console(stderr=True)

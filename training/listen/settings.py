@@ -1,12 +1,10 @@
 """The settings of the stage ``listen``: the section of that name in a recipe."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import yaml
-
-from app.errors import InvalidRequest
+from training.recipe import read_recipe, section_of, with_entries
 from training.split import HeldOut
 
 SECTION: Final = "listen"
@@ -59,25 +57,6 @@ def load_listen_settings(path: Path) -> ListenSettings:
 
     Raises InvalidRequest if the file cannot be read or has an entry that is unknown or of the wrong kind.
     """
-    try:
-        entries = yaml.safe_load(path.read_text())
-        common = {key: entries[key] for key in ("seed", "held_out") if key in entries}
-        return _settings({**common, **(entries.get(SECTION) or {})}, path)
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise InvalidRequest(f"The recipe {path} cannot be read ({error}): give a YAML file.") from error
-
-
-def _settings(entries: dict[str, Any], path: Path) -> ListenSettings:
-    known = {item.name: getattr(ListenSettings(), item.name) for item in fields(ListenSettings)}
-    unknown = sorted(set(entries) - set(known))
-    if unknown:
-        raise InvalidRequest(f"The recipe {path} has unknown settings of {SECTION}: {', '.join(unknown)}.")
-    return replace(ListenSettings(), **{key: _like(known[key], value) for key, value in entries.items()})
-
-
-def _like(default: Any, value: Any) -> Any:
-    if isinstance(default, HeldOut):
-        return HeldOut(tuple(value.get("groups", ())), dict(value.get("every", {})))
-    if isinstance(default, dict):
-        return {str(name): float(share) for name, share in value.items()}
-    return type(default)(value)
+    entries = read_recipe(path)
+    common = {key: entries[key] for key in ("seed", "held_out") if key in entries}
+    return with_entries(ListenSettings(), common | section_of(entries, SECTION, path), path)

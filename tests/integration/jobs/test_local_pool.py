@@ -13,19 +13,12 @@ from app.jobs.job import JobState
 from app.workers.local import LocalPool
 from app.workers.member import Patience
 from tests.integration.jobs.conftest import LIMITS, PATIENCE, Service
+from tests.support.processes import is_alive
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
 Start = Callable[..., Awaitable[Service[LocalPool]]]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 async def test_a_job_runs_and_its_upload_is_deleted_but_its_result_kept(start: Start) -> None:

@@ -15,7 +15,7 @@ from training.hidden.fills import skin
 from training.hidden.occluders import draw
 from training.hidden.scenes import SceneMaker
 from training.hidden.settings import HiddenSettings, load_hidden_settings
-from training.settings import RECIPE
+from training.recipe import RECIPE
 
 SETTINGS = load_hidden_settings(RECIPE)
 BARE = replace(SETTINGS, covered=0.0, beards=0.0)

@@ -29,7 +29,8 @@ from training.listen.talks import Talk  # noqa: E402
 from training.listen.truth import Manner, manner_of, openings_of, shapes_of  # noqa: E402
 from training.networks.ear import AFTER, BEFORE, OPENING, OUTPUTS, SHAPES, SPEECH, Listener  # noqa: E402
 from training.networks.whisper import WhisperEncoder, load_encoder  # noqa: E402
-from training.settings import RECIPE, load_settings  # noqa: E402
+from training.recipe import RECIPE  # noqa: E402
+from training.settings import load_settings  # noqa: E402
 
 SMALL = ListenSettings(
     layers=1, past=10, piece=20, ahead=12, clips=2, per_clip=4, stretch=8, samples=160, silent_sounds=13

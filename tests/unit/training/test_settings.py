@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidRequest
-from training.settings import RECIPE, STAGES, StageName, load_settings
+from training.recipe import RECIPE
+from training.settings import STAGES, StageName, load_settings
 
 
 @pytest.mark.parametrize("stage", STAGES)

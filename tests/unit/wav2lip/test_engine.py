@@ -1,10 +1,12 @@
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from app.errors import InvalidModel
 from app.wav2lip.engine import Binding, Shape, bind
 
+PATH = Path("other.onnx")
 MEL: Shape = (None, 1, 80, 16)
 FACE: Shape = (None, 6, 96, 96)
 OUTPUT: Shape = (None, 3, 96, 96)
@@ -21,7 +23,7 @@ OUTPUT: Shape = (None, 3, 96, 96)
     ],
 )
 def test_inputs_are_told_apart_by_shape(inputs: Sequence[Shape], binding: Binding) -> None:
-    assert bind(inputs, [(None, 3, None, None)]) == binding
+    assert bind(inputs, [(None, 3, None, None)], PATH) == binding
 
 
 @pytest.mark.parametrize(
@@ -41,9 +43,11 @@ def test_inputs_are_told_apart_by_shape(inputs: Sequence[Shape], binding: Bindin
 )
 def test_a_model_with_another_interface_is_refused(inputs: Sequence[Shape], output: Shape) -> None:
     with pytest.raises(InvalidModel):
-        bind(inputs, [output])
+        bind(inputs, [output], PATH)
 
 
 def test_the_refusal_says_what_was_found() -> None:
-    with pytest.raises(InvalidModel, match=r"found inputs \(\?, 3, 224, 224\) and outputs none"):
-        bind([(None, 3, 224, 224)], [])
+    with pytest.raises(
+        InvalidModel, match=r"other.onnx .* found inputs \(\?, 3, 224, 224\) and outputs none"
+    ):
+        bind([(None, 3, 224, 224)], [], PATH)
