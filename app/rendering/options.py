@@ -103,10 +103,11 @@ class RenderOptions:
         ),
     ] = 1.0
     length: Annotated[
-        Literal["audio", "video", "shortest"],
+        Literal["audio", "video", "shortest", "longest"],
         Field(
             description="How long the result is: as the `audio`, as the `video` (all of the clip), or as the "
-            "`shortest` of the two. A photo has no length of its own: it lasts as long as the audio."
+            "`shortest` or `longest` of the two. A photo has no length of its own: it lasts as long as the "
+            "audio."
         ),
     ] = "audio"
     loop: Annotated[

@@ -105,12 +105,13 @@ def lay_out(
     fps = exact_fps(options.fps) if options.fps else avatar_fps
     begin, frames = _clip(options, avatar_frames, avatar_fps)
     duration: float | Fraction = sound_seconds
+    loop = options.loop
     if options.length != "audio" and avatar_frames > 1:
         clip = (frames - options.start_frame % frames) / avatar_fps
-        duration = clip if options.length == "video" or clip < sound_seconds else sound_seconds
-    loop = options.loop
-    if options.length != "audio" and loop in ("pingpong", "restart"):
-        loop = "hold"  # the clip is never played on: it need only not begin again for a rounded frame
+        either: list[float | Fraction] = [clip, sound_seconds]
+        duration = {"video": clip, "shortest": min(either), "longest": max(either)}[options.length]
+        if duration <= clip and loop in ("pingpong", "restart"):
+            loop = "hold"  # the clip is not played on: it need only not begin again for a rounded frame
     count = frame_count(duration, fps)
     return Timeline(
         frame_count=count,

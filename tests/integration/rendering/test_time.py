@@ -42,6 +42,8 @@ def made(renderer: Renderer, workspace: Workspace, sound: Path, **options: Any) 
         ({"length": "video", "fps": Fraction(60)}, 0.9, CLIP, [NoticeCode.SOUND_CUT]),
         ({"length": "shortest"}, 0.9, CLIP, [NoticeCode.SOUND_CUT]),
         ({"length": "shortest", "loop": "stretch"}, 0.2, 0.2, []),
+        ({"length": "longest"}, 0.2, CLIP, []),
+        ({"length": "longest", "loop": "hold"}, 0.9, 0.9, [NoticeCode.SOUND_LONGER_THAN_CLIP]),
         ({"loop": "stretch", "fps": Fraction("29.97")}, 0.9, 0.9, [NoticeCode.SOUND_LONGER_THAN_CLIP]),
         ({"loop": "hold", "fps": Fraction("23.976")}, 1.3, 1.3, [NoticeCode.SOUND_LONGER_THAN_CLIP]),
         ({"length": "video", "start": 0.08, "end": 0.4}, 0.2, 0.32, []),

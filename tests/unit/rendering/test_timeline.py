@@ -87,7 +87,9 @@ def test_every_length_is_exact_and_every_frame_one_of_the_clip(
         for start, end in ((0.0, None), (0.4, 1.2), (1.96, 2.0)):
             made = laid(sound, length=length, loop=loop, fps=fps, start=start, end=end)
             clip = (Fraction(str(end or 2)) - Fraction(str(start))) * 25
-            wanted = clip / 25 if length == "video" or (length == "shortest" and clip / 25 < sound) else sound
+            both: list[float | Fraction] = [sound, clip / 25]
+            by_rule = {"audio": sound, "video": clip / 25, "shortest": min(both), "longest": max(both)}
+            wanted = by_rule[length]
             assert made.duration == wanted
             assert made.frame_count == max(1, round(wanted * fps))
             shown = [made.avatar_frame(index) for index in range(made.frame_count)]
