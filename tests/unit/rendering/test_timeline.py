@@ -88,7 +88,12 @@ def test_every_length_is_exact_and_every_frame_one_of_the_clip(
             made = laid(sound, length=length, loop=loop, fps=fps, start=start, end=end)
             clip = (Fraction(str(end or 2)) - Fraction(str(start))) * 25
             both: list[float | Fraction] = [sound, clip / 25]
-            by_rule = {"audio": sound, "video": clip / 25, "shortest": min(both), "longest": max(both)}
+            by_rule: dict[str, Any] = {
+                "audio": sound,
+                "video": clip / 25,
+                "shortest": min(both),
+                "longest": max(both),
+            }
             wanted = by_rule[length]
             assert made.duration == wanted
             assert made.frame_count == max(1, round(wanted * fps))
