@@ -1,52 +1,32 @@
 """The command line: the service's jobs from a shell, with no server in between."""
 
-import secrets
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from app.avatars.options import AvatarOptions
 from app.bundled import bundled
-from app.command_options import with_options
+from app.commands.avatars import avatars
+from app.commands.console import AvatarsDirOption, DeviceOption, ModelOption, err, out, settings_of
+from app.commands.speaking import demo, dub, render
 from app.errors import MouthpieceError
-from app.notices import Notice
-from app.rendering.options import RenderOptions
-from app.settings import Settings
-
-if TYPE_CHECKING:
-    from app.workshop import Workshop
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Make a filmed person say new words.\n\n"
-    "First make an avatar of a video, then render sound with it:\n\n"
+    "  mouthpiece dub me.mp4 words.wav -o out.mp4\n\n"
+    "Or make an avatar of a video once, and render any sound with it:\n\n"
     "  mouthpiece avatar add me.mp4 --id me\n\n  mouthpiece render me words.wav -o out.mp4\n\n"
     "Or start the HTTP service with 'mouthpiece serve' and do the same by POST. Settings are environment "
     "variables that begin with MOUTHPIECE_; options given here override them.",
 )
-avatars = typer.Typer(no_args_is_help=True, help="Make, list and remove avatars.")
+for command in (dub, render, demo):
+    app.command()(command)
 app.add_typer(avatars, name="avatar")
-
-out = Console()
-err = Console(stderr=True)
-
-ModelOption = Annotated[
-    Path | None, typer.Option("--model", help="The model, .pth or .onnx. Default: the one that ships.")
-]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-AvatarsDirOption = Annotated[
-    Path | None, typer.Option("--avatars-dir", help="Folder that holds the avatars.")
-]
 
 
 @app.command()
@@ -68,7 +48,7 @@ def serve(
     from app.main import serve as run
 
     run(
-        _settings(
+        settings_of(
             host=host, port=port, model=model, device=device, avatars_dir=avatars_dir, data_dir=data_dir
         )
     )
@@ -88,7 +68,7 @@ def worker(
     """
     from app.workers.join import join
 
-    join(_settings(device=device, workers=workers))
+    join(settings_of(device=device, workers=workers))
 
 
 @app.command()
@@ -99,127 +79,7 @@ def head() -> None:
     """
     from app.workers.join import start_head
 
-    start_head(_settings())
-
-
-@avatars.command("add")
-@with_options(AvatarOptions)
-def avatar_add(
-    video: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="A video in which a face is seen.")
-    ],
-    avatar_id: Annotated[
-        str | None,
-        typer.Option("--id", help="a-z, 0-9 and '-', up to 63. Default: made from the file's name."),
-    ] = None,
-    model: ModelOption = None,
-    device: DeviceOption = None,
-    avatars_dir: AvatarsDirOption = None,
-    *,
-    options: Any,
-) -> None:
-    """Make an avatar of a video: find the face, follow it, cut it out, keep it all on the volume."""
-    from app.avatars.builder import AvatarRequest
-    from app.avatars.manifest import check_avatar_id
-    from app.media.probe import VideoLimits, probe_video
-
-    settings = _settings(model=model, device=device, avatars_dir=avatars_dir)
-    request = AvatarRequest(
-        id=check_avatar_id(avatar_id or _id_from(video)),
-        video=video,
-        filename=video.name,
-        options=options,
-    )
-    probe_video(video, VideoLimits(settings.max_video_seconds, settings.max_pixels))
-    workshop = _open_workshop(settings)
-    with _progress("Following the face") as report:
-        manifest = workshop.builder.build(request, report)
-    out.print(
-        f"Avatar [bold]{manifest.id}[/]: {manifest.width}x{manifest.height}, {float(manifest.fps):.6g} fps, "
-        f"{manifest.frame_count} frames, {manifest.face_frames} of them with a face."
-    )
-    _print_warnings(manifest.warnings)
-
-
-@avatars.command("list")
-def avatar_list(avatars_dir: AvatarsDirOption = None) -> None:
-    """List the avatars, oldest first."""
-    from app.avatars.store import AvatarStore
-
-    table = Table("id", "size", "fps", "frames", "with face", "seconds", "made", box=None)
-    for manifest in AvatarStore(_settings(avatars_dir=avatars_dir).avatars_dir).list():
-        table.add_row(
-            manifest.id,
-            f"{manifest.width}x{manifest.height}",
-            f"{float(manifest.fps):.6g}",
-            str(manifest.frame_count),
-            str(manifest.face_frames),
-            f"{manifest.duration:.2f}",
-            manifest.created_at.isoformat(timespec="seconds"),
-        )
-    out.print(table)
-
-
-@avatars.command("rm")
-def avatar_rm(avatar_id: str, avatars_dir: AvatarsDirOption = None) -> None:
-    """Remove an avatar."""
-    from app.avatars.store import AvatarStore
-
-    AvatarStore(_settings(avatars_dir=avatars_dir).avatars_dir).delete(avatar_id)
-
-
-@app.command()
-@with_options(RenderOptions)
-def render(
-    avatar_id: Annotated[str, typer.Argument(metavar="AVATAR", help="The id of an avatar.")],
-    audio: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What it shall say.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The MP4 to write.")] = Path("out.mp4"),
-    model: ModelOption = None,
-    device: DeviceOption = None,
-    avatars_dir: AvatarsDirOption = None,
-    *,
-    options: Any,
-) -> None:
-    """Render an MP4 in which the avatar's mouth follows the sound."""
-    from app.avatars.store import AvatarStore
-    from app.media.files import move
-    from app.media.probe import AudioLimits, probe_audio
-    from app.rendering.renderer import RenderRequest
-    from app.rendering.workspace import Workspace
-
-    settings = _settings(model=model, device=device, avatars_dir=avatars_dir)
-    request = RenderRequest(
-        avatar_id=avatar_id,
-        audio=audio,
-        options=options,
-    )
-    AvatarStore(settings.avatars_dir).path(avatar_id)
-    probe_audio(audio, AudioLimits(settings.max_audio_seconds))
-    workshop = _open_workshop(settings)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".mouthpiece-", dir=output.parent) as folder:
-        workspace = Workspace(Path(folder))
-        with _progress("Rendering") as report:
-            done = workshop.renderer.render(request, workspace, report)
-        move(workspace.result, output)
-    out.print(
-        f"{output}: {done.frame_count} frames, {done.duration:.2f} s, rendered in {done.wall_seconds:.2f} s "
-        f"({done.duration / done.wall_seconds:.2f}x real time)."
-    )
-    _print_warnings(done.warnings)
-
-
-@app.command()
-def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The MP4 to write.")] = Path("demo.mp4"),
-    model: ModelOption = None,
-    device: DeviceOption = None,
-) -> None:
-    """Make an avatar of the clip that ships and render the speech that ships, without a server."""
-    clip, words = bundled("demo") / "portrait.mp4", bundled("demo") / "speech.wav"
-    with tempfile.TemporaryDirectory(prefix="mouthpiece-") as folder:
-        avatar_add(clip, "demo", model=model, device=device, avatars_dir=Path(folder))
-        render("demo", words, output, model=model, device=device, avatars_dir=Path(folder))
+    start_head(settings_of())
 
 
 @app.command()
@@ -265,7 +125,7 @@ def bench(
     clip, words = video or bundled("demo") / "portrait.mp4", audio or bundled("demo") / "speech.wav"
     table = Table("part", "what", "value", "", box=None)
     with err.status("Measuring"):
-        settings = _settings(model=model, device=device)
+        settings = settings_of(model=model, device=device)
         for line in measure(settings, clip, words):
             table.add_row(line.part, line.name, f"{line.value:.4g} {line.unit}", line.note)
     out.print(table)
@@ -281,7 +141,7 @@ def doctor(
     """
     from app.doctor import examine
 
-    findings = examine(_settings())
+    findings = examine(settings_of())
     if as_json:
         out.print_json(data=[finding.as_dict() for finding in findings])
     else:
@@ -303,38 +163,6 @@ def main() -> None:
     except OSError as error:
         err.print(f"[bold red]System error:[/] {error}", highlight=False)
         sys.exit(1)
-
-
-def _print_warnings(warnings: list[Notice]) -> None:
-    for warning in warnings:
-        err.print(f"[bold yellow]{warning['code']}:[/] {escape(warning['detail'])}", highlight=False)
-
-
-def _settings(**given: Any) -> Settings:
-    """Return the settings of the environment with the options that were given."""
-    return Settings(**{name: value for name, value in given.items() if value is not None})
-
-
-def _open_workshop(settings: Settings) -> "Workshop":
-    with err.status("Loading the model"):
-        from app.workshop import Workshop
-
-        return Workshop.open(settings)
-
-
-@contextmanager
-def _progress(label: str) -> Iterator[Any]:
-    """Show a progress bar on a terminal; give the function that moves it."""
-    columns = TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _id_from(video: Path) -> str:
-    """Make an avatar id of a file's name."""
-    name = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in video.stem.lower())
-    return name.strip("-")[:63] or f"avatar-{secrets.token_hex(4)}"
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
 """What a process needs that decodes and renders: one loaded model and the rooms around it."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
+from app.avatars.manifest import Manifest
 from app.avatars.store import AvatarStore
-from app.errors import InvalidRequest
+from app.errors import AvatarExists, InvalidRequest
 from app.faces.detector import load_detector
 from app.media.nvenc import choose_encoder
 from app.media.probe import AudioLimits, VideoLimits, check_frames, probe_video
 from app.mouths.model import LipModel, open_model
-from app.progress import Alive
+from app.progress import Alive, Progress
 from app.rendering.renderer import Renderer, RenderRequest, timeline_of
 from app.rendering.workspace import Workspace
 from app.settings import Settings
@@ -56,14 +58,25 @@ class Workshop:
             ),
         )
 
-    def frames_ahead(
+    def build_ahead(
+        self, avatar: AvatarRequest, render: RenderRequest, workspace: Workspace, progress: Progress
+    ) -> Manifest:
+        """Make the avatar of a render that brings its video; ``progress`` tells of the frames of both.
+
+        Raises :class:`AvatarExists` if it is there already, or what is wrong with the video or the sound.
+        """
+        if self.builder.store.exists(avatar.id):
+            raise AvatarExists(f"There is an avatar {avatar.id!r} already; delete it.")
+        ahead = self._frames_ahead(avatar, render, workspace, partial(progress, 0, 0))
+        return self.builder.build(avatar, lambda done, total: progress(done, total + ahead))
+
+    def _frames_ahead(
         self, avatar: AvatarRequest, render: RenderRequest, workspace: Workspace, alive: Alive
     ) -> int:
         """Decode the sound of a render whose avatar is still to be made; return how many frames it will have.
 
         So what is wrong with the sound, or the header of the video, is said before the work begins; not what
-        depends on the video's length, of which a header is only a promise: then it returns 0. Raises what
-        :meth:`Renderer.listen` and ``probe_video`` raise, and :class:`TooManyFrames`.
+        depends on the video's length, of which a header is only a promise: then it returns 0.
         """
         sound = self.renderer.listen(render.audio, workspace, alive)
         info = probe_video(avatar.video, self.builder.limits, avatar.treatment)

@@ -98,12 +98,13 @@ class Worker:
 
         One that a render makes of its video may be there already: then no frames were made.
         """
-        request = self._avatar_request(order)
-        own = True
+        request, own = self._avatar_request(order), True
         try:
-            ahead = self._frames_ahead(order, request, progress) if order.is_one_call else 0
-            build = self._workshop.builder.build
-            manifest = build(request, lambda done, total: progress(done, total + ahead))
+            if order.is_one_call:
+                render, workspace = self._render_request(order), self._files.workspace(order.job_id)
+                manifest = self._workshop.build_ahead(request, render, workspace, progress)
+            else:
+                manifest = self._workshop.builder.build(request, progress)
         except AvatarExists:
             manifest = self._made_before(order)
             own = order.is_own_work(manifest.created_at)
@@ -223,16 +224,6 @@ class Worker:
             audio=self._files.upload(order.job_id),
             options=read(RenderOptions, order.params),
         )
-
-    def _frames_ahead(self, order: Order, request: "AvatarRequest", progress: Progress) -> int:
-        """Return how many frames the render will have whose avatar is made first.
-
-        Raises ``AvatarExists`` if that is there, and what is wrong with the sound.
-        """
-        if self._store.exists(order.avatar_id):
-            raise AvatarExists(order.avatar_id)
-        workspace, alive = self._files.workspace(order.job_id), partial(progress, 0, 0)
-        return self._workshop.frames_ahead(request, self._render_request(order), workspace, alive)
 
     def _close(self) -> None:
         self._open = None

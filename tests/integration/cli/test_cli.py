@@ -59,6 +59,25 @@ def test_from_a_video_to_a_talking_mp4(run: Run, tmp_path: Path) -> None:
     assert "anna-smith" not in run("avatar", "list").stdout
 
 
+def test_a_video_is_dubbed_in_one_step_and_prepared_once(run: Run, tmp_path: Path) -> None:
+    clips.talking_head(tmp_path / "me.mp4", 0.4)
+    clips.speech(tmp_path / "words.wav", 0.6)
+    for seconds, options in ((0.6, ()), (0.3, ("--quality", "draft"))):
+        clips.speech(tmp_path / "words.wav", seconds)
+        done = run("dub", "me.mp4", "words.wav", "-o", "out/talk.mp4", *options)
+        assert done.returncode == 0, done.stderr
+        assert len(decode(tmp_path / "out" / "talk.mp4").frames) == round(25 * seconds)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["talk.mp4"]
+    assert len(list((tmp_path / "avatars").iterdir())) == 1
+    assert "implicit-" not in run("avatar", "list").stdout
+    assert "implicit-" in run("avatar", "list", "--implicit").stdout
+    sideways = ("--rotate", "45")
+    assert "rotate: a video is turned by 0, 90" in run("dub", "me.mp4", "words.wav", *sideways).stderr
+    other = run("dub", "me.mp4", "words.wav", "--smoothing", "0.1", MOUTHPIECE_IMPLICIT_AVATAR_TTL="0.001")
+    assert other.returncode == 0, other.stderr
+    assert len(list((tmp_path / "avatars").iterdir())) == 1  # the other one had had its time
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -67,6 +86,7 @@ def test_from_a_video_to_a_talking_mp4(run: Run, tmp_path: Path) -> None:
         (("avatar", "add", "words.wav"), "Not a video:"),
         (("avatar", "add", "words.wav", "--face", "middle"), "face: the face is 'largest'"),
         (("avatar", "add", "words.wav", "--id", "../x"), "An avatar id has 1 to 63 characters"),
+        (("dub", "words.wav", "words.wav"), "Not a video:"),
         (("render", "x", "words.wav", "--fps", "500"), "fps: a frame rate is a number from 1 to 120"),
     ],
 )
@@ -86,7 +106,17 @@ def test_wrong_usage_is_status_2(run: Run, arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("serve",), ("avatar", "add"), ("avatar", "list"), ("render",), ("export",), ("doctor",)]
+    "command",
+    [
+        (),
+        ("serve",),
+        ("avatar", "add"),
+        ("avatar", "list"),
+        ("dub",),
+        ("render",),
+        ("export",),
+        ("doctor",),
+    ],
 )
 def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(app, [*command, "--help"])

@@ -12,18 +12,28 @@ import typer
 from app.options import help_of, read
 
 
-def with_options(options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for each field of ``options``; it is called with what is read of them."""
+def with_options(**wanted: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each field of the classes of options that its parameters are.
+
+    The command is called with what is read of them.
+    """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command).parameters.values()
-        added = [_parameter(options, field.name, field.default) for field in fields(options)]
-        every = [parameter for parameter in own if parameter.name != "options"] + added
+        added = [
+            _parameter(options, field.name, field.default)
+            for options in wanted.values()
+            for field in fields(options)
+        ]
+        every = [parameter for parameter in own if parameter.name not in wanted] + added
 
         @wraps(command)
         def run(**given: Any) -> None:
-            chosen = {field.name: given.pop(field.name) for field in fields(options)}
-            command(**given, options=read(options, chosen))
+            chosen = {
+                name: read(options, {field.name: given.pop(field.name) for field in fields(options)})
+                for name, options in wanted.items()
+            }
+            command(**given, **chosen)
 
         run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in every}

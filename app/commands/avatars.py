@@ -1,0 +1,100 @@
+"""Commands about avatars: make, list, remove."""
+
+import secrets
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from app.avatars.options import AvatarOptions
+from app.commands.console import (
+    AvatarsDirOption,
+    DeviceOption,
+    ModelOption,
+    open_workshop,
+    out,
+    print_warnings,
+    progress,
+    settings_of,
+)
+from app.commands.options import with_options
+
+avatars = typer.Typer(no_args_is_help=True, help="Make, list and remove avatars.")
+
+
+@avatars.command("add")
+@with_options(options=AvatarOptions)
+def avatar_add(
+    video: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A video in which a face is seen.")
+    ],
+    avatar_id: Annotated[
+        str | None,
+        typer.Option("--id", help="a-z, 0-9 and '-', up to 63. Default: made from the file's name."),
+    ] = None,
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    avatars_dir: AvatarsDirOption = None,
+    *,
+    options: Any,
+) -> None:
+    """Make an avatar of a video: find the face, follow it, cut it out, keep it all on the volume."""
+    from app.avatars.builder import AvatarRequest
+    from app.avatars.manifest import check_avatar_id
+    from app.media.probe import VideoLimits, probe_video
+
+    settings = settings_of(model=model, device=device, avatars_dir=avatars_dir)
+    request = AvatarRequest(
+        id=check_avatar_id(avatar_id or _id_from(video)),
+        video=video,
+        filename=video.name,
+        options=options,
+    )
+    probe_video(video, VideoLimits(settings.max_video_seconds, settings.max_pixels))
+    workshop = open_workshop(settings)
+    with progress("Following the face") as report:
+        manifest = workshop.builder.build(request, report)
+    out.print(
+        f"Avatar [bold]{manifest.id}[/]: {manifest.width}x{manifest.height}, {float(manifest.fps):.6g} fps, "
+        f"{manifest.frame_count} frames, {manifest.face_frames} of them with a face."
+    )
+    print_warnings(manifest.warnings)
+
+
+@avatars.command("list")
+def avatar_list(
+    avatars_dir: AvatarsDirOption = None,
+    implicit: Annotated[bool, typer.Option("--implicit", help="Also those that 'dub' keeps.")] = False,
+) -> None:
+    """List the avatars, oldest first."""
+    from app.avatars.store import AvatarStore
+
+    table = Table("id", "size", "fps", "frames", "with face", "seconds", "made", box=None)
+    for manifest in AvatarStore(settings_of(avatars_dir=avatars_dir).avatars_dir).list():
+        if manifest.implicit and not implicit:
+            continue
+        table.add_row(
+            manifest.id,
+            f"{manifest.width}x{manifest.height}",
+            f"{float(manifest.fps):.6g}",
+            str(manifest.frame_count),
+            str(manifest.face_frames),
+            f"{manifest.duration:.2f}",
+            manifest.created_at.isoformat(timespec="seconds"),
+        )
+    out.print(table)
+
+
+@avatars.command("rm")
+def avatar_rm(avatar_id: str, avatars_dir: AvatarsDirOption = None) -> None:
+    """Remove an avatar."""
+    from app.avatars.store import AvatarStore
+
+    AvatarStore(settings_of(avatars_dir=avatars_dir).avatars_dir).delete(avatar_id)
+
+
+def _id_from(video: Path) -> str:
+    """Make an avatar id of a file's name."""
+    name = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in video.stem.lower())
+    return name.strip("-")[:63] or f"avatar-{secrets.token_hex(4)}"

@@ -1,0 +1,140 @@
+"""Commands that have somebody speak."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.avatars.options import AvatarOptions, implicit_id
+from app.avatars.store import AvatarStore
+from app.bundled import bundled
+from app.commands.avatars import avatar_add
+from app.commands.console import (
+    AvatarsDirOption,
+    DeviceOption,
+    ModelOption,
+    open_workshop,
+    out,
+    print_warnings,
+    progress,
+    settings_of,
+)
+from app.commands.options import with_options
+from app.errors import AvatarExists
+from app.rendering.options import RenderOptions
+from app.rendering.workspace import Workspace
+
+if TYPE_CHECKING:
+    from app.rendering.opened import RenderReport
+
+AudioArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What is to be said.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The MP4 to write.")]
+
+
+@with_options(options=RenderOptions)
+def render(
+    avatar_id: Annotated[str, typer.Argument(metavar="AVATAR", help="The id of an avatar.")],
+    audio: AudioArgument,
+    output: OutputOption = Path("out.mp4"),
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    avatars_dir: AvatarsDirOption = None,
+    *,
+    options: Any,
+) -> None:
+    """Render an MP4 in which the avatar's mouth follows the sound."""
+    from app.media.probe import AudioLimits, probe_audio
+    from app.rendering.renderer import RenderRequest
+
+    settings = settings_of(model=model, device=device, avatars_dir=avatars_dir)
+    AvatarStore(settings.avatars_dir).path(avatar_id)
+    probe_audio(audio, AudioLimits(settings.max_audio_seconds))
+    workshop = open_workshop(settings)
+    with _workspace(output) as workspace, progress("Rendering") as report:
+        done = workshop.renderer.render(RenderRequest(avatar_id, audio, options), workspace, report)
+    _tell(output, done)
+
+
+@with_options(avatar=AvatarOptions, options=RenderOptions)
+def dub(
+    video: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Who says it, a video.")],
+    audio: AudioArgument,
+    output: OutputOption = Path("out.mp4"),
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    avatars_dir: AvatarsDirOption = None,
+    *,
+    avatar: Any,
+    options: Any,
+) -> None:
+    """Have the person in a video say something else, in one step.
+
+    What is prepared of the video is kept for a day after its last use, so that the next time is quicker
+    (MOUTHPIECE_IMPLICIT_AVATAR_TTL, seconds).
+    """
+    from app.avatars.arrays import sha256_of
+    from app.avatars.builder import AvatarRequest
+    from app.media.probe import AudioLimits, VideoLimits, probe_audio, probe_video
+    from app.rendering.renderer import RenderRequest
+
+    settings = settings_of(model=model, device=device, avatars_dir=avatars_dir)
+    probe_video(video, VideoLimits(settings.max_video_seconds, settings.max_pixels))
+    probe_audio(audio, AudioLimits(settings.max_audio_seconds))
+    workshop, store = open_workshop(settings), AvatarStore(settings.avatars_dir)
+    for unused in store.unused(datetime.now(UTC) - timedelta(seconds=settings.implicit_avatar_ttl)):
+        store.delete(unused)
+    making = AvatarRequest(
+        implicit_id(sha256_of(video), avatar), video, video.name, options=avatar, implicit=True
+    )
+    rendering = RenderRequest(making.id, audio, options)
+    with _workspace(output) as workspace, progress("Dubbing") as report:
+        made = 0
+        try:
+            manifest = workshop.build_ahead(making, rendering, workspace, report)
+            made = manifest.frame_count
+        except AvatarExists:
+            manifest = store.manifest(making.id)
+            if not manifest.implicit:
+                raise
+            store.use(making.id)
+        done = workshop.renderer.render(
+            rendering, workspace, lambda frames, total: report(made + frames, made + total)
+        )
+    print_warnings(manifest.warnings)
+    _tell(output, done)
+
+
+def demo(
+    output: OutputOption = Path("demo.mp4"),
+    model: ModelOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Make an avatar of the clip that ships and render the speech that ships, without a server."""
+    clip, words = bundled("demo") / "portrait.mp4", bundled("demo") / "speech.wav"
+    with tempfile.TemporaryDirectory(prefix="mouthpiece-") as folder:
+        avatar_add(clip, "demo", model=model, device=device, avatars_dir=Path(folder))
+        render("demo", words, output, model=model, device=device, avatars_dir=Path(folder))
+
+
+@contextmanager
+def _workspace(output: Path) -> Iterator[Workspace]:
+    """Give a workspace beside ``output``, which becomes its result."""
+    from app.media.files import move
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".mouthpiece-", dir=output.parent) as folder:
+        workspace = Workspace(Path(folder))
+        yield workspace
+        move(workspace.result, output)
+
+
+def _tell(output: Path, done: "RenderReport") -> None:
+    out.print(
+        f"{output}: {done.frame_count} frames, {done.duration:.2f} s, rendered in {done.wall_seconds:.2f} s "
+        f"({done.duration / done.wall_seconds:.2f}x real time)."
+    )
+    print_warnings(done.warnings)
