@@ -2,7 +2,7 @@
 
 Face Mesh goes on drawing a mouth behind whatever covers it, as sure of itself as before. A small network of
 our own looks at the lower face, eyes level and always as large, and marks the pixels that are not face. How
-it was trained and how far it is to be trusted: ``training/README.md``.
+it was trained and how far it is to be trusted: ``docs/training/design.md``.
 """
 
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ a crop: what is hidden beside shut lips matters as well."""
 HIDDEN: Final = 0.3
 STILL_HIDDEN: Final = 0.12
 """A mouth counts as hidden in a run of frames whose shares stay above the lower number and reach the higher
-one at least once. ``training/README.md`` has the figures of people held out."""
+one at least once. ``docs/training/design.md`` has the figures of people held out."""
 USUAL_MOST: Final = 0.15
 """What is usual for a person (a beard that is taken for something, say) is not held against their frames, but
 no more than this of it: who is covered all along *is* covered."""

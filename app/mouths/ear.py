@@ -1,6 +1,6 @@
 """The ear: from sound to what a mouth does, whoever speaks, however loud, in whatever pieces it is asked.
 
-The model is Whisper's first layers and heads on them (``training/README.md``), one file. It hears windows
+The model is Whisper's first layers and heads on them (``docs/training/design.md``), one file. It hears windows
 that lie on a fixed grid of the sound's time, each run by itself: so what is heard at a time does not depend
 on which frames are asked for together, on threads, or on where a render was resumed.
 """

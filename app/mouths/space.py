@@ -67,7 +67,7 @@ class Pose:
 def shape_space() -> ShapeSpace:
     """Return the project's shape space, the same for every avatar and model of ours.
 
-    Its principal components are those of 100,000 frames of some 80 speakers (``training/README.md``).
+    Its principal components are those of 100,000 frames of some 80 speakers (``docs/training/design.md``).
     """
     stored = json.loads(Path(__file__).with_name("space.json").read_text(encoding="utf-8"))
     return ShapeSpace(np.array(stored["front"]), np.array(stored["basis"]))
