@@ -383,3 +383,12 @@ class IncompatibleData(DataFolderError):
     """The job database was written by another release, or is none."""
 
     code, title = "incompatible-data", "Incompatible data"
+
+
+def from_problem(problem: Problem) -> MouthpieceError:
+    """Return the error that a problem document was made of."""
+    kinds = [MouthpieceError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    made = {kind.code: kind for kind in reversed(kinds)}
+    return made[problem["type"].removeprefix(PROBLEM_TYPE_PREFIX)](problem["detail"])

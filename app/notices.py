@@ -4,7 +4,8 @@ The codes are stable: clients branch on ``code``, never on the sentence. ``docs/
 """
 
 from enum import StrEnum
-from typing import TypedDict
+
+from typing_extensions import TypedDict  # pydantic reads it, and before Python 3.12 only this one
 
 
 class NoticeCode(StrEnum):

@@ -7,3 +7,20 @@ Progress = Callable[[int, int], None]
 
 Alive = Callable[[], None]
 """Called during work that has no progress to tell; may raise ``JobCanceled`` to stop it."""
+
+
+class Repeated:
+    """A :data:`Progress` that can be told the same again while nothing has changed."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._last = 0, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Pass progress on."""
+        self._last = done, total
+        self._progress(done, total)
+
+    def again(self) -> None:
+        """Tell what was told last: an :data:`Alive`."""
+        self._progress(*self._last)

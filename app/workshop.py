@@ -11,6 +11,7 @@ from app.avatars.manifest import Manifest
 from app.avatars.store import AvatarStore
 from app.errors import AvatarExists, InvalidRequest
 from app.faces.detector import load_detector
+from app.media.decoder import HERE, Decoder
 from app.media.nvenc import choose_encoder
 from app.media.probe import AudioLimits, VideoLimits, check_frames, probe_video
 from app.mouths.model import LipModel, open_model
@@ -29,8 +30,11 @@ class Workshop:
     renderer: Renderer
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Load the model. Raises :class:`ModelError` if it or the detector cannot be used."""
+    def open(cls, settings: Settings, decoder: Decoder = HERE) -> Self:
+        """Load the model; ``decoder`` decodes what strangers sent.
+
+        Raises :class:`ModelError` if it or the detector cannot be used.
+        """
         infer = open_model(
             settings.model_path,
             dtype=None if settings.dtype == "auto" else settings.dtype,
@@ -47,6 +51,7 @@ class Workshop:
                 form=CropForm(infer.face_size, infer.info.reference),
                 limits=VideoLimits(settings.max_video_seconds, settings.max_pixels),
                 detector=load_detector(settings.detector),
+                decoder=decoder,
             ),
             renderer=Renderer(
                 infer=infer,
@@ -55,6 +60,7 @@ class Workshop:
                 limits=AudioLimits(settings.max_audio_seconds, settings.max_frames),
                 encoder_threads=settings.encoder_threads,
                 encoder=choose_encoder(settings.video_encoder, infer.info.device),
+                decoder=decoder,
             ),
         )
 

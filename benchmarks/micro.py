@@ -14,9 +14,9 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from app.avatars.builder import AvatarRequest
-from app.avatars.frame_cache import FrameReader
 from app.bench import Measured, random_inputs, timed
 from app.media.encoder import VideoFormat, add_video_stream, encode_pictures
+from app.media.frame_file import FrameReader
 from app.media.frames import FrameLayout, I420Frame, Plane
 from app.media.quality import EncoderSettings, Quality, encoder_settings
 from app.rendering.mouths import MouthRun

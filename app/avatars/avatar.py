@@ -12,22 +12,24 @@ import numpy as np
 
 from app.avatars.arrays import sha256_of
 from app.avatars.crops import BOXES, CROPS, LANDMARKS, MASKS, CropForm, FaceCutter, MouthMasks
-from app.avatars.frame_cache import FrameCache, FrameReader
+from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import Manifest
 from app.avatars.store import MANIFEST, SOURCE, AvatarStore
 from app.errors import AvatarDamaged, AvatarDeleted
 from app.faces.types import Boxes, Landmarks
+from app.media.decoder import HERE, Decoder
 from app.media.files import replacing
+from app.media.findings import Findings
+from app.media.frame_file import FrameReader
 from app.media.frames import Color, ColorMatrix, ColorRange, FrameLayout, I420Frame
-from app.media.probe import VideoLimits, probe_video
-from app.media.video import decode_frames
+from app.media.probe import VideoLimits
 from app.mouths.person import Person, meet
 from app.mouths.study import STUDY, Study, study_frames
 from app.progress import Alive
 from app.wav2lip.arrays import FaceCrops
 from app.wav2lip.card import Reference
 
-_UNLIMITED: Final = VideoLimits(max_seconds=float("inf"), max_pixels=2**31 - 1)
+_UNLIMITED: Final = VideoLimits(max_seconds=1e9, max_pixels=2**31 - 1)
 """The source was within the limits when it came; it stays usable when the limits are lowered later."""
 
 
@@ -73,7 +75,12 @@ class Avatar:
 
 
 def open_avatar(
-    store: AvatarStore, cache: FrameCache, avatar_id: str, form: CropForm, alive: Alive = lambda: None
+    store: AvatarStore,
+    cache: FrameCache,
+    avatar_id: str,
+    form: CropForm,
+    alive: Alive = lambda: None,
+    decoder: Decoder = HERE,
 ) -> Avatar:
     """Open an avatar for a model that wants to be shown ``form``.
 
@@ -86,7 +93,7 @@ def open_avatar(
         _check(folder, manifest, (BOXES, LANDMARKS))
         with ExitStack() as stack:
             frames = stack.enter_context(
-                cache.open(manifest, lambda: _decode(folder / SOURCE, manifest, alive))
+                cache.open(manifest, lambda *file: _decode(decoder, folder / SOURCE, manifest, alive, *file))
             )
             avatar = Avatar(
                 manifest=manifest,
@@ -144,11 +151,11 @@ def layout_of(manifest: Manifest) -> FrameLayout:
     return FrameLayout(manifest.width, manifest.height, color)
 
 
-def _decode(source: Path, manifest: Manifest, alive: Alive) -> Iterator[I420Frame]:
-    info = probe_video(source, _UNLIMITED, manifest.treatment)
-    for frame in decode_frames(source, info, _UNLIMITED):
-        alive()
-        yield frame
+def _decode(
+    decoder: Decoder, source: Path, manifest: Manifest, alive: Alive, file: Path, most_bytes: int
+) -> Iterator[I420Frame]:
+    info = decoder.probe(source, _UNLIMITED, manifest.treatment, alive)
+    return decoder.frames(source, info, _UNLIMITED, file, most_bytes, Findings(), alive)
 
 
 def _is_intact(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from app.avatars.arrays import save_rows, sha256_of
 from app.avatars.crops import BOXES, LANDMARKS, CropForm, FaceCutter
-from app.avatars.frame_cache import FrameCache, FrameReader, write_through
+from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import ColorTags, FaceOptions, Manifest, Source, check_avatar_id
 from app.avatars.options import AvatarOptions
 from app.avatars.preview import write_preview
@@ -24,13 +24,14 @@ from app.faces.detector import FaceDetector
 from app.faces.mask import mouth_mask
 from app.faces.tracking import track_face
 from app.faces.types import FaceChoice, FaceTrack, Pads, has_face
+from app.media.decoder import HERE, Decoder
 from app.media.findings import Findings
-from app.media.probe import VideoInfo, VideoLimits, probe_video
+from app.media.frame_file import FrameReader
+from app.media.probe import VideoInfo, VideoLimits
 from app.media.treatment import Treatment
-from app.media.video import decode_frames
 from app.mouths.person import meet
 from app.mouths.study import STUDY, study_frames
-from app.progress import Progress
+from app.progress import Progress, Repeated
 from app.volume import check_room
 
 _PREVIEW_MASK: Final = 192
@@ -62,6 +63,7 @@ class AvatarBuilder:
     form: CropForm
     limits: VideoLimits
     detector: FaceDetector
+    decoder: Decoder = HERE
 
     def build(self, request: AvatarRequest, progress: Progress) -> Manifest:
         """Make the avatar and return its manifest.
@@ -72,7 +74,7 @@ class AvatarBuilder:
         check_avatar_id(request.id)
         with ExitStack() as stack:
             folder = stack.enter_context(self.store.create(request.id))
-            info = probe_video(request.video, self.limits, request.treatment)
+            info = self.decoder.probe(request.video, self.limits, request.treatment, partial(progress, 0, 0))
             needed = info.frame_count * info.layout.frame_bytes
             cached = stack.enter_context(self.cache.adding(needed, folder))
             check_room(folder, request.video.stat().st_size)
@@ -117,26 +119,34 @@ class AvatarBuilder:
                 turn = find_turn(frames, count, info.layout, self.detector, alive)
             if not turn:
                 raise
-        info = probe_video(request.video, self.limits, replace(info.treatment, rotate=turn))
+        turned = replace(info.treatment, rotate=turn)
+        info = self.decoder.probe(request.video, self.limits, turned, partial(progress, 0, 0))
         findings = Findings()
         return info, self._follow_face(request, info, cached, progress, findings), findings
 
     def _follow_face(
         self, request: AvatarRequest, info: VideoInfo, cached: Path, progress: Progress, findings: Findings
     ) -> FaceTrack:
-        decoded = decode_frames(request.video, info, self.limits, findings)
-        with cached.open("wb") as file:
-            return track_face(
-                write_through(decoded, file, self.cache.growth_of(cached)),
-                info.layout,
-                fps=float(info.fps),
-                choice=FaceChoice(request.options.face),
-                pads=Pads(*request.options.pads),
-                smoothing=request.options.smoothing,
-                detector=self.detector,
-                expected_frames=info.frame_count,
-                progress=progress,
-            )
+        told = Repeated(progress)
+        return track_face(
+            self.decoder.frames(
+                request.video,
+                info,
+                self.limits,
+                cached,
+                self.cache.budget,
+                findings,
+                told.again,
+            ),
+            info.layout,
+            fps=float(info.fps),
+            choice=FaceChoice(request.options.face),
+            pads=Pads(*request.options.pads),
+            smoothing=request.options.smoothing,
+            detector=self.detector,
+            expected_frames=info.frame_count,
+            progress=told,
+        )
 
     def _manifest(self, request: AvatarRequest, info: VideoInfo, track: FaceTrack, folder: Path) -> Manifest:
         pads = Pads(*request.options.pads)

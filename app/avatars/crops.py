@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from app.avatars.arrays import Row, save_rows
-from app.avatars.frame_cache import FrameReader
 from app.faces.boxes import crop_affine
 from app.faces.closed_mouth import head_affine
 from app.faces.mask import mouth_mask
 from app.faces.types import Box, Boxes, Landmarks, MouthMask, has_face
 from app.media.files import replacing
+from app.media.frame_file import FrameReader
 from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame
 from app.mouths.choice import rest_lenders
 from app.mouths.person import Person

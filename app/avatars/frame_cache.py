@@ -1,71 +1,23 @@
-"""Decoded frames on the disk, so that a render reads a frame in a fraction of a millisecond.
+"""Decoded frames of avatars on the disk: whole or absent, rebuilt from the source when they were deleted.
 
-The file is a cache: whole or absent, rebuilt from the avatar's source when it was deleted, and bounded by a
-budget over all avatars, the least recently used going first. It is read with ``preadv`` straight into the
-buffer that the compositor then writes to: one copy a frame, and no page of it counts as the process's memory.
+They are bounded by a budget over all avatars; the least recently used go first.
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
 
 from app.avatars.manifest import Manifest
 from app.avatars.store import FRAMES, AvatarStore
-from app.errors import AvatarDamaged, TooManyFrames
+from app.errors import AvatarDamaged
 from app.media.files import move, replacing, sweep, temporary_beside
+from app.media.frame_file import FrameReader, check_budget
 from app.media.frames import I420Frame
-from app.volume import Growth, check_room, storing
+from app.volume import check_room, storing
 
-
-class FrameReader:
-    """Reads the frames of one avatar by number. Safe to share between threads."""
-
-    def __init__(self, path: Path, frame_bytes: int) -> None:
-        self._frame_bytes = frame_bytes
-        self._descriptor = os.open(path, os.O_RDONLY)
-
-    def read_into(self, index: int, frame: I420Frame) -> None:
-        """Fill ``frame`` with frame ``index``."""
-        got = os.preadv(self._descriptor, [frame.data], index * self._frame_bytes)
-        if got != self._frame_bytes:
-            raise AvatarDamaged(
-                f"Frame {index} is missing from the frame cache; delete {FRAMES} to rebuild it."
-            )
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def write_through(
-    frames: Iterable[I420Frame], file: BinaryIO, count: Callable[[int], None]
-) -> Iterator[I420Frame]:
-    """Pass frames on, each written to ``file`` meanwhile by another thread; at the end all are written.
-
-    ``count`` hears of the bytes before they are written, and may raise to stop it.
-    """
-    with ThreadPoolExecutor(1, "frame-cache") as pool:
-        written: Future[int] | None = None
-        for frame in frames:
-            if written:
-                written.result()
-            count(frame.nbytes)
-            written = pool.submit(file.write, frame.data)
-            yield frame
-        if written:
-            written.result()
+Decode = Callable[[Path, int], Iterable[I420Frame]]
+"""Writes frames to a file, so many bytes at most, and gives each."""
 
 
 class FrameCache:
@@ -74,13 +26,13 @@ class FrameCache:
     def __init__(self, store: AvatarStore, budget: int, folder: Path | None = None) -> None:
         """The frames lie beside their avatar, or all in ``folder``, which only this machine need see."""
         self._store = store
-        self._budget = budget
+        self.budget = budget
         self._folder = folder
 
-    def open(self, manifest: Manifest, decode: Callable[[], Iterable[I420Frame]]) -> FrameReader:
-        """Open the frames of an avatar; if they are not cached, call ``decode`` and cache what it gives.
+    def open(self, manifest: Manifest, decode: Decode) -> FrameReader:
+        """Open the frames of an avatar; if they are not cached, have ``decode`` write them.
 
-        Raises :class:`AvatarDamaged` if ``decode`` gives another number of frames than the manifest says.
+        Raises :class:`AvatarDamaged` if that are not as many as the manifest says.
         """
         path = self._path(manifest)
         if not _is_whole(path, manifest):
@@ -88,7 +40,7 @@ class FrameCache:
             self.make_room(needed, keep=path)
             with storing():
                 check_room(path.parent, needed)
-                _rebuild(path, manifest, decode())
+                self._rebuild(path, manifest, decode)
         with suppress(OSError):  # on a volume that is only read nothing is ever dropped, either
             os.utime(path)
         return FrameReader(path, manifest.frame_bytes)
@@ -100,7 +52,7 @@ class FrameCache:
         A file elsewhere that the block does not :meth:`keep` is gone afterwards. Raises
         :class:`TooManyFrames`, :class:`StorageFull`.
         """
-        self._check_budget(needed)
+        check_budget(needed, self.budget)
         self.make_room(needed, keep=None)
         check_room(self._folder or avatar, needed)
         if self._folder is None:
@@ -108,26 +60,6 @@ class FrameCache:
             return
         with temporary_beside(self._folder / avatar.name) as path:
             yield path
-
-    def growth_of(self, path: Path) -> Callable[[int], None]:
-        """Return what counts the bytes of a file of frames before they are written.
-
-        A header is only a promise: it raises :class:`TooManyFrames`, :class:`StorageFull` if there are more.
-        """
-        growth = Growth(path.parent)
-
-        def count(more: int) -> None:
-            self._check_budget(growth.total + more)
-            growth.add(more)
-
-        return count
-
-    def _check_budget(self, needed: int) -> None:
-        if needed > self._budget:
-            raise TooManyFrames(
-                f"The video's frames take more than the {self._budget / 1e9:.1f} GB that decoded frames may "
-                "take here; send a shorter or a smaller one."
-            )
 
     def keep(self, path: Path, manifest: Manifest) -> None:
         """Keep the file of frames of an avatar that has been made."""
@@ -147,12 +79,22 @@ class FrameCache:
                 continue
         total = needed + sum(size for _, size, path in caches if path != keep)
         for _, size, path in sorted(caches):
-            if total <= self._budget:
+            if total <= self.budget:
                 return
             if path != keep:
                 with suppress(OSError):
                     path.unlink()
                 total -= size
+
+    def _rebuild(self, path: Path, manifest: Manifest, decode: Decode) -> None:
+        most = max(self.budget, manifest.frame_count * manifest.frame_bytes)
+        with replacing(path) as temporary:
+            count = sum(1 for _ in decode(temporary, most))
+            if count != manifest.frame_count:
+                raise AvatarDamaged(
+                    f"The source of avatar {manifest.id!r} decodes to {count} frames, not "
+                    f"{manifest.frame_count}; delete the avatar and make it anew."
+                )
 
     def _path(self, manifest: Manifest) -> Path:
         # Named by what they are decoded from: another avatar may get this id, on whichever machine.
@@ -178,14 +120,3 @@ def _is_whole(path: Path, manifest: Manifest) -> bool:
         return path.stat().st_size == manifest.frame_count * manifest.frame_bytes
     except FileNotFoundError:
         return False
-
-
-def _rebuild(path: Path, manifest: Manifest, decode: Iterable[I420Frame]) -> None:
-    with replacing(path) as temporary:
-        with temporary.open("wb") as file:
-            count = sum(1 for _ in write_through(decode, file, Growth(path.parent).add))
-        if count != manifest.frame_count:
-            raise AvatarDamaged(
-                f"The source of avatar {manifest.id!r} decodes to {count} frames, not "
-                f"{manifest.frame_count}; delete the avatar and make it anew."
-            )

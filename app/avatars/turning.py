@@ -5,12 +5,12 @@ from typing import Final
 import cv2
 import numpy as np
 
-from app.avatars.frame_cache import FrameReader
 from app.errors import NoFace
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import FaceMesh
 from app.faces.regions import region_of_detection, region_of_landmarks
 from app.faces.types import Detection, Landmarks
+from app.media.frame_file import FrameReader
 from app.media.frames import FrameLayout, I420Frame
 from app.progress import Alive
 

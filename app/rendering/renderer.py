@@ -15,10 +15,11 @@ from app.avatars.avatar import Avatar, open_avatar
 from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
 from app.avatars.store import AvatarStore
+from app.media.decoder import HERE, Decoder
 from app.media.encoder import VideoFormat
 from app.media.probe import AudioLimits, check_frames
 from app.media.quality import Encoder, encoder_settings
-from app.media.sound import Sound, decode_sound
+from app.media.sound import Sound
 from app.media.timing import Segment
 from app.mouths.model import LipModel
 from app.options import plain
@@ -61,6 +62,7 @@ class Renderer:
     encoders: int = 0
     """How many segments are encoded at once; 0: chosen from the cores and the model's device."""
     encoder: Encoder = "libx264"
+    decoder: Decoder = HERE
 
     def render(
         self,
@@ -159,13 +161,14 @@ class Renderer:
             request.avatar_id,
             CropForm(self.infer.face_size, self.infer.info.reference),
             alive,
+            self.decoder,
         )
 
     def _decode(self, audio: Path, workspace: Workspace, alive: Alive) -> Sound:
         workspace.folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             return shared_sound(workspace)
-        return decode_sound(audio, self.limits, workspace.track, workspace.speech, alive)
+        return self.decoder.sound(audio, self.limits, workspace.track, workspace.speech, alive)
 
     def _plan(self, request: RenderRequest, avatar: Avatar, timeline: Timeline) -> Plan:
         return Plan(

@@ -9,6 +9,6 @@ and memory without bound. Nothing of it can be taken back. Where the kernel lack
 from app.room.environment import without_secrets
 from app.room.memory import cap_memory
 from app.room.paths import Room
-from app.room.protection import Protection, enter, protection
+from app.room.protection import Protection, enter, lock_files, protection
 
-__all__ = ["Protection", "Room", "cap_memory", "enter", "protection", "without_secrets"]
+__all__ = ["Protection", "Room", "cap_memory", "enter", "lock_files", "protection", "without_secrets"]

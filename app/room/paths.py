@@ -3,9 +3,10 @@
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
@@ -33,17 +34,18 @@ _DEVICES: Final = ("null", "zero", "full", "random", "urandom", "nvidia*", "nvid
 
 @dataclass(frozen=True)
 class Room:
-    """What a process may do once it has entered: read these files and folders, and write to those.
-
-    ``sockets`` are for workers that are given their work over a network.
-    """
+    """What a process may do once it has entered: read these files and folders, and write to those."""
 
     read: tuple[Path, ...]
     write: tuple[Path, ...]
-    sockets: bool = False
 
     @classmethod
-    def of(cls, settings: Settings, *, sockets: bool = False) -> Self:
+    def of_files(cls, read: Iterable[Path], write: Iterable[Path]) -> Self:
+        """Return the room of a decoder: one job's files, beside the libraries."""
+        return cls((*_libraries(), *read), (*write, *_devices()))
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
         """Return the room of a render process: not the job database, not ``.env``, nobody's home."""
         write = [settings.avatars_dir, settings.data_dir / "jobs", settings.data_dir / "cache"]
         if settings.frames_dir:
@@ -52,16 +54,16 @@ class Room:
             with suppress(OSError):  # a volume that is only read
                 folder.mkdir(parents=True, exist_ok=True)
         read = [*_libraries(), *_models(settings)]
-        return cls(tuple(read), (*write, *_devices()), sockets)
+        return cls(tuple(read), (*write, *_devices()))
 
 
-def _libraries() -> Iterator[Path]:
-    yield from map(Path, _SYSTEM)
-    yield from map(Path, {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()})
+@cache
+def _libraries() -> tuple[Path, ...]:
+    python = map(Path, {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()})
     code = Path(app.__file__).parent
-    yield code
     # Other folders of modules, but not the one in which the project lies, where .env is.
-    yield from (path for path in map(Path, filter(None, sys.path)) if path.resolve() != code.parent.resolve())
+    modules = (path for path in map(Path, filter(None, sys.path)) if path.resolve() != code.parent.resolve())
+    return *map(Path, _SYSTEM), *python, code, *modules
 
 
 def _models(settings: Settings) -> Iterator[Path]:

@@ -45,8 +45,16 @@ def enter(room: Room) -> Protection:
         return Protection(files=False, system_calls=False)
     return Protection(
         files=landlock.restrict(room.read, room.write),
-        system_calls=seccomp.restrict(os.getpid(), sockets=room.sockets),
+        system_calls=seccomp.restrict(os.getpid()),
     )
+
+
+def lock_files(room: Room) -> bool:
+    """Keep this process to the files of ``room``, for good; say whether that holds.
+
+    It may still start other processes, which are kept to them as well.
+    """
+    return _give_up_privileges() and landlock.restrict(room.read, room.write)
 
 
 def _give_up_privileges() -> bool:

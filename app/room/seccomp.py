@@ -71,10 +71,7 @@ _CALLS: Final[dict[str, tuple[int, int]]] = {
     "pivot_root": (155, 41),
     "chroot": (161, 51),
     "open_by_handle_at": (304, 265),
-}
-"""Refused whatever their arguments: number on x86-64, number on 64-bit Arm."""
-
-_NETWORK: Final[dict[str, tuple[int, int]]] = {
+    # The network.
     "socket": (41, 198),
     "connect": (42, 203),
     "bind": (49, 200),
@@ -82,6 +79,8 @@ _NETWORK: Final[dict[str, tuple[int, int]]] = {
     "accept": (43, 202),
     "accept4": (288, 242),
 }
+"""Refused whatever their arguments: number on x86-64, number on 64-bit Arm."""
+
 _OF_X86_64_ONLY: Final = (57, 58)
 """fork and vfork; elsewhere both are clone."""
 
@@ -107,15 +106,14 @@ def is_available() -> bool:
     return bool(_libc.syscall(_number(_SECCOMP), _GET_ACTION_AVAIL, 0, action) == 0)
 
 
-def restrict(pid: int, *, sockets: bool = False) -> bool:
+def restrict(pid: int) -> bool:
     """Give up those calls in all threads of this process, whose number is ``pid``; it may signal itself.
 
-    ``no_new_privs`` must be set. ``sockets`` leaves the network as it is. Returns False, and restricts
-    nothing, where the kernel has no seccomp.
+    ``no_new_privs`` must be set. Returns False, and restricts nothing, where the kernel has no seccomp.
     """
     if not is_available():
         return False
-    code = _assemble(pid, sockets=sockets)
+    code = _assemble(pid)
     program = _Program(len(code) // 8, code)
     return bool(_libc.syscall(_number(_SECCOMP), _SET_MODE_FILTER, _FLAG_TSYNC, ctypes.byref(program)) == 0)
 
@@ -124,10 +122,10 @@ def _number(call: tuple[int, int]) -> int:
     return call[platform.machine() == "aarch64"]
 
 
-def _assemble(pid: int, *, sockets: bool) -> bytes:
+def _assemble(pid: int) -> bytes:
     """Return the filter: one small block for each call, each ending with an answer or going on."""
     machine = platform.machine()
-    refused = [_number(call) for call in (*_CALLS.values(), *(() if sockets else _NETWORK.values()))]
+    refused = [_number(call) for call in _CALLS.values()]
     code = [
         _step(_LOAD, _ARCHITECTURE),
         _step(_EQUAL, _AUDIT[machine], 1, 0),
@@ -144,9 +142,9 @@ def _assemble(pid: int, *, sockets: bool) -> bytes:
     code += _unless(_number(_CLONE), _FIRST_ARGUMENT, _step(_ANY_BIT, _CLONE_THREAD, 1, 0))
     for call in (_KILL, _TGKILL):
         code += _unless(_number(call), _FIRST_ARGUMENT, _step(_EQUAL, pid, 1, 0))
-    if not sockets:  # a pair of streams reaches nobody: event loops wake themselves up with it
-        masked = _step(_AND, _SOCK_TYPE), _step(_EQUAL, _SOCK_STREAM, 1, 0)
-        code += _unless(_number(_SOCKETPAIR), _SECOND_ARGUMENT, *masked)
+    # A pair of streams reaches nobody: event loops wake themselves up with it.
+    masked = _step(_AND, _SOCK_TYPE), _step(_EQUAL, _SOCK_STREAM, 1, 0)
+    code += _unless(_number(_SOCKETPAIR), _SECOND_ARGUMENT, *masked)
     return b"".join([*code, _step(_RETURN, _ALLOW)])
 
 

@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from app.decoding.process import DecoderDied
 from app.errors import JobCanceled, ModelError, MouthpieceError
 from app.jobs.pool import Call
 from app.logs import configure_logs
@@ -39,10 +40,12 @@ def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
         os.sched_setaffinity(0, cores)
     settings = settings.model_copy(update={"device": start["device"]})
     structlog.contextvars.bind_contextvars(worker=start["name"])
+    worker = make_worker(settings)
+    worker.begin()
     walls = enter(Room.of(settings))  # before any other thread is there
     if walls.missing:
         log.warning("room_has_gaps", missing=walls.missing)
-    worker, calls = make_worker(settings), queue.SimpleQueue[Call]()
+    calls = queue.SimpleQueue[Call]()
     listen(partial(_hear, worker, calls))
     try:
         model = worker.load()
@@ -72,6 +75,8 @@ def answer(worker: Worker, call: Call, tell: Tell) -> Message:
         return {"answer": dict(worker.do(call, progress))}
     except JobCanceled:
         return {"stopped": True}
+    except DecoderDied as died:
+        return {"died": str(died)}
     except MouthpieceError as error:
         return {"failed": error.problem()}
 

@@ -6,7 +6,6 @@ call hears of it. A child that cannot load its model is tried again when the fil
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from asyncio.subprocess import Process
@@ -16,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from app.decoding.process import how_it_ended
 from app.jobs.pool import WorkerDied, WorkerLeft
 from app.room import without_secrets
 from app.settings import Settings
@@ -131,7 +131,7 @@ class LocalPool(MemberPool):
         log.info("worker_process_started", worker=member.name, pid=process.pid, device=slot.device)
         try:
             await self._listen(process, member, number)
-            how = _describe(await process.wait())
+            how = how_it_ended(await process.wait())
             member.die(WorkerDied(how))
             return how
         finally:
@@ -194,12 +194,3 @@ def slots_of(settings: Settings) -> list[Slot]:
     cores = sorted(os.sched_getaffinity(0))[: usable_cores()]
     count = settings.workers
     return [Slot("cpu", tuple(cores[n::count] or cores[n % len(cores) :][:1])) for n in range(count)]
-
-
-def _describe(status: int) -> str:
-    if status >= 0:
-        return f"ended with status {status}"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"

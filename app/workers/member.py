@@ -128,6 +128,8 @@ class Member:
 def _result(message: Message) -> Answer:
     if "failed" in message:
         raise CallFailed(message["failed"])
+    if "died" in message:
+        raise WorkerDied(message["died"])
     if "stopped" in message:
         raise WorkerLeft("stopped")
     answer: Answer = message["answer"]

@@ -10,7 +10,7 @@ from app.jobs.pool import Call, Order
 Message = Mapping[str, Any]
 """From the pool: ``call``, ``stop``, ``give_way``. From the worker: ``ready`` (the model) or ``unusable`` (a
 problem) at first; then for each call any number of ``told`` ([frames done, frames in all]) and one of
-``answer``, ``failed`` (a problem), ``stopped``."""
+``answer``, ``failed`` (a problem), ``died`` (how the process did that decoded its file), ``stopped``."""
 
 
 def to_line(message: Message) -> bytes:

@@ -49,6 +49,7 @@ class RayWorker:
         try:
             _check_volumes(here, marks)
             self._worker = self.make_worker(here)
+            self._worker.begin()
             model = dict(self._worker.load())
         except ModelError as error:
             return {"unusable": error.problem()}

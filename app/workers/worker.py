@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
+from subprocess import Popen
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from app.avatars.manifest import Manifest
 from app.avatars.store import AvatarStore
+from app.decoding.process import DecoderDied, start_server
 from app.errors import (
     AvatarDamaged,
     AvatarDeleted,
@@ -50,12 +52,17 @@ class Worker:
         self._settings = settings
         self._files = DataFolder(settings.data_dir)
         self._store = AvatarStore(settings.avatars_dir)
+        self._decoding: Popen[bytes]
         self._workshop: Workshop
         self._open: tuple[str, OpenRender] | None = None
         self._opened = ExitStack()
         self._stopped = False
         self._giving_way = False
         self._there: int | None = None
+
+    def begin(self) -> None:
+        """Start what decodes, while this process may still start others."""
+        self._decoding = start_server()
 
     def load(self) -> Mapping[str, Any]:
         """Load and warm up the model; return what is to be known of it, by the fields of ``ModelInfo``.
@@ -64,23 +71,29 @@ class Worker:
         ``ModelError``.
         """
         # Imported here, and not with the module: it takes a second, and the web process does not need it.
+        from app.decoding.apart import DecoderApart
         from app.wav2lip.devices import cuda_devices
         from app.workshop import Workshop
 
-        self._workshop = Workshop.open(self._settings)
+        decoder = DecoderApart(self._decoding, self._settings)
+        self._workshop = Workshop.open(self._settings, decoder)
         self._workshop.infer.warm_up()
+        decoder.load()
         info = self._workshop.infer.info
         devices = cuda_devices() if info.device.startswith("cuda") else 0
         return asdict(info) | {"encoder": self._workshop.renderer.encoder, "devices": devices}
 
     def do(self, call: Call, progress: Progress) -> Answer:
-        """Do a call; raises :class:`MouthpieceError`, ``JobCanceled`` if it was stopped."""
+        """Do a call; raises :class:`MouthpieceError`, ``JobCanceled`` if it was stopped, ``DecoderDied``."""
         self._stopped = self._giving_way = False
         method: Callable[..., Answer] = getattr(self, call.method)
         arguments = (call.segments,) if call.method == "encode" else ()
         with structlog.contextvars.bound_contextvars(job=call.order.job_id):
             try:
                 return method(call.order, *arguments, partial(self._tell, progress))
+            except DecoderDied:
+                self._close()
+                raise
             except Exception as error:
                 self._close()
                 raise as_error(error, call.order.job_id) from error

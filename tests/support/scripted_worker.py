@@ -25,6 +25,9 @@ class ScriptedWorker(Worker):
         self._model = settings.model_path
         self._data = DataFolder(settings.data_dir)
 
+    def begin(self) -> None:
+        """Start no decoder."""
+
     def load(self) -> Mapping[str, Any]:
         """Load nothing, or fail as the model's name, or what is in its file, says."""
         text = self._model.read_text() if self._model.is_file() else self._model.stem

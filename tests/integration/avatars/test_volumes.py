@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,9 @@ import pytest
 
 from app.avatars.avatar import open_avatar
 from app.avatars.builder import AvatarRequest
-from app.avatars.frame_cache import FrameCache
-from app.avatars.store import AvatarStore
 from app.errors import StorageFull, StorageReadOnly, TooManyFrames
 from app.media.files import replacing
+from app.media.frame_file import write_frames
 from app.media.probe import AudioLimits
 from app.media.sound import decode_sound
 from app.volume import room
@@ -43,10 +43,10 @@ def test_what_a_video_takes_is_held_against_the_budget_before_it_is_decoded(
 
 
 def test_a_header_that_promised_less_does_not_go_beyond_the_budget(tmp_path: Path) -> None:
-    count = FrameCache(AvatarStore(tmp_path), 1000).growth_of(tmp_path / "frames")
-    count(900)
+    frames = write_frames(repeat(np.zeros(600, np.uint8)), tmp_path / "frames", 1000)
+    next(frames)
     with pytest.raises(TooManyFrames):
-        count(101)
+        next(frames)
 
 
 def test_a_video_that_would_fill_the_volume_is_refused_and_leaves_nothing(small: Path, video: Path) -> None:

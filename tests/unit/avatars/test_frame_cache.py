@@ -1,14 +1,15 @@
 import os
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from app.avatars.frame_cache import FrameCache
+from app.avatars.frame_cache import Decode, FrameCache
 from app.avatars.manifest import Manifest
 from app.avatars.store import FRAMES, AvatarStore
 from app.errors import AvatarDamaged
+from app.media.frame_file import write_frames
 from app.media.frames import I420Frame
 from tests.support.avatars import made_up_manifest, put_made_up
 
@@ -18,8 +19,12 @@ def store(tmp_path: Path) -> AvatarStore:
     return AvatarStore(tmp_path / "avatars")
 
 
-def numbered(count: int) -> Iterator[I420Frame]:
-    return (np.full(12, index, np.uint8) for index in range(count))
+def numbered(count: int) -> Decode:
+    return partial(write_frames, [np.full(12, index, np.uint8) for index in range(count)])
+
+
+def unread(file: Path, most_bytes: int) -> list[I420Frame]:
+    pytest.fail("decoded again")
 
 
 def add(store: AvatarStore, avatar_id: str) -> Manifest:
@@ -30,9 +35,9 @@ def add(store: AvatarStore, avatar_id: str) -> Manifest:
 
 def test_frames_are_decoded_once_and_read_by_number(store: AvatarStore) -> None:
     manifest, cache = add(store, "anna"), FrameCache(store, 1000)
-    cache.open(manifest, lambda: numbered(3)).close()
+    cache.open(manifest, numbered(3)).close()
     frame = np.empty(12, np.uint8)
-    with cache.open(manifest, lambda: pytest.fail("decoded again")) as frames:
+    with cache.open(manifest, unread) as frames:
         frames.read_into(2, frame)
     assert frame.tolist() == [2] * 12
 
@@ -40,13 +45,13 @@ def test_frames_are_decoded_once_and_read_by_number(store: AvatarStore) -> None:
 @pytest.mark.parametrize("count", [2, 4])
 def test_a_source_that_gives_another_number_of_frames_is_damaged(store: AvatarStore, count: int) -> None:
     with pytest.raises(AvatarDamaged, match=f"decodes to {count} frames, not 3"):
-        FrameCache(store, 1000).open(add(store, "anna"), lambda: numbered(count))
+        FrameCache(store, 1000).open(add(store, "anna"), numbered(count))
     assert not list(store.path("anna").glob(f"{FRAMES}*"))
 
 
 def test_a_frame_beyond_the_file_is_an_error_not_garbage(store: AvatarStore) -> None:
     with (
-        FrameCache(store, 1000).open(add(store, "anna"), lambda: numbered(3)) as frames,
+        FrameCache(store, 1000).open(add(store, "anna"), numbered(3)) as frames,
         pytest.raises(AvatarDamaged),
     ):
         frames.read_into(3, np.empty(12, np.uint8))
@@ -57,8 +62,8 @@ def test_frames_can_lie_in_a_folder_of_this_machine_and_go_with_their_avatar(
 ) -> None:
     manifest, folder = add(store, "anna"), tmp_path / "local"
     cache = FrameCache(store, 1000, folder)
-    cache.open(manifest, lambda: numbered(3)).close()
-    cache.open(manifest, lambda: pytest.fail("decoded again")).close()
+    cache.open(manifest, numbered(3)).close()
+    cache.open(manifest, unread).close()
     assert [path.name for path in folder.iterdir()] == [f"{manifest.source.sha256}.i420"]
     assert not (store.path("anna") / FRAMES).exists()
     store.delete("anna")
@@ -75,14 +80,14 @@ def test_frames_of_an_avatar_that_is_made_are_kept_or_gone(store: AvatarStore, t
     with cache.adding(36, tmp_path / ".new-anna-2") as path:
         path.write_bytes(bytes(36))
         cache.keep(path, manifest)
-    cache.open(manifest, lambda: pytest.fail("decoded again")).close()
+    cache.open(manifest, unread).close()
 
 
 def test_the_least_recently_used_cache_goes_when_the_budget_is_full(store: AvatarStore) -> None:
     cache = FrameCache(store, 80)  # two of three avatars of 36 bytes
     for age, name in ((300, "old"), (200, "young")):
-        cache.open(add(store, name), lambda: numbered(3)).close()
+        cache.open(add(store, name), numbered(3)).close()
         then = (store.path(name) / FRAMES).stat().st_mtime - age
         os.utime(store.path(name) / FRAMES, (then, then))
-    cache.open(add(store, "new"), lambda: numbered(3)).close()
+    cache.open(add(store, "new"), numbered(3)).close()
     assert {path.parent.name for path in store.root.glob(f"*/{FRAMES}")} == {"young", "new"}

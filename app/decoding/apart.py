@@ -1,0 +1,170 @@
+"""The decoder of a worker: each file is decoded in a process of its own, which sees nothing but that file."""
+
+import json
+import os
+import select
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from subprocess import Popen
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from app.decoding.messages import (
+    FINDINGS,
+    REQUEST,
+    SOUND,
+    VIDEO_INFO,
+    DecodeFrames,
+    DecodeSound,
+    ProbeVideo,
+    Request,
+)
+from app.decoding.process import DecoderDied, how_it_ended
+from app.decoding.server import LONGEST_LINE, STOP
+from app.errors import AvatarDamaged, from_problem
+from app.media.findings import Findings
+from app.media.frame_file import FrameReader
+from app.media.frames import I420Frame
+from app.media.probe import AudioLimits, VideoInfo, VideoLimits, check_pixels, check_sound
+from app.media.sound import Sound
+from app.media.treatment import Treatment
+from app.progress import Alive
+from app.room import Room
+from app.settings import Settings
+
+_ALIVE_SECONDS: Final = 0.05
+"""How often whoever waits for a decoder tells that it is alive."""
+
+_AnswerT = TypeVar("_AnswerT")
+_Message = Mapping[str, Any]
+
+
+class DecoderApart:
+    """See :class:`app.media.decoder.Decoder`; one file at a time."""
+
+    def __init__(self, server: "Popen[bytes]", settings: Settings) -> None:
+        """``server`` is what :func:`app.decoding.process.start_server` started; :meth:`load` comes first."""
+        self._server = server
+        self._settings = settings
+        self._said: list[bytes] = []
+        self._rest = b""
+
+    def load(self) -> None:
+        """Have the server load what decoders need, without waiting for it."""
+        room = Room.of(self._settings)
+        common = {
+            "read": [str(path) for path in room.read],
+            "write": [str(path) for path in room.write],
+            "max_memory_bytes": self._settings.max_job_memory_bytes,
+        }
+        self._send(json.dumps(common).encode() + b"\n")
+
+    def probe(self, video: Path, limits: VideoLimits, treatment: Treatment, alive: Alive) -> VideoInfo:
+        """See :class:`app.media.decoder.Decoder`."""
+        request = ProbeVideo(video, limits, treatment)
+        info = _only(VIDEO_INFO, self._ask(request, alive))
+        check_pixels(info.layout.width, info.layout.height, limits)
+        return info
+
+    def frames(
+        self,
+        video: Path,
+        info: VideoInfo,
+        limits: VideoLimits,
+        file: Path,
+        most_bytes: int,
+        findings: Findings,
+        alive: Alive,
+    ) -> Iterator[I420Frame]:
+        """See :class:`app.media.decoder.Decoder`."""
+        file.touch()
+        given = 0
+        with FrameReader(file, info.layout.frame_bytes) as reader:
+            for message in self._ask(DecodeFrames(video, info, limits, file, most_bytes), alive):
+                for index in range(given, message.get("frames", given)):
+                    frame = np.empty(info.layout.frame_bytes, np.uint8)
+                    try:
+                        reader.read_into(index, frame)
+                    except AvatarDamaged:
+                        raise DecoderDied("told of frames that are not there") from None
+                    yield frame
+                    given = index + 1
+                if "answer" in message:
+                    vars(findings).update(vars(_checked(FINDINGS, message["answer"])))
+
+    def sound(self, audio: Path, limits: AudioLimits, track: Path, speech: Path, alive: Alive) -> Sound:
+        """See :class:`app.media.decoder.Decoder`."""
+        sound = _only(SOUND, self._ask(DecodeSound(audio, limits, track, speech), alive))
+        check_sound(sound.sample_rate, sound.channels)
+        return sound
+
+    def _ask(self, request: Request, alive: Alive) -> Generator[_Message, None, None]:
+        """Yield what a decoder says, until it has ended well; ended early, the decoder is stopped."""
+        self._send(REQUEST.dump_json(request) + b"\n")
+        line, ended, answered = b"", False, False
+        try:
+            while True:
+                line = self._next_line(alive)
+                if line.startswith(b"="):
+                    ended = True
+                    break
+                message = _understood(line)
+                answered |= "answer" in message
+                yield message
+        finally:
+            if not ended:
+                self._send(STOP)
+                while not line.startswith(b"="):
+                    line = self._next_line(lambda: None)
+        if not answered:
+            raise DecoderDied(how_it_ended(int(line[1:])))
+
+    def _next_line(self, alive: Alive) -> bytes:
+        assert self._server.stdout is not None
+        while not self._said:
+            ready, _, _ = select.select([self._server.stdout], [], [], _ALIVE_SECONDS)
+            if not ready:
+                alive()
+                continue
+            data = self._server.stdout.read(LONGEST_LINE)
+            if not data:
+                os._exit(1)  # without it no more decoders can be started: this worker begins anew
+            *self._said, self._rest = (self._rest + data).split(b"\n")
+            self._said.reverse()
+        return self._said.pop()
+
+    def _send(self, line: bytes) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.write(line)
+
+
+def _only(kind: TypeAdapter[_AnswerT], messages: Iterator[_Message]) -> _AnswerT:
+    """Return the one answer to a request."""
+    (answer,) = [message["answer"] for message in messages if "answer" in message]
+    return _checked(kind, answer)
+
+
+def _checked(kind: TypeAdapter[_AnswerT], answer: object) -> _AnswerT:
+    try:
+        return kind.validate_python(answer)
+    except ValidationError as error:
+        raise DecoderDied("gave an answer that nobody understands") from error
+
+
+def _understood(line: bytes) -> _Message:
+    """Return what a decoder said; raise what it failed of."""
+    try:
+        message = json.loads(line[1:])
+        if "failed" in message:
+            raise from_problem(message["failed"])
+        if "refused" in message:
+            raise OSError(*message["refused"])
+        if "out_of_memory" in message:
+            raise MemoryError
+        if "broke" in message:
+            raise RuntimeError(message["broke"])
+        return dict(message)
+    except (ValueError, TypeError, KeyError) as error:
+        raise DecoderDied("said what nobody understands") from error

@@ -1,0 +1,160 @@
+"""What starts a decoder for each file: ``python -m app.decoding.server``, for a worker that cannot itself.
+
+A worker is locked in and can start no process; this one was started before. It has loaded what decoders need
+and nothing else: a decoder is a fork of it, there within milliseconds, and locks itself in with its one file.
+
+Standard input: a line with what all decoders have in common, then a request a line, and ``stop`` to end the
+decoder that is at work. Standard output: what a decoder says, each line after ``+``; and when it has ended,
+``=`` and how. When standard input ends, the worker is gone.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from app.decoding.messages import Request
+
+STOP: Final = b"stop\n"
+LONGEST_LINE: Final = 1 << 20
+"""Bytes of what a decoder may say at a time."""
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def main(be_decoder: Callable[["Request"], None] | None = None) -> None:
+    """Answer requests until the worker is gone; ``be_decoder`` is what a decoder does, locked in."""
+    requests = sys.stdin.buffer.raw  # type: ignore[union-attr]  # unbuffered, for select
+    common: dict[str, Any] = json.loads(requests.readline())
+    # Imported only now, when the worker has loaded its model: at the start both would want the processor.
+    from app.decoding.messages import REQUEST
+    from app.room import Room, lock_files
+
+    lock_files(Room(tuple(map(Path, common["read"])), tuple(map(Path, common["write"]))))
+    Room.of_files((), ())  # the slow part of it is kept, for every decoder
+    gc.freeze()
+    while line := requests.readline():
+        if line == STOP:  # too late: that decoder had ended
+            continue
+        _serve(REQUEST.validate_json(line), common["max_memory_bytes"], be_decoder or answer)
+
+
+def _serve(request: "Request", max_memory_bytes: int, be_decoder: Callable[["Request"], None]) -> None:
+    """Have a decoder answer a request, and see it to its end."""
+    said, says = os.pipe()
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            _lock_in(request, says, max_memory_bytes)
+            be_decoder(request)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    os.close(says)
+    try:
+        _pass_on(said, pid)
+    finally:
+        os.close(said)
+    _, status = os.waitpid(pid, 0)
+    os.write(1, f"={os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _pass_on(said: int, pid: int) -> None:
+    """Pass on what a decoder says until it ends; end it if that is asked for, or if it talks nonsense."""
+    rest = b""
+    while True:
+        ready, _, _ = select.select([said, 0], [], [])
+        data = os.read(said, LONGEST_LINE) if said in ready else b""
+        *lines, rest = (rest + data).split(b"\n")
+        os.write(1, b"".join(b"+" + line + b"\n" for line in lines))
+        if 0 in ready or len(rest) > LONGEST_LINE:
+            os.kill(pid, signal.SIGKILL)
+            os.read(0, len(STOP))
+            return
+        if not data:
+            return
+
+
+def _lock_in(request: "Request", says: int, max_memory_bytes: int) -> None:
+    """Keep this process to what the request is for: its file, what is made of it, and its one pipe."""
+    from app.decoding.messages import DecodeFrames, DecodeSound
+    from app.room import Room, cap_memory, enter
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(says, 1)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    match request:
+        case DecodeSound(audio=source):
+            write = {request.track.parent, request.speech.parent}
+        case DecodeFrames(video=source):
+            write = {request.file}
+            resource.setrlimit(resource.RLIMIT_FSIZE, (request.most_bytes, request.most_bytes))
+        case _:
+            source, write = request.video, set()
+    enter(Room.of_files({source}, write))
+    cap_memory(max_memory_bytes)
+
+
+def answer(request: "Request") -> None:
+    """Decode what is asked for, and say what came of it."""
+    from app.errors import MouthpieceError
+
+    said: dict[str, Any]
+    try:
+        said = {"answer": _decode(request)}
+    except MouthpieceError as error:
+        said = {"failed": error.problem()}
+    except OSError as error:
+        said = {"refused": [error.errno, error.strerror, error.filename and str(error.filename)]}
+    except MemoryError:
+        said = {"out_of_memory": True}
+    except Exception:
+        said = {"broke": traceback.format_exc()}
+    say(said)
+
+
+def _decode(request: "Request") -> Any:
+    from app.decoding.messages import FINDINGS, SOUND, VIDEO_INFO, DecodeFrames, DecodeSound
+    from app.media.findings import Findings
+    from app.media.frame_file import write_frames
+    from app.media.probe import probe_video
+    from app.media.sound import decode_sound
+    from app.media.video import decode_frames
+
+    match request:
+        case DecodeSound():
+            sound = decode_sound(request.audio, request.limits, request.track, request.speech)
+            return SOUND.dump_python(sound, mode="json")
+        case DecodeFrames():
+            findings = Findings()
+            frames = decode_frames(request.video, request.info, request.limits, findings)
+            count = 0
+            for _ in write_frames(frames, request.file, request.most_bytes):
+                say({"frames": count})  # those before this one are in the file
+                count += 1
+            say({"frames": count})
+            return FINDINGS.dump_python(findings, mode="json")
+        case _:
+            info = probe_video(request.video, request.limits, request.treatment)
+            return VIDEO_INFO.dump_python(info, mode="json")
+
+
+def say(message: dict[str, Any]) -> None:
+    """Say something to the worker."""
+    os.write(1, json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

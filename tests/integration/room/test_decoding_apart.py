@@ -1,0 +1,192 @@
+"""Decoders in processes of their own: what they give, what befalls them, and what they cannot reach."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import PIPE, Popen
+
+import numpy as np
+import pytest
+
+from app.decoding.apart import DecoderApart
+from app.decoding.process import DecoderDied, start_server
+from app.errors import JobCanceled, NotAudio, TooManyFrames
+from app.media.decoder import Decoder, DecoderHere
+from app.media.findings import Findings
+from app.media.probe import AudioLimits, VideoInfo, VideoLimits
+from app.media.treatment import Treatment
+from app.progress import Alive
+from app.room import protection
+from app.settings import Settings
+from tests.support import clips
+
+VIDEO = VideoLimits(60, 1 << 22)
+AUDIO = AudioLimits(60)
+INSIDE = ("run a thread", "pair of streams")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        data_dir=tmp_path / "data", avatars_dir=tmp_path / "avatars", max_job_memory_bytes=256 << 20
+    )
+
+
+@pytest.fixture
+def job(settings: Settings) -> Path:
+    folder = settings.data_dir / "jobs" / "mine"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def apart(settings: Settings) -> Iterator[DecoderApart]:
+    with start_server() as server:
+        decoder = DecoderApart(server, settings)
+        decoder.load()
+        yield decoder
+        server.kill()
+
+
+@pytest.fixture
+def hijacked(settings: Settings) -> Iterator[DecoderApart]:
+    """Decoders that do as their file's text says."""
+    command = [sys.executable, "-m", "tests.support.hijacked_decoder"]
+    with Popen(command, stdin=PIPE, stdout=PIPE, bufsize=0) as server:
+        decoder = DecoderApart(server, settings)
+        decoder.load()
+        yield decoder
+        server.kill()
+
+
+def ignore() -> None:
+    """Hear that the work goes on."""
+
+
+def sound(decoder: Decoder, audio: Path, alive: Alive = ignore) -> object:
+    return decoder.sound(audio, AUDIO, audio.with_name("track"), audio.with_name("speech"), alive)
+
+
+def video(decoder: Decoder, path: Path, file: Path) -> tuple[VideoInfo, list[bytes], Findings]:
+    info = decoder.probe(path, VIDEO, Treatment(), ignore)
+    findings = Findings()
+    frames = decoder.frames(path, info, VIDEO, file, 1 << 30, findings, ignore)
+    return info, [frame.tobytes() for frame in frames], findings
+
+
+def refused(outcome: dict[str, str]) -> dict[str, str]:
+    """Return what was not refused."""
+    return {name: how for name, how in outcome.items() if how != "PermissionError"}
+
+
+def test_a_decoder_apart_gives_what_one_here_gives(apart: DecoderApart, job: Path) -> None:
+    clip, words = clips.talking_head(job / "head.mp4", 1.0), clips.speech(job / "words.wav", 1.0)
+    assert video(apart, clip, job / "a") == video(DecoderHere(), clip, job / "b")
+    assert np.array_equal(np.fromfile(job / "a"), np.fromfile(job / "b"))
+    assert sound(apart, words) == sound(DecoderHere(), words)
+
+
+def test_refusals_and_errors_of_the_system_come_through(apart: DecoderApart, job: Path) -> None:
+    (job / "upload").write_text("no sound")
+    with pytest.raises(NotAudio, match="Send a sound file"):
+        sound(apart, job / "upload")
+    with pytest.raises(FileNotFoundError) as missing:
+        sound(apart, job / "gone")
+    assert missing.value.filename == str(job / "gone")
+    clip = clips.talking_head(job / "head.mp4", 1.0)
+    info = apart.probe(clip, VIDEO, Treatment(), ignore)
+    with pytest.raises(TooManyFrames):
+        list(apart.frames(clip, info, VIDEO, job / "file", 1 << 18, Findings(), ignore))
+    assert (job / "file").stat().st_size <= 1 << 18
+
+
+def test_a_decoder_that_is_not_needed_any_more_is_ended_and_the_next_begins(
+    apart: DecoderApart, job: Path
+) -> None:
+    clip = clips.talking_head(job / "head.mp4", 2.0)
+    info = apart.probe(clip, VIDEO, Treatment(), ignore)
+    frames = apart.frames(clip, info, VIDEO, job / "file", 1 << 30, Findings(), ignore)
+    next(frames)
+    frames.close()  # type: ignore[attr-defined]
+    assert len(video(apart, clip, job / "file")[1]) == 50
+
+
+@pytest.mark.parametrize(
+    ("deed", "how"),
+    [
+        ("crash", "was ended by SIGSEGV"),
+        ("nothing", "ended with status 0"),
+        ("hoard", "ended with status 1"),
+        ('say\n{"answer": {"sample_rate": "much"}}', "nobody understands"),
+        ("say\nnonsense", "nobody understands"),
+        ("say\n[1, 2]", "nobody understands"),
+        ('say\n{"failed": {"type": "x"}}', "nobody understands"),
+        ("say\n=0", "nobody understands"),
+    ],
+)
+def test_the_death_and_the_nonsense_of_a_decoder_are_told_apart_from_refusals(
+    hijacked: DecoderApart, job: Path, deed: str, how: str
+) -> None:
+    (job / "upload").write_text(deed)
+    for _ in range(2):  # the one after it is a new one
+        with pytest.raises(DecoderDied, match=how):
+            sound(hijacked, job / "upload")
+
+
+def test_a_decoder_that_hangs_is_ended_when_the_job_is_canceled(hijacked: DecoderApart, job: Path) -> None:
+    (job / "upload").write_text("hang")
+    heard: list[None] = []
+
+    def alive() -> None:
+        heard.append(None)
+        if len(heard) > 3:
+            raise JobCanceled("canceled")
+
+    with pytest.raises(JobCanceled):
+        sound(hijacked, job / "upload", alive)
+    (job / "upload").write_text("crash")
+    with pytest.raises(DecoderDied):
+        sound(hijacked, job / "upload")
+
+
+def test_frames_that_are_not_there_are_not_believed(
+    hijacked: DecoderApart, apart: DecoderApart, job: Path
+) -> None:
+    info = apart.probe(clips.talking_head(job / "head.mp4", 0.2), VIDEO, Treatment(), ignore)
+    (job / "upload").write_text('say\n{"frames": 3}')
+    with pytest.raises(DecoderDied, match="not there"):
+        list(hijacked.frames(job / "upload", info, VIDEO, job / "file", 1 << 30, Findings(), ignore))
+
+
+@pytest.mark.skipif(bool(protection().missing), reason="the kernel lacks a wall of the room")
+@pytest.mark.parametrize("deed", ["try", "write"])
+def test_a_decoder_reaches_nothing_but_its_file_and_what_it_makes(
+    hijacked: DecoderApart, apart: DecoderApart, settings: Settings, tmp_path: Path, job: Path, deed: str
+) -> None:
+    upload, others = job / "upload", settings.data_dir / "jobs" / "other"
+    outside = [
+        settings.avatars_dir / "anna" / "source.mp4",
+        others / "upload",
+        others / "result.mp4",
+        settings.data_dir / "jobs.sqlite3",
+        tmp_path / ".env",
+    ]
+    for path in outside:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("secret")
+    upload.write_text("\n".join([deed, *map(str, outside)]))
+    making = settings.avatars_dir / ".new-ben-1"
+    making.mkdir()
+
+    info = apart.probe(clips.talking_head(job / "head.mp4", 0.2), VIDEO, Treatment(), ignore)
+    frames = hijacked.frames(upload, info, VIDEO, making / "frames", 1 << 30, Findings(), ignore)
+    with pytest.raises(RuntimeError) as told:
+        next(frames) if deed == "write" else sound(hijacked, upload)
+    outcome = json.loads(str(told.value))
+
+    assert {name: outcome.pop(name) for name in INSIDE} == dict.fromkeys(INSIDE, "done")
+    own = ("work inside", "rename inside") if deed == "try" else (f"read {upload.name}",)
+    assert refused(outcome).keys() - {"rename inside"} == {*own} - {"rename inside"}
+    assert all(path.read_text() == "secret" for path in outside)
+    assert (making / "frames").read_bytes() == b"x" if deed == "write" else not any(making.iterdir())
