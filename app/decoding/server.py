@@ -16,6 +16,7 @@ import resource
 import select
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from app.decoding.messages import Request
 
 STOP: Final = b"stop\n"
+TELL_SECONDS: Final = 0.02
+"""Least time between two reports of the frames that are there."""
 LONGEST_LINE: Final = 1 << 20
 """Bytes of what a decoder may say at a time."""
 _PR_SET_PDEATHSIG: Final = 1
@@ -140,9 +143,11 @@ def _decode(request: "Request") -> Any:
         case DecodeFrames():
             findings = Findings()
             frames = decode_frames(request.video, request.info, request.limits, findings)
-            count = 0
+            count, told = 0, time.monotonic()
             for _ in write_frames(frames, request.file, request.most_bytes):
-                say({"frames": count})  # those before this one are in the file
+                if time.monotonic() - told > TELL_SECONDS:
+                    told = time.monotonic()
+                    say({"frames": count})  # those before this one are in the file
                 count += 1
             say({"frames": count})
             return FINDINGS.dump_python(findings, mode="json")

@@ -30,7 +30,7 @@ class Decoder(Protocol):
         findings: Findings,
         alive: Alive,
     ) -> Iterator[I420Frame]:
-        """Write the frames of a video to ``file``, and give each once.
+        """Write the frames of a video to ``file``, and give each; the next one may overwrite it.
 
         See :func:`app.media.video.decode_frames` and :func:`app.media.frame_file.write_frames`; ``findings``
         are complete at the end.
