@@ -13,7 +13,7 @@ from app.errors import AvatarExists, InvalidRequest
 from app.faces.detector import load_detector
 from app.media.decoder import HERE, Decoder
 from app.media.nvenc import choose_encoder
-from app.media.probe import AudioLimits, VideoLimits, check_frames, probe_video
+from app.media.probe import AudioLimits, VideoLimits, check_frames
 from app.mouths.model import LipModel, open_model
 from app.progress import Alive, Progress
 from app.rendering.renderer import Renderer, RenderRequest, timeline_of
@@ -85,7 +85,7 @@ class Workshop:
         depends on the video's length, of which a header is only a promise: then it returns 0.
         """
         sound = self.renderer.listen(render.audio, workspace, alive)
-        info = probe_video(avatar.video, self.builder.limits, avatar.treatment)
+        info = self.builder.decoder.probe(avatar.video, self.builder.limits, avatar.treatment, alive)
         try:
             count = timeline_of(render.options, info.frame_count, info.fps, sound).frame_count
         except InvalidRequest:

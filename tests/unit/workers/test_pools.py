@@ -82,6 +82,11 @@ async def test_what_ends_a_call_is_told_apart() -> None:
         with pytest.raises(error):
             await answer
     answer = asyncio.create_task(pool.call(call(), ignore))
+    member.hear({"died": "was ended by SIGSEGV"})
+    with pytest.raises(WorkerDied, match="SIGSEGV"):
+        await answer
+    assert pool.size == 1  # that was its decoder
+    answer = asyncio.create_task(pool.call(call(), ignore))
     member.die(WorkerDied("was ended by SIGKILL"))
     with pytest.raises(WorkerDied, match="SIGKILL"):
         await answer

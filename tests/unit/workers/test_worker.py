@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.avatars.store import AvatarStore
+from app.decoding.process import DecoderDied
 from app.errors import (
     AvatarDeleted,
     AvatarExists,
@@ -26,6 +27,8 @@ from app.media.timing import Segment
 from app.progress import Progress
 from app.rendering.workspace import Workspace
 from app.settings import Settings
+from app.workers.child import answer
+from app.workers.messages import Message
 from app.workers.worker import Worker
 from tests.support.avatars import made_up_manifest, put_made_up
 
@@ -77,6 +80,10 @@ def store_avatar(tmp_path: Path, created_at: datetime) -> None:
     put_made_up(AvatarStore(tmp_path / "avatars"), manifest)
 
 
+def ignore_message(message: Message) -> None:
+    """Hear what a worker tells."""
+
+
 def ignore(done: int, total: int) -> None:
     pass
 
@@ -116,6 +123,12 @@ def test_another_failure_of_a_render_stays_what_it_is_without_its_words(
     store_avatar(tmp_path, utc_now())
     with pytest.raises(error, match=r"^(?!.*secret)"):
         worker(tmp_path, Rooms(failure)).do(Call("prepare", RENDERING), ignore)
+
+
+def test_the_death_of_a_decoder_is_told_as_a_death_and_the_worker_lives(tmp_path: Path) -> None:
+    dying = worker(tmp_path, Rooms(DecoderDied("was ended by SIGSEGV")))
+    for _ in range(2):
+        assert answer(dying, Call("prepare", RENDERING), ignore_message) == {"died": "was ended by SIGSEGV"}
 
 
 def test_a_jobs_parameters_reach_the_rooms(tmp_path: Path) -> None:
