@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from socket import socket
 from typing import Any, Final, TypedDict
 
@@ -12,14 +12,17 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
-from app.api import avatars, jobs, llms, operations, problems, renders, studio
+from app.api import avatars, jobs, llms, operations, problems, renders, studio, webhooks
 from app.api.connections import MAX_HEAD_BYTES, connections_for, protocol_for
 from app.api.dependencies import Services, require_key
 from app.api.metrics import Metrics, RequestMetrics
+from app.api.models import news_of
 from app.api.origins import METHODS, READ, SENT, OriginGuard
 from app.api.speech import Speaker
 from app.backend import make_backend
+from app.deliveries.deliverer import Deliverer, Terms
 from app.errors import InvalidRequest, Unauthorized
+from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.housekeeping import Housekeeper
 from app.logs import configure_logs
@@ -72,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install_handlers(app)
     # Only where there are keys, so that /openapi.json says of this very service whether it asks for one.
     locks, refusals = ([Depends(require_key)], [Unauthorized]) if settings.api_keys else ([], [])
-    for module in (avatars, renders, jobs, operations):
+    for module in (avatars, renders, jobs, webhooks, operations):
         app.include_router(
             module.router,
             dependencies=locks,
@@ -121,24 +124,40 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Servic
     """Keep everything that stands behind the API running for as long as the block lasts."""
     files = DataFolder(settings.data_dir)
     with files.lock(), ExitStack() as stack:
-        backend = make_backend(settings, files, metrics.job_ended)
+
+        def ended(job: Ended) -> None:
+            metrics.job_ended(job)
+            deliverer.wake()
+
+        backend = make_backend(settings, files, ended)
         stack.callback(backend.engine.dispose)
         stack.enter_context(backend.table.holding())
         table, store, scheduler = backend.table, backend.avatars, backend.scheduler
+        deliverer = Deliverer(table, files, news_of, _terms(settings), metrics.delivery_ended)
         housekeeper = Housekeeper(
             table, files, store, job_ttl=settings.job_ttl, avatar_ttl=settings.implicit_avatar_ttl
         )
         metrics.watch(table, scheduler.pool, store)
         await to_thread.run_sync(housekeeper.sweep)
         await scheduler.start()
-        chores = asyncio.create_task(housekeeper.run())
+        chores = [asyncio.create_task(work) for work in (housekeeper.run(), deliverer.run())]
         try:
             async with Speaker(settings) as speaker:
-                yield Services(settings, table, scheduler, files, store, metrics, _fetcher(settings), speaker)
+                yield Services(
+                    settings,
+                    table,
+                    scheduler,
+                    files,
+                    store,
+                    metrics,
+                    _fetcher(settings),
+                    speaker,
+                    deliverer,
+                )
         finally:
-            chores.cancel()
-            with suppress(asyncio.CancelledError):
-                await chores
+            for chore in chores:
+                chore.cancel()
+            await asyncio.wait(chores)
             await scheduler.stop()
 
 
@@ -147,4 +166,15 @@ def _fetcher(settings: Settings) -> Fetcher:
         Allowance.of(settings.fetch),
         at_a_time=settings.max_fetches,
         patience=Patience(settings.fetch_seconds),
+    )
+
+
+def _terms(settings: Settings) -> Terms:
+    secret = settings.webhook_secret
+    return Terms(
+        allowed=Allowance.of(settings.fetch),
+        own_url=settings.webhook_url,
+        secret=secret.get_secret_value() if secret else None,
+        pauses=settings.webhook_pauses,
+        seconds=settings.fetch_seconds,
     )

@@ -1,6 +1,7 @@
 """The one settings class: every knob, its environment variable, its unit and its default."""
 
 import re
+from base64 import b64decode
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,9 @@ HostEntry = Annotated[
     str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$", to_lower=True)
 ]
 """A host, with or without a port."""
+
+SECRETS = frozenset({"api_keys", "database_url", "tts_key", "webhook_secret", "webhook_url"})
+"""What workers are not told, because they open what strangers sent."""
 
 
 class Settings(BaseSettings):
@@ -45,6 +49,17 @@ class Settings(BaseSettings):
         300.0, gt=0, description="Longest time that fetching one file may take, seconds."
     )
     max_fetches: int = Field(8, ge=1, description="Most files that are fetched at a time; others wait.")
+    webhook_url: str | None = Field(
+        None, description="Where news of jobs are sent whose callers name no address of their own."
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="What webhooks are signed with: whsec_ and 24 to 64 bytes as base64.",
+    )
+    webhook_pauses: Annotated[tuple[float, ...], NoDecode] = Field(
+        (5.0, 60.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0),
+        description="Comma-separated seconds between the attempts to deliver something.",
+    )
     max_connections: int = Field(
         1000, ge=16, description="Most connections at a time; one more is answered 503, but for probes."
     )
@@ -165,12 +180,30 @@ class Settings(BaseSettings):
             raise ValueError("must begin with postgresql://")
         return value or None
 
-    @field_validator("tts_url")
+    @field_validator("tts_url", "webhook_url")
     @classmethod
-    def _check_speaker(cls, value: str | None) -> str | None:
+    def _check_url(cls, value: str | None) -> str | None:
         if value and not re.match(r"https?://[^/]", value):
             raise ValueError("must begin with http:// or https://")
         return value or None
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        try:
+            key = b64decode(value.get_secret_value().removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if not 24 <= len(key) <= 64:
+            raise ValueError("must be 24 to 64 bytes as base64, such as 'openssl rand -base64 32' makes")
+        return value
+
+    @field_validator("webhook_pauses", mode="before")
+    @classmethod
+    def _split_pauses(cls, value: object) -> object:
+        return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("device")
     @classmethod

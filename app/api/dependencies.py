@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from app.api.metrics import Metrics
 from app.api.speech import Speaker
 from app.avatars.store import AvatarStore
+from app.deliveries.deliverer import Deliverer
 from app.errors import JobNotFound, Unauthorized
 from app.jobs.files import DataFolder
 from app.jobs.job import Job
@@ -32,6 +33,7 @@ class Services:
     metrics: Metrics
     fetcher: Fetcher
     speaker: Speaker
+    deliverer: Deliverer
 
 
 def _services(request: Request) -> Services:

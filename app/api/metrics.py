@@ -94,6 +94,13 @@ class Metrics:
             registry=registry,
         )
 
+        self._deliveries = Counter(
+            "mouthpiece_deliveries",
+            "Results and webhooks that were delivered, or given up.",
+            ["kind", "state"],
+            registry=registry,
+        )
+
     def watch(self, table: JobTable, pool: Pool, avatars: AvatarStore) -> None:
         """Add what is read from the job table, the pool and the volume when somebody scrapes."""
         self._registry.register(_Scraped(table, pool, avatars))
@@ -110,6 +117,10 @@ class Metrics:
                 self._real_time_factor.labels(ended.kind).observe(ended.media_seconds / ended.work_seconds)
         for stage, seconds in ended.stage_seconds.items():
             self._stage_seconds.labels(stage).inc(seconds)
+
+    def delivery_ended(self, kind: str, state: str) -> None:
+        """Count a delivery that was made, or given up."""
+        self._deliveries.labels(kind, state).inc()
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

@@ -1,11 +1,13 @@
 """What the API answers with: the resources, field by field."""
 
+from dataclasses import replace
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
 from app.avatars.manifest import Manifest
+from app.jobs.delivery import Delivery, DeliveryKind, DeliveryState
 from app.jobs.job import Job, JobKind, JobState
 
 
@@ -104,6 +106,25 @@ class AvatarList(BaseModel):
     next_cursor: str | None = Field(description="Pass it as `cursor` for the next ones; null after the last.")
 
 
+class Delivered(BaseModel):
+    """Something that is sent out when a job has ended."""
+
+    id: str = Field(description="The same at each attempt; of a webhook also its `webhook-id`.")
+    kind: DeliveryKind
+    url: str = Field(description="Where it goes, without its query, which may hold a secret.")
+    state: DeliveryState
+    attempts: int
+    status: int | None = Field(description="What the receiver answered last; null if it did not.")
+    detail: str | None = Field(description="Why the last attempt failed, a sentence.")
+    next_at: datetime | None = Field(description="When it is tried again.")
+    delivered_at: datetime | None
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Self:
+        """Return the resource of a delivery."""
+        return cls.model_validate(delivery | {"url": delivery["url"].partition("?")[0]})
+
+
 class JobLinks(BaseModel):
     """Where a job's things are."""
 
@@ -128,6 +149,7 @@ class JobResource(BaseModel):
     attempts: int = Field(description="How often it was begun; more than once if the render process died.")
     error: Problem | None = Field(description="Why it failed, as a problem document.")
     warnings: list[Warned] = Field(description="What was changed, dropped or doubtful.")
+    deliveries: list[Delivered] = Field(description="What is sent out when it has ended.")
     links: JobLinks
 
     @classmethod
@@ -155,6 +177,7 @@ class JobResource(BaseModel):
             attempts=job.attempts,
             error=Problem(**job.error) if job.error else None,
             warnings=[Warned(**warning) for warning in job.warnings],
+            deliveries=[Delivered.of(delivery) for delivery in job.deliveries],
             links=_links(job),
         )
 
@@ -208,6 +231,12 @@ class Info(BaseModel):
     text_to_speech: bool = Field(description="Whether a render takes `text` instead of a file.")
     limits: Limits
     locked_room: LockedRoom
+
+
+def news_of(job: Job) -> dict[str, Any]:
+    """Return what a webhook says of a job: how it ended, and whether its file was delivered before."""
+    settled = [each for each in job.deliveries if each["kind"] == DeliveryKind.RESULT]
+    return JobResource.of(replace(job, deliveries=settled)).model_dump(mode="json")
 
 
 def _links(job: Job) -> JobLinks:

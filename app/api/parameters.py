@@ -8,6 +8,7 @@ from app.api.forms import TEXT, VOICE
 from app.avatars.manifest import ID_PATTERN
 from app.avatars.options import AvatarOptions
 from app.options import form_of
+from app.outside.allowance import MAX_URL_LENGTH
 from app.rendering.options import RenderOptions
 
 _Id = Annotated[
@@ -18,8 +19,29 @@ _Id = Annotated[
     ),
 ]
 
-AvatarParameters: Final[Any] = form_of(AvatarOptions, id=(_Id, None))
-"""How an avatar is made, and the id that it gets."""
+_WebhookUrl = Annotated[
+    str | None,
+    Field(
+        max_length=MAX_URL_LENGTH,
+        description="Where a webhook tells how the job ended. Default: `MOUTHPIECE_WEBHOOK_URL`, if set.",
+    ),
+]
+
+_ResultUrl = Annotated[
+    str | None,
+    Field(
+        max_length=MAX_URL_LENGTH,
+        description="Where the finished file is `PUT`, such as a presigned address of S3, GCS or Azure.",
+    ),
+]
+
+_DELIVERED: Final[Any] = {"webhook_url": (_WebhookUrl, None), "result_url": (_ResultUrl, None)}
+
+ADDRESSES: Final = frozenset(_DELIVERED)
+"""Parameters of what is done when a job has ended, and not of its work."""
+
+AvatarParameters: Final[Any] = form_of(AvatarOptions, id=(_Id, None), webhook_url=(_WebhookUrl, None))
+"""How an avatar is made, the id that it gets, and who is told."""
 
 _Text = Annotated[
     str | None,
@@ -38,8 +60,8 @@ _Voice = Annotated[
 SPEECH: Final = frozenset({TEXT, VOICE})
 """What of a form becomes sound before the job is made."""
 
-RenderParameters: Final[Any] = form_of(RenderOptions, text=(_Text, None), voice=(_Voice, None))
-"""How a video is rendered, and what is said if no sound is sent."""
+RenderParameters: Final[Any] = form_of(RenderOptions, **_DELIVERED, text=(_Text, None), voice=(_Voice, None))
+"""How a video is rendered, what is said if no sound is sent, and where it goes."""
 _Avatar = Annotated[
     str | None,
     Field(
@@ -49,6 +71,11 @@ _Avatar = Annotated[
 ]
 
 OneCallParameters: Final[Any] = form_of(
-    AvatarOptions, RenderOptions, avatar=(_Avatar, None), text=(_Text, None), voice=(_Voice, None)
+    AvatarOptions,
+    RenderOptions,
+    **_DELIVERED,
+    avatar=(_Avatar, None),
+    text=(_Text, None),
+    voice=(_Voice, None),
 )
 """How an avatar is made and a video rendered with it, or which avatar it is."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from app.api.dependencies import Services
 from app.api.forms import TEXT, VOICE, FileField, Upload
 from app.api.models import JobResource, job_path
+from app.api.parameters import ADDRESSES
 from app.api.problems import invalid, problem_response
 from app.api.uploads import CheckField, paths_of, receive_upload
 from app.errors import JobCanceled, ShuttingDown
@@ -60,6 +61,8 @@ async def submit_upload(
             check_field=check_field,
         )
         given = _validated(parameters, upload)
+        addresses = {name: getattr(given, name, None) for name in ADDRESSES}
+        deliveries = services.deliverer.planned(**addresses)
         for file in files:
             if file.or_text and TEXT in upload.fields:
                 path = paths_of(files, destination)[file.name]
@@ -68,6 +71,8 @@ async def submit_upload(
         described = describe(job_id, upload, given)
         new = replace(
             described,
+            params={name: value for name, value in described.params.items() if name not in ADDRESSES},
+            deliveries=deliveries,
             owner=getattr(request.state, "owner", None),
             waited_for=waited_for,
             warnings=[*_warnings(upload), *described.warnings],

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.errors import Problem
+from app.jobs.delivery import Delivery
 from app.notices import Notice
 
 
@@ -88,6 +89,8 @@ class NewJob:
     """Whether somebody waits for it with a connection open, or watches what it makes."""
     warnings: list[Notice] = field(default_factory=list)
     """What was changed, dropped or doubtful, as far as it is known."""
+    deliveries: list[Delivery] = field(default_factory=list)
+    """What is sent out when it has ended."""
 
     @property
     def makes_avatar(self) -> bool:

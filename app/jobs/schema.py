@@ -80,6 +80,8 @@ jobs = Table(
     Column("waited_for", Boolean, nullable=False, server_default=false()),
     Column("error", JSON(none_as_null=True)),
     Column("warnings", JSON, nullable=False, server_default="[]"),
+    Column("deliveries", JSON, nullable=False, server_default="[]"),
+    Column("deliver_at", UtcDateTime),
     Column("cancel_requested_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
@@ -89,6 +91,7 @@ jobs = Table(
 )
 Index("jobs_by_state", jobs.c.state, jobs.c.number)
 Index("jobs_by_avatar", jobs.c.avatar_id, jobs.c.number)
+Index("jobs_by_delivery", jobs.c.deliver_at)
 
 _being_made = (jobs.c.kind == "avatar") & jobs.c.state.in_(["queued", "running"])
 AVATAR_CLAIM = Index(

@@ -1,6 +1,7 @@
 """The job table: the one record of all jobs, for SQLite and PostgreSQL alike, by one service at a time.
 
-Every change is one statement, hence atomic, and none touches a job that has ended, except to forget it.
+Every change is one statement, hence atomic, and none touches a job that has ended, except to forget it, or to
+note what became of its deliveries. A job with deliveries to come does not expire.
 """
 
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.errors import AvatarExists, DataFolderInUse, IncompatibleData, JobNotFound, QueueFull
+from app.jobs.delivery import Delivery, due_at
 from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob, utc_now
 from app.jobs.schema import SERVICE, jobs, take_turn
 
@@ -40,6 +42,9 @@ _CHANGING: Final = (
     "revision",
 )
 """What changes while a job is open, besides its state and its progress."""
+
+
+_NEWEST_FIRST: Final = jobs.c.number.desc()
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class JobTable:
             "owner": new.owner,
             "waited_for": new.waited_for,
             "warnings": new.warnings,
+            "deliveries": new.deliveries,
+            "deliver_at": due_at(new.deliveries, utc_now()),
             "created_at": utc_now(),
         } | dict.fromkeys(("frames_done", "frames_total", "fps", "attempts", "deaths", "revision"), 0)
         row = select(*(literal(value, jobs.c[name].type) for name, value in values.items()))
@@ -159,6 +166,23 @@ class JobTable:
         statement = update(jobs).where((jobs.c.id == job.id) & jobs.c.state.not_in(TERMINAL_STATES))
         return bool(self._change(statement.values(values).returning(*jobs.c)))
 
+    def due(self, now: datetime, limit: int) -> list[Job]:
+        """Return up to ``limit`` jobs that have ended and have something to be sent now, the oldest first."""
+        ready = jobs.c.state.in_(TERMINAL_STATES) & (jobs.c.deliver_at <= now)
+        return self._read(ready, limit=limit, order=jobs.c.deliver_at)
+
+    def next_due(self) -> datetime | None:
+        """Return when the next thing is to be sent of a job that has ended; None if nothing is."""
+        ended = jobs.c.state.in_(TERMINAL_STATES)
+        with self._engine.connect() as connection:
+            soonest: datetime | None = connection.scalar(select(func.min(jobs.c.deliver_at)).where(ended))
+        return soonest
+
+    def note_deliveries(self, job_id: str, deliveries: list[Delivery]) -> None:
+        """Write down how the deliveries of a job stand, if it was not forgotten."""
+        values = {"deliveries": deliveries, "deliver_at": due_at(deliveries, utc_now())}
+        self._change(update(jobs).where(jobs.c.id == job_id).values(values).returning(*jobs.c))
+
     @contextmanager
     def holding(self) -> Iterator[None]:
         """Keep a second service off a PostgreSQL for as long as the block lasts, a crash included.
@@ -213,8 +237,8 @@ class JobTable:
         return bool(self._change(_delete_ended(jobs.c.id == job_id)))
 
     def expire(self, before: datetime) -> list[Job]:
-        """Forget the jobs that ended before an instant, and return them."""
-        return self._change(_delete_ended(jobs.c.finished_at < before))
+        """Forget the jobs that ended before an instant and have nothing to be sent; return them."""
+        return self._change(_delete_ended((jobs.c.finished_at < before) & jobs.c.deliver_at.is_(None)))
 
     def ids_with_files(self) -> set[str]:
         """Return the ids of the jobs that have files: those that wait, work or have a result."""
@@ -227,8 +251,10 @@ class JobTable:
             f"{self.max_queued} jobs are waiting, which is the limit; try again in a few seconds."
         )
 
-    def _read(self, *filters: ColumnElement[bool], limit: int | None = None) -> list[Job]:
-        statement = select(*jobs.c).where(*filters).order_by(jobs.c.number.desc()).limit(limit)
+    def _read(
+        self, *filters: ColumnElement[bool], limit: int | None = None, order: Any = _NEWEST_FIRST
+    ) -> list[Job]:
+        statement = select(*jobs.c).where(*filters).order_by(order).limit(limit)
         with self._engine.connect() as connection:
             return [_to_job(row) for row in connection.execute(statement).mappings()]
 
@@ -248,6 +274,7 @@ def _delete_ended(condition: ColumnElement[bool]) -> Any:
 
 def _to_job(row: RowMapping) -> Job:
     values = dict(row)
+    del values["deliver_at"]
     progress = JobProgress(values.pop("frames_done"), values.pop("frames_total"), values.pop("fps"))
     kind, state = JobKind(values.pop("kind")), JobState(values.pop("state"))
     return Job(kind=kind, state=state, progress=progress, **values)

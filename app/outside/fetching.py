@@ -87,7 +87,7 @@ class Fetcher:
             async with asyncio.timeout(self._patience.head):
                 response = await send(web, request)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise FetchFailed(f"The file cannot be fetched: {_reason(error)}.") from error
+            raise FetchFailed(f"The file cannot be fetched: {reason(error)}.") from error
         objection = _objection(response)
         if objection:
             await response.aclose()
@@ -103,7 +103,7 @@ class Fetcher:
                 async with asyncio.timeout_at(deadline):
                     piece = await anext(pieces, None)
             except (httpx.HTTPError, TimeoutError) as error:
-                raise FetchFailed(f"The file was not fetched to its end: {_reason(error)}.") from error
+                raise FetchFailed(f"The file was not fetched to its end: {reason(error)}.") from error
             if piece is None:
                 return
             yield piece
@@ -122,7 +122,7 @@ def _objection(response: httpx.Response) -> str:
     return ""
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return why a host gave nothing, without what a stranger need not know of the network here."""
     match error:
         case httpx.TooManyRedirects():

@@ -102,14 +102,14 @@ def client(allowance: Allowance, resolve: Resolve, timeout: httpx.Timeout) -> ht
 
 
 async def send(web: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
-    """Send a request and return the beginning of its answer, after at most three redirects.
+    """Send a request and return the beginning of its answer, after at most three redirects of the same kind.
 
     The library would follow them, too, but read what comes with each, however much that is. Raises
     ``AddressRefused``, and what httpx raises.
     """
     for _ in range(MAX_REDIRECTS + 1):
         response = await web.send(request, stream=True)
-        if response.next_request is None:
+        if response.next_request is None or response.next_request.method != request.method:
             return response
         await response.aclose()
         request = response.next_request

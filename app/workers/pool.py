@@ -9,7 +9,7 @@ import structlog
 
 from app.errors import InvalidModel
 from app.jobs.pool import Answer, Call, Told
-from app.settings import Settings
+from app.settings import SECRETS, Settings
 from app.workers.member import Member, Patience, difference
 from app.workers.messages import Message, from_call, to_line
 
@@ -98,7 +98,7 @@ class MemberPool:
             env=environment,
             limit=LONGEST_LINE,
         )
-        settings = self._settings.model_dump(mode="json", exclude={"api_keys", "database_url"})
+        settings = self._settings.model_dump(mode="json", exclude=set(SECRETS))
         send(process, {"settings": settings} | start)
         return process
 

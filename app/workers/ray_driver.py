@@ -19,7 +19,7 @@ import ray
 import structlog
 from ray.exceptions import RayError
 
-from app.settings import Settings
+from app.settings import SECRETS, Settings
 from app.workers.child import Tell, begin, listen
 from app.workers.messages import Message
 from app.workers.ray_pool import answers
@@ -104,8 +104,7 @@ class Driver:
 
     async def _see(self, name: str, actor: Any, device: str) -> None:
         """See an actor from its start to its end."""
-        excluded = {"api_keys", "database_url"}
-        settings = self._settings.model_dump(mode="json", exclude=excluded) | {"device": device}
+        settings = self._settings.model_dump(mode="json", exclude=set(SECRETS)) | {"device": device}
         how = "ended"
         try:
             message = await actor.load.remote(settings, name, self._marks)

@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service without any avatar, beside a text-to-speech server."""
     folder = tmp_path_factory.mktemp("documented")
-    with speaking() as speaker, running(folder, TTS_URL=speaker.url) as server:
+    with speaking() as speaker, running(folder, TTS_URL=speaker.url, FETCH="127.0.0.1:9000") as server:
         yield server
 
 

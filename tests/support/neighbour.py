@@ -33,8 +33,10 @@ class Neighbour:
     files: dict[str, bytes] = field(default_factory=dict)
     answers: dict[str, list[int]] = field(default_factory=dict)
     """By path, what the next requests with a body are answered; then 200."""
-    pause: float = 0.0
-    """Seconds before a request with a body is answered."""
+    pauses: dict[str, float] = field(default_factory=dict)
+    """By path, seconds before a request with a body is answered."""
+    redirects: dict[str, str] = field(default_factory=dict)
+    """By path, where a request with a body is sent on to."""
     taken: list[Taken] = field(default_factory=list)
 
     @property
@@ -96,10 +98,13 @@ def _handler(neighbour: Neighbour) -> type[BaseHTTPRequestHandler]:
 
         def take(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            time.sleep(neighbour.pause)
+            time.sleep(neighbour.pauses.get(self.path, 0))
             waiting = neighbour.answers.get(self.path, [])
             with suppress(OSError):
-                self.answer(waiting.pop(0) if waiting else 200, b"", body)
+                if there := neighbour.redirects.get(self.path):
+                    self.answer(307, b"", body, {"Location": there})
+                else:
+                    self.answer(waiting.pop(0) if waiting else 200, b"", body)
 
         def begin(self, status: int, body: bytes = b"", headers: Mapping[str, str] = {}) -> None:
             given = {name.lower(): value for name, value in self.headers.items()}

@@ -32,6 +32,7 @@ V1_ROUTES = [
     ("GET", "/v1/jobs/one/video"),
     ("HEAD", "/v1/jobs/one/video"),
     ("DELETE", "/v1/jobs/one"),
+    ("POST", "/v1/webhooks/test"),
 ]
 
 

@@ -1,0 +1,43 @@
+"""Webhooks over HTTP: try one out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body
+from pydantic import BaseModel, Field
+
+from app.api.dependencies import ServicesDep
+from app.api.problems import documented
+from app.errors import AddressRefused, InvalidRequest
+from app.options import Form
+
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+
+
+class WebhookTest(Form):
+    """What is tried out."""
+
+    webhook_url: Annotated[
+        str | None,
+        Field(max_length=2048, description="Default: that of `MOUTHPIECE_WEBHOOK_URL`."),
+    ] = None
+
+
+class WebhookAnswer(BaseModel):
+    """What came of it."""
+
+    delivered: bool
+    status: int | None = Field(description="What the receiver answered; null if it did not.")
+    detail: str | None = Field(description="Why it was not delivered, a sentence.")
+
+
+@router.post("/test", responses=documented(AddressRefused))
+async def try_webhook(
+    services: ServicesDep, given: Annotated[WebhookTest | None, Body()] = None
+) -> WebhookAnswer:
+    """Send a webhook of type `webhook.test` now, once, signed as all are; say what its receiver answered."""
+    url = (given and given.webhook_url) or services.settings.webhook_url
+    if not url:
+        raise InvalidRequest("There is no address to send to: give webhook_url.")
+    services.deliverer.check(url)
+    outcome = await services.deliverer.test(url)
+    return WebhookAnswer(delivered=outcome.done, status=outcome.status, detail=outcome.detail)

@@ -1,0 +1,216 @@
+"""Delivers what is due, and tries again what failed, with growing pauses; the job table remembers all of it.
+
+A delivery is written down with its job, before there is anything to send, and becomes due by the job's end:
+so no crash loses one. What a receiver took is written down before anything else is done.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import structlog
+from anyio import to_thread
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.deliveries.sending import Outcome, Sender
+from app.deliveries.signature import headers
+from app.jobs.delivery import Delivery, DeliveryKind, DeliveryState, delivery, next_waiting, replaced
+from app.jobs.files import DataFolder
+from app.jobs.job import Job, JobState, utc_now
+from app.jobs.records import RETRY_SECONDS
+from app.jobs.table import JobTable
+from app.outside.allowance import Allowance, read_url
+from app.outside.reach import Resolve, system_resolve
+
+log = structlog.stdlib.get_logger(__name__)
+
+AT_A_TIME: Final = 16
+"""How many jobs' deliveries are under way at a time."""
+LONGEST_SLEEP: Final = 60.0
+"""Seconds after which the table is looked at again in any case."""
+RESULT_PAUSE: Final = 1800.0
+"""Seconds; a file is not tried again after a longer pause: its address seldom lives for hours."""
+SPREAD: Final = 0.1
+"""A pause is made longer by chance, by up to this share: what failed together shall not come together."""
+MEDIA_TYPE: Final = "video/mp4"
+
+Describe = Callable[[Job], Mapping[str, Any]]
+"""Returns what a webhook says of a job, as JSON."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How things are delivered."""
+
+    allowed: Allowance
+    """Whom callers may have reached."""
+    own_url: str | None = None
+    """Where news of jobs go whose callers name no address; may be anywhere."""
+    secret: str | None = None
+    """What webhooks are signed with."""
+    pauses: Sequence[float] = (5.0, 60.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0)
+    """Seconds between the attempts; after the last one a delivery is given up."""
+    seconds: float = 300.0
+    """How long the sending of a file may take."""
+    resolve: Resolve = system_resolve
+
+
+class Deliverer:
+    """See the module."""
+
+    def __init__(
+        self,
+        table: JobTable,
+        files: DataFolder,
+        describe: Describe,
+        terms: Terms,
+        on_outcome: Callable[[str, str], None] = lambda kind, state: None,
+    ) -> None:
+        """``on_outcome`` hears of each delivery that ends, by kind and state."""
+        self._table = table
+        self._files = files
+        self._describe = describe
+        self._terms = terms
+        self._on_outcome = on_outcome
+        self._wake = asyncio.Event()
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+
+    def check(self, url: str) -> None:
+        """Raise ``AddressRefused`` for an address to which nothing may be sent, as far as its text says."""
+        self._allowance(url).check(read_url(url))
+
+    def wake(self) -> None:
+        """Have the table looked at now: a job has ended."""
+        self._wake.set()
+
+    async def test(self, url: str) -> Outcome:
+        """Send a webhook that says nothing, once."""
+        message = delivery(DeliveryKind.WEBHOOK, url)
+        return await self._post(message, "webhook.test", {"message": "This is a test."}, utc_now())
+
+    def planned(self, webhook_url: str | None, result_url: str | None) -> list[Delivery]:
+        """Return what is to be delivered of a new job. Raises ``AddressRefused``."""
+        wanted = {DeliveryKind.RESULT: result_url, DeliveryKind.WEBHOOK: webhook_url or self._terms.own_url}
+        for url in wanted.values():
+            if url is not None:
+                self.check(url)
+        return [delivery(kind, url) for kind, url in wanted.items() if url is not None]
+
+    async def run(self) -> None:
+        """Deliver until canceled; what is under way then is tried again at the next start."""
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    seconds = await self._begin_due()
+                except SQLAlchemyError as error:
+                    log.error("job_table_unusable", error=str(error))
+                    seconds = RETRY_SECONDS
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._wake.wait()
+        finally:
+            for task in self._under_way.values():
+                task.cancel()
+            await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
+    async def _begin_due(self) -> float:
+        """Begin what is due; return how many seconds nothing else will be."""
+        now = utc_now()
+        most = AT_A_TIME + len(self._under_way)
+        for job in await to_thread.run_sync(self._table.due, now, most):
+            if job.id not in self._under_way and len(self._under_way) < AT_A_TIME:
+                self._under_way[job.id] = asyncio.create_task(self._deliver(job))
+        next_due = await to_thread.run_sync(self._table.next_due)
+        if next_due is None or next_due <= now:  # nothing, or under way: its end wakes this up
+            return LONGEST_SLEEP
+        return min(LONGEST_SLEEP, (next_due - now).total_seconds())
+
+    async def _deliver(self, job: Job) -> None:
+        """Make one attempt of a job's delivery."""
+        message = next_waiting(job.deliveries)
+        assert message is not None, "a job without anything to send is not due"
+        try:
+            outcome = await self._attempt(job, message)
+            noted = self._noted(message, outcome)
+            await self._note(job.id, replaced(job.deliveries, noted))
+            host = urlsplit(message["url"]).hostname
+            log.info(
+                "delivery_attempted",
+                job=job.id,
+                kind=message["kind"],
+                host=host,
+                state=noted["state"],
+                attempt=noted["attempts"],
+                status=outcome.status,
+                detail=outcome.detail,
+            )
+            if noted["state"] != DeliveryState.WAITING:
+                self._on_outcome(noted["kind"], noted["state"])
+        finally:
+            del self._under_way[job.id]
+            self._wake.set()
+
+    async def _attempt(self, job: Job, message: Delivery) -> Outcome:
+        try:
+            return await self._send(job, message)
+        except Exception as error:
+            log.exception("delivery_broke", job=job.id, exc_info=error)
+            return Outcome(False, detail="It failed unexpectedly; the service's log says why.")
+
+    async def _send(self, job: Job, message: Delivery) -> Outcome:
+        if message["kind"] == DeliveryKind.WEBHOOK:
+            ended_at = job.finished_at or utc_now()
+            return await self._post(message, f"job.{job.state.value}", self._describe(job), ended_at)
+        if job.state is not JobState.SUCCEEDED:
+            return Outcome(False, detail="The job has made no file.", final=True)
+        url, path = message["url"], self._files.workspace(job.id).result
+        return await self._sender(url).put(url, path, MEDIA_TYPE)
+
+    async def _post(self, message: Delivery, event: str, data: Mapping[str, Any], at: datetime) -> Outcome:
+        said = {"type": event, "timestamp": at.isoformat().replace("+00:00", "Z"), "data": data}
+        body = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+        signed = headers(message["id"], utc_now(), body, self._terms.secret)
+        return await self._sender(message["url"]).post(message["url"], body, signed)
+
+    def _noted(self, message: Delivery, outcome: Outcome) -> Delivery:
+        """Return a delivery as it stands after an attempt."""
+        now, attempts = utc_now(), message["attempts"] + 1
+        changed: Delivery = {
+            **message,
+            "attempts": attempts,
+            "status": outcome.status,
+            "detail": outcome.detail,
+            "next_at": None,
+        }
+        pauses = list(self._terms.pauses)
+        if message["kind"] == DeliveryKind.RESULT:
+            pauses = [pause for pause in pauses if pause <= RESULT_PAUSE]
+        if outcome.done:
+            return {**changed, "state": DeliveryState.DELIVERED.value, "delivered_at": now.isoformat()}
+        if outcome.final or attempts > len(pauses):
+            return {**changed, "state": DeliveryState.FAILED.value}
+        pause = pauses[attempts - 1] * random.uniform(1, 1 + SPREAD)
+        return {**changed, "next_at": (now + timedelta(seconds=pause)).isoformat()}
+
+    async def _note(self, job_id: str, deliveries: list[Delivery]) -> None:
+        """Write down how deliveries stand, however often that has to be tried."""
+        while True:
+            try:
+                await to_thread.run_sync(self._table.note_deliveries, job_id, deliveries)
+                return
+            except SQLAlchemyError as error:
+                log.error("job_table_unusable", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _allowance(self, url: str) -> Allowance:
+        return Allowance.for_url(url) if url == self._terms.own_url else self._terms.allowed
+
+    def _sender(self, url: str) -> Sender:
+        return Sender(self._allowance(url), self._terms.resolve, self._terms.seconds)

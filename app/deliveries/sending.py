@@ -1,0 +1,113 @@
+"""One attempt to send something: what comes of it, and whether another makes sense."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import httpx
+from anyio import to_thread
+
+from app.errors import AddressRefused
+from app.outside.allowance import Allowance, read_url
+from app.outside.fetching import reason
+from app.outside.reach import Resolve, client, send
+
+WEBHOOK_SECONDS: Final = 15.0
+"""How long the receiver of a webhook may take to answer."""
+CONNECT_SECONDS: Final = 10.0
+PIECE_SECONDS: Final = 30.0
+"""How long a host may take no piece of a file."""
+
+_PIECE: Final = 256 << 10
+_AGAIN: Final = frozenset({408, 409, 425, 429})
+"""Of the statuses that blame the request, those that may be others the next time."""
+_AZURE: Final = ".blob.core.windows.net"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an attempt."""
+
+    done: bool
+    status: int | None = None
+    """What the receiver answered; None if it did not."""
+    detail: str | None = None
+    """Why it failed, a sentence."""
+    final: bool = False
+    """Whether no other attempt makes sense."""
+
+
+class Sender:
+    """Sends to whom an allowance lets be reached."""
+
+    def __init__(self, allowance: Allowance, resolve: Resolve, seconds: float) -> None:
+        """``seconds`` is how long the sending of a file may take."""
+        self._allowance = allowance
+        self._resolve = resolve
+        self._seconds = seconds
+
+    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> Outcome:
+        """Post a message of JSON. 410 says that its receiver wants no more."""
+        outcome = await self._send(
+            "POST",
+            url,
+            body,
+            {"Content-Type": "application/json"} | headers,
+            WEBHOOK_SECONDS,
+            WEBHOOK_SECONDS,
+        )
+        return Outcome(outcome.done, outcome.status, outcome.detail, final=outcome.status == httpx.codes.GONE)
+
+    async def put(self, url: str, path: Path, media_type: str) -> Outcome:
+        """Put a file where an address says, such as a presigned one of S3, GCS or Azure."""
+        try:
+            size = (await to_thread.run_sync(path.stat)).st_size
+        except FileNotFoundError:
+            return Outcome(False, detail="The file is not there any more.", final=True)
+        headers = {"Content-Type": media_type, "Content-Length": str(size)}
+        if (httpx.URL(url).host or "").endswith(_AZURE):
+            headers["x-ms-blob-type"] = "BlockBlob"
+        outcome = await self._send("PUT", url, _File(path), headers, PIECE_SECONDS, self._seconds)
+        status = outcome.status or 0
+        final = outcome.final or (400 <= status < 500 and status not in _AGAIN)
+        return Outcome(outcome.done, outcome.status, outcome.detail, final)
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        content: "bytes | _File",
+        headers: dict[str, str],
+        step: float,
+        seconds: float,
+    ) -> Outcome:
+        timeout = httpx.Timeout(step, connect=CONNECT_SECONDS)
+        try:
+            async with asyncio.timeout(seconds), client(self._allowance, self._resolve, timeout) as web:
+                request = web.build_request(method, read_url(url), content=content, headers=headers)
+                response = await send(web, request)
+                await response.aclose()
+        except AddressRefused as error:
+            return Outcome(False, detail=error.detail)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            return Outcome(False, detail=f"It could not be sent: {reason(error)}.")
+        if response.is_success:
+            return Outcome(True, response.status_code)
+        return Outcome(False, response.status_code, f"The receiver answered {response.status_code}.")
+
+
+class _File(httpx.AsyncByteStream):
+    """A file as the body of a request; may be read more than once, as a redirect asks for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        file: IO[bytes] = await to_thread.run_sync(self._path.open, "rb")
+        try:
+            while piece := await to_thread.run_sync(file.read, _PIECE):
+                yield piece
+        finally:
+            file.close()

@@ -1,0 +1,80 @@
+"""What is sent out when a job has ended: its file, and the news of it; kept with the job."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import TypedDict
+
+
+class DeliveryKind(StrEnum):
+    """What is sent."""
+
+    RESULT = "result"
+    """The finished file, by PUT."""
+    WEBHOOK = "webhook"
+    """The job as it ended, by POST."""
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    WAITING = "waiting"
+    """For the end of the job, or to be tried again."""
+    DELIVERED = "delivered"
+    """Its receiver has it."""
+    FAILED = "failed"
+    """It was given up."""
+
+
+class Delivery(TypedDict):
+    """One delivery as plain data, as it is stored with a job."""
+
+    id: str
+    """The same at every attempt, so that a receiver knows it again."""
+    kind: str
+    url: str
+    state: str
+    attempts: int
+    status: int | None
+    """What the receiver answered last; None if it did not."""
+    detail: str | None
+    """Why the last attempt failed, a sentence."""
+    next_at: str | None
+    """When it is tried again, ISO 8601; None before the first attempt, and when there is none to come."""
+    delivered_at: str | None
+    """When its receiver had it, ISO 8601."""
+
+
+def delivery(kind: DeliveryKind, url: str) -> Delivery:
+    """Return a delivery that waits for the end of its job."""
+    return Delivery(
+        id=f"msg_{secrets.token_hex(12)}",
+        kind=kind.value,
+        url=url,
+        state=DeliveryState.WAITING.value,
+        attempts=0,
+        status=None,
+        detail=None,
+        next_at=None,
+        delivered_at=None,
+    )
+
+
+def next_waiting(deliveries: Sequence[Delivery]) -> Delivery | None:
+    """Return the delivery whose turn it is: the file goes first, the news that it is there after it."""
+    waiting = [each for each in deliveries if each["state"] == DeliveryState.WAITING]
+    return min(waiting, key=lambda each: each["kind"] != DeliveryKind.RESULT, default=None)
+
+
+def due_at(deliveries: Sequence[Delivery], now: datetime) -> datetime | None:
+    """Return when something is to be sent, once the job has ended; None if nothing is."""
+    first = next_waiting(deliveries)
+    if first is None:
+        return None
+    return datetime.fromisoformat(first["next_at"]) if first["next_at"] else now
+
+
+def replaced(deliveries: Iterable[Delivery], changed: Delivery) -> list[Delivery]:
+    """Return deliveries with one of them as it is now."""
+    return [changed if each["id"] == changed["id"] else each for each in deliveries]
