@@ -15,7 +15,7 @@ from app.api.models import JobList, JobResource
 from app.api.problems import MEDIA_TYPE as PROBLEM
 from app.api.problems import documented
 from app.api.submission import content_location, follow, wait_for
-from app.api.videos import MEDIA_TYPE, FragmentStream, finished_video, unfinished_video
+from app.api.videos import VIDEOS, FragmentStream, finished_video, unfinished_video
 from app.avatars.manifest import ID_PATTERN
 from app.errors import (
     InvalidRequest,
@@ -84,8 +84,8 @@ async def follow_job(job: JobDep, services: ServicesDep) -> AsyncIterator[Server
         JobFailed,
         JobCanceled,
         also={
-            200: {"content": {MEDIA_TYPE: {}}, "description": "The video."},
-            206: {"content": {MEDIA_TYPE: {}}, "description": "The range of it that was asked for."},
+            200: {"content": VIDEOS, "description": "The video."},
+            206: {"content": VIDEOS, "description": "The range of it that was asked for."},
             304: {"description": "The client has it."},
             416: {"description": "The range lies beyond the end.", "content": {PROBLEM: {}}},
         },

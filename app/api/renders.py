@@ -20,7 +20,7 @@ from app.api.submission import (
     submit_upload,
     wait_for,
 )
-from app.api.videos import MEDIA_TYPE, finished_video, unfinished_video
+from app.api.videos import VIDEOS, finished_video, unfinished_video
 from app.avatars.options import AvatarOptions, implicit_id
 from app.errors import (
     AddressRefused,
@@ -88,7 +88,7 @@ _PROBLEMS: Final = (
     RenderProcessStalled,
 )
 _ANSWERS: Final[Responses] = {
-    200: {"content": {MEDIA_TYPE: {}}, "description": "The video."},
+    200: {"content": VIDEOS, "description": "The video."},
     202: {"model": JobResource, "description": "With `Prefer: respond-async`: the job."},
 }
 
@@ -116,8 +116,7 @@ async def create_render(
     await to_thread.run_sync(services.avatars.path, avatar_id)
 
     def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
-        params = given.model_dump(mode="json", exclude=SPEECH)
-        params |= {"filename": _name(upload), "stream": stream}
+        params = _params(upload, given, stream)
         return NewJob(job_id, JobKind.RENDER, avatar_id, params)
 
     job = await submit_upload(
@@ -151,8 +150,7 @@ async def create_render_at_once(
     """
 
     def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
-        params = given.model_dump(mode="json", exclude={"avatar", *SPEECH})
-        params |= {"filename": _name(upload), "stream": stream}
+        params = _params(upload, given, stream)
         video = upload.files.get(VIDEO.name)
         if video is not None and given.avatar is None:
             params |= {"video": video.filename}
@@ -181,8 +179,14 @@ async def create_render_at_once(
 _BOTH: Final = (" to say it.", ", not both.")
 
 
-def _name(upload: Upload) -> str:
-    return upload.files[AUDIO.name].filename
+def _params(upload: Upload, given: Any, stream: bool) -> dict[str, Any]:
+    """Return what the job is told. Raises ``InvalidRequest`` for a format that cannot be streamed."""
+    if stream and given.format != "mp4":
+        raise InvalidRequest(
+            f"format: {given.format} cannot be streamed; leave 'stream' out, or ask for mp4."
+        )
+    params: dict[str, Any] = given.model_dump(mode="json", exclude={"avatar", *SPEECH})
+    return params | {"filename": upload.files[AUDIO.name].filename, "stream": stream}
 
 
 def _useless(upload: Upload) -> list[Notice]:

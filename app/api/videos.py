@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import structlog
 from anyio import CancelScope, create_task_group, to_thread
@@ -19,11 +19,13 @@ from app.api.dependencies import Services
 from app.api.submission import content_location, failure, follow
 from app.errors import JobNotFound, ShuttingDown
 from app.jobs.job import Job, JobState
+from app.media.formats import MEDIA_TYPES, Format
 from app.rendering.workspace import Workspace
 
 log = structlog.stdlib.get_logger(__name__)
 
-MEDIA_TYPE: Final = "video/mp4"
+VIDEOS: Final[dict[str, Any]] = {media_type: {} for media_type in MEDIA_TYPES.values()}
+"""What may be sent, as OpenAPI describes it."""
 _SINGLE_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
 """No file has more bytes than 18 digits can say; longer numbers are no range."""
 
@@ -43,11 +45,11 @@ async def finished_video(request: Request, job: Job, path: Path, headers: Mappin
     if tag in re.split(r"\s*,\s*", request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=every)
     _settle_range(request, stat.st_size)
-    name = f"{job.avatar_id}-{job.id}.mp4"
+    name = f"{job.avatar_id}-{job.id}{path.suffix}"
     return FileResponse(
         path,
         headers=every,
-        media_type=MEDIA_TYPE,
+        media_type=MEDIA_TYPES[cast(Format, path.suffix.removeprefix("."))],
         filename=name,
         stat_result=stat,
         content_disposition_type="inline",
@@ -72,7 +74,7 @@ class FragmentStream(Response):
         self._job = job
         self._news = news
         self.status_code = 200
-        self.media_type = MEDIA_TYPE
+        self.media_type = MEDIA_TYPES["mp4"]
         self.background = None
         self.body = b""
         self.init_headers(dict(headers) | {"Cache-Control": "no-store", "X-Accel-Buffering": "no"})

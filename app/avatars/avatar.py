@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, cast
@@ -23,6 +23,7 @@ from app.media.findings import Findings
 from app.media.frame_file import FrameReader
 from app.media.frames import Color, ColorMatrix, ColorRange, FrameLayout, I420Frame
 from app.media.probe import VideoLimits
+from app.media.treatment import Treatment
 from app.mouths.person import Person, meet
 from app.mouths.study import STUDY, Study, study_frames
 from app.progress import Alive
@@ -55,6 +56,8 @@ class Avatar:
     frames: FrameReader
     faces: CutFaces | None
     """What was cut for the model; None for one that takes what it needs from the frames."""
+    transparent: FrameReader | None = None
+    """The frames with their transparency, laid onto nothing; None unless that was asked for, and there is."""
 
     @cached_property
     def person(self) -> Person:
@@ -62,8 +65,10 @@ class Avatar:
         return meet(self.study, float(self.manifest.fps))
 
     def close(self) -> None:
-        """Close the frames' file."""
+        """Close the frames' files."""
         self.frames.close()
+        if self.transparent is not None:
+            self.transparent.close()
 
     def __enter__(self) -> Self:
         return self
@@ -81,20 +86,25 @@ def open_avatar(
     form: CropForm,
     alive: Alive = lambda: None,
     decoder: Decoder = HERE,
+    *,
+    transparent: bool = False,
 ) -> Avatar:
     """Open an avatar for a model that wants to be shown ``form``.
 
-    What can be rebuilt is rebuilt: the frames from the source, the crops and masks (for another form too)
-    from the frames; ``alive`` is called meanwhile. Raises :class:`AvatarNotFound`,
-    :class:`AvatarDamaged`, :class:`AvatarDeleted`.
+    ``transparent`` asks for its frames with their transparency too, if it has any. What can be rebuilt is
+    rebuilt: the frames from the source, the crops and masks (for another form too) from the frames; ``alive``
+    is called meanwhile. Raises :class:`AvatarNotFound`, :class:`AvatarDamaged`, :class:`AvatarDeleted`.
     """
     manifest, folder = store.manifest(avatar_id), store.path(avatar_id)
     try:
         _check(folder, manifest, (BOXES, LANDMARKS))
         with ExitStack() as stack:
-            frames = stack.enter_context(
-                cache.open(manifest, lambda *file: _decode(decoder, folder / SOURCE, manifest, alive, *file))
-            )
+            decode = partial(_decode, decoder, folder / SOURCE, alive)
+            frames = stack.enter_context(cache.open(manifest, partial(decode, manifest.treatment)))
+            clear = None
+            if transparent and manifest.transparent:
+                kept = partial(decode, replace(manifest.treatment, transparent=True))
+                clear = stack.enter_context(cache.open(manifest, kept, transparent=True))
             avatar = Avatar(
                 manifest=manifest,
                 layout=layout_of(manifest),
@@ -103,6 +113,7 @@ def open_avatar(
                 study=_studied(folder, manifest, frames, alive),
                 frames=frames,
                 faces=None,
+                transparent=clear,
             )
             if form.files:
                 cut_for = CropForm(manifest.face_size, cast(Reference, manifest.reference))
@@ -152,9 +163,9 @@ def layout_of(manifest: Manifest) -> FrameLayout:
 
 
 def _decode(
-    decoder: Decoder, source: Path, manifest: Manifest, alive: Alive, file: Path, most_bytes: int
+    decoder: Decoder, source: Path, alive: Alive, treatment: Treatment, file: Path, most_bytes: int
 ) -> Iterator[I420Frame]:
-    info = decoder.probe(source, _UNLIMITED, manifest.treatment, alive)
+    info = decoder.probe(source, _UNLIMITED, treatment, alive)
     return decoder.frames(source, info, _UNLIMITED, file, most_bytes, Findings(), alive)
 
 

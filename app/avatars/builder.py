@@ -95,7 +95,11 @@ class AvatarBuilder:
             save_rows(folder / BOXES, len(track.boxes), track.boxes)
             save_rows(folder / LANDMARKS, len(track.landmarks), track.landmarks)
             manifest = self._manifest(request, info, track, folder)
-            manifest = replace(manifest, warnings=avatar_notices(info, findings, track))
+            manifest = replace(
+                manifest,
+                transparent=findings.transparent > 0,
+                warnings=avatar_notices(info, findings, track),
+            )
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             self.cache.keep(cached, manifest)
         return manifest

@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from app.avatars.manifest import Manifest
-from app.avatars.store import FRAMES, AvatarStore
+from app.avatars.store import FRAMES, TRANSPARENT_FRAMES, AvatarStore
 from app.errors import AvatarDamaged
 from app.media.files import move, replacing, sweep, temporary_beside
 from app.media.frame_file import FrameReader, check_budget
@@ -29,21 +30,25 @@ class FrameCache:
         self.budget = budget
         self._folder = folder
 
-    def open(self, manifest: Manifest, decode: Decode) -> FrameReader:
+    def open(self, manifest: Manifest, decode: Decode, *, transparent: bool = False) -> FrameReader:
         """Open the frames of an avatar; if they are not cached, have ``decode`` write them.
 
-        Raises :class:`AvatarDamaged` if that are not as many as the manifest says.
+        ``transparent`` ones are cached beside the others. Raises :class:`AvatarDamaged` if that are not as
+        many as the manifest says, :class:`TooManyFrames` if they take more than is there for all avatars.
         """
-        path = self._path(manifest)
-        if not _is_whole(path, manifest):
-            needed = manifest.frame_count * manifest.frame_bytes
+        path = self._path(manifest, TRANSPARENT_FRAMES if transparent else FRAMES)
+        frame_bytes = manifest.transparent_bytes if transparent else manifest.frame_bytes
+        needed = manifest.frame_count * frame_bytes
+        if not _is_whole(path, needed):
+            if transparent:
+                check_budget(needed, self.budget)
             self.make_room(needed, keep=path)
             with storing():
                 check_room(path.parent, needed)
-                self._rebuild(path, manifest, decode)
+                self._rebuild(path, manifest, decode, max(self.budget, needed))
         with suppress(OSError):  # on a volume that is only read nothing is ever dropped, either
             os.utime(path)
-        return FrameReader(path, manifest.frame_bytes)
+        return FrameReader(path, frame_bytes)
 
     @contextmanager
     def adding(self, needed: int, avatar: Path) -> Iterator[Path]:
@@ -64,7 +69,7 @@ class FrameCache:
     def keep(self, path: Path, manifest: Manifest) -> None:
         """Keep the file of frames of an avatar that has been made."""
         if self._folder is not None:
-            move(path, self._path(manifest))
+            move(path, self._path(manifest, FRAMES))
 
     def make_room(self, needed: int, keep: Path | None) -> None:
         """Delete least recently used caches, but not ``keep``, until ``needed`` more bytes fit.
@@ -86,8 +91,7 @@ class FrameCache:
                     path.unlink()
                 total -= size
 
-    def _rebuild(self, path: Path, manifest: Manifest, decode: Decode) -> None:
-        most = max(self.budget, manifest.frame_count * manifest.frame_bytes)
+    def _rebuild(self, path: Path, manifest: Manifest, decode: Decode, most: int) -> None:
         with replacing(path) as temporary:
             count = sum(1 for _ in decode(temporary, most))
             if count != manifest.frame_count:
@@ -96,27 +100,30 @@ class FrameCache:
                     f"{manifest.frame_count}; delete the avatar and make it anew."
                 )
 
-    def _path(self, manifest: Manifest) -> Path:
+    def _path(self, manifest: Manifest, name: str) -> Path:
         # Named by what they are decoded from: another avatar may get this id, on whichever machine.
         if self._folder is not None:
-            return self._folder / f"{manifest.frames_key}.i420"
-        return self._store.path(manifest.id) / FRAMES
+            return self._folder / f"{manifest.frames_key}{Path(name).suffix}"
+        return self._store.path(manifest.id) / name
 
     def _files(self) -> list[Path]:
         """Return the files of all caches; those that no avatar has any more are deleted."""
         if self._folder is None:
-            return list(self._store.root.glob(f"[!.]*/{FRAMES}"))
+            return [path for name in _NAMES for path in self._store.root.glob(f"[!.]*/{name}")]
         self._folder.mkdir(parents=True, exist_ok=True)
-        wanted = {self._path(manifest) for manifest in self._store.list()}
+        wanted = {self._path(manifest, name) for manifest in self._store.list() for name in _NAMES}
         sweep(self._folder)
-        files = list(self._folder.glob("[!.]*.i420"))
+        files = [path for name in _NAMES for path in self._folder.glob(f"[!.]*{Path(name).suffix}")]
         for path in {*files} - wanted:
             path.unlink(missing_ok=True)
         return files
 
 
-def _is_whole(path: Path, manifest: Manifest) -> bool:
+_NAMES: Final = (FRAMES, TRANSPARENT_FRAMES)
+
+
+def _is_whole(path: Path, size: int) -> bool:
     try:
-        return path.stat().st_size == manifest.frame_count * manifest.frame_bytes
+        return path.stat().st_size == size
     except FileNotFoundError:
         return False

@@ -80,6 +80,8 @@ class Manifest:
     """sha256 of each file that cannot be rebuilt from the others, by name."""
     treatment: Treatment = PLAIN
     """What was done to the pictures beside decoding."""
+    transparent: bool = False
+    """Whether parts of the pictures are transparent in the source."""
     warnings: list[Notice] = field(default_factory=list)
     """What the maker should know."""
     implicit: bool = False
@@ -95,6 +97,11 @@ class Manifest:
     def frame_bytes(self) -> int:
         """Bytes of one decoded frame."""
         return self.width * self.height * 3 // 2
+
+    @property
+    def transparent_bytes(self) -> int:
+        """Bytes of one decoded frame with its transparency."""
+        return self.width * self.height * 5 // 2
 
     @property
     def frames_key(self) -> str:

@@ -24,7 +24,8 @@ MANIFEST: Final = "avatar.json"
 SOURCE: Final = "source.mp4"
 PREVIEW: Final = "preview.jpg"
 FRAMES: Final = "frames.i420"
-"""The one file that is a cache: rebuilt from the source when it is missing."""
+TRANSPARENT_FRAMES: Final = "frames.yuva"
+"""The files that are caches: made from the source when they are missing; the latter only if it is wanted."""
 
 Survey = tuple[list[Manifest], dict[str, AvatarDamaged]]
 """The avatars, oldest first, and what is wrong with those that cannot be read, by id."""
@@ -99,9 +100,10 @@ class AvatarStore:
     def cache_bytes(self) -> int:
         """Return how many bytes the decoded frames of all avatars take."""
         total = 0
-        for path in self.root.glob(f"[!.]*/{FRAMES}"):
-            with suppress(FileNotFoundError):
-                total += path.stat().st_size
+        for name in (FRAMES, TRANSPARENT_FRAMES):
+            for path in self.root.glob(f"[!.]*/{name}"):
+                with suppress(FileNotFoundError):
+                    total += path.stat().st_size
         return total
 
     @contextmanager

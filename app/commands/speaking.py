@@ -24,7 +24,8 @@ from app.commands.console import (
     settings_of,
 )
 from app.commands.options import with_options
-from app.errors import AvatarExists
+from app.errors import AvatarExists, InvalidRequest
+from app.media.formats import MEDIA_TYPES
 from app.rendering.options import RenderOptions
 from app.rendering.workspace import Workspace
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from app.rendering.opened import RenderReport
 
 AudioArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What is to be said.")]
-OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The MP4 to write.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The video to write.")]
 
 
 @with_options(options=RenderOptions)
@@ -46,10 +47,11 @@ def render(
     *,
     options: Any,
 ) -> None:
-    """Render an MP4 in which the avatar's mouth follows the sound."""
+    """Render a video in which the avatar's mouth follows the sound."""
     from app.media.probe import AudioLimits, probe_audio
     from app.rendering.renderer import RenderRequest
 
+    _check_name(output, options)
     settings = settings_of(model=model, device=device, avatars_dir=avatars_dir)
     AvatarStore(settings.avatars_dir).path(avatar_id)
     probe_audio(audio, AudioLimits(settings.max_audio_seconds))
@@ -81,6 +83,7 @@ def dub(
     from app.media.probe import AudioLimits, VideoLimits, probe_audio, probe_video
     from app.rendering.renderer import RenderRequest
 
+    _check_name(output, options)
     settings = settings_of(model=model, device=device, avatars_dir=avatars_dir)
     probe_video(video, VideoLimits(settings.max_video_seconds, settings.max_pixels))
     probe_audio(audio, AudioLimits(settings.max_audio_seconds))
@@ -118,6 +121,13 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="mouthpiece-") as folder:
         avatar_add(clip, "demo", model=model, device=device, avatars_dir=Path(folder))
         render("demo", words, output, model=model, device=device, avatars_dir=Path(folder))
+
+
+def _check_name(output: Path, options: RenderOptions) -> None:
+    """Raise InvalidRequest for a name that promises another format than the options have."""
+    suffix = output.suffix.removeprefix(".").lower()
+    if suffix in MEDIA_TYPES and suffix != options.format:
+        raise InvalidRequest(f"{output} would not be what it is called; add --format {suffix}.")
 
 
 @contextmanager

@@ -81,8 +81,8 @@ class DecoderApart:
         """See :class:`app.media.decoder.Decoder`."""
         file.touch()
         given = 0
-        frame = np.empty(info.layout.frame_bytes, np.uint8)
-        with FrameReader(file, info.layout.frame_bytes) as reader:
+        frame = np.empty(info.frame_bytes, np.uint8)
+        with FrameReader(file, info.frame_bytes) as reader:
             for message in self._ask(DecodeFrames(video, info, limits, file, most_bytes), alive):
                 for index in range(given, message.get("frames", given)):
                     try:

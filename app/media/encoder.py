@@ -30,6 +30,8 @@ class VideoFormat:
     layout: FrameLayout
     fps: Fraction
     sample_aspect_ratio: Fraction = Fraction(1)
+    transparent: bool = False
+    """Whether a frame has a fourth plane after its Y, U and V: how opaque each pixel is, 0..255."""
 
 
 def add_video_stream(
@@ -37,18 +39,23 @@ def add_video_stream(
 ) -> av.VideoStream:
     """Add an H.264 stream for ``video`` to ``container``; its clock ticks once a frame."""
     stream = container.add_stream(settings.encoder, rate=video.fps, options=settings.options)
-    context = stream.codec_context
+    describe_video(stream.codec_context, video, "yuv420p")
+    stream.time_base = 1 / video.fps
+    stream.codec_context.thread_count = settings.threads
+    return stream
+
+
+def describe_video(context: av.VideoCodecContext, video: VideoFormat, pixel_format: str) -> None:
+    """Tell an encoder what it will get, ``video`` in a ``pixel_format``."""
     layout, color = video.layout, video.layout.color
-    context.width, context.height, context.pix_fmt = layout.width, layout.height, "yuv420p"
-    context.time_base = stream.time_base = 1 / video.fps
+    context.width, context.height, context.pix_fmt = layout.width, layout.height, pixel_format
+    context.time_base = 1 / video.fps
     context.sample_aspect_ratio = video.sample_aspect_ratio
     context.color_range = ColorRange.JPEG if color.range == "full" else ColorRange.MPEG
     context.colorspace = color.matrix_code
     context.color_primaries = color.primaries
     context.color_trc = color.transfer
     context.gop_size = max(1, round(_KEYFRAME_SECONDS * video.fps))
-    context.thread_count = settings.threads
-    return stream
 
 
 def encode_pictures(
@@ -71,12 +78,12 @@ def _pictures(
     frames: Iterable[I420Frame], layout: FrameLayout, time_base: Fraction
 ) -> Iterator[av.VideoFrame]:
     for index, frame in enumerate(frames):
-        picture = _picture(frame, layout)
+        picture = wrap_picture(frame, layout)
         picture.pts, picture.time_base = index, time_base
         yield picture
 
 
-def _picture(frame: I420Frame, layout: FrameLayout) -> av.VideoFrame:
+def wrap_picture(frame: I420Frame, layout: FrameLayout) -> av.VideoFrame:
     """Wrap ``frame`` without a copy, as PyAV can for heights that 4 divides; the encoder takes a copy."""
     if layout.height % 4 == 0:
         return av.VideoFrame.from_numpy_buffer(frame.reshape(-1, layout.width), "yuv420p")

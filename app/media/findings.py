@@ -24,7 +24,10 @@ class Findings:
         """Return the warnings; ``background`` is what transparent pictures were laid onto."""
         told = []
         if self.transparent:
-            detail = f"The video has transparent parts; they were filled with the background {background}."
+            detail = (
+                f"The video has transparent parts; an MP4 shows the background {background} there, "
+                "a WebM or a MOV keeps them."
+            )
             told.append(notice(NoticeCode.ALPHA_FLATTENED, detail))
         if self.tone_mapped:
             detail = "The video has a high dynamic range; it was mapped to the standard one (BT.709)."

@@ -15,6 +15,9 @@ import numpy.typing as npt
 I420Frame = npt.NDArray[np.uint8]
 """Flat uint8 array of width * height * 3 // 2 bytes: Y, U, V planes one after the other."""
 
+YuvaFrame = npt.NDArray[np.uint8]
+"""Flat uint8 array of width * height * 5 // 2 bytes: an I420 frame, then a plane of opacities, 0..255."""
+
 Plane = npt.NDArray[np.uint8]
 """uint8 (rows, columns): one plane of a frame."""
 
@@ -62,6 +65,15 @@ class FrameLayout:
     def frame_bytes(self) -> int:
         """Bytes of one frame."""
         return self.width * self.height * 3 // 2
+
+    @property
+    def transparent_bytes(self) -> int:
+        """Bytes of a frame that has a fourth plane, of how opaque its pixels are."""
+        return self.frame_bytes + self.width * self.height
+
+    def opacity(self, frame: YuvaFrame) -> Plane:
+        """Return a view of the fourth plane of ``frame``, (h, w), 255 where it is opaque."""
+        return frame[self.frame_bytes :].reshape(self.height, self.width)
 
     def planes(self, frame: I420Frame) -> tuple[Plane, Plane, Plane]:
         """Return views of the Y (h, w), U and V (h/2, w/2) planes of ``frame``."""

@@ -14,7 +14,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from app.media.findings import Findings
-from app.media.frames import Color, ColorMatrix, FrameLayout, I420Frame, Plane
+from app.media.frames import Color, ColorMatrix, FrameLayout, I420Frame, Plane, YuvaFrame
 from app.media.tone_mapping import is_hdr
 from app.media.transparency import ALPHA_FORMAT, flatten, has_alpha
 from app.media.treatment import PLAIN, Treatment
@@ -143,23 +143,39 @@ class PictureReader:
 
     def read(self, picture: av.VideoFrame) -> I420Frame:
         """Copy ``picture`` into a new frame; one of another size than the first is scaled to it."""
-        form = self._form
-        same_size = (picture.width, picture.height) == (form.coded_width, form.coded_height)
         flattened = bool(self._background) and has_alpha(picture)
-        if flattened and picture.format.name != ALPHA_FORMAT:
-            picture = self._reformat(picture, ALPHA_FORMAT)
-        elif picture.format.name not in _COPIED_FORMATS or not same_size:
-            picture = self._reformat(picture, ALPHA_FORMAT if flattened else "yuv420p")
-        planes = [_plane(picture, index) for index in range(len(picture.planes))]
+        planes = self._planes(picture, with_alpha=flattened)
         if flattened:
             planes = self._flatten(planes)
-        frame = np.empty(form.layout.frame_bytes, np.uint8)
-        for index, target in enumerate(form.layout.planes(frame)):
+        frame = np.empty(self._form.layout.frame_bytes, np.uint8)
+        self._fill(frame, planes)
+        return frame
+
+    def read_transparent(self, picture: av.VideoFrame) -> YuvaFrame:
+        """Copy ``picture`` into a new frame with its transparency, laid onto nothing."""
+        layout = self._form.layout
+        planes = self._planes(picture, with_alpha=has_alpha(picture))
+        frame = np.full(layout.transparent_bytes, _OPAQUE, np.uint8)
+        self._fill(frame[: layout.frame_bytes], planes)
+        if has_alpha(picture):
+            self._orient(planes[3], layout.opacity(frame))
+        return frame
+
+    def _planes(self, picture: av.VideoFrame, *, with_alpha: bool) -> list[Plane]:
+        """Return the planes of ``picture`` in the size of the form, 4:2:0; one of gray, four with alpha."""
+        same_size = (picture.width, picture.height) == (self._form.coded_width, self._form.coded_height)
+        if with_alpha and picture.format.name != ALPHA_FORMAT:
+            picture = self._reformat(picture, ALPHA_FORMAT)
+        elif picture.format.name not in _COPIED_FORMATS or not same_size:
+            picture = self._reformat(picture, ALPHA_FORMAT if with_alpha else "yuv420p")
+        return [_plane(picture, index) for index in range(len(picture.planes))]
+
+    def _fill(self, frame: I420Frame, planes: list[Plane]) -> None:
+        for index, target in enumerate(self._form.layout.planes(frame)):
             if index < len(planes):
                 self._orient(planes[index], target)
             else:
                 target.fill(_NO_CHROMA)
-        return frame
 
     def _flatten(self, planes: list[Plane]) -> list[Plane]:
         """Lay planes of Y, U, V and alpha onto the background, where there is something to see of it."""

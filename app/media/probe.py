@@ -86,6 +86,11 @@ class VideoInfo:
         return self.form.layout
 
     @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame."""
+        return self.layout.transparent_bytes if self.treatment.transparent else self.layout.frame_bytes
+
+    @property
     def rotation(self) -> int:
         """Degrees clockwise by which the stored pictures are turned: 0, 90, 180 or 270."""
         return self.form.orientation.rotation

@@ -28,7 +28,8 @@ _BLUR_SIGMA: Final = 4.0
 def alpha_decoder(stream: av.VideoStream) -> av.VideoCodecContext | None:
     """Return a decoder that keeps the alpha which the stream's own would drop; None if there is no need."""
     name = _DECODERS.get(stream.codec_context.name)
-    if name is None or stream.metadata.get("alpha_mode") != "1":
+    tags = {key.lower(): value for key, value in stream.metadata.items()}  # a muxer may write it in capitals
+    if name is None or tags.get("alpha_mode") != "1":
         return None
     return cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
 

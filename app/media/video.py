@@ -33,16 +33,21 @@ would otherwise double one frame and drop the next."""
 
 
 def decode_frames(
-    path: Path, info: VideoInfo, limits: VideoLimits, findings: Findings | None = None
+    path: Path,
+    info: VideoInfo,
+    limits: VideoLimits,
+    findings: Findings | None = None,
 ) -> Iterator[I420Frame]:
     """Decode ``path`` at the constant rate ``info.fps`` to frames of ``info.layout``.
 
-    ``findings`` learns what was met on the way. A picture that stays for several frames is the same array
-    each time. Damaged packets are skipped. Raises NotAVideo if no picture decodes, MediaTooLong and
-    TooManyPixels if the video is more than its header said.
+    They are :data:`YuvaFrame` if the treatment keeps their transparency. ``findings`` learns what was met on
+    the way. A picture that stays for several frames is the same array each time. Damaged packets are
+    skipped. Raises NotAVideo if no picture decodes, MediaTooLong and TooManyPixels if the video is more than
+    its header said.
     """
     findings = findings or Findings()
     reader = PictureReader(info.form, info.treatment, findings)
+    read = reader.read_transparent if info.treatment.transparent else reader.read
     held: av.VideoFrame | None = None
     shown = 0
     end = Fraction(0)
@@ -53,12 +58,12 @@ def decode_frames(
             findings.repeated += due > shown + 1
         findings.pictures += 1
         if held is not None and due > shown:
-            yield from repeat(reader.read(held), due - shown)
+            yield from repeat(read(held), due - shown)
             shown = due
         held, end = picture, stop
     if held is None:
         raise no_picture(limits)
-    yield from repeat(reader.read(held), max(1, round(end * info.fps)) - shown)
+    yield from repeat(read(held), max(1, round(end * info.fps)) - shown)
 
 
 def _timed_pictures(

@@ -9,13 +9,11 @@ from threading import Lock
 from time import perf_counter
 from typing import Final
 
-from app.media.encoder import VideoFormat
-from app.media.fragments import encode_segment, write_init
 from app.media.frames import I420Frame
-from app.media.quality import Encoder, EncoderSettings
-from app.media.sound import Sound
+from app.media.quality import Encoder
 from app.media.timing import Segment
 from app.progress import Progress
+from app.rendering.delivery import Delivery
 from app.rendering.frames import BATCHES_HELD, FrameMaker
 from app.rendering.stages import StageSeconds
 from app.rendering.workspace import Workspace
@@ -33,13 +31,7 @@ class SegmentEncoding:
     """Encodes segments of one render, each into its fragment."""
 
     workspace: Workspace
-    format: VideoFormat
-    settings: EncoderSettings
-    sound: Sound
-
-    def write_init(self) -> None:
-        """Write what a player needs before the first fragment."""
-        write_init(self.workspace.init, self.format, self.settings, self.sound)
+    delivery: Delivery
 
     def run(
         self, segments: list[Segment], maker: FrameMaker, total: int, progress: Progress, lanes: int = 1
@@ -72,14 +64,8 @@ class SegmentEncoding:
         with tally.stopping_all(), closing(maker.make(indices)) as made:
             frames = tally.count(waited.watch(made))
             for segment in segments:
-                encode_segment(
-                    self.workspace.fragment(segment.index),
-                    segment,
-                    islice(frames, segment.frame_count),
-                    self.format,
-                    self.settings,
-                    self.sound,
-                )
+                path = self.workspace.fragment(segment.index)
+                self.delivery.encode(path, segment, islice(frames, segment.frame_count))
         maker.seconds.encode += perf_counter() - started - waited.seconds
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from app.avatars.avatar import Avatar
 from app.media.frames import I420Frame
+from app.rendering.clearing import Clearing
 from app.rendering.framing import Framing
 from app.rendering.mouths import MouthRun, Mouths
 from app.rendering.stages import StageSeconds
@@ -68,4 +69,7 @@ class FrameMaker:
             self.avatar.frames.read_into(source, frame)
         self.seconds.frames += perf_counter() - started
         run.put(frames, indices, sources)
+        if self.avatar.transparent is not None:
+            clearing = Clearing(self.avatar.layout, self.avatar.frames, self.avatar.transparent)
+            frames = [clearing.cleared(frame, source) for frame, source in zip(frames, sources, strict=True)]
         return [self.framing.deliver(frame) for frame in frames]

@@ -8,7 +8,7 @@ import numpy as np
 
 from app.errors import InvalidRequest
 from app.faces.types import Boxes, has_face
-from app.media.frames import FrameLayout, I420Frame, Plane
+from app.media.frames import FrameLayout, I420Frame, Plane, YuvaFrame
 from app.rendering.options import RenderOptions
 
 FACE_MARGIN: Final = 0.2
@@ -34,12 +34,33 @@ class Framing:
         return self.layout == self.source
 
     def deliver(self, frame: I420Frame) -> I420Frame:
-        """Return what is delivered of ``frame``; the frame itself if it is all of it."""
+        """Return what is delivered of ``frame``, which may be transparent; the frame itself if it is all."""
         if self.is_all:
             return frame
+        if len(frame) > self.source.frame_bytes:
+            return self._deliver_transparent(frame)
         delivered = np.empty(self.layout.frame_bytes, np.uint8)
         for plane, target in zip(self.source.planes(frame), self.layout.planes(delivered), strict=True):
             scaled(self.part(plane), target)
+        return delivered
+
+    def _deliver_transparent(self, frame: YuvaFrame) -> YuvaFrame:
+        """Colours count as much as they are opaque: those beside an edge must not bleed over it."""
+        delivered = np.empty(self.layout.transparent_bytes, np.uint8)
+        opacity = self.part(self.source.opacity(frame))
+        scaled(opacity, self.layout.opacity(delivered))
+        colors, targets = frame[: self.source.frame_bytes], delivered[: self.layout.frame_bytes]
+        for whole, target in zip(self.source.planes(colors), self.layout.planes(targets), strict=True):
+            plane = self.part(whole)
+            scaled(plane, target)
+            if plane.shape != target.shape:
+                weight = cv2.resize(opacity, plane.shape[::-1], interpolation=cv2.INTER_AREA)
+                weight = weight.astype(np.float32)
+                size = target.shape[::-1]
+                total = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+                color = cv2.resize(plane * weight, size, interpolation=cv2.INTER_AREA)
+                seen = total > 0
+                target[seen] = np.rint(color[seen] / total[seen])
         return delivered
 
     def part(self, plane: Plane) -> Plane:

@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 
 from app.media.files import replacing
-from app.media.finish import finish
 from app.media.sound import Sound
 from app.media.timing import Segment
 from app.notices import Notice
-from app.progress import Progress
+from app.progress import Alive, Progress
 from app.rendering.encoding import SegmentEncoding
 from app.rendering.frames import FrameMaker
 from app.rendering.plan import Plan
@@ -53,7 +52,7 @@ class OpenRender:
     @property
     def duration(self) -> float:
         """Length of the whole render, seconds."""
-        return self.encoding.sound.duration
+        return float(self.maker.timeline.duration)
 
     @property
     def is_begun(self) -> bool:
@@ -68,7 +67,7 @@ class OpenRender:
         workspace.plan.unlink(missing_ok=True)
         shutil.rmtree(workspace.segments, ignore_errors=True)
         workspace.segments.mkdir()
-        self.encoding.write_init()
+        self.encoding.delivery.write_init(workspace.init)
         self.plan.write(workspace.plan)
 
     def share_sound(self) -> None:
@@ -85,11 +84,13 @@ class OpenRender:
         self.encoding.run(missing, self.maker, total, progress, self.lanes)
         return sum(segment.frame_count for segment in missing)
 
-    def finish(self, *, keep_fragments: bool) -> None:
+    def finish(self, *, keep_fragments: bool, alive: Alive = lambda: None) -> None:
         """Make the result of the fragments, which all have to be there, and tidy up."""
         started = perf_counter()
         workspace = self.workspace
-        finish(workspace.init, [workspace.fragment(s.index) for s in self.segments], workspace.result)
+        fragments = [workspace.fragment(segment.index) for segment in self.segments]
+        result = workspace.result_of(self.plan.options["format"])
+        self.encoding.delivery.join(workspace.init, fragments, result, alive)
         self.maker.seconds.mux += perf_counter() - started
         workspace.clear_scratch(keep_fragments=keep_fragments)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from app.media.formats import Format
 from app.media.timing import MAX_FPS, MIN_FPS, exact_fps
 from app.options import check
 
@@ -145,6 +146,13 @@ class RenderOptions:
         ),
     ] = "still"
 
+    format: Annotated[
+        Format,
+        Field(
+            description="`mp4` (H.264, AAC), `webm` (VP9, Opus) or `mov` (ProRes 4444, PCM). Transparent "
+            "footage stays transparent in the latter two. Only `mp4` is streamed."
+        ),
+    ] = "mp4"
     crop: Annotated[
         Literal["none", "face"],
         Field(

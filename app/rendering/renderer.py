@@ -25,6 +25,7 @@ from app.mouths.model import LipModel
 from app.options import plain
 from app.progress import Alive, Progress
 from app.rendering.chosen import ChosenMouths
+from app.rendering.delivery import Delivery, JoinedPieces, StreamedMp4
 from app.rendering.encoding import SegmentEncoding, lanes_for
 from app.rendering.frames import FrameMaker
 from app.rendering.framing import frame_of
@@ -81,7 +82,8 @@ class Renderer:
         with self.open(request, workspace, partial(progress, 0, 0)) as render:
             render.begin()
             frames = render.encode(render.segments, progress)
-        render.finish(keep_fragments=keep_fragments)
+            alive = partial(progress, render.frame_count, render.frame_count)
+            render.finish(keep_fragments=keep_fragments, alive=alive)
         return render.report(frames, perf_counter() - started)
 
     def listen(self, audio: Path, workspace: Workspace, alive: Alive) -> Sound:
@@ -111,24 +113,21 @@ class Renderer:
             lanes = self.encoders or lanes_for(
                 self.infer.info.device, avatar.layout.frame_bytes, self.infer.batch_size, self.encoder
             )
-            encoding = SegmentEncoding(
-                workspace,
-                VideoFormat(framing.layout, timeline.fps, avatar.manifest.sample_aspect_ratio),
-                encoder_settings(request.options.quality, self._threads(lanes), self.encoder),
-                sound,
-            )
-            plan = self._plan(request, avatar, timeline)
+            aspect, transparent = avatar.manifest.sample_aspect_ratio, avatar.transparent is not None
+            video = VideoFormat(framing.layout, timeline.fps, aspect, transparent)
+            delivery = self._delivery(request.options, video, sound, self._threads(lanes))
+            plan = self._plan(request, avatar, timeline, delivery)
             segments = split_segments(timeline.frame_count, timeline.fps)
             mouths = self._mouths(request, avatar, sound, timeline, segments, workspace, plan)
             yield OpenRender(
                 workspace=workspace,
                 plan=plan,
                 segments=segments,
-                encoding=encoding,
+                encoding=SegmentEncoding(workspace, delivery),
                 maker=FrameMaker(avatar, timeline, mouths, framing, seconds),
                 lanes=lanes,
                 sound=decoded,
-                notices=render_notices(request.options, self.infer, decoded, timeline),
+                notices=render_notices(request.options, self.infer, avatar.manifest, decoded, timeline),
             )
 
     def _mouths(
@@ -162,6 +161,7 @@ class Renderer:
             CropForm(self.infer.face_size, self.infer.info.reference),
             alive,
             self.decoder,
+            transparent=request.options.format != "mp4",
         )
 
     def _decode(self, audio: Path, workspace: Workspace, alive: Alive) -> Sound:
@@ -170,12 +170,17 @@ class Renderer:
             return shared_sound(workspace)
         return self.decoder.sound(audio, self.limits, workspace.track, workspace.speech, alive)
 
-    def _plan(self, request: RenderRequest, avatar: Avatar, timeline: Timeline) -> Plan:
+    def _delivery(self, options: RenderOptions, video: VideoFormat, sound: Sound, threads: int) -> Delivery:
+        if options.format == "mp4":
+            return StreamedMp4(video, encoder_settings(options.quality, threads, self.encoder), sound)
+        return JoinedPieces(options.format, video, options.quality, threads, sound)
+
+    def _plan(self, request: RenderRequest, avatar: Avatar, timeline: Timeline, delivery: Delivery) -> Plan:
         return Plan(
             avatar_id=request.avatar_id,
             avatar_created_at=avatar.manifest.created_at.isoformat(),
             model_sha256=_model_sha256(self.infer.info),
-            encoder=self.encoder,
+            encoder=delivery.encoder,
             options=plain(request.options),
             fps=str(timeline.fps),
             frame_count=timeline.frame_count,

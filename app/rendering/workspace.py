@@ -4,13 +4,16 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.media.formats import MEDIA_TYPES, Format
+
 
 @dataclass(frozen=True)
 class Workspace:
     """The folder of one render.
 
     ``plan`` appears first, then ``init``, then the fragments in order, then ``result``; each appears whole.
-    ``init`` followed by the fragments is the streamed MP4; ``result`` holds the same frames, seekable.
+    ``init`` followed by the fragments is the streamed MP4; ``result`` holds the same frames, seekable. Of
+    other formats ``init`` is empty, and the fragments are pieces that only the result makes a video of.
     """
 
     folder: Path
@@ -41,8 +44,13 @@ class Workspace:
 
     @property
     def result(self) -> Path:
-        """The finished MP4."""
-        return self.folder / "result.mp4"
+        """The finished video, of whatever format; its suffix tells. An MP4's path while there is none."""
+        results = [self.result_of(form) for form in MEDIA_TYPES]
+        return next((path for path in results if path.exists()), results[0])
+
+    def result_of(self, form: Format) -> Path:
+        """Return the path of a finished video of a format."""
+        return self.folder / f"result.{form}"
 
     @property
     def track(self) -> Path:

@@ -169,7 +169,7 @@ class Worker:
         """Join the segments, which all have to be there; answers ``stage_seconds``."""
         with self._rendering(order, progress) as render:
             before = render.report(0, 0).stage_seconds
-            render.finish(keep_fragments=order.params["stream"])
+            render.finish(keep_fragments=order.params["stream"], alive=partial(progress, 0, 0))
             after = render.report(0, 0).stage_seconds
         self._close()
         return {"stage_seconds": {"mux": after["mux"] - before["mux"]}}

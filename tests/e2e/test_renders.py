@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.support.cutouts import cutout, decode_transparent, opacity_of
 from tests.support.server import Server
 from tests.support.videos import decode
 
@@ -72,6 +73,23 @@ def test_parameters_reach_the_render(server: Server, anna: str, speech: Speech, 
     options = plan["options"]
     assert (options["fps"], options["quality"], options["mouth_offset_ms"]) == ("30000/1001", "draft", -20.5)
     assert (options["start_frame"], options["loop"]) == (7, "restart")
+
+
+def test_another_format_is_said_in_the_answer_and_is_not_streamed(
+    server: Server, anna: str, speech: Speech
+) -> None:
+    response = post(server, anna, speech(0.4), {"format": "webm", "quality": "draft"})
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "video/webm"
+    assert ".webm" in response.headers["content-disposition"]
+    assert response.content[:4] == b"\x1a\x45\xdf\xa3"
+    job = response.headers["content-location"]
+    part = server.client.get(f"{job}/video", headers={"Range": "bytes=0-3"})
+    assert (part.status_code, part.content) == (206, response.content[:4])
+    files = {"audio": speech(0.4).read_bytes()}
+    refused = server.client.post(anna, params={"stream": "true"}, data={"format": "mov"}, files=files)
+    assert refused.status_code == 422
+    assert "cannot be streamed" in refused.json()["detail"]
 
 
 def test_a_streamed_video_arrives_while_it_is_rendered_and_equals_the_final_one(
@@ -297,3 +315,18 @@ def test_jobs_are_listed_newest_first_page_by_page(server: Server, finished: str
     assert {job["avatar_id"] for job in every} == {"anna"}
     canceled = server.client.get("/v1/jobs", params={"state": "canceled"}).json()["jobs"]
     assert {job["state"] for job in canceled} <= {"canceled"}
+
+
+def test_a_head_that_was_cut_out_stays_so_in_a_webm(server: Server, speech: Speech, tmp_path: Path) -> None:
+    video = cutout(tmp_path / "cutout.webm")
+    with video.open("rb") as file:
+        made = server.client.post("/v1/avatars", data={"id": "cutout"}, files={"video": file})
+    assert made.status_code == 201, made.text
+    data = {"format": "webm", "quality": "draft", "length": "video"}
+    response = post(server, "/v1/avatars/cutout/renders", speech(0.4), data)
+    assert response.status_code == 200, response.text
+    (tmp_path / "talk.webm").write_bytes(response.content)
+    pictures = decode_transparent(tmp_path / "talk.webm")
+    assert len(pictures) == 12
+    for index, (_, opacity) in enumerate(pictures):
+        assert (opacity == opacity_of(index, 320, 240)).all()

@@ -1,5 +1,6 @@
 """Interlaced, transparent and high-dynamic-range footage."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -102,6 +103,29 @@ def test_transparent_footage_is_laid_onto_the_background(
     assert np.abs(image[10, 10] - [0xA0, 0x40, 0x20]).max() <= 4
     assert image[64, 64].min() >= 250
     assert codes == [NoticeCode.ALPHA_FLATTENED]
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "suffix"),
+    [
+        ("libvpx-vp9", "yuva420p", "webm"),
+        ("prores_ks", "yuva444p10le", "mov"),
+        ("png", "rgba", "mov"),
+        ("png", "rgb24", "mov"),
+    ],
+)
+def test_transparent_footage_may_be_decoded_as_it_is(
+    tmp_path: Path, codec: str, pix_fmt: str, suffix: str
+) -> None:
+    path = _transparent(tmp_path / f"a.{suffix}", codec, pix_fmt)
+    info = probe_video(path, LIMITS, replace(AS_SERVED, transparent=True))
+    frame = list(decode_frames(path, info, LIMITS))[-1]
+    assert len(frame) == info.frame_bytes
+    opacity = info.layout.opacity(frame)
+    assert (opacity[36:92, 36:92] == 255).all()
+    assert (opacity[:28] == (255 if pix_fmt == "rgb24" else 0)).all()
+    red = info.layout.to_bgr(frame[: info.layout.frame_bytes])[10, 10].astype(int)
+    assert np.abs(red - [0, 0, 255]).max() <= 8
 
 
 def test_a_blurred_background_is_made_of_what_is_opaque(tmp_path: Path) -> None:
