@@ -1,4 +1,4 @@
-"""The command line: the service's jobs from a shell, with no server in between."""
+"""The command line: avatars and renders without a server, and the commands that run one."""
 
 import sys
 from pathlib import Path
@@ -19,10 +19,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Make a filmed person say new words.\n\n"
     "  mouthpiece dub me.mp4 words.wav -o out.mp4\n\n"
-    "Or make an avatar of a video once, and render any sound with it:\n\n"
+    "Or make an avatar once, and render any audio with it:\n\n"
     "  mouthpiece avatar add me.mp4 --id me\n\n  mouthpiece render me words.wav -o out.mp4\n\n"
-    "Or start the HTTP service with 'mouthpiece serve' and do the same by POST. Settings are environment "
-    "variables that begin with MOUTHPIECE_; options given here override them.",
+    "Or run the HTTP service: mouthpiece serve. Settings are MOUTHPIECE_* environment variables; options "
+    "override them.",
 )
 for command in (dub, render, demo):
     app.command()(command)
@@ -31,19 +31,19 @@ app.add_typer(avatars, name="avatar")
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [127.0.0.1]")] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. [8000]")
+        int | None, typer.Option(min=0, max=65535, help="Port; 0 picks a free one. [8000]")
     ] = None,
     model: ModelOption = None,
     device: DeviceOption = None,
     avatars_dir: AvatarsDirOption = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for jobs, uploads and results.")] = None,
 ) -> None:
-    """Start the HTTP service; its documentation is then at /docs.
+    """Run the HTTP service. Its documentation is at /docs.
 
-    It answers at once; /readyz says when the model is loaded and warm. Ctrl-C stops it; what was queued or
-    running goes on at the next start.
+    /readyz reports when the model is loaded and warm. Ctrl-C stops the service; queued and running jobs
+    continue after the next start.
     """
     from app.main import serve as run
 
@@ -58,13 +58,13 @@ def serve(
 def worker(
     device: DeviceOption = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Workers on a CPU; on CUDA there is one a device. [1]")
+        int | None, typer.Option(min=1, help="Workers on a CPU; on CUDA, each device has one. [1]")
     ] = None,
 ) -> None:
-    """Give this machine to a Ray cluster, as 'ray start' does, until told to stop.
+    """Add this machine to a Ray cluster, like 'ray start', until it is told to stop.
 
-    Needs the extra 'cluster', MOUTHPIECE_RAY_ADDRESS, the head's RAY_AUTH_TOKEN, and the service's folders of
-    avatars and data. SIGTERM ends it: other machines go on with its work.
+    Needs the extra 'cluster', MOUTHPIECE_RAY_ADDRESS, the head's RAY_AUTH_TOKEN, and the service's avatars
+    and data folders. SIGTERM stops it; other machines take over its work.
     """
     from app.workers.join import join
 
@@ -73,9 +73,10 @@ def worker(
 
 @app.command()
 def head() -> None:
-    """Begin a Ray cluster on this machine, as 'ray start --head' does; then start the service beside it.
+    """Start the head of a Ray cluster on this machine, like 'ray start --head'.
 
-    Listens on the port of MOUTHPIECE_RAY_ADDRESS; needs RAY_AUTH_TOKEN. Returns when the head runs.
+    Listens on the port of MOUTHPIECE_RAY_ADDRESS; needs RAY_AUTH_TOKEN. Returns once the head runs; then
+    start the service here with 'mouthpiece serve'.
     """
     from app.workers.join import start_head
 
@@ -89,11 +90,11 @@ def export(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The .onnx to write. Default: beside the checkpoint."),
+        typer.Option("--output", "-o", help="The .onnx to write. Default: beside the checkpoint"),
     ] = None,
     dtype: Annotated[Literal["fp32", "fp16"], typer.Option(help="Precision of the stored weights.")] = "fp32",
 ) -> None:
-    """Convert a checkpoint to ONNX, compared with the checkpoint before it is kept.
+    """Convert a checkpoint to ONNX and check the result against it.
 
     Needs torch, onnx and onnxscript (the extra 'export').
     """
@@ -113,13 +114,13 @@ def bench(
     model: ModelOption = None,
     device: DeviceOption = None,
     video: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="A video to render over. [the demo's]")
+        Path | None, typer.Option(exists=True, dir_okay=False, help="The video to use. [the demo's]")
     ] = None,
     audio: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="What it shall say. [the demo's]")
+        Path | None, typer.Option(exists=True, dir_okay=False, help="What to say. [the demo's]")
     ] = None,
 ) -> None:
-    """Say how fast the model and a whole render are here, and how near to fp32 the model's precision is."""
+    """Measure the speed of the model and of whole renders, and the model's precision against fp32."""
     from app.bench import bench as measure
 
     clip, words = video or bundled("demo") / "portrait.mp4", audio or bundled("demo") / "speech.wav"
@@ -135,9 +136,9 @@ def bench(
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Say what was found on this machine and what is missing, with the command that mends it.
+    """Report what this machine has, what is missing, and how to fix it.
 
-    Ends with 1 if the service cannot work as configured.
+    Exits with 1 if the service cannot work as configured.
     """
     from app.doctor import examine
 
@@ -147,14 +148,14 @@ def doctor(
     else:
         for finding in findings:
             out.print(f"{finding.mark} [bold]{finding.subject}[/]:", escape(finding.found), soft_wrap=True)
-            if finding.remedy:  # on a line of its own, which no terminal cuts: it is to be copied
-                out.print(f"        to mend it: {escape(finding.remedy)}", soft_wrap=True)
+            if finding.remedy:  # on a line of its own, so that it can be copied
+                out.print(f"        fix: {escape(finding.remedy)}", soft_wrap=True)
     if any(finding.level == "problem" for finding in findings):
         raise typer.Exit(1)
 
 
 def main() -> None:
-    """Run the command line; an error of ours becomes one line and exit status 1."""
+    """Run the command line; errors become one line and exit status 1."""
     try:
         app()
     except MouthpieceError as error:

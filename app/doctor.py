@@ -1,4 +1,4 @@
-"""What ``mouthpiece doctor`` looks at: the machine, the packages, the model, the volumes."""
+"""What ``mouthpiece doctor`` checks: the machine, the packages, the model, the volumes."""
 
 import http.client
 import importlib.util
@@ -38,13 +38,13 @@ _DRIVER: Final = Path("/proc/driver/nvidia/version")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     subject: str
     level: Level
     found: str
     remedy: str = ""
-    """What mends it: a command, where there is one."""
+    """How to fix it: a command, where there is one."""
 
     @property
     def mark(self) -> str:
@@ -57,7 +57,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at everything. No finding raises: what breaks becomes a problem with its sentence."""
+    """Run all checks. None raises: an error becomes a finding with its message."""
     looks: list[Callable[[Settings], Iterator[Finding]]] = [
         _python,
         _processor,
@@ -87,7 +87,7 @@ def _processor(settings: Settings) -> Iterator[Finding]:
     name = core.get_property("CPU", "FULL_DEVICE_NAME")
     cores = usable_cores()
     if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        found = f"{name}, {cores} cores, computes in bf16: the model takes half the time of fp32"
+        found = f"{name}, {cores} cores, supports bf16: the model runs twice as fast as in fp32"
         yield Finding("processor", "good", found)
     else:
         yield Finding(
@@ -160,7 +160,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
         ).info
     except MouthpieceError as error:
         if settings.model:
-            remedy = "unset MOUTHPIECE_MODEL, for the model that ships, or name another .pth or .onnx file"
+            remedy = "unset MOUTHPIECE_MODEL to use the bundled model, or name another .pth or .onnx file"
         else:
             remedy = f"MOUTHPIECE_MODELS_DIR=the folder that holds {DEFAULT_MODEL}"
         yield Finding("model", "problem", error.detail, remedy)
@@ -170,7 +170,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "model",
         "good",
-        f"{info.name} ({settings.model_path}), sha256 {info.sha256}{ear}, runs on {info.device} by "
+        f"{info.name} ({settings.model_path}), sha256 {info.sha256}{ear}, runs on {info.device} with "
         f"{info.engine} in {info.dtype}; licence: {info.licence}{rights}",
     )
 
@@ -180,10 +180,10 @@ def _volumes(settings: Settings) -> Iterator[Finding]:
         existing = _nearest_existing(folder)
         if not os.access(existing, os.W_OK):
             remedy = f"sudo chown -R {os.getuid()}:{os.getgid()} {shlex.quote(str(existing))}"
-            yield Finding(subject, "problem", f"{folder} cannot be written to", remedy)
+            yield Finding(subject, "problem", f"{folder} is not writable", remedy)
             continue
         free, needed = shutil.disk_usage(existing).free, _appetite(settings, subject)
-        found = f"{folder}, {free / 1e9:.1f} GB free, up to {needed / 1e9:.1f} GB more wanted"
+        found = f"{folder}, {free / 1e9:.1f} GB free, may need up to {needed / 1e9:.1f} GB more"
         if free > needed:
             yield Finding(subject, "good", found)
         else:
@@ -191,14 +191,14 @@ def _volumes(settings: Settings) -> Iterator[Finding]:
 
 
 def _smaller(subject: str, free: int) -> str:
-    """Return the setting with which that much room is enough."""
+    """Return the setting for which this much space is enough."""
     if subject == "avatars":
         return f"MOUTHPIECE_FRAME_CACHE_BYTES={free * 3 // 4}"
     return f"MOUTHPIECE_MAX_UPLOAD_BYTES={free // 3}"
 
 
 def _appetite(settings: Settings, subject: str) -> int:
-    """Return how many bytes more a volume may come to hold: the frame cache, or an upload and its result."""
+    """Return how many more bytes a volume may need: the frame cache, or an upload and its result."""
     if subject == "avatars":
         return max(0, settings.frame_cache_bytes - AvatarStore(settings.avatars_dir).cache_bytes())
     return 2 * settings.max_upload_bytes
@@ -208,7 +208,7 @@ def _memory(settings: Settings) -> Iterator[Finding]:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with suppress(OSError, ValueError):  # no cgroup v2, or no limit
         total = min(total, int(_CGROUP_MEMORY.read_text()))
-    found = f"{total / 1e9:.1f} GB; the render process takes up to 1.5 GB"
+    found = f"{total / 1e9:.1f} GB; a worker takes up to 1.5 GB"
     if total > _LITTLE_MEMORY:
         yield Finding("memory", "good", found)
     else:
@@ -220,7 +220,7 @@ def _locked_room(settings: Settings) -> Iterator[Finding]:
     if not walls.missing:
         yield Finding("locked room", "good", "files by Landlock, system calls by seccomp")
         return
-    remedy = "Linux 5.13 or newer; in a container: a seccomp profile that lets Landlock through"
+    remedy = "Linux 5.13 or newer; in a container: a seccomp profile that allows Landlock"
     yield Finding("locked room", "note", f"the kernel lacks {walls.missing}", remedy)
 
 
@@ -236,7 +236,7 @@ def _port(settings: Settings) -> Iterator[Finding]:
             yield Finding("port", "good", f"{place} is free")
             return
     if _answers(settings):
-        yield Finding("port", "good", f"{place}: a service of this kind answers there")
+        yield Finding("port", "good", f"{place}: Mouthpiece is running there")
     else:
         remedy = f"ss -ltnp 'sport = :{settings.port}' shows what to stop; or set MOUTHPIECE_PORT"
         yield Finding("port", "problem", f"{place}: {failure}", remedy)
@@ -247,7 +247,7 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
         return
     if importlib.util.find_spec("ray") is None:
         remedy = f"{sys.executable} -m pip install 'mouthpiece[cluster]'"
-        yield Finding("cluster", "problem", "Ray is not installed, and MOUTHPIECE_RAY_ADDRESS is set", remedy)
+        yield Finding("cluster", "problem", "MOUTHPIECE_RAY_ADDRESS is set, but Ray is not installed", remedy)
         return
     try:
         check_token()
@@ -258,14 +258,14 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=3).close()
     except OSError as error:
-        found = f"no head answers at {settings.ray_address} ({error})"
-        yield Finding("cluster", "problem", found, "mouthpiece head, on the machine of that address")
+        found = f"no head responds at {settings.ray_address} ({error})"
+        yield Finding("cluster", "problem", found, "run mouthpiece head on the machine with that address")
     else:
-        yield Finding("cluster", "good", f"a head answers at {settings.ray_address}, and there is a token")
+        yield Finding("cluster", "good", f"the head responds at {settings.ray_address}, and a token is set")
 
 
 def _answers(settings: Settings) -> bool:
-    """Whether this very service listens on the port: the doctor may be run beside it, as in its container."""
+    """Whether Mouthpiece itself listens on the port: the doctor may run beside it, as in its container."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(f"http://{settings.host}:{settings.port}/livez", timeout=2) as answer:

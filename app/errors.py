@@ -1,4 +1,4 @@
-"""Every error that Mouthpiece raises on purpose, and the problem document it becomes.
+"""All errors that Mouthpiece raises on purpose, and the problem documents they become.
 
 MouthpieceError                      status  code
 ├── InvalidRequest                      422  invalid-request
@@ -51,7 +51,7 @@ MouthpieceError                      status  code
     ├── DatabaseUnreachable             500  database-unreachable
     └── IncompatibleData                500  incompatible-data
 
-The codes are stable: clients branch on ``type`` (``urn:mouthpiece:problem:<code>``), never on the sentence.
+The codes are stable: clients branch on ``type`` (``urn:mouthpiece:problem:<code>``), never on the text.
 """
 
 from typing import ClassVar, TypedDict
@@ -69,7 +69,7 @@ class Problem(TypedDict):
 
 
 class MouthpieceError(Exception):
-    """Base of the tree. ``detail`` is one sentence: what was wrong and what to do about it."""
+    """Base of the tree. ``detail`` is one sentence: what went wrong and how to fix it."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal-error"
@@ -77,7 +77,7 @@ class MouthpieceError(Exception):
     retry_after: int | None = None
     """Seconds after which the same request may succeed; sent as ``Retry-After``."""
     location: str | None = None
-    """Where what was asked for can be found later; sent as ``Content-Location``."""
+    """Where the result will be; sent as ``Content-Location``."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -91,49 +91,49 @@ class MouthpieceError(Exception):
 
 
 class InvalidRequest(MouthpieceError):
-    """A parameter is missing, malformed or out of its range."""
+    """A parameter is missing, malformed or out of range."""
 
     status, code, title = 422, "invalid-request", "Invalid request"
 
 
 class Unauthorized(MouthpieceError):
-    """The service needs an API key and the request carries none, or a wrong one."""
+    """The request lacks a valid API key."""
 
     status, code, title = 401, "unauthorized", "Not authorised"
 
 
 class ForeignOrigin(MouthpieceError):
-    """A page of another origin asks for a change."""
+    """A page of another origin requests a change."""
 
     status, code, title = 403, "foreign-origin", "Foreign origin"
 
 
 class UnknownHost(MouthpieceError):
-    """The request is for a host name that the service does not go by."""
+    """The request's host name is not one of the service's."""
 
     status, code, title = 421, "unknown-host", "Unknown host"
 
 
 class OutsideError(MouthpieceError):
-    """An address that the request names cannot be used."""
+    """A URL in the request cannot be used."""
 
     status, code, title = 422, "unusable-address", "Unusable address"
 
 
 class AddressRefused(OutsideError):
-    """The service may not reach the address."""
+    """The service may not connect to the URL."""
 
     code, title = "address-refused", "Address refused"
 
 
 class FetchFailed(OutsideError):
-    """The address does not give what it should."""
+    """The URL did not deliver the expected file."""
 
     code, title = "fetch-failed", "Fetch failed"
 
 
 class UnsupportedMedia(MouthpieceError):
-    """An upload is not of a kind that the service opens."""
+    """The service does not open uploads of this kind."""
 
     status, code, title = 415, "unsupported-media", "Unsupported media"
 
@@ -151,19 +151,19 @@ class NotAudio(UnsupportedMedia):
 
 
 class UnusableMedia(MouthpieceError):
-    """An upload decodes, but lacks what the service needs from it."""
+    """The upload decodes, but lacks something the service needs."""
 
     status, code, title = 422, "unusable-media", "Unusable media"
 
 
 class NoFace(UnusableMedia):
-    """No frame of the video shows a face (or not the face that was asked for)."""
+    """No frame of the video shows a face, or not the requested one."""
 
     code, title = "no-face", "No face found"
 
 
 class NoSound(UnusableMedia):
-    """The file has no sound track, or one of zero length."""
+    """The file has no audio track, or an empty one."""
 
     code, title = "no-sound", "No sound found"
 
@@ -187,7 +187,7 @@ class JobNotFound(NotFound):
 
 
 class Conflict(MouthpieceError):
-    """The request does not fit the present state of the resource."""
+    """The request conflicts with the state of the resource."""
 
     status, code, title = 409, "conflict", "Conflict"
 
@@ -211,92 +211,92 @@ class JobFailed(Conflict):
 
 
 class Gone(MouthpieceError):
-    """The resource was there and was taken away."""
+    """The resource existed and was removed."""
 
     status, code, title = 410, "gone", "Gone"
 
 
 class JobCanceled(Gone):
-    """The job was canceled by its owner."""
+    """The caller canceled the job."""
 
     code, title = "job-canceled", "Job canceled"
 
 
 class AvatarDeleted(Gone):
-    """The avatar was deleted while the job was waiting or running."""
+    """The avatar was deleted while the job was queued or running."""
 
     code, title = "avatar-deleted", "Avatar deleted"
 
 
 class LimitExceeded(MouthpieceError):
-    """An upload is beyond a limit of this installation."""
+    """The upload exceeds a limit of this installation."""
 
     status, code, title = 413, "limit-exceeded", "Limit exceeded"
 
 
 class UploadTooLarge(LimitExceeded):
-    """The upload has more bytes than the limit."""
+    """The upload has too many bytes."""
 
     code, title = "upload-too-large", "Upload too large"
 
 
 class MediaTooLong(LimitExceeded):
-    """The video or audio lasts longer than the limit."""
+    """The video or audio is too long."""
 
     code, title = "media-too-long", "Media too long"
 
 
 class TooManyPixels(LimitExceeded):
-    """The video's frames have more pixels than the limit."""
+    """The video's frames have too many pixels."""
 
     code, title = "too-many-pixels", "Too many pixels"
 
 
 class TooManyFrames(LimitExceeded):
-    """The render or the avatar would have more frames than the limit."""
+    """The render or the avatar would have too many frames."""
 
     code, title = "too-many-frames", "Too many frames"
 
 
 class TooMuchMemory(LimitExceeded):
-    """Decoding the upload takes more memory than a job may have."""
+    """Decoding the upload takes too much memory."""
 
     code, title = "too-much-memory", "Too much memory"
 
 
 class Unavailable(MouthpieceError):
-    """The service cannot take the request at the moment."""
+    """The service cannot accept the request at the moment."""
 
     status, code, title = 503, "unavailable", "Service unavailable"
     retry_after = 5
 
 
 class QueueFull(Unavailable):
-    """As many jobs are waiting as the limit allows."""
+    """The queue is full."""
 
     code, title = "queue-full", "Queue full"
 
 
 class NotReady(Unavailable):
-    """The model is still loading, or the render process is being restarted."""
+    """The model is still loading, or the worker is restarting."""
 
     code, title = "not-ready", "Not ready"
 
 
 class ShuttingDown(Unavailable):
-    """The service is being stopped while the request waits; its job goes on at the next start."""
+    """The service is stopping while the request waits; its job continues after the next start."""
 
     code, title = "shutting-down", "Shutting down"
 
 
 class StorageFull(Unavailable):
-    """The volume has no room for the result."""
+    """The volume has no space for the result."""
 
     status, code, title = 507, "storage-full", "Storage full"
 
 
 class TooBusy(Unavailable):
-    """The service has as many connections, or open files, as it can have."""
+    """The service has reached its limit of connections or open files."""
 
     code, title = "too-busy", "Too busy"
 
@@ -308,13 +308,13 @@ class StorageReadOnly(Unavailable):
 
 
 class AvatarDamaged(MouthpieceError):
-    """A file of the avatar on the volume is missing or is not what the manifest says."""
+    """A file of the avatar is missing, or differs from the manifest."""
 
     code, title = "avatar-damaged", "Avatar damaged"
 
 
 class SpeechFailed(MouthpieceError):
-    """The text-to-speech server does not answer, or not with sound."""
+    """The text-to-speech server did not answer with audio."""
 
     status, code, title = 502, "speech-failed", "Text-to-speech failed"
 
@@ -332,31 +332,31 @@ class ModelNotFound(ModelError):
 
 
 class InvalidModel(ModelError):
-    """The model file is truncated, foreign or half-missing."""
+    """The model file is truncated, incomplete or of another kind."""
 
     code, title = "invalid-model", "Invalid model"
 
 
 class EngineUnavailable(ModelError):
-    """The package or device that the model needs is not there."""
+    """A package or device that the model needs is missing."""
 
     code, title = "engine-unavailable", "Engine unavailable"
 
 
 class RenderProcessError(MouthpieceError):
-    """The render process failed in a way that is not the caller's doing as far as can be told."""
+    """The worker failed, as far as known through no fault of the caller."""
 
     code, title = "render-process-error", "Render process error"
 
 
 class RenderProcessCrashed(RenderProcessError):
-    """The render process died on this job as often as a job is tried."""
+    """The worker died in every attempt at this job."""
 
     code, title = "render-process-crashed", "Render process crashed"
 
 
 class RenderProcessStalled(RenderProcessError):
-    """The render process stood still on this job for too long, as often as a job is tried."""
+    """The worker stalled in every attempt at this job."""
 
     code, title = "render-process-stalled", "Render process stalled"
 
@@ -368,19 +368,19 @@ class DataFolderError(MouthpieceError):
 
 
 class DataFolderInUse(DataFolderError):
-    """Another service works on the same data folder."""
+    """Another service uses the same data folder."""
 
     code, title = "data-folder-in-use", "Data folder in use"
 
 
 class DatabaseUnreachable(DataFolderError):
-    """The job database is a PostgreSQL that does not answer, at the start of a process."""
+    """PostgreSQL does not answer at start-up."""
 
     code, title = "database-unreachable", "Database unreachable"
 
 
 class IncompatibleData(DataFolderError):
-    """The job database was written by another release, or is none."""
+    """The job database is of a newer release, or not one at all."""
 
     code, title = "incompatible-data", "Incompatible data"
 

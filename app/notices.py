@@ -1,6 +1,6 @@
-"""What was changed, dropped or doubtful although all went well: the warnings of avatars and jobs.
+"""Warnings about avatars and jobs that succeeded: what was changed, dropped or is doubtful.
 
-The codes are stable: clients branch on ``code``, never on the sentence. ``docs/api.md`` lists them.
+The codes are stable: clients branch on ``code``, never on the text. ``docs/api.md`` lists them.
 """
 
 from enum import StrEnum
@@ -12,41 +12,41 @@ class NoticeCode(StrEnum):
     """What a warning is about."""
 
     ALPHA_FLATTENED = "alpha-flattened"
-    """Transparent parts of the pictures were laid onto a background."""
+    """Transparent parts were filled with the background."""
     HDR_MAPPED = "hdr-mapped"
-    """The video's high dynamic range was mapped to that of BT.709."""
+    """High dynamic range was mapped to BT.709."""
     DEINTERLACED = "deinterlaced"
-    """Interlaced pictures were made whole ones."""
+    """The video was deinterlaced."""
     ROTATED = "rotated"
-    """The pictures were turned, so that the face is upright."""
+    """The video was rotated to make the face upright."""
     RATE_MADE_CONSTANT = "rate-made-constant"
-    """The frame rate varies: pictures were repeated or left out."""
+    """The frame rate varies: frames were repeated or dropped."""
     SEVERAL_FACES = "several-faces"
-    """More than one face is to be seen, and one was chosen."""
+    """Several faces are visible, and one was chosen."""
     FACE_LOST = "face-lost"
-    """For ``seconds`` the face is not to be seen, and the pictures pass as they are."""
+    """The face is not visible for ``seconds``; those frames pass through unchanged."""
     QUIET_SOUND = "quiet-sound"
-    """The sound is so quiet that little may be heard, or silent."""
+    """The audio is silent, or too quiet to follow reliably."""
     CLIPPED_SOUND = "clipped-sound"
-    """The recording is distorted for ``seconds``: it was too loud for its format."""
+    """The audio is clipped for ``seconds``."""
     OUT_OF_PHASE_SOUND = "out-of-phase-sound"
     """The channels cancel each other for ``seconds``; the mouth follows the strongest one."""
     GAPS_IN_SOUND = "gaps-in-sound"
-    """The sound's clock jumps: silence of ``seconds`` was put where nothing was recorded."""
+    """The audio's timestamps jump: ``seconds`` of silence fill the gaps."""
     LATE_SOUND = "late-sound"
-    """The video's sound begins ``seconds`` after its pictures: silence was put before it."""
+    """The audio starts ``seconds`` after the video: silence fills the gap."""
     SOUND_LONGER_THAN_CLIP = "sound-longer-than-clip"
-    """The sound goes on for ``seconds`` after the clip's end; the clip is played on as ``loop`` says."""
+    """The audio lasts ``seconds`` longer than the clip, which continues as ``loop`` says."""
     SOUND_CUT = "sound-cut"
-    """The last ``seconds`` of the sound are left out: the video ends before them, as ``length`` says."""
+    """The last ``seconds`` of the audio were cut: the video ends before them, as ``length`` says."""
     WITHOUT_EFFECT = "without-effect"
-    """A parameter changes nothing here: the sentence names it."""
+    """A parameter has no effect here; the text names it."""
     UNKNOWN_FIELDS = "unknown-fields"
-    """The request has fields that mean nothing here; they were ignored."""
+    """The request has unknown fields; they were ignored."""
 
 
 class Notice(TypedDict):
-    """One warning as plain data, as it is stored and sent. ``seconds`` is None where no time is meant."""
+    """One warning as plain data, as it is stored and sent. ``seconds`` is None if it has no duration."""
 
     code: str
     detail: str

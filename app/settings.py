@@ -1,4 +1,4 @@
-"""The one settings class: every knob, its environment variable, its unit and its default."""
+"""All settings in one class: environment variable, unit, limits and default."""
 
 import re
 from base64 import b64decode
@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.bundled import bundled
 
 DEFAULT_MODEL = "mouthpiece.onnx"
-"""File name of the model that ships with the project."""
+"""File name of the bundled model."""
 
 HostEntry = Annotated[
     str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$", to_lower=True)
@@ -28,49 +28,45 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MOUTHPIECE_", env_file=".env", extra="ignore", frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address that the HTTP server listens on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP server; 0 takes a free one.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
 
     allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
-        description="Comma-separated host names by which the service is reached, beside addresses, names "
-        "without a dot and its own; *: any.",
+        description="Comma-separated host names of the service, besides addresses, names without a dot and "
+        "its own; *: any.",
     )
     cors_origins: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
-        description="Comma-separated origins, such as https://app.example.org, whose pages may use this.",
+        description="Comma-separated origins whose pages may use the API, such as https://app.example.org.",
     )
     fetch: Annotated[frozenset[HostEntry], NoDecode] = Field(
         frozenset(),
-        description="What addresses in requests may lead to: off, public (the internet), or hosts by commas, "
+        description="Where URLs in requests may point: off, public (the internet), or comma-separated hosts, "
         "such as media.example.org,minio:9000.",
     )
-    fetch_seconds: float = Field(
-        300.0, gt=0, description="Longest time that fetching one file may take, seconds."
-    )
-    max_fetches: int = Field(8, ge=1, description="Most files that are fetched at a time; others wait.")
-    webhook_url: str | None = Field(
-        None, description="Where news of jobs are sent whose callers name no address of their own."
-    )
+    fetch_seconds: float = Field(300.0, gt=0, description="Timeout for fetching one file, seconds.")
+    max_fetches: int = Field(8, ge=1, description="Files fetched at the same time; others wait.")
+    webhook_url: str | None = Field(None, description="Webhook URL for jobs whose callers name none.")
     webhook_secret: SecretStr | None = Field(
         None,
-        description="What webhooks are signed with: whsec_ and 24 to 64 bytes as base64.",
+        description="Secret that signs webhooks: whsec_ followed by 24 to 64 bytes in base64.",
     )
     webhook_pauses: Annotated[tuple[float, ...], NoDecode] = Field(
         (5.0, 60.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0),
-        description="Comma-separated seconds between the attempts to deliver something.",
+        description="Comma-separated seconds between attempts to deliver a webhook or a result.",
     )
     max_connections: int = Field(
-        1000, ge=16, description="Most connections at a time; one more is answered 503, but for probes."
+        1000, ge=16, description="Open connections; beyond that, all but health checks are answered 503."
     )
 
-    model: Path | None = Field(None, description="The model, .pth or .onnx. Unset: the one that ships.")
-    models_dir: Path = Field(Path("models"), description="Folder that holds the models.")
-    avatars_dir: Path = Field(Path("avatars"), description="Folder (volume) that holds the avatars.")
+    model: Path | None = Field(None, description="Model file, .pth or .onnx. Unset: the bundled model.")
+    models_dir: Path = Field(Path("models"), description="Folder of the models.")
+    avatars_dir: Path = Field(Path("avatars"), description="Folder (volume) of the avatars.")
     data_dir: Path = Field(Path("data"), description="Folder (volume) for jobs, uploads and results.")
     frames_dir: Path | None = Field(
         None,
-        description="Folder for decoded frames, on a disk of this machine; unset: beside their avatar.",
+        description="Folder for decoded frames, on a local disk. Unset: beside their avatar.",
     )
 
     database_url: str | None = Field(
@@ -80,17 +76,18 @@ class Settings(BaseSettings):
     )
     ray_address: str | None = Field(
         None,
-        description="host:port of a Ray cluster's head: its machines do the work. Unset: this one does it.",
+        description="host:port of a Ray cluster's head, whose machines then do the work. Unset: this "
+        "machine.",
     )
     ray_autoscaling: bool = Field(
         False,
-        description="Whether the cluster's autoscaler is asked for machines while jobs wait, and workers "
-        "without work are given up.",
+        description="Ask the cluster's autoscaler for machines while jobs are queued, and release idle "
+        "workers.",
     )
     max_running_per_key: int = Field(
         4,
         ge=1,
-        description="Most jobs of one API key that are under way at a time; the others wait their turn.",
+        description="Running jobs per API key; further jobs wait their turn.",
     )
 
     device: str = Field(
@@ -101,75 +98,76 @@ class Settings(BaseSettings):
     workers: int = Field(
         1,
         ge=1,
-        description="Workers on a CPU, which share its cores; on CUDA there is one a device.",
+        description="Workers on a CPU, which share its cores. On CUDA, each device has one.",
     )
     dtype: Literal["auto", "fp32", "fp16", "bf16"] = Field(
-        "auto", description="Precision of the model; auto: the fastest that looks the same as fp32."
+        "auto", description="Precision of the model; auto: the fastest that looks like fp32."
     )
     detector: Literal["blazeface", "s3fd"] = Field(
         "blazeface", description="Face detector; s3fd needs the face-alignment extra and its weights."
     )
 
     api_keys: Annotated[frozenset[SecretStr], NoDecode] = Field(
-        frozenset(), description="Comma-separated API keys; empty: no key is asked for."
+        frozenset(), description="Comma-separated API keys; empty: no key is required."
     )
 
     tts_url: str | None = Field(
         None,
-        description="Text-to-speech server with OpenAI's /v1/audio/speech, such as http://127.0.0.1:8880; "
-        "unset: a render takes no text.",
+        description="Text-to-speech server that implements OpenAI's /v1/audio/speech, such as "
+        "http://127.0.0.1:8880. Unset: renders accept no text.",
     )
     tts_key: SecretStr | None = Field(None, description="API key of the text-to-speech server.")
-    tts_model: str = Field("tts-1", description="Model that the text-to-speech server is asked for.")
-    tts_voice: str = Field("alloy", description="Voice of a text whose request names none.")
+    tts_model: str = Field("tts-1", description="Model to request from the text-to-speech server.")
+    tts_voice: str = Field("alloy", description="Default voice of the text-to-speech server.")
 
-    max_upload_bytes: int = Field(2 << 30, gt=0, description="Largest accepted upload, bytes.")
-    max_video_seconds: float = Field(600.0, gt=0, description="Longest accepted avatar video, seconds.")
-    max_audio_seconds: float = Field(3660.0, gt=0, description="Longest accepted audio, seconds.")
-    max_pixels: int = Field(4096 * 2304, gt=0, description="Most pixels in a frame of an avatar video.")
+    max_upload_bytes: int = Field(2 << 30, gt=0, description="Size of an upload, bytes.")
+    max_video_seconds: float = Field(600.0, gt=0, description="Duration of an avatar's video, seconds.")
+    max_audio_seconds: float = Field(3660.0, gt=0, description="Duration of audio, seconds.")
+    max_pixels: int = Field(4096 * 2304, gt=0, description="Pixels in a frame of an avatar's video.")
     max_frames: int = Field(
-        220_000, gt=0, description="Most frames of a render: by default an hour at 60 a second."
+        220_000, gt=0, description="Frames of a render; the default is an hour at 60 fps."
     )
     max_job_memory_bytes: int = Field(
         4 << 30,
         ge=64 << 20,
-        description="Most memory that decoding and rendering may take beside the loaded model, bytes.",
+        description="Memory for decoding and rendering, besides the loaded model, bytes.",
     )
-    max_queued: int = Field(64, ge=1, description="Most jobs waiting; one more is answered 503.")
-    max_attempts: int = Field(3, ge=1, description="How often a job is tried if the render process dies.")
+    max_queued: int = Field(64, ge=1, description="Queued jobs; beyond that, requests are answered 503.")
+    max_attempts: int = Field(3, ge=1, description="Attempts at a job whose worker dies.")
     stall_seconds: float = Field(
-        60.0, gt=0, description="A job without progress for this long is stopped and tried again, seconds."
+        60.0, gt=0, description="A job without progress for this long is stopped and retried, seconds."
     )
     job_ttl: float = Field(
-        86400.0, gt=0, description="A finished job and its files are kept this long, seconds."
+        86400.0, gt=0, description="How long a finished job and its files are kept, seconds."
     )
     implicit_avatar_ttl: float = Field(
         86400.0,
         gt=0,
-        description="An avatar made of a video that came with a sound is kept this long after its last use, "
-        "seconds.",
+        description="How long an avatar made by a one-call render is kept after its last use, seconds.",
     )
     frame_cache_bytes: int = Field(
         20 << 30,
         gt=0,
-        description="Budget of decoded frames over all avatars, bytes; the oldest are dropped.",
+        description="Budget for all avatars' decoded frames, bytes; the least recently used are dropped.",
     )
     video_encoder: Literal["auto", "x264", "nvenc"] = Field(
-        "auto", description="auto: NVENC beside a model on CUDA if a trial shows that it works, else x264."
+        "auto", description="auto: NVENC with a model on CUDA if a trial shows that it works, else x264."
     )
-    encoder_threads: int = Field(0, ge=0, description="Threads of x264; 0: chosen from the cores.")
+    encoder_threads: int = Field(0, ge=0, description="Threads of x264; 0: chosen by the number of cores.")
 
-    log_format: Literal["console", "json"] = Field("console", description="Form of the log lines.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_format: Literal["console", "json"] = Field("console", description="Format of the log.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level to log."
+    )
 
     @property
     def first_device(self) -> str:
-        """The device of what has but one model: the first of several."""
+        """The first device, for whatever loads a single model."""
         return self.device.split(",")[0]
 
     @property
     def model_path(self) -> Path:
-        """The model to load: the configured one, else the default of the models folder or of the package."""
+        """The model to load: the configured one, else the default in the models folder or the package."""
         mine = self.models_dir / DEFAULT_MODEL
         return self.model or (mine if mine.exists() else bundled("models") / DEFAULT_MODEL)
 

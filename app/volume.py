@@ -32,7 +32,7 @@ def check_room(folder: Path, needed: int = 0) -> int:
     if there <= needed:
         raise StorageFull(
             f"The volume has room for {max(0, there) / 1e6:.0f} MB, and {needed / 1e6:.0f} MB are needed; "
-            "delete avatars or jobs, or give it more room, and try again."
+            "delete avatars or jobs, or enlarge it, and try again."
         )
     return there
 
@@ -70,14 +70,11 @@ def meaning(error: OSError) -> MouthpieceError | None:
     """Return what an error of the system means for a caller; None if it should not have come about."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return StorageFull(
-                "The volume is full; delete avatars or jobs, or give it more room, and try again."
-            )
+            return StorageFull("The volume is full; delete avatars or jobs, or enlarge it, and try again.")
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return StorageReadOnly(
-                "The volume cannot be written to; whoever runs the service finds the reason with "
-                "'mouthpiece doctor'."
+                "The volume is not writable; the operator finds the reason with 'mouthpiece doctor'."
             )
         case errno.EMFILE | errno.ENFILE:
-            return TooBusy("The service has too many files and connections open; try again in a few seconds.")
+            return TooBusy("The service has too many open files and connections; try again in a few seconds.")
     return None

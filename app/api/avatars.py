@@ -200,7 +200,7 @@ def _id_checker(services: Services) -> CheckField:
 
     def check(avatar_id: str) -> None:
         if services.avatars.exists(avatar_id):
-            raise AvatarExists(f"There is an avatar {avatar_id!r} already; delete it or take another id.")
+            raise AvatarExists(f"There is an avatar {avatar_id!r} already; delete it or choose another id.")
         services.table.check_avatar_free(avatar_id)
 
     async def check_field(name: str, value: str) -> None:

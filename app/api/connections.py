@@ -164,7 +164,7 @@ def _only_probes(app: ASGIApp) -> Any:
         if scope["path"] in PROBES:
             await app(scope, receive, send)
             return
-        error = TooBusy("The service has as many connections as it can have; try again in a few seconds.")
+        error = TooBusy("The service has reached its connection limit; try again in a few seconds.")
         response = error_response(error)
         response.headers["Connection"] = "close"
         await response(scope, receive, send)

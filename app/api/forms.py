@@ -178,7 +178,7 @@ class Form:
         if name in ANY_FILE and name not in self._names:
             name = self._part.name = self._first
         if name in self._fields or name in self.files:
-            raise InvalidRequest(f"{name}: the field is there twice.")
+            raise InvalidRequest(f"{name}: the field appears twice.")
         if name in self._wanted:
             filename = tidy(options.get(b"filename", b"").decode("utf-8", "replace"))
             self.files[name] = Incoming(filename, self._max_bytes)
@@ -240,6 +240,4 @@ def caption(text: str) -> str:
 
 def too_large(max_bytes: int) -> UploadTooLarge:
     """Return the error for a file of more than ``max_bytes``."""
-    return UploadTooLarge(
-        f"The file has more than {max_bytes} bytes, which is the limit; send a smaller one."
-    )
+    return UploadTooLarge(f"The file has more than {max_bytes} bytes, the limit; send a smaller one.")

@@ -98,7 +98,7 @@ async def get_video(job: JobDep, request: Request, services: ServicesDep, stream
     while it is being made, and the connection is cut if the render fails.
     """
     if job.kind is not JobKind.RENDER:
-        raise NotFound(f"Job {job.id} makes an avatar, and no video.")
+        raise NotFound(f"Job {job.id} makes an avatar, not a video.")
     if stream and job.params["stream"] and not job.state.is_terminal and request.method == "GET":
         answer = await unfinished_video(request, services, job)
         if isinstance(answer, FragmentStream):
@@ -109,7 +109,7 @@ async def get_video(job: JobDep, request: Request, services: ServicesDep, stream
     if job.state is JobState.CANCELED:
         raise JobCanceled(f"Job {job.id} was canceled and has no video.")
     if job.error is not None:
-        raise JobFailed(f"Job {job.id} has no video, it failed: {job.error['detail']}")
+        raise JobFailed(f"Job {job.id} has no video because it failed: {job.error['detail']}")
     return await finished_video(request, job, services.files.workspace(job.id).result, content_location(job))
 
 

@@ -59,13 +59,13 @@ class JsonBody:
     def _take(self, name: str, value: Any) -> None:
         text = _text(value)
         if not text.isascii() and any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
-            raise InvalidRequest(f"{tidy(name)}: the value is no text: it has half a character.")
+            raise InvalidRequest(f"{tidy(name)}: the value is not valid text: it contains half a character.")
         file = next((each for each in self._files if name in (each.name, each.address)), None)
         known = file.address if file else name
         if known not in self._names:
             self._ignored.append(tidy(name))
         elif known in self._fields:
-            raise InvalidRequest(f"{name}: the field is there twice.")
+            raise InvalidRequest(f"{name}: the field appears twice.")
         elif text.strip():
             if file is None:
                 check_length(name, len(text.encode()))
@@ -89,7 +89,7 @@ def data_of(address: str) -> bytes:
         try:
             return b64decode("".join(unquote_to_bytes(rest).decode("ascii").split()), validate=True)
         except (NotBase64, UnicodeDecodeError) as error:
-            raise InvalidRequest("The data: URI is not base64, as it says that it is.") from error
+            raise InvalidRequest("The data: URI says base64, but is not.") from error
 
 
 def _read(body: bytes) -> dict[str, Any]:
@@ -98,16 +98,16 @@ def _read(body: bytes) -> dict[str, Any]:
     except RecursionError as error:
         raise InvalidRequest("The body is nested too deeply; send an object of fields.") from error
     except ValueError as error:
-        raise InvalidRequest("The body is not JSON, although its Content-Type says so.") from error
+        raise InvalidRequest("The Content-Type says JSON, but the body is not JSON.") from error
     if not isinstance(values, dict):
-        raise InvalidRequest("The body is JSON, but no object; send an object of fields.")
+        raise InvalidRequest("The body is JSON, but not an object; send an object of fields.")
     return values
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise InvalidRequest("A field is there twice in the body.")
+        raise InvalidRequest("A field appears twice in the body.")
     return values
 
 

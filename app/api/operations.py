@@ -1,4 +1,4 @@
-"""For whoever runs the service: is it alive, is it ready, what is it, how is it doing."""
+"""Routes for operators: liveness, readiness, information and metrics."""
 
 from typing import Final
 
@@ -44,7 +44,7 @@ async def info(services: ServicesDep) -> Info:
     model, settings = services.scheduler.pool.model, services.settings
     if model is None:
         services.scheduler.check_ready()
-        raise NotReady("The model is being loaded; try again in a few seconds.")
+        raise NotReady("The model is loading; try again in a few seconds.")
     return Info(
         version=VERSION,
         model=Model.model_validate(model),

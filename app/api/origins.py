@@ -49,13 +49,13 @@ class OriginGuard:
         headers = Headers(scope=scope)
         if not self._is_known(_PORT.sub("", headers.get("host", "")).lower()):
             return UnknownHost(
-                "The service does not go by the name in the Host header; whoever runs it can add the name to "
+                "The name in the Host header is not one of this service; the operator can add it to "
                 "MOUTHPIECE_ALLOWED_HOSTS."
             )
         if scope["method"] in _SAFE_METHODS or self._is_own(headers):
             return None
         return ForeignOrigin(
-            "A page of another origin may not do this; whoever runs the service can add its origin to "
+            "Pages of other origins may not do this; the operator can add the origin to "
             "MOUTHPIECE_CORS_ORIGINS."
         )
 

@@ -98,7 +98,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     """Answer what the framework refuses: no such route, a method that a route has not, and the like."""
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return error_response(NotFound("There is nothing at this address; /docs lists what there is."))
+        return error_response(NotFound("There is nothing at this address; see /docs for what there is."))
     status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))
@@ -143,4 +143,4 @@ async def _on_system_error(request: Request, error: Exception) -> Response:
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
     """Answer an error that nobody foresaw without showing its words; the server logs it."""
-    return error_response(MouthpieceError("Something went wrong in the service; its log says what."))
+    return error_response(MouthpieceError("The service failed unexpectedly; its log says why."))

@@ -68,9 +68,9 @@ class Speaker:
         """
         if self._address is None:
             raise InvalidRequest(
-                "This service cannot say a text: send sound as audio, or have whoever runs it set "
-                "MOUTHPIECE_TTS_URL to a server with OpenAI's /v1/audio/speech, such as Kokoro-FastAPI, "
-                "speaches or openedai-speech."
+                "This service has no text-to-speech: send audio, or ask the operator to set "
+                "MOUTHPIECE_TTS_URL to a server that implements OpenAI's /v1/audio/speech, such as "
+                "Kokoro-FastAPI, speaches or openedai-speech."
             )
         asked = {
             "model": self._model,
@@ -85,8 +85,8 @@ class Speaker:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             log.error("text_to_speech_failed", error=repr(error))
             raise SpeechFailed(
-                "The text-to-speech server does not answer; try again, or send sound as audio. The "
-                "service's log says more."
+                "The text-to-speech server does not respond; try again, or send audio. The service's log "
+                "has the details."
             ) from error
 
     async def _check(self, answer: httpx.Response) -> None:
@@ -96,11 +96,11 @@ class Speaker:
             return
         said = _message(await _beginning(answer))
         if answer.is_client_error and answer.status_code not in _OURS_TO_MEND:
-            raise InvalidRequest(f"The text-to-speech server refuses the text or the voice: {said}")
+            raise InvalidRequest(f"The text-to-speech server rejected the text or the voice: {said}")
         log.error("text_to_speech_failed", status=answer.status_code, said=said)
         raise SpeechFailed(
-            f"The text-to-speech server answered with status {answer.status_code} and no sound; whoever runs "
-            "the service finds its words in the log."
+            f"The text-to-speech server responded with status {answer.status_code} and no audio; the "
+            "service's log has its message."
         )
 
     async def _store(self, answer: httpx.Response, destination: Path) -> str:
@@ -115,7 +115,7 @@ class Speaker:
                 digest.update(piece)
                 await to_thread.run_sync(file.write, piece)
         if not growth.total:
-            raise SpeechFailed("The text-to-speech server answered with an empty file; try another text.")
+            raise SpeechFailed("The text-to-speech server sent an empty file; try another text.")
         return digest.hexdigest()
 
 

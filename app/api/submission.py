@@ -117,7 +117,7 @@ def accepted(job: Job) -> JSONResponse:
 def failure(job: Job) -> JSONResponse | None:
     """Return the answer to a client whose job ended without a result; None if it did not."""
     if job.state is JobState.CANCELED:
-        problem = JobCanceled("The job was canceled before it was finished.").problem()
+        problem = JobCanceled("The job was canceled before it finished.").problem()
         return problem_response(problem, content_location(job))
     return problem_response(job.error, content_location(job)) if job.error else None
 
@@ -178,7 +178,7 @@ def _warnings(upload: Upload) -> list[Notice]:
     if not upload.ignored:
         return []
     names = ", ".join(upload.ignored[:_NAMED])
-    return [notice(NoticeCode.UNKNOWN_FIELDS, f"These fields mean nothing here and were ignored: {names}.")]
+    return [notice(NoticeCode.UNKNOWN_FIELDS, f"These fields are unknown here and were ignored: {names}.")]
 
 
 def _validated(parameters: type[Parameters], upload: Upload) -> Parameters:

@@ -160,7 +160,7 @@ class _File:
         self.files = {name: Incoming(_name_of(request), max_bytes)}
         self._fields = dict(self.complete)
         if len(self._fields) < len(self.complete):
-            raise InvalidRequest("A parameter is there twice in the query.")
+            raise InvalidRequest("A parameter appears twice in the query.")
         self._ignored = tuple(
             tidy(name) for name in request.query_params if name not in (*fields, *_NOT_FIELDS)
         )
@@ -196,7 +196,7 @@ class _Fields:
         known = [(name, value) for name, value in given if name in self._names and value.strip()]
         fields = dict(known)
         if len(fields) < len(known):
-            raise InvalidRequest("A field is there twice.")
+            raise InvalidRequest("A field appears twice.")
         return Upload({}, fields, tuple(tidy(name) for name, _ in given if name not in self._names))
 
 

@@ -125,9 +125,9 @@ def open_avatar(
     except FileNotFoundError as error:
         if store.exists(avatar_id):
             raise AvatarDamaged(
-                f"{error.filename} is missing; delete the avatar and make it anew."
+                f"{error.filename} is missing; delete the avatar and create it again."
             ) from error
-        raise AvatarDeleted(f"Avatar {avatar_id!r} was deleted meanwhile.") from None
+        raise AvatarDeleted(f"Avatar {avatar_id!r} has been deleted.") from None
 
 
 def _faces(folder: Path, form: CropForm) -> CutFaces:
@@ -178,8 +178,8 @@ def _is_intact(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> bool
 def _check(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> None:
     if not _is_intact(folder, manifest, names):
         raise AvatarDamaged(
-            f"A file of avatar {manifest.id!r} ({', '.join(names)}) is not what its manifest says; "
-            "delete the avatar and make it anew."
+            f"A file of avatar {manifest.id!r} ({', '.join(names)}) does not match its manifest; "
+            "delete the avatar and create it again."
         )
 
 

@@ -1,4 +1,4 @@
-"""How an avatar is made: each option, its default, its limits and its help. Needs no numpy."""
+"""The options of an avatar: default, limits and help of each. Needs no numpy."""
 
 import hashlib
 import json
@@ -56,14 +56,14 @@ def _as_text(schema: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class AvatarOptions:
-    """How an avatar is made."""
+    """The options of an avatar."""
 
     face: Annotated[
         str,
         AfterValidator(_check_face),
         Field(
             json_schema_extra={"pattern": f"^({_FACE})$"},
-            description="Which face of several: `largest`, `left`, `right`, or its place from the left, "
+            description="Which of several faces: `largest`, `left`, `right`, or its position from the left, "
             "0 to 9.",
         ),
     ] = "largest"
@@ -71,14 +71,14 @@ class AvatarOptions:
         tuple[Pad, Pad, Pad, Pad],
         BeforeValidator(_split),
         Field(
-            description="Top, bottom, left, right, separated by commas: by which share of its size the face "
-            "box is extended.",
+            description="Top, bottom, left, right, separated by commas: extend the face box by these "
+            "fractions of its size.",
             json_schema_extra=_as_text,
         ),
     ] = (0.0, 0.05, 0.0, 0.0)
     smoothing: Annotated[
         float,
-        Field(ge=0, le=1, description="Over how many seconds the face box is smoothed; 0: not at all."),
+        Field(ge=0, le=1, description="Seconds over which the face box is smoothed; 0: no smoothing."),
     ] = 0.2
 
     rotate: Annotated[
@@ -86,8 +86,8 @@ class AvatarOptions:
         BeforeValidator(_automatic),
         AfterValidator(_check_turn),
         Field(
-            description="Degrees clockwise by which the video is turned: 0, 90, 180 or 270. Default: `auto`, "
-            "as the face needs it.",
+            description="Rotation of the video in degrees clockwise: 0, 90, 180 or 270. Default: `auto`, "
+            "to make the face upright.",
             json_schema_extra={"enum": ["auto", *_TURNS]},
         ),
     ] = None
@@ -95,7 +95,7 @@ class AvatarOptions:
         str,
         AfterValidator(_check_background),
         Field(
-            description="What shows through transparent pictures: a colour such as `#808080`, or `blur`.",
+            description="Background of transparent footage: a colour such as `#808080`, or `blur`.",
             json_schema_extra={"pattern": f"^({BACKGROUND.pattern})$"},
         ),
     ] = GREY
@@ -105,7 +105,7 @@ class AvatarOptions:
 
 
 IMPLICIT: Final = "implicit-"
-"""How the ids of avatars begin that nobody asked for."""
+"""Prefix of the ids of implicit avatars."""
 
 
 def implicit_id(video_sha256: str, options: AvatarOptions) -> str:

@@ -41,7 +41,7 @@ class AvatarStore:
         """Return the folder of an avatar. Raises :class:`AvatarNotFound`, :class:`AvatarDamaged`."""
         folder = self._folder(avatar_id)
         if not (folder / MANIFEST).is_file():
-            raise AvatarDamaged(f"The avatar {avatar_id!r} has no manifest; delete it and make it anew.")
+            raise AvatarDamaged(f"The avatar {avatar_id!r} has no manifest; delete it and create it again.")
         return folder
 
     def _folder(self, avatar_id: str) -> Path:
@@ -175,7 +175,7 @@ class AvatarStore:
     def _refuse_taken(self, avatar_id: str) -> None:
         if self.exists(avatar_id):
             raise AvatarExists(
-                f"There is already an avatar {avatar_id!r}; delete it first or take another id."
+                f"There is already an avatar {avatar_id!r}; delete it first or choose another id."
             )
 
 

@@ -53,7 +53,7 @@ def find_turn(
     if seen[best] < min(_ENOUGH, len(indices)):
         raise NoFace(
             "No face was found in the video, neither upright nor turned by 90, 180 or 270 degrees; "
-            "film one person from the front, well lit and near."
+            "film one person from the front, in good light and close up."
         )
     return best
 

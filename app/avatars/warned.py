@@ -1,4 +1,4 @@
-"""What the maker of an avatar is warned of."""
+"""The warnings about an avatar."""
 
 from typing import Final
 
@@ -16,14 +16,14 @@ def avatar_notices(info: VideoInfo, findings: Findings, track: FaceTrack) -> lis
     told = findings.notices(info.treatment.background)
     if info.treatment.rotate:
         detail = (
-            f"The video was turned by {info.treatment.rotate} degrees clockwise, so that the face is upright."
+            f"The video was rotated by {info.treatment.rotate} degrees clockwise to make the face upright."
         )
         told.append(notice(NoticeCode.ROTATED, detail))
     if track.faces > 1:
-        detail = f"{track.faces} faces are to be seen at once; one was chosen. 'face' chooses another."
+        detail = f"{track.faces} faces are visible at once; one was chosen. 'face' selects another."
         told.append(notice(NoticeCode.SEVERAL_FACES, detail))
     lost = float((len(track.boxes) - track.face_frames) / info.fps)
     if lost >= _NOTED_SECONDS:
-        detail = f"The face is not to be seen for {lost:.2f} s; these pictures pass as they are."
+        detail = f"The face is not visible for {lost:.2f} s; those frames pass through unchanged."
         told.append(notice(NoticeCode.FACE_LOST, detail, lost))
     return told

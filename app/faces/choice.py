@@ -61,7 +61,9 @@ def choose(runs: list[Run], choice: FaceChoice, fps: float, min_frames: int) -> 
     scenes = [[p for p in link(scene, fps) if p.longest_run >= min_frames] for scene in split_scenes(runs)]
     scenes = [persons for persons in scenes if persons]
     if not scenes:
-        raise NoFace("No face was found in the video; film one person from the front, well lit and near.")
+        raise NoFace(
+            "No face was found in the video; film one person from the front, in good light and close up."
+        )
     chosen = [person for persons in scenes if (person := _pick(persons, choice))]
     if not chosen:
         most = max(len(_lasting(persons)) for persons in scenes)

@@ -46,7 +46,7 @@ class S3fd:
         except Exception as error:
             raise EngineUnavailable(
                 f"The weights of the S3FD detector at {weights} cannot be loaded on {device} ({error}); "
-                f"fetch them anew from {WEIGHTS_URL}, or choose the blazeface detector."
+                f"download them again from {WEIGHTS_URL}, or choose the blazeface detector."
             ) from error
 
     def detect(self, frame: I420Frame, layout: FrameLayout, *, thorough: bool = False) -> list[Detection]:

@@ -81,4 +81,4 @@ class _Follower:
 
 
 def _shutting_down() -> ShuttingDown:
-    return ShuttingDown("The service is being stopped; the job goes on when it is started again.")
+    return ShuttingDown("The service is stopping; the job continues after the next start.")

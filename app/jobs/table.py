@@ -91,7 +91,8 @@ class JobTable:
                 added = connection.execute(statement).mappings().all()
         except IntegrityError:
             raise AvatarExists(
-                f"A job that makes the avatar {new.avatar_id!r} is under way; wait for it or take another id."
+                f"A job that makes the avatar {new.avatar_id!r} is in progress; wait for it or choose "
+                "another id."
             ) from None
         if not added:
             raise self._queue_full()
@@ -113,7 +114,7 @@ class JobTable:
         )
         with self._engine.connect() as connection:
             if connection.scalar(_count(under_way)):
-                raise AvatarExists(f"A job that makes the avatar {avatar_id!r} is under way.")
+                raise AvatarExists(f"A job that makes the avatar {avatar_id!r} is in progress.")
 
     def get(self, job_id: str) -> Job:
         """Return a job. Raises ``JobNotFound``."""
@@ -210,9 +211,7 @@ class JobTable:
             raise
         if not held:
             self._let_go()
-            raise DataFolderInUse(
-                "Another service works on this database; stop it, or give this one its own."
-            )
+            raise DataFolderInUse("Another service uses this database; stop it, or give this one its own.")
 
     def _let_go(self) -> None:
         if self._holder is not None:
@@ -247,9 +246,7 @@ class JobTable:
             return set(connection.scalars(select(jobs.c.id).where(~without)))
 
     def _queue_full(self) -> QueueFull:
-        return QueueFull(
-            f"{self.max_queued} jobs are waiting, which is the limit; try again in a few seconds."
-        )
+        return QueueFull(f"{self.max_queued} jobs are queued, the limit; try again in a few seconds.")
 
     def _read(
         self, *filters: ColumnElement[bool], limit: int | None = None, order: Any = _NEWEST_FIRST

@@ -96,7 +96,7 @@ def open_media(
             yield container
     except MemoryError as error:
         raise TooMuchMemory(
-            "Decoding the file takes more memory than a job may have here; send it in another format."
+            "Decoding the file exceeds the memory limit; send it in another format."
         ) from error
     except ArgumentError as error:
         raise refuse(refusal, "The file is not in a format that is accepted here.") from error

@@ -1,4 +1,4 @@
-"""What came to light while a video was decoded, and what the caller is told of it."""
+"""What decoding a video revealed, and the warnings about it."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -30,14 +30,14 @@ class Findings:
             )
             told.append(notice(NoticeCode.ALPHA_FLATTENED, detail))
         if self.tone_mapped:
-            detail = "The video has a high dynamic range; it was mapped to the standard one (BT.709)."
+            detail = "The video has high dynamic range; it was mapped to BT.709."
             told.append(notice(NoticeCode.HDR_MAPPED, detail))
         if self.interlaced:
             told.append(notice(NoticeCode.DEINTERLACED, "The video is interlaced; it was deinterlaced."))
         if self.repeated + self.left_out > max(1, _UNSTEADY * self.pictures):
             detail = (
-                f"The frame rate varies; it was made constant: {self.repeated} pictures are shown longer, "
-                f"{self.left_out} were left out."
+                f"The frame rate varies; it was made constant: {self.repeated} frames were repeated, "
+                f"{self.left_out} dropped."
             )
             told.append(notice(NoticeCode.RATE_MADE_CONSTANT, detail))
         return told

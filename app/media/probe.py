@@ -208,7 +208,7 @@ def _sound_decoder(container: InputContainer) -> str:
     """Return the decoder of the sound, from what the headers say."""
     stream = _main_stream(container.streams.audio)
     if stream is None:
-        raise NoSound("The file has no sound track. Send one with speech in it.")
+        raise NoSound("The file has no audio track. Send one that contains speech.")
     context = stream.codec_context
     if not context or not codecs.is_sound(context.name):
         raise refuse(NotAudio, "The sound's codec is not supported.")
@@ -266,8 +266,8 @@ def check_frames(frames: int, limits: AudioLimits) -> None:
     """Raise TooManyFrames for a render that would have more frames than the limit."""
     if frames > limits.max_frames:
         raise TooManyFrames(
-            f"The video would have {frames} frames; the limit here is {limits.max_frames}. Send a shorter "
-            "sound, or ask for fewer frames a second."
+            f"The video would have {frames} frames; the limit here is {limits.max_frames}. Send shorter "
+            "audio, or request a lower frame rate."
         )
 
 

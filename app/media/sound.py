@@ -138,7 +138,7 @@ def decode_sound(
         frames = _frames(path, clock, alive)
         first = next(frames, None)
         if first is None:
-            raise NoSound("The sound track holds no samples. Send one with speech in it.")
+            raise NoSound("The audio track is empty. Send one that contains speech.")
         rate = first.sample_rate if first.sample_rate in _AAC_RATES else _OTHER_RATE
         layout = _AAC_LAYOUTS.get(first.layout.nb_channels, _OTHER_LAYOUT)
         growth = Growth(track_path.parent)
@@ -183,10 +183,10 @@ def _frames(path: Path, clock: SoundClock, alive: Alive) -> Iterator[av.AudioFra
 def _clock_notices(clock: SoundClock) -> list[Notice]:
     told = []
     if clock.late >= _NOTED_LATE:
-        detail = f"The sound begins {float(clock.late):.2f} s after the pictures; there is silence before it."
+        detail = f"The audio starts {float(clock.late):.2f} s after the video; silence fills the gap."
         told.append(notice(NoticeCode.LATE_SOUND, detail, float(clock.late)))
     if clock.gaps:
-        detail = f"The recording has gaps of {float(clock.gaps):.2f} s in all; they are silent."
+        detail = f"The recording has gaps of {float(clock.gaps):.2f} s in total; silence fills them."
         told.append(notice(NoticeCode.GAPS_IN_SOUND, detail, float(clock.gaps)))
     return told
 

@@ -49,20 +49,20 @@ class SoundLevels:
     solo: int | None
 
     def notices(self) -> list[Notice]:
-        """Return what a caller should know of it."""
+        """Return the warnings about it."""
         told = []
         if self.loudness == -np.inf:
-            told.append(notice(NoticeCode.QUIET_SOUND, "The sound is silent: the mouth stays at rest."))
+            told.append(notice(NoticeCode.QUIET_SOUND, "The audio is silent: the mouth stays at rest."))
         elif self.loudness < _QUIET_DB:
-            detail = f"The sound is quiet, {-self.loudness:.0f} dB below full scale; record it louder."
+            detail = f"The audio is quiet, {-self.loudness:.0f} dB below full scale; record it louder."
             told.append(notice(NoticeCode.QUIET_SOUND, detail))
         if self.clipped:
-            detail = f"The sound is distorted for {self.clipped:.1f} s, recorded too loud; lower the gain."
+            detail = f"The audio is clipped for {self.clipped:.1f} s; record it with less gain."
             told.append(notice(NoticeCode.CLIPPED_SOUND, detail, self.clipped))
         if self.solo is not None:
             detail = (
                 f"The channels cancel each other for {self.canceled:.1f} s; the mouth follows channel "
-                f"{self.solo + 1} alone, and the track is heard as it came."
+                f"{self.solo + 1} alone, and the audio itself is unchanged."
             )
             told.append(notice(NoticeCode.OUT_OF_PHASE_SOUND, detail, self.canceled))
         return told

@@ -1,8 +1,8 @@
-"""The ear: from sound to what a mouth does, whoever speaks, however loud, in whatever pieces it is asked.
+"""The ear: from sound to mouth shapes, whoever speaks, at any loudness.
 
-The model is Whisper's first layers and heads on them (``docs/training/design.md``), one file. It hears windows
-that lie on a fixed grid of the sound's time, each run by itself: so what is heard at a time does not depend
-on which frames are asked for together, on threads, or on where a render was resumed.
+The model is Whisper's first layers with heads on top, in one file (``docs/training/design.md``). It hears
+windows on a fixed grid of the sound's time and runs each on its own. So what is heard at a time depends
+neither on the frames that are asked for together, nor on threads, nor on where a render was resumed.
 """
 
 import json

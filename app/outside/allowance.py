@@ -1,4 +1,4 @@
-"""What whoever runs the service lets it reach: nothing, the public internet, hosts that are listed."""
+"""What the operator lets the service reach: nothing, the public internet, or listed hosts."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -30,16 +30,16 @@ class Allowance:
 
     @classmethod
     def for_url(cls, url: str) -> Self:
-        """Return what lets one address be reached that whoever runs the service has named."""
+        """Return an allowance for the host of a URL that the operator configured."""
         return cls(hosts=frozenset({_split(urlsplit(url).netloc)}))
 
     def check(self, url: httpx.URL) -> bool:
         """Raise ``AddressRefused`` unless a URL's host may be looked up; return whether it is listed."""
         if url.scheme not in PORTS:
-            raise AddressRefused(f"An address begins with http:// or https://, not {url.scheme[:20]!r}.")
+            raise AddressRefused(f"An address must begin with http:// or https://, not {url.scheme[:20]!r}.")
         if not (self.public or self.hosts):
             raise AddressRefused(
-                "This service reaches no addresses: send the file itself. Whoever runs it can allow it with "
+                "This service does not fetch files: send the file itself, or ask the operator to set "
                 "MOUTHPIECE_FETCH."
             )
         if url.userinfo:
@@ -52,23 +52,19 @@ class Allowance:
             return True
         if not self.public:
             raise AddressRefused(
-                f"The host {host[:80]!r} is not among those that this service may reach; whoever runs it can "
-                "add it to MOUTHPIECE_FETCH."
+                f"This service may not connect to {host[:80]!r}; the operator can add it to MOUTHPIECE_FETCH."
             )
         if not usual:
             raise AddressRefused(
-                f"Port {port} may not be reached, only 80 and 443; whoever runs the service can add the host "
-                "and its port to MOUTHPIECE_FETCH."
+                f"Port {port} is not allowed, only 80 and 443; the operator can add the host and its "
+                "port to MOUTHPIECE_FETCH."
             )
         return False
 
     def check_address(self, address: Address, *, listed: bool) -> None:
         """Raise ``AddressRefused`` unless what a host's name stands for may be connected to."""
         if not (is_public(address) or (listed and is_inside(address))):
-            raise AddressRefused(
-                "The host is not on the public internet and may not be reached; give an address that "
-                "everybody can reach."
-            )
+            raise AddressRefused("The host is not on the public internet; give a public address.")
 
 
 def read_url(text: str) -> httpx.URL:
@@ -78,7 +74,7 @@ def read_url(text: str) -> httpx.URL:
     try:
         return httpx.URL(text.strip())
     except (httpx.InvalidURL, ValueError) as error:
-        raise AddressRefused(f"That is no address: {error}.") from error
+        raise AddressRefused(f"That is not a valid address: {error}.") from error
 
 
 def _plain(host: str) -> str:

@@ -101,7 +101,7 @@ def _face_square(source: FrameLayout, boxes: Boxes) -> tuple[int, int, int]:
     """Return left, top and side of the smallest even square about the face boxes of all frames."""
     shown = boxes[has_face(boxes)]
     if not len(shown):
-        raise InvalidRequest("crop: no face is to be seen in the part of the clip that is used.")
+        raise InvalidRequest("crop: no face is visible in the part of the clip that is used.")
     top, bottom = int(shown[:, 0].min()), int(shown[:, 1].max())
     left, right = int(shown[:, 2].min()), int(shown[:, 3].max())
     wanted = round(max(bottom - top, right - left) * (1 + 2 * FACE_MARGIN))

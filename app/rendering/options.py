@@ -1,4 +1,4 @@
-"""How a video is rendered: each option, its default, its limits and its help. Needs no numpy."""
+"""The options of a render: default, limits and help of each. Needs no numpy."""
 
 import re
 from dataclasses import dataclass
@@ -74,24 +74,24 @@ def _check_ranges(text: str) -> str:
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How a video is rendered."""
+    """The options of a render."""
 
     fps: Annotated[
         FrameRate,
         Field(
-            description="Frames a second, 1 to 120: a number, or a fraction such as 30000/1001. "
-            "Default: the avatar's own."
+            description="Frame rate, 1 to 120: a number, or a fraction such as 30000/1001. Default: the "
+            "avatar's own."
         ),
     ] = None
     quality: Annotated[
-        Literal["draft", "standard", "high"], Field(description="How much work goes into the encoding.")
+        Literal["draft", "standard", "high"], Field(description="Encoding quality, at the cost of speed.")
     ] = "standard"
     mouth_offset_ms: Annotated[
         float,
         Field(
             ge=-1000,
             le=1000,
-            description="Above 0 the mouth moves later, below 0 earlier; milliseconds.",
+            description="Milliseconds by which the mouth moves later, or earlier if below 0.",
         ),
     ] = 0.0
     strength: Annotated[
@@ -99,42 +99,41 @@ class RenderOptions:
         Field(
             ge=0,
             le=1.5,
-            description="How much of the mouth's movement is shown: 0 none, 1 as the person is heard. A "
-            "mouth that is painted hardly opens wider above 1; Wav2Lip's models have no such measure.",
+            description="How much the mouth moves: 0 not at all, 1 as heard. A painted mouth hardly opens "
+            "wider above 1; models with Wav2Lip's interface ignore it.",
         ),
     ] = 1.0
     length: Annotated[
         Literal["audio", "video", "shortest", "longest"],
         Field(
-            description="How long the result is: as the `audio`, as the `video` (all of the clip), or as the "
-            "`shortest` or `longest` of the two. A photo has no length of its own: it lasts as long as the "
-            "audio."
+            description="Length of the result: that of the `audio`, of the `video` (the whole clip), or the "
+            "`shortest` or `longest` of the two. A photo lasts as long as the audio."
         ),
     ] = "audio"
     loop: Annotated[
         Literal["pingpong", "restart", "hold", "stretch"],
         Field(
-            description="When the sound outlasts the clip: `pingpong` plays it backward and forward, "
-            "without a jump; `restart` begins again; `hold` shows the last frame on. `stretch` slows or "
-            "quickens the clip to the length of the result, by repeating frames or leaving some out."
+            description="If the audio outlasts the clip: `pingpong` plays the clip backward and forward, "
+            "without a jump; `restart` starts it again; `hold` freezes the last frame. `stretch` slows "
+            "the clip down or speeds it up to the length of the result, by repeating or dropping frames."
         ),
     ] = "pingpong"
     start: Annotated[
-        float, Field(ge=0, le=1e6, description="Where the part of the clip begins that is used, seconds.")
+        float, Field(ge=0, le=1e6, description="Start of the part of the clip to use, seconds.")
     ] = 0.0
     end: Annotated[
         float | None,
-        Field(gt=0, le=1e6, description="Where it ends, seconds. Default: where the clip does."),
+        Field(gt=0, le=1e6, description="End of that part, seconds. Default: the clip's end."),
     ] = None
     start_frame: Annotated[
         int,
-        Field(ge=0, le=10_000_000, description="The frame to begin with, counted from `start`."),
+        Field(ge=0, le=10_000_000, description="First frame, counted from `start`."),
     ] = 0
     keep: Annotated[
         str,
         AfterValidator(_check_ranges),
         Field(
-            description="Stretches of the result whose mouth stays the clip's own, seconds: "
+            description="Ranges of the result in which the mouth stays the clip's own, seconds: "
             "`12.5-18,40-41.2`.",
             json_schema_extra={"pattern": f"^({_RANGE}(,{_RANGE})*)?$"},
         ),
@@ -142,7 +141,7 @@ class RenderOptions:
     rest: Annotated[
         Literal["still", "own"],
         Field(
-            description="After the last word: the mouth rests (`still`), or stays the clip's `own`.",
+            description="After the last word, the mouth rests (`still`) or stays the clip's `own`.",
         ),
     ] = "still"
 
@@ -156,8 +155,8 @@ class RenderOptions:
     crop: Annotated[
         Literal["none", "face"],
         Field(
-            description="`face`: the result shows the face's square alone, the same for all frames; `none`: "
-            "all of the picture."
+            description="`face`: only a square around the face, the same for all frames; `none`: the whole "
+            "picture."
         ),
     ] = "none"
     height: Annotated[
@@ -166,8 +165,8 @@ class RenderOptions:
             ge=16,
             le=8640,
             multiple_of=2,
-            description="Rows of the result, an even number, fewer than it would have. Default: as many as "
-            "the footage, or the face's square, has.",
+            description="Height of the result in pixels, an even number, less than it would be. Default: "
+            "that of the footage, or of the square around the face.",
         ),
     ] = None
 

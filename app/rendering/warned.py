@@ -1,4 +1,4 @@
-"""What the maker of a render is warned of."""
+"""The warnings about a render."""
 
 from app.avatars.manifest import Manifest
 from app.media.sound import Sound
@@ -18,13 +18,13 @@ def render_notices(
     longer = float(timeline.duration - timeline.clip_frames / timeline.clip_fps)
     if longer >= frame and timeline.clip_frames > 1:
         detail = (
-            f"The sound goes on for {longer:.2f} s after the clip's end; the clip is played on "
+            f"The audio lasts {longer:.2f} s longer than the clip; the clip continues "
             f"(loop: {timeline.loop})."
         )
         told.append(notice(NoticeCode.SOUND_LONGER_THAN_CLIP, detail, longer))
     lost = float(sound.duration - timeline.duration)
     if lost >= frame:
-        detail = f"The last {lost:.2f} s of the sound are left out: the video ends with the clip."
+        detail = f"The last {lost:.2f} s of the audio were cut: the video ends with the clip."
         told.append(notice(NoticeCode.SOUND_CUT, detail, lost))
     if avatar.transparent and options.format == "mp4":
         detail = (
@@ -33,6 +33,6 @@ def render_notices(
         )
         told.append(notice(NoticeCode.ALPHA_FLATTENED, detail))
     if options.strength != 1 and isinstance(model, Wav2LipInfer):
-        detail = "'strength' has no effect: a model of Wav2Lip's kind moves the mouth as far as it hears."
+        detail = "'strength' has no effect: models with Wav2Lip's interface have no such control."
         told.append(notice(NoticeCode.WITHOUT_EFFECT, detail))
     return told

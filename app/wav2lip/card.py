@@ -75,7 +75,7 @@ def listen_path(model_path: Path, card: ModelCard) -> Path:
     """
     if card.listen is None:
         raise InvalidModel(
-            f'The card of {model_path} names no file with which it hears: give it as "listen", the name of '
+            f'The card of {model_path} names no file to listen with: name it as "listen", the name of '
             "the file beside the model."
         )
     return model_path.with_name(card.listen)
@@ -85,7 +85,7 @@ def _listener(model_path: Path, card: ModelCard) -> Path:
     path = listen_path(model_path, card)
     if not path.is_file():
         raise InvalidModel(
-            f"{model_path} hears with {path.name}, which is not beside it: copy both files of the model."
+            f"{model_path} hears with {path.name}, which is missing beside it: copy both files of the model."
         )
     return path
 

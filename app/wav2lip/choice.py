@@ -34,7 +34,7 @@ def open_engine(path: Path, request: EngineRequest) -> Engine:
     Raises InvalidModel if the file is none, EngineUnavailable if a package or a device is missing.
     """
     if path.suffix not in (*CHECKPOINT_SUFFIXES, ONNX_SUFFIX):
-        raise InvalidModel(f"{path} is neither a .pth checkpoint nor an .onnx model, by its name.")
+        raise InvalidModel(f"{path} is neither a .pth checkpoint nor an .onnx model, going by its name.")
     return open_by_device(
         request, lambda chosen: _open_on_cpu(path, chosen), lambda chosen: _open_on_cuda(path, chosen)
     )

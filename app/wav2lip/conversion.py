@@ -28,7 +28,7 @@ def converted(checkpoint: Path, cache_dir: Path | None = None, *, lower_rows: bo
         except OSError as refusal:
             refusals.append(refusal)
     raise EngineUnavailable(
-        f"{checkpoint} must be converted to ONNX to run on a CPU, and the result can be kept nowhere "
+        f"{checkpoint} must be converted to ONNX to run on a CPU, but the result cannot be stored "
         f"({'; '.join(map(str, refusals))}): make {checkpoint.parent} writable, or convert it elsewhere "
         "with `mouthpiece export`."
     ) from refusals[0]

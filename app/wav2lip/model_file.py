@@ -20,7 +20,7 @@ def check_model_file(path: Path) -> None:
             head = file.read(_HEAD_BYTES).lstrip().lower()
     except OSError as error:
         raise InvalidModel(
-            f"{path} cannot be read ({error.strerror}): give this user the right to read it."
+            f"{path} cannot be read ({error.strerror}): make it readable for this user."
         ) from error
     if not head:
         raise InvalidModel(f"{path} is empty: download or export the model again.")

@@ -117,7 +117,7 @@ def provider_options(index: int, dtype: DType | None, cache_dir: Path | None) ->
 
 def _no_cuda(device: str) -> EngineUnavailable:
     return EngineUnavailable(
-        f"ONNX Runtime {onnxruntime.__version__} cannot use {device}: see that `nvidia-smi` lists it, "
+        f"ONNX Runtime {onnxruntime.__version__} cannot use {device}: make sure that `nvidia-smi` lists it, "
         f"then {install_command('--force-reinstall', 'onnxruntime-gpu')}; or set MOUTHPIECE_DEVICE=cpu."
     )
 

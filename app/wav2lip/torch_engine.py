@@ -171,7 +171,7 @@ def _open_device(device: str) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise EngineUnavailable(
-            f"torch {torch.__version__} finds no CUDA device: see that `nvidia-smi` lists one, then "
+            f"torch {torch.__version__} finds no CUDA device: make sure that `nvidia-smi` lists one, then "
             f"{install_command('--force-reinstall', 'torch')} for its CUDA build; "
             "or set MOUTHPIECE_DEVICE=cpu."
         )

@@ -25,7 +25,9 @@ HEALTH: Final = {
 def check_token() -> None:
     """Raise ``InvalidRequest`` unless calls on the cluster are authenticated: it runs what it is sent."""
     if os.environ.get("RAY_AUTH_MODE", "token") != "token":
-        raise InvalidRequest("RAY_AUTH_MODE must be token: a cluster without one runs anybody's code.")
+        raise InvalidRequest(
+            "RAY_AUTH_MODE must be token: without a token, anyone can run code on the cluster."
+        )
     files = [os.environ.get("RAY_AUTH_TOKEN_PATH"), str(Path.home() / ".ray" / "auth_token")]
     if not os.environ.get("RAY_AUTH_TOKEN") and not any(name and Path(name).is_file() for name in files):
         raise InvalidRequest(

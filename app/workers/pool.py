@@ -15,7 +15,7 @@ from app.workers.messages import Message, from_call, to_line
 
 log = structlog.stdlib.get_logger(__name__)
 
-LOADING = "The model is being loaded; try again in a few seconds."
+LOADING = "The model is loading; try again in a few seconds."
 LONGEST_LINE: Final = 1 << 20
 """Bytes of a message from a process."""
 

@@ -250,7 +250,7 @@ class Worker:
         manifest = self._store.manifest(order.avatar_id)
         if order.is_own_work(manifest.created_at) or (order.is_one_call and manifest.implicit):
             return manifest
-        raise AvatarExists(f"There is an avatar {order.avatar_id!r} already; delete it or take another id.")
+        raise AvatarExists(f"There is an avatar {order.avatar_id!r} already; delete it or choose another id.")
 
     @contextmanager
     def _telling_of_deletion(self, avatar_id: str) -> Iterator[None]:
@@ -261,7 +261,7 @@ class Worker:
             if self._store.exists(avatar_id):
                 raise
             raise AvatarDeleted(
-                f"The avatar {avatar_id!r} was deleted before the render was finished."
+                f"The avatar {avatar_id!r} was deleted before the render finished."
             ) from error
 
 
@@ -272,7 +272,7 @@ def as_error(error: Exception, job_id: str) -> MouthpieceError:
         return error
     log.exception("job_broke", exc_info=error)
     if isinstance(error, MemoryError):
-        return TooMuchMemory("The job takes more memory than it may have here; send a smaller file.")
+        return TooMuchMemory("The job exceeds the memory limit; send a smaller file.")
     if isinstance(error, OSError) and (meant := meaning(error)):
         return meant
     return MouthpieceError(f"The job failed unexpectedly; the service's log says why, under job {job_id}.")

@@ -23,7 +23,7 @@ async def test_the_page_has_every_call_and_every_field_of_it(start: Start) -> No
             content = call.get("requestBody", {"content": {}})["content"].get("multipart/form-data")
             for name in content["schema"]["properties"] if content else ():
                 assert f"\n  - `{name}`" in text, (path, name)
-    assert "  - `quality` (`draft`, `standard` or `high`; default `standard`): How much work" in text
+    assert "  - `quality` (`draft`, `standard` or `high`; default `standard`): Encoding quality" in text
 
 
 async def test_it_says_whether_a_key_is_needed_and_needs_none_itself(start: Start) -> None:

@@ -47,7 +47,7 @@ async def until_loaded(client: httpx.AsyncClient) -> httpx.Response:
 
     async def ask() -> httpx.Response | None:
         response = await client.get("/readyz")
-        return None if "being loaded" in response.text else response
+        return None if "is loading" in response.text else response
 
     return await eventually(ask)
 

@@ -75,7 +75,7 @@ async def test_a_voice_that_the_server_has_not_is_said_in_its_words(
     [
         (401, "application/json", b'{"error": {"message": "wrong key sesame"}}', 502, "status 401"),
         (500, "text/plain", b"traceback", 502, "status 500"),
-        (200, "application/json", b'{"audio": ""}', 502, "status 200 and no sound"),
+        (200, "application/json", b'{"audio": ""}', 502, "status 200 and no audio"),
         (200, "audio/wav", b"", 502, "empty file"),
         (200, "audio/wav", b"RIFF" * 100_000, 413, "more than 300000 bytes"),
         (422, "application/json", b'{"detail": [{"msg": "too long"}]}', 422, "too long"),

@@ -166,7 +166,7 @@ def test_the_doctor_finds_that_somebody_has_the_port(run: Run) -> None:
         done = run("doctor", MOUTHPIECE_PORT=str(port), COLUMNS="40")
     assert done.returncode == 1
     assert f"problem port: 127.0.0.1:{port}: Address already in use\n" in done.stdout
-    assert f"to mend it: ss -ltnp 'sport = :{port}'" in done.stdout
+    assert f"fix: ss -ltnp 'sport = :{port}'" in done.stdout
 
 
 def test_the_doctor_does_not_say_that_the_cpu_is_used_where_cuda_is_asked_for(run: Run) -> None:

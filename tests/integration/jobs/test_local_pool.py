@@ -33,7 +33,7 @@ async def test_a_job_runs_and_its_upload_is_deleted_but_its_result_kept(start: S
 
 async def test_the_service_is_ready_only_once_the_model_is(start: Start) -> None:
     service = await start()
-    with pytest.raises(NotReady, match="being loaded"):
+    with pytest.raises(NotReady, match="is loading"):
         service.scheduler.check_ready()
     service.scheduler.check_usable()
     await until(lambda: service.pool.size)

@@ -101,5 +101,5 @@ def test_a_part_without_a_face_has_no_square(
     renderer: Renderer, workspace: Workspace, speech: Speech
 ) -> None:
     options = RenderOptions(crop="face", start=0.4, end=0.56)
-    with pytest.raises(InvalidRequest, match="no face is to be seen"):
+    with pytest.raises(InvalidRequest, match="no face is visible"):
         renderer.render(RenderRequest("blank", speech(0.2), options), workspace, no_progress)

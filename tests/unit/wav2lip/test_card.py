@@ -105,7 +105,7 @@ def test_a_model_without_its_ear_is_refused(tmp_path: Path) -> None:
     model = nearest(tmp_path)
     (tmp_path / "mine-listen.onnx").unlink()
     with pytest.raises(
-        InvalidModel, match=r"hears with mine-listen\.onnx, which is not beside it: copy both"
+        InvalidModel, match=r"hears with mine-listen\.onnx, which is missing beside it: copy both"
     ):
         load_card(model)
 
@@ -117,5 +117,5 @@ def test_a_model_with_another_ear_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_card_that_names_no_ear_for_the_nearest_mouth_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidModel, match="names no file with which it hears"):
+    with pytest.raises(InvalidModel, match="names no file to listen with"):
         load_card(nearest(tmp_path, listen=None))
