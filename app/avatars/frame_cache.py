@@ -97,7 +97,7 @@ class FrameCache:
             if count != manifest.frame_count:
                 raise AvatarDamaged(
                     f"The source of avatar {manifest.id!r} decodes to {count} frames, not "
-                    f"{manifest.frame_count}; delete the avatar and make it anew."
+                    f"{manifest.frame_count}; delete the avatar and create it again."
                 )
 
     def _path(self, manifest: Manifest, name: str) -> Path:

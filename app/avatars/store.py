@@ -65,7 +65,7 @@ class AvatarStore:
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise AvatarDamaged(
                 f"The manifest of avatar {avatar_id!r} cannot be read ({error}); delete the avatar and "
-                "make it anew."
+                "create it again."
             ) from error
 
     def list(self) -> list[Manifest]:
