@@ -5,6 +5,7 @@ MouthpieceError                      status  code
 ├── Unauthorized                        401  unauthorized
 ├── ForeignOrigin                       403  foreign-origin
 ├── UnknownHost                         421  unknown-host
+├── IdempotencyKeyReused                422  idempotency-key-reused
 ├── OutsideError
 │   ├── AddressRefused                  422  address-refused
 │   └── FetchFailed                     422  fetch-failed
@@ -112,6 +113,12 @@ class UnknownHost(MouthpieceError):
     """The request's host name is not one of the service's."""
 
     status, code, title = 421, "unknown-host", "Unknown host"
+
+
+class IdempotencyKeyReused(MouthpieceError):
+    """Another request was sent under the same key."""
+
+    status, code, title = 422, "idempotency-key-reused", "Idempotency key reused"
 
 
 class OutsideError(MouthpieceError):

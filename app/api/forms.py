@@ -62,6 +62,8 @@ class Upload:
     files: dict[str, UploadedFile]
     fields: dict[str, str]
     ignored: tuple[str, ...] = ()
+    addresses: dict[str, str] = field(default_factory=dict)
+    """Where the files are to be fetched that were not sent; or they themselves, as ``data:`` URIs."""
 
 
 class Incoming:

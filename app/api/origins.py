@@ -19,7 +19,15 @@ from app.api.problems import error_response
 from app.errors import ForeignOrigin, MouthpieceError, UnknownHost
 
 METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
-SENT: Final = ("Authorization", "Content-Type", "If-None-Match", "If-Range", "Prefer", "Range")
+SENT: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "If-Range",
+    "Prefer",
+    "Range",
+)
 READ: Final = ("Content-Location", "Content-Range", "ETag", "Location", "Retry-After")
 """Headers that pages of the origins that are let in may send, and read."""
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -13,10 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from app.api.dependencies import Services
 from app.api.forms import TEXT, VOICE, FileField, Upload
+from app.api.idempotency import DESCRIPTION, HEADER, check_same, claim_of, claimed, fingerprint_of, turn
 from app.api.models import JobResource, job_path
 from app.api.parameters import ADDRESSES
 from app.api.problems import invalid, problem_response
-from app.api.uploads import CheckField, paths_of, receive_upload
+from app.api.uploads import CheckField, fetch_files, paths_of, receive_upload
 from app.errors import JobCanceled, ShuttingDown
 from app.jobs.job import Job, JobState, NewJob, new_id
 from app.notices import Notice, NoticeCode, notice
@@ -44,10 +46,14 @@ async def submit_upload(
     A text that stands for a file is said before the job is queued: so a text or a voice that the server
     refuses is a problem of this request, and a job that is tried again does not pay for its words twice.
     ``waited_for`` says that the client stays until the job is done, or watches what it makes.
-    What can be refused without the body is refused before it is read. If anything fails, nothing is left.
+    What can be refused without the body is refused before it is read. A request that is repeated under its
+    ``Idempotency-Key`` gets its first job. If anything fails, nothing is left.
     """
-    services.scheduler.check_usable()
-    await services.scheduler.check_room()
+    owner = getattr(request.state, "owner", None)
+    claim = claim_of(request, owner)
+    if await claimed(services, claim) is None:
+        services.scheduler.check_usable()
+        await services.scheduler.check_room()
     job_id = new_id()
     destination = services.files.upload(job_id)
     try:
@@ -57,34 +63,53 @@ async def submit_upload(
             fields=parameters.model_fields,
             destination=destination,
             max_bytes=services.settings.max_upload_bytes,
-            fetcher=services.fetcher,
-            check_field=check_field,
+            check_field=None if claim else check_field,
         )
-        given = _validated(parameters, upload)
-        addresses = {name: getattr(given, name, None) for name in ADDRESSES}
-        deliveries = services.deliverer.planned(**addresses)
-        for file in files:
-            if file.or_text and TEXT in upload.fields:
-                path = paths_of(files, destination)[file.name]
-                spoken = await services.speaker.say(upload.fields[TEXT], upload.fields.get(VOICE), path)
-                upload = replace(upload, files=upload.files | {file.name: spoken})
-        described = describe(job_id, upload, given)
-        new = replace(
-            described,
-            params={name: value for name, value in described.params.items() if name not in ADDRESSES},
-            deliveries=deliveries,
-            owner=getattr(request.state, "owner", None),
-            waited_for=waited_for,
-            warnings=[*_warnings(upload), *described.warnings],
-        )
-        with CancelScope(shield=True):
-            job = await services.scheduler.submit(new)
+        fingerprint = fingerprint_of(request, upload)
+        async with turn(claim):
+            if known := await claimed(services, claim):
+                check_same(known, fingerprint)
+                services.files.forget(job_id)
+                return known
+            if claim and check_field:
+                for name, value in upload.fields.items():
+                    await check_field(name, value)
+            given = _validated(parameters, upload)
+            addresses = {name: getattr(given, name, None) for name in ADDRESSES}
+            deliveries = services.deliverer.planned(**addresses)
+            upload = await _completed(services, upload, files, paths_of(files, destination))
+            described = describe(job_id, upload, given)
+            new = replace(
+                described,
+                params={name: value for name, value in described.params.items() if name not in ADDRESSES},
+                deliveries=deliveries,
+                owner=owner,
+                claim=claim,
+                fingerprint=fingerprint if claim else None,
+                waited_for=waited_for,
+                warnings=[*_warnings(upload), *described.warnings],
+            )
+            with CancelScope(shield=True):
+                job = await services.scheduler.submit(new)
     except BaseException:
         services.files.forget(job_id)
         raise
     structlog.contextvars.bind_contextvars(job=job.id)
     log.info("job_submitted", kind=job.kind, avatar=job.avatar_id)
     return job
+
+
+async def _completed(
+    services: Services, upload: Upload, files: Sequence[FileField], paths: dict[str, Path]
+) -> Upload:
+    """Return an upload with the files that are fetched, and those that are said."""
+    upload = await fetch_files(upload, paths, services.fetcher, services.settings.max_upload_bytes)
+    for file in files:
+        if file.or_text and TEXT in upload.fields:
+            said, voice = upload.fields[TEXT], upload.fields.get(VOICE)
+            spoken = await services.speaker.say(said, voice, paths[file.name])
+            upload = replace(upload, files=upload.files | {file.name: spoken})
+    return upload
 
 
 async def wait_for(services: Services, job: Job) -> Job:
@@ -150,7 +175,8 @@ def multipart_body(files: Sequence[FileField], parameters: type[BaseModel]) -> d
         "description": f"{files[0].description} Parameters: in the query.",
     }
     content |= {kind: {"schema": alone} for kind in ("audio/*", "video/*", "image/*")}
-    return {"requestBody": {"required": True, "content": content}}
+    key = {"name": HEADER, "in": "header", "description": DESCRIPTION, "schema": {"type": "string"}}
+    return {"parameters": [key], "requestBody": {"required": True, "content": content}}
 
 
 def _address(file: FileField) -> dict[str, Any]:

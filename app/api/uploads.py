@@ -46,15 +46,13 @@ async def receive_upload(
     fields: Collection[str],
     destination: Path,
     max_bytes: int,
-    fetcher: Fetcher,
     check_field: CheckField | None = None,
 ) -> Upload:
     """Write the first of the ``files`` of a body to ``destination``, others beside it under their names.
 
-    Returns what came in, what is fetched included. A body that is a file alone is the first. Raises
-    ``UnsupportedMedia`` for another kind of body, ``UploadTooLarge`` if a file has more than ``max_bytes``,
-    ``StorageFull``, ``InvalidRequest`` for a body that is malformed or lacks a file, ``AddressRefused`` and
-    ``FetchFailed``.
+    Returns what came in; what it has addresses of is for :func:`fetch_files`. A body that is a file alone is
+    the first. Raises ``UnsupportedMedia`` for another kind of body, ``UploadTooLarge`` if a file has more
+    than ``max_bytes``, ``StorageFull``, and ``InvalidRequest`` for a body that is malformed or lacks a file.
     """
     announced = int(request.headers.get("content-length", 0))
     most = len(files) * max_bytes + FORM_BYTES
@@ -78,13 +76,20 @@ async def receive_upload(
         if isinstance(body, JsonBody):
             await to_thread.run_sync(body.parse, paths[NAME])
             await _check(body, check_field)
-        upload = body.result()
-        for file in files:
-            if address := upload.fields.pop(file.address, None):
-                if file.name in upload.files:
-                    raise InvalidRequest(f"Send either {file.name} or {file.address}, not both.")
-                upload.files[file.name] = await writer.fetch(file.name, address, fetcher, max_bytes)
-    return _complete(files, upload)
+    return _complete(files, body.result())
+
+
+async def fetch_files(upload: Upload, paths: dict[str, Path], fetcher: Fetcher, max_bytes: int) -> Upload:
+    """Write the files of an upload that have addresses to their ``paths``, and return it with them.
+
+    Raises ``AddressRefused``, ``FetchFailed``, ``UploadTooLarge``, ``StorageFull``.
+    """
+    fetched = {}
+    with storing(), ExitStack() as stack:
+        writer = _Writer(paths, stack)
+        for name, address in upload.addresses.items():
+            fetched[name] = await writer.fetch(name, address, fetcher, max_bytes)
+    return replace(upload, files=upload.files | fetched, addresses={})
 
 
 async def _check(body: "_Body", check_field: CheckField | None) -> None:
@@ -97,17 +102,21 @@ def _complete(files: Sequence[FileField], upload: Upload) -> Upload:
 
     Raises ``InvalidRequest`` if it lacks a file and has no text that may stand for it, or has both.
     """
+    addresses = {file.name: upload.fields.pop(file.address, "") for file in files}
     for file in files:
         spoken = file.or_text and TEXT in upload.fields
-        if spoken and file.name in upload.files:
+        there = file.name in upload.files or bool(addresses[file.name])
+        if file.name in upload.files and addresses[file.name]:
+            raise InvalidRequest(f"Send either {file.name} or {file.address}, not both.")
+        if spoken and there:
             raise InvalidRequest(f"Send either {file.name} or {TEXT}, not both.")
-        if file.required and file.name not in upload.files and not spoken:
-            there = (
-                f" It has {', '.join(upload.ignored)}, which means nothing here." if upload.ignored else ""
-            )
-            raise InvalidRequest(f"The body lacks the file {file.name!r}; add it, or {file.address}.{there}")
+        if file.required and not there and not spoken:
+            also = ", ".join(upload.ignored)
+            has = f" It has {also}, which means nothing here." if also else ""
+            raise InvalidRequest(f"The body lacks the file {file.name!r}; add it, or {file.address}.{has}")
     silent = (VOICE,) if VOICE in upload.fields and TEXT not in upload.fields else ()
-    return replace(upload, ignored=(*upload.ignored, *silent))
+    given = {name: address for name, address in addresses.items() if address}
+    return replace(upload, ignored=(*upload.ignored, *silent), addresses=given)
 
 
 def paths_of(files: Sequence[FileField], destination: Path) -> dict[str, Path]:

@@ -77,6 +77,9 @@ jobs = Table(
     Column("attempts", Integer, nullable=False),
     Column("deaths", Integer, nullable=False, server_default="0"),
     Column("owner", String(64)),
+    Column("claim", String(64)),
+    Column("fingerprint", String(64)),
+    Column("traceparent", String(55)),
     Column("waited_for", Boolean, nullable=False, server_default=false()),
     Column("error", JSON(none_as_null=True)),
     Column("warnings", JSON, nullable=False, server_default="[]"),
@@ -92,6 +95,7 @@ jobs = Table(
 Index("jobs_by_state", jobs.c.state, jobs.c.number)
 Index("jobs_by_avatar", jobs.c.avatar_id, jobs.c.number)
 Index("jobs_by_delivery", jobs.c.deliver_at)
+Index("one_job_a_claim", jobs.c.claim, unique=True)
 
 _being_made = (jobs.c.kind == "avatar") & jobs.c.state.in_(["queued", "running"])
 AVATAR_CLAIM = Index(

@@ -76,6 +76,9 @@ class JobTable:
             "avatar_id": new.avatar_id,
             "params": dict(new.params),
             "owner": new.owner,
+            "claim": new.claim,
+            "fingerprint": new.fingerprint,
+            "traceparent": new.traceparent,
             "waited_for": new.waited_for,
             "warnings": new.warnings,
             "deliveries": new.deliveries,
@@ -122,6 +125,12 @@ class JobTable:
         if not found:
             raise JobNotFound(f"There is no job {job_id!r}; it may have expired.")
         return found[0]
+
+    def claimed(self, claim: str) -> str | None:
+        """Return the id of the job that was made under a claim."""
+        with self._engine.connect() as connection:
+            job_id: str | None = connection.scalar(select(jobs.c.id).where(jobs.c.claim == claim))
+        return job_id
 
     def page(
         self,

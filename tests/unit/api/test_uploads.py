@@ -10,8 +10,6 @@ from starlette.types import Message
 from app.api.forms import MAX_FIELD_BYTES, FileField, Upload, UploadedFile
 from app.api.uploads import receive_upload
 from app.errors import AvatarExists, InvalidRequest, UnsupportedMedia, UploadTooLarge
-from app.outside.allowance import Allowance
-from app.outside.fetching import Fetcher
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +54,6 @@ async def receive(request: Request, destination: Path, max_bytes: int = 1 << 20)
         fields=("id", "face"),
         destination=destination,
         max_bytes=max_bytes,
-        fetcher=Fetcher(Allowance()),
     )
 
 
@@ -87,7 +84,6 @@ async def test_a_field_is_checked_before_the_file_after_it_is_read(tmp_path: Pat
             fields=("id", "face"),
             destination=tmp_path / "job" / "upload",
             max_bytes=1 << 20,
-            fetcher=Fetcher(Allowance()),
             check_field=refuse,
         )
     assert heard == [("id", "anna")]
@@ -214,7 +210,6 @@ async def test_two_files_are_kept_apart(tmp_path: Path, step: int) -> None:
         fields=("id", "face"),
         destination=tmp_path / "job" / "upload",
         max_bytes=len(FILE),
-        fetcher=Fetcher(Allowance()),
     )
     said = UploadedFile("words.wav", sha256(b"riff").hexdigest())
     assert upload == Upload(ME | {"audio": said}, {"id": "anna", "face": "ä"})
@@ -231,7 +226,6 @@ async def test_a_file_that_may_be_missing_may_be_missing(tmp_path: Path) -> None
             fields=(),
             destination=destination,
             max_bytes=1 << 20,
-            fetcher=Fetcher(Allowance()),
         )
 
     upload = await receive("optional", VIDEO, FileField("audio", "What is said.", required=False))
