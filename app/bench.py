@@ -19,14 +19,14 @@ import numpy as np
 from app.avatars.builder import AvatarRequest
 from app.media.sound import SPEECH_RATE, Sound
 from app.mouths.ear import Ear
-from app.mouths.model import LipModel, MouthModel, open_model
-from app.mouths.painter import FACE_SIZE, FIRST_ROW, SHAPE_DIMS, PaintShapes, Strokes
+from app.mouths.model import MouthModel
 from app.rendering.renderer import RenderRequest
 from app.rendering.workspace import Workspace
 from app.settings import Settings
 from app.wav2lip.arrays import FaceCrops, FloatArray, MelWindows
 from app.wav2lip.choice import CHECKPOINT_SUFFIXES
 from app.wav2lip.devices import usable_cores
+from app.wav2lip.infer import Wav2LipInfer
 from app.workshop import Workshop
 
 OFFICIAL_GFLOP: Final = 5.45
@@ -58,16 +58,17 @@ def bench(settings: Settings, video: Path | None, audio: Path | None) -> Iterato
     with tempfile.TemporaryDirectory(prefix="mouthpiece-bench-") as folder:
         own = {"avatars_dir": Path(folder) / "avatars", "data_dir": settings.data_dir}
         workshop = Workshop.open(settings.model_copy(update=own))
-        yield from model_speed(workshop.infer, settings.model_path)
         if isinstance(workshop.infer, MouthModel):
             yield ear_speed(workshop.infer.ear, Path(folder) / "noise.f32")
-        yield precision(workshop.infer, settings.model_path)
-        yield from _video_memory(workshop.infer)
+        else:
+            yield from model_speed(workshop.infer, settings.model_path)
+            yield precision(workshop.infer, settings.model_path)
+            yield from _video_memory(workshop.infer)
         if video and audio:
             yield from _renders(workshop, video, audio, Path(folder))
 
 
-def model_speed(model: LipModel, path: Path) -> Iterator[Measured]:
+def model_speed(model: Wav2LipInfer, path: Path) -> Iterator[Measured]:
     """Measure frames a second by batch, and for the official network the share of the device's peak."""
     part, best = f"{path.name} on {model.info.engine}, {model.info.device} {model.info.dtype}", 0.0
     for frames in sorted({1, model.batch_size, 4 * model.batch_size}):
@@ -96,45 +97,28 @@ def ear_speed(ear: Ear, file: Path) -> Measured:
     )
 
 
-def precision(model: LipModel, path: Path) -> Measured:
+def precision(model: Wav2LipInfer, path: Path) -> Measured:
     """Compare the model, as it runs, with fp32 on the CPU; 45 dB look the same.
 
     The pictures are soft, as faces are: in bare noise a warp a tenth of a pixel off changes everything.
     """
-    exact = open_model(path, "fp32", "cpu")
+    exact = Wav2LipInfer(path, "fp32", "cpu")
     error = _pictures(model) - _pictures(exact)
     psnr = float(-10 * np.log10(max(float(np.square(error).mean()), 1e-10)))
     return Measured(f"{model.info.dtype} on {model.info.device}", "PSNR to fp32 on the CPU", psnr, "dB")
 
 
-def _work(model: LipModel, frames: int) -> Callable[[], object]:
+def _work(model: Wav2LipInfer, frames: int) -> Callable[[], object]:
     """Return what has the model make ``frames`` mouths."""
     windows, crops = random_inputs(frames, model.face_size)
-    if isinstance(model, MouthModel):
-        return partial(model.painter.paint, random_shapes(frames), crops, crops)
     return partial(model.render, windows, crops)
 
 
-def _pictures(model: LipModel) -> FloatArray:
+def _pictures(model: Wav2LipInfer) -> FloatArray:
     """Return what the model makes of soft noise, values 0..1."""
     windows, noise = random_inputs(8, model.face_size)
     crops = np.stack([cv2.GaussianBlur(picture, (0, 0), _SOFTNESS) for picture in noise])
-    if isinstance(model, MouthModel):
-        return _painted(model.painter.paint(random_shapes(len(crops)), crops, crops), crops)
     return model.render(windows, crops)[:, model.face_size // 2 :].astype(np.float32) / np.float32(255)
-
-
-def _painted(strokes: Strokes, references: FaceCrops) -> FloatArray:
-    """Return the rows on which strokes lie, (n, 56, 96, 3), 0..1."""
-    rows, columns = np.mgrid[FIRST_ROW:FACE_SIZE, :FACE_SIZE].astype(np.float32)
-    x, y = strokes.flow[:, 0] + columns, strokes.flow[:, 1] + rows
-    moved = [
-        cv2.remap(*one, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for one in zip(references.astype(np.float32) / np.float32(255), x, y, strict=True)
-    ]
-    shown, added = (part.transpose(0, 2, 3, 1) for part in (strokes.shown, strokes.added))
-    painted: FloatArray = np.clip(np.stack(moved) * shown + added, 0, 1)
-    return painted
 
 
 def random_inputs(frames: int, face_size: int) -> tuple[MelWindows, FaceCrops]:
@@ -142,11 +126,6 @@ def random_inputs(frames: int, face_size: int) -> tuple[MelWindows, FaceCrops]:
     rng = np.random.default_rng(0)
     windows = rng.uniform(-4, 4, (frames, 80, 16)).astype(np.float32)
     return windows, rng.integers(0, 256, (frames, face_size, face_size, 3), np.uint8)
-
-
-def random_shapes(frames: int) -> PaintShapes:
-    """Return mouth shapes to paint, the same each time."""
-    return np.random.default_rng(1).normal(0, 1, (frames, SHAPE_DIMS)).astype(np.float32)
 
 
 def timed(work: Callable[[], object], frames: int) -> tuple[float, float]:
@@ -158,7 +137,7 @@ def timed(work: Callable[[], object], frames: int) -> tuple[float, float]:
     return done / (time.perf_counter() - started), (time.process_time() - spent) / done
 
 
-def _matrix_peak(model: LipModel) -> float:
+def _matrix_peak(model: Wav2LipInfer) -> float:
     """Return what the device reaches in a product of large matrices, GFLOP/s, in the model's precision."""
     multiply, side = _cuda_product(model) if model.info.device.startswith("cuda") else _cpu_product()
     multiply()
@@ -172,7 +151,7 @@ def _cpu_product() -> tuple[Callable[[], object], int]:
     return lambda: matrix @ matrix, side
 
 
-def _cuda_product(model: LipModel) -> tuple[Callable[[], object], int]:
+def _cuda_product(model: Wav2LipInfer) -> tuple[Callable[[], object], int]:
     import torch
 
     side = _MATRIX["cuda"]
@@ -186,7 +165,7 @@ def _cuda_product(model: LipModel) -> tuple[Callable[[], object], int]:
     return multiply, side
 
 
-def _video_memory(model: LipModel) -> Iterator[Measured]:
+def _video_memory(model: Wav2LipInfer) -> Iterator[Measured]:
     if model.info.engine == "torch" and model.info.device.startswith("cuda"):
         import torch
 

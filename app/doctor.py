@@ -165,12 +165,11 @@ def _model(settings: Settings) -> Iterator[Finding]:
             remedy = f"MOUTHPIECE_MODELS_DIR=the folder that holds {DEFAULT_MODEL}"
         yield Finding("model", "problem", error.detail, remedy)
         return
-    ear = "" if info.listen_sha256 is None else f", of its ear {info.listen_sha256}"
     rights = "" if info.commercial_use else "; not for commercial use"
     yield Finding(
         "model",
         "good",
-        f"{info.name} ({settings.model_path}), sha256 {info.sha256}{ear}, runs on {info.device} with "
+        f"{info.name} ({settings.model_path}), sha256 {info.sha256}, runs on {info.device} with "
         f"{info.engine} in {info.dtype}; licence: {info.licence}{rights}",
     )
 

@@ -19,6 +19,7 @@ from app.progress import Alive, Progress
 from app.rendering.renderer import Renderer, RenderRequest, timeline_of
 from app.rendering.workspace import Workspace
 from app.settings import Settings
+from app.wav2lip.devices import has_cuda_driver
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Workshop:
                 cache=cache,
                 limits=AudioLimits(settings.max_audio_seconds, settings.max_frames),
                 encoder_threads=settings.encoder_threads,
-                encoder=choose_encoder(settings.video_encoder, infer.info.device),
+                encoder=choose_encoder(settings.video_encoder, _encoding_device(settings)),
                 decoder=decoder,
             ),
         )
@@ -92,3 +93,9 @@ class Workshop:
             return 0
         check_frames(count, self.renderer.limits)
         return count
+
+
+def _encoding_device(settings: Settings) -> str:
+    """Return where frames could be encoded: beside a GPU even if the model does without it."""
+    device = settings.first_device
+    return "cuda" if device == "auto" and has_cuda_driver() else device

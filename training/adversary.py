@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from app.mouths.space import SHAPE_DIMS
 from training.checkpoints import load_weights
 from training.networks.critic import PatchCritic
-from training.networks.face import PAINTED_DIMS
 from training.team import Team
 from training.tuned import CriticNumbers
 
@@ -25,7 +25,7 @@ class Mouths:
     true: Tensor
     """(B, 3, H, W)."""
     shape: Tensor
-    """(B, 17): what they should show."""
+    """(B, 8): the mouth shapes that they should show."""
     inside: Tensor
     """(B, 1, H, W): 1 within the true inner lips."""
 
@@ -41,7 +41,7 @@ class Adversary:
         learning_rate: float,
         numbers: CriticNumbers,
     ) -> None:
-        self.critic = PatchCritic(PAINTED_DIMS).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.critic = PatchCritic(SHAPE_DIMS).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._mixed, self._team, self._numbers = mixed, team, numbers
         self._optimizer = torch.optim.AdamW(
             self.critic.parameters(), learning_rate, betas=(0.5, 0.9), fused=True

@@ -7,24 +7,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.audio.mel import SILENCE
-from app.mouths.points import LOWER_LIP_INNER, RIGID_POINTS, SPEECH_POINTS, UPPER_LIP_INNER
+from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from training import augment, geometry
 from training.cache import Cache
-from training.networks.blocks import constant
 from training.pack import CROP_SIZE
-from training.references import Indices
-from training.sampling import MARGIN_COLUMNS, MomentSampler
-from training.shade import belief, inner_shades
+from training.sampling import MARGIN_COLUMNS, Indices, MomentSampler
 from training.shapes import ShapeTrack
 
 MOUTH_WIDTH, MOUTH_HEIGHT = range(12, 84), range(48, 96)
 """Columns and rows of a face in which an inner mouth may be."""
 
 _WIDE: Final = 16 + 2 * MARGIN_COLUMNS
-_INNER_LIPS: Final = tuple(
-    SPEECH_POINTS.index(point) for point in (*UPPER_LIP_INNER, *reversed(LOWER_LIP_INNER[1:-1]))
-)
+_INNER_LIPS: Final = (*UPPER_LIP_INNER, *reversed(LOWER_LIP_INNER[1:-1]))
 
 
 @dataclass(frozen=True)
@@ -36,14 +30,9 @@ class Batch:
     face: Tensor
     """(B, 6, 96, 96): the target without its lower half, then the reference."""
     mel: Tensor
-    """(B, 1, 80, 16); silence where the clip has no sound."""
+    """(B, 1, 80, 16)."""
     shape: Tensor
-    """(B, 17): by how much the target's mouth shape differs from the reference's, the reference's own, and by
-    how much the target's mouth is lighter inside than the reference's."""
-    more_inside: Tensor
-    """(B,), -1..1: how much more of its inside the target's mouth shows than the reference's."""
-    points: Tensor
-    """(B, 2, K, 2): the points that speech moves, of target and reference, in face pixels."""
+    """(B, 8): the target's mouth shape."""
     inner_mouth: Tensor
     """(B, 1, 48, 72): 1 within the target's inner lips, over MOUTH_HEIGHT x MOUTH_WIDTH."""
     clips: Tensor
@@ -59,47 +48,32 @@ class BatchSource:
         self._cache, self._sampler, self.device, self._seed = cache, sampler, device, seed
         self._settings = sampler.settings
         self._frames = torch.from_numpy(cache.frames.copy()).to(device) if device.type == "cuda" else None
-        mel = np.pad(np.asarray(cache.mel, np.float32), ((0, _WIDE), (0, 0)), constant_values=SILENCE)
-        self._mel = torch.from_numpy(mel).to(device)
+        self._mel = torch.from_numpy(np.asarray(cache.mel, np.float32)).to(device)
         self._shapes = torch.from_numpy(track.shapes).to(device)
-        mesh = np.asarray(cache.mesh[:, (*RIGID_POINTS, *SPEECH_POINTS), :2], np.float32)
-        self._points = torch.from_numpy(mesh * CROP_SIZE - 0.5).to(device)
+        lips = np.asarray(cache.mesh[:, _INNER_LIPS, :2], np.float32)
+        self._lips = torch.from_numpy(lips * CROP_SIZE - 0.5).to(device)
 
     def batch(self, step: int, count: int, *, augmented: bool = True) -> Batch:
         """Return ``count`` samples for ``step``."""
         rng = np.random.default_rng((self._seed, step))
         moments = self._sampler.draw(rng, count)
         generator = self._generator(rng)
-        frames, references, columns, clips = (
-            self._sent(part) for part in (moments.frames, moments.references, moments.columns, moments.clips)
+        frames, columns, clips = (
+            self._sent(part) for part in (moments.frames, moments.columns, moments.clips)
         )
-        points = torch.stack([self._points[frames], self._points[references]], 1)
-        maps = self._maps(points[:, :, : len(RIGID_POINTS)], generator, augmented=augmented)
+        maps = self._maps(count, generator, augmented=augmented)
         faces = self._pictures(moments.frames, moments.references, maps, generator, augmented=augmented)
-        speech = points[:, :, len(RIGID_POINTS) :]
-        placed = torch.stack([geometry.unmap(maps[:, k], speech[:, k]) for k in range(2)], 1)
-        inner, shades = self._insides(faces[:, 0], placed[:, 0])
-        own_inner, own_shades = self._insides(faces[:, 1], placed[:, 1])
-        shade = self._settings.shade
-        wanted, own = self._shapes[frames], self._shapes[references]
+        lips = geometry.unmap(maps[:, 0], self._lips[frames])
         hidden = faces[:, 0].clone()
         hidden[:, :, geometry.FACE_SIZE // 2 :] = 0
         return Batch(
             target=faces[:, 0].contiguous(),
             face=torch.cat([hidden, faces[:, 1]], 1).contiguous(memory_format=torch.channels_last),
             mel=self._sounds(columns, generator, augmented=augmented),
-            shape=torch.cat([wanted - own, own, (shades - own_shades)[:, None]], 1),
-            more_inside=belief(inner, shade) - belief(own_inner, shade),
-            points=placed,
-            inner_mouth=inner,
+            shape=self._shapes[frames],
+            inner_mouth=geometry.inside(lips, MOUTH_WIDTH, MOUTH_HEIGHT),
             clips=clips,
         )
-
-    def _insides(self, faces: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return where the inner mouths of faces are (B, 1, 48, 72), and how dark they are (B,)."""
-        inner = geometry.inside(points[:, constant(_INNER_LIPS, points.device)], MOUTH_WIDTH, MOUTH_HEIGHT)
-        mouths = faces[:, :, MOUTH_HEIGHT.start :, MOUTH_WIDTH.start : MOUTH_WIDTH.stop]
-        return inner, inner_shades(mouths, inner, self._settings.shade)
 
     def _sent(self, numbers: Indices) -> Tensor:
         """Return ``numbers`` on the device; from page-locked memory, so that nobody waits for them."""
@@ -112,19 +86,12 @@ class BatchSource:
         """Return torch's generator for a step, on the device: what is drawn there need not travel."""
         return torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
 
-    def _maps(self, rigid: Tensor, generator: torch.Generator, *, augmented: bool) -> Tensor:
+    def _maps(self, count: int, generator: torch.Generator, *, augmented: bool) -> Tensor:
         """Return the maps (B, 2, 2, 3) of targets and references."""
-        count = len(rigid)
-        view = geometry.random_views(count, generator, self._settings.views, augment=augmented)
-        aligned = (
-            torch.rand(count, generator=generator, device=self.device) < self._settings.aligned_references
-        )
-        to_reference = geometry.alignments(rigid[:, 0], rigid[:, 1])
-        same = torch.eye(2, 3, device=self.device).expand(count, 2, 3)
-        placing = torch.where(aligned[:, None, None], to_reference, same)
-        loose = geometry.jitter(count, aligned, generator, self._settings.views)
-        placing = geometry.chain(placing, loose) if augmented else placing
-        return torch.stack([view, geometry.chain(view, placing)], 1)
+        views = self._settings.views
+        view = geometry.random_views(count, generator, views, augment=augmented)
+        other = geometry.chain(view, geometry.jitter(count, generator, views)) if augmented else view
+        return torch.stack([view, other], 1)
 
     def _pictures(
         self, targets: Any, references: Any, maps: Tensor, generator: torch.Generator, *, augmented: bool
@@ -143,7 +110,5 @@ class BatchSource:
 
     def _sounds(self, columns: Tensor, generator: torch.Generator, *, augmented: bool) -> Tensor:
         reach = torch.arange(_WIDE, device=self.device)
-        silence = len(self._mel) - _WIDE
-        first = torch.where(columns < 0, torch.full_like(columns, silence), columns)
-        wide = self._mel[first[:, None] + reach].transpose(1, 2)[:, None]
+        wide = self._mel[columns[:, None] + reach].transpose(1, 2)[:, None]
         return augment.revoice(wide, generator) if augmented else augment.middle_window(wide)

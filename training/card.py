@@ -1,53 +1,47 @@
-"""The card of an exported model: what it is, what it was made of and by what, and whose data that was."""
+"""The card of an exported ear: what it is, what it was made of and by what, and whose data that was."""
 
 import json
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from app.mouths.painter import FACE_SIZE
+from app.media.files import replacing
 from app.wav2lip.model_file import file_sha256
-from training.checkpoints import Checkpoint
-from training.pack import Pack, load_pack
-from training.settings import load_settings
+from training.listen.settings import ListenSettings
+from training.listen.talks import Talk
+
+Data = dict[str, dict[str, Any]]
+"""Of every set what a model was taught with: how much of it there is, and its licences."""
 
 _HERE: Final = Path(__file__).parent
+_QUIET: Final = "quiet"
 
 
-def paint_card(
-    model: Path, listen: Path, pack: Path, *, recipe: Path, checkpoint: Checkpoint, scores: Path | None
-) -> dict[str, Any]:
-    """Return the card of the painter ``model`` that hears with ``listen``."""
-    settings = load_settings(recipe, "face")
-    return {
+def write_card(model: Path, encoder: Path, *, recipe: Path, settings: ListenSettings, data: Data) -> None:
+    """Write the card of the ear ``model``, whose first layers are those of ``encoder``, beside it."""
+    card = {
         "name": model.stem,
         "description": (
-            "Hears with the file beside it, chooses the footage's own mouths, and paints where there is no "
-            f"near one: flow, keep-mask and paint, decided at {FACE_SIZE}x{FACE_SIZE}."
+            f"Hears mouth shapes in speech: Whisper tiny.en's first {settings.layers} layers and heads on "
+            "them. Mouths are chosen from the footage and bent; where it shows none open, their inside is "
+            "drawn."
         ),
-        "licence": settings.paint.licence,
+        "licence": settings.licence,
         "commercial_use": False,
-        "source": _source(load_pack(pack)),
+        "source": _source(data),
         "sha256": file_sha256(model),
-        "face_size": FACE_SIZE,
         "reference": "nearest",
-        "listen": listen.name,
-        "listen_sha256": file_sha256(listen),
         "made": {
             "recipe": recipe.name,
             "recipe_sha256": file_sha256(recipe),
             "commit": commit(),
-            "steps": int(checkpoint["step"]),
-            "parents": list(checkpoint["parents"]),
+            "parents": [{"name": encoder.name, "sha256": file_sha256(encoder)}],
         },
-        "data": data_of(load_pack(pack)),
-        "measured": json.loads(scores.read_text()) if scores else None,
+        "data": data,
     }
-
-
-def parent_of(model: Path) -> dict[str, str]:
-    """Return how a card names a file that weights were taken from."""
-    return {"name": model.name, "sha256": file_sha256(model)}
+    with replacing(model.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def commit() -> str | None:
@@ -60,25 +54,23 @@ def commit() -> str | None:
         return None
 
 
-def data_of(pack: Pack) -> dict[str, Any]:
-    """Return clips, frames, people and licences of every set of a pack."""
-    sets: dict[str, Any] = {}
-    for clip in pack.clips:
-        entry = sets.setdefault(clip.set, {"clips": 0, "frames": 0, "people": set(), "licences": set()})
-        entry["clips"] += 1
-        entry["frames"] += clip.frames
-        entry["people"].add(clip.group)
-        entry["licences"].add(clip.licence)
-    return {
+def data_of(talks: Iterable[Talk], quiet: int, quiet_licence: str) -> Data:
+    """Return what talks, by their sets, and a number of recordings without speech bring to a card."""
+    sets: dict[str, list[Talk]] = {}
+    for talk in talks:
+        sets.setdefault(talk.set, []).append(talk)
+    data: Data = {
         name: {
-            **entry,
-            "people": len(entry["people"]),
-            "licences": sorted(entry["licences"]),
+            "clips": len(own),
+            "frames": sum(len(talk.times) for talk in own),
+            "people": len({talk.person for talk in own}),
+            "licences": sorted({talk.licence for talk in own}),
         }
-        for name, entry in sorted(sets.items())
+        for name, own in sorted(sets.items())
     }
+    return {**data, _QUIET: {"recordings": quiet, "licences": [quiet_licence]}} if quiet else data
 
 
-def _source(pack: Pack) -> str:
-    sets = (f"{name} ({', '.join(about['licences'])})" for name, about in data_of(pack).items())
-    return "trained by this project on " + "; ".join(sets)
+def _source(data: Data) -> str:
+    sets = (f"{name} ({', '.join(about['licences'])})" for name, about in data.items() if name != _QUIET)
+    return "heads trained by this project, on Whisper tiny.en's encoder (OpenAI, MIT), on " + "; ".join(sets)

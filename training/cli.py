@@ -1,10 +1,8 @@
-"""The commands of training: ``python -m training prepare | train | hidden | evaluate | export``."""
+"""The commands of training: ``python -m training prepare | train | listen | hidden | evaluate``."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -60,7 +58,7 @@ def prepare(
 
 @app.command()
 def train(
-    stage: Annotated[str, typer.Argument(help="expert, reader, face or wav2lip.")],
+    stage: Annotated[str, typer.Argument(help="expert or wav2lip.")],
     pack: PackOption,
     runs: RunsOption,
     recipe: RecipeOption = RECIPE,
@@ -70,7 +68,7 @@ def train(
         typer.Option(
             "--from",
             exists=True,
-            help="A model to fine-tune: an exported one (face), a Wav2Lip checkpoint (wav2lip).",
+            help="A Wav2Lip checkpoint to fine-tune (wav2lip).",
         ),
     ] = None,
 ) -> None:
@@ -88,58 +86,6 @@ def train(
     out.print(f"{run.step} steps are done; see {run.folder}.")
     if name == "wav2lip":
         out.print(f"The checkpoint in the official layout is {run.folder / 'wav2lip.pth'}.")
-
-
-@app.command()
-def export(
-    runs: RunsOption,
-    output: Annotated[Path, typer.Argument(help="The .onnx file to write; its card goes beside it.")],
-    pack: PackOption,
-    recipe: RecipeOption = RECIPE,
-    listen: Annotated[Path, typer.Option(help="The ear that stands beside it.")] = Path(
-        "models/mouthpiece-listen.onnx"
-    ),
-    fp16: Annotated[bool, typer.Option(help="Store the weights in half precision.")] = False,
-    scores: Annotated[Path | None, typer.Option(help="What 'evaluate-paint' wrote, for the card.")] = None,
-) -> None:
-    """Write what the stage face makes as a model file, checked on every engine, and its card."""
-    from training.export import export_paint
-
-    result = export_paint(runs, output, pack, recipe=recipe, listen=listen, half=fp16, scores=scores)
-    for engine, difference in result.differences.items():
-        out.print(f"{engine}: differs from torch by at most {difference:.2g} of 1.")
-    out.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, sha256 {result.sha256}.")
-
-
-@app.command()
-def evaluate_paint(
-    model: Annotated[Path, typer.Argument(exists=True, help="The painter, .onnx.")],
-    pack: PackOption,
-    runs: RunsOption,
-    recipe: RecipeOption = RECIPE,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for JSON and sheets.")] = Path(),
-    clips: Annotated[int, typer.Option(min=1, help="Clips of each speaker that are painted.")] = 2,
-) -> None:
-    """Judge what a painter makes of the true shapes of the recipe's held-out people, at 96 pixels."""
-    from app.mouths.painter import open_painter
-    from app.wav2lip.choice import EngineRequest
-    from training.cache import open_cache
-    from training.pack import load_pack
-    from training.painting import as_table, judge_painter, paintable, write_paint_sheet
-    from training.settings import load_settings
-
-    with _progress("Decoding the pack") as report:
-        cache = open_cache(load_pack(pack), runs / "cache", report)
-    settings = load_settings(recipe, "face")
-    spans = paintable(settings.held_out.split(cache.spans)[1], clips)
-    with _progress("Painting") as report:
-        scores, takes = judge_painter(open_painter(model, EngineRequest()), cache, spans, settings, report)
-    output.mkdir(parents=True, exist_ok=True)
-    for name, members in takes.items():
-        write_paint_sheet(output / f"{model.stem}.{name}.png", members)
-    entries = {name: asdict(score) for name, score in scores.items()}
-    (output / f"{model.stem}.scores.json").write_text(json.dumps(entries, indent=1))
-    out.print(as_table(scores), highlight=False)
 
 
 def main() -> None:

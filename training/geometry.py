@@ -42,23 +42,14 @@ def random_views(count: int, generator: torch.Generator, views: ViewNumbers, *, 
     return torch.cat([linear, offset[:, :, None]], 2)
 
 
-def jitter(count: int, aligned: Tensor, generator: torch.Generator, views: ViewNumbers) -> Tensor:
+def jitter(count: int, generator: torch.Generator, views: ViewNumbers) -> Tensor:
     """Return small maps of the crop onto itself: how badly a reference may lie on its target."""
     uniform = _uniform(generator)
-    size = torch.where(aligned, views.tight_scale, views.loose_scale)
-    place = torch.where(aligned, views.tight_shift, views.loose_shift)
-    maps = torch.eye(2, 3, device=aligned.device).repeat(count, 1, 1)
-    maps[:, 0, 0] += size * uniform(count)
-    maps[:, 1, 1] += size * uniform(count)
-    maps[:, :, 2] = place[:, None] * uniform(count, 2)
+    maps = torch.eye(2, 3, device=generator.device).repeat(count, 1, 1)
+    maps[:, 0, 0] += views.jitter_scale * uniform(count)
+    maps[:, 1, 1] += views.jitter_scale * uniform(count)
+    maps[:, :, 2] = views.jitter_shift * uniform(count, 2)
     return maps
-
-
-def alignments(targets: Tensor, references: Tensor) -> Tensor:
-    """Return the affine maps of least squares from points (B, K, 2) on targets to those on references."""
-    here = torch.cat([targets, torch.ones_like(targets[..., :1])], 2)
-    normal = here.transpose(1, 2) @ here
-    return _solved(normal, here.transpose(1, 2) @ references).transpose(1, 2)
 
 
 def chain(first: Tensor, second: Tensor) -> Tensor:
@@ -69,9 +60,13 @@ def chain(first: Tensor, second: Tensor) -> Tensor:
 
 
 def unmap(maps: Tensor, points: Tensor) -> Tensor:
-    """Return where in the face points (B, K, 2) of the crop lie."""
+    """Return where in the face points (B, K, 2) of the crop lie.
+
+    Whether it could be solved is not asked: the answer would have to be waited for.
+    """
     moved = (points - maps[:, None, :, 2]).transpose(1, 2)
-    return _solved(maps[:, :, :2], moved).transpose(1, 2)
+    solved: Tensor = torch.linalg.solve_ex(maps[:, :, :2], moved).result
+    return solved.transpose(1, 2)
 
 
 def sample(crops: Tensor, maps: Tensor) -> Tensor:
@@ -98,12 +93,6 @@ def inside(polygon: Tensor, columns: range, rows: range) -> Tensor:
     crossing = x0 + (y - y0) * slope
     odd = (spans_row[..., None] & (crossing[..., None] < x)).sum(1) % 2
     return odd[:, None].float()
-
-
-def _solved(matrix: Tensor, right: Tensor) -> Tensor:
-    """Solve without asking whether it could be solved: the answer would have to be waited for."""
-    solved: Tensor = torch.linalg.solve_ex(matrix, right).result
-    return solved
 
 
 def _uniform(generator: torch.Generator) -> Callable[..., Tensor]:

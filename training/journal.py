@@ -10,6 +10,7 @@ import numpy as np
 from app.media.files import replacing
 from app.wav2lip.arrays import FaceCrops
 
+_ZOOM: Final = 2
 _KEYS: Final = ("step", "samples", "seconds", "learning_rate")
 
 
@@ -39,7 +40,9 @@ class Journal:
 
     def sheet(self, step: int, columns: list[FaceCrops]) -> None:
         """Write a contact sheet: one row a sample, one column for each of ``columns``."""
-        write_sheet(self._folder / f"sheet-{step:07d}.png", columns)
+        rows = np.concatenate([np.concatenate(list(faces)) for faces in columns], axis=1)
+        larger = cv2.resize(rows, None, fx=_ZOOM, fy=_ZOOM, interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(self._folder / f"sheet-{step:07d}.png"), larger)
 
     def _draw(self, names: list[str]) -> None:
         pyplot = _pyplot()
@@ -52,12 +55,6 @@ class Journal:
         axes.legend(fontsize="small")
         figure.savefig(self._plot, dpi=90)
         pyplot.close(figure)
-
-
-def write_sheet(path: Path, columns: list[FaceCrops], zoom: int = 2) -> None:
-    """Write faces as one PNG, ``zoom`` times their size, each array a column."""
-    rows = np.concatenate([np.concatenate(list(faces)) for faces in columns], axis=1)
-    cv2.imwrite(str(path), cv2.resize(rows, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC))
 
 
 def _read(path: Path) -> list[dict[str, float]]:

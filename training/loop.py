@@ -83,7 +83,6 @@ class Run:
                 "average": self._average,
                 "optimizer": self._optimizer.state_dict(),
                 "adversary": adversary.state() if adversary else None,
-                **self.stage.extras,
             },
         )
         self.stage.publish(self.folder, self.step, self._average)
@@ -98,7 +97,6 @@ class Run:
         if self.stage.adversary and content["adversary"]:
             self.stage.adversary.restore(content["adversary"], path)
         self.step = int(content["step"])
-        self.stage.extras = {name: content[name] for name in self.stage.extras}
 
     def _advance(self, source: BatchSource) -> dict[str, Tensor]:
         """Take one step; return its losses, which are not waited for."""

@@ -11,9 +11,11 @@ from app.errors import InvalidRequest
 from app.mouths.mesh import LEAST_PRESENCE
 from training.cache import Cache, Span
 from training.pack import FPS
-from training.references import Indices, Pools, References
 from training.settings import TrainSettings
 from training.shapes import ShapeTrack
+
+Indices = npt.NDArray[np.int64]
+"""int64 (n,): positions in the cache's arrays."""
 
 LEAST_FRAMES: Final = 8
 """A shorter clip has no reference that differs from its frames."""
@@ -33,30 +35,27 @@ class Moments:
     frames: Indices
     references: Indices
     columns: Indices
-    """First mel column of the widened window; -1 for a clip without sound."""
+    """First mel column of the widened window."""
     clips: Indices
 
 
 class MomentSampler:
     """Draws moments; sets, speakers and wide mouths in the shares that training wants."""
 
-    def __init__(
-        self, cache: Cache, spans: list[Span], track: ShapeTrack, settings: TrainSettings, *, need_sync: bool
-    ) -> None:
-        """Prepare to draw from ``spans``; ``need_sync`` leaves out clips without sound in sync.
+    def __init__(self, cache: Cache, spans: list[Span], track: ShapeTrack, settings: TrainSettings) -> None:
+        """Prepare to draw from ``spans``, without those whose sound is not in sync.
 
         Raises InvalidRequest if no clip is left to draw from.
         """
         self.settings = settings
-        usable = [span for span in spans if is_usable(span, need_sync=need_sync)]
+        usable = [span for span in spans if is_usable(span)]
         if not usable:
-            wanted = f"{LEAST_FRAMES} frames" + (" and sound in sync" if need_sync else "")
             raise InvalidRequest(
-                f"None of the {len(spans)} clips to train on has {wanted}: prepare more footage, or hold "
-                "fewer speakers out."
+                f"None of the {len(spans)} clips to train on has {LEAST_FRAMES} frames and sound in sync: "
+                "prepare more footage, or hold fewer speakers out."
             )
-        self._targets = Pools([self._drawable(span, need_sync=need_sync) for span in usable])
-        self._references = References(usable, track, settings)
+        self._targets = _Pools([self._drawable(span) for span in usable])
+        self._references = _Pools([np.arange(span.start, span.start + span.frames) for span in usable])
         seen = np.asarray(cache.presence) > LEAST_PRESENCE
         self._wideness = np.where(seen, track.openings, track.openings - _UNSEEN)
         self._start, self._mel_start, self._mel_columns = (
@@ -72,7 +71,7 @@ class MomentSampler:
         picks = np.searchsorted(self._cumulative, rng.random(count // per_clip) * self._cumulative[-1])
         clips = np.repeat(picks, per_clip)
         frames = self._frames(rng, clips)
-        references = self._references.draw(rng, frames, clips)
+        references = self._references.draw(rng, clips)
         return Moments(frames, references, self._columns(frames, clips), clips)
 
     def _frames(self, rng: np.random.Generator, clips: Indices) -> Indices:
@@ -84,18 +83,32 @@ class MomentSampler:
     def _columns(self, frames: Indices, clips: Indices) -> Indices:
         starts = _starts(frames - self._start[clips], self._sync_offset[clips], self.settings)
         last = self._mel_columns[clips] - _WIDE
-        return np.where(last < 0, -1, self._mel_start[clips] + starts.clip(0, last.clip(min=0)))
+        return np.asarray(self._mel_start[clips] + starts.clip(0, last), np.int64)
 
-    def _drawable(self, span: Span, *, need_sync: bool) -> Indices:
-        """Return the frames to draw from.
+    def _drawable(self, span: Span) -> Indices:
+        """Return the frames to draw from: those whose window is all there, if there are any.
 
-        Where sound matters, those whose window is all there: the last 200 ms of a clip would be shown an
-        earlier sound, from which a network learns to open mouths too soon.
+        The last 200 ms of a clip would be shown an earlier sound, from which a network learns to open mouths
+        too soon.
         """
         frames = np.arange(span.frames)
         starts = _starts(frames, np.array(span.clip.sync_offset_frames), self.settings)
         whole = frames[(starts >= 0) & (starts <= span.mel_columns - _WIDE)]
-        return span.start + (whole if need_sync and len(whole) else frames)
+        return span.start + (whole if len(whole) else frames)
+
+
+class _Pools:
+    """For every clip the frames that one kind of draw takes from; draws of many clips at once."""
+
+    def __init__(self, frames: list[Indices]) -> None:
+        self._frames: Indices = np.concatenate(frames).astype(np.int64)
+        self._sizes = np.array([len(pool) for pool in frames])
+        self._first = np.cumsum(self._sizes) - self._sizes
+
+    def draw(self, rng: np.random.Generator, clips: Indices) -> Indices:
+        """Draw a frame for each of ``clips``."""
+        places = self._first[clips] + (rng.random(len(clips)) * self._sizes[clips]).astype(np.int64)
+        return np.asarray(self._frames[places], np.int64)
 
 
 def _starts(frames: Indices, sync_offset: npt.NDArray[Any], settings: TrainSettings) -> Indices:
@@ -104,10 +117,9 @@ def _starts(frames: Indices, sync_offset: npt.NDArray[Any], settings: TrainSetti
     return np.asarray(window_starts(times, settings.mouth_offset_ms), np.int64) - MARGIN_COLUMNS
 
 
-def is_usable(span: Span, *, need_sync: bool) -> bool:
-    """Tell whether moments can be drawn of a clip: it is long enough, and its sound is in sync if need be."""
-    has_sound = span.clip.synced and span.mel_columns >= _WIDE
-    return span.frames >= LEAST_FRAMES and (has_sound or not need_sync)
+def is_usable(span: Span) -> bool:
+    """Tell whether moments can be drawn of a clip: it is long enough, and its sound is in sync."""
+    return span.frames >= LEAST_FRAMES and span.clip.synced and span.mel_columns >= _WIDE
 
 
 def _weights(spans: list[Span], set_weights: dict[str, float]) -> npt.NDArray[np.float64]:

@@ -11,15 +11,12 @@ from training.split import HeldOut
 from training.tuned import (
     CriticNumbers,
     LookNumbers,
-    LossNumbers,
-    PaintNumbers,
     ScheduleNumbers,
-    ShadeNumbers,
     ViewNumbers,
     numbers,
 )
 
-StageName = Literal["expert", "reader", "face", "wav2lip"]
+StageName = Literal["expert", "wav2lip"]
 STAGES: Final = get_args(StageName)
 OTHER_SECTIONS: Final = ("listen", "hidden")
 """Sections of a recipe that have settings of their own."""
@@ -37,13 +34,10 @@ def _shipped(section: str) -> Any:
 
 
 _KINDS: Final[dict[str, type[Any]]] = {
-    "losses": LossNumbers,
     "critic": CriticNumbers,
     "views": ViewNumbers,
     "looks": LookNumbers,
-    "shade": ShadeNumbers,
     "schedule": ScheduleNumbers,
-    "paint": PaintNumbers,
 }
 
 
@@ -64,24 +58,8 @@ class TrainSettings:
     """Convention of the model: see :func:`app.audio.windows.window_starts`."""
     per_clip: int = 1
     """Moments that are drawn of each clip of a batch."""
-    near_references: float = 0.6
-    """Share of the samples whose reference is near in shape, as the service's choice is."""
-    rest_references: float = 0.25
-    """Share of the samples whose reference is at rest; what is left has any."""
-    near_apart: int = 5
-    """Frames by which a near reference is away from its target at least."""
-    near_kept: float = 0.5
-    """Share of a clip's frames from which one is chosen, drawn anew for each sample."""
-    near_turn: float = 12.0
-    """Degrees by which its head may be turned against the target's."""
-    near_teeth: float = 0.3
-    """Weight of teeth in a distance of shapes."""
-    aligned_references: float = 0.75
-    """Share of the samples whose reference is laid onto the target's head."""
     sync_weight: float = 0.0
     """Weight of the sync expert's verdict, which needs a trained expert."""
-    reader_weight: float = 0.0
-    """Weight of what the reader reads off a made face, which needs a trained reader."""
     critic_weight: float = 0.015
     critic_rate: float = 0.0004
     """The critic's own learning rate, the same all along."""
@@ -93,13 +71,10 @@ class TrainSettings:
     checkpoint_every: int = 250
     sheet_every: int = 2000
     """Steps."""
-    losses: LossNumbers = field(default_factory=partial(_shipped, "losses"))
     critic: CriticNumbers = field(default_factory=partial(_shipped, "critic"))
     views: ViewNumbers = field(default_factory=partial(_shipped, "views"))
     looks: LookNumbers = field(default_factory=partial(_shipped, "looks"))
-    shade: ShadeNumbers = field(default_factory=partial(_shipped, "shade"))
     schedule: ScheduleNumbers = field(default_factory=partial(_shipped, "schedule"))
-    paint: PaintNumbers = field(default_factory=partial(_shipped, "paint"))
 
     @property
     def steps(self) -> int:

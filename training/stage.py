@@ -14,15 +14,13 @@ from training.settings import Precision, StageName, TrainSettings
 from training.team import Team
 
 _MOUTH = (..., slice(-len(MOUTH_HEIGHT), None), slice(MOUTH_WIDTH.start, MOUTH_WIDTH.stop))
-"""The part of a face, or of its lower rows, that the critic looks at."""
+"""The part of a face that the critic looks at."""
 
 
 class Stage(ABC):
     """One network that is trained; the loop asks it for losses and sheets and saves its state."""
 
     name: ClassVar[StageName]
-    need_sync: ClassVar[bool] = True
-    """Whether it learns from clips without sound in sync as well."""
 
     def __init__(self, network: nn.Module, settings: TrainSettings, device: torch.device, team: Team) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -33,8 +31,6 @@ class Stage(ABC):
             if settings.critic_from < 1
             else None
         )
-        self.extras: dict[str, Any] = {"parents": []}
-        """What the checkpoint holds beside the weights."""
 
     @property
     def share(self) -> int:
@@ -45,8 +41,8 @@ class Stage(ABC):
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
         """Return the losses of one step, whose sum is to fall."""
 
-    def start_from(self, model: Path, source: BatchSource) -> None:
-        """Take the weights of a model file; ``source`` has the samples that it will be trained on.
+    def start_from(self, model: Path) -> None:
+        """Take the weights of a model file.
 
         Raises InvalidRequest if the stage makes nothing that a model file could hold, InvalidModel if the
         file is of another kind or architecture.

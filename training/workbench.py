@@ -9,7 +9,6 @@ import torch
 from app.errors import EngineUnavailable, InvalidRequest
 from training.batches import BatchSource
 from training.cache import Cache, Span, open_cache
-from training.card import parent_of
 from training.loop import CHECKPOINT, Run
 from training.pack import load_pack
 from training.sampling import MomentSampler, is_usable
@@ -38,49 +37,25 @@ class Workbench:
     ) -> tuple[Run, BatchSource, BatchSource | None]:
         """Return the run of a stage, its batches, and the held-out batches of its sheets, if there are any.
 
-        A run without a checkpoint starts from the model file ``start``, if one is given: a Wav2Lip checkpoint
-        for the stage ``wav2lip``, an exported model for ``face``.
+        A run without a checkpoint starts from the Wav2Lip checkpoint ``start``, if one is given.
         """
         settings = load_settings(recipe, name)
         kept, held = settings.held_out.split(self.cache.spans)
         track = measure_shapes(self.cache)
-        stage = make_stage(
-            name,
-            settings,
-            self.device,
-            team=self._team,
-            teachers=self._teachers(name, settings),
-        )
-        source = self._source(kept, track, settings, need_sync=stage.need_sync)
+        stage = make_stage(name, settings, self.device, team=self._team, expert=self.checkpoint("expert"))
+        source = self._source(kept, track, settings)
         if start and not self.checkpoint(name).is_file():
-            stage.start_from(start, source)
-            stage.extras["parents"] = [parent_of(start)]
-        usable = [span for span in held if is_usable(span, need_sync=stage.need_sync)]
-        shown = self._source(usable, track, settings, need_sync=stage.need_sync) if usable else None
+            stage.start_from(start)
+        usable = [span for span in held if is_usable(span)]
+        shown = self._source(usable, track, settings) if usable else None
         return Run(stage, self.runs / name), source, shown
-
-    def source(self, settings: TrainSettings) -> BatchSource:
-        """Return the pictures on which a stage with ``settings`` is trained."""
-        kept, _ = settings.held_out.split(self.cache.spans)
-        track = measure_shapes(self.cache)
-        return self._source(kept, track, settings, need_sync=False)
 
     def checkpoint(self, name: StageName) -> Path:
         """Return where the checkpoint of a stage lies."""
         return self.runs / name / CHECKPOINT
 
-    def _teachers(self, name: StageName, settings: TrainSettings) -> dict[StageName, Path]:
-        teachers: dict[StageName, Path] = {}
-        if name == "wav2lip" and settings.sync_weight:
-            teachers["expert"] = self.checkpoint("expert")
-        if name == "face" and settings.reader_weight:
-            teachers["reader"] = self.checkpoint("reader")
-        return teachers
-
-    def _source(
-        self, spans: list[Span], track: ShapeTrack, settings: TrainSettings, *, need_sync: bool
-    ) -> BatchSource:
-        sampler = MomentSampler(self.cache, spans, track, settings, need_sync=need_sync)
+    def _source(self, spans: list[Span], track: ShapeTrack, settings: TrainSettings) -> BatchSource:
+        sampler = MomentSampler(self.cache, spans, track, settings)
         return BatchSource(self.cache, track, sampler, self.device, settings.seed)
 
 

@@ -197,7 +197,7 @@ class Model(BaseModel):
     licence: str
     commercial_use: bool
     source: str | None
-    face_size: int = Field(description="Side of the faces that it paints, pixels.")
+    face_size: int = Field(description="Side of the face crops that it is made for, pixels.")
     mouth_offset_ms: float
     reference: str
 

@@ -1,4 +1,4 @@
-"""What lies before a face, frame by frame: hands, cups, captions; mouths are painted around it, if at all."""
+"""What lies before a face, frame by frame: hands, cups, captions; mouths are laid around it, if at all."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +18,7 @@ _LOWER_FACE: Final = (slice(30, 84), slice(20, 76))
 """The part of an aligned crop that a mouth with its cheeks and chin takes."""
 
 _SPREAD: Final = 5
-"""Pixels of the aligned crop by which a cover is spread: its edge blurs into what is painted."""
+"""Pixels of the aligned crop by which a cover is spread: its edge blurs into what is laid."""
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,12 @@ class Ear:
         self._requests = [self._model.create_infer_request() for _ in range(threads)]
         self._level: tuple[tuple[Sound, int], float] | None = None
 
+    def warm_up(self) -> None:
+        """Hear a window of silence by every thread."""
+        silence = np.zeros((1, BANDS, self._layout.window * _COLUMNS), np.float32)
+        for request in self._requests:
+            request.infer([silence])
+
     def hear(self, sound: Sound, times: FrameTimes) -> Heard:
         """Return what is heard at ``times`` of a sound: seconds, sorted, near to each other.
 
@@ -160,6 +166,7 @@ def _described(model: Any, path: Path) -> tuple[_Layout, float]:
         return layout, float(about["average_range"])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise InvalidModel(
-            f"{path} is no ear: it does not take Whisper's log-mel and answer mouth shapes. Give the file "
-            "that 'python -m training listen export' wrote."
+            f"{path} is no ear: it does not take Whisper's log-mel and answer mouth shapes. A model of an "
+            "earlier version was two files, of which this one painted: replace it and its card by those that "
+            "come with this version, or by what 'python -m training listen export' wrote."
         ) from error

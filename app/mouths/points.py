@@ -18,7 +18,7 @@ SPEECH_ROWS: Final = (
     CHIN,
     BELOW_LIP,
 )
-"""Rows of points that speech moves, each from the person's right to the left: reversed, it is mirrored."""
+"""Rows of points that speech moves, each from the person's right to the left."""
 
 SPEECH_POINTS: Final = tuple(point for row in SPEECH_ROWS for point in row)
 RIGID_POINTS: Final = (
@@ -26,11 +26,3 @@ RIGID_POINTS: Final = (
     *(116, 345, 143, 372),
 )
 """Points that only the head moves; the first two are the inner corners of the eyes."""
-
-
-def mirrored_points() -> list[int]:
-    """Return for every speech point the place in SPEECH_POINTS of its image in a mirror."""
-    order: list[int] = []
-    for row in SPEECH_ROWS:
-        order.extend(range(len(order) + len(row) - 1, len(order) - 1, -1))
-    return order

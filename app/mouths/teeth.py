@@ -2,7 +2,7 @@
 
 Within the inner lips, teeth are what is as bright in blue as the cheeks; lips and tongue are darker there,
 the cavity is dark in every colour. The upper row and the lower one are told apart by the middle between the
-lips: told of both together, a network paints a little of each.
+lips.
 """
 
 from typing import Final

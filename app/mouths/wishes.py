@@ -37,8 +37,7 @@ UNSEEN: Final = Habits(
     np.array([1.00, 0.95, 0.80, 0, 0, 0, 0.90, 0.60, 0.090]),
 )
 """Range of the opening, in distances of the inner eyes, and habits of somebody whose footage does not show
-how they talk: about half as much again as the medians over twelve people in training, since paint is timid;
-set by eye."""
+how they talk: about half as much again as the medians over twelve people in training; set by eye."""
 
 
 @dataclass(frozen=True)

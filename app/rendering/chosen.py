@@ -1,9 +1,8 @@
-"""Mouths that the footage lends: laid, bent and lit by the score; painted where there is none to lend."""
+"""Mouths that the footage lends: laid, bent and lit by the score, their inside drawn where it never shows."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
@@ -11,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from app.avatars.avatar import Avatar
-from app.avatars.crops import cut_face
 from app.media.frames import I420Frame
-from app.mouths.bending import Placing, place
-from app.mouths.painter import FACE_SIZE, Painter, Strokes
+from app.mouths.bending import place
 from app.mouths.space import COMPONENTS
 from app.rendering.laying import Layer
 from app.rendering.mouths import MouthRun
-from app.rendering.sampling import Lent, Stroke
+from app.rendering.sampling import Lent, Opened
 from app.rendering.score import FADED, Score, ScoreBook
 from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Timeline
@@ -48,9 +45,6 @@ class ChosenMouths:
     avatar: Avatar
     timeline: Timeline
     scores: ScoreBook
-    painter: Painter
-    turn: Lock = field(default_factory=Lock)
-    """Held while the painter works: one thread at a time may call it."""
 
     @property
     def batch_size(self) -> int:
@@ -77,67 +71,38 @@ class _ChosenRun:
         self._seconds.listen += listened - started
         weights = self._person.weights[sources] * self._mouths.timeline.mouth_weights(indices)
         shown = [weights[k] > 0 and score.lenders[row] >= 0 for k, (score, row) in enumerate(rows)]
-        painted = [k for k, (score, row) in enumerate(rows) if shown[k] and score.painted[row]]
-        strokes = dict(zip(painted, self._paint(painted, rows, sources), strict=True))
-        drawn = perf_counter()
-        self._seconds.model += drawn - listened
         for k, (frame, source, (score, row)) in enumerate(zip(frames, sources, rows, strict=True)):
             if not shown[k]:
                 continue
-            lent = self._lent(score, row, source, strokes.get(k))
+            lent = self._lent(score, row, source)
             box, landmarks = self._avatar.boxes[source], self._avatar.landmarks[source]
             gain = self._gain(source, int(score.lenders[row]))
             cover = self._person.study.covers.of(source)
             self._layer.lay(frame, box, landmarks, lent, float(weights[k]), gain, cover)
-        self._seconds.composite += perf_counter() - drawn
+        self._seconds.composite += perf_counter() - listened
 
-    def _lent(self, score: Score, row: int, source: int, stroke: Stroke | None) -> list[Lent]:
+    def _lent(self, score: Score, row: int, source: int) -> list[Lent]:
         lender, partner = int(score.lenders[row]), int(score.partners[row])
-        wanted = score.wanted[row]
+        wanted, drawn = score.wanted[row], bool(score.drawn[row])
         own = 1.0 if partner < 0 else 1 - FADED
-        lent = [self._lend(source, lender, wanted, own, stroke)]
+        lent = [self._lend(source, lender, wanted, own, drawn=drawn)]
         if partner >= 0:
-            lent.append(self._lend(source, partner, wanted, FADED))
+            lent.append(self._lend(source, partner, wanted, FADED, drawn=drawn))
         return lent
 
-    def _lend(
-        self, source: int, lender: int, wanted: MouthShape, share: float, stroke: Stroke | None = None
-    ) -> Lent:
+    def _lend(self, source: int, lender: int, wanted: MouthShape, share: float, *, drawn: bool) -> Lent:
+        lack = wanted[:COMPONENTS].astype(np.float64) - self._person.shapes[lender, :COMPONENTS]
+        if not drawn:
+            lack = np.clip(lack, -MOST_BENT, MOST_BENT)
+        study = self._person.study
         return Lent(
             frame=self._frames[lender],
-            placing=self._placing(source, lender, wanted, stroke),
+            placing=place(self._person, self._avatar.landmarks, source, lender, lack),
             share=share,
-            stroke=stroke,
-            cover=self._person.study.covers.of(lender),
+            opened=Opened(study.skin[lender], wanted[COMPONENTS:]) if drawn else None,
+            cover=study.covers.of(lender),
             landmarks=self._avatar.landmarks[lender],
         )
-
-    def _placing(self, source: int, lender: int, wanted: MouthShape, stroke: Stroke | None) -> Placing:
-        lack = wanted[:COMPONENTS].astype(np.float64) - self._person.shapes[lender, :COMPONENTS]
-        if stroke is None:
-            lack = np.clip(lack, -MOST_BENT, MOST_BENT)
-        return place(self._person, self._avatar.landmarks, source, lender, lack)
-
-    def _paint(self, places: list[int], rows: list[tuple[Score, int]], sources: list[int]) -> list[Stroke]:
-        """Return what is painted onto the lenders of the frames at ``places`` of the batch."""
-        if not places:
-            return []
-        shapes, crops, references = [], [], []
-        for k in places:
-            score, row = rows[k]
-            lender, source = int(score.lenders[row]), sources[k]
-            own = self._person.shapes[lender]
-            shapes.append(np.concatenate([score.wanted[row] - own, own]))
-            box, landmarks = self._avatar.boxes[source], self._avatar.landmarks
-            layout = self._avatar.layout
-            crops.append(cut_face(layout, self._frames[source], box, FACE_SIZE))
-            head = place(self._person, landmarks, source, lender, np.zeros(COMPONENTS)).head
-            references.append(cut_face(layout, self._frames[lender], box, FACE_SIZE, head))
-        with self._mouths.turn:
-            made = self._mouths.painter.paint(
-                np.array(shapes, np.float32), np.stack(crops), np.stack(references)
-            )
-        return _each(made)
 
     def _gain(self, frame: int, lender: int) -> float:
         skin = self._person.study.skin[:, :3].mean(axis=1)
@@ -145,13 +110,6 @@ class _ChosenRun:
         if abs(ratio - 1) < SAME_LIGHT:
             return 1.0
         return min(max(ratio, 1 / MOST_GAIN), MOST_GAIN)
-
-
-def _each(strokes: Strokes) -> list[Stroke]:
-    return [
-        Stroke(flow, shown[0], added)
-        for flow, shown, added in zip(strokes.flow, strokes.shown, strokes.added, strict=True)
-    ]
 
 
 class _Frames:

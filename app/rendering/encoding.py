@@ -72,10 +72,10 @@ class SegmentEncoding:
 def lanes_for(device: str, frame_bytes: int, batch_size: int, encoder: Encoder = "libx264") -> int:
     """Return how many encoders to run at once: one beside a model on the CPU, which needs the cores itself.
 
-    Beside a GPU encoding is the wall, and one x264 does not fill many cores; the buffers of all lanes stay
-    below half a gigabyte.
+    Where a GPU runs the model, or encodes, one encoder does not fill the machine; the buffers of all lanes
+    stay below half a gigabyte.
     """
-    if not device.startswith("cuda"):
+    if encoder == "libx264" and not device.startswith("cuda"):
         return 1
     wanted = _NVENC_LANES if encoder == "h264_nvenc" else usable_cores() // _CORES_A_LANE
     fitting = _LANES_BYTES // (BATCHES_HELD * batch_size * frame_bytes)

@@ -63,7 +63,7 @@ class Layer:
         region = masks.region(self.layout)
         if region is None:
             return
-        laid = self._mixed(lent, box, landmarks, region)
+        laid = self._mixed(lent, landmarks, region)
         own = self._parts(frame, region)
         masks.spare(cover, landmarks)
         mask = masks.over(region, masks.tight if masks.covered else masks.whole)
@@ -72,11 +72,11 @@ class Layer:
             alpha = (mask if plane.shape == mask.shape else halved(mask)) * np.float32(weight)
             plane[:] = cv2.blendLinear(fitted, plane, alpha, 1 - alpha)
 
-    def _mixed(self, lent: list[Lent], box: Box, landmarks: FaceLandmarks, region: Region) -> list[Plane]:
+    def _mixed(self, lent: list[Lent], landmarks: FaceLandmarks, region: Region) -> list[Plane]:
         """Return the planes of one mouth, or of two that are faded into each other."""
-        mixed = sampled(self.layout, lent[0], box, landmarks, region)
+        mixed = sampled(self.layout, lent[0], landmarks, region)
         for one in lent[1:]:
-            planes = sampled(self.layout, one, box, landmarks, region)
+            planes = sampled(self.layout, one, landmarks, region)
             mixed = [
                 np.asarray(cv2.addWeighted(before, 1 - one.share, plane, one.share, 0), np.uint8)
                 for before, plane in zip(mixed, planes, strict=True)

@@ -99,8 +99,8 @@ class RenderOptions:
         Field(
             ge=0,
             le=1.5,
-            description="How much the mouth moves: 0 not at all, 1 as heard. A painted mouth hardly opens "
-            "wider above 1; models with Wav2Lip's interface ignore it.",
+            description="How much the mouth moves: 0 not at all, 1 as heard. Models with Wav2Lip's interface "
+            "ignore it.",
         ),
     ] = 1.0
     length: Annotated[

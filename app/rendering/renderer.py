@@ -39,7 +39,7 @@ from app.rendering.timeline import Timeline, lay_out, split_segments
 from app.rendering.warned import render_notices
 from app.rendering.workspace import Workspace
 from app.wav2lip.devices import usable_cores
-from app.wav2lip.infer import ModelInfo, Wav2LipInfer
+from app.wav2lip.infer import Wav2LipInfer
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Renderer:
         scorer = Scorer(avatar.person, model.ear, sound, timeline, offset, request.options.strength)
         key = f"{plan.digest} {sound.speech_sha256()}"
         book = ScoreBook(scorer, segments, workspace.scores, key)
-        return ChosenMouths(avatar, timeline, book, model.painter)
+        return ChosenMouths(avatar, timeline, book)
 
     def _threads(self, lanes: int) -> int:
         return self.encoder_threads if self.encoder_threads or lanes == 1 else ceil(usable_cores() / lanes)
@@ -179,17 +179,13 @@ class Renderer:
         return Plan(
             avatar_id=request.avatar_id,
             avatar_created_at=avatar.manifest.created_at.isoformat(),
-            model_sha256=_model_sha256(self.infer.info),
+            model_sha256=self.infer.info.sha256,
             encoder=delivery.encoder,
             options=plain(request.options),
             fps=str(timeline.fps),
             frame_count=timeline.frame_count,
             fragment_count=len(split_segments(timeline.frame_count, timeline.fps)),
         )
-
-
-def _model_sha256(info: ModelInfo) -> str:
-    return info.sha256 if info.listen_sha256 is None else f"{info.sha256}+{info.listen_sha256}"
 
 
 def timeline_of(options: RenderOptions, avatar_frames: int, avatar_fps: Fraction, sound: Sound) -> Timeline:

@@ -1,7 +1,7 @@
 """The pixels of a lent mouth as they lie on a frame: the lender's planes, sampled once.
 
-The map of positions is that of the heads, bent by what the lender's shape lacks, or moved by a painter's
-flow.
+The map of positions is that of the heads, bent by what the lender's shape lacks. Where the lender's lips are
+shut and the wanted ones are not, what is between them is drawn.
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.types import Box, FaceLandmarks
-from app.media.frames import FrameLayout, I420Frame, Plane, bgr_to_yuv
+from app.faces.types import FaceLandmarks
+from app.media.frames import FrameLayout, I420Frame, Plane, bgr_to_yuv, yuv_to_bgr
 from app.mouths.bending import Placing, bend, teeth_stay
-from app.mouths.painter import FACE_SIZE, FIRST_ROW
+from app.mouths.inside import ShownTeeth, between_lips, draw_inside, kept_teeth
+from app.mouths.looks import Skin
 
 FloatPlane = npt.NDArray[np.float32]
 """float32 (rows, columns): samples of one plane, 0..255."""
-
-FloatPlanes = npt.NDArray[np.float32]
-"""float32 (planes, rows, columns)."""
 
 CoverMarks = npt.NDArray[np.uint8]
 """uint8 (96, 96): one of :data:`app.faces.hidden.Cover`."""
@@ -29,15 +27,13 @@ Region = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Stroke:
-    """What is painted onto one lender, over rows 40..95 of the crop at 96; see :mod:`app.mouths.painter`."""
+class Opened:
+    """That the inside of a mouth is to be drawn, for the lender shows none."""
 
-    flow: FloatPlanes
-    """float32 (2, 56, 96)."""
-    shown: FloatPlane
-    """float32 (56, 96)."""
-    added: FloatPlanes
-    """float32 (3, 56, 96)."""
+    skin: Skin
+    """The lender's, float32 (4,)."""
+    teeth: ShownTeeth
+    """float32 (2,): that are to show."""
 
 
 @dataclass(frozen=True)
@@ -47,31 +43,19 @@ class Lent:
     frame: I420Frame
     placing: Placing
     share: float = 1.0
-    stroke: Stroke | None = None
-    """What is painted onto it; it is not bent then."""
+    opened: Opened | None = None
+    """Its lips are parted by any amount, and the inside is drawn; None for what it shows by itself."""
     cover: CoverMarks | None = None
     """What lies before the lender's face, whose landmarks are ``landmarks`` (468, 2)."""
     landmarks: FaceLandmarks | None = None
 
 
-def sampled(
-    layout: FrameLayout, lent: Lent, box: Box, landmarks: FaceLandmarks, region: Region
-) -> list[Plane]:
+def sampled(layout: FrameLayout, lent: Lent, landmarks: FaceLandmarks, region: Region) -> list[Plane]:
     """Return Y, U and V of a lent mouth over a region of the frame whose face lies at ``landmarks``."""
-    if lent.stroke is None:
-        x, y = _bent(lent.placing, landmarks, region)
-    else:
-        x, y = _flowing(lent.placing, lent.stroke, box, region)
-    luma, *chroma = layout.planes(lent.frame)
-    bright = cv2.remap(luma, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    half_x = (x[0::2, 0::2] + x[1::2, 0::2]) / 4
-    half_y = (y[0::2, 0::2] + y[1::2, 0::2]) / 4 - np.float32(0.25)
-    colors = [
-        cv2.remap(plane, half_x, half_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for plane in chroma
-    ]
-    planes = [np.asarray(plane, np.uint8) for plane in (bright, *colors)]
-    return planes if lent.stroke is None else _painted(layout, planes, lent.stroke, box, region)
+    planes = _remapped(layout, lent.frame, _bent(lent.placing, landmarks, region))
+    if lent.opened is not None:
+        _draw_opened(layout, planes, lent, lent.opened, landmarks, region)
+    return planes
 
 
 def halved(plane: FloatPlane) -> FloatPlane:
@@ -102,50 +86,62 @@ def _bent(placing: Placing, landmarks: FaceLandmarks, region: Region) -> tuple[F
     return x + field[..., 0], y + field[..., 1]
 
 
-def _flowing(placing: Placing, stroke: Stroke, box: Box, region: Region) -> tuple[FloatPlane, FloatPlane]:
-    x, y = _straight(placing, region)
-    top, bottom, left, right = box.tolist()
-    across = _enlarged(stroke.flow[0], box, region) * np.float32((right - left) / FACE_SIZE)
-    down = _enlarged(stroke.flow[1], box, region) * np.float32((bottom - top) / FACE_SIZE)
-    (a, b, _), (d, e, _) = placing.head.astype(np.float32)
-    return x + a * across + b * down, y + d * across + e * down
+def _remapped(layout: FrameLayout, frame: I420Frame, places: tuple[FloatPlane, FloatPlane]) -> list[Plane]:
+    """Return the planes of a frame at ``places``, its luma's x and y for every pixel."""
+    x, y = places
+    luma, *chroma = layout.planes(frame)
+    bright = cv2.remap(luma, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    half_x = (x[0::2, 0::2] + x[1::2, 0::2]) / 4
+    half_y = (y[0::2, 0::2] + y[1::2, 0::2]) / 4 - np.float32(0.25)
+    colors = [
+        cv2.remap(plane, half_x, half_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for plane in chroma
+    ]
+    return [np.asarray(plane, np.uint8) for plane in (bright, *colors)]
 
 
-def _painted(
-    layout: FrameLayout, planes: list[Plane], stroke: Stroke, box: Box, region: Region
-) -> list[Plane]:
-    """Return planes of a moved lender with what is painted onto it."""
-    shown = np.clip(_enlarged(stroke.shown, box, region), 0, 1)
-    matrix = bgr_to_yuv(layout.color)
-    added = np.einsum("pc,cyx->pyx", 255 * matrix[:, :3], stroke.added).astype(np.float32)
-    painted = []
-    for plane, more, level in zip(planes, added, matrix[:, 3].astype(np.float32), strict=True):
-        share, addition = shown, _enlarged(more, box, region)
-        if plane.shape != shown.shape:
-            share, addition = halved(share), halved(addition)
-        made = (plane - level) * share + (level + np.float32(0.5)) + addition
-        painted.append(np.clip(made, 0, 255).astype(np.uint8))
-    return painted
+def _draw_opened(
+    layout: FrameLayout,
+    planes: list[Plane],
+    lent: Lent,
+    opened: Opened,
+    landmarks: FaceLandmarks,
+    region: Region,
+) -> None:
+    """Draw the inside of a mouth between the lips of bent planes of ``region``.
 
-
-def _enlarged(rows: FloatPlane, box: Box, region: Region) -> FloatPlane:
-    """Return generated rows of the crop of 96 pixels at the frame's size, over a region of it."""
-    top, bottom, left, right = region
-    y1, y2, x1, x2 = box.tolist()
-    across, down = FACE_SIZE / (x2 - x1), FACE_SIZE / (y2 - y1)
-    affine = np.array(
-        [
-            [across, 0, (left + 0.5 - x1) * across - 0.5],
-            [0, down, (top + 0.5 - y1) * down - 0.5 - FIRST_ROW],
-        ]
+    Teeth that the lender shows stay as they lie on the skull.
+    """
+    inside = draw_inside(lent.placing, landmarks, opened.skin, opened.teeth, region)
+    if inside is None:
+        return
+    still = _remapped(layout, lent.frame, _straight(lent.placing, inside.region))
+    before, after = (
+        between_lips(points, inside.region) for points in (lent.placing.laid, lent.placing.points)
     )
-    return np.asarray(
-        cv2.warpAffine(
-            rows,
-            affine,
-            (right - left, bottom - top),
-            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        ),
-        np.float32,
-    )
+    keep = before * np.float32(kept_teeth(before, _blue(layout, still), opened.skin))
+    drawn = cv2.transform(inside.picture, bgr_to_yuv(layout.color))
+    for index, (plane, own) in enumerate(zip(planes, still, strict=True)):
+        made, kept, shown = np.ascontiguousarray(drawn[..., index], np.float32), keep, after
+        if index:
+            made, kept, shown = halved(made), halved(keep), halved(after)
+        view = _view(plane, region, inside.region)
+        made += kept * (own - made)
+        view[:] = np.clip(view + shown * (made - view) + np.float32(0.5), 0, 255).astype(np.uint8)
+
+
+def _view(plane: Plane, region: Region, part: Region) -> Plane:
+    """Return the part of a plane that covers ``region``, of luma or of chroma."""
+    scale = (region[1] - region[0]) // plane.shape[0]
+    top, bottom = ((edge - region[0]) // scale for edge in part[:2])
+    left, right = ((edge - region[2]) // scale for edge in part[2:])
+    return plane[top:bottom, left:right]
+
+
+def _blue(layout: FrameLayout, planes: list[Plane]) -> FloatPlane:
+    """Return the blue of every pixel of luma, 0..255."""
+    luma, *chroma = (plane.astype(np.float32) for plane in planes)
+    weights = yuv_to_bgr(layout.color)[0].astype(np.float32)
+    tint = weights[1] * chroma[0] + weights[2] * chroma[1] + weights[3]
+    blue: FloatPlane = weights[0] * luma + cv2.resize(tint, luma.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return blue

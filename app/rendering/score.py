@@ -43,8 +43,8 @@ class Score:
     partners: Lenders
     """The other lender of a cross-fade; -1 without."""
     wanted: MouthShapes
-    painted: Flags
-    """Whether the mouth is painted onto the lender's, which then only rests."""
+    drawn: Flags
+    """Whether the lender only rests, and the inside of its mouth is drawn."""
 
     def __len__(self) -> int:
         return len(self.lenders)
@@ -95,8 +95,8 @@ class Scorer:
         else:
             lenders, partners = self._rest_lenders()[shown], np.full(len(shown), -1, np.int32)
         count = segment.frame_count
-        painted = np.full(count, not self._person.talks)
-        return Score(lenders[:count], partners[:count], wanted[:count], painted)
+        drawn = np.full(count, not self._person.talks)
+        return Score(lenders[:count], partners[:count], wanted[:count], drawn)
 
     def _wanted(self, times: Numbers) -> MouthShapes:
         if self._adaptation is None:

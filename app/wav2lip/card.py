@@ -31,11 +31,7 @@ class ModelCard:
     reference: Reference = "frame"
     """Which reference face the model wants: the very frame, a frame of the avatar with a closed mouth, or the
     frame whose mouth is nearest to the one that is heard. The last has another interface than Wav2Lip's, see
-    :mod:`app.mouths.painter`, and hears with a second file."""
-    listen: str | None = None
-    """Name of the file beside the model with which a ``nearest`` one hears."""
-    listen_sha256: str | None = None
-    """SHA-256 of that file, hex; the file is checked against it."""
+    :mod:`app.mouths.ear`."""
 
 
 _WANTED: Final[dict[str, tuple[tuple[type, ...], str]]] = {
@@ -47,47 +43,20 @@ _WANTED: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     "mouth_offset_ms": ((int, float), "a number of milliseconds from -1000 to 1000"),
     "face_size": ((int, type(None)), "a whole number of pixels from 16 to 1024"),
     "reference": ((str,), '"frame", "closed" or "nearest"'),
-    "listen": ((str, type(None)), "the name of a file beside the model"),
-    "listen_sha256": ((str, type(None)), "a string of 64 hexadecimal digits"),
 }
 
 
 def load_card(model_path: Path) -> ModelCard:
     """Read the card of a model, ``<name>.json`` beside it; without one, the defaults.
 
-    Raises InvalidModel if the card cannot be read, is not that of this file, or names a file with which the
-    model hears that is missing or another.
+    Raises InvalidModel if the card cannot be read, or is not that of this file.
     """
     path = model_path.with_suffix(".json")
     if not path.is_file():
         return ModelCard(name=model_path.stem)
     card = _parse(path, model_path.stem)
     _check_digest(model_path, card.sha256, path)
-    if card.reference == "nearest":
-        _check_digest(_listener(model_path, card), card.listen_sha256, path)
     return card
-
-
-def listen_path(model_path: Path, card: ModelCard) -> Path:
-    """Return where the file with which a ``nearest`` model hears lies.
-
-    Raises InvalidModel if the card names none.
-    """
-    if card.listen is None:
-        raise InvalidModel(
-            f'The card of {model_path} names no file to listen with: name it as "listen", the name of '
-            "the file beside the model."
-        )
-    return model_path.with_name(card.listen)
-
-
-def _listener(model_path: Path, card: ModelCard) -> Path:
-    path = listen_path(model_path, card)
-    if not path.is_file():
-        raise InvalidModel(
-            f"{model_path} hears with {path.name}, which is missing beside it: copy both files of the model."
-        )
-    return path
 
 
 def _check_digest(file: Path, wanted: str | None, card: Path) -> None:
@@ -131,9 +100,7 @@ def _is_valid(key: str, value: object) -> bool:
             return 16 <= value <= 1024
         case "reference", str():
             return value in get_args(Reference)
-        case "listen", str():
-            return value == Path(value).name != ""
-        case "sha256" | "listen_sha256", str():
+        case "sha256", str():
             return len(value) == 64 and set(value.lower()) <= set("0123456789abcdef")
         case "name", str():
             return bool(value.strip())

@@ -1,9 +1,8 @@
 """Which engine runs a model: chosen by the file's suffix and the device."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from app.errors import EngineUnavailable, InvalidModel
 from app.wav2lip.devices import check_device, has_cuda_driver, require_packages
@@ -11,8 +10,6 @@ from app.wav2lip.engine import DType, Engine
 
 CHECKPOINT_SUFFIXES: Final = (".pth", ".pt")
 ONNX_SUFFIX: Final = ".onnx"
-
-Opened = TypeVar("Opened")
 
 
 @dataclass(frozen=True)
@@ -31,31 +28,20 @@ class EngineRequest:
 def open_engine(path: Path, request: EngineRequest) -> Engine:
     """Load the model at ``path`` into the engine that suits its suffix and the device.
 
-    Raises InvalidModel if the file is none, EngineUnavailable if a package or a device is missing.
+    ``auto`` takes CUDA where it works, else the CPU. Raises InvalidModel if the file is none,
+    EngineUnavailable if a package or a device is missing, or for a device that has no such name.
     """
     if path.suffix not in (*CHECKPOINT_SUFFIXES, ONNX_SUFFIX):
         raise InvalidModel(f"{path} is neither a .pth checkpoint nor an .onnx model, going by its name.")
-    return open_by_device(
-        request, lambda chosen: _open_on_cpu(path, chosen), lambda chosen: _open_on_cuda(path, chosen)
-    )
-
-
-def open_by_device(
-    request: EngineRequest,
-    on_cpu: Callable[[EngineRequest], Opened],
-    on_cuda: Callable[[EngineRequest], Opened],
-) -> Opened:
-    """Return what one of the two opens: ``auto`` takes CUDA where it works, else the CPU.
-
-    Raises EngineUnavailable for a device that has no such name, and whatever the two raise.
-    """
     check_device(request.device)
     if request.device == "auto" and has_cuda_driver():
         try:
-            return on_cuda(replace(request, device="cuda"))
+            return _open_on_cuda(path, replace(request, device="cuda"))
         except EngineUnavailable:
             pass  # a driver without a device, or without the package that would use it
-    return on_cpu(request) if request.device in ("auto", "cpu") else on_cuda(request)
+    if request.device in ("auto", "cpu"):
+        return _open_on_cpu(path, request)
+    return _open_on_cuda(path, request)
 
 
 def _open_on_cuda(path: Path, request: EngineRequest) -> Engine:

@@ -21,8 +21,8 @@ Shape = Sequence[int | None]
 """A tensor's shape; None for an axis of any length."""
 
 
-class LoadedModel(Protocol):
-    """A model in the library that runs it. One thread at a time may call it."""
+class Engine(Protocol):
+    """Runs one loaded model. One thread at a time may call it."""
 
     @property
     def name(self) -> str:
@@ -39,10 +39,6 @@ class LoadedModel(Protocol):
     @property
     def batch_size(self) -> int:
         """Frames a call at which it is at its fastest; multiples of it are as good."""
-
-
-class Engine(LoadedModel, Protocol):
-    """Runs a model with Wav2Lip's interface."""
 
     @property
     def face_size(self) -> int:

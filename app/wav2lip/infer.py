@@ -35,8 +35,6 @@ class ModelInfo:
     face_size: int
     mouth_offset_ms: float
     reference: Reference
-    listen_sha256: str | None = None
-    """Of the file with which the project's own model hears."""
 
 
 class Wav2LipInfer:

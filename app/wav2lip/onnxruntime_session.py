@@ -1,8 +1,8 @@
-"""ONNX models with ONNX Runtime, whatever they take and make: on NVIDIA GPUs by TensorRT or CUDA."""
+"""ONNX models with Wav2Lip's interface in ONNX Runtime: on NVIDIA GPUs by TensorRT or CUDA."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import onnxruntime
@@ -10,7 +10,7 @@ import onnxruntime
 from app.errors import EngineUnavailable, InvalidModel
 from app.wav2lip.arrays import FloatArray
 from app.wav2lip.devices import cuda_index, has_tensorrt, install_command, usable_cores
-from app.wav2lip.engine import DType, Shape, filled
+from app.wav2lip.engine import DType, bind, filled
 from app.wav2lip.onnx_file import graph_dtype, port_shapes, read_onnx
 
 _CPU_BATCH: Final = 4
@@ -23,20 +23,7 @@ _CPU: Final = "CPUExecutionProvider"
 _ELEMENT_TYPES: Final = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
-class Bound(Protocol):
-    """Which input and output of a model is which."""
-
-    @property
-    def frames(self) -> int | None:
-        """Frames in a batch; None if the model takes any number."""
-
-
-BoundT = TypeVar("BoundT", bound=Bound)
-Bind = Callable[[Sequence[Shape], Sequence[Shape], Path], BoundT]
-"""Tells the inputs and outputs of the model at a path apart; raises InvalidModel."""
-
-
-class Session(Generic[BoundT]):
+class Session:
     """A model in an ONNX Runtime session. All batches have one size, the last is filled up."""
 
     name: ClassVar = "onnxruntime"
@@ -47,7 +34,6 @@ class Session(Generic[BoundT]):
     def __init__(
         self,
         path: Path,
-        bind: Bind[BoundT],
         dtype: DType | None,
         *,
         device: str,

@@ -64,49 +64,6 @@ class TinyModel:
         return faces
 
 
-def write_painter(path: Path, *, shape_dims: int = 16, frames: int | None = None) -> Path:
-    """Write a tiny paint model, its outputs in another order than the shipped one's.
-
-    ``flow`` is the first number of the shape, ``shown`` its sigmoid, ``added`` the reference's grey times a
-    random weight for each colour.
-    """
-    weights = np.random.default_rng(0).normal(0, 1, (3, 1, 1, 1)).astype(np.float32)
-    inputs = [
-        helper.make_tensor_value_info("shape", TensorProto.FLOAT, [frames, shape_dims]),
-        helper.make_tensor_value_info("face", TensorProto.FLOAT, [frames, 6, 96, 96]),
-    ]
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [frames, channels, 56, 96])
-        for name, channels in (("added", 3), ("flow", 2), ("shown", 1))
-    ]
-    constants = {"rows": [40], "end": [96], "row_axis": [2], "colours": [3], "six": [6], "axis": [1]}
-    constants |= {"first": [0], "second": [1], "two": [1, 2, 1, 1], "corners": [-1, 1, 1, 1]}
-    nodes = [
-        helper.make_node("Slice", ["face", "rows", "end", "row_axis"], ["lower"]),
-        helper.make_node("Slice", ["lower", "colours", "six", "axis"], ["reference"]),
-        helper.make_node("ReduceMean", ["reference", "axis"], ["gray"], keepdims=1),
-        helper.make_node("Conv", ["gray", "weights"], ["added"]),
-        helper.make_node("Slice", ["shape", "first", "second", "axis"], ["number"]),
-        helper.make_node("Reshape", ["number", "corners"], ["told"]),
-        helper.make_node("Mul", ["gray", "zero"], ["nothing"]),
-        helper.make_node("Add", ["nothing", "told"], ["moved"]),
-        helper.make_node("Tile", ["moved", "two"], ["flow"]),
-        helper.make_node("Sigmoid", ["moved"], ["shown"]),
-    ]
-    initializers = [
-        helper.make_tensor(name, TensorProto.INT64, [len(values)], values)
-        for name, values in constants.items()
-    ]
-    initializers += [
-        onnx.numpy_helper.from_array(weights, "weights"),
-        onnx.numpy_helper.from_array(np.zeros(1, np.float32), "zero"),
-    ]
-    graph = helper.make_graph(nodes, "painter", inputs, outputs, initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.save(model, str(path))
-    return path
-
-
 def write_classifier(path: Path) -> Path:
     """Write a model with another interface: a picture in, the means of its channels out."""
     picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, [None, 3, 224, 224])

@@ -73,5 +73,5 @@ def _packed(pack: Path, runs: Path, recipe: Path, frames_each: int) -> list[Foot
     from training.pack import load_pack
 
     cache = open_cache(load_pack(pack), runs / "cache")
-    kept, _ = load_settings(recipe, "reader").held_out.split(cache.spans)
+    kept, _ = load_settings(recipe, "expert").held_out.split(cache.spans)
     return packed_footage(cache, kept, frames_each)

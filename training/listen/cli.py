@@ -31,6 +31,12 @@ def train(
     quiet: Annotated[
         Path | None, typer.Option(help="Folder of sounds in which nobody speaks: music, noise.", exists=True)
     ] = None,
+    videos_licence: Annotated[
+        str, typer.Option(help="Rights in the videos, as the card is to state them.")
+    ] = "unknown",
+    quiet_licence: Annotated[
+        str, typer.Option(help="Rights in those sounds, as the card is to state them.")
+    ] = "unknown",
     recipe: RecipeOption = RECIPE,
 ) -> None:
     """Teach the heads; about half an hour on one core. Features of sounds are kept for the next time."""
@@ -41,19 +47,21 @@ def train(
     settings = load_listen_settings(recipe)
     whisper = load_encoder(encoder, settings.layers)
     with _progress() as report:
-        talks = training_talks(pack, runs, videos, settings, report)
-        taught = train_listen(Sources(talks, quiet_recordings(quiet), whisper), settings, runs, report)
+        talks = training_talks(pack, runs, videos, settings, report, licence=videos_licence)
+        sources = Sources(talks, quiet_recordings(quiet), whisper, quiet_licence)
+        taught = train_listen(sources, settings, runs, report)
     out.print(f"{len(taught.heads)} heads are taught; see {save_taught(taught, runs)}.")
 
 
 @app.command()
 def export(
-    output: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
+    output: Annotated[Path, typer.Argument(help="The .onnx file to write; its card goes beside it.")],
     runs: RunsOption,
     encoder: EncoderOption,
     recipe: RecipeOption = RECIPE,
 ) -> None:
-    """Write the ear as one file, checked on OpenVINO."""
+    """Write the ear as one file, checked on OpenVINO, and its card."""
+    from training.card import write_card
     from training.listen.export import export_listen
     from training.listen.settings import load_listen_settings
     from training.listen.stage import load_taught
@@ -62,6 +70,7 @@ def export(
     settings = load_listen_settings(recipe)
     taught = load_taught(settings, runs)
     result = export_listen(taught, load_encoder(encoder, settings.layers), settings, output)
+    write_card(output, encoder, recipe=recipe, settings=settings, data=taught.data)
     out.print(f"OpenVINO differs from torch by at most {result.difference:.2g}.")
     out.print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, sha256 {result.sha256}.")
 

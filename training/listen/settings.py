@@ -16,6 +16,7 @@ class ListenSettings:
 
     seed: int = 0
     held_out: HeldOut = field(default_factory=HeldOut)
+    licence: str = "unknown"
     set_weights: dict[str, float] = field(default_factory=dict)
     layers: int = 2
     past: int = 50

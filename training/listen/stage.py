@@ -9,9 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from app.errors import InvalidRequest, MouthpieceError
+from app.errors import InvalidModel, InvalidRequest, MouthpieceError
 from app.media.sound import SPEECH_RATE, SpeechSamples
 from training.cache import open_cache
+from training.card import Data, data_of
 from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from training.listen.bank import Bank
 from training.listen.features import Features
@@ -34,10 +35,15 @@ _LONGEST_QUIET: Final = 180 * SPEECH_RATE
 
 @dataclass(frozen=True)
 class Taught:
-    """What the stage leaves. ``average_span`` is the average range of opening of the people who taught."""
+    """What the stage leaves.
+
+    ``average_span`` is the average range of opening of the people who taught; ``data`` says for the card who
+    they were.
+    """
 
     heads: list[Head]
     average_span: float
+    data: Data
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Sources:
     talks: Sequence[Talk]
     quiet: Sequence[SpeechSamples]
     encoder: WhisperEncoder
+    quiet_licence: str = "unknown"
 
 
 @dataclass(frozen=True)
@@ -78,13 +85,23 @@ def train_listen(sources: Sources, settings: ListenSettings, runs: Path, progres
     for number in range(settings.heads):
         heads.append(train_head(bank, settings, number))
         progress("Teaching heads", number + 1, settings.heads)
-    return Taught(heads, material.average_span)
+    data = data_of(material.talks, len(sources.quiet), sources.quiet_licence)
+    return Taught(heads, material.average_span, data)
 
 
 def training_talks(
-    pack: Path, runs: Path, videos: Path | None, settings: ListenSettings, progress: Progress
+    pack: Path,
+    runs: Path,
+    videos: Path | None,
+    settings: ListenSettings,
+    progress: Progress,
+    *,
+    licence: str = "unknown",
 ) -> list[Talk]:
-    """Return the talks to learn from: a pack and a folder of videos, without the held-out people."""
+    """Return the talks to learn from: a pack and a folder of videos, without the held-out people.
+
+    ``licence`` is that of the videos.
+    """
     opened = load_pack(pack)
     cache = open_cache(opened, runs / "cache", lambda done, of: progress("Decoding the pack", done, of))
     kept, _ = settings.held_out.split(cache.spans)
@@ -92,7 +109,9 @@ def training_talks(
     if videos:
         paths = [path for path in videos_of(videos) if path.stem not in settings.held_out.groups]
         measured = runs / STAGE / "measured"
-        talks += video_talks(paths, measured, lambda done, of: progress("Measuring videos", done, of))
+        talks += video_talks(
+            paths, measured, lambda done, of: progress("Measuring videos", done, of), licence=licence
+        )
     return talks
 
 
@@ -159,6 +178,7 @@ def save_taught(taught: Taught, runs: Path) -> Path:
         "stage": STAGE,
         "heads": [head.state_dict() for head in taught.heads],
         "average_span": taught.average_span,
+        "data": taught.data,
     }
     save_checkpoint(path, content)
     return path
@@ -168,12 +188,17 @@ def load_taught(settings: ListenSettings, runs: Path) -> Taught:
     """Read what the stage left; raises ModelNotFound or InvalidModel."""
     path = runs / STAGE / "checkpoint.pt"
     content = load_checkpoint(path, STAGE)
+    if "data" not in content:
+        raise InvalidModel(
+            f"The checkpoint {path} does not say what its heads were taught with, which a card must state: "
+            "teach them anew."
+        )
     heads = []
     for state in content["heads"]:
         head = make_head(settings, state["down.weight"].shape[1]).eval()
         load_weights(head, state, path)
         heads.append(head)
-    return Taught(heads, content["average_span"])
+    return Taught(heads, content["average_span"], content["data"])
 
 
 def _material(sources: Sources, settings: ListenSettings, folder: Path, progress: Progress) -> Material:

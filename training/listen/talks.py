@@ -51,6 +51,8 @@ class Talk:
     mouths: Mouths
     seen: Flags
     samples: SpeechSamples
+    licence: str = "unknown"
+    """What may be done with the clip, as a model's card is to state it."""
 
     def shifted(self, seconds: float) -> "Talk":
         """Return the talk with its frames shown that much later in the sound."""
@@ -76,16 +78,24 @@ def pack_talks(
                 mouths=measure_mouths(mesh, np.asarray(cache.teeth[part])),
                 seen=np.asarray(cache.presence[part]) > LEAST_PRESENCE,
                 samples=read_samples(pack.path(span.clip)),
+                licence=span.clip.licence,
             )
         )
         progress(done, len(wanted))
     return talks
 
 
-def video_talks(videos: Iterable[Path], kept: Path, progress: Progress = lambda done, of: None) -> list[Talk]:
+def video_talks(
+    videos: Iterable[Path],
+    kept: Path,
+    progress: Progress = lambda done, of: None,
+    *,
+    licence: str = "unknown",
+) -> list[Talk]:
     """Return a talk of each video, its face followed at the video's own size and frame rate.
 
-    What was measured of a video is kept in the folder ``kept``. Videos without a face or a sound raise.
+    What was measured of a video is kept in the folder ``kept``. ``licence`` is that of all of them. Videos
+    without a face or a sound raise.
     """
     kept.mkdir(parents=True, exist_ok=True)
     paths = list(videos)
@@ -97,7 +107,8 @@ def video_talks(videos: Iterable[Path], kept: Path, progress: Progress = lambda 
         with np.load(notes) as stored:
             measured = {name: stored[name] for name in ("times", "mouths", "seen")}
         samples = read_samples(path)
-        talks.append(Talk(name=path.stem, person=path.stem, set=VIDEOS, samples=samples, **measured))
+        talk = Talk(name=path.stem, person=path.stem, set=VIDEOS, samples=samples, **measured)
+        talks.append(replace(talk, licence=licence))
         progress(done, len(paths))
     return talks
 

@@ -29,12 +29,6 @@ class ConvNorm(nn.Sequential):
         )
 
 
-def bias_of(layer: nn.Conv2d) -> Tensor:
-    """Return the bias of a convolution that has one."""
-    assert layer.bias is not None
-    return layer.bias
-
-
 class Residual(nn.Module):
     """Two convolutions added to what came in."""
 
@@ -47,35 +41,3 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return features of the same shape (B, C, H, W)."""
         return functional.relu(x + self.norm(self.second(self.first(x))))
-
-
-class Modulation(nn.Module):
-    """Feature-wise scale and shift from a condition vector (FiLM, Perez et al. 2018)."""
-
-    def __init__(self, condition: int, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.linear = nn.Linear(condition, 2 * channels)
-        nn.init.normal_(self.linear.weight, 0, 0.05)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Return x (B, C, H, W) scaled and shifted per channel by the condition (B, D)."""
-        scale, shift = self.linear(condition)[:, :, None, None].split(self.channels, 1)
-        modulated: Tensor = x * (1 + scale) + shift
-        return modulated
-
-
-class DecoderStage(nn.Module):
-    """Joins upsampled features with the encoder's of the same size, modulated by the condition."""
-
-    def __init__(self, inputs: int, skip: int, outputs: int, condition: int) -> None:
-        super().__init__()
-        self.join = ConvNorm(inputs + skip, outputs)
-        self.modulation = Modulation(condition, outputs)
-        self.refine = Residual(outputs)
-
-    def forward(self, x: Tensor, skip: Tensor, condition: Tensor) -> Tensor:
-        """Return features (B, outputs, H, W)."""
-        joined: Tensor = self.refine(self.modulation(self.join(torch.cat([x, skip], 1)), condition))
-        return joined

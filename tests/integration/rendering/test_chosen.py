@@ -97,11 +97,11 @@ def seen(render: OpenRender) -> Person:
 def test_the_mouth_follows_what_is_heard(
     people: AvatarBuilder, words: Path, workspace: Workspace, avatar_id: str, talks: bool
 ) -> None:
-    """Who talks in the footage lends mouths; on others they are painted."""
+    """Who talks in the footage lends mouths; those of others are bent, and drawn inside."""
     with opened(people, avatar_id, words, workspace) as (render, mouths):
         assert render.maker.avatar.person.talks == talks
         rows = [mouths.scores.row(index) for index in range(render.frame_count)]
-        assert all(score.painted[row] != talks for score, row in rows)
+        assert all(score.drawn[row] != talks for score, row in rows)
         wanted = np.array([score.wanted[row, 0] for score, row in rows])
         person = seen(render)
     assert person.talks
@@ -156,7 +156,7 @@ def straight(people: AvatarBuilder, words: Path, folder: Path) -> bytes:
     return workspace.result.read_bytes()
 
 
-def test_a_render_that_was_killed_between_choosing_and_painting_goes_on_with_its_scores(
+def test_a_render_that_was_killed_between_choosing_and_laying_goes_on_with_its_scores(
     people: AvatarBuilder, words: Path, workspace: Workspace, tmp_path: Path
 ) -> None:
     with opened(people, "talker", words, workspace) as (render, mouths):

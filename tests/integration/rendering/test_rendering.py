@@ -228,7 +228,7 @@ def test_an_error_in_the_model_ends_the_render_with_that_error(
         return work(*arguments)
 
     model = renderer.infer
-    part, name = (model, "render") if isinstance(model, Wav2LipInfer) else (model.painter, "paint")
+    part, name = (model, "render") if isinstance(model, Wav2LipInfer) else (model.ear, "hear")
     work = getattr(part, name)
     monkeypatch.setattr(part, name, broken)
     with pytest.raises(RuntimeError, match="out of memory"):

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,12 @@ pytest.importorskip("torch")
 pytest.importorskip("yaml")
 
 from app.mouths.ear import Ear
-from tests.support.clips import speech_like
+from app.settings import DEFAULT_MODEL
+from app.wav2lip.card import load_card
+from app.wav2lip.model_file import file_sha256
+from tests.support.clips import speech_like, write_wav
 from tests.support.ears import sound_of
+from tests.support.models import MODELS
 from tests.support.packs import face_crop, write_pack
 from tests.support.whispers import write_encoder
 from training.clip_writer import write_clip
@@ -18,6 +23,7 @@ from training.clip_writer import write_clip
 RECIPE = """
 held_out: {groups: [speaker2]}
 listen:
+  licence: mine alone
   layers: 1
   past: 10
   piece: 20
@@ -50,7 +56,11 @@ def test_an_ear_is_taught_exported_and_judged(tmp_path: Path) -> None:
     common = ("--runs", runs, "--recipe", recipe)
     teach = ("train", "--pack", pack, "--videos", tmp_path / "videos", "--encoder", encoder, *common)
 
-    taught = _listen(*teach)
+    (tmp_path / "quiet").mkdir()
+    write_wav(tmp_path / "quiet" / "hum.wav", np.full(16000, 0.1, np.float32))
+    rights = ("--videos-licence", "asked", "--quiet", tmp_path / "quiet", "--quiet-licence", "free")
+
+    taught = _listen(*teach, *rights)
     exported = _listen("export", model, "--encoder", encoder, *common)
     judged = _listen("judge", model, "--pack", pack, "--videos", tmp_path / "videos", *common)
 
@@ -58,6 +68,20 @@ def test_an_ear_is_taught_exported_and_judged(tmp_path: Path) -> None:
     assert "sha256" in exported.stdout, exported.stderr
     assert "| made | 1 |" in judged.stdout, judged.stderr
     assert "| videos | 1 |" in judged.stdout
+    card = load_card(model)
+    assert (card.reference, card.licence, card.commercial_use) == ("nearest", "mine alone", False)
+    entries = json.loads(model.with_suffix(".json").read_text())
+    made, data = entries["made"], entries["data"]
+    assert (made["recipe"], made["recipe_sha256"]) == ("recipe.yaml", file_sha256(recipe))
+    assert made["parents"] == [{"name": "encoder.npz", "sha256": file_sha256(encoder)}]
+    assert data["videos"].pop("frames") == pytest.approx(50, abs=1)
+    assert data == {
+        "made": {"clips": 2, "frames": 48, "people": 2, "licences": ["public domain"]},
+        "videos": {"clips": 1, "people": 1, "licences": ["asked"]},
+        "quiet": {"recordings": 1, "licences": ["free"]},
+    }
+    shipped = json.loads((MODELS / DEFAULT_MODEL).with_suffix(".json").read_text())
+    assert (entries.keys(), made.keys()) == (shipped.keys(), shipped["made"].keys())
     heard = Ear(model).hear(sound_of(tmp_path / "speech", speech_like(1.0)), np.arange(25) / 25)
     assert np.isfinite(heard.shapes).all()
 

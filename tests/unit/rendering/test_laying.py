@@ -15,7 +15,7 @@ from app.media.frames import FrameLayout, I420Frame
 from app.mouths.bending import BENT, Placing, place
 from app.mouths.person import Person
 from app.rendering.laying import MASK_SIZE, Layer
-from app.rendering.sampling import Lent, Stroke, sampled
+from app.rendering.sampling import Lent, sampled
 from tests.support.frames import i420
 from tests.support.mouths import box_of, person_of
 
@@ -135,40 +135,14 @@ def test_bending_brings_the_lenders_rows_to_where_the_lip_goes() -> None:
     LAYOUT.planes(rows)[0][:] = np.arange(240, dtype=np.uint8)[:, None]
     region = (120, 200, 110, 210)
     placing = placed(5, OPEN)
-    made = sampled(LAYOUT, Lent(rows, placing), box_of(heads()[5]), heads()[5], region)[0]
+    made = sampled(LAYOUT, Lent(rows, placing), heads()[5], region)[0]
     x, y = np.rint(placing.points[17]).astype(int)
     fall = placing.points[17][1] - placing.laid[17][1]
     assert fall > 3
     from_row = float(made[y - region[0], x - region[2]])
     assert y - from_row == pytest.approx(float(fall), rel=0.3)
-    straight = sampled(LAYOUT, Lent(rows, placed()), box_of(heads()[5]), heads()[5], region)[0]
+    straight = sampled(LAYOUT, Lent(rows, placed()), heads()[5], region)[0]
     assert straight == pytest.approx(np.repeat(np.arange(120, 200)[:, None], 100, axis=1), abs=0.51)
-
-
-def test_a_stroke_moves_keeps_and_paints() -> None:
-    rows = flat(0)
-    LAYOUT.planes(rows)[0][:] = np.arange(240, dtype=np.uint8)[:, None]
-    box, region = box_of(heads()[5]), (150, 190, 130, 190)
-    nothing = (
-        np.zeros((2, 56, 96), np.float32),
-        np.ones((56, 96), np.float32),
-        np.zeros((3, 56, 96), np.float32),
-    )
-    flow, shown, added = (part.copy() for part in nothing)
-
-    def made(stroke: Stroke) -> npt.NDArray[np.float32]:
-        luma = sampled(LAYOUT, Lent(rows, placed(), 1.0, stroke), box, heads()[5], region)[0]
-        return luma.astype(np.float32)
-
-    still = made(Stroke(*nothing))
-    assert still == pytest.approx(np.repeat(np.arange(150, 190)[:, None], 60, axis=1), abs=0.51)
-    flow[1] = 2.0
-    step = 2.0 * (box[1] - box[0]) / 96
-    assert (made(Stroke(flow, shown, added)) - still).mean() == pytest.approx(step, abs=0.51)
-    shown[:] = 0
-    added[:] = 0.5
-    painted = made(Stroke(flow, shown, added))
-    assert painted == pytest.approx(np.full(painted.shape, 16 + 219 / 2), abs=1)
 
 
 @settings(deadline=None, max_examples=60)

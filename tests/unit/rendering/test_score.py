@@ -50,7 +50,7 @@ def scorer(sound: Sound, person: Person | None = None, offset_ms: float = 0.0) -
 
 
 def same(one: Score, other: Score) -> bool:
-    parts = ("lenders", "partners", "wanted", "painted")
+    parts = ("lenders", "partners", "wanted", "drawn")
     return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in parts)
 
 
@@ -62,7 +62,7 @@ def test_every_frame_with_a_face_has_a_lender_of_its_own_take(sound: Sound) -> N
         shown = takes[[TIMELINE.avatar_frame(segment.first_frame + i) for i in range(len(score))]]
         assert ((score.lenders < 0) == (shown < 0)).all()
         assert (takes[score.lenders] == shown)[shown >= 0].all()
-        assert not score.painted.any()
+        assert not score.drawn.any()
 
 
 def test_speech_opens_the_mouth(sound: Sound) -> None:
@@ -113,10 +113,10 @@ def test_mouths_that_look_alike_are_faded_and_others_are_not(sound: Sound) -> No
     assert True not in partners(200)
 
 
-def test_somebody_who_never_talks_is_painted_on_resting_mouths(sound: Sound) -> None:
+def test_who_never_talks_lends_resting_mouths_whose_inside_is_drawn(sound: Sound) -> None:
     person = person_of(np.zeros((60, 1)))
     score = scorer(sound, person).score(SEGMENTS[1])
-    assert score.painted.all()
+    assert score.drawn.all()
     assert (score.partners == -1).all()
     assert person.rest[score.lenders].all()
     assert score.wanted[:, 0].max() > 0.3

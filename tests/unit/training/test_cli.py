@@ -25,11 +25,11 @@ def test_what_was_foreseen_is_one_sentence_and_status_1(
 
 
 def test_a_stage_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(InvalidRequest, match="expert, reader, face, wav2lip"):
+    with pytest.raises(InvalidRequest, match="expert, wav2lip"):
         cli._stage("lips")
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "export"])
+@pytest.mark.parametrize("command", ["prepare", "train", "listen", "hidden", "evaluate"])
 def test_every_command_explains_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:

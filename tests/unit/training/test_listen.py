@@ -24,7 +24,7 @@ from training.listen.learn import head_loss, hear_grid, heard_at, make_head, tra
 from training.listen.quiet import kinds_of_quiet, quiet_of  # noqa: E402
 from training.listen.settings import ListenSettings, load_listen_settings  # noqa: E402
 from training.listen.sounds import revoiced  # noqa: E402
-from training.listen.stage import Taught  # noqa: E402
+from training.listen.stage import Taught, load_taught, save_taught  # noqa: E402
 from training.listen.talks import Talk  # noqa: E402
 from training.listen.truth import Manner, manner_of, openings_of, shapes_of  # noqa: E402
 from training.networks.ear import AFTER, BEFORE, OPENING, OUTPUTS, SHAPES, SPEECH, Listener  # noqa: E402
@@ -79,7 +79,7 @@ def test_shapes_are_those_of_somebody_with_the_average_range() -> None:
 
 def test_what_the_ear_hears_is_what_training_heard(tmp_path: Path, encoder: WhisperEncoder) -> None:
     heads = [make_head(SMALL, DIMS).eval() for _ in range(2)]
-    result = export_listen(Taught(heads, 0.2), encoder, SMALL, tmp_path / "ear.onnx")
+    result = export_listen(Taught(heads, 0.2, {}), encoder, SMALL, tmp_path / "ear.onnx")
     assert result.difference < 0.01
     samples = speech_like(2.0)
     grid = hear_grid(heads, served_rows(samples, encoder, SMALL), 0, 90)
@@ -96,7 +96,7 @@ def test_an_ear_that_hears_nan_is_not_written(tmp_path: Path, encoder: WhisperEn
     head = make_head(SMALL, DIMS).eval()
     torch.nn.init.constant_(head.answer.bias, float("nan"))
     with pytest.raises(InvalidModel, match="was not written"):
-        export_listen(Taught([head], 0.2), encoder, SMALL, tmp_path / "ear.onnx")
+        export_listen(Taught([head], 0.2, {}), encoder, SMALL, tmp_path / "ear.onnx")
     assert not list(tmp_path.glob("*.onnx"))
 
 
@@ -247,10 +247,21 @@ def test_a_file_that_is_no_encoder_is_refused(tmp_path: Path) -> None:
         load_encoder(tmp_path / "other.npz", 1)
 
 
+def test_heads_that_do_not_say_what_they_were_taught_with_are_refused(tmp_path: Path) -> None:
+    path = save_taught(Taught([make_head(SMALL, DIMS)], 0.2, {"made": {"clips": 1}}), tmp_path)
+    assert load_taught(SMALL, tmp_path).data == {"made": {"clips": 1}}
+    content = torch.load(path, weights_only=True)
+    del content["data"]
+    torch.save(content, path)
+    with pytest.raises(InvalidModel, match="teach them anew"):
+        load_taught(SMALL, tmp_path)
+
+
 def test_the_recipe_has_the_settings_of_the_ear(tmp_path: Path) -> None:
     settings = load_listen_settings(RECIPE)
     assert "lrc_03" in settings.held_out.groups
-    assert settings.held_out == load_settings(RECIPE, "face").held_out
+    assert settings.held_out == load_settings(RECIPE, "expert").held_out
+    assert settings.licence == "evaluation and research only"
     for text in ("listen: {headz: 3}", "listen: {heads: many}", "- listen", "listen: ["):
         (tmp_path / "odd.yaml").write_text(text)
         with pytest.raises(InvalidRequest, match="recipe"):

@@ -18,10 +18,10 @@ def test_the_shipped_recipe_holds_the_same_people_out_of_every_stage(stage: Stag
 
 def test_a_stage_s_own_settings_go_before_the_common_ones(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
-    path.write_text("batch: 4\nseed: 7\nface: {batch: 6, set_weights: {a: 1}}\n")
-    face, reader = load_settings(path, "face"), load_settings(path, "reader")
-    assert (face.batch, face.seed, face.set_weights) == (6, 7, {"a": 1.0})
-    assert (reader.batch, reader.seed, reader.set_weights) == (4, 7, {})
+    path.write_text("batch: 4\nseed: 7\nexpert: {batch: 6, set_weights: {a: 1}}\n")
+    expert, wav2lip = load_settings(path, "expert"), load_settings(path, "wav2lip")
+    assert (expert.batch, expert.seed, expert.set_weights) == (6, 7, {"a": 1.0})
+    assert (wav2lip.batch, wav2lip.seed, wav2lip.set_weights) == (4, 7, {})
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_a_stage_s_own_settings_go_before_the_common_ones(tmp_path: Path) -> Non
         ("precision: int8", "precision"),
         ("- a list", "mapping"),
         ("{", "YAML"),
-        ("losses: 3", "losses"),
-        ("losses: {colour: 3}", "colour"),
+        ("critic: 3", "critic"),
+        ("critic: {colour: 3}", "colour"),
         ("views: {turn: far}", "turn"),
     ],
 )
@@ -44,13 +44,13 @@ def test_a_recipe_that_means_nothing_is_refused(tmp_path: Path, text: str, word:
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(InvalidRequest, match=word):
-        load_settings(path, "face")
+        load_settings(path, "wav2lip")
 
 
 def test_tuned_numbers_that_a_recipe_leaves_out_are_the_shipped_ones(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
-    path.write_text("losses: {keep: 0.7}\nface: {views: {turn: 0.5}}\n")
-    shipped, mine = load_settings(RECIPE, "face"), load_settings(path, "face")
-    assert mine.losses == replace(shipped.losses, keep=0.7)
+    path.write_text("critic: {inside: 0.7}\nwav2lip: {views: {turn: 0.5}}\n")
+    shipped, mine = load_settings(RECIPE, "wav2lip"), load_settings(path, "wav2lip")
+    assert mine.critic == replace(shipped.critic, inside=0.7)
     assert mine.views == replace(shipped.views, turn=0.5)
-    assert mine.paint == shipped.paint
+    assert mine.looks == shipped.looks

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidModel
-from app.wav2lip.card import ModelCard, listen_path, load_card
+from app.wav2lip.card import ModelCard, load_card
 
 
 def model_with_card(folder: Path, card: object) -> Path:
@@ -58,8 +58,6 @@ def test_a_card_that_is_no_json_object_is_refused(tmp_path: Path, text: str, sen
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("listen", "../elsewhere.onnx"),
-        ("listen_sha256", "abc"),
         ("name", ""),
         ("name", 3),
         ("licence", None),
@@ -88,34 +86,3 @@ def test_a_model_that_is_not_the_one_on_the_card_is_refused(tmp_path: Path) -> N
     model.write_bytes(b"other weights")
     with pytest.raises(InvalidModel, match=r"is not the file that the card mine\.json describes"):
         load_card(model)
-
-
-def nearest(folder: Path, **entries: object) -> Path:
-    card = {"reference": "nearest", "listen": "mine-listen.onnx", **entries}
-    (folder / "mine-listen.onnx").write_bytes(b"ear")
-    return model_with_card(folder, card)
-
-
-def test_a_model_that_lends_the_nearest_mouth_hears_with_the_file_beside_it(tmp_path: Path) -> None:
-    model = nearest(tmp_path, listen_sha256=hashlib.sha256(b"ear").hexdigest())
-    assert listen_path(model, load_card(model)) == tmp_path / "mine-listen.onnx"
-
-
-def test_a_model_without_its_ear_is_refused(tmp_path: Path) -> None:
-    model = nearest(tmp_path)
-    (tmp_path / "mine-listen.onnx").unlink()
-    with pytest.raises(
-        InvalidModel, match=r"hears with mine-listen\.onnx, which is missing beside it: copy both"
-    ):
-        load_card(model)
-
-
-def test_a_model_with_another_ear_is_refused(tmp_path: Path) -> None:
-    model = nearest(tmp_path, listen_sha256="0" * 64)
-    with pytest.raises(InvalidModel, match=r"mine-listen\.onnx is not the file that the card mine\.json"):
-        load_card(model)
-
-
-def test_a_card_that_names_no_ear_for_the_nearest_mouth_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidModel, match="names no file to listen with"):
-        load_card(nearest(tmp_path, listen=None))

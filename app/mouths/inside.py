@@ -1,0 +1,254 @@
+"""The inside of a mouth whose footage never shows it: drawn, as teeth, tongue and shade lie in a head.
+
+Lips, beard and skin are the footage's own, bent. Between the lips comes what anatomy says: a cavity that is
+darkest behind the teeth, a tongue that lies low, lower teeth that go with the jaw, and upper teeth that stay
+with the skull, so that lips which part uncover them. What the footage does show between the lips, the teeth
+of a smile, stays where it is on the skull, and the drawing is what opens below.
+
+All lengths here are millimetres of an average head, whose mouth is 50 wide at rest; they are measured from
+the middle of the resting lips, along the eyes (``across``) and down the face (``below``).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.faces.types import FaceLandmarks
+from app.mouths.bending import Placing
+from app.mouths.looks import Skin
+from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
+from app.mouths.upright import Points
+
+ShownTeeth = npt.NDArray[np.float32]
+"""float32 (2,): upper and lower teeth that are to show beyond rest, the last two of a mouth shape."""
+
+Picture = npt.NDArray[np.float32]
+"""float32 (rows, columns, 3): BGR, 0..255, of a part of a frame."""
+
+_Map = npt.NDArray[np.float32]
+"""float32 (rows, columns): one number a pixel."""
+
+_MOUTH_WIDTH, _EYES_DISTANCE = 50.0, 110.0
+"""Of the corners of a mouth at rest; of the outer eye corners, at least, so that pursed lips are not taken
+for a small head: mouths of 0.45 eyes' distances and more are as wide as they look."""
+
+_UPPER_TEETH: Final = np.array([0.0, 8.3, 14.6, 20.4, 24.5])
+_LOWER_TEETH: Final = np.array([0.0, 5.2, 11.0, 17.0, 22.0])
+"""Edges of the teeth from the middle outward: incisors, canine, premolar. Widths of crowns (Ash, "Wheeler's
+Dental Anatomy"), those at the side foreshortened by the arch."""
+
+_UPPER_DROP: Final = (2.0, 0.8, 1.0, 5.0)
+"""By how much upper incisors reach below the resting upper lip: usually, for each unit of teeth that are to
+show, least and most. Adults show 1 to 3 mm at rest."""
+_LOWER_RISE: Final = (-0.2, 0.9, 0.0, 3.5)
+"""By how much lower teeth rise above the lower lip, likewise."""
+
+_USUAL_SKIN: Final = np.array([0.62, 0.76, 1.0])
+"""Blue, green and red of skin under neutral light, over red: what differs is taken for the light's colour."""
+
+_CAVITY: Final = np.array([0.075, 0.075, 0.16])
+_TONGUE: Final = np.array([0.25, 0.26, 0.53])
+"""Colours over the mean of the cheeks."""
+_TOOTH: Final = np.array([0.88, 0.98, 1.03])
+_TOOTH_LEAST, _TOOTH_MORE = 62.0, 0.62
+"""Brightness of teeth in steps of 0..255, and what of the cheeks' is added: teeth are alike, skin is not."""
+
+_NARROW, _WIDE = 0.72, 6.0
+"""Share of the light that falls into a mouth that is hardly open; the opening that lets all of it in."""
+
+_SEEN_TEETH: Final = (0.15, 0.45)
+"""Share of what shows between resting lips that is teeth: none stay up to the first, all from the second."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What is to be seen between the lips of one frame: a picture of a region of it."""
+
+    region: tuple[int, int, int, int]
+    """Top, bottom, left, right, all even, bottom and right exclusive."""
+    picture: Picture
+
+
+def draw_inside(
+    placing: Placing,
+    landmarks: FaceLandmarks,
+    skin: Skin,
+    teeth: ShownTeeth,
+    region: tuple[int, int, int, int],
+) -> Inside | None:
+    """Draw the inside of the mouth that ``placing`` opens on the head at ``landmarks``.
+
+    ``skin`` is the lender's, whose light is that of what is drawn; ``region`` is the part of the frame, top,
+    bottom, left, right, all even, within which it may lie. None if the lips part nowhere in it.
+    """
+    mouth = _Mouth(placing, landmarks, region)
+    if mouth.empty:
+        return None
+    mean = max(float(skin[:3].mean()), 1.0)
+    light = _NARROW + (1 - _NARROW) * min(max(mouth.opening / _WIDE, 0.0), 1.0)
+    tooth = (_TOOTH_LEAST + _TOOTH_MORE * mean) * _TOOTH
+    picture = np.empty((*mouth.across.shape, 3), np.float32)
+    picture[:] = mean * _CAVITY
+    _lay(picture, mouth.tongue * light, mean * _TONGUE)
+    for alpha, shade in (mouth.lower_teeth(float(teeth[1])), mouth.upper_teeth(float(teeth[0]))):
+        _lay(picture, alpha, (light * shade)[..., None] * tooth)
+    cast = np.clip((skin[:3] / mean) * (_USUAL_SKIN.mean() / _USUAL_SKIN), 0.5, 2.0) ** 0.5
+    picture *= cast.astype(np.float32)
+    soft = cv2.GaussianBlur(picture, (0, 0), max(0.6, 0.3 * mouth.millimetre)).astype(np.float32)
+    return Inside(mouth.region, soft)
+
+
+def between_lips(points: FaceLandmarks, region: tuple[int, int, int, int]) -> _Map:
+    """Return what lies between the inner lips of a mesh, 0..1, softly, over a region of the frame."""
+    top, bottom, left, right = region
+    line = np.concatenate([points[list(UPPER_LIP_INNER)], points[list(LOWER_LIP_INNER)][::-1]])
+    inside = np.zeros((bottom - top, right - left), np.uint8)
+    cv2.fillPoly(inside, [np.rint((line - (left, top)) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    softness = max(0.6, 0.008 * float(np.linalg.norm(points[33] - points[263])))
+    blurred: _Map = cv2.GaussianBlur(inside, (0, 0), softness).astype(np.float32) / np.float32(255)
+    return blurred
+
+
+def kept_teeth(between: _Map, blue: _Map, skin: Skin) -> float:
+    """Return how far what a lender shows between its lips is teeth that stay, 0..1.
+
+    ``between`` is :func:`between_lips` of the lender where it lies, ``blue`` the blue of its pixels there:
+    teeth are as blue as the cheeks, see :mod:`app.mouths.teeth`.
+    """
+    area = float(between.sum())
+    if area < 1:
+        return 0.0
+    bright = np.clip((blue / max(float(skin[0]), 8.0) - 0.75) / 0.35, 0, 1)
+    least, most = _SEEN_TEETH
+    return min(max((float((bright * between).sum()) / area - least) / (most - least), 0.0), 1.0)
+
+
+class _Mouth:
+    """Where on the frame the parts of one mouth lie."""
+
+    def __init__(self, placing: Placing, landmarks: FaceLandmarks, region: tuple[int, int, int, int]) -> None:
+        self._goal, self._rest = (points.astype(np.float64) for points in (placing.points, placing.laid))
+        top, bottom, left, right = region
+        lips = self._goal[[*UPPER_LIP_INNER, *LOWER_LIP_INNER]]
+        low, high = np.floor(lips.min(axis=0)) - 3, np.ceil(lips.max(axis=0)) + 4
+        self.region = (
+            max(int(low[1]), top) & ~1,
+            min(int(high[1]) + 1, bottom) & ~1,
+            max(int(low[0]), left) & ~1,
+            min(int(high[0]) + 1, right) & ~1,
+        )
+        eyes = landmarks[263].astype(np.float64) - landmarks[33]
+        distance = max(float(np.hypot(*eyes)), 1e-3)
+        self._along = eyes / distance
+        self._down = np.array([-self._along[1], self._along[0]])
+        width = float(np.linalg.norm(self._rest[61] - self._rest[291]))
+        self.millimetre = max(width / _MOUTH_WIDTH, distance / _EYES_DISTANCE)
+        """Pixels of the frame."""
+        self._middle = (self._rest[13] + self._rest[14]) / 2
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of the mouth is in the region."""
+        top, bottom, left, right = self.region
+        return bottom - top < 4 or right - left < 4
+
+    @property
+    def opening(self) -> float:
+        """How far the middles of the lips are apart."""
+        return float((self._goal[14] - self._goal[13]) @ self._down) / self.millimetre
+
+    @cached_property
+    def across(self) -> _Map:
+        """Place of every pixel, from the middle to the person's left."""
+        return self._places(self._along)
+
+    @cached_property
+    def below(self) -> _Map:
+        """Place of every pixel, downward."""
+        return self._places(self._down)
+
+    @property
+    def tongue(self) -> _Map:
+        """How much of the tongue is seen, 0..1: it lies low and in the middle."""
+        height = np.maximum(self._lower_lip - self._upper_lip, 0.5)
+        depth = _smooth((self.below - self._upper_lip) / height, 0.3, 0.9)
+        return np.asarray(depth * np.exp(-np.square(self.across / 17)), np.float32)
+
+    def upper_teeth(self, shown: float) -> tuple[_Map, _Map]:
+        """Return how much of the upper teeth is seen, and their shade; both 0..1."""
+        usual, more, least, most = _UPPER_DROP
+        drop = min(max(usual + more * shown, least), most)
+        place, gap = _in_row(self.across, _UPPER_TEETH)
+        canine = 0.35 * np.exp(-np.square((np.abs(self.across) - 17.5) / 2.5))
+        arch = 1 - 0.25 * np.square(self.across / 22)
+        edge = self._resting_lip + drop * arch + canine - 0.55 * _rounded(place)
+        alpha = _smooth(edge - self.below, -0.3, 0.3) * (np.abs(self.across) < _UPPER_TEETH[-1])
+        shadow = 0.76 + 0.24 * np.clip((self.below - self._upper_lip) / 3, 0, 1)
+        return alpha, shadow * self._falling * (1 - 0.22 * np.exp(-np.square(gap / 0.4)))
+
+    def lower_teeth(self, shown: float) -> tuple[_Map, _Map]:
+        """Return how much of the lower teeth is seen, and their shade; both 0..1."""
+        usual, more, least, most = _LOWER_RISE
+        rise = min(max(usual + more * max(shown, 0.0), least), most) * min(max(self.opening / 8, 0.0), 1.0)
+        place, gap = _in_row(self.across, _LOWER_TEETH)
+        edge = self._lower_lip - rise + 0.35 * _rounded(place)
+        alpha = _smooth(self.below - edge, -0.35, 0.35) * (np.abs(self.across) < _LOWER_TEETH[-2])
+        return alpha, 0.62 * self._falling * (1 - 0.25 * np.exp(-np.square(gap / 0.45)))
+
+    @cached_property
+    def _falling(self) -> _Map:
+        """How light falls off along the arch."""
+        return np.clip(1 - 0.6 * np.square(self.across / 21), 0.12, 1)
+
+    @cached_property
+    def _upper_lip(self) -> _Map:
+        return self._line(self._goal[list(UPPER_LIP_INNER)])
+
+    @cached_property
+    def _lower_lip(self) -> _Map:
+        return self._line(self._goal[list(LOWER_LIP_INNER)])
+
+    @cached_property
+    def _resting_lip(self) -> _Map:
+        return self._line(self._rest[list(UPPER_LIP_INNER)])
+
+    def _places(self, direction: npt.NDArray[np.float64]) -> _Map:
+        top, bottom, left, right = self.region
+        columns = (np.arange(left, right) - self._middle[0]) * direction[0]
+        rows = (np.arange(top, bottom) - self._middle[1]) * direction[1]
+        return np.asarray((columns + rows[:, None]) / self.millimetre, np.float32)
+
+    def _line(self, points: Points) -> _Map:
+        """Return how far below the middle a line of points runs, at every pixel."""
+        relative = (points - self._middle) / self.millimetre
+        along, down = relative @ self._along, relative @ self._down
+        order = np.argsort(along)
+        return np.asarray(np.interp(self.across, along[order], down[order]), np.float32)
+
+
+def _in_row(across: _Map, edges: npt.NDArray[np.float64]) -> tuple[_Map, _Map]:
+    """Return where in its tooth every pixel lies, 0..1, and how far from the gap to the next."""
+    aside = np.abs(across)
+    tooth = np.clip(np.searchsorted(edges, aside, side="right") - 1, 0, len(edges) - 2)
+    inner, outer = edges[tooth], edges[tooth + 1]
+    place = (aside - inner) / (outer - inner)
+    return place.astype(np.float32), np.minimum(aside - inner, outer - aside).astype(np.float32)
+
+
+def _rounded(place: _Map) -> _Map:
+    """Return how far a tooth's edge is rounded off: 0 in its middle, 1 at its sides."""
+    rounded: _Map = np.square(np.square(2 * place - 1))
+    return rounded
+
+
+def _smooth(value: _Map, low: float, high: float) -> _Map:
+    share = np.clip((value - low) / (high - low), 0, 1)
+    return np.asarray(share * share * (3 - 2 * share), np.float32)
+
+
+def _lay(picture: Picture, alpha: _Map, color: npt.NDArray[Any]) -> None:
+    picture += alpha[..., None] * (color - picture)
