@@ -12,7 +12,7 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
-from app.api import avatars, jobs, llms, operations, problems, renders, studio, webhooks
+from app.api import avatars, compat, jobs, llms, operations, problems, renders, studio, webhooks
 from app.api.connections import MAX_HEAD_BYTES, connections_for, protocol_for
 from app.api.dependencies import Services, require_key
 from app.api.metrics import Metrics, RequestMetrics
@@ -81,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             dependencies=locks,
             responses=problems.documented(*refusals, InvalidRequest),
         )
+    compat.mount(app, settings.compat, keyed=bool(settings.api_keys))
     app.include_router(operations.public)
     app.include_router(llms.router)
     studio.mount(app)

@@ -111,6 +111,10 @@ class Settings(BaseSettings):
         frozenset(), description="Comma-separated API keys; empty: no key is required."
     )
 
+    compat: Annotated[frozenset[Literal["replicate", "fal", "sync", "duix"]], NoDecode] = Field(
+        frozenset(),
+        description="Comma-separated services whose clients may use this one: replicate, fal, sync, duix.",
+    )
     tts_url: str | None = Field(
         None,
         description="Text-to-speech server that implements OpenAI's /v1/audio/speech, such as "
@@ -219,7 +223,7 @@ class Settings(BaseSettings):
             raise ValueError("must be host:port, that of the cluster's head, such as 10.0.0.5:6379")
         return value or None
 
-    @field_validator("api_keys", "allowed_hosts", "cors_origins", "fetch", mode="before")
+    @field_validator("api_keys", "allowed_hosts", "cors_origins", "fetch", "compat", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         return (

@@ -52,7 +52,12 @@ def require_key(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
     """Raise ``Unauthorized`` unless the request carries one of the keys; note down whose it is."""
-    given = credentials.credentials.encode() if credentials else b""
+    check_key(request, services, credentials.credentials if credentials else "")
+
+
+def check_key(request: Request, services: Services, key: str) -> None:
+    """Raise ``Unauthorized`` unless a key that the request carries is one of ours; note down whose it is."""
+    given = key.encode()
     # Every key is compared, each in constant time: how long it takes tells nothing.
     if not sum(
         hmac.compare_digest(given, key.get_secret_value().encode()) for key in services.settings.api_keys

@@ -6,7 +6,7 @@ It is gathered on the disk, and read into memory by a few requests at a time onl
 import json
 from base64 import b64decode
 from binascii import Error as NotBase64
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any, Final, NoReturn
@@ -20,16 +20,22 @@ MAX_JSON_BYTES: Final = 32 << 20
 NAME: Final = "body.json"
 """Under what name it arrives, which no file that a caller sends has."""
 
+Translate = Callable[[dict[str, Any]], dict[str, Any]]
+"""Returns the fields that the body of another service's client means. Raises ``InvalidRequest``."""
+
 _at_a_time: Final = BoundedSemaphore(2)
 
 
 class JsonBody:
     """Takes the bytes of a body; knows its fields once :meth:`parse` has read what was gathered."""
 
-    def __init__(self, files: Sequence[FileField], fields: Collection[str]) -> None:
+    def __init__(
+        self, files: Sequence[FileField], fields: Collection[str], translate: Translate | None = None
+    ) -> None:
         self.complete: list[tuple[str, str]] = []
         self.files = {NAME: Incoming(NAME, MAX_JSON_BYTES)}
         self._files = files
+        self._translate = translate or dict
         self._names = fields
         self._fields: dict[str, str] = {}
         self._ignored: list[str] = []
@@ -47,7 +53,7 @@ class JsonBody:
     def parse(self, path: Path) -> None:
         """Read the fields of the body that lies at ``path``, and delete it. Raises ``InvalidRequest``."""
         with _at_a_time:
-            values = _read(path.read_bytes())
+            values = self._translate(_read(path.read_bytes()))
             path.unlink()
             for name, value in values.items():
                 self._take(name, value)

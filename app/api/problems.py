@@ -1,6 +1,6 @@
 """Problem documents (RFC 9457) for everything that goes wrong, and how OpenAPI tells of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ from app.errors import InvalidRequest, MouthpieceError, NotFound, NotReady, Prob
 from app.volume import meaning
 
 MEDIA_TYPE: Final = "application/problem+json"
+ErrorForm = Callable[[MouthpieceError], Response]
+"""Makes the answer that an error becomes."""
 Responses = dict[int | str, dict[str, Any]]
 """What FastAPI takes as a route's ``responses``."""
 
@@ -40,6 +42,15 @@ def error_response(error: MouthpieceError) -> JSONResponse:
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="mouthpiece"'
     return problem_response(error.problem(), headers)
+
+
+def answer_to(request: Request, error: MouthpieceError) -> Response:
+    """Return the answer to a request that failed: a problem document, or the form of another service.
+
+    The form is ``request.state.error_form``, where a router has set one.
+    """
+    form: ErrorForm = getattr(request.state, "error_form", error_response)
+    return form(error)
 
 
 def documented(*errors: type[MouthpieceError], also: Responses | None = None) -> Responses:
@@ -86,19 +97,19 @@ def _sentence(detail: ErrorDetails) -> str:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, MouthpieceError)
-    return error_response(error)
+    return answer_to(request, error)
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return error_response(invalid(error))
+    return answer_to(request, invalid(error))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     """Answer what the framework refuses: no such route, a method that a route has not, and the like."""
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return error_response(NotFound("There is nothing at this address; see /docs for what there is."))
+        return answer_to(request, NotFound("There is nothing at this address; see /docs for what there is."))
     status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))
@@ -120,14 +131,14 @@ def _allowed_methods(request: Request) -> list[str]:
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:
     """Close the books on a request whose body was cut off; nobody is there to read the answer."""
-    return error_response(InvalidRequest("The connection ended before the body did."))
+    return answer_to(request, InvalidRequest("The connection ended before the body did."))
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
     """Answer while the job database is locked, full, damaged or away."""
     log.error("job_table_unusable", error=str(error))
-    return error_response(
-        NotReady("The job database cannot be used at the moment; try again in a few seconds.")
+    return answer_to(
+        request, NotReady("The job database cannot be used at the moment; try again in a few seconds.")
     )
 
 
@@ -138,9 +149,9 @@ async def _on_system_error(request: Request, error: Exception) -> Response:
     if meant is None:
         raise error
     log.error("system_refused", error=str(error))
-    return error_response(meant)
+    return answer_to(request, meant)
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
     """Answer an error that nobody foresaw without showing its words; the server logs it."""
-    return error_response(MouthpieceError("The service failed unexpectedly; its log says why."))
+    return answer_to(request, MouthpieceError("The service failed unexpectedly; its log says why."))

@@ -1,5 +1,6 @@
 """Renders over HTTP: sound in, with a video if need be, a video out; now, later, or while it is made."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Annotated, Any, Final
 
@@ -9,6 +10,7 @@ from fastapi.responses import Response
 
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
 from app.api.forms import FileField, Upload
+from app.api.json_body import Translate
 from app.api.models import JobResource
 from app.api.parameters import SPEECH, OneCallParameters, RenderParameters
 from app.api.problems import Responses, documented
@@ -63,7 +65,7 @@ VIDEO: Final = FileField("video", "Who says it: a video, in any common format.",
 
 Stream = Annotated[bool, Query(description="Send a fragmented MP4 while it is being rendered.")]
 
-_PROBLEMS: Final = (
+PROBLEMS: Final = (
     AvatarNotFound,
     AvatarDeleted,
     JobCanceled,
@@ -89,6 +91,9 @@ _PROBLEMS: Final = (
     RenderProcessCrashed,
     RenderProcessStalled,
 )
+"""What may be wrong with any render,"""
+ONE_CALL_PROBLEMS: Final = (*PROBLEMS, NotAVideo, NoFace, TooManyPixels, AvatarExists)
+"""and with one whose avatar is made first."""
 _ANSWERS: Final[Responses] = {
     200: {"content": VIDEOS, "description": "The video."},
     202: {"model": JobResource, "description": "With `Prefer: respond-async`: the job."},
@@ -99,7 +104,7 @@ _ANSWERS: Final[Responses] = {
     "/avatars/{avatar_id}/renders",
     response_class=Response,
     openapi_extra=multipart_body([AUDIO], RenderParameters),
-    responses=documented(*_PROBLEMS, also=_ANSWERS),
+    responses=documented(*PROBLEMS, also=_ANSWERS),
 )
 async def create_render(
     avatar_id: str,
@@ -136,7 +141,7 @@ async def create_render(
     "/renders",
     response_class=Response,
     openapi_extra=multipart_body([AUDIO, VIDEO], OneCallParameters),
-    responses=documented(*_PROBLEMS, NotAVideo, NoFace, TooManyPixels, AvatarExists, also=_ANSWERS),
+    responses=documented(*ONE_CALL_PROBLEMS, also=_ANSWERS),
 )
 async def create_render_at_once(
     request: Request,
@@ -150,9 +155,28 @@ async def create_render_at_once(
     listed unless that is asked for, and goes when it has not been used for a while. The job's progress is
     that of both. The answer is as that of a render.
     """
+    job = await submit_render(request, services, stream=stream, waited_for=stream or not prefers_async)
+    return await _answer(request, services, job, prefers_async=prefers_async, stream=stream)
+
+
+async def submit_render(
+    request: Request,
+    services: Services,
+    *,
+    waited_for: bool,
+    stream: bool = False,
+    translate: Translate | None = None,
+    more: Callable[[], dict[str, Any]] = dict,
+    job_id: str | None = None,
+) -> Job:
+    """Queue the job of a render in one call.
+
+    ``translate`` and ``job_id`` are those of :func:`submit_upload`; ``more`` gives what the job keeps besides
+    its parameters, once the body is read.
+    """
 
     def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
-        params = _params(upload, given, stream)
+        params = _params(upload, given, stream) | more()
         video = upload.files.get(VIDEO.name)
         if video is not None and given.avatar is None:
             params |= {"video": video.filename}
@@ -166,16 +190,17 @@ async def create_render_at_once(
         if name == "avatar":
             await to_thread.run_sync(services.avatars.path, value)
 
-    job = await submit_upload(
+    return await submit_upload(
         request,
         services,
         files=[AUDIO, VIDEO],
         parameters=OneCallParameters,
         describe=describe,
-        waited_for=stream or not prefers_async,
+        waited_for=waited_for,
         check_field=check_field,
+        translate=translate,
+        job_id=job_id,
     )
-    return await _answer(request, services, job, prefers_async=prefers_async, stream=stream)
 
 
 _BOTH: Final = (" to say it.", ", not both.")

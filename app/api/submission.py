@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from app.api.dependencies import Services
 from app.api.forms import TEXT, VOICE, FileField, Upload
 from app.api.idempotency import DESCRIPTION, HEADER, check_same, claim_of, claimed, fingerprint_of, turn
+from app.api.json_body import Translate
 from app.api.models import JobResource, job_path
 from app.api.parameters import ADDRESSES
 from app.api.problems import invalid, problem_response
@@ -40,12 +41,15 @@ async def submit_upload(
     describe: Callable[[str, Upload, Parameters], NewJob],
     waited_for: bool,
     check_field: CheckField | None = None,
+    translate: Translate | None = None,
+    job_id: str | None = None,
 ) -> Job:
     """Store the files of the request's form and queue the job that ``describe`` makes of its id and the form.
 
     A text that stands for a file is said before the job is queued: so a text or a voice that the server
     refuses is a problem of this request, and a job that is tried again does not pay for its words twice.
     ``waited_for`` says that the client stays until the job is done, or watches what it makes.
+    ``translate`` is that of :func:`receive_upload`; ``job_id`` a new one by default.
     What can be refused without the body is refused before it is read. A request that is repeated under its
     ``Idempotency-Key`` gets its first job. If anything fails, nothing is left.
     """
@@ -54,7 +58,7 @@ async def submit_upload(
     if await claimed(services, claim) is None:
         services.scheduler.check_usable()
         await services.scheduler.check_room()
-    job_id = new_id()
+    job_id = job_id or new_id()
     destination = services.files.upload(job_id)
     try:
         upload = await receive_upload(
@@ -64,6 +68,7 @@ async def submit_upload(
             destination=destination,
             max_bytes=services.settings.max_upload_bytes,
             check_field=None if claim else check_field,
+            translate=translate,
         )
         fingerprint = fingerprint_of(request, upload)
         async with turn(claim):

@@ -19,7 +19,7 @@ from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
 from app.api.forms import TEXT, VOICE, FileField, Form, Incoming, Upload, UploadedFile, tidy, too_large
-from app.api.json_body import NAME, JsonBody, data_of, is_data
+from app.api.json_body import NAME, JsonBody, Translate, data_of, is_data
 from app.errors import InvalidRequest, UnsupportedMedia
 from app.outside.fetching import Fetcher
 from app.volume import Growth, check_room, storing
@@ -47,18 +47,21 @@ async def receive_upload(
     destination: Path,
     max_bytes: int,
     check_field: CheckField | None = None,
+    translate: Translate | None = None,
 ) -> Upload:
     """Write the first of the ``files`` of a body to ``destination``, others beside it under their names.
 
     Returns what came in; what it has addresses of is for :func:`fetch_files`. A body that is a file alone is
-    the first. Raises ``UnsupportedMedia`` for another kind of body, ``UploadTooLarge`` if a file has more
-    than ``max_bytes``, ``StorageFull``, and ``InvalidRequest`` for a body that is malformed or lacks a file.
+    the first. With ``translate`` it is JSON in the words of another service, or a form. Raises
+    ``UnsupportedMedia`` for another kind of body, ``UploadTooLarge`` if a file has more than ``max_bytes``,
+    ``StorageFull``, and ``InvalidRequest`` for a body that is malformed or lacks a file.
     """
     announced = int(request.headers.get("content-length", 0))
     most = len(files) * max_bytes + FORM_BYTES
     if announced > most:
         raise too_large(max_bytes)
-    body = _body(request, files, (*fields, *(file.address for file in files)), max_bytes)
+    names = (*fields, *(file.address for file in files))
+    body = _body(request, files, names, max_bytes, translate)
     paths = paths_of(files, destination) | {NAME: destination.with_name(NAME)}
     received = 0
     with storing(), ExitStack() as stack:
@@ -212,10 +215,18 @@ class _Fields:
 _Body = Form | _File | _Fields | JsonBody
 
 
-def _body(request: Request, files: Sequence[FileField], fields: Collection[str], max_bytes: int) -> _Body:
+def _body(
+    request: Request,
+    files: Sequence[FileField],
+    fields: Collection[str],
+    max_bytes: int,
+    translate: Translate | None,
+) -> _Body:
     """Return what reads a body of this kind. Raises ``UnsupportedMedia``."""
     kind, options = parse_options_header(request.headers.get("content-type"))
     name = kind.decode("latin-1").lower()
+    if translate and name != "multipart/form-data":
+        return JsonBody(files, fields, translate)
     if name.startswith(_RAW_KINDS) or name in _RAW_TYPES:
         return _File(request, files[0].name, fields, max_bytes)
     if name == "application/json":

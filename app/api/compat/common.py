@@ -1,0 +1,214 @@
+"""What the adapters have in common: a request of another service's client becomes a render of ours.
+
+A job keeps under ``compat`` in its parameters whose client asked for it, what answers repeat of the request,
+and by what address the client reached the service.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+from anyio import move_on_after
+from fastapi import Request
+
+from app.api.dependencies import Services
+from app.api.renders import submit_render
+from app.api.submission import wait_for
+from app.errors import InvalidRequest, JobNotFinished, JobNotFound, ShuttingDown
+from app.jobs.job import Job, JobState
+
+COMPAT: Final = "compat"
+CANCEL_SECONDS: Final = 2.0
+"""How long a cancel waits for the worker to have stopped before it is answered."""
+LISTED: Final = 100
+"""How many of the newest jobs a list looks at."""
+
+TIMING: Final[Mapping[str, Mapping[str, str]]] = {
+    "bounce": {"loop": "pingpong"},
+    "pingpong": {"loop": "pingpong"},
+    "loop": {"loop": "restart"},
+    "cut_off": {"length": "shortest"},
+    "silence": {"length": "longest", "loop": "hold"},
+    "remap": {"loop": "stretch"},
+}
+"""What ``sync_mode`` of Sync.so, and of those who have its models, means here."""
+
+_LONGEST_SHOWN: Final = 500
+_arriving: Final[set[str]] = set()
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a request of another service's client asks for."""
+
+    fields: dict[str, Any]
+    """Our fields, as a body of JSON has them; those that mean nothing are named in the job's warnings."""
+    shown: dict[str, Any]
+    """What answers repeat of the request."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a job keeps of the request of another service's client."""
+
+    api: str = ""
+    base: str = ""
+    """The address by which the client reached the service."""
+    id: str | None = None
+    """The id that the client gave it, if it did."""
+    shown: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, job: Job) -> "Asked":
+        """Return what a job keeps; nothing if it was asked for in our own words."""
+        return cls(**job.params.get(COMPAT, {}))
+
+
+async def submit(
+    request: Request,
+    services: Services,
+    api: str,
+    read: Callable[[Mapping[str, Any]], Meaning],
+    *,
+    own_id: str | None = None,
+    waited_for: bool = False,
+) -> Job:
+    """Queue the render that a request asks for; ``read`` tells what its body, a JSON object, means.
+
+    ``own_id`` is the id that the client gives it. Raises what ``submit_render`` raises, and
+    ``JobNotFinished`` while another request with that id is being received.
+    """
+    asked = Asked(api, base_of(request), own_id)
+    kept: dict[str, Any] = {COMPAT: asked.__dict__ | {"shown": {}}}
+
+    def translate(values: dict[str, Any]) -> dict[str, Any]:
+        meant = read(values)
+        kept[COMPAT]["shown"] = _shortened(meant.shown)
+        return meant.fields
+
+    job_id = None if own_id is None else id_of(request, api, own_id)
+    with _alone(job_id):
+        return await submit_render(
+            request,
+            services,
+            waited_for=waited_for,
+            translate=translate,
+            more=lambda: kept,
+            job_id=job_id,
+        )
+
+
+async def find(request: Request, services: Services, api: str, named: str) -> Job:
+    """Return the job that a client of ``api`` means by its own id or ours. Raises ``JobNotFound``."""
+    for job_id in (id_of(request, api, named), named):
+        if job_id.isascii() and job_id.isalnum():
+            with suppress(JobNotFound):
+                job = await services.scheduler.get(job_id)
+                if Asked.of(job).api == api:
+                    return job
+    raise JobNotFound(f"There is no request {named[:80]!r}; it may have expired.")
+
+
+async def wait(services: Services, job: Job, seconds: float) -> Job:
+    """Return a job when it has ended, or after so many seconds as it stands then."""
+    with suppress(ShuttingDown), move_on_after(seconds):
+        return await wait_for(services, job)
+    return await services.scheduler.get(job.id)
+
+
+async def cancel(services: Services, job: Job) -> Job:
+    """Ask for the end of a job, unless it has ended, and return how it stands then."""
+    if job.state.is_terminal:
+        return job
+    return await wait(services, await services.scheduler.cancel(job.id), CANCEL_SECONDS)
+
+
+async def newest(services: Services, api: str, cursor: int | None = None) -> tuple[list[Job], int | None]:
+    """Return jobs of clients of ``api`` among the newest ones from a cursor on, and the next cursor."""
+    page = await services.scheduler.page(limit=LISTED, cursor=cursor)
+    return [job for job in page.jobs if Asked.of(job).api == api], page.next_cursor
+
+
+def id_of(request: Request, api: str, own_id: str) -> str:
+    """Return our id of a job to which a client gave one: another for each API, and for each key."""
+    owner = getattr(request.state, "owner", None) or ""
+    return sha256(f"{api}\0{owner}\0{own_id}".encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def base_of(request: Request) -> str:
+    """Return the address by which a client reached the service, without a slash at its end."""
+    return str(request.base_url).rstrip("/")
+
+
+def video_of(job: Job) -> str | None:
+    """Return where a job's video can be fetched, without a key; None if it has none."""
+    return f"{Asked.of(job).base}/outputs/{job.id}.mp4" if job.state is JobState.SUCCEEDED else None
+
+
+def problem_of(job: Job) -> str | None:
+    """Return the sentence that says why a job has no video; None if it has one, or is not done."""
+    if job.state is JobState.CANCELED:
+        return "The job was canceled before it was finished."
+    return job.error["detail"] if job.error else None
+
+
+def seconds_of(job: Job) -> float:
+    """Return how long a job has been worked on, seconds."""
+    if job.started_at is None or job.finished_at is None:
+        return 0.0
+    return round((job.finished_at - job.started_at).total_seconds(), 3)
+
+
+def renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return fields under our names. Raises ``InvalidRequest`` if two of them mean the same."""
+    ours: dict[str, Any] = {}
+    for name, value in values.items():
+        ours_name = names.get(name, name)
+        if value in (None, ""):
+            continue
+        if ours_name in ours:
+            raise InvalidRequest(f"{name}: there is another field of the same meaning; send one of them.")
+        ours[ours_name] = value
+    return ours
+
+
+def timed(mode: Any) -> Mapping[str, str]:
+    """Return our fields for a ``sync_mode``. Raises ``InvalidRequest``."""
+    if not isinstance(mode, str) or mode not in TIMING:
+        known = ", ".join(TIMING)
+        raise InvalidRequest(f"sync_mode: {str(mode)[:40]!r} is not known here; send one of {known}.")
+    return TIMING[mode]
+
+
+def strings(value: Any) -> list[str]:
+    """Return the strings of a list; none of anything else."""
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+@contextmanager
+def _alone(job_id: str | None) -> Iterator[None]:
+    """Keep a second request with the same id off while the first is being received."""
+    if job_id is None:
+        yield
+        return
+    if job_id in _arriving:
+        raise JobNotFinished("Another request with this id is being received; wait for its answer.")
+    _arriving.add(job_id)
+    try:
+        yield
+    finally:
+        _arriving.discard(job_id)
+
+
+def _shortened(value: Any) -> Any:
+    """Return what a request said, without the files in it."""
+    match value:
+        case str() if len(value) > _LONGEST_SHOWN:
+            return f"{value[:60]}…"
+        case dict():
+            return {name[:100]: _shortened(each) for name, each in list(value.items())[:50]}
+        case list():
+            return [_shortened(each) for each in value[:50]]
+    return value

@@ -1,0 +1,191 @@
+"""Duix.Avatar's video service (HeyGem), as its desktop app and scripts for it use it.
+
+It answers with 200 whatever happens and says in ``code`` how it went. There a job is forgotten as soon as its
+end was asked for, or the service is restarted; here it is kept as all jobs are.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+from starlette.types import Message
+
+from app.api.compat import common
+from app.api.compat.common import Asked, Meaning
+from app.api.dependencies import ServicesDep
+from app.api.uploads import FORM_BYTES
+from app.errors import (
+    InvalidRequest,
+    JobNotFinished,
+    JobNotFound,
+    MouthpieceError,
+    Unauthorized,
+    Unavailable,
+)
+from app.jobs.job import Job, JobState
+
+API: Final = "duix"
+
+FINE: Final = 10000
+BUSY: Final = 10001
+WRONG: Final = 10002
+UNKNOWN: Final = 10004
+BROKEN: Final = 9999
+
+_DONE: Final = 2
+_FAILED: Final = 3
+_STATUSES: Final = {JobState.QUEUED: 1, JobState.RUNNING: 1, JobState.SUCCEEDED: _DONE}
+_NAMES: Final = {"video_url": "video", "audio_url": "audio"}
+_SWITCHES: Final = frozenset({"chaofen", "watermark_switch", "digital_auth", "pn"})
+"""What its app always sends: 0 is off, and is what there is here; `pn` means nothing."""
+
+
+class Answer(BaseModel):
+    """What every request is answered."""
+
+    code: int = Field(
+        description="10000: fine; 10001: busy, try again; 10002: wrong; 10004: no such job; 9999: it failed."
+    )
+    success: bool
+    msg: str
+    data: dict[str, Any] = Field(
+        description="Of a job: `code`, `status` (1 under way, 2 done, 3 failed), `progress` (0 to 100), "
+        "`result` (the address of the video), `msg`, `cost` (seconds)."
+    )
+
+
+def speak(request: Request) -> None:
+    """Have what goes wrong with this request said in Duix's form."""
+    request.state.error_form = _error
+
+
+def _error(error: MouthpieceError) -> Response:
+    match error:
+        case JobNotFound():
+            code = UNKNOWN
+        case Unavailable() | JobNotFinished():
+            code = BUSY
+        case _:
+            code = WRONG if error.status < 500 else BROKEN
+    answer = Answer(code=code, success=code == UNKNOWN, msg=error.detail, data={})
+    return JSONResponse(answer.model_dump(), 401 if isinstance(error, Unauthorized) else 200)
+
+
+router = APIRouter(prefix="/easy", tags=["compat: Duix"])
+
+_ADDRESS: Final = {"type": "string", "description": "An http:// or https:// address."}
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["code", "video_url", "audio_url"],
+                    "properties": {
+                        "code": {"type": "string", "description": "The id that the client gives the job."},
+                        "video_url": _ADDRESS,
+                        "audio_url": _ADDRESS,
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/submit", openapi_extra=_BODY)
+async def submit(request: Request, services: ServicesDep) -> Answer:
+    """Queue a job.
+
+    One whose `code` is that of a job under way is that job; where that has ended, it takes its place.
+    """
+    body = await _body(request)
+    code = _code(body)
+    try:
+        job = await common.find(request, services, API, code)
+    except JobNotFound:
+        job = None
+    if job is not None and not job.state.is_terminal:
+        return Answer(code=FINE, success=True, msg="The job is under way.", data={"code": code})
+    if job is not None and await to_thread.run_sync(services.table.delete_finished, job.id):
+        await to_thread.run_sync(services.files.forget, job.id)
+    again = Request(request.scope, _once(body))
+    await common.submit(again, services, API, _read, own_id=code)
+    return Answer(code=FINE, success=True, msg="The job was taken.", data={"code": code})
+
+
+@router.get("/query")
+async def query(
+    request: Request, services: ServicesDep, code: Annotated[str, Query(description="The job's id.")] = ""
+) -> Answer:
+    """Show how a job stands."""
+    if not code:
+        raise InvalidRequest("code: it is missing; send the one that the job was given.")
+    return Answer(
+        code=FINE, success=True, msg="", data=_standing(await common.find(request, services, API, code))
+    )
+
+
+def news_of(job: Job) -> dict[str, Any]:
+    """Return what a webhook says of a job that has ended."""
+    return _standing(job)
+
+
+def _standing(job: Job) -> dict[str, Any]:
+    status = _STATUSES.get(job.state, _FAILED)
+    said = {1: "The video is being made.", _DONE: "The video is ready."}
+    return {
+        "code": Asked.of(job).id,
+        "status": status,
+        "progress": 100 if status == _DONE else int(100 * job.progress.fraction),
+        "result": common.video_of(job) or "",
+        "msg": common.problem_of(job) or said.get(status, ""),
+    } | ({"cost": common.seconds_of(job)} if job.finished_at else {})
+
+
+def _read(body: Mapping[str, Any]) -> Meaning:
+    fields = common.renamed(body, _NAMES)
+    del fields["code"]
+    for name in _SWITCHES & fields.keys():
+        if name == "pn" or str(fields[name]) == "0":
+            del fields[name]
+    for name in ("video", "audio"):
+        if "://" not in str(fields.get(name, "")):
+            raise InvalidRequest(
+                f"{name}_url: it has to be an http:// or https:// address; files are not shared with this "
+                "service."
+            )
+    return Meaning(fields, {})
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body, which holds addresses only and is short. Raises ``InvalidRequest``."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_BYTES:
+            raise InvalidRequest(f"The body has more than {FORM_BYTES} bytes; send addresses, not files.")
+    return bytes(body)
+
+
+def _code(body: bytes) -> str:
+    """Return the id that a body gives its job. Raises ``InvalidRequest``."""
+    try:
+        code = json.loads(body)["code"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        code = None
+    if not isinstance(code, str | int) or code == "":
+        raise InvalidRequest("code: it is missing; send a JSON object with code, video_url and audio_url.")
+    return str(code)[:200]
+
+
+def _once(body: bytes) -> Any:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive

@@ -1,0 +1,282 @@
+"""fal's queue (https://docs.fal.ai/model-apis/model-endpoints/queue) and its direct calls.
+
+They lie below ``/fal/queue`` and ``/fal/run``, for there an app's name is all of the path.
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+
+from app.api.compat import common
+from app.api.compat.common import Asked, Meaning
+from app.api.dependencies import Services, ServicesDep
+from app.api.problems import documented
+from app.api.renders import ONE_CALL_PROBLEMS
+from app.api.submission import failure, wait_for
+from app.api.videos import MEDIA_TYPE
+from app.errors import JobCanceled, JobNotFinished, JobNotFound
+from app.jobs.job import Job, JobState
+
+API: Final = "fal"
+router = APIRouter(prefix="/fal", tags=["compat: fal"])
+
+MOST_INLINE: Final = 32 << 20
+"""A video of more bytes is never sent inside an answer, whatever `sync_mode` says."""
+
+_NAMES: Final = {
+    "video_url": "video",
+    "source_video_url": "video",
+    "image_url": "video",
+    "audio_url": "audio",
+    "source_audio_url": "audio",
+    "loop_mode": "sync_mode",
+}
+"""What apps there call the video and the sound."""
+
+
+class Queued(BaseModel):
+    """A request that was taken."""
+
+    request_id: str
+    status: str = "IN_QUEUE"
+    queue_position: int
+    response_url: str
+    status_url: str
+    cancel_url: str
+
+
+class Status(BaseModel):
+    """How a request stands."""
+
+    request_id: str
+    status: str = Field(description="`IN_QUEUE`, `IN_PROGRESS` or `COMPLETED`.")
+    queue_position: int | None = Field(description="How many requests are before it.")
+    response_url: str
+    logs: list[dict[str, str]] | None = Field(description="With `logs=1`: progress and warnings.")
+    metrics: dict[str, float]
+    error: str | None
+    error_type: str | None
+
+
+class Video(BaseModel):
+    """A file."""
+
+    url: str = Field(description="Its address, or with `sync_mode` true a `data:` URI.")
+    content_type: str
+    file_name: str
+    file_size: int
+
+
+class Result(BaseModel):
+    """What a request has made."""
+
+    video: Video
+    warnings: list[str] = Field(description="What was changed, dropped or is doubtful.")
+
+
+class Cancellation(BaseModel):
+    """Whether a request will be stopped."""
+
+    status: str = Field(description="`CANCELLATION_REQUESTED` or `ALREADY_COMPLETED`.")
+
+
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "video_url": {"type": "string", "description": "An address, or a `data:` URI."},
+                        "audio_url": {"type": "string", "description": "An address, or a `data:` URI."},
+                        "sync_mode": {
+                            "description": "What happens if they are not equally long, or true: the video "
+                            "comes inside the answer.",
+                            "anyOf": [{"enum": list(common.TIMING)}, {"type": "boolean"}],
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+_TAKEN: Final = documented(*ONE_CALL_PROBLEMS, JobNotFinished)
+_FOUND: Final = documented(JobNotFound)
+_GONE: Final = documented(*ONE_CALL_PROBLEMS, JobNotFound, JobNotFinished, JobCanceled)
+
+Webhook = Annotated[str | None, Query(description="Where to `POST` the result.", max_length=2048)]
+
+
+@router.post("/queue/{owner}/{alias}", openapi_extra=_BODY, responses=_TAKEN)
+@router.post("/queue/{owner}/{alias}/{rest:path}", openapi_extra=_BODY, responses=_TAKEN)
+async def submit(
+    owner: str,
+    alias: str,
+    request: Request,
+    services: ServicesDep,
+    fal_webhook: Webhook = None,
+    rest: str = "",
+) -> Queued:
+    """Queue a request."""
+    job = await _submit(request, services, f"{owner}/{alias}", fal_webhook, waited_for=False)
+    here = _address(job)
+    return Queued(
+        request_id=job.id,
+        queue_position=await _position(services, job) or 0,
+        response_url=here,
+        status_url=f"{here}/status",
+        cancel_url=f"{here}/cancel",
+    )
+
+
+@router.post("/run/{owner}/{alias}", openapi_extra=_BODY, response_model=Result, responses=_GONE)
+@router.post("/run/{owner}/{alias}/{rest:path}", openapi_extra=_BODY, response_model=Result, responses=_GONE)
+async def run(owner: str, alias: str, request: Request, services: ServicesDep, rest: str = "") -> Response:
+    """Make a request and wait for its result."""
+    job = await _submit(request, services, f"{owner}/{alias}", None, waited_for=True)
+    return await _answer(services, await wait_for(services, job))
+
+
+@router.get("/queue/{owner}/{alias}/requests/{request_id}/status", responses=_FOUND)
+async def get_status(
+    owner: str,
+    alias: str,
+    request_id: str,
+    request: Request,
+    services: ServicesDep,
+    response: Response,
+    logs: Annotated[bool, Query(description="Whether to send progress and warnings.")] = False,
+) -> Status:
+    """Show how a request stands."""
+    job = await common.find(request, services, API, request_id)
+    error = common.problem_of(job)
+    return Status(
+        request_id=job.id,
+        status=_status(job),
+        queue_position=await _position(services, job),
+        response_url=_address(job),
+        logs=_logs(job) if logs else None,
+        metrics={"inference_time": common.seconds_of(job)} if job.finished_at else {},
+        error=error,
+        error_type=_kind(job) if error else None,
+    )
+
+
+@router.get("/queue/{owner}/{alias}/requests/{request_id}", response_model=Result, responses=_GONE)
+async def get_result(
+    owner: str, alias: str, request_id: str, request: Request, services: ServicesDep
+) -> Response:
+    """Show what a request has made."""
+    job = await common.find(request, services, API, request_id)
+    if not job.state.is_terminal:
+        raise JobNotFinished(f"The request is {job.state} and has made nothing yet; ask for its status.")
+    return await _answer(services, job)
+
+
+@router.put(
+    "/queue/{owner}/{alias}/requests/{request_id}/cancel",
+    status_code=202,
+    response_model=Cancellation,
+    responses=documented(
+        JobNotFound, also={400: {"model": Cancellation, "description": "It has ended already."}}
+    ),
+)
+async def cancel(
+    owner: str, alias: str, request_id: str, request: Request, services: ServicesDep
+) -> Response:
+    """Cancel a request; one that has ended stays as it is."""
+    job = await common.find(request, services, API, request_id)
+    if job.state.is_terminal:
+        return JSONResponse({"status": "ALREADY_COMPLETED"}, 400)
+    await common.cancel(services, job)
+    return JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202)
+
+
+def news_of(job: Job) -> dict[str, Any]:
+    """Return what a webhook says of a job that has ended."""
+    error = common.problem_of(job)
+    url = common.video_of(job)
+    return {
+        "request_id": job.id,
+        "gateway_request_id": job.id,
+        "status": "ERROR" if error else "OK",
+        "error": error,
+        "payload": {"detail": error} if error else {"video": {"url": url, "content_type": MEDIA_TYPE}},
+    }
+
+
+async def _submit(
+    request: Request, services: Services, app: str, webhook: str | None, *, waited_for: bool
+) -> Job:
+    def read(body: Mapping[str, Any]) -> Meaning:
+        fields = common.renamed(body, _NAMES)
+        mode = fields.pop("sync_mode", None)
+        if mode is not None and not isinstance(mode, bool):
+            fields |= common.timed(mode)
+        fields |= {"webhook_url": webhook} if webhook else {}
+        return Meaning(fields, {"app": app, "inline": mode is True})
+
+    return await common.submit(request, services, API, read, waited_for=waited_for)
+
+
+async def _answer(services: Services, job: Job) -> Response:
+    """Return the result of a job that has ended, or its problem."""
+    if bad := failure(job):
+        return bad
+    result = services.files.workspace(job.id).result
+    shown = Asked.of(job).shown or {}
+    try:
+        video = await to_thread.run_sync(_video, job, result, bool(shown.get("inline")))
+    except FileNotFoundError:
+        raise JobNotFound(f"The result of request {job.id} has expired.") from None
+    answer = Result(video=video, warnings=[warning["detail"] for warning in job.warnings])
+    return JSONResponse(answer.model_dump(mode="json"))
+
+
+def _video(job: Job, path: Path, inline: bool) -> Video:
+    size = path.stat().st_size
+    url = common.video_of(job) or ""
+    if inline and size <= MOST_INLINE:
+        url = f"data:{MEDIA_TYPE};base64,{b64encode(path.read_bytes()).decode('ascii')}"
+    return Video(url=url, content_type=MEDIA_TYPE, file_name=f"{job.id}.mp4", file_size=size)
+
+
+def _address(job: Job) -> str:
+    asked = Asked.of(job)
+    return f"{asked.base}/fal/queue/{(asked.shown or {}).get('app', '')}/requests/{job.id}"
+
+
+def _status(job: Job) -> str:
+    if job.state.is_terminal:
+        return "COMPLETED"
+    return "IN_QUEUE" if job.state is JobState.QUEUED else "IN_PROGRESS"
+
+
+async def _position(services: Services, job: Job) -> int | None:
+    """Return how many requests wait that came before; None for one that does not wait."""
+    if job.state is not JobState.QUEUED:
+        return None
+    page = await services.scheduler.page(state=JobState.QUEUED, limit=200)
+    return sum(each.number < job.number for each in page.jobs)
+
+
+def _logs(job: Job) -> list[dict[str, str]]:
+    """Return progress and warnings as lines of a log."""
+    progress = job.progress
+    lines = [("WARNING", warning["detail"]) for warning in job.warnings]
+    if progress.frames_total:
+        lines.append(("INFO", f"{progress.frames_done} of {progress.frames_total} frames"))
+    when = (job.started_at or job.created_at).isoformat()
+    return [{"message": line, "level": level, "timestamp": when} for level, line in lines]
+
+
+def _kind(job: Job) -> str:
+    """Return the code of why a job has no video."""
+    return job.error["type"].rsplit(":", 1)[-1] if job.error else JobCanceled.code

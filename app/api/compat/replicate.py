@@ -1,0 +1,294 @@
+"""Replicate's HTTP API, and that of Cog, its open-source server, for the client that people already have.
+
+`/v1/predictions` is Replicate's (https://replicate.com/docs/reference/http), `/predictions` Cog's
+(https://cog.run/http): there a request waits for its prediction unless it says otherwise.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.compat import common
+from app.api.compat.common import Asked, Meaning
+from app.api.dependencies import Services, ServicesDep
+from app.api.problems import documented
+from app.api.renders import ONE_CALL_PROBLEMS
+from app.errors import InvalidRequest, JobNotFinished, JobNotFound
+from app.jobs.job import Job, JobState
+
+API: Final = "replicate"
+router = APIRouter(tags=["compat: Replicate"])
+
+MOST_WAIT: Final = 60
+"""How long `Prefer: wait` waits at most, seconds, as there."""
+FOR_EVER: Final = 1e9
+
+_NAMES: Final = {
+    "face": "video",
+    "image": "video",
+    "input_video": "video",
+    "source_video": "video",
+    "video_url": "video",
+    "audio_url": "audio",
+    "audio_file": "audio",
+    "input_audio": "audio",
+    "voice_id": "voice",
+}
+"""What models there call the video and the sound."""
+
+_STATUSES: Final = {
+    JobState.QUEUED: "starting",
+    JobState.RUNNING: "processing",
+    JobState.SUCCEEDED: "succeeded",
+    JobState.FAILED: "failed",
+    JobState.CANCELED: "canceled",
+}
+
+
+class Prediction(BaseModel):
+    """A render, as Replicate shows it."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: str
+    model: str
+    version: str
+    status: str = Field(description="`starting`, `processing`, `succeeded`, `failed` or `canceled`.")
+    input: dict[str, Any] = Field(description="What was asked for; long values are cut.")
+    output: str | None = Field(description="Where the video can be fetched.")
+    error: str | None
+    logs: str = Field(description="How far it is, and warnings, a line each.")
+    metrics: dict[str, float]
+    urls: dict[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    data_removed: bool = False
+
+
+class PredictionPage(BaseModel):
+    """Some predictions, newest first."""
+
+    previous: None = None
+    next: str | None = Field(description="The address of the next ones.")
+    results: list[Prediction]
+
+
+class Version(BaseModel):
+    """What the client asks of a model's version before it runs it: what kind of output it has."""
+
+    id: str
+    created_at: datetime
+    cog_version: str
+    openapi_schema: dict[str, Any]
+
+
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["input"],
+                    "properties": {
+                        "input": {
+                            "type": "object",
+                            "description": "`video` and `audio` (addresses or `data:` URIs) or `text`; "
+                            "`sync_mode`; any parameter of `POST /v1/renders`.",
+                        },
+                        "version": {"type": "string"},
+                        "webhook": {"type": "string", "description": "Where to `POST` the prediction."},
+                        "webhook_events_filter": {
+                            "type": "array",
+                            "items": {"enum": ["start", "output", "logs", "completed"]},
+                            "description": "Only `completed` is ever sent.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+_ANSWERS: Final = documented(
+    *ONE_CALL_PROBLEMS,
+    JobNotFinished,
+    also={
+        200: {"model": Prediction, "description": "The prediction as it ended."},
+        201: {"model": Prediction, "description": "The prediction as it stands."},
+        202: {"model": Prediction, "description": "The prediction as it stands, which goes on."},
+    },
+)
+
+Prefer = Annotated[
+    str,
+    Header(description="`wait` or `wait=SECONDS`: answer when it has ended; `respond-async`: at once."),
+]
+
+
+@router.post("/v1/predictions", status_code=201, openapi_extra=_BODY, responses=_ANSWERS)
+@router.post(
+    "/v1/models/{owner}/{name}/predictions", status_code=201, openapi_extra=_BODY, responses=_ANSWERS
+)
+@router.post(
+    "/v1/deployments/{owner}/{name}/predictions", status_code=201, openapi_extra=_BODY, responses=_ANSWERS
+)
+async def create(
+    request: Request,
+    services: ServicesDep,
+    prefer: Prefer = "",
+    owner: str = "",
+    name: str = "",
+) -> Response:
+    """Make a prediction; the answer comes at once, or with `Prefer: wait` when it has ended."""
+    seconds = _seconds(prefer, without=0)
+    job = await _submit(request, services, model=f"{owner}/{name}".strip("/"), waited_for=seconds > 0)
+    return _answer(await common.wait(services, job, seconds) if seconds else job, 201)
+
+
+@router.post("/predictions", openapi_extra=_BODY, responses=_ANSWERS)
+async def create_and_wait(
+    request: Request,
+    services: ServicesDep,
+    prefer: Prefer = "",
+) -> Response:
+    """Make a prediction, as Cog does: the answer comes when it has ended, or with `respond-async` at once."""
+    return await _wait(services, prefer, await _submit(request, services))
+
+
+@router.put("/predictions/{prediction_id}", openapi_extra=_BODY, responses=_ANSWERS)
+async def put(
+    prediction_id: str,
+    request: Request,
+    services: ServicesDep,
+    prefer: Prefer = "",
+) -> Response:
+    """Make a prediction with an id of the client's; one that is there already is only answered for."""
+    try:
+        job = await common.find(request, services, API, prediction_id)
+    except JobNotFound:
+        return await _wait(services, prefer, await _submit(request, services, own_id=prediction_id))
+    return _answer(job, 200 if job.state.is_terminal else 202)
+
+
+@router.get("/v1/predictions")
+async def page(
+    request: Request, services: ServicesDep, cursor: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None
+) -> PredictionPage:
+    """List predictions, newest first."""
+    jobs, following = await common.newest(services, API, cursor)
+    here = f"{common.base_of(request)}/v1/predictions?cursor={following}"
+    return PredictionPage(next=here if following else None, results=[prediction_of(job) for job in jobs])
+
+
+@router.get("/v1/predictions/{prediction_id}", responses=documented(JobNotFound))
+@router.get("/predictions/{prediction_id}", responses=documented(JobNotFound))
+async def get(prediction_id: str, request: Request, services: ServicesDep) -> Prediction:
+    """Show a prediction."""
+    return prediction_of(await common.find(request, services, API, prediction_id))
+
+
+@router.post("/v1/predictions/{prediction_id}/cancel", responses=documented(JobNotFound))
+@router.post("/predictions/{prediction_id}/cancel", responses=documented(JobNotFound))
+async def cancel(prediction_id: str, request: Request, services: ServicesDep) -> Prediction:
+    """Cancel a prediction; one that has ended stays as it is."""
+    job = await common.find(request, services, API, prediction_id)
+    return prediction_of(await common.cancel(services, job))
+
+
+@router.get("/v1/models/{owner}/{name}/versions/{version}")
+async def get_version(owner: str, name: str, version: str) -> Version:
+    """Describe a version of a model, whichever it is: its output is the address of a video."""
+    output = {"title": "Output", "type": "string", "format": "uri"}
+    return Version(
+        id=version,
+        created_at=datetime.fromtimestamp(0).astimezone(),
+        cog_version="0.9.0",
+        openapi_schema={"components": {"schemas": {"Output": output}}},
+    )
+
+
+def prediction_of(job: Job) -> Prediction:
+    """Return a job as Replicate shows it."""
+    asked = Asked.of(job)
+    shown = asked.shown or {}
+    here = f"{asked.base}/v1/predictions/{asked.id or job.id}"
+    return Prediction(
+        id=asked.id or job.id,
+        model=str(shown.get("model") or "mouthpiece/render"),
+        version=str(shown.get("version") or "hidden"),
+        status=_STATUSES[job.state],
+        input=shown.get("input") or {},
+        output=common.video_of(job),
+        error=common.problem_of(job),
+        logs=_logs(job),
+        metrics={"predict_time": common.seconds_of(job)} if job.finished_at else {},
+        urls={"get": here, "cancel": f"{here}/cancel"},
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.finished_at,
+    )
+
+
+def news_of(job: Job) -> dict[str, Any]:
+    """Return what a webhook says of a job that has ended."""
+    return prediction_of(job).model_dump(mode="json")
+
+
+async def _submit(
+    request: Request,
+    services: Services,
+    *,
+    model: str = "",
+    own_id: str | None = None,
+    waited_for: bool = True,
+) -> Job:
+    def read(body: Mapping[str, Any]) -> Meaning:
+        given = body.get("input")
+        if not isinstance(given, dict):
+            raise InvalidRequest("input: it has to be an object with video and audio.")
+        fields = common.renamed(given, _NAMES)
+        fields |= common.timed(fields.pop("sync_mode")) if "sync_mode" in fields else {}
+        hook = body.get("webhook") or body.get("webhook_completed")
+        events = body.get("webhook_events_filter")
+        if hook and (events is None or "completed" in common.strings(events)):
+            fields["webhook_url"] = hook
+        return Meaning(fields, {"input": given, "version": body.get("version"), "model": model})
+
+    return await common.submit(request, services, API, read, own_id=own_id, waited_for=waited_for)
+
+
+async def _wait(services: Services, prefer: str, job: Job) -> Response:
+    seconds = _seconds(prefer, without=FOR_EVER)
+    job = await common.wait(services, job, seconds) if seconds else job
+    return _answer(job, 200 if job.state.is_terminal else 202)
+
+
+def _answer(job: Job, status: int) -> JSONResponse:
+    return JSONResponse(news_of(job), status)
+
+
+def _seconds(prefer: str, *, without: float) -> float:
+    """Return how long a request is willing to wait; ``without`` a word of it so long."""
+    for preference in prefer.lower().split(","):
+        if preference.split(";")[0].strip() == "respond-async":
+            return 0
+        if found := re.fullmatch(r"wait(=([0-9]{1,9}))?", preference.strip()):
+            return min(MOST_WAIT, int(found[2])) if found[2] else MOST_WAIT
+    return without
+
+
+def _logs(job: Job) -> str:
+    """Return a line of progress, as the client reads it from the logs, and the warnings."""
+    progress = job.progress
+    lines = [warning["detail"] for warning in job.warnings]
+    if progress.frames_total:
+        bar = "█" * round(10 * progress.fraction)
+        percent = int(100 * progress.fraction)
+        lines.append(f"{percent:3}%|{bar:<10}| {progress.frames_done}/{progress.frames_total}")
+    return "\n".join(lines)

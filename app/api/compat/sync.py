@@ -1,0 +1,230 @@
+"""Sync.so's API, version 2 (https://sync.so/docs/api-reference), with its own form of errors."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+
+from app.api.compat import common
+from app.api.compat.common import Asked, Meaning
+from app.api.dependencies import Services, ServicesDep
+from app.api.problems import Responses
+from app.errors import InvalidRequest, JobNotFound, MouthpieceError
+from app.jobs.job import Job, JobState
+
+API: Final = "sync"
+
+_STATUSES: Final = {
+    JobState.QUEUED: "PENDING",
+    JobState.RUNNING: "PROCESSING",
+    JobState.SUCCEEDED: "COMPLETED",
+    JobState.FAILED: "FAILED",
+    JobState.CANCELED: "REJECTED",
+}
+_AS_THEY_ARE: Final = frozenset({401, 404, 500, 502, 503, 507})
+"""Statuses that the client knows; of what the caller can mend, it knows 400 only."""
+_DONE_ANYWAY: Final = frozenset({"occlusion_detection_enabled", "model_mode"})
+"""Options that ask for what is done in any case, or that only chose among models."""
+
+
+class Generation(BaseModel):
+    """A render, as Sync shows it."""
+
+    id: str
+    createdAt: datetime  # noqa: N815 - as it is there
+    status: str = Field(description="`PENDING`, `PROCESSING`, `COMPLETED`, `FAILED` or `REJECTED`.")
+    model: str
+    input: list[Any] = Field(description="What was asked for; long values are cut.")
+    options: dict[str, Any] | None
+    webhookUrl: str | None  # noqa: N815
+    outputUrl: str | None = Field(description="Where the video can be fetched.")  # noqa: N815
+    outputDuration: float | None = None  # noqa: N815
+    error: str | None
+    error_code: str | None
+    warnings: list[str] = Field(description="What was changed, dropped or is doubtful.")
+
+
+class GenerationError(BaseModel):
+    """What went wrong, as Sync says it."""
+
+    statusCode: int  # noqa: N815
+    message: str = Field(description="What was wrong and what to do about it, a sentence.")
+    error: str
+
+
+def speak(request: Request) -> None:
+    """Have what goes wrong with this request said in Sync's form."""
+    request.state.error_form = _error
+
+
+def _error(error: MouthpieceError) -> Response:
+    status = error.status if error.status in _AS_THEY_ARE else 400
+    said = GenerationError(statusCode=status, message=error.detail, error=HTTPStatus(status).phrase)
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+    return JSONResponse(said.model_dump(), status, headers)
+
+
+_ERRORS: Final[Responses] = {status: {"model": GenerationError} for status in sorted({400, *_AS_THEY_ARE})}
+router = APIRouter(prefix="/v2", tags=["compat: Sync"], responses=_ERRORS)
+
+_ITEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["type"],
+    "properties": {
+        "type": {"enum": ["video", "image", "audio", "text"]},
+        "url": {"type": "string", "description": "An address, or a `data:` URI."},
+        "provider": {
+            "type": "object",
+            "properties": {"script": {"type": "string"}, "voiceId": {"type": "string"}},
+            "description": "Of a text: what is said, and by which voice of the text-to-speech server.",
+        },
+    },
+}
+_FILE: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["input"],
+                    "properties": {
+                        "model": {"type": "string", "description": "Repeated, and otherwise ignored."},
+                        "input": {"type": "array", "items": _ITEM},
+                        "options": {
+                            "type": "object",
+                            "properties": {"sync_mode": {"enum": list(common.TIMING)}},
+                        },
+                        "webhookUrl": {"type": "string"},
+                    },
+                }
+            },
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"video": _FILE, "audio": _FILE}}
+            },
+        },
+    }
+}
+
+
+@router.post("/generate", status_code=201, openapi_extra=_BODY)
+async def generate(request: Request, services: ServicesDep) -> Generation:
+    """Queue a generation."""
+    return generation_of(await common.submit(request, services, API, _read))
+
+
+@router.get("/generate/{generation_id}")
+async def get(generation_id: str, request: Request, services: ServicesDep) -> Generation:
+    """Show a generation."""
+    return generation_of(await common.find(request, services, API, generation_id))
+
+
+@router.get("/generations")
+async def list_generations(
+    request: Request,
+    services: ServicesDep,
+    status: Annotated[list[str], Query(description="Only those in these states.")] = [],  # noqa: B006
+    ids: Annotated[list[str], Query(description="Only these.")] = [],  # noqa: B006 - only read
+) -> list[Generation]:
+    """List generations, newest first, among the newest hundred jobs; or those that are named."""
+    named, wanted = _split(ids), _split(status)
+    jobs = await _named(request, services, named) if named else (await common.newest(services, API))[0]
+    found = [generation_of(job) for job in jobs]
+    return [each for each in found if not wanted or each.status in wanted]
+
+
+def generation_of(job: Job) -> Generation:
+    """Return a job as Sync shows it."""
+    shown = Asked.of(job).shown or {}
+    return Generation(
+        id=job.id,
+        createdAt=job.created_at,
+        status=_STATUSES[job.state],
+        model=str(shown.get("model") or "mouthpiece"),
+        input=shown.get("input") or [],
+        options=shown.get("options"),
+        webhookUrl=shown.get("webhookUrl"),
+        outputUrl=common.video_of(job),
+        error=common.problem_of(job),
+        error_code=job.error["type"].rsplit(":", 1)[-1] if job.error else None,
+        warnings=[warning["detail"] for warning in job.warnings],
+    )
+
+
+def news_of(job: Job) -> dict[str, Any]:
+    """Return what a webhook says of a job that has ended."""
+    return generation_of(job).model_dump(mode="json")
+
+
+def _read(body: Mapping[str, Any]) -> Meaning:
+    given = body.get("input")
+    options = body.get("options") or {}
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise InvalidRequest("input: it has to be a list of objects with a type and a url.")
+    if not isinstance(options, dict):
+        raise InvalidRequest("options: it has to be an object.")
+    if body.get("segments"):
+        raise InvalidRequest(
+            "segments: several stretches in one generation cannot be made here; make one each."
+        )
+    rest = {name: value for name, value in body.items() if name not in _SEEN}
+    fields = common.renamed(rest, {})
+    for item in given:
+        _take(item, fields)
+    for name, value in options.items():
+        if name == "sync_mode" and value is not None:
+            fields |= common.timed(value)
+        elif name not in _DONE_ANYWAY and value is not None:
+            fields[f"options.{name}"] = value
+    if hook := body.get("webhookUrl"):
+        fields["webhook_url"] = hook
+    shown = {"model": body.get("model"), "input": given, "options": options or None, "webhookUrl": hook}
+    return Meaning(fields, shown)
+
+
+_SEEN: Final = frozenset({"model", "input", "options", "segments", "webhookUrl"})
+
+
+def _take(item: Mapping[str, Any], fields: dict[str, Any]) -> None:
+    """Add what one input means to the fields. Raises ``InvalidRequest``."""
+    kind = item.get("type")
+    match kind:
+        case "video" | "image":
+            meant = {"video": item.get("url")}
+        case "audio":
+            meant = {"audio": item.get("url")}
+        case "text":
+            provider = item.get("provider")
+            spoken = provider if isinstance(provider, dict) else {}
+            meant = {"text": spoken.get("script"), "voice": spoken.get("voiceId")}
+        case _:
+            raise InvalidRequest(f"input: {str(kind)[:40]!r} is no type of input; send video, audio or text.")
+    if not next(iter(meant.values())):
+        raise InvalidRequest(
+            f"input: the {kind} lacks its url or script; files of a library are not kept here."
+        )
+    if any(name in fields for name in meant):
+        raise InvalidRequest(f"input: there are two of {kind}; one can be used.")
+    fields |= {name: value for name, value in meant.items() if value}
+    for name in ("segments_secs", "segments_frames"):
+        if item.get(name):
+            raise InvalidRequest(f"input: {name} cannot be used here; send a video that is cut already.")
+
+
+async def _named(request: Request, services: Services, ids: list[str]) -> list[Job]:
+    jobs = []
+    for named in ids[: common.LISTED]:
+        try:
+            jobs.append(await common.find(request, services, API, named))
+        except JobNotFound:
+            continue
+    return jobs
+
+
+def _split(values: list[str]) -> list[str]:
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
