@@ -25,6 +25,7 @@ from app.errors import InvalidRequest, Unauthorized
 from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.housekeeping import Housekeeper
+from app.jobs.job import Job
 from app.logs import configure_logs
 from app.outside.allowance import Allowance
 from app.outside.fetching import Fetcher, Patience
@@ -134,7 +135,7 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Servic
         stack.callback(backend.engine.dispose)
         stack.enter_context(backend.table.holding())
         table, store, scheduler = backend.table, backend.avatars, backend.scheduler
-        deliverer = Deliverer(table, files, news_of, _terms(settings), metrics.delivery_ended)
+        deliverer = Deliverer(table, files, _news_of, _terms(settings), metrics.delivery_ended)
         housekeeper = Housekeeper(
             table, files, store, job_ttl=settings.job_ttl, avatar_ttl=settings.implicit_avatar_ttl
         )
@@ -160,6 +161,11 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Servic
                 chore.cancel()
             await asyncio.wait(chores)
             await scheduler.stop()
+
+
+def _news_of(job: Job) -> dict[str, Any]:
+    """Return what a webhook says of a job that has ended, in the words in which it was asked for."""
+    return compat.news_of(job) or news_of(job)
 
 
 def _fetcher(settings: Settings) -> Fetcher:

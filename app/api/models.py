@@ -7,8 +7,9 @@ from typing import Any, Self
 from pydantic import BaseModel, Field
 
 from app.avatars.manifest import Manifest
+from app.deliveries.deliverer import said
 from app.jobs.delivery import Delivery, DeliveryKind, DeliveryState
-from app.jobs.job import Job, JobKind, JobState
+from app.jobs.job import Job, JobKind, JobState, utc_now
 
 
 class Source(BaseModel):
@@ -234,9 +235,10 @@ class Info(BaseModel):
 
 
 def news_of(job: Job) -> dict[str, Any]:
-    """Return what a webhook says of a job: how it ended, and whether its file was delivered before."""
+    """Return the body of a webhook: how a job ended, and whether its file was delivered before."""
     settled = [each for each in job.deliveries if each["kind"] == DeliveryKind.RESULT]
-    return JobResource.of(replace(job, deliveries=settled)).model_dump(mode="json")
+    data = JobResource.of(replace(job, deliveries=settled)).model_dump(mode="json")
+    return said(f"job.{job.state.value}", data, job.finished_at or utc_now())
 
 
 def _links(job: Job) -> JobLinks:

@@ -41,7 +41,7 @@ SPREAD: Final = 0.1
 MEDIA_TYPE: Final = "video/mp4"
 
 Describe = Callable[[Job], Mapping[str, Any]]
-"""Returns what a webhook says of a job, as JSON."""
+"""Returns what a webhook says of a job that has ended: all of its body, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class Terms:
     seconds: float = 300.0
     """How long the sending of a file may take."""
     resolve: Resolve = system_resolve
+
+
+def said(event: str, data: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+    """Return the body of a webhook in our own words."""
+    return {"type": event, "timestamp": at.isoformat().replace("+00:00", "Z"), "data": data}
 
 
 class Deliverer:
@@ -92,7 +97,7 @@ class Deliverer:
     async def test(self, url: str) -> Outcome:
         """Send a webhook that says nothing, once."""
         message = delivery(DeliveryKind.WEBHOOK, url)
-        return await self._post(message, "webhook.test", {"message": "This is a test."}, utc_now())
+        return await self._post(message, said("webhook.test", {"message": "This is a test."}, utc_now()))
 
     def planned(self, webhook_url: str | None, result_url: str | None) -> list[Delivery]:
         """Return what is to be delivered of a new job. Raises ``AddressRefused``."""
@@ -166,16 +171,14 @@ class Deliverer:
 
     async def _send(self, job: Job, message: Delivery) -> Outcome:
         if message["kind"] == DeliveryKind.WEBHOOK:
-            ended_at = job.finished_at or utc_now()
-            return await self._post(message, f"job.{job.state.value}", self._describe(job), ended_at)
+            return await self._post(message, self._describe(job))
         if job.state is not JobState.SUCCEEDED:
             return Outcome(False, detail="The job has made no file.", final=True)
         url, path = message["url"], self._files.workspace(job.id).result
         return await self._sender(url).put(url, path, MEDIA_TYPE)
 
-    async def _post(self, message: Delivery, event: str, data: Mapping[str, Any], at: datetime) -> Outcome:
-        said = {"type": event, "timestamp": at.isoformat().replace("+00:00", "Z"), "data": data}
-        body = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+    async def _post(self, message: Delivery, news: Mapping[str, Any]) -> Outcome:
+        body = json.dumps(news, ensure_ascii=False, separators=(",", ":")).encode()
         signed = headers(message["id"], utc_now(), body, self._terms.secret)
         return await self._sender(message["url"]).post(message["url"], body, signed)
 

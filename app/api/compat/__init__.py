@@ -52,6 +52,6 @@ def mount(app: FastAPI, names: Collection[str], *, keyed: bool) -> None:
 
 
 def news_of(job: Job) -> dict[str, Any] | None:
-    """Return what a webhook says of a job; None if it was asked for in our own words."""
-    adapter = ADAPTERS.get(Asked.of(job).api)
-    return adapter.news_of(job) if adapter else None
+    """Return what a webhook says of a job; None where our own words are expected."""
+    asked = Asked.of(job)
+    return ADAPTERS[asked.api].news_of(job) if asked.told else None

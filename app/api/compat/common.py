@@ -59,6 +59,8 @@ class Asked:
     id: str | None = None
     """The id that the client gave it, if it did."""
     shown: Mapping[str, Any] | None = None
+    told: bool = False
+    """Whether it named an address where its end is told."""
 
     @classmethod
     def of(cls, job: Job) -> "Asked":
@@ -85,7 +87,7 @@ async def submit(
 
     def translate(values: dict[str, Any]) -> dict[str, Any]:
         meant = read(values)
-        kept[COMPAT]["shown"] = _shortened(meant.shown)
+        kept[COMPAT] |= {"shown": _shortened(meant.shown), "told": "webhook_url" in meant.fields}
         return meant.fields
 
     job_id = None if own_id is None else id_of(request, api, own_id)

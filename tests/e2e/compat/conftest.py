@@ -1,8 +1,10 @@
 """A real service that speaks as others do, and a file server, the only host that it may fetch from."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -36,6 +38,13 @@ class Place:
     def audio(self) -> str:
         """The address of 0.4 seconds of speech."""
         return f"{self.neighbour.url}/words.wav"
+
+    def told(self, path: str) -> Any:
+        """Return what the first webhook said that came to a path of the neighbour."""
+        posts = self.server.wait(
+            lambda: [each for each in self.neighbour.taken if (each.method, each.path) == ("POST", path)]
+        )
+        return json.loads(posts[0].body)
 
     def frames(self, url: str) -> int:
         """Fetch a video without a key and return how many frames it has."""

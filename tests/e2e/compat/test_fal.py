@@ -60,6 +60,13 @@ def test_run_waits_and_sync_mode_true_puts_the_video_into_the_answer(
     assert sum(1 for _ in decode_pictures(tmp_path / "made.mp4")) == 10
 
 
+def test_its_end_is_told(client: fal_client.SyncClient, place: Place) -> None:
+    handle = client.submit(APP, asked(place), webhook_url=f"{place.neighbour.url}/fal")
+    told = place.told("/fal")
+    assert (told["request_id"], told["status"], told["error"]) == (handle.request_id, "OK", None)
+    assert place.frames(told["payload"]["video"]["url"]) == 10
+
+
 def test_a_request_is_canceled(client: fal_client.SyncClient, place: Place) -> None:
     handle = client.submit(APP, asked(place, audio_url=f"{place.neighbour.url}/much.wav"))
     handle.cancel()

@@ -116,6 +116,21 @@ def test_cog_waits_unless_it_is_told_not_to_and_knows_an_id_again(place: Place) 
     assert stopped["status"] == "succeeded"
 
 
+def test_its_end_is_told_as_a_prediction(client: Client, place: Place) -> None:
+    hook = f"{place.neighbour.url}/replicate"
+    prediction = client.predictions.create(
+        version=VERSION, input=asked(place), webhook=hook, webhook_events_filter=["start", "completed"]
+    )
+    told = place.told("/replicate")
+    assert (told["id"], told["status"]) == (prediction.id, "succeeded")
+    assert place.frames(told["output"]) == 10
+    quiet = client.predictions.create(
+        version=VERSION, input=asked(place), webhook=hook, webhook_events_filter=["start"]
+    )
+    quiet.wait()
+    assert place.server.job(quiet.id)["deliveries"] == []
+
+
 def test_a_video_that_was_made_in_our_own_words_is_not_open_to_all(place: Place) -> None:
     files = {"audio": place.neighbour.files["/words.wav"], "video": place.neighbour.files["/head.mp4"]}
     made = place.server.client.post("/v1/renders", data={"quality": "draft"}, files=files)

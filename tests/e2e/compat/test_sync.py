@@ -68,6 +68,14 @@ def test_sync_mode_says_how_long_it_is(
     assert done.warnings[0] == "These fields mean nothing here and were ignored: options.temperature."
 
 
+def test_its_end_is_told(client: Sync, place: Place) -> None:
+    hook = f"{place.neighbour.url}/sync"
+    made = client.generations.create(model="lipsync-2", input=inputs(place), webhook_url=hook)
+    told = place.told("/sync")
+    assert (told["id"], told["status"], told["webhookUrl"]) == (made.id, "COMPLETED", hook)
+    assert place.frames(told["outputUrl"]) == 10
+
+
 def test_files_may_be_sent_themselves(client: Sync, place: Place) -> None:
     video, audio = (place.neighbour.files[name] for name in ("/head.mp4", "/words.wav"))
     made = client.generations.create_with_files(

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from standardwebhooks import Webhook
 
 from app.deliveries import sending
-from app.deliveries.deliverer import Deliverer, Terms
+from app.deliveries.deliverer import Deliverer, Terms, said
 from app.errors import AddressRefused, RenderProcessCrashed
 from app.jobs.delivery import Delivery
 from app.jobs.files import DataFolder
@@ -54,9 +54,13 @@ def make(table: JobTable, tmp_path: Path, neighbour: Neighbour) -> Callable[...,
     def make(**given: Any) -> Deliverer:
         allowed = Allowance.of({f"127.0.0.1:{neighbour.port}"})
         terms: dict[str, Any] = {"allowed": allowed, "secret": SECRET, "pauses": QUICK}
-        return Deliverer(table, DataFolder(tmp_path), lambda job: {"id": job.id}, Terms(**terms | given))
+        return Deliverer(table, DataFolder(tmp_path), news_of, Terms(**terms | given))
 
     return make
+
+
+def news_of(job: Job) -> dict[str, Any]:
+    return said(f"job.{job.state}", {"id": job.id}, job.finished_at or utc_now())
 
 
 @asynccontextmanager
@@ -103,10 +107,10 @@ async def test_a_webhook_says_how_a_job_ended_signed_by_the_standard(
             (delivery,) = await settled(table, job)
         assert (delivery["state"], delivery["attempts"], delivery["status"]) == ("delivered", 1, 200)
         (taken,) = neighbour.taken
-        said = Webhook(SECRET).verify(taken.body, taken.headers)
-        assert said["type"] == f"job.{state}"
-        assert said["data"] == {"id": job.id}
-        assert said["timestamp"].endswith("Z")
+        told = Webhook(SECRET).verify(taken.body, taken.headers)
+        assert told["type"] == f"job.{state}"
+        assert told["data"] == {"id": job.id}
+        assert told["timestamp"].endswith("Z")
         assert taken.headers["webhook-id"] == delivery["id"]
         neighbour.taken.clear()
 
