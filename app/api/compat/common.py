@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from anyio import move_on_after
 from fastapi import Request
@@ -18,6 +18,7 @@ from app.api.renders import submit_render
 from app.api.submission import wait_for
 from app.errors import InvalidRequest, JobNotFinished, JobNotFound, ShuttingDown
 from app.jobs.job import Job, JobState
+from app.media.formats import Format
 
 COMPAT: Final = "compat"
 CANCEL_SECONDS: Final = 2.0
@@ -146,7 +147,14 @@ def base_of(request: Request) -> str:
 
 def video_of(job: Job) -> str | None:
     """Return where a job's video can be fetched, without a key; None if it has none."""
-    return f"{Asked.of(job).base}/outputs/{job.id}.mp4" if job.state is JobState.SUCCEEDED else None
+    if job.state is not JobState.SUCCEEDED:
+        return None
+    return f"{Asked.of(job).base}/outputs/{job.id}.{form_of(job)}"
+
+
+def form_of(job: Job) -> Format:
+    """Return the format of a job's video."""
+    return cast(Format, job.params.get("format", "mp4"))
 
 
 def problem_of(job: Job) -> str | None:

@@ -19,9 +19,9 @@ from app.api.dependencies import Services, ServicesDep
 from app.api.problems import documented
 from app.api.renders import ONE_CALL_PROBLEMS
 from app.api.submission import failure, wait_for
-from app.api.videos import MEDIA_TYPE
 from app.errors import JobCanceled, JobNotFinished, JobNotFound
 from app.jobs.job import Job, JobState
+from app.media.formats import MEDIA_TYPES
 
 API: Final = "fal"
 router = APIRouter(prefix="/fal", tags=["compat: fal"])
@@ -202,13 +202,14 @@ async def cancel(
 def news_of(job: Job) -> dict[str, Any]:
     """Return what a webhook says of a job that has ended."""
     error = common.problem_of(job)
-    url = common.video_of(job)
+    kind = MEDIA_TYPES[common.form_of(job)]
+    made = {"video": {"url": common.video_of(job), "content_type": kind}}
     return {
         "request_id": job.id,
         "gateway_request_id": job.id,
         "status": "ERROR" if error else "OK",
         "error": error,
-        "payload": {"detail": error} if error else {"video": {"url": url, "content_type": MEDIA_TYPE}},
+        "payload": {"detail": error} if error else made,
     }
 
 
@@ -243,9 +244,10 @@ async def _answer(services: Services, job: Job) -> Response:
 def _video(job: Job, path: Path, inline: bool) -> Video:
     size = path.stat().st_size
     url = common.video_of(job) or ""
+    kind = MEDIA_TYPES[common.form_of(job)]
     if inline and size <= MOST_INLINE:
-        url = f"data:{MEDIA_TYPE};base64,{b64encode(path.read_bytes()).decode('ascii')}"
-    return Video(url=url, content_type=MEDIA_TYPE, file_name=f"{job.id}.mp4", file_size=size)
+        url = f"data:{kind};base64,{b64encode(path.read_bytes()).decode('ascii')}"
+    return Video(url=url, content_type=kind, file_name=f"{job.id}{path.suffix}", file_size=size)
 
 
 def _address(job: Job) -> str:

@@ -7,33 +7,35 @@ to guess. A video that was asked for in our own words is not to be had here.
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
+from app.api.compat import common
 from app.api.compat.common import COMPAT
 from app.api.dependencies import JobDep, ServicesDep
 from app.api.problems import MEDIA_TYPE as PROBLEM
 from app.api.problems import documented
-from app.api.videos import MEDIA_TYPE, finished_video
+from app.api.videos import VIDEOS, finished_video
 from app.errors import JobNotFound
 from app.jobs.job import JobState
+from app.media.formats import Format
 
 router = APIRouter(tags=["compat"])
 
 
-@router.head("/outputs/{job_id}.mp4", include_in_schema=False)
+@router.head("/outputs/{job_id}.{form}", include_in_schema=False)
 @router.get(
-    "/outputs/{job_id}.mp4",
+    "/outputs/{job_id}.{form}",
     response_class=FileResponse,
     responses=documented(
         JobNotFound,
         also={
-            200: {"content": {MEDIA_TYPE: {}}, "description": "The video."},
-            206: {"content": {MEDIA_TYPE: {}}, "description": "The range of it that was asked for."},
+            200: {"content": VIDEOS, "description": "The video."},
+            206: {"content": VIDEOS, "description": "The range of it that was asked for."},
             304: {"description": "The client has it."},
             416: {"description": "The range lies beyond the end.", "content": {PROBLEM: {}}},
         },
     ),
 )
-async def get_output(job: JobDep, request: Request, services: ServicesDep) -> Response:
+async def get_output(job: JobDep, form: Format, request: Request, services: ServicesDep) -> Response:
     """Fetch a video that was made for another service's client; it needs no key."""
-    if COMPAT not in job.params or job.state is not JobState.SUCCEEDED:
+    if COMPAT not in job.params or job.state is not JobState.SUCCEEDED or form != common.form_of(job):
         raise JobNotFound(f"There is no video of a job {job.id!r}.")
     return await finished_video(request, job, services.files.workspace(job.id).result, {})
