@@ -39,6 +39,8 @@ class NoticeCode(StrEnum):
     """The audio lasts ``seconds`` longer than the clip, which continues as ``loop`` says."""
     SOUND_CUT = "sound-cut"
     """The last ``seconds`` of the audio were cut: the video ends before them, as ``length`` says."""
+    VOICE_LENGTH = "voice-length"
+    """The voice is ``seconds`` longer or shorter than the audio."""
     WITHOUT_EFFECT = "without-effect"
     """A parameter has no effect here; the text names it."""
     UNKNOWN_FIELDS = "unknown-fields"

@@ -85,7 +85,7 @@ class Workshop:
         So what is wrong with the sound, or the header of the video, is said before the work begins; not what
         depends on the video's length, of which a header is only a promise: then it returns 0.
         """
-        sound = self.renderer.listen(render.audio, workspace, alive)
+        sound = self.renderer.listen(render.sounds, workspace, alive)
         info = self.builder.decoder.probe(avatar.video, self.builder.limits, avatar.treatment, alive)
         try:
             count = timeline_of(render.options, info.frame_count, info.fps, sound).frame_count

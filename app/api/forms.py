@@ -22,7 +22,7 @@ ANY_FILE: Final = frozenset({"file", "data"})
 TEXT: Final = "text"
 """The field that may stand for a file: what is to be said."""
 VOICE: Final = "voice"
-"""Who says it, by a name; it means nothing beside a file."""
+"""A text field names the voice that speaks ``text``; a file is what the mouth follows."""
 
 _CAPTION_LETTERS: Final = 40
 
@@ -181,7 +181,7 @@ class Form:
             name = self._part.name = self._first
         if name in self._fields or name in self.files:
             raise InvalidRequest(f"{name}: the field appears twice.")
-        if name in self._wanted:
+        if name in self._wanted and (name not in self._names or b"filename" in options):
             filename = tidy(options.get(b"filename", b"").decode("utf-8", "replace"))
             self.files[name] = Incoming(filename, self._max_bytes)
         elif name not in self._names:

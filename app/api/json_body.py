@@ -67,6 +67,8 @@ class JsonBody:
         if not text.isascii() and any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
             raise InvalidRequest(f"{tidy(name)}: the value is not valid text: it contains half a character.")
         file = next((each for each in self._files if name in (each.name, each.address)), None)
+        if file and name == file.name and name in self._names and not is_data(text):
+            file = None  # a name, and not the file that is called so, too
         known = file.address if file else name
         if known not in self._names:
             self._ignored.append(tidy(name))

@@ -54,7 +54,11 @@ _Text = Annotated[
 
 _Voice = Annotated[
     str | None,
-    Field(max_length=100, description="With `text`: a voice that the text-to-speech server knows."),
+    Field(
+        max_length=100,
+        description="With `text`: a voice that the text-to-speech server knows. A file: the sound that the "
+        "mouth follows while `audio` is heard.",
+    ),
 ]
 
 SPEECH: Final = frozenset({TEXT, VOICE})

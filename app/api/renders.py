@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
-from app.api.forms import FileField, Upload
+from app.api.forms import VOICE, FileField, Upload
 from app.api.json_body import Translate
 from app.api.models import JobResource
 from app.api.parameters import SPEECH, OneCallParameters, RenderParameters
@@ -61,6 +61,7 @@ from app.options import read
 router = APIRouter(prefix="/v1", tags=["renders"])
 
 AUDIO: Final = FileField("audio", "What is to be said: sound in any common format.", or_text=True)
+SUNG: Final = FileField(VOICE, "What the mouth follows while `audio` is heard.", required=False)
 VIDEO: Final = FileField("video", "Who says it: a video, in any common format.", required=False)
 
 Stream = Annotated[bool, Query(description="Send a fragmented MP4 while it is being rendered.")]
@@ -103,7 +104,7 @@ _ANSWERS: Final[Responses] = {
 @router.post(
     "/avatars/{avatar_id}/renders",
     response_class=Response,
-    openapi_extra=multipart_body([AUDIO], RenderParameters),
+    openapi_extra=multipart_body([AUDIO, SUNG], RenderParameters),
     responses=documented(*PROBLEMS, also=_ANSWERS),
 )
 async def create_render(
@@ -129,7 +130,7 @@ async def create_render(
     job = await submit_upload(
         request,
         services,
-        files=[AUDIO],
+        files=[AUDIO, SUNG],
         parameters=RenderParameters,
         describe=describe,
         waited_for=stream or not prefers_async,
@@ -140,7 +141,7 @@ async def create_render(
 @router.post(
     "/renders",
     response_class=Response,
-    openapi_extra=multipart_body([AUDIO, VIDEO], OneCallParameters),
+    openapi_extra=multipart_body([AUDIO, SUNG, VIDEO], OneCallParameters),
     responses=documented(*ONE_CALL_PROBLEMS, also=_ANSWERS),
 )
 async def create_render_at_once(
@@ -193,7 +194,7 @@ async def submit_render(
     return await submit_upload(
         request,
         services,
-        files=[AUDIO, VIDEO],
+        files=[AUDIO, SUNG, VIDEO],
         parameters=OneCallParameters,
         describe=describe,
         waited_for=waited_for,
@@ -213,6 +214,8 @@ def _params(upload: Upload, given: Any, stream: bool) -> dict[str, Any]:
             f"format: {given.format} cannot be streamed; leave 'stream' out, or ask for mp4."
         )
     params: dict[str, Any] = given.model_dump(mode="json", exclude={"avatar", *SPEECH})
+    if SUNG.name in upload.files:
+        params |= {"voice": upload.files[SUNG.name].filename}
     return params | {"filename": upload.files[AUDIO.name].filename, "stream": stream}
 
 

@@ -35,12 +35,18 @@ if TYPE_CHECKING:
 AudioArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What is to be said.")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The video to write.")]
 
+VoiceOption = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="What the mouth follows while AUDIO is heard."),
+]
+
 
 @with_options(options=RenderOptions)
 def render(
     avatar_id: Annotated[str, typer.Argument(metavar="AVATAR", help="The id of an avatar.")],
     audio: AudioArgument,
     output: OutputOption = Path("out.mp4"),
+    voice: VoiceOption = None,
     model: ModelOption = None,
     device: DeviceOption = None,
     avatars_dir: AvatarsDirOption = None,
@@ -57,7 +63,7 @@ def render(
     probe_audio(audio, AudioLimits(settings.max_audio_seconds))
     workshop = open_workshop(settings)
     with _workspace(output) as workspace, progress("Rendering") as report:
-        done = workshop.renderer.render(RenderRequest(avatar_id, audio, options), workspace, report)
+        done = workshop.renderer.render(RenderRequest(avatar_id, audio, options, voice), workspace, report)
     _tell(output, done)
 
 
@@ -66,6 +72,7 @@ def dub(
     video: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Who says it, a video.")],
     audio: AudioArgument,
     output: OutputOption = Path("out.mp4"),
+    voice: VoiceOption = None,
     model: ModelOption = None,
     device: DeviceOption = None,
     avatars_dir: AvatarsDirOption = None,
@@ -93,7 +100,7 @@ def dub(
     making = AvatarRequest(
         implicit_id(sha256_of(video), avatar), video, video.name, options=avatar, implicit=True
     )
-    rendering = RenderRequest(making.id, audio, options)
+    rendering = RenderRequest(making.id, audio, options, voice)
     with _workspace(output) as workspace, progress("Dubbing") as report:
         made = 0
         try:

@@ -94,6 +94,15 @@ class RenderOptions:
             description="Milliseconds by which the mouth moves later, or earlier if below 0.",
         ),
     ] = 0.0
+    keep_sound: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="How loud the video's own sound stays under the new one, 0 to 1; less while somebody "
+            "speaks.",
+        ),
+    ] = 0.0
     strength: Annotated[
         float,
         Field(

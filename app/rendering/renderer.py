@@ -14,7 +14,7 @@ from app.audio.windows import MelTrack
 from app.avatars.avatar import Avatar, open_avatar
 from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
-from app.avatars.store import AvatarStore
+from app.avatars.store import SOURCE, AvatarStore
 from app.media.decoder import HERE, Decoder
 from app.media.encoder import VideoFormat
 from app.media.probe import AudioLimits, check_frames
@@ -34,6 +34,7 @@ from app.rendering.opened import OpenRender, RenderReport, share_sound, shared_s
 from app.rendering.options import RenderOptions
 from app.rendering.plan import Plan
 from app.rendering.score import ScoreBook, Scorer
+from app.rendering.sounds import SoundFiles, decode_sounds, with_own_sound
 from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Timeline, lay_out, split_segments
 from app.rendering.warned import render_notices
@@ -49,6 +50,13 @@ class RenderRequest:
     avatar_id: str
     audio: Path
     options: RenderOptions = field(default_factory=RenderOptions)
+    voice: Path | None = None
+    """What the mouth follows while ``audio`` is heard; None: the audio itself."""
+
+    @property
+    def sounds(self) -> SoundFiles:
+        """What is to be said."""
+        return SoundFiles(self.audio, self.voice)
 
 
 @dataclass(frozen=True)
@@ -86,12 +94,12 @@ class Renderer:
             render.finish(keep_fragments=keep_fragments, alive=alive)
         return render.report(frames, perf_counter() - started)
 
-    def listen(self, audio: Path, workspace: Workspace, alive: Alive) -> Sound:
+    def listen(self, sounds: SoundFiles, workspace: Workspace, alive: Alive) -> Sound:
         """Decode the sound of a render and leave it to whoever opens it, perhaps before there is its avatar.
 
         Raises :class:`NotAudio`, :class:`NoSound`, :class:`MediaTooLong` or what ``alive`` raises.
         """
-        sound = self._decode(audio, workspace, alive)
+        sound = self._decode(sounds, workspace, alive)
         share_sound(workspace, sound)
         return sound
 
@@ -103,11 +111,12 @@ class Renderer:
         """
         started = perf_counter()
         with self._open(request, alive) as avatar:
-            decoded = self._decode(request.audio, workspace, alive)
-            seconds = StageSeconds(sound=perf_counter() - started)
+            decoded = self._decode(request.sounds, workspace, alive)
             manifest = avatar.manifest
             timeline = timeline_of(request.options, manifest.frame_count, manifest.fps, decoded)
             sound = decoded if timeline.duration == decoded.duration else decoded.lasting(timeline.duration)
+            mixture = self._mixture(request, sound, timeline, workspace, alive)
+            seconds = StageSeconds(sound=perf_counter() - started)
             framing = frame_of(request.options, avatar.layout, avatar.boxes[timeline.clip])
             check_frames(timeline.frame_count, self.limits)
             lanes = self.encoders or lanes_for(
@@ -115,7 +124,7 @@ class Renderer:
             )
             aspect, transparent = avatar.manifest.sample_aspect_ratio, avatar.transparent is not None
             video = VideoFormat(framing.layout, timeline.fps, aspect, transparent)
-            delivery = self._delivery(request.options, video, sound, self._threads(lanes))
+            delivery = self._delivery(request.options, video, mixture or sound, self._threads(lanes))
             plan = self._plan(request, avatar, timeline, delivery)
             segments = split_segments(timeline.frame_count, timeline.fps)
             mouths = self._mouths(request, avatar, sound, timeline, segments, workspace, plan)
@@ -127,8 +136,19 @@ class Renderer:
                 maker=FrameMaker(avatar, timeline, mouths, framing, seconds),
                 lanes=lanes,
                 sound=decoded,
-                notices=render_notices(request.options, self.infer, avatar.manifest, decoded, timeline),
+                notices=render_notices(
+                    request.options, self.infer, manifest, decoded, timeline, own_sound=mixture is not None
+                ),
             )
+
+    def _mixture(
+        self, request: RenderRequest, sound: Sound, timeline: Timeline, workspace: Workspace, alive: Alive
+    ) -> Sound | None:
+        """Return the sound with the video's own under it; None if that is not wanted, or there is none."""
+        level, video = request.options.keep_sound, self.store.path(request.avatar_id) / SOURCE
+        if not level:
+            return None
+        return with_own_sound(sound, video, timeline, level, workspace, self.decoder, alive)
 
     def _mouths(
         self,
@@ -164,11 +184,11 @@ class Renderer:
             transparent=request.options.format != "mp4",
         )
 
-    def _decode(self, audio: Path, workspace: Workspace, alive: Alive) -> Sound:
+    def _decode(self, sounds: SoundFiles, workspace: Workspace, alive: Alive) -> Sound:
         workspace.folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             return shared_sound(workspace)
-        return self.decoder.sound(audio, self.limits, workspace.track, workspace.speech, alive)
+        return decode_sounds(sounds, self.limits, workspace, self.decoder, alive)
 
     def _delivery(self, options: RenderOptions, video: VideoFormat, sound: Sound, threads: int) -> Delivery:
         if options.format == "mp4":

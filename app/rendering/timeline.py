@@ -1,7 +1,7 @@
 """Which avatar frame and which moment of the sound belong to each frame of the result."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, repeat
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import InvalidRequest
+from app.media.mixing import Span
 from app.media.timing import Segment, exact_fps, frame_count
 from app.mouths.person import SOFT_FRAMES
 from app.rendering.options import RenderOptions, read_ranges
@@ -79,6 +80,23 @@ class Timeline:
         turn = self.clip_frames - 1
         phase = position % (2 * turn)
         return phase if phase <= turn else 2 * turn - phase
+
+    def own_sound(self) -> Iterator[Span]:
+        """Yield where the video's own sound comes from, stretch by stretch, for all of the result.
+
+        It is never played backward: whenever the clip turns or begins again, so does the sound begin again. A
+        clip that is held or stretched is heard once, at its own speed.
+        """
+        left = Fraction(self.duration)
+        begin = self.start_frame % self.clip_frames
+        again = int(self.loop == "pingpong")  # the frame on which the clip turns is shown once
+        while left > 0 and begin < self.clip_frames:
+            seconds = min(left, (self.clip_frames - begin) / self.clip_fps)
+            yield Span(seconds, (self.clip_begin + begin) / self.clip_fps)
+            left -= seconds
+            begin = again if self.loop in ("pingpong", "restart") else self.clip_frames
+        if left > 0:
+            yield Span(left, None)
 
     def mouth_weights(self, indices: Sequence[int]) -> MouthWeights:
         """Return how much of the mouth is changed at result frames ``indices``.

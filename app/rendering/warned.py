@@ -10,9 +10,18 @@ from app.wav2lip.infer import Wav2LipInfer
 
 
 def render_notices(
-    options: RenderOptions, model: LipModel, avatar: Manifest, sound: Sound, timeline: Timeline
+    options: RenderOptions,
+    model: LipModel,
+    avatar: Manifest,
+    sound: Sound,
+    timeline: Timeline,
+    *,
+    own_sound: bool,
 ) -> list[Notice]:
-    """Return the warnings about a sound, as it was decoded, the time that it gets, and what is lost."""
+    """Return the warnings about a sound, as it was decoded, the time that it gets, and what is lost.
+
+    ``own_sound`` tells whether the video's own is under it.
+    """
     told = [*sound.notices]
     frame = 1 / timeline.fps
     longer = float(timeline.duration - timeline.clip_frames / timeline.clip_fps)
@@ -34,5 +43,8 @@ def render_notices(
         told.append(notice(NoticeCode.ALPHA_FLATTENED, detail))
     if options.strength != 1 and isinstance(model, Wav2LipInfer):
         detail = "'strength' has no effect: models with Wav2Lip's interface have no such control."
+        told.append(notice(NoticeCode.WITHOUT_EFFECT, detail))
+    if options.keep_sound and not own_sound:
+        detail = "'keep_sound' has no effect: the video has no sound."
         told.append(notice(NoticeCode.WITHOUT_EFFECT, detail))
     return told

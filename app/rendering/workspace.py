@@ -58,6 +58,11 @@ class Workspace:
         return self.folder / "track.s16"
 
     @property
+    def mixture(self) -> Path:
+        """The caller's sound with the video's own under it, where that was asked for."""
+        return self.folder / "mixture.s16"
+
+    @property
     def speech(self) -> Path:
         """The caller's sound at 16 kHz mono: what the mouth follows."""
         return self.folder / "speech.f32"
@@ -71,6 +76,7 @@ class Workspace:
         """Delete what a finished render no longer needs."""
         self.sound.unlink(missing_ok=True)
         self.track.unlink(missing_ok=True)
+        self.mixture.unlink(missing_ok=True)
         self.speech.unlink(missing_ok=True)
         shutil.rmtree(self.scores, ignore_errors=True)
         if not keep_fragments:

@@ -236,6 +236,7 @@ class Worker:
             avatar_id=order.avatar_id,
             audio=self._files.upload(order.job_id),
             options=read(RenderOptions, order.params),
+            voice=self._files.upload(order.job_id, "voice") if order.params.get("voice") else None,
         )
 
     def _close(self) -> None:

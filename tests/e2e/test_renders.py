@@ -1,5 +1,6 @@
 import json
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -330,3 +331,17 @@ def test_a_head_that_was_cut_out_stays_so_in_a_webm(server: Server, speech: Spee
     assert len(pictures) == 12
     for index, (_, opacity) in enumerate(pictures):
         assert (opacity == opacity_of(index, 320, 240)).all()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_voice_is_a_file_beside_the_audio(server: Server, anna: str, speech: Speech, as_json: bool) -> None:
+    sounds = {"audio": speech(0.6).read_bytes(), "voice": speech(0.4).read_bytes()}
+    if as_json:
+        body = {name: f"data:audio/wav;base64,{b64encode(data).decode()}" for name, data in sounds.items()}
+        response = server.client.post(anna, json=body | {"quality": "draft"})
+    else:
+        response = server.client.post(anna, data={"quality": "draft"}, files=sounds)
+    assert response.status_code == 200, response.text
+    job = server.job(response.headers["content-location"].rsplit("/", 1)[1])
+    assert [(told["code"], told["seconds"]) for told in job["warnings"]] == [("voice-length", 0.2)]
+    assert job["progress"]["frames_total"] == 15

@@ -150,6 +150,21 @@ def test_after_the_last_word_the_clips_own_mouth_stays_if_that_is_asked_for() ->
     assert laid(0.8, last_word=0.6, length="video").kept == ()
 
 
+def spans(sound: float, **options: Any) -> list[tuple[float, float | None]]:
+    return [
+        (float(span.seconds), None if span.begin is None else float(span.begin))
+        for span in laid(sound, **options).own_sound()
+    ]
+
+
+def test_the_own_sound_goes_with_the_clip_and_begins_again_with_it() -> None:
+    assert spans(1.5, start=0.4) == [(1.5, 0.4)]
+    assert spans(5.0, loop="restart", start_frame=25) == [(1.0, 1.0), (2.0, 0.0), (2.0, 0.0)]
+    assert spans(4.5) == [(2.0, 0.0), (1.96, 0.04), (0.54, 0.04)]
+    assert spans(3.0, loop="hold", end=1.0) == [(1.0, 0.0), (2.0, None)]
+    assert spans(1.0, loop="stretch") == [(1.0, 0.0)]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -1,0 +1,86 @@
+"""The sound of a render: what is heard, what the mouth follows, and the video's own under it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from app.errors import LimitExceeded, NoSound, NotAudio, UnsupportedMedia, UnusableMedia
+from app.media.decoder import Decoder
+from app.media.mixing import mixed
+from app.media.probe import AudioLimits
+from app.media.sound import Sound
+from app.notices import Notice, NoticeCode, notice
+from app.progress import Alive
+from app.rendering.timeline import Timeline
+from app.rendering.workspace import Workspace
+
+_NOTED_SECONDS: Final = 0.05
+"""Sounds that differ by less are as long as each other: encoders pad them."""
+_OF_THE_MOUTH: Final = (NoticeCode.QUIET_SOUND, NoticeCode.OUT_OF_PHASE_SOUND)
+"""What matters only of the sound that the mouth follows."""
+_UNLIMITED: Final = AudioLimits(max_seconds=1e9)
+"""The video was within the limits when it came."""
+
+
+@dataclass(frozen=True)
+class SoundFiles:
+    """What a render is given: the ``audio`` that is heard, and the ``voice`` that the mouth follows."""
+
+    audio: Path
+    voice: Path | None = None
+
+
+def decode_sounds(
+    files: SoundFiles, limits: AudioLimits, workspace: Workspace, decoder: Decoder, alive: Alive
+) -> Sound:
+    """Decode what a render is given; its speech is that of the voice, cut or padded to the audio's length."""
+    sound = decoder.sound(files.audio, limits, workspace.track, workspace.speech, alive)
+    if files.voice is None:
+        return sound
+    with _scratch(workspace) as scratch:
+        try:
+            voice = decoder.sound(files.voice, limits, scratch.track, workspace.speech, alive)
+        except (UnsupportedMedia, UnusableMedia, LimitExceeded) as error:
+            raise type(error)(f"voice: {error.detail}") from error
+    told = [each for each in sound.notices if each["code"] not in _OF_THE_MOUTH]
+    told += [Notice(**each | {"detail": f"voice: {each['detail']}"}) for each in voice.notices]
+    apart = voice.duration - sound.duration
+    if abs(apart) >= _NOTED_SECONDS:
+        what = "longer than the audio; its end is left out" if apart > 0 else "shorter; then the mouth rests"
+        detail = f"The voice is {abs(apart):.2f} s {what}."
+        told.append(notice(NoticeCode.VOICE_LENGTH, detail, abs(apart)))
+    return replace(sound, speech_samples=voice.speech_samples, notices=told).lasting(sound.duration)
+
+
+def with_own_sound(
+    sound: Sound,
+    video: Path,
+    timeline: Timeline,
+    level: float,
+    workspace: Workspace,
+    decoder: Decoder,
+    alive: Alive,
+) -> Sound | None:
+    """Return ``sound`` with that of ``video`` under it, made once for all who open the render.
+
+    None if the video has no sound.
+    """
+    if workspace.mixture.exists():
+        return replace(sound, track_path=str(workspace.mixture))
+    with _scratch(workspace) as scratch:
+        try:
+            own = decoder.sound(video, _UNLIMITED, scratch.track, scratch.speech, alive)
+        except (NoSound, NotAudio):
+            return None
+        return mixed(sound, own, timeline.own_sound(), level, workspace.mixture, alive)
+
+
+@contextmanager
+def _scratch(workspace: Workspace) -> Iterator[Workspace]:
+    """Give a folder for sounds that are only needed for a moment; several processes may have one."""
+    workspace.folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".sound-", dir=workspace.folder) as folder:
+        yield Workspace(Path(folder))
