@@ -30,6 +30,7 @@ from app.logs import configure_logs
 from app.outside.allowance import Allowance
 from app.outside.fetching import Fetcher, Patience
 from app.settings import Settings, get_settings
+from app.spans import Spans
 
 GRACE_SECONDS: Final = 3
 """How long open requests may go on once the service is told to stop; then the workers are ended."""
@@ -46,10 +47,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
     configure_logs(settings.log_format, settings.log_level)
     metrics = Metrics()
+    spans = Spans.to(settings.otlp_url) if settings.otlp_url else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
-        async with _running(settings, metrics) as services:
+        async with _running(settings, metrics, spans) as services:
             app.state.close = services.scheduler.close
             yield {"services": services}
 
@@ -72,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=SENT,
             expose_headers=READ,
         )
-    app.add_middleware(RequestMetrics, metrics=metrics)
+    app.add_middleware(RequestMetrics, metrics=metrics, spans=spans)
     problems.install_handlers(app)
     # Only where there are keys, so that /openapi.json says of this very service whether it asks for one.
     locks, refusals = ([Depends(require_key)], [Unauthorized]) if settings.api_keys else ([], [])
@@ -122,15 +124,19 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
+async def _running(settings: Settings, metrics: Metrics, spans: Spans | None) -> AsyncIterator[Services]:
     """Keep everything that stands behind the API running for as long as the block lasts."""
     files = DataFolder(settings.data_dir)
     with files.lock(), ExitStack() as stack:
 
         def ended(job: Ended) -> None:
             metrics.job_ended(job)
+            if spans:
+                spans.job(job)
             deliverer.wake()
 
+        if spans:
+            stack.callback(spans.close)
         backend = make_backend(settings, files, ended)
         stack.callback(backend.engine.dispose)
         stack.enter_context(backend.table.holding())

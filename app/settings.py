@@ -159,6 +159,11 @@ class Settings(BaseSettings):
     )
     encoder_threads: int = Field(0, ge=0, description="Threads of x264; 0: chosen by the number of cores.")
 
+    otlp_url: str | None = Field(
+        None,
+        description="Collector of OpenTelemetry that spans are sent to over OTLP (HTTP), such as "
+        "http://127.0.0.1:4318; needs the extra otel.",
+    )
     log_format: Literal["console", "json"] = Field("console", description="Format of the log.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level to log."
@@ -182,7 +187,7 @@ class Settings(BaseSettings):
             raise ValueError("must begin with postgresql://")
         return value or None
 
-    @field_validator("tts_url", "webhook_url")
+    @field_validator("tts_url", "webhook_url", "otlp_url")
     @classmethod
     def _check_url(cls, value: str | None) -> str | None:
         if value and not re.match(r"https?://[^/]", value):

@@ -17,6 +17,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.avatars.store import AvatarStore
@@ -24,6 +25,8 @@ from app.jobs.ended import Ended
 from app.jobs.job import JobKind, JobState
 from app.jobs.pool import Pool
 from app.jobs.table import JobTable
+from app.spans import Spans
+from app.tracing import Span
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -107,14 +110,15 @@ class Metrics:
 
     def job_ended(self, ended: Ended) -> None:
         """Count a job that has ended."""
-        self._jobs_ended.labels(ended.kind, ended.state).inc()
-        self._wait_seconds.labels(ended.kind).observe(ended.wait_seconds)
-        if ended.state == JobState.SUCCEEDED:
-            self._job_seconds.labels(ended.kind).observe(ended.work_seconds)
-            self._frames.labels(ended.kind).inc(ended.frames)
-            self._media_seconds.labels(ended.kind).inc(ended.media_seconds)
+        kind = ended.job.kind
+        self._jobs_ended.labels(kind, ended.job.state).inc()
+        self._wait_seconds.labels(kind).observe(ended.wait_seconds)
+        if ended.job.state is JobState.SUCCEEDED:
+            self._job_seconds.labels(kind).observe(ended.work_seconds)
+            self._frames.labels(kind).inc(ended.frames)
+            self._media_seconds.labels(kind).inc(ended.media_seconds)
             if ended.work_seconds > 0:
-                self._real_time_factor.labels(ended.kind).observe(ended.media_seconds / ended.work_seconds)
+                self._real_time_factor.labels(kind).observe(ended.media_seconds / ended.work_seconds)
         for stage, seconds in ended.stage_seconds.items():
             self._stage_seconds.labels(stage).inc(seconds)
 
@@ -164,11 +168,12 @@ class _Scraped(Collector):
 
 
 class RequestMetrics:
-    """ASGI middleware that counts, times and logs each request."""
+    """ASGI middleware that counts, times, logs and traces each request."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, spans: Spans | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._spans = spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -184,11 +189,20 @@ class RequestMetrics:
                 status = message["status"]
             await send(message)
 
+        span = Span.of_request(Headers(scope=scope).get("traceparent"))
+        scope.setdefault("state", {})["span"] = span
         structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(trace_id=span.trace_id)
+        began = time.time_ns()
         try:
             await self._app(scope, receive, note)
         finally:
-            self._record(scope, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._record(scope, status, seconds)
+            if self._spans and not scope["path"].startswith(QUIET_PATHS):
+                route = getattr(scope.get("route"), "path", "none")
+                ended = began + int(seconds * 1e9)
+                self._spans.request(span, scope["method"], route, status, began, ended)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in KNOWN_METHODS else "other"

@@ -27,6 +27,7 @@ SENT: Final = (
     "If-Range",
     "Prefer",
     "Range",
+    "Traceparent",
 )
 READ: Final = ("Content-Location", "Content-Range", "ETag", "Location", "Retry-After")
 """Headers that pages of the origins that are let in may send, and read."""

@@ -91,6 +91,7 @@ async def submit_upload(
                 owner=owner,
                 claim=claim,
                 fingerprint=fingerprint if claim else None,
+                traceparent=request.state.span.traceparent,
                 waited_for=waited_for,
                 warnings=[*_warnings(upload), *described.warnings],
             )

@@ -27,6 +27,7 @@ from app.jobs.records import RETRY_SECONDS
 from app.jobs.table import JobTable
 from app.outside.allowance import Allowance, read_url
 from app.outside.reach import Resolve, system_resolve
+from app.tracing import about
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -148,7 +149,7 @@ class Deliverer:
             host = urlsplit(message["url"]).hostname
             log.info(
                 "delivery_attempted",
-                job=job.id,
+                **about(job.id, job.traceparent),
                 kind=message["kind"],
                 host=host,
                 state=noted["state"],
@@ -166,7 +167,7 @@ class Deliverer:
         try:
             return await self._send(job, message)
         except Exception as error:
-            log.exception("delivery_broke", job=job.id, exc_info=error)
+            log.exception("delivery_broke", exc_info=error, **about(job.id, job.traceparent))
             return Outcome(False, detail="It failed unexpectedly; the service's log says why.")
 
     async def _send(self, job: Job, message: Delivery) -> Outcome:

@@ -10,11 +10,8 @@ from app.jobs.job import Job, utc_now
 class Ended:
     """A job has ended."""
 
-    job_id: str
-    kind: str
-    state: str
-    wait_seconds: float
-    """From submission to the first call."""
+    job: Job
+    """Its record, as it ended."""
     work_seconds: float = 0.0
     """How long workers were busy with it since the service started; those at one time count once."""
     frames: int = 0
@@ -24,7 +21,8 @@ class Ended:
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     """How long each stage of a render was busy."""
 
-
-def wait_seconds(job: Job) -> float:
-    """Return how long a job waited; clocks may have been set meanwhile."""
-    return max(0.0, ((job.started_at or utc_now()) - job.created_at).total_seconds())
+    @property
+    def wait_seconds(self) -> float:
+        """From submission to the first call; clocks may have been set meanwhile."""
+        begun = self.job.started_at or utc_now()
+        return max(0.0, (begun - self.job.created_at).total_seconds())

@@ -85,18 +85,18 @@ class NewJob:
     """The caller's parameters, validated, as JSON."""
     owner: str | None = None
     """Whose it is, for fair turns: a digest of the API key; None where none is asked for."""
-    claim: str | None = None
-    """By what the request that made it is known when it is repeated: a digest; None if it has no key."""
-    fingerprint: str | None = None
-    """A digest of what that request asked for."""
-    traceparent: str | None = None
-    """The request's span, as W3C Trace Context writes it."""
     waited_for: bool = False
     """Whether somebody waits for it with a connection open, or watches what it makes."""
     warnings: list[Notice] = field(default_factory=list)
     """What was changed, dropped or doubtful, as far as it is known."""
     deliveries: list[Delivery] = field(default_factory=list)
     """What is sent out when it has ended."""
+    claim: str | None = None
+    """By what the request that made it is known when it is repeated: a digest; None if it has no key."""
+    fingerprint: str | None = None
+    """A digest of what that request asked for."""
+    traceparent: str | None = None
+    """The request's span, as W3C Trace Context writes it."""
 
     @property
     def makes_avatar(self) -> bool:

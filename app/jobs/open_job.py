@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.errors import Problem
-from app.jobs.ended import Ended, wait_seconds
+from app.jobs.ended import Ended
 from app.jobs.job import Job, JobKind, JobProgress, JobState, utc_now
 from app.jobs.pool import Answer, Call, Method, Order
 from app.notices import NoticeCode
+from app.tracing import about
 
 LONG_SECONDS: Final = 60.0
 """A render of more is long: it is made by all workers that are free, and gives way to others."""
@@ -54,6 +55,11 @@ class OpenJob:
     def begun(self) -> bool:
         """Whether it has had its first turn since the service started."""
         return self.job.state is JobState.RUNNING
+
+    @property
+    def about(self) -> dict[str, str]:
+        """By what its log lines are found."""
+        return about(self.job.id, self.job.traceparent)
 
     @property
     def long(self) -> bool:
@@ -159,10 +165,7 @@ class OpenJob:
     def ended(self) -> Ended:
         """Return what the metrics are told."""
         return Ended(
-            job_id=self.job.id,
-            kind=self.job.kind,
-            state=self.job.state,
-            wait_seconds=wait_seconds(self.job),
+            self.job,
             work_seconds=self._busy_seconds,
             frames=self._made,
             media_seconds=self.media_seconds,

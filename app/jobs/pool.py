@@ -27,12 +27,14 @@ class Order:
     attempts: int = 1
     begun_at: str | None = None
     """When the job was first begun, ISO 8601; an avatar that is younger is its own work."""
+    traceparent: str | None = None
+    """The request's span, as W3C Trace Context writes it."""
 
     @classmethod
     def of(cls, job: Job) -> "Order":
         """Return the order of a job."""
         begun_at = job.started_at.isoformat() if job.started_at else None
-        return cls(job.id, job.avatar_id, dict(job.params), job.attempts, begun_at)
+        return cls(job.id, job.avatar_id, dict(job.params), job.attempts, begun_at, job.traceparent)
 
     @property
     def is_one_call(self) -> bool:

@@ -233,7 +233,7 @@ class Scheduler:
             state=JobState.RUNNING, attempts=record.attempts + 1, started_at=record.started_at or utc_now()
         )
         log.info(
-            "job_started", job=record.id, kind=record.kind, avatar=record.avatar_id, attempt=job.job.attempts
+            "job_started", **job.about, kind=record.kind, avatar=record.avatar_id, attempt=job.job.attempts
         )
         self._spawn(self._record_begin(job))
 
@@ -264,9 +264,9 @@ class Scheduler:
         except WorkerDied as died:
             death = died
         except (WorkerLeft, asyncio.CancelledError):
-            log.debug("call_given_back", job=job.job.id, method=call.method)
+            log.debug("call_given_back", **job.about, method=call.method)
         except Exception as error:
-            log.exception("job_broke", job=job.job.id, exc_info=error)
+            log.exception("job_broke", **job.about, exc_info=error)
             unforeseen = f"The job failed unexpectedly; the service's log says why, under job {job.job.id}."
             self._settle(job, JobState.FAILED, MouthpieceError(unforeseen).problem())
         finally:
@@ -281,7 +281,7 @@ class Scheduler:
         self._wake.set()
 
     async def _count_death(self, job: OpenJob, death: WorkerDied) -> None:
-        log.error("worker_died", job=job.job.id, how=death.how)
+        log.error("worker_died", **job.about, how=death.how)
         if job.verdict is None:
             deaths = job.job.deaths + 1
             if deaths >= self._limits.attempts:
@@ -322,7 +322,7 @@ class Scheduler:
         ended = job.ended()
         log.info(
             "job_ended",
-            job=job.job.id,
+            **job.about,
             state=state,
             frames=ended.frames,
             seconds=round(ended.work_seconds, 3),

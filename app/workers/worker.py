@@ -30,6 +30,7 @@ from app.jobs.pool import Answer, Call, Order
 from app.options import read
 from app.progress import Progress
 from app.settings import Settings
+from app.tracing import about
 from app.volume import meaning
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Worker:
         self._stopped = self._giving_way = False
         method: Callable[..., Answer] = getattr(self, call.method)
         arguments = (call.segments,) if call.method == "encode" else ()
-        with structlog.contextvars.bound_contextvars(job=call.order.job_id):
+        with structlog.contextvars.bound_contextvars(**about(call.order.job_id, call.order.traceparent)):
             try:
                 return method(call.order, *arguments, partial(self._tell, progress))
             except DecoderDied:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from app.api.metrics import Metrics
 from app.avatars.store import FRAMES, AvatarStore
 from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
+from app.jobs.job import Job, JobKind, JobState
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from app.settings import Settings
@@ -30,7 +32,10 @@ def text(tmp_path: Path) -> str:
     engine = open_database(files.database)
     table = JobTable(engine, 5)
     metrics.watch(table, LocalPool(Settings()), store)
-    metrics.job_ended(Ended("1", "render", "succeeded", 0.5, 2.0, 100, 4.0, {"model": 1.5}))
+    created, begun = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, microsecond=500_000, tzinfo=UTC)
+    ended = Job("1", JobKind.RENDER, "anna", state=JobState.SUCCEEDED, created_at=created, started_at=begun)
+    metrics.delivery_ended("webhook", "delivered")
+    metrics.job_ended(Ended(ended, 2.0, 100, 4.0, {"model": 1.5}))
     metrics.requests.labels("GET", "/", "200").inc()
     metrics.request_seconds.labels("GET", "/").observe(0.1)
     scraped = metrics.text().decode()

@@ -28,7 +28,7 @@ async def test_a_job_runs_and_its_upload_is_deleted_but_its_result_kept(start: S
     await until(lambda: service.ended)
     assert [path.name for path in service.files.job(job.id).iterdir()] == ["result.mp4"]
     (ended,) = service.ended
-    assert (ended.job_id, ended.frames, ended.media_seconds) == (job.id, 4, 4 / 25)
+    assert (ended.job.id, ended.frames, ended.media_seconds) == (job.id, 4, 4 / 25)
 
 
 async def test_the_service_is_ready_only_once_the_model_is(start: Start) -> None:
@@ -84,7 +84,7 @@ async def test_a_job_that_always_crashes_fails_alone(start: Start) -> None:
     assert "SIGSEGV" in bad.error["detail"]
     assert good.state is JobState.SUCCEEDED
     assert not service.files.job(bad.id).exists()
-    assert (service.ended[0].job_id, service.ended[0].state) == (bad.id, "failed")
+    assert (service.ended[0].job.id, service.ended[0].job.state) == (bad.id, "failed")
 
 
 async def test_a_job_that_hangs_is_stopped_and_fails_alone(start: Start) -> None:

@@ -54,7 +54,7 @@ class World:
                     await service.settle()
                     await service.finish_all()
                     await self.check_end(service)
-                self.ended.update(ended.job_id for ended in service.ended)
+                self.ended.update(ended.job.id for ended in service.ended)
 
     async def happen(self, service: Service, event: str, number: int) -> None:
         """Have one thing happen."""

@@ -121,7 +121,7 @@ async def test_a_render_is_prepared_encoded_and_joined_and_an_avatar_is_made_in_
         assert service.methods(avatar) == ["build_avatar"]
         job = await service.job(render)
         assert (job.state, job.attempts, job.progress.fraction) == (JobState.SUCCEEDED, 1, 1.0)
-        assert [ended.job_id for ended in service.ended] == [render, avatar]
+        assert [ended.job.id for ended in service.ended] == [render, avatar]
         assert (service.ended[0].frames, service.ended[0].media_seconds) == (75, 3.0)
         assert not service.files.upload(render).exists()
 
@@ -290,7 +290,7 @@ async def test_a_refused_file_ends_its_job_and_all_its_calls(tmp_path: Path) -> 
         job = await service.job(long)
         assert (job.state, job.error) == (JobState.FAILED, NoFace("No face.").problem())
         assert service.pool.running == []
-        assert [ended.state for ended in service.ended] == ["failed"]
+        assert [ended.job.state for ended in service.ended] == ["failed"]
 
 
 async def test_a_canceled_job_is_gone_from_all_workers_and_leaves_no_files(tmp_path: Path) -> None:
@@ -397,7 +397,7 @@ async def test_a_thousand_jobs_wait_and_all_are_done(tmp_path: Path) -> None:
             for pretended in service.pool.running[:]:
                 service.pool.finish(pretended)
             await service.settle()
-        assert {ended.state for ended in service.ended} == {"succeeded"}
+        assert {ended.job.state for ended in service.ended} == {"succeeded"}
         assert len(service.ended) == 1000
 
 
