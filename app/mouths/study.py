@@ -200,7 +200,10 @@ class _Marks:
             self._clear[index] = cover.lips < _CLEAR
 
     def doubtful(self, takes: npt.NDArray[np.int32], found: npt.NDArray[np.bool_]) -> list[int]:
-        """Return the frames that have yet to be looked at; between two clear ones of a take nothing is hidden."""
+        """Return the frames that have yet to be looked at.
+
+        Between two clear ones of a take nothing is hidden.
+        """
         rest = np.flatnonzero(found & np.isnan(self.lips))
         before, after = rest - rest % _COVER_EVERY, rest - rest % _COVER_EVERY + _COVER_EVERY
         after = np.minimum(after, len(takes) - 1)

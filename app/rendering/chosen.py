@@ -105,7 +105,7 @@ class _ChosenRun:
         )
 
     def _gain(self, frame: int, lender: int) -> float:
-        here, there = self._person.study.skin[[frame, lender], :3].mean(axis=1).tolist()
+        here, there = (float(self._person.study.skin[row, :3].mean()) for row in (frame, lender))
         ratio = here / max(there, 1.0)
         if abs(ratio - 1) < SAME_LIGHT:
             return 1.0

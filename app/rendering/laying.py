@@ -210,7 +210,7 @@ class _Light:
         First everywhere, then closer where there is skin.
         """
         known = np.clip(difference, -MOST_LIGHT, MOST_LIGHT) * self._weight[..., None]
-        result = np.zeros_like(known)
+        result: FloatPlane = np.zeros_like(known)
         for total, reach, trust in self._shares:
             mean = cv2.GaussianBlur(known, (0, 0), reach) / (total + np.float32(1e-4))[..., None]
             result += (total / (total + np.float32(trust)))[..., None] * (mean - result)
