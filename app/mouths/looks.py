@@ -20,7 +20,8 @@ CHEEKS: Final = (50, 280, 205, 425, 101, 330)
 """Face Mesh points on the cheeks that neither beards nor folds of the mouth reach."""
 
 _CHEEK_PIXELS: Final = 3
-_LIPS: Final = (*UPPER_LIP_OUTER, *reversed(LOWER_LIP_OUTER[1:-1]))
+LIPS: Final = (*UPPER_LIP_OUTER, *reversed(LOWER_LIP_OUTER[1:-1]))
+"""Face Mesh points around the lips."""
 _PATCH_ROWS, _PATCH_COLUMNS = slice(72, 180), slice(40, 152)
 PATCH_SIZE: Final = (26, 18)
 """Width and height of a patch, pixels."""
@@ -45,7 +46,7 @@ def redness(picture: BgrImage, points: Points) -> float:
     Lips that are pressed in hardly show, which the mesh does not see: it draws lips where they should be.
     In percent of the square of the eyes' distance.
     """
-    line = points[list(_LIPS)]
+    line = points[list(LIPS)]
     low = np.clip(np.floor(line.min(axis=0)).astype(int) - _SURROUNDINGS - 1, 0, len(picture))
     high = np.clip(np.ceil(line.max(axis=0)).astype(int) + _SURROUNDINGS + 2, 0, len(picture))
     if (high <= low).any():

@@ -22,7 +22,7 @@ from app.faces.regions import region_of_landmarks
 from app.faces.types import Boxes, FaceLandmarks, FaceMeshPoints, Landmarks, has_face
 from app.media.frames import BgrImage, FrameLayout, I420Frame
 from app.mouths.covers import NOTED, Covers, gather, lower_face_share
-from app.mouths.looks import PATCH_SIZE, Patch, Skin, patch_of, redness, skin_of
+from app.mouths.looks import LIPS, PATCH_SIZE, Patch, Skin, patch_of, redness, skin_of
 from app.mouths.teeth import shown_teeth
 from app.mouths.upright import SIZE, aligned, in_upright, upright_affine, upright_picture
 from app.progress import Alive
@@ -249,10 +249,13 @@ class _Looker:
         return look, picture
 
     def cover(self, picture: BgrImage, landmarks: FaceLandmarks, mesh: FaceMeshPoints) -> _Cover:
-        """Return what is before the face of an upright picture."""
+        """Return what is before the face of an upright picture; lips beyond the frame's edge are hidden."""
         if not hasattr(self._own, "finder"):
             self._own.finder = HiddenFinder()
         marks = self._own.finder.cover([aligned(picture)])[0]
+        size = self._layout.width, self._layout.height
+        if not ((mesh[list(LIPS), :2] > 0) & (mesh[list(LIPS), :2] < size)).all():
+            return _Cover(np.full_like(marks, 255), 1.0)
         points = in_upright(mesh[:, :2], upright_affine(landmarks))
         return _Cover(marks, lips_hidden(marks, ((points - 0.5) / 2).astype(np.float32)))
 
