@@ -194,10 +194,12 @@ class _Light:
 
     def evened(self, gain: float) -> list[Plane]:
         """Return the laid planes in the frame's light."""
-        lit = [
-            plane if gain == 1.0 else np.asarray(cv2.addWeighted(plane, gain, plane, 0, level * (1 - gain)))
-            for plane, level in zip(self._laid, (16.0, 128.0, 128.0), strict=True)
-        ]
+        lit = self._laid
+        if gain != 1.0:
+            lit = [
+                np.asarray(cv2.addWeighted(plane, gain, plane, 0, level * (1 - gain)), np.uint8)
+                for plane, level in zip(self._laid, (16.0, 128.0, 128.0), strict=True)
+            ]
         slow = cv2.split(self._slow(self._own - self._all_small(lit)))
         return [
             np.asarray(cv2.add(plane, cv2.resize(more, plane.shape[::-1]), dtype=cv2.CV_8U), np.uint8)
