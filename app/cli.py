@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.bundled import bundled
-from app.commands.avatars import avatars
+from app.commands.avatars import avatars, check
 from app.commands.console import AvatarsDirOption, DeviceOption, ModelOption, err, out, settings_of
 from app.commands.speaking import demo, dub, render
 from app.errors import MouthpieceError
@@ -24,7 +24,7 @@ app = typer.Typer(
     "Or run the HTTP service: mouthpiece serve. Settings are MOUTHPIECE_* environment variables; options "
     "override them.",
 )
-for command in (dub, render, demo):
+for command in (dub, render, check, demo):
     app.command()(command)
 app.add_typer(avatars, name="avatar")
 

@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
 from app.api.forms import FileField, Upload
-from app.api.models import Avatar, AvatarList, DamagedAvatar, JobResource, Problem
+from app.api.models import Avatar, AvatarList, Check, DamagedAvatar, JobResource, Problem
 from app.api.parameters import AvatarParameters
 from app.api.problems import documented
 from app.api.submission import (
@@ -57,6 +57,8 @@ router = APIRouter(prefix="/v1/avatars", tags=["avatars"])
 
 VIDEO: Final = FileField("video", "The video, in any common format.")
 
+OnlyCheck = Annotated[bool, Query(description="Only say how well the person in the video will speak.")]
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
 
@@ -90,29 +92,41 @@ _CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
         TooBusy,
         RenderProcessCrashed,
         RenderProcessStalled,
-        also={202: {"model": JobResource, "description": "With `Prefer: respond-async`: the job."}},
+        also={
+            200: {"model": Check, "description": "With `check=true`: how well the person will speak."},
+            202: {"model": JobResource, "description": "With `Prefer: respond-async`: the job."},
+        },
     ),
 )
-async def create_avatar(request: Request, services: ServicesDep, prefers_async: PrefersAsync) -> Response:
+async def create_avatar(
+    request: Request,
+    services: ServicesDep,
+    prefers_async: PrefersAsync,
+    check: OnlyCheck = False,
+) -> Response:
     """Make an avatar of a video.
 
     The answer comes when the avatar is ready; with `Prefer: respond-async` it comes at once and names the
-    job to follow. A client that hangs up does not stop the job: `DELETE` it for that.
+    job to follow. A client that hangs up does not stop the job: `DELETE` it for that. With `check=true` no
+    avatar is made: the answer is a report, whose `links` lead to it and to a sheet of frames.
     """
     job = await submit_upload(
         request,
         services,
         files=[VIDEO],
         parameters=AvatarParameters,
-        describe=_describe,
+        describe=_describe_check if check else _describe,
         waited_for=not prefers_async,
-        check_field=_id_checker(services),
+        check_field=None if check else _id_checker(services),
     )
     if prefers_async:
         return accepted(job)
     job = await wait_for(services, job)
     if bad := failure(job):
         return bad
+    if check:
+        report = await to_thread.run_sync(services.files.workspace(job.id).report.read_bytes)
+        return JSONResponse(Check.of(job, report).model_dump(mode="json"), headers=content_location(job))
     manifest = await to_thread.run_sync(services.avatars.manifest, job.avatar_id)
     avatar = Avatar.of(replace(manifest, warnings=job.warnings))
     headers = {"Location": avatar.links.self} | content_location(job)
@@ -195,6 +209,10 @@ def _preview(services: Services, avatar_id: str) -> Path:
 def _describe(job_id: str, upload: Upload, given: Any) -> NewJob:
     params = given.model_dump(mode="json", exclude={"id"}) | {"filename": upload.files[VIDEO.name].filename}
     return NewJob(job_id, JobKind.AVATAR, given.id or new_id(), params)
+
+
+def _describe_check(job_id: str, upload: Upload, given: Any) -> NewJob:
+    return replace(_describe(job_id, upload, given), kind=JobKind.CHECK, avatar_id="")
 
 
 def _id_checker(services: Services) -> CheckField:

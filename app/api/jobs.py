@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Final
 
 from anyio import move_on_after, to_thread
@@ -32,6 +33,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 CANCEL_SECONDS: Final = 2.0
 """How long a cancel waits for the worker to have stopped before it is answered."""
+
+_RESULT_PROBLEMS: Final = (JobNotFound, JobNotFinished, JobFailed, JobCanceled)
+_REPORT: Final = {"$ref": "#/components/schemas/CheckReport"}
 
 Stream = Annotated[bool, Query(description="While it is being rendered: send a fragmented MP4 as it comes.")]
 AvatarFilter = Annotated[
@@ -79,10 +83,7 @@ async def follow_job(job: JobDep, services: ServicesDep) -> AsyncIterator[Server
     "/{job_id}/video",
     response_class=FileResponse,
     responses=documented(
-        JobNotFound,
-        JobNotFinished,
-        JobFailed,
-        JobCanceled,
+        *_RESULT_PROBLEMS,
         also={
             200: {"content": VIDEOS, "description": "The video."},
             206: {"content": VIDEOS, "description": "The range of it that was asked for."},
@@ -98,19 +99,61 @@ async def get_video(job: JobDep, request: Request, services: ServicesDep, stream
     while it is being made, and the connection is cut if the render fails.
     """
     if job.kind is not JobKind.RENDER:
-        raise NotFound(f"Job {job.id} makes an avatar, not a video.")
+        raise NotFound(f"Job {job.id} makes no video.")
     if stream and job.params["stream"] and not job.state.is_terminal and request.method == "GET":
         answer = await unfinished_video(request, services, job)
         if isinstance(answer, FragmentStream):
             return answer
         job = await services.scheduler.get(job.id)
+    _check_succeeded(job)
+    return await finished_video(request, job, services.files.workspace(job.id).result, content_location(job))
+
+
+@router.head("/{job_id}/report", include_in_schema=False)
+@router.get(
+    "/{job_id}/report",
+    response_class=FileResponse,
+    responses=documented(
+        *_RESULT_PROBLEMS,
+        also={200: {"content": {"application/json": {"schema": _REPORT}}, "description": "The report."}},
+    ),
+)
+async def get_report(job: JobDep, services: ServicesDep) -> Response:
+    """Show what was measured: in the video that a job has rendered, or in the one that it has checked."""
+    return await _reported(job, services.files.workspace(job.id).report, "application/json")
+
+
+@router.head("/{job_id}/sheet.jpg", include_in_schema=False)
+@router.get(
+    "/{job_id}/sheet.jpg",
+    response_class=FileResponse,
+    responses=documented(
+        *_RESULT_PROBLEMS, also={200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}}
+    ),
+)
+async def get_sheet(job: JobDep, services: ServicesDep) -> Response:
+    """Show frames of what a job has rendered, each beside that of the footage, or of what it has checked."""
+    return await _reported(job, services.files.workspace(job.id).sheet, "image/jpeg")
+
+
+async def _reported(job: Job, path: Path, media_type: str) -> Response:
+    """Return a file of a job's report. Raises ``NotFound`` if it never has one."""
+    if job.kind is JobKind.AVATAR:
+        raise NotFound(f"Job {job.id} makes an avatar; a check with check=true, and a render, have a report.")
+    _check_succeeded(job)
+    if not await to_thread.run_sync(path.is_file):
+        raise NotFound(f"Job {job.id} has no report: it was made by an earlier release, or could not be.")
+    return FileResponse(path, media_type=media_type, headers={"Cache-Control": "private, no-cache"})
+
+
+def _check_succeeded(job: Job) -> None:
+    """Raise the error that says why a job has no result, if it has none."""
     if not job.state.is_terminal:
         raise JobNotFinished(f"Job {job.id} is {job.state}; follow it at /v1/jobs/{job.id}/events.")
     if job.state is JobState.CANCELED:
-        raise JobCanceled(f"Job {job.id} was canceled and has no video.")
+        raise JobCanceled(f"Job {job.id} was canceled and has no result.")
     if job.error is not None:
-        raise JobFailed(f"Job {job.id} has no video because it failed: {job.error['detail']}")
-    return await finished_video(request, job, services.files.workspace(job.id).result, content_location(job))
+        raise JobFailed(f"Job {job.id} has no result because it failed: {job.error['detail']}")
 
 
 @router.delete("/{job_id}", status_code=204, responses=documented(JobNotFound))

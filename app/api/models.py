@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -131,7 +131,9 @@ class JobLinks(BaseModel):
 
     self: str
     events: str
-    video: str | None = Field(description="Null for a job that makes an avatar.")
+    video: str | None = Field(description="Null unless it is a render.")
+    report: str | None = Field(description="What was measured. Null for a job that makes an avatar.")
+    sheet: str | None = Field(description="Frames for the eye. Null for a job that makes an avatar.")
 
 
 class JobResource(BaseModel):
@@ -141,7 +143,7 @@ class JobResource(BaseModel):
     kind: JobKind
     state: JobState
     progress: Progress
-    avatar_id: str
+    avatar_id: str | None = Field(description="Null for a check.")
     filename: str = Field(description="What the uploaded file was called; of two, the sound.")
     video_filename: str | None = Field(description="What the video was called that came with a sound.")
     created_at: datetime
@@ -169,7 +171,7 @@ class JobResource(BaseModel):
                 fps=round(progress.fps, 2),
                 eta_seconds=_rounded(progress.eta_seconds) if running else None,
             ),
-            avatar_id=job.avatar_id,
+            avatar_id=job.avatar_id or None,
             filename=job.params.get("filename", ""),
             video_filename=job.params.get("video"),
             created_at=job.created_at,
@@ -181,6 +183,54 @@ class JobResource(BaseModel):
             deliveries=[Delivered.of(delivery) for delivery in job.deliveries],
             links=_links(job),
         )
+
+
+class Reason(BaseModel):
+    """What stands in the way of speaking well, or is worth knowing."""
+
+    code: str = Field(description="Stable: what to branch on.")
+    detail: str = Field(description="A sentence.")
+    verdict: Literal["good", "fair", "poor"] = Field(description="What the video is for this reason alone.")
+    frames: int | None = Field(description="In how many frames, where frames are meant.")
+    seconds: float | None = Field(description="For how long, where a time is meant.")
+
+
+class Measured(BaseModel):
+    """What was measured in a video: medians over the frames with a face, unless it says otherwise."""
+
+    face_height: int = Field(description="Pixels.")
+    brightness: float = Field(description="Of the cheeks, 0 to 255.")
+    turn: float = Field(description="Degrees away from the camera, which 95 of 100 frames do not exceed.")
+    sharpness: float = Field(description="Of the face: 0.5 and more is sharp, 0.42 soft, 0.36 blurred.")
+    open_frames: int = Field(description="Frames whose mouth is open and may be lent.")
+    cuts: int = Field(description="Places where the scene changes or the face jumps.")
+
+
+class CheckReport(BaseModel):
+    """How well the person in a video will speak."""
+
+    verdict: Literal["good", "fair", "poor"] = Field(description="The worst that a reason says.")
+    reasons: list[Reason]
+    measured: Measured
+    width: int = Field(description="Pixels.")
+    height: int = Field(description="Pixels.")
+    fps: float = Field(description="Frames a second.")
+    frame_count: int
+    face_frames: int
+    duration: float = Field(description="Seconds.")
+    warnings: list[Warned] = Field(description="What an avatar would warn of.")
+
+
+class Check(CheckReport):
+    """The answer to a check: the report, and where it is found again."""
+
+    links: JobLinks
+
+    @classmethod
+    def of(cls, job: Job, report: bytes) -> Self:
+        """Return the answer of a check that has ended."""
+        known = CheckReport.model_validate_json(report)
+        return cls(**known.model_dump(), links=_links(job))
 
 
 class JobList(BaseModel):
@@ -242,9 +292,14 @@ def news_of(job: Job) -> dict[str, Any]:
 
 
 def _links(job: Job) -> JobLinks:
-    here = job_path(job.id)
-    video = f"{here}/video" if job.kind is JobKind.RENDER else None
-    return JobLinks(self=here, events=f"{here}/events", video=video)
+    here, reported = job_path(job.id), job.kind is not JobKind.AVATAR
+    return JobLinks(
+        self=here,
+        events=f"{here}/events",
+        video=f"{here}/video" if job.kind is JobKind.RENDER else None,
+        report=f"{here}/report" if reported else None,
+        sheet=f"{here}/sheet.jpg" if reported else None,
+    )
 
 
 def job_path(job_id: str) -> str:

@@ -32,7 +32,7 @@ WRITE_BYTES: Final = 1 << 20
 _MOST_FIELDS: Final = 100
 _RAW_KINDS: Final = ("audio/", "video/", "image/")
 _RAW_TYPES: Final = ("application/octet-stream", "application/ogg", "application/mp4")
-_NOT_FIELDS: Final = ("stream",)
+_NOT_FIELDS: Final = ("stream", "check")
 """What the query says to the route, and not about the upload."""
 
 CheckField = Callable[[str, str], Awaitable[None]]

@@ -1,27 +1,27 @@
 """From a video to an avatar: decode, follow the face, cut the crops and masks, all or nothing."""
 
 import shutil
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from app.avatars.arrays import save_rows, sha256_of
 from app.avatars.crops import BOXES, LANDMARKS, CropForm, FaceCutter
+from app.avatars.examination import Examination, examined
 from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import ColorTags, FaceOptions, Manifest, Source, check_avatar_id
 from app.avatars.options import AvatarOptions
-from app.avatars.preview import write_preview
+from app.avatars.preview import picture_of, write_faces, write_preview
 from app.avatars.store import MANIFEST, PREVIEW, SOURCE, AvatarStore
 from app.avatars.turning import find_turn, turn_of
 from app.avatars.warned import avatar_notices
 from app.errors import NoFace
 from app.faces.detector import FaceDetector
-from app.faces.mask import mouth_mask
 from app.faces.tracking import track_face
 from app.faces.types import FaceChoice, FaceTrack, Pads, has_face
 from app.media.decoder import HERE, Decoder
@@ -30,11 +30,9 @@ from app.media.frame_file import FrameReader
 from app.media.probe import VideoInfo, VideoLimits
 from app.media.treatment import Treatment
 from app.mouths.person import meet
-from app.mouths.study import STUDY, study_frames
+from app.mouths.study import STUDY, Study, study_frames
 from app.progress import Progress, Repeated
 from app.volume import check_room
-
-_PREVIEW_MASK: Final = 192
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,19 @@ class AvatarRequest:
 
 
 @dataclass(frozen=True)
+class _Seen:
+    """A video that was looked at, whole."""
+
+    info: VideoInfo
+    track: FaceTrack
+    findings: Findings
+    study: Study
+    frames: FrameReader
+    cached: Path
+    """The file of its frames."""
+
+
+@dataclass(frozen=True)
 class AvatarBuilder:
     """Makes avatars for models that want to be shown ``form``."""
 
@@ -72,37 +83,51 @@ class AvatarBuilder:
         ``progress`` raises; then nothing of the avatar is left on the volume.
         """
         check_avatar_id(request.id)
-        with ExitStack() as stack:
-            folder = stack.enter_context(self.store.create(request.id))
-            info = self.decoder.probe(request.video, self.limits, request.treatment, partial(progress, 0, 0))
-            needed = info.frame_count * info.layout.frame_bytes
-            cached = stack.enter_context(self.cache.adding(needed, folder))
+        with self.store.create(request.id) as folder:
             check_room(folder, request.video.stat().st_size)
-            shutil.copyfile(request.video, folder / SOURCE)
-            info, track, findings = self._find_face(request, info, cached, progress)
-            check_room(folder, len(track.boxes) * self.form.frame_bytes)
-            with FrameReader(cached, info.layout.frame_bytes) as frames:
-                count = len(track.boxes)
-                alive = partial(progress, count, count)
-                study = study_frames(frames, info.layout, track.boxes, track.landmarks, alive)
+            with self._look(request, folder, progress) as seen:
+                info, track, count = seen.info, seen.track, len(seen.track.boxes)
+                shutil.copyfile(request.video, folder / SOURCE)
+                check_room(folder, count * self.form.frame_bytes)
                 if self.form.files:
-                    person = meet(study, float(info.fps))
-                    cutter = FaceCutter(info.layout, frames, track.boxes, track.landmarks, person, alive)
+                    person, alive = meet(seen.study, float(info.fps)), partial(progress, count, count)
+                    cutter = FaceCutter(info.layout, seen.frames, track.boxes, track.landmarks, person, alive)
                     cutter.write(folder, self.form)
-                _write_preview(folder, info, frames, track)
-            with (folder / STUDY).open("wb") as file:
-                study.save(file)
-            save_rows(folder / BOXES, len(track.boxes), track.boxes)
-            save_rows(folder / LANDMARKS, len(track.landmarks), track.landmarks)
-            manifest = self._manifest(request, info, track, folder)
-            manifest = replace(
-                manifest,
-                transparent=findings.transparent > 0,
-                warnings=avatar_notices(info, findings, track),
-            )
-            (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-            self.cache.keep(cached, manifest)
+                _write_preview(folder, seen)
+                with (folder / STUDY).open("wb") as file:
+                    seen.study.save(file)
+                save_rows(folder / BOXES, count, track.boxes)
+                save_rows(folder / LANDMARKS, count, track.landmarks)
+                manifest = self._manifest(request, info, track, folder)
+                manifest = replace(
+                    manifest,
+                    transparent=seen.findings.transparent > 0,
+                    warnings=avatar_notices(info, seen.findings, track),
+                )
+                (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+                self.cache.keep(seen.cached, manifest)
         return manifest
+
+    def examine(self, request: AvatarRequest, sheet: Path, progress: Progress) -> Examination:
+        """Say how well the person in a video will speak, and store nothing but a contact sheet.
+
+        Raises what :meth:`build` raises of a video of which no avatar can be made.
+        """
+        with self.store.scratch() as folder, self._look(request, folder, progress) as seen:
+            write_faces(sheet, seen.frames, seen.info, seen.track)
+            return examined(seen.info, seen.track, seen.study, seen.frames, seen.findings)
+
+    @contextmanager
+    def _look(self, request: AvatarRequest, folder: Path, progress: Progress) -> Iterator["_Seen"]:
+        """Decode a video beside ``folder``, follow its face, and study it."""
+        info = self.decoder.probe(request.video, self.limits, request.treatment, partial(progress, 0, 0))
+        needed = info.frame_count * info.layout.frame_bytes
+        with self.cache.adding(needed, folder) as cached:
+            info, track, findings = self._find_face(request, info, cached, progress)
+            with FrameReader(cached, info.layout.frame_bytes) as frames:
+                alive = partial(progress, len(track.boxes), len(track.boxes))
+                study = study_frames(frames, info.layout, track.boxes, track.landmarks, alive)
+                yield _Seen(info, track, findings, study, frames, cached)
 
     def _find_face(
         self, request: AvatarRequest, info: VideoInfo, cached: Path, progress: Progress
@@ -179,12 +204,8 @@ class AvatarBuilder:
         )
 
 
-def _write_preview(folder: Path, info: VideoInfo, frames: FrameReader, track: FaceTrack) -> None:
+def _write_preview(folder: Path, seen: _Seen) -> None:
     """Draw the frame in the middle of those that have a face."""
-    with_face = np.flatnonzero(has_face(track.boxes))
+    with_face = np.flatnonzero(has_face(seen.track.boxes))
     index = int(with_face[len(with_face) // 2])
-    frame = np.empty(info.layout.frame_bytes, np.uint8)
-    frames.read_into(index, frame)
-    box = track.boxes[index]
-    mask = mouth_mask(track.landmarks[index], box, _PREVIEW_MASK)
-    write_preview(folder / PREVIEW, info.layout.to_bgr(frame), box, mask)
+    write_preview(folder / PREVIEW, picture_of(seen.frames, seen.info, seen.track, index))

@@ -120,11 +120,7 @@ class AvatarStore:
 
     @contextmanager
     def _filling(self, avatar_id: str) -> Iterator[Path]:
-        self.root.mkdir(parents=True, exist_ok=True)
-        folder = self.root / f".new-{avatar_id}-{secrets.token_hex(4)}"
-        folder.mkdir()
-        lock = _try_lock(folder)
-        try:
+        with self._new_folder(avatar_id) as folder:
             yield folder
             for path in folder.iterdir():
                 if path.name != FRAMES:
@@ -135,6 +131,21 @@ class AvatarStore:
                 self._refuse_taken(avatar_id)
                 raise
             _sync(self.root)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give an empty folder for what is only looked at: it is gone when the block ends."""
+        with storing(), self._new_folder("check") as folder:
+            yield folder
+
+    @contextmanager
+    def _new_folder(self, name: str) -> Iterator[Path]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        folder = self.root / f".new-{name}-{secrets.token_hex(4)}"
+        folder.mkdir()
+        lock = _try_lock(folder)
+        try:
+            yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             if lock is not None:

@@ -1,10 +1,12 @@
 """Commands about avatars: make, list, remove."""
 
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from app.avatars.options import AvatarOptions
@@ -60,6 +62,45 @@ def avatar_add(
         f"{manifest.frame_count} frames, {manifest.face_frames} of them with a face."
     )
     print_warnings(manifest.warnings)
+
+
+@with_options(options=AvatarOptions)
+def check(
+    video: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A video in which a face is seen.")
+    ],
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="A JPEG to write: frames with the face and the mask.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")] = False,
+    *,
+    options: Any,
+) -> None:
+    """Say how well the person in a video will speak, and store nothing: good, fair or poor, and why."""
+    from app.avatars.builder import AvatarBuilder, AvatarRequest
+    from app.avatars.crops import CropForm
+    from app.avatars.frame_cache import FrameCache
+    from app.avatars.store import AvatarStore
+    from app.faces.detector import load_detector
+    from app.media.probe import VideoLimits
+
+    settings = settings_of()
+    limits = VideoLimits(settings.max_video_seconds, settings.max_pixels)
+    with tempfile.TemporaryDirectory(prefix="mouthpiece-") as name:
+        folder = Path(name)
+        store = AvatarStore(folder)
+        cache = FrameCache(store, settings.frame_cache_bytes)
+        builder = AvatarBuilder(store, cache, CropForm(96), limits, load_detector(settings.detector))
+        with progress("Looking") as report:
+            request = AvatarRequest("check", video, video.name, options)
+            found = builder.examine(request, (sheet or folder / "sheet.jpg").absolute(), report)
+    if as_json:
+        out.print_json(data=found.as_dict())
+        return
+    out.print(f"{video.name}: [bold]{found.verdict}[/]", highlight=False)
+    for reason in found.reasons:
+        out.print(f"  {reason.code}: {escape(reason.detail)}", highlight=False, soft_wrap=True)
+    print_warnings(found.warnings)
 
 
 @avatars.command("list")

@@ -22,6 +22,8 @@ class JobKind(StrEnum):
 
     AVATAR = "avatar"
     RENDER = "render"
+    CHECK = "check"
+    """The report on a video of which an avatar might be made; its ``avatar_id`` is empty."""
 
 
 class JobState(StrEnum):
@@ -99,9 +101,9 @@ class NewJob:
     """The request's span, as W3C Trace Context writes it."""
 
     @property
-    def makes_avatar(self) -> bool:
-        """Whether its avatar is made; that of a ``video`` that came with a sound may be there."""
-        return self.kind is JobKind.AVATAR or "video" in self.params
+    def is_one_call(self) -> bool:
+        """Whether it makes the avatar that it renders with, of the ``video`` that came with the sound."""
+        return "video" in self.params
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ LEAST_SHARE_SECONDS: Final = 10.0
 MOST_SHARE_SECONDS: Final = 30.0
 """What a worker is given at a time of a long render that several work on, seconds of video."""
 
+_FIRST_STEPS: Final[Mapping[JobKind, Method]] = {JobKind.AVATAR: "build_avatar", JobKind.CHECK: "check"}
+"""What is done for those jobs, which have no other step."""
+
 
 class OpenJob:
     """A job that has not ended, with what the scheduler knows of it beyond its record."""
@@ -38,7 +41,9 @@ class OpenJob:
         self.media_seconds = 0.0
         """Length of what is made; 0 until that is known."""
         self._clock = clock
-        self._lacks_avatar = job.makes_avatar
+        self._first_step: Method | None = _FIRST_STEPS.get(job.kind)
+        if job.is_one_call:
+            self._first_step = "build_avatar"
         self._avatar_frames = 0
         self._frames: list[int] = []
         self._waiting: list[int] = []
@@ -74,8 +79,8 @@ class OpenJob:
         alone = self.job.deaths > 0 or not (self.long and self._waiting)
         if alone and self.running:
             return None
-        if self._lacks_avatar:
-            return "build_avatar"
+        if self._first_step:
+            return self._first_step
         if not self._frames:
             return "prepare"
         return "encode" if self._waiting else "finish"
@@ -106,7 +111,7 @@ class OpenJob:
 
     def hear(self, call: Call, done: int, total: int) -> None:
         """Take the progress of a call that runs."""
-        if call.method == "build_avatar":
+        if call.method in _FIRST_STEPS.values():
             self._total = total
         elif call.method != "encode":
             return
@@ -129,8 +134,8 @@ class OpenJob:
             case "encode":
                 self._done |= {index: self._frames[index] for index in answer["segments"]}
             case "build_avatar":
-                self._lacks_avatar, self._avatar_frames = False, answer["frames_made"]
-        if call.method == "finish" or self.job.kind is JobKind.AVATAR:
+                self._first_step, self._avatar_frames = None, answer["frames_made"]
+        if call.method == "finish" or self.job.kind in _FIRST_STEPS:
             self.end(JobState.SUCCEEDED)
         self._told.pop(call, None)
         self._count()

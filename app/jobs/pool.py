@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from app.errors import Problem
 from app.jobs.job import Job
 
-Method = Literal["build_avatar", "prepare", "encode", "finish"]
+Method = Literal["check", "build_avatar", "prepare", "encode", "finish"]
 
 Answer = Mapping[str, Any]
 """What a worker answers to a call: JSON, by the fields that :class:`app.workers.worker.Worker` names."""

@@ -53,6 +53,16 @@ class Workspace:
         return self.folder / f"result.{form}"
 
     @property
+    def report(self) -> Path:
+        """What the result is like, as JSON."""
+        return self.folder / "report.json"
+
+    @property
+    def sheet(self) -> Path:
+        """Frames for the eye, a JPEG."""
+        return self.folder / "sheet.jpg"
+
+    @property
     def track(self) -> Path:
         """The caller's sound, decoded: what becomes the MP4's sound track."""
         return self.folder / "track.s16"

@@ -4,6 +4,7 @@ What it makes are files on the volumes. Each call may be done twice, by two work
 kept, and files appear whole.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -27,6 +28,7 @@ from app.errors import (
 )
 from app.jobs.files import DataFolder
 from app.jobs.pool import Answer, Call, Order
+from app.media.files import replacing
 from app.options import read
 from app.progress import Progress
 from app.settings import Settings
@@ -126,6 +128,18 @@ class Worker:
             "frames_made": manifest.frame_count if own else 0,
             "media_seconds": manifest.duration,
             "warnings": manifest.warnings,
+        }
+
+    def check(self, order: Order, progress: Progress) -> Answer:
+        """Report on a video of which an avatar might be made; answers as :meth:`build_avatar`."""
+        workspace = self._files.workspace(order.job_id)
+        found = self._workshop.builder.examine(self._avatar_request(order), workspace.sheet, progress)
+        with replacing(workspace.report) as temporary:
+            temporary.write_text(json.dumps(found.as_dict()), encoding="utf-8")
+        return {
+            "frames_made": found.frame_count,
+            "media_seconds": found.duration,
+            "warnings": found.warnings,
         }
 
     def prepare(self, order: Order, progress: Progress) -> Answer:

@@ -73,8 +73,9 @@ def test_the_examples_of_the_api_work_as_they_stand(service: Server, folder: Pat
     run([sys.executable, "-W", "error", "-c", program.replace(EXAMPLE_URL, service.url)], folder)
     assert len(decode(folder / "talk.mp4").frames) == 30
 
-    avatar, job, problem = (shape(json.loads(block)) for block in blocks("docs/api.md", "json"))
+    avatar, check, job, problem = (shape(json.loads(block)) for block in blocks("docs/api.md", "json"))
     assert avatar == shape(service.client.get("/v1/avatars/anna").json())
+    assert check == shape(json.loads((folder / "check.json").read_text()))
     assert job == shape(json.loads((folder / "job.json").read_text()))
     assert problem == shape(service.client.get("/v1/avatars/nobody").json())
 

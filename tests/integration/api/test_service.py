@@ -29,6 +29,10 @@ V1_ROUTES = [
     ("GET", "/v1/jobs"),
     ("GET", "/v1/jobs/one"),
     ("GET", "/v1/jobs/one/events"),
+    ("GET", "/v1/jobs/one/report"),
+    ("HEAD", "/v1/jobs/one/report"),
+    ("GET", "/v1/jobs/one/sheet.jpg"),
+    ("HEAD", "/v1/jobs/one/sheet.jpg"),
     ("GET", "/v1/jobs/one/video"),
     ("HEAD", "/v1/jobs/one/video"),
     ("DELETE", "/v1/jobs/one"),
@@ -228,7 +232,10 @@ async def test_the_description_of_the_api_names_every_status_of_an_upload(start:
     client = await start(api_keys=KEYS)
     document = (await client.get("/openapi.json")).json()
     for path, statuses in (
-        ("/v1/avatars", {"201", "202", "401", "404", "409", "410", "413", "415", "422", "500", "503", "507"}),
+        (
+            "/v1/avatars",
+            {"200", "201", "202", "401", "404", "409", "410", "413", "415", "422", "500", "503", "507"},
+        ),
         (
             "/v1/avatars/{avatar_id}/renders",
             {"200", "202", "401", "404", "410", "413", "415", "422", "500", "502", "503", "507"},

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import pytest
 from typer.testing import CliRunner
 
@@ -78,6 +79,18 @@ def test_a_video_is_dubbed_in_one_step_and_prepared_once(run: Run, tmp_path: Pat
     assert len(list((tmp_path / "avatars").iterdir())) == 1  # the other one had had its time
 
 
+def test_a_video_is_checked_and_nothing_is_stored(run: Run, tmp_path: Path) -> None:
+    clips.talking_head(tmp_path / "me.mp4", 0.4)
+    said = run("check", "me.mp4", "--sheet", "sheet.jpg")
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith("me.mp4: fair\n  small-face: The face is ")
+    picture = cv2.imread(str(tmp_path / "sheet.jpg"))
+    assert picture is not None
+    assert picture.shape[1] > 1000
+    assert json.loads(run("check", "me.mp4", "--json").stdout)["verdict"] == "fair"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["me.mp4", "sheet.jpg"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -87,6 +100,7 @@ def test_a_video_is_dubbed_in_one_step_and_prepared_once(run: Run, tmp_path: Pat
         (("avatar", "add", "words.wav", "--face", "middle"), "face: the face is 'largest'"),
         (("avatar", "add", "words.wav", "--id", "../x"), "An avatar id has 1 to 63 characters"),
         (("dub", "words.wav", "words.wav"), "Not a video:"),
+        (("check", "words.wav"), "Not a video:"),
         (("render", "x", "words.wav", "--fps", "500"), "fps: a frame rate is a number from 1 to 120"),
     ],
 )
@@ -113,6 +127,7 @@ def test_wrong_usage_is_status_2(run: Run, arguments: tuple[str, ...]) -> None:
         ("avatar", "add"),
         ("avatar", "list"),
         ("dub",),
+        ("check",),
         ("render",),
         ("export",),
         ("doctor",),

@@ -45,7 +45,7 @@ class Service:
     ) -> str:
         """Submit a job, perhaps one that brings the video of an implicit avatar; return its id."""
         params = {"seconds": seconds} | ({"video": "me.mp4"} if video_of else {})
-        new = NewJob(new_id(), kind, video_of or new_id(), params, owner, waited_for)
+        new = NewJob(new_id(), kind, video_of or new_id(), params, owner=owner, waited_for=waited_for)
         self.files.job(new.id).mkdir(parents=True)
         self.files.upload(new.id).write_bytes(b"sound")
         await self.scheduler.submit(new)

@@ -1,0 +1,213 @@
+"""How well the person in a video will speak: what was measured, and what stands in the way."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from app.avatars.warned import avatar_notices
+from app.faces.types import FaceTrack, has_face
+from app.media.findings import Findings
+from app.media.frames import Plane
+from app.media.probe import VideoInfo
+from app.media.sharpness import sharpness
+from app.mouths.person import BRIGHTEST, DARKEST, Flags, Person, meet
+from app.mouths.study import Frames, Study
+from app.notices import Notice, NoticeCode
+
+Verdict = Literal["good", "fair", "poor"]
+
+SMALL, TINY = 128, 64
+"""Height of a face, pixels, below which its mouth is coarse, and below which hardly any of it is seen."""
+DIM: Final = 60.0
+"""Brightness of the cheeks, 0..255, below which shadows hide what a mouth does."""
+FAR_TURN: Final = 35.0
+"""Degrees by which a head is turned so far that half of its mouth is out of sight."""
+SOFT, BLURRED = 0.42, 0.36
+"""Sharpness of the face, as in :mod:`app.media.sharpness`, from which it looks soft, and blurred."""
+OPEN: Final = 0.10
+"""How far a mouth opens, above its rest, to show what is inside; in distances of the inner eyes."""
+FEW_OPEN_SECONDS: Final = 0.5
+"""An open mouth that is seen for less gives little to lend."""
+SOME, MOST = 0.1, 0.5
+"""Shares of the frames from which something makes a video fair, and poor; below, it is only told."""
+_LEAST_SECONDS: Final = 0.1
+"""What lasts for less is hardly noticed."""
+_SAMPLE: Final = 16
+"""Frames whose sharpness is measured."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What stands in the way, or is worth to be known. The codes are stable; ``docs/api.md`` lists them."""
+
+    code: str
+    detail: str
+    verdict: Verdict
+    """What the video is for this reason alone."""
+    frames: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Medians over the frames with a face, unless it says otherwise."""
+
+    face_height: int
+    """Pixels."""
+    brightness: float
+    """Of the cheeks, 0..255."""
+    turn: float
+    """Degrees away from the camera, which 95 of 100 frames do not exceed."""
+    sharpness: float
+    """As in :mod:`app.media.sharpness`."""
+    open_frames: int
+    """Frames whose mouth is open and may be lent."""
+    cuts: int
+    """Places where another take begins."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found in a video. Frames are those of an avatar that would be made of it."""
+
+    width: int
+    height: int
+    fps: float
+    frame_count: int
+    face_frames: int
+    measured: Measured
+    reasons: list[Reason]
+    warnings: list[Notice] = field(default_factory=list)
+
+    @property
+    def duration(self) -> float:
+        """Length of the video, seconds."""
+        return self.frame_count / self.fps
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst that a reason says."""
+        said = {reason.verdict for reason in self.reasons}
+        return "poor" if "poor" in said else "fair" if "fair" in said else "good"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {"verdict": self.verdict, "duration": round(self.duration, 3)} | asdict(self)
+
+
+def examined(
+    info: VideoInfo, track: FaceTrack, study: Study, frames: Frames, findings: Findings
+) -> Examination:
+    """Judge a video that was looked at; at least one frame has a face."""
+    person, shown = meet(study, float(info.fps)), has_face(track.boxes)
+    found: Flags = np.asarray(np.isfinite(study.meshes).all(axis=(1, 2)))
+    light = study.skin[:, :3].mean(axis=1)
+    turn = np.hypot(*person.turns.T)
+    heights = (track.boxes[:, 1] - track.boxes[:, 0])[shown]
+    measured = Measured(
+        face_height=int(np.median(heights)),
+        brightness=round(float(np.median(light[found])) if found.any() else 0.0, 1),
+        turn=round(float(np.quantile(turn[found], 0.95)) if found.any() else 0.0, 1),
+        sharpness=round(_sharpness(info, track, frames), 3),
+        open_frames=int((person.usable & (person.openings >= OPEN)).sum()),
+        cuts=max(0, int(study.takes.max())),
+    )
+    fps = float(info.fps)
+    warnings = avatar_notices(info, findings, track)
+    reasons = [
+        *_of_size(measured),
+        *_of_share("face-lost", "no face is to be seen", ~shown, fps),
+        *_of_share("hidden-mouth", "something hides the mouth", _hidden(person, found, light), fps),
+        *_of_share("turned-face", "the head is turned far away", found & (turn > FAR_TURN), fps),
+        *_of_light(measured, found & (light <= DARKEST), found & (light >= BRIGHTEST), fps),
+        *_of_sharpness(measured),
+        *_of_mouths(measured, person, fps),
+        *_of_takes(measured),
+    ]
+    if any(warning["code"] == NoticeCode.SEVERAL_FACES for warning in warnings):
+        detail = f"{track.faces} faces are to be seen at once; 'face' says which one speaks."
+        reasons.append(Reason("several-faces", detail, "fair"))
+    return Examination(
+        width=info.layout.width,
+        height=info.layout.height,
+        fps=fps,
+        frame_count=len(track.boxes),
+        face_frames=int(shown.sum()),
+        measured=measured,
+        reasons=reasons,
+        warnings=warnings,
+    )
+
+
+def _of_share(code: str, what: str, frames: Flags, fps: float) -> list[Reason]:
+    """Return the reason that something is so in some frames."""
+    count = int(frames.sum())
+    if count / fps < _LEAST_SECONDS:
+        return []
+    share = count / len(frames)
+    detail = f"For {count / fps:.2f} s, {share:.0%} of the video, {what}."
+    seconds = round(count / fps, 3)
+    verdict: Verdict = "poor" if share >= MOST else "fair" if share >= SOME else "good"
+    return [Reason(code, detail, verdict, count, seconds)]
+
+
+def _of_size(measured: Measured) -> list[Reason]:
+    if measured.face_height >= SMALL:
+        return []
+    detail = f"The face is {measured.face_height} pixels high; {SMALL} or more look good. Film it nearer."
+    return [Reason("small-face", detail, "poor" if measured.face_height < TINY else "fair")]
+
+
+def _of_light(measured: Measured, dark: Flags, bright: Flags, fps: float) -> list[Reason]:
+    told = _of_share("dark-face", "the face is too dark to show its mouth", dark, fps)
+    if not told and measured.brightness < DIM:
+        detail = "The face lies in shadow; more light shows more of its mouth."
+        told = [Reason("dark-face", detail, "fair")]
+    return told + _of_share("bright-face", "the face is too bright to show its mouth", bright, fps)
+
+
+def _of_sharpness(measured: Measured) -> list[Reason]:
+    if measured.sharpness >= SOFT:
+        return []
+    detail = "The face is not sharp; the mouth will be as soft as the video is."
+    return [Reason("soft-face", detail, "poor" if measured.sharpness < BLURRED else "fair")]
+
+
+def _of_mouths(measured: Measured, person: Person, fps: float) -> list[Reason]:
+    seconds = measured.open_frames / fps
+    if person.talks and seconds >= FEW_OPEN_SECONDS:
+        return []
+    detail = (
+        f"An open mouth is to be seen for {seconds:.2f} s; teeth and tongue are painted instead of taken "
+        "from the video. A clip of a few seconds in which the person talks looks better."
+    )
+    return [Reason("few-open-mouths", detail, "fair", measured.open_frames, round(seconds, 3))]
+
+
+def _of_takes(measured: Measured) -> list[Reason]:
+    if not measured.cuts:
+        return []
+    detail = (
+        f"The face jumps or the scene changes {measured.cuts} times; each part has its own mouths to lend."
+    )
+    return [Reason("cuts", detail, "fair")]
+
+
+def _hidden(person: Person, found: Flags, light: np.ndarray) -> Flags:
+    hidden: Flags = found & ~person.seen & (light > DARKEST) & (light < BRIGHTEST)
+    return hidden
+
+
+def _sharpness(info: VideoInfo, track: FaceTrack, frames: Frames) -> float:
+    """Return the median sharpness of the face over some frames."""
+    with_face = np.flatnonzero(has_face(track.boxes))
+    chosen = with_face[np.linspace(0, len(with_face) - 1, min(len(with_face), _SAMPLE)).astype(int)]
+    frame = np.empty(info.layout.frame_bytes, np.uint8)
+
+    def luma(index: int) -> Plane:
+        frames.read_into(index, frame)
+        top, bottom, left, right = np.maximum(track.boxes[index], 0).tolist()
+        return info.layout.planes(frame)[0][top:bottom, left:right]
+
+    return float(np.median([sharpness(luma(index)) for index in chosen.tolist()]))
