@@ -15,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app.api import avatars, compat, jobs, llms, operations, problems, renders, studio, webhooks
 from app.api.connections import MAX_HEAD_BYTES, connections_for, protocol_for
 from app.api.dependencies import Services, require_key
+from app.api.leniency import Lenient
 from app.api.metrics import Metrics, RequestMetrics
 from app.api.models import news_of
 from app.api.origins import METHODS, READ, SENT, OriginGuard
@@ -61,8 +62,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=operations.VERSION,
         summary="Makes a filmed person say new words.",
         lifespan=lifespan,
+        redirect_slashes=False,
     )
     app.state.close = lambda: None
+    app.add_middleware(Lenient)
     app.add_middleware(
         OriginGuard, hosts={*settings.allowed_hosts, settings.host}, origins=settings.cors_origins
     )

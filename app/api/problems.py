@@ -119,14 +119,15 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def _allowed_methods(request: Request) -> list[str]:
     """Return the methods of all routes at this path; the framework names those of the first one only."""
-    return [
+    methods = [
         method
-        for method in ("GET", "HEAD", "POST", "DELETE")
+        for method in ("GET", "POST", "PUT", "DELETE")
         if any(
             route.matches(dict(request.scope) | {"method": method})[0] is Match.FULL
             for route in request.app.router.routes
         )
     ]
+    return ["HEAD", *methods] if "GET" in methods else methods
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ offsets, in pixels, from the cell's centre.
 
 from typing import Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -33,6 +34,9 @@ MIN_OVERLAP: Final = 0.3
 TILE_SHARE: Final = 0.6
 """Side of a tile of the thorough search, as a share of the frame's shorter side."""
 
+CLOSE_UP: Final = 0.5
+"""What is added around a frame that shows nothing else, to find a face that is cut by its edges."""
+
 
 class BlazeFace:
     """The built-in detector; runs on the CPU in a few milliseconds."""
@@ -48,7 +52,8 @@ class BlazeFace:
     def detect(self, frame: I420Frame, layout: FrameLayout, *, thorough: bool = False) -> list[Detection]:
         """Return the faces in ``frame``, best score first.
 
-        ``thorough`` looks through the frame tile by tile if it shows no large face as a whole.
+        ``thorough`` looks through the frame tile by tile if it shows no large face as a whole, and at last
+        for one that is larger than the frame.
         """
         whole = np.array([0.0, layout.height, 0, layout.width])
         found = [self._look(frame, layout, whole)]
@@ -56,16 +61,26 @@ class BlazeFace:
         if not thorough or any(is_large(detection.box, layout) for detection in detections):
             return detections
         found += [self._look(frame, layout, tile) for tile in _tiles(layout)]
+        if not any(len(answers) for answers, _ in found):
+            found.append(self._look(frame, layout, whole, CLOSE_UP))
         return merge(np.concatenate([a for a, _ in found]), np.concatenate([s for _, s in found]))
 
-    def _look(self, frame: I420Frame, layout: FrameLayout, part: ExactBox) -> tuple[Answers, Scores]:
-        """Run the network on one part of the frame; return answers in luma pixels."""
+    def _look(
+        self, frame: I420Frame, layout: FrameLayout, part: ExactBox, border: float = 0.0
+    ) -> tuple[Answers, Scores]:
+        """Run the network on one part of the frame; return answers in luma pixels.
+
+        Around it the edge is repeated for ``border`` of its width and height on each side.
+        """
         top, bottom, left, right = part
-        scale = max(bottom - top, right - left) / INPUT_SIZE
+        scale = max(bottom - top, right - left) * (1 + 2 * border) / INPUT_SIZE
         width, height = round((right - left) / scale), round((bottom - top) / scale)
         x, y = (INPUT_SIZE - width) // 2, (INPUT_SIZE - height) // 2
         picture = np.zeros((INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
-        picture[y : y + height, x : x + width] = shrink(frame, layout, part, (width, height))
+        aside, above = int(border * width), int(border * height)
+        picture[y - above : y + height + above, x - aside : x + width + aside] = cv2.copyMakeBorder(
+            shrink(frame, layout, part, (width, height)), above, above, aside, aside, cv2.BORDER_REPLICATE
+        )
         offsets, logits = (output[0].astype(np.float64) for output in self._network(picture))
         scores = 1 / (1 + np.exp(-np.clip(logits[:, 0], -100, 100)))
         good = scores >= MIN_SCORE

@@ -6,6 +6,7 @@ written.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 import cv2
@@ -108,19 +109,29 @@ class FrameLayout:
         return self.sample_bgr(frame, np.eye(2, 3), (self.width, self.height))
 
 
+@cache
 def bgr_to_yuv(color: Color) -> npt.NDArray[np.float64]:
-    """Return the float64 (3, 4) matrix from (b, g, r, 1) in 0..255 to (y, u, v) in 0..255 (ITU-T H.273)."""
+    """Return the float64 (3, 4) matrix from (b, g, r, 1) in 0..255 to (y, u, v) in 0..255 (ITU-T H.273).
+
+    It is made once, and cannot be written to.
+    """
     kr, kb = _LUMA_WEIGHTS[color.matrix]
     luma = np.array([kb, 1 - kr - kb, kr])
     blue = (np.array([1.0, 0, 0]) - luma) / (2 * (1 - kb))
     red = (np.array([0, 0, 1.0]) - luma) / (2 * (1 - kr))
     y_scale, c_scale, y_offset = (219 / 255, 224 / 255, 16.0) if color.range == "limited" else (1.0, 1.0, 0.0)
     rows = np.stack([luma * y_scale, blue * c_scale, red * c_scale])
-    return np.hstack([rows, [[y_offset], [128.0], [128.0]]])
+    return _read_only(np.hstack([rows, [[y_offset], [128.0], [128.0]]]))
 
 
+@cache
 def yuv_to_bgr(color: Color) -> npt.NDArray[np.float64]:
     """Return the float64 (3, 4) matrix from (y, u, v, 1) to (b, g, r), the inverse of :func:`bgr_to_yuv`."""
     forward = bgr_to_yuv(color)
     inverse = np.linalg.inv(forward[:, :3])
-    return np.hstack([inverse, -inverse @ forward[:, 3:]])
+    return _read_only(np.hstack([inverse, -inverse @ forward[:, 3:]]))
+
+
+def _read_only(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    matrix.flags.writeable = False
+    return matrix

@@ -60,6 +60,9 @@ _TOOTH_LEAST, _TOOTH_MORE = 62.0, 0.62
 _NARROW, _WIDE = 0.72, 6.0
 """Share of the light that falls into a mouth that is hardly open; the opening that lets all of it in."""
 
+_SHUT: Final = 0.25
+"""Pixels by which the lips are nowhere further apart in a shut mouth."""
+
 _SEEN_TEETH: Final = (0.15, 0.45)
 """Share of what shows between resting lips that is teeth: none stay up to the first, all from the second."""
 
@@ -152,9 +155,10 @@ class _Mouth:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing of the mouth is in the region."""
+        """Whether nothing of the inside is to be seen in the region."""
         top, bottom, left, right = self.region
-        return bottom - top < 4 or right - left < 4
+        upper, lower = (self._goal[list(row)] @ self._down for row in (UPPER_LIP_INNER, LOWER_LIP_INNER))
+        return bottom - top < 4 or right - left < 4 or bool((lower - upper).max() < _SHUT)
 
     @property
     def opening(self) -> float:
@@ -246,8 +250,9 @@ def _rounded(place: _Map) -> _Map:
 
 
 def _smooth(value: _Map, low: float, high: float) -> _Map:
-    share = np.clip((value - low) / (high - low), 0, 1)
-    return np.asarray(share * share * (3 - 2 * share), np.float32)
+    share = np.clip((value - low) / (high - low), 0, 1).astype(np.float32)
+    smooth: _Map = share * share * (3 - 2 * share)
+    return smooth
 
 
 def _lay(picture: Picture, alpha: _Map, color: npt.NDArray[Any]) -> None:

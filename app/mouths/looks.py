@@ -20,7 +20,8 @@ CHEEKS: Final = (50, 280, 205, 425, 101, 330)
 """Face Mesh points on the cheeks that neither beards nor folds of the mouth reach."""
 
 _CHEEK_PIXELS: Final = 3
-_LIPS: Final = (*UPPER_LIP_OUTER, *reversed(LOWER_LIP_OUTER[1:-1]))
+LIPS: Final = (*UPPER_LIP_OUTER, *reversed(LOWER_LIP_OUTER[1:-1]))
+"""Face Mesh points around the lips."""
 _PATCH_ROWS, _PATCH_COLUMNS = slice(72, 180), slice(40, 152)
 PATCH_SIZE: Final = (26, 18)
 """Width and height of a patch, pixels."""
@@ -31,17 +32,12 @@ _SURROUNDINGS: Final = 7
 
 def skin_of(picture: BgrImage, points: Points) -> Skin:
     """Return the colour of the cheeks at ``points``, (468, 2): the median over patches of them."""
+    offsets = np.arange(-_CHEEK_PIXELS, _CHEEK_PIXELS + 1)
     places = np.clip(np.rint(points[list(CHEEKS)]), 0, len(picture) - 1).astype(int)
-    patches = [
-        picture[
-            max(y - _CHEEK_PIXELS, 0) : y + _CHEEK_PIXELS + 1,
-            max(x - _CHEEK_PIXELS, 0) : x + _CHEEK_PIXELS + 1,
-        ].reshape(-1, 3)
-        for x, y in places
-    ]
-    color = np.median([patch.mean(axis=0) for patch in patches], axis=0)
-    spread = float(np.concatenate(patches).mean(axis=1).std())
-    return np.array([*color, spread], np.float32)
+    rows, columns = (np.clip(places[:, axis, None] + offsets, 0, len(picture) - 1) for axis in (1, 0))
+    patches = picture[rows[:, :, None], columns[:, None, :]]
+    color = np.median(patches.mean(axis=(1, 2)), axis=0)
+    return np.array([*color, patches.mean(axis=3).std()], np.float32)
 
 
 def redness(picture: BgrImage, points: Points) -> float:
@@ -50,18 +46,18 @@ def redness(picture: BgrImage, points: Points) -> float:
     Lips that are pressed in hardly show, which the mesh does not see: it draws lips where they should be.
     In percent of the square of the eyes' distance.
     """
-    line = np.rint(points[list(_LIPS)] * 16).astype(np.int32)
-    inside = np.zeros(picture.shape[:2], np.uint8)
-    cv2.fillPoly(inside, [line], 1, cv2.LINE_8, 4)
-    around = cv2.dilate(inside, np.ones((2 * _SURROUNDINGS + 1,) * 2, np.uint8))
-    x, y, width, height = cv2.boundingRect(around)
-    if not width or not inside.any():
+    line = points[list(LIPS)]
+    low = np.clip(np.floor(line.min(axis=0)).astype(int) - _SURROUNDINGS - 1, 0, len(picture))
+    high = np.clip(np.ceil(line.max(axis=0)).astype(int) + _SURROUNDINGS + 2, 0, len(picture))
+    if (high <= low).any():
         return 0.0
-    part = (slice(y, y + height), slice(x, x + width))
-    colors = picture[part].astype(np.float32)
+    colors = picture[low[1] : high[1], low[0] : high[0]].astype(np.float32)
+    inside = np.zeros(colors.shape[:2], np.uint8)
+    cv2.fillPoly(inside, [np.rint((line - low) * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
+    around = cv2.dilate(inside, np.ones((2 * _SURROUNDINGS + 1,) * 2, np.uint8))
     tone = (colors[..., 2] - colors[..., 1]) / (colors.sum(axis=2) + 30)
-    lips, skin = inside[part] > 0, (around[part] > 0) & (inside[part] == 0)
-    if not skin.any():
+    lips, skin = inside > 0, (around > 0) & (inside == 0)
+    if not lips.any() or not skin.any():
         return 0.0
     redder = np.clip(tone[lips] - np.median(tone[skin]), 0, None)
     return float(100 * redder.sum() / (len(picture) / 2) ** 2)

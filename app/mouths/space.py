@@ -116,3 +116,11 @@ def opening_of(points: Canonical) -> npt.NDArray[np.float64]:
 def speech_points(meshes: Meshes) -> Canonical:
     """Return the points of meshes (n, 468, 3) that speech moves, (n, k, 3)."""
     return meshes[:, list(SPEECH_POINTS)]
+
+
+def components_of(meshes: Meshes) -> npt.NDArray[np.float64]:
+    """Return the components (n, 6) of meshes, counted from the mean face instead of a person's rest."""
+    space = shape_space()
+    front = symmetrical(turned_front(speech_points(meshes), pose_of(meshes, space.front)))
+    components: npt.NDArray[np.float64] = front[:, :, :2].reshape(len(front), -1) @ space.basis.T
+    return components

@@ -4,12 +4,12 @@ All of it follows from the frames and the landmarks, so it can be made anew at a
 earlier version, or when its file is lost.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from threading import local
-from typing import IO, Any, Final, Protocol, Self
+from typing import IO, Final, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,9 @@ from app.faces.geometry import same_place
 from app.faces.hidden import CROP_SIZE, HiddenFinder, lips_hidden
 from app.faces.regions import region_of_landmarks
 from app.faces.types import Boxes, FaceLandmarks, FaceMeshPoints, Landmarks, has_face
-from app.media.frames import FrameLayout, I420Frame
+from app.media.frames import BgrImage, FrameLayout, I420Frame
 from app.mouths.covers import NOTED, Covers, gather, lower_face_share
-from app.mouths.looks import PATCH_SIZE, Patch, Skin, patch_of, redness, skin_of
+from app.mouths.looks import LIPS, PATCH_SIZE, Patch, Skin, patch_of, redness, skin_of
 from app.mouths.teeth import shown_teeth
 from app.mouths.upright import SIZE, aligned, in_upright, upright_affine, upright_picture
 from app.progress import Alive
@@ -38,10 +38,17 @@ _AHEAD: Final = 8
 """Frames that are measured at once, and those that are in memory."""
 
 _USUAL_FRAMES: Final = 60
+_COVER_EVERY: Final = 3
+"""Frames at which covers are looked for first: nothing comes before a mouth and goes again in between."""
+_CLEAR: Final = 0.04
+"""Share of the lips up to which nothing is before them."""
 _NOTHING: Final = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
 
 SAME_PLACE, SAME_SIZE = 0.35, 1.35
 """Most by which a face moves, in face sizes, and changes its size from frame to frame within one take."""
+
+
+Made = TypeVar("Made")
 
 
 class Frames(Protocol):
@@ -104,24 +111,36 @@ def study_frames(
         takes=np.full(count, -1, np.int32),
         covers=gather(np.full(count, np.nan, np.float32), {}, _NOTHING),
     )
-    lips, marks = study.covers.lips, _Marks(count)
     is_cut, cuts = CutDetector(layout), np.zeros(count, np.bool_)
-    looker = _Looker(layout)
+    looker, marks = _Looker(layout), _Marks(count)
 
-    def look_at(index: int, frame: I420Frame) -> _Look | None:
-        return looker(frame, landmarks[index]) if shown[index] else None
+    def look_at(index: int, frame: I420Frame) -> tuple[_Look | None, _Cover | None]:
+        if not shown[index]:
+            return None, None
+        look, picture = looker.look(frame, landmarks[index])
+        if look is None or index % _COVER_EVERY:
+            return look, None
+        return look, looker.cover(picture, landmarks[index], look.meshes)
 
-    measured = _ahead(frames, layout, look_at, count)
-    for index, (frame, look) in enumerate(measured):
+    for index, frame, (look, cover) in _ahead(frames, layout, look_at, range(count)):
         alive()
         cuts[index] = is_cut(frame)
         if look is not None:
             for name in ("meshes", "teeth", "redness", "skin", "patches"):
                 getattr(study, name)[index] = getattr(look, name)
-            lips[index] = look.lips
-            marks.take(index, look.marks)
+        if cover is not None:
+            marks.take(index, cover)
     study.takes[:] = takes_of(cuts, boxes, shown)
-    return replace(study, covers=gather(lips, marks.kept, marks.usual))
+
+    def cover_of(index: int, frame: I420Frame) -> _Cover:
+        picture = looker.picture(frame, landmarks[index])
+        return looker.cover(picture, landmarks[index], study.meshes[index])
+
+    found = np.isfinite(study.meshes[:, 0, 0])
+    for index, _, cover in _ahead(frames, layout, cover_of, marks.doubtful(study.takes, found)):
+        alive()
+        marks.take(index, cover)
+    return replace(study, covers=gather(marks.lips, marks.kept, marks.usual))
 
 
 def takes_of(
@@ -149,24 +168,50 @@ class _Look:
     redness: float
     skin: Skin
     patches: Patch
-    lips: float
+
+
+@dataclass(frozen=True)
+class _Cover:
+    """What is marked before the face of one frame, (96, 96), and the share of the lips that it hides."""
+
     marks: npt.NDArray[np.uint8]
+    lips: float
 
 
 class _Marks:
     """What was marked before the face: of doubtful frames each, and of a few in general what is usual."""
 
     def __init__(self, count: int) -> None:
-        self._step = max(1, count // _USUAL_FRAMES)
+        self._step = _COVER_EVERY * max(1, count // (_COVER_EVERY * _USUAL_FRAMES))
         self._sample: list[npt.NDArray[np.uint8]] = []
+        self._clear = np.zeros(count, np.bool_)
+        self.lips = np.full(count, np.nan, np.float32)
+        """Share of the lips that is hidden in each frame; nan without a face."""
         self.kept: dict[int, npt.NDArray[np.uint8]] = {}
 
-    def take(self, index: int, marks: npt.NDArray[np.uint8]) -> None:
-        """Take the marks (96, 96) of a frame."""
+    def take(self, index: int, cover: _Cover) -> None:
+        """Take what was found in a frame."""
+        self.lips[index] = cover.lips
         if index % self._step == 0:
-            self._sample.append(marks)
-        if lower_face_share(marks) >= NOTED:
-            self.kept[index] = marks
+            self._sample.append(cover.marks)
+        if lower_face_share(cover.marks) >= NOTED:
+            self.kept[index] = cover.marks
+        else:
+            self._clear[index] = cover.lips < _CLEAR
+
+    def doubtful(self, takes: npt.NDArray[np.int32], found: npt.NDArray[np.bool_]) -> list[int]:
+        """Return the frames that have yet to be looked at.
+
+        Between two clear ones of a take nothing is hidden.
+        """
+        rest = np.flatnonzero(found & np.isnan(self.lips))
+        before, after = rest - rest % _COVER_EVERY, rest - rest % _COVER_EVERY + _COVER_EVERY
+        after = np.minimum(after, len(takes) - 1)
+        same = (takes[before] == takes[rest]) & (takes[after] == takes[rest])
+        clear = same & self._clear[before] & self._clear[after]
+        self.lips[rest[clear]] = np.maximum(self.lips[before[clear]], self.lips[after[clear]])
+        doubtful: list[int] = rest[~clear].tolist()
+        return doubtful
 
     @property
     def usual(self) -> npt.NDArray[np.uint8]:
@@ -184,40 +229,55 @@ class _Looker:
         self._layout = layout
         self._own = local()
 
-    def __call__(self, frame: I420Frame, landmarks: FaceLandmarks) -> _Look | None:
+    def look(self, frame: I420Frame, landmarks: FaceLandmarks) -> tuple[_Look | None, BgrImage]:
+        """Return what is measured, None if no mesh is found, and the upright picture of the face."""
         if not hasattr(self._own, "mesh"):
-            self._own.mesh, self._own.finder = FaceMesh(), HiddenFinder()
+            self._own.mesh = FaceMesh()
+        picture = self.picture(frame, landmarks)
         fit = self._own.mesh.fit(frame, self._layout, region_of_landmarks(landmarks))
         if fit is None:
-            return None
-        affine = upright_affine(landmarks)
-        picture = upright_picture(self._layout, frame, affine)
-        points = in_upright(fit.landmarks, affine)
-        marks = self._own.finder.cover([aligned(picture)])[0]
+            return None, picture
+        points = in_upright(fit.landmarks, upright_affine(landmarks))
         shares = np.column_stack([(points + 0.5) / SIZE, np.zeros(len(points))]).astype(np.float32)
-        return _Look(
+        look = _Look(
             meshes=fit.mesh,
             teeth=shown_teeth([picture], shares[None], 1.0)[0],
             redness=redness(picture, points),
             skin=skin_of(picture, points),
             patches=patch_of(picture),
-            lips=lips_hidden(marks, ((points - 0.5) / 2).astype(np.float32)),
-            marks=marks,
         )
+        return look, picture
+
+    def cover(self, picture: BgrImage, landmarks: FaceLandmarks, mesh: FaceMeshPoints) -> _Cover:
+        """Return what is before the face of an upright picture; lips beyond the frame's edge are hidden."""
+        if not hasattr(self._own, "finder"):
+            self._own.finder = HiddenFinder()
+        marks = self._own.finder.cover([aligned(picture)])[0]
+        size = self._layout.width, self._layout.height
+        if not ((mesh[list(LIPS), :2] > 0) & (mesh[list(LIPS), :2] < size)).all():
+            return _Cover(np.full_like(marks, 255), 1.0)
+        points = in_upright(mesh[:, :2], upright_affine(landmarks))
+        return _Cover(marks, lips_hidden(marks, ((points - 0.5) / 2).astype(np.float32)))
+
+    def picture(self, frame: I420Frame, landmarks: FaceLandmarks) -> BgrImage:
+        """Return the upright picture of a face."""
+        return upright_picture(self._layout, frame, upright_affine(landmarks))
 
 
-def _ahead(frames: Frames, layout: FrameLayout, work: Any, count: int) -> Iterator[tuple[I420Frame, Any]]:
-    """Yield each frame with what ``work`` makes of it, the next ones being worked on meanwhile."""
+def _ahead(
+    frames: Frames, layout: FrameLayout, work: Callable[[int, I420Frame], Made], indices: Sequence[int]
+) -> Iterator[tuple[int, I420Frame, Made]]:
+    """Yield each index with its frame and what ``work`` makes of it, the next being worked on meanwhile."""
 
-    def one(index: int, buffer: I420Frame) -> tuple[I420Frame, Any]:
+    def one(index: int, buffer: I420Frame) -> Made:
         frames.read_into(index, buffer)
-        return buffer, work(index, buffer)
+        return work(index, buffer)
 
-    buffers = [np.empty(layout.frame_bytes, np.uint8) for _ in range(min(_AHEAD, count))]
+    buffers = [np.empty(layout.frame_bytes, np.uint8) for _ in range(min(_AHEAD, len(indices)))]
     with ThreadPoolExecutor(_WORKERS, "study") as pool:
-        pending = [pool.submit(one, index, buffer) for index, buffer in enumerate(buffers)]
-        for index in range(count):
-            yield pending[index % len(buffers)].result()
-            if index + len(buffers) < count:
-                slot = index % len(buffers)
-                pending[slot] = pool.submit(one, index + len(buffers), buffers[slot])
+        pending = [pool.submit(one, index, buffer) for index, buffer in zip(indices, buffers, strict=False)]
+        for place, index in enumerate(indices):
+            slot = place % len(buffers)
+            yield index, buffers[slot], pending[slot].result()
+            if place + len(buffers) < len(indices):
+                pending[slot] = pool.submit(one, indices[place + len(buffers)], buffers[slot])

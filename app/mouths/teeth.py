@@ -40,12 +40,15 @@ def shown_teeth(crops: list[BgrImage], points: MeshPoints, aspect: float) -> Sho
 
 
 def _shown(crop: BgrImage, places: FaceLandmarks, aspect: float) -> tuple[float, float]:
-    blue = crop[:, :, 0].astype(np.float32)
-    bright = np.clip((blue / _cheek(blue, places) - _NO_TEETH) / (_TEETH - _NO_TEETH), 0, 1)
-    upper, lower = places[list(UPPER_LIP_INNER)], places[list(LOWER_LIP_INNER)]
-    middle: FaceLandmarks = ((upper + lower) / 2).astype(np.float32)
     eyes = (places[_EYES[0]] - places[_EYES[1]]) * (aspect, 1.0)
     percent = 100 * aspect / max(float(eyes @ eyes), 1.0)
+    lips = places[[*UPPER_LIP_INNER, *LOWER_LIP_INNER]]
+    low = np.clip(np.floor(lips.min(axis=0)).astype(int) - 1, 0, crop.shape[0] - 1)
+    high = np.clip(np.ceil(lips.max(axis=0)).astype(int) + 2, low + 1, crop.shape[0])
+    blue = crop[low[1] : high[1], low[0] : high[0], 0].astype(np.float32)
+    bright = np.clip((blue / _cheek(crop, places) - _NO_TEETH) / (_TEETH - _NO_TEETH), 0, 1)
+    upper, lower = np.split((lips - low).astype(np.float32), 2)
+    middle: FaceLandmarks = ((upper + lower) / 2).astype(np.float32)
     return (
         percent * float((bright * _between(upper, middle, blue.shape)).sum()),
         percent * float((bright * _between(middle, lower, blue.shape)).sum()),
@@ -60,11 +63,10 @@ def _between(upper: FaceLandmarks, lower: FaceLandmarks, shape: tuple[int, ...])
     return np.asarray(inside, np.float32) / np.float32(255)
 
 
-def _cheek(blue: npt.NDArray[np.float32], places: FaceLandmarks) -> float:
+def _cheek(crop: BgrImage, places: FaceLandmarks) -> float:
     """Return the blue of the cheeks: the median over patches, so that hair and shadow do not count."""
-    padded = np.pad(blue, _PATCH, mode="edge")
-    side = 2 * _PATCH + 1
-    patches = []
-    for x, y in np.clip(np.round(places[list(_CHEEKS)]), 0, blue.shape[0] - 1).astype(int):
-        patches.append(padded[y : y + side, x : x + side].mean())
-    return max(float(np.median(patches)), _DARKEST_CHEEK)
+    offsets = np.arange(-_PATCH, _PATCH + 1)
+    middles = np.clip(np.round(places[list(_CHEEKS)]), 0, crop.shape[0] - 1).astype(int)
+    rows, columns = (np.clip(middles[:, axis, None] + offsets, 0, crop.shape[0] - 1) for axis in (1, 0))
+    patches = crop[rows[:, :, None], columns[:, None, :], 0]
+    return max(float(np.median(patches.mean(axis=(1, 2)))), _DARKEST_CHEEK)

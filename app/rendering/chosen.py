@@ -105,8 +105,8 @@ class _ChosenRun:
         )
 
     def _gain(self, frame: int, lender: int) -> float:
-        skin = self._person.study.skin[:, :3].mean(axis=1)
-        ratio = float(skin[frame] / max(skin[lender], 1.0))
+        here, there = (float(self._person.study.skin[row, :3].mean()) for row in (frame, lender))
+        ratio = here / max(there, 1.0)
         if abs(ratio - 1) < SAME_LIGHT:
             return 1.0
         return min(max(ratio, 1 / MOST_GAIN), MOST_GAIN)

@@ -186,34 +186,40 @@ class _Light:
         whole, inner = self._small(mask), self._small(tight)
         fade = np.arange(self._size[1])[:, None] < 0.9 * self._size[1]
         self._weight = (np.clip(1.3 * whole, 0, 1) * (1 - inner) * fade).astype(np.float32)
-        self._own = [self._small(plane) for plane in own]
+        self._shares = [
+            (cv2.GaussianBlur(self._weight, (0, 0), reach), reach, trust)
+            for reach, trust in ((0.16 * self._size[0], 1e-4), (0.05 * self._size[0], 0.08))
+        ]
+        self._own = self._all_small(own)
 
     def evened(self, gain: float) -> list[Plane]:
         """Return the laid planes in the frame's light."""
-        planes = []
-        for index, (own, laid) in enumerate(zip(self._own, self._laid, strict=True)):
-            level = 16.0 if index == 0 else 128.0
-            lit = laid
-            if gain != 1.0:
-                lit = np.asarray(cv2.addWeighted(laid, gain, laid, 0, level * (1 - gain)), np.uint8)
-            slow = cv2.resize(
-                self._slow(own - self._small(lit)), lit.shape[::-1], interpolation=cv2.INTER_LINEAR
-            )
-            planes.append(np.asarray(cv2.add(lit, slow, dtype=cv2.CV_8U), np.uint8))
-        return planes
+        lit = self._laid
+        if gain != 1.0:
+            lit = [
+                np.asarray(cv2.addWeighted(plane, gain, plane, 0, level * (1 - gain)), np.uint8)
+                for plane, level in zip(self._laid, (16.0, 128.0, 128.0), strict=True)
+            ]
+        slow = cv2.split(self._slow(self._own - self._all_small(lit)))
+        return [
+            np.asarray(cv2.add(plane, cv2.resize(more, plane.shape[::-1]), dtype=cv2.CV_8U), np.uint8)
+            for plane, more in zip(lit, slow, strict=True)
+        ]
 
     def _slow(self, difference: FloatPlane) -> FloatPlane:
-        """Smooth a difference over where it is known: first everywhere, then closer where there is skin."""
-        known = np.clip(difference, -MOST_LIGHT, MOST_LIGHT) * self._weight
-        result: FloatPlane | None = None
-        for sigma, trust in ((0.16, 1e-4), (0.05, 0.08)):
-            reach = sigma * self._size[0]
-            total = cv2.GaussianBlur(self._weight, (0, 0), reach)
-            mean = cv2.GaussianBlur(known, (0, 0), reach) / (total + np.float32(1e-4))
-            share = total / (total + np.float32(trust))
-            result = mean if result is None else result + share * (mean - result)
-        assert result is not None
-        return result.astype(np.float32)
+        """Smooth differences (rows, columns, 3) over where they are known.
+
+        First everywhere, then closer where there is skin.
+        """
+        known = np.clip(difference, -MOST_LIGHT, MOST_LIGHT) * self._weight[..., None]
+        result: FloatPlane = np.zeros_like(known)
+        for total, reach, trust in self._shares:
+            mean = cv2.GaussianBlur(known, (0, 0), reach) / (total + np.float32(1e-4))[..., None]
+            result += (total / (total + np.float32(trust)))[..., None] * (mean - result)
+        return result
+
+    def _all_small(self, planes: list[Plane]) -> FloatPlane:
+        return np.dstack([self._small(plane) for plane in planes])
 
     def _small(self, plane: Plane | FloatPlane) -> FloatPlane:
         small: FloatPlane = cv2.resize(plane, self._size, interpolation=cv2.INTER_AREA).astype(np.float32)

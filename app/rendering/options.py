@@ -112,6 +112,14 @@ class RenderOptions:
             "ignore it.",
         ),
     ] = 1.0
+    detail: Annotated[
+        Literal["model", "footage"],
+        Field(
+            description="Whose pixels a Wav2Lip model's mouths show: the `model`'s own or, as an experiment, "
+            "the `footage`'s, chosen by the shape of what the model makes. The default model always shows "
+            "the footage's.",
+        ),
+    ] = "model"
     length: Annotated[
         Literal["audio", "video", "shortest", "longest"],
         Field(

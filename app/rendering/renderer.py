@@ -37,6 +37,7 @@ from app.rendering.score import ScoreBook, Scorer
 from app.rendering.sounds import SoundFiles, decode_sounds, with_own_sound
 from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Timeline, lay_out, split_segments
+from app.rendering.wanted import GeneratedShapes, HeardShapes, Wanted
 from app.rendering.warned import render_notices
 from app.rendering.workspace import Workspace
 from app.wav2lip.devices import usable_cores
@@ -161,11 +162,16 @@ class Renderer:
         plan: Plan,
     ) -> Mouths:
         """Return where the mouths of a render come from."""
-        model, offset = self.infer, request.options.mouth_offset_ms
+        model, options = self.infer, request.options
+        wanted: Wanted
         if isinstance(model, Wav2LipInfer):
-            offset += model.info.mouth_offset_ms
-            return GeneratedMouths(model, avatar, MelTrack(sound), timeline, offset)
-        scorer = Scorer(avatar.person, model.ear, sound, timeline, offset, request.options.strength)
+            offset = options.mouth_offset_ms + model.info.mouth_offset_ms
+            if options.detail == "model":
+                return GeneratedMouths(model, avatar, MelTrack(sound), timeline, offset)
+            wanted = GeneratedShapes(model, avatar, MelTrack(sound), timeline, offset)
+        else:
+            wanted = HeardShapes(avatar.person, model.ear, sound, timeline, options.mouth_offset_ms)
+        scorer = Scorer(avatar.person, wanted, timeline, options.strength)
         key = f"{plan.digest} {sound.speech_sha256()}"
         book = ScoreBook(scorer, segments, workspace.scores, key)
         return ChosenMouths(avatar, timeline, book)

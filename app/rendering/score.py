@@ -14,18 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from app.media.files import replacing
-from app.media.sound import Sound
 from app.media.timing import Segment
 from app.mouths.choice import Chooser, Lenders, rest_lenders
-from app.mouths.ear import Ear
-from app.mouths.person import Flags, Numbers, Person
+from app.mouths.person import Flags, Person
 from app.mouths.space import MouthShapes
-from app.mouths.wishes import Adaptation, adapt
 from app.rendering.timeline import Timeline
-
-LISTENED_SECONDS: Final = 20.0
-"""How much of a sound's beginning tells how its speaker opens, on the whole."""
-LISTENED_RATE: Final = 25.0
+from app.rendering.wanted import Wanted
 
 ALIKE: Final = 22.0
 """How different two mouths may look, steps of 0..255, to be faded into each other: others would both show."""
@@ -67,20 +61,11 @@ class Score:
 class Scorer:
     """Makes the scores of one render."""
 
-    def __init__(
-        self,
-        person: Person,
-        ear: Ear,
-        sound: Sound,
-        timeline: Timeline,
-        offset_ms: float,
-        strength: float = 1.0,
-    ) -> None:
-        """``offset_ms`` > 0 has the mouth move later; ``strength`` multiplies how far it leaves its rest."""
-        self._person, self._ear, self._sound = person, ear, sound
-        self._timeline, self._offset, self._strength = timeline, offset_ms / 1000, strength
+    def __init__(self, person: Person, wanted: Wanted, timeline: Timeline, strength: float = 1.0) -> None:
+        """``strength`` multiplies how far the mouth leaves its rest."""
+        self._person, self._wanted = person, wanted
+        self._timeline, self._strength = timeline, strength
         self._chooser = Chooser(person)
-        self._adaptation: Adaptation | None = None
         self._resting: Lenders | None = None
 
     def score(self, segment: Segment) -> Score:
@@ -88,7 +73,7 @@ class Scorer:
         beyond = 0 if segment.last else 1
         indices = range(segment.first_frame, segment.first_frame + segment.frame_count + beyond)
         shown = np.array([self._timeline.avatar_frame(index) for index in indices], np.int32)
-        wanted = self._wanted(np.array([self._timeline.time(index) for index in indices]))
+        wanted = self._wanted.shapes(indices) * np.float32(self._strength)
         if self._person.talks:
             lenders = self._chosen(wanted, shown, (segment.first_frame > 0, not segment.last))
             partners = self._partners(lenders)
@@ -97,14 +82,6 @@ class Scorer:
         count = segment.frame_count
         drawn = np.full(count, not self._person.talks)
         return Score(lenders[:count], partners[:count], wanted[:count], drawn)
-
-    def _wanted(self, times: Numbers) -> MouthShapes:
-        if self._adaptation is None:
-            seconds = min(LISTENED_SECONDS, self._sound.duration)
-            early = np.arange(max(1, round(seconds * LISTENED_RATE))) / LISTENED_RATE
-            heard = self._ear.hear(self._sound, early)
-            self._adaptation = adapt(self._person, heard, self._ear.average_range)
-        return self._adaptation(self._ear.hear(self._sound, times - self._offset)) * self._strength
 
     def _chosen(self, wanted: MouthShapes, shown: Lenders, pinned: tuple[bool, bool]) -> Lenders:
         """Choose lenders for the frames that have a face, each run of them by itself."""

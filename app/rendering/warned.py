@@ -41,7 +41,7 @@ def render_notices(
             f"{avatar.treatment.background} shows there. Ask for webm or mov."
         )
         told.append(notice(NoticeCode.ALPHA_FLATTENED, detail))
-    if options.strength != 1 and isinstance(model, Wav2LipInfer):
+    if options.strength != 1 and isinstance(model, Wav2LipInfer) and options.detail == "model":
         detail = "'strength' has no effect: models with Wav2Lip's interface have no such control."
         told.append(notice(NoticeCode.WITHOUT_EFFECT, detail))
     if options.keep_sound and not own_sound:

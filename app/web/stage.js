@@ -179,12 +179,12 @@ function curl(avatarId, path, fields = "") {
   return `curl${key}${fields} -o ${avatarId}.mp4 ${address(path)}`;
 }
 
-const speechParts = (speech) => (speech.text ? Object.entries(speech) : [["audio", speech]]);
+const speechParts = (speech) => (speech instanceof Blob ? [["audio", speech]] : Object.entries(speech));
 const word = (text) => `'${text.replaceAll("'", `'\\''`)}'`; // a shell takes it as one, whatever is in it
 
 // curl reads it as the name of a file, or as text, whatever is in it.
 function speechField(speech) {
-  if (!speech.text) return ` -F ${word(`audio=@"${speech.name.replace(/["\\]/g, "\\$&")}"`)}`;
+  if (speech instanceof Blob) return ` -F ${word(`audio=@"${speech.name.replace(/["\\]/g, "\\$&")}"`)}`;
   const given = speechParts(speech).filter(([, value]) => value);
   return given.map(([name, value]) => ` --form-string ${word(`${name}=${value}`)}`).join("");
 }

@@ -72,4 +72,4 @@ def test_a_recorded_request_is_answered_with_the_video(
     job = service.job(str(answer.headers["content-location"]).rsplit("/", 1)[1])
     ignored = {"form-chunked": "colour", "json": "json"}.get(name)
     told = [warning["detail"] for warning in job["warnings"]]
-    assert told == ([f"These fields mean nothing here and were ignored: {ignored}."] if ignored else [])
+    assert told == ([f"These fields are unknown here and were ignored: {ignored}."] if ignored else [])

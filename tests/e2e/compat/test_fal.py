@@ -37,7 +37,7 @@ def test_subscribe_tells_how_it_goes_and_gives_the_video(client: fal_client.Sync
     assert place.frames(result["video"]["url"]) == 10
     assert result["video"]["content_type"] == "video/mp4"
     assert result["video"]["file_size"] == len(httpx.get(result["video"]["url"]).content)
-    assert result["warnings"] == ["These fields mean nothing here and were ignored: model."]
+    assert result["warnings"] == ["These fields are unknown here and were ignored: model."]
     assert isinstance(seen[-1], fal_client.Completed)
     assert seen[-1].metrics["inference_time"] > 0
     assert seen[-1].logs is not None

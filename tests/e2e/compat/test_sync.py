@@ -65,7 +65,7 @@ def test_sync_mode_says_how_long_it_is(
     done = ended(place, client, made.id)
     assert (done.status, done.options.sync_mode) == ("COMPLETED", mode), done.error
     assert place.frames(done.output_url) == frames
-    assert done.warnings[0] == "These fields mean nothing here and were ignored: options.temperature."
+    assert done.warnings[0] == "These fields are unknown here and were ignored: options.temperature."
 
 
 def test_its_end_is_told(client: Sync, place: Place) -> None:

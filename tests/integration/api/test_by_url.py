@@ -143,3 +143,16 @@ async def test_an_address_is_refused_where_nothing_is_allowed(start: Start, neig
     assert (answer.status_code, code(answer)) == (422, "address-refused")
     assert "MOUTHPIECE_FETCH" in answer.json()["detail"]
     assert neighbour.taken == []
+
+
+async def test_one_call_fetches_both_of_its_files(start: Start, neighbour: Neighbour) -> None:
+    neighbour.files["/words.wav"] = b"sound"
+    client = await make(start, neighbour)
+    body = {
+        "video_url": f"{neighbour.url}/clips/me%20at%20home.mp4",
+        "audio_url": f"{neighbour.url}/words.wav",
+    }
+    answer = await client.post("/v1/renders", json=body, headers={"Prefer": "respond-async"})
+    assert (answer.status_code, answer.json()["filename"]) == (202, "words.wav")
+    assert answer.json()["video_filename"] == "me at home.mp4"
+    assert sorted(neighbour.paths()) == ["/clips/me%20at%20home.mp4", "/words.wav"]

@@ -18,6 +18,7 @@ from app.mouths.looks import PATCH_SIZE
 from app.mouths.person import Person
 from app.rendering.score import Score, ScoreBook, Scorer
 from app.rendering.timeline import Timeline, split_segments
+from app.rendering.wanted import HeardShapes
 from tests.support.models import default_model
 from tests.support.mouths import person_of, talk
 
@@ -46,7 +47,8 @@ def talker() -> Person:
 
 
 def scorer(sound: Sound, person: Person | None = None, offset_ms: float = 0.0) -> Scorer:
-    return Scorer(person or talker(), default_model().ear, sound, TIMELINE, offset_ms)
+    whose = person or talker()
+    return Scorer(whose, HeardShapes(whose, default_model().ear, sound, TIMELINE, offset_ms), TIMELINE)
 
 
 def same(one: Score, other: Score) -> bool:

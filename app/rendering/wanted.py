@@ -1,0 +1,120 @@
+"""What shape the mouth of each frame of a result is to have: heard, or read off generated faces."""
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import Final, Protocol
+
+import numpy as np
+
+from app.audio.windows import MelTrack
+from app.avatars.avatar import Avatar
+from app.media.sound import Sound
+from app.mouths.ear import Ear
+from app.mouths.mesh import LEAST_PRESENCE, CropMesh, MeshPoints
+from app.mouths.person import Numbers, Person
+from app.mouths.space import COMPONENTS, MOST_TEETH, TEETH_UNITS, Meshes, MouthShapes, components_of
+from app.mouths.teeth import shown_teeth
+from app.mouths.wishes import Adaptation, adapt
+from app.rendering.timeline import Timeline
+from app.wav2lip.arrays import FaceCrops
+from app.wav2lip.infer import Wav2LipInfer
+
+LISTENED_SECONDS: Final = 20.0
+"""How much of a sound's beginning tells how its speaker opens, on the whole."""
+LISTENED_RATE: Final = 25.0
+
+
+class Wanted(Protocol):
+    """Tells the shapes that mouths are to have."""
+
+    def shapes(self, indices: Sequence[int]) -> MouthShapes:
+        """Return the shapes (n, 8) of result frames ``indices``, which follow each other.
+
+        What is told of a frame does not depend on which others are asked for.
+        """
+
+
+class HeardShapes:
+    """What is heard, brought to how this person opens."""
+
+    def __init__(self, person: Person, ear: Ear, sound: Sound, timeline: Timeline, offset_ms: float) -> None:
+        """``offset_ms`` > 0 has the mouth move later."""
+        self._person, self._ear, self._sound = person, ear, sound
+        self._timeline, self._offset = timeline, offset_ms / 1000
+        self._adaptation: Adaptation | None = None
+
+    def shapes(self, indices: Sequence[int]) -> MouthShapes:
+        """Return the shapes of result frames."""
+        times = np.array([self._timeline.time(index) for index in indices])
+        if self._adaptation is None:
+            seconds = min(LISTENED_SECONDS, self._sound.duration)
+            early = np.arange(max(1, round(seconds * LISTENED_RATE))) / LISTENED_RATE
+            heard = self._ear.hear(self._sound, early)
+            self._adaptation = adapt(self._person, heard, self._ear.average_range)
+        return self._adaptation(self._ear.hear(self._sound, times - self._offset))
+
+
+class GeneratedShapes:
+    """What a Wav2Lip model's mouths look like, and nothing of their pixels.
+
+    A mesh is fitted to each generated face and to the face of the footage that it was made of; by how much
+    the first differs is added to the footage's own shape, so that what a small picture does to a mesh
+    cancels out.
+    """
+
+    def __init__(
+        self, infer: Wav2LipInfer, avatar: Avatar, mel: MelTrack, timeline: Timeline, offset_ms: float
+    ) -> None:
+        """``offset_ms`` > 0 has the mouth move later."""
+        assert avatar.faces is not None
+        self._infer, self._avatar, self._faces = infer, avatar, avatar.faces
+        self._mel, self._timeline, self._offset_ms = mel, timeline, offset_ms
+        self._mesh = CropMesh()
+        self._turn = Lock()
+        """Held while the model works: one thread at a time may call it."""
+
+    def shapes(self, indices: Sequence[int]) -> MouthShapes:
+        """Return the shapes of result frames, those of neighbours mixed in: a mesh trembles."""
+        first, last = max(indices[0] - 1, 0), min(indices[-1] + 1, self._timeline.frame_count - 1)
+        with self._turn:
+            single = self._single(range(first, last + 1))
+        padded = np.pad(single, ((1, 1), (0, 0)), mode="edge")
+        smooth = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+        start = indices[0] - first
+        return smooth[start : start + len(indices)].astype(np.float32)
+
+    def _single(self, indices: range) -> Numbers:
+        sources = [self._timeline.avatar_frame(index) for index in indices]
+        times = np.array([self._timeline.time(index) for index in indices])
+        windows = self._mel.windows(times, self._offset_ms)
+        shapes = np.zeros((len(sources), COMPONENTS + 2))
+        for start in range(0, len(sources), self._infer.batch_size):
+            part = slice(start, start + self._infer.batch_size)
+            crops = self._faces.crops[sources[part]]
+            made = self._infer.render(windows[part], crops, self._faces.references[sources[part]])
+            shapes[part] = self._read(sources[part], crops, made)
+        return shapes
+
+    def _read(self, sources: list[int], crops: FaceCrops, made: FaceCrops) -> Numbers:
+        """Return the person's own shapes in ``sources``, changed as ``crops`` were into ``made``."""
+        shapes = self._avatar.person.shapes[sources].astype(np.float64)
+        for row, source in enumerate(sources):
+            top, bottom, left, right = self._avatar.boxes[source].tolist()
+            if bottom <= top:
+                continue
+            aspect = (right - left) / (bottom - top)
+            faces = [crops[row], made[row]]
+            points, presence = self._mesh.fit(faces, aspect)
+            if presence.min() < LEAST_PRESENCE:
+                continue
+            before, after = components_of(_even(points, aspect))
+            shapes[row, :COMPONENTS] += after - before
+            teeth = shown_teeth(faces, points, aspect) / np.array(TEETH_UNITS)
+            shapes[row, COMPONENTS:] += np.clip(teeth[1] - teeth[0], -MOST_TEETH, MOST_TEETH)
+        return shapes
+
+
+def _even(points: MeshPoints, aspect: float) -> Meshes:
+    """Return meshes in one unit along all three axes: the height of the crop."""
+    even: Meshes = points * np.array([aspect, 1.0, 1.0])
+    return even
