@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 
 from sqlalchemy import Engine
 
@@ -42,12 +43,17 @@ def make_backend(settings: Settings, files: DataFolder, on_ended: Callable[[Ende
         )
     avatars = AvatarStore(settings.avatars_dir)
     engine = _open_database(settings, files)
-    table = JobTable(engine, settings.max_queued)
+    table = JobTable(engine)
     scheduler = Scheduler(
         table,
         files,
         _make_pool(settings),
-        Limits(settings.max_attempts, settings.max_running_per_key),
+        Limits(
+            attempts=settings.max_attempts,
+            running_per_key=settings.max_running_per_key,
+            queued=settings.max_queued,
+            queued_per_key=settings.max_queued_per_key or ceil(settings.max_queued / 2),
+        ),
         on_ended=on_ended,
         on_death=avatars.sweep,
     )
@@ -56,7 +62,8 @@ def make_backend(settings: Settings, files: DataFolder, on_ended: Callable[[Ende
 
 def _open_database(settings: Settings, files: DataFolder) -> Engine:
     try:
-        return open_database(settings.database_url or files.database)
+        url = settings.database_url
+        return open_database(url.get_secret_value() if url else files.database)
     except ImportError as error:
         raise EngineUnavailable(
             f"MOUTHPIECE_DATABASE_URL needs the extra 'cluster' ({error}): pip install 'mouthpiece[cluster]'."

@@ -26,7 +26,9 @@ SECRETS = frozenset({"api_keys", "database_url", "tts_key", "webhook_secret", "w
 class Settings(BaseSettings):
     """Settings of the service, read from ``MOUTHPIECE_*`` environment variables, then from ``.env``."""
 
-    model_config = SettingsConfigDict(env_prefix="MOUTHPIECE_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MOUTHPIECE_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
@@ -69,9 +71,8 @@ class Settings(BaseSettings):
         description="Folder for decoded frames, on a local disk. Unset: beside their avatar.",
     )
 
-    database_url: str | None = Field(
+    database_url: SecretStr | None = Field(
         None,
-        repr=False,
         description="postgresql://user:password@host/name; unset: an SQLite file in the data folder.",
     )
     ray_address: str | None = Field(
@@ -137,6 +138,9 @@ class Settings(BaseSettings):
         description="Memory for decoding and rendering, besides the loaded model, bytes.",
     )
     max_queued: int = Field(64, ge=1, description="Queued jobs; beyond that, requests are answered 503.")
+    max_queued_per_key: int | None = Field(
+        None, ge=1, description="Queued jobs of one API key; unset: half of MOUTHPIECE_MAX_QUEUED."
+    )
     max_attempts: int = Field(3, ge=1, description="Attempts at a job whose worker dies.")
     stall_seconds: float = Field(
         60.0, gt=0, description="A job without progress for this long is stopped and retried, seconds."
@@ -182,10 +186,11 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _check_database(cls, value: str | None) -> str | None:
-        if value and not value.startswith(("postgresql://", "postgresql+psycopg://")):
+    def _check_database(cls, value: SecretStr | None) -> SecretStr | None:
+        address = value.get_secret_value() if value else ""
+        if address and not address.startswith(("postgresql://", "postgresql+psycopg://")):
             raise ValueError("must begin with postgresql://")
-        return value or None
+        return value if address else None
 
     @field_validator("tts_url", "webhook_url", "otlp_url")
     @classmethod

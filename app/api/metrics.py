@@ -104,9 +104,9 @@ class Metrics:
             registry=registry,
         )
 
-    def watch(self, table: JobTable, pool: Pool, avatars: AvatarStore) -> None:
+    def watch(self, table: JobTable, pool: Pool, avatars: AvatarStore, queue_limit: int) -> None:
         """Add what is read from the job table, the pool and the volume when somebody scrapes."""
-        self._registry.register(_Scraped(table, pool, avatars))
+        self._registry.register(_Scraped(table, pool, avatars, queue_limit))
 
     def job_ended(self, ended: Ended) -> None:
         """Count a job that has ended."""
@@ -132,8 +132,9 @@ class Metrics:
 
 
 class _Scraped(Collector):
-    def __init__(self, table: JobTable, pool: Pool, avatars: AvatarStore) -> None:
+    def __init__(self, table: JobTable, pool: Pool, avatars: AvatarStore, queue_limit: int) -> None:
         self._table = table
+        self._queue_limit = queue_limit
         self._pool = pool
         self._avatars = avatars
 
@@ -149,9 +150,7 @@ class _Scraped(Collector):
         yield jobs
         waiting = sum(count for (_, state), count in counts.items() if state is JobState.QUEUED)
         yield GaugeMetricFamily("mouthpiece_queue_depth", "Jobs waiting.", value=waiting)
-        yield GaugeMetricFamily(
-            "mouthpiece_queue_limit", "Most jobs that may wait.", value=self._table.max_queued
-        )
+        yield GaugeMetricFamily("mouthpiece_queue_limit", "Most jobs that may wait.", value=self._queue_limit)
         yield GaugeMetricFamily(
             "mouthpiece_ready", "1 if the model is loaded and warm, else 0.", value=self._pool.size > 0
         )

@@ -57,7 +57,7 @@ async def submit_upload(
     claim = claim_of(request, owner)
     if await claimed(services, claim) is None:
         services.scheduler.check_usable()
-        await services.scheduler.check_room()
+        services.scheduler.check_room(owner)
     job_id = job_id or new_id()
     destination = services.files.upload(job_id)
     try:

@@ -5,8 +5,8 @@ table has what is needed to go on after a restart, the volume what was made befo
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
@@ -44,10 +44,12 @@ STOP_SECONDS: Final = 2.0
 
 @dataclass(frozen=True)
 class Limits:
-    """How often a job is tried, and how many of one key may be under way at a time."""
+    """How often a job is tried; how many may wait, and be under way at a time, in all and of one key."""
 
     attempts: int = 3
     running_per_key: int = 4
+    queued: int = 64
+    queued_per_key: int = 32
 
 
 class Scheduler:
@@ -68,12 +70,13 @@ class Scheduler:
         self._records = Records(table)
         self._table = table
         self._files = files
-        self._limits = limits
+        self.limits = limits
         self._on_ended = on_ended
         self._on_death = on_death
         self._turns = Turns(limits.running_per_key)
         self._events = Events()
         self._jobs: dict[str, OpenJob] = {}
+        self._coming: dict[str, str | None] = {}
         self._answers: dict[Call, asyncio.Future[Answer]] = {}
         self._asked: set[Call] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,8 +89,12 @@ class Scheduler:
 
     async def submit(self, new: NewJob) -> Job:
         """Add a job. Raises ``QueueFull``, ``AvatarExists``."""
-        with self._estimating():
+        self.check_room(new.owner)
+        self._coming[new.id] = new.owner
+        try:
             job = await to_thread.run_sync(self._table.insert, new)
+        finally:
+            del self._coming[new.id]
         self._jobs[job.id] = OpenJob(job)
         self._wake.set()
         return job
@@ -125,10 +132,21 @@ class Scheduler:
             await self._end(job)
         return job.job
 
-    async def check_room(self) -> None:
-        """Raise ``QueueFull`` if no job can be added; said early, before an upload is read."""
-        with self._estimating():
-            await to_thread.run_sync(self._table.check_room)
+    def check_room(self, owner: str | None) -> None:
+        """Raise ``QueueFull`` if no job of a key can be added; said early, before an upload is read."""
+        queued = (job.job for job in self._jobs.values() if job.job.state is JobState.QUEUED)
+        waiting = [*self._coming.values(), *(job.owner for job in queued)]
+        if len(waiting) >= self.limits.queued:
+            text = f"{len(waiting)} jobs are queued, the limit"
+        elif owner is not None and waiting.count(owner) >= self.limits.queued_per_key:
+            text = f"{self.limits.queued_per_key} jobs of this API key are queued, the limit of one key"
+        else:
+            return
+        error = QueueFull(f"{text}; try again in a few seconds.")
+        etas = [job.job.progress.eta_seconds for job in self._jobs.values() if job.begun]
+        soonest = min((eta for eta in etas if eta is not None), default=self._job_seconds)
+        error.retry_after = max(1, min(LONGEST_RETRY_AFTER, ceil(soonest)))
+        raise error
 
     def check_usable(self) -> None:
         """Raise ``NotReady`` if jobs would wait for ever because the model cannot be loaded."""
@@ -284,7 +302,7 @@ class Scheduler:
         log.error("worker_died", **job.about, how=death.how)
         if job.verdict is None:
             deaths = job.job.deaths + 1
-            if deaths >= self._limits.attempts:
+            if deaths >= self.limits.attempts:
                 job.change(deaths=deaths)
                 self._settle(job, JobState.FAILED, self._verdict(death))
             else:
@@ -293,7 +311,7 @@ class Scheduler:
         await to_thread.run_sync(self._on_death)
 
     def _verdict(self, death: WorkerDied) -> Problem:
-        times = "once" if self._limits.attempts == 1 else f"{self._limits.attempts} times"
+        times = "once" if self.limits.attempts == 1 else f"{self.limits.attempts} times"
         error = RenderProcessStalled if death.stalled else RenderProcessCrashed
         return error(
             f"The render process {death.how} while it worked on this job, which was tried {times}; "
@@ -331,17 +349,6 @@ class Scheduler:
         self._on_ended(ended)
         self._events.tell(job.job)
         self._wake.set()
-
-    @contextmanager
-    def _estimating(self) -> Iterator[None]:
-        """Say with a refusal how long it will be until a job that waits is begun."""
-        try:
-            yield
-        except QueueFull as error:
-            etas = [job.job.progress.eta_seconds for job in self._jobs.values() if job.begun]
-            soonest = min((eta for eta in etas if eta is not None), default=self._job_seconds)
-            error.retry_after = max(1, min(LONGEST_RETRY_AFTER, ceil(soonest)))
-            raise
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -9,7 +9,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Connection,
     DateTime,
     Dialect,
     Engine,
@@ -32,9 +31,9 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from app.errors import DatabaseUnreachable, IncompatibleData
 from app.jobs.migrations import migrate
 
-TURN = 0x6D6F757468
-"""PostgreSQL's advisory lock of :func:`take_turn`."""
-SERVICE = TURN + 1
+SCHEMA = 0x6D6F757468
+"""PostgreSQL's advisory lock that whoever changes the schema holds: of several, one does all of it."""
+SERVICE = SCHEMA + 1
 """PostgreSQL's advisory lock that the one service on a database holds."""
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
@@ -136,15 +135,6 @@ def _open_postgresql(url: str) -> Engine:
     return engine
 
 
-def take_turn(connection: Connection) -> None:
-    """Let nobody else pass here before this transaction ends: what it counts next stays true as long.
-
-    SQLite has one writer at a time anyway.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(TURN)))
-
-
 def _open_sqlite(path: Path) -> Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", pool_size=8, max_overflow=56)
@@ -175,7 +165,8 @@ def _create(engine: Engine) -> None:
     with engine.begin() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins none for a change of the schema
-        take_turn(connection)  # of several that start together, one does all of it
+        else:
+            connection.execute(select(func.pg_advisory_xact_lock(SCHEMA)))
         migrate(connection)
 
 

@@ -6,7 +6,7 @@ note what became of its deliveries. A job with deliveries to come does not expir
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,17 +20,19 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
     select,
     update,
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app.errors import AvatarExists, DataFolderInUse, IncompatibleData, JobNotFound, QueueFull
+from app.errors import AvatarExists, DataFolderInUse, IncompatibleData, JobNotFound
 from app.jobs.delivery import Delivery, due_at
 from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob, utc_now
-from app.jobs.schema import SERVICE, jobs, take_turn
+from app.jobs.schema import SERVICE, jobs
 
+_SUBMITTED: Final = [field.name for field in fields(NewJob)]
+_COUNTED: Final = ("frames_done", "frames_total", "fps", "attempts", "deaths", "revision")
+"""What begins at 0."""
 _CHANGING: Final = (
     "attempts",
     "deaths",
@@ -58,55 +60,24 @@ class JobPage:
 class JobTable:
     """The records of all jobs."""
 
-    def __init__(self, engine: Engine, max_queued: int) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._holder: Connection | None = None
         self._holds = False
-        self.max_queued = max_queued
 
     def insert(self, new: NewJob) -> Job:
-        """Add a job to the end of the queue.
-
-        Raises ``QueueFull``, or ``AvatarExists`` where a job that makes the same avatar is under way.
-        """
-        values: dict[str, Any] = {
-            "id": new.id,
-            "kind": new.kind.value,
-            "state": JobState.QUEUED.value,
-            "avatar_id": new.avatar_id,
-            "params": dict(new.params),
-            "owner": new.owner,
-            "claim": new.claim,
-            "fingerprint": new.fingerprint,
-            "traceparent": new.traceparent,
-            "waited_for": new.waited_for,
-            "warnings": new.warnings,
-            "deliveries": new.deliveries,
-            "deliver_at": due_at(new.deliveries, utc_now()),
-            "created_at": utc_now(),
-        } | dict.fromkeys(("frames_done", "frames_total", "fps", "attempts", "deaths", "revision"), 0)
-        row = select(*(literal(value, jobs.c[name].type) for name, value in values.items()))
-        room = _count(jobs.c.state == JobState.QUEUED).scalar_subquery() < self.max_queued
-        statement = insert(jobs).from_select(list(values), row.where(room)).returning(*jobs.c)
+        """Add a job. Raises ``AvatarExists`` where a job that makes the same avatar is under way."""
+        now = utc_now()
+        values = {name: getattr(new, name) for name in _SUBMITTED} | dict.fromkeys(_COUNTED, 0)
+        values |= {"kind": new.kind.value, "state": JobState.QUEUED.value}
+        values |= {"created_at": now, "deliver_at": due_at(new.deliveries, now)}
         try:
-            with self._engine.begin() as connection:
-                take_turn(connection)  # of several that come at once, each counts those before it
-                added = connection.execute(statement).mappings().all()
+            return self._change(insert(jobs).values(values).returning(*jobs.c))[0]
         except IntegrityError:
             raise AvatarExists(
                 f"A job that makes the avatar {new.avatar_id!r} is in progress; wait for it or choose "
                 "another id."
             ) from None
-        if not added:
-            raise self._queue_full()
-        return _to_job(added[0])
-
-    def check_room(self) -> None:
-        """Raise ``QueueFull`` if no job can be added; said early, before an upload is read."""
-        with self._engine.connect() as connection:
-            waiting = connection.scalar(_count(jobs.c.state == JobState.QUEUED)) or 0
-        if waiting >= self.max_queued:
-            raise self._queue_full()
 
     def check_avatar_free(self, avatar_id: str) -> None:
         """Raise ``AvatarExists`` if a job that makes this avatar is under way."""
@@ -253,9 +224,6 @@ class JobTable:
         without = jobs.c.state.in_((JobState.FAILED, JobState.CANCELED))
         with self._engine.connect() as connection:
             return set(connection.scalars(select(jobs.c.id).where(~without)))
-
-    def _queue_full(self) -> QueueFull:
-        return QueueFull(f"{self.max_queued} jobs are queued, the limit; try again in a few seconds.")
 
     def _read(
         self, *filters: ColumnElement[bool], limit: int | None = None, order: Any = _NEWEST_FIRST

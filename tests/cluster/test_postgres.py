@@ -47,7 +47,7 @@ def table(url: str) -> Iterator[JobTable]:
     engine = open_database(url)
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE jobs CASCADE"))
-    yield JobTable(engine, max_queued=5)
+    yield JobTable(engine)
     engine.dispose()
 
 
@@ -80,7 +80,7 @@ def test_jobs_of_0_1_are_read_as_they_were_left(postgres: Postgres) -> None:
         connection.exec_driver_sql((DATA / "jobs-0.1.0.postgresql.sql").read_text())
     engine.dispose()
     engine = open_database(url)
-    running, waiting = JobTable(engine, 5).open_jobs()
+    running, waiting = JobTable(engine).open_jobs()
     assert (running.id, running.progress, running.deaths) == ("render-running", JobProgress(75, 250, 40.0), 1)
     assert (waiting.id, waiting.owner, waiting.waited_for) == ("render-waiting", "b" * 64, True)
     engine.dispose()
@@ -88,9 +88,9 @@ def test_jobs_of_0_1_are_read_as_they_were_left(postgres: Postgres) -> None:
 
 def test_a_second_service_is_kept_off_the_table(table: JobTable, url: str) -> None:
     engine = open_database(url)
-    with table.holding(), pytest.raises(DataFolderInUse, match="database"), JobTable(engine, 5).holding():
+    with table.holding(), pytest.raises(DataFolderInUse, match="database"), JobTable(engine).holding():
         pass
-    with JobTable(engine, 5).holding():
+    with JobTable(engine).holding():
         pass
     engine.dispose()
 

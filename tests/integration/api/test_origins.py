@@ -1,6 +1,7 @@
 """Pages of other origins, and names that were made to point here."""
 
 import pytest
+from pydantic import ValidationError
 
 from tests.integration.api.conftest import Start
 
@@ -78,3 +79,7 @@ async def test_keys_are_not_shown_where_settings_are_printed() -> None:
     given = Settings(api_keys="sesame", database_url="postgresql://u:open@h/n")
     assert "sesame" not in repr(given)
     assert "open@" not in repr(given)
+    assert "open@" not in given.model_dump_json()
+    with pytest.raises(ValidationError) as refused:
+        Settings(database_url="mysql://u:open@h/n")
+    assert "open@" not in str(refused.value)

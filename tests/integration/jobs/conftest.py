@@ -78,7 +78,7 @@ async def served(settings: Settings, pool: AnyPool, attempts: int) -> AsyncItera
     files = DataFolder(settings.data_dir)
     engine = open_database(files.database)
     ended: list[Ended] = []
-    table = JobTable(engine, max_queued=100)
+    table = JobTable(engine)
     scheduler = Scheduler(table, files, pool, Limits(attempts=attempts), on_ended=ended.append)
     await scheduler.start()
     try:

@@ -39,7 +39,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 def table(tmp_path: Path) -> Iterator[JobTable]:
     engine = open_database(tmp_path / "jobs.sqlite3")
-    yield JobTable(engine, max_queued=50)
+    yield JobTable(engine)
     engine.dispose()
 
 

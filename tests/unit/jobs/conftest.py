@@ -10,5 +10,5 @@ from app.jobs.table import JobTable
 @pytest.fixture
 def table(tmp_path: Path) -> Iterator[JobTable]:
     engine = open_database(tmp_path / "jobs.sqlite3")
-    yield JobTable(engine, max_queued=5)
+    yield JobTable(engine)
     engine.dispose()

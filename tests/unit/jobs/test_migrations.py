@@ -43,7 +43,7 @@ def test_the_revisions_make_the_tables_that_the_code_uses(engine: Engine) -> Non
 def test_jobs_of_0_1_are_read_as_they_were_left(tmp_path: Path) -> None:
     path = of_release("0.1.0", tmp_path)
     for _ in range(2):  # opened once more, it is of this release
-        table = JobTable(open_database(path), 5)
+        table = JobTable(open_database(path))
         jobs: dict[str, Job] = {job.id: job for job in table.page().jobs}
         assert {name: job.state for name, job in jobs.items()} == {
             "avatar-made": JobState.SUCCEEDED,
@@ -64,7 +64,7 @@ def test_jobs_of_0_1_are_read_as_they_were_left(tmp_path: Path) -> None:
 
 def test_jobs_of_before_there_were_turns_get_the_defaults(tmp_path: Path) -> None:
     path = of_release("0.0", tmp_path)
-    (job,) = JobTable(open_database(path), 5).open_jobs()
+    (job,) = JobTable(open_database(path)).open_jobs()
     assert (job.id, job.number, job.attempts, job.deaths, job.owner) == ("old", 7, 1, 0, None)
     assert (job.waited_for, job.warnings) == (False, [])
 

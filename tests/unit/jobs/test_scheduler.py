@@ -96,13 +96,12 @@ async def running(
     workers: int = 1,
     pool: PretendingPool | None = None,
     limits: Limits | None = None,
-    queued: int = 2000,
 ) -> AsyncIterator[Service]:
     """Run a scheduler on a data folder for as long as the block lasts."""
     files = DataFolder(root)
     engine: Engine = open_database(files.database)
-    table, pool, ended = JobTable(engine, queued), pool or PretendingPool(workers), list[Ended]()
-    scheduler = Scheduler(table, files, pool, limits or Limits(), on_ended=ended.append)
+    table, pool, ended = JobTable(engine), pool or PretendingPool(workers), list[Ended]()
+    scheduler = Scheduler(table, files, pool, limits or Limits(queued=2000), on_ended=ended.append)
     await scheduler.start()
     service = Service(scheduler, pool, table, files, ended)
     await service.settle()
@@ -378,14 +377,33 @@ async def test_who_follows_is_told_that_the_service_stops(tmp_path: Path) -> Non
 
 
 async def test_a_full_queue_says_how_long_it_will_be(tmp_path: Path) -> None:
-    async with running(tmp_path, queued=1) as service:
+    async with running(tmp_path, limits=Limits(queued=1)) as service:
         long = await service.submit(300.0)
         await service.finish(long)
         await service.submit()
         with pytest.raises(QueueFull) as refusal:
-            await service.scheduler.check_room()
+            service.scheduler.check_room(None)
         assert refusal.value.retry_after is not None
         assert 1 <= refusal.value.retry_after <= 600
+
+
+async def test_the_queue_is_never_longer_than_its_limit_however_many_submit_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path, limits=Limits(queued=5)) as service:
+        jobs = (NewJob(new_id(), JobKind.RENDER, "anna", {"seconds": 1.0}) for _ in range(40))
+        answers = await asyncio.gather(*map(service.scheduler.submit, jobs), return_exceptions=True)
+        assert sum(isinstance(answer, Job) for answer in answers) == 5
+        assert sum(isinstance(answer, QueueFull) for answer in answers) == 35
+
+
+async def test_one_key_does_not_fill_the_queue_for_the_others(tmp_path: Path) -> None:
+    async with running(tmp_path, limits=Limits(queued=10, queued_per_key=2)) as service:
+        await service.submit()
+        for _ in range(2):
+            await service.submit(owner="greedy")
+        with pytest.raises(QueueFull, match="2 jobs of this API key"):
+            await service.submit(owner="greedy")
+        service.scheduler.check_room("modest")
+        service.scheduler.check_room(None)
 
 
 async def test_a_thousand_jobs_wait_and_all_are_done(tmp_path: Path) -> None:

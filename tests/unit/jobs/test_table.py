@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import AvatarExists, IncompatibleData, JobNotFound, MouthpieceError, QueueFull
+from app.errors import AvatarExists, IncompatibleData, JobNotFound, MouthpieceError
 from app.jobs.job import Job, JobKind, JobProgress, JobState, NewJob, new_id, utc_now
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
@@ -89,29 +89,6 @@ def test_a_job_that_is_gone_is_not_saved(table: JobTable) -> None:
     assert not table.save(replace(job, state=JobState.RUNNING))
 
 
-def test_the_queue_is_never_longer_than_its_limit_however_many_submit_at_once(table: JobTable) -> None:
-    def submit(_: int) -> bool:
-        try:
-            table.insert(render())
-        except QueueFull:
-            return False
-        return True
-
-    with ThreadPoolExecutor(16) as pool:
-        accepted = sum(pool.map(submit, range(40)))
-    assert accepted == table.max_queued == len(table.page().jobs)
-
-
-def test_a_full_queue_is_said_before_anything_is_submitted(table: JobTable) -> None:
-    for _ in range(table.max_queued):
-        table.check_room()
-        job = table.insert(render())
-    with pytest.raises(QueueFull):
-        table.check_room()
-    begun(table, job)
-    table.check_room()
-
-
 def test_only_one_job_at_a_time_makes_an_avatar(table: JobTable) -> None:
     def submit(_: int) -> bool:
         try:
@@ -191,13 +168,13 @@ def test_only_jobs_that_wait_work_or_have_a_result_have_files(table: JobTable) -
 
 def test_records_outlive_the_process(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "jobs.sqlite3"
-    job = JobTable(open_database(path), 5).insert(render())
-    assert JobTable(open_database(path), 5).get(job.id) == job
+    job = JobTable(open_database(path)).insert(render())
+    assert JobTable(open_database(path)).get(job.id) == job
 
 
 def test_a_damaged_database_is_refused_at_the_start(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite3"
-    table = JobTable(open_database(path), 500)
+    table = JobTable(open_database(path))
     for _ in range(100):
         table.insert(render())
     with table._engine.begin() as connection:
@@ -212,7 +189,7 @@ def test_a_damaged_database_is_refused_at_the_start(tmp_path: Path) -> None:
 
 def test_a_database_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite3"
-    table = JobTable(open_database(path), 5)
+    table = JobTable(open_database(path))
     table.check()
     path.unlink()
     with pytest.raises(IncompatibleData, match="taken away"):
