@@ -112,8 +112,14 @@ def between_lips(points: FaceLandmarks, region: tuple[int, int, int, int]) -> _M
     inside = np.zeros((bottom - top, right - left), np.uint8)
     cv2.fillPoly(inside, [np.rint((line - (left, top)) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     softness = max(0.6, 0.008 * float(np.linalg.norm(points[33] - points[263])))
-    blurred: _Map = cv2.GaussianBlur(inside, (0, 0), softness).astype(np.float32) / np.float32(255)
-    return blurred
+    blurred = cv2.GaussianBlur(inside, (0, 0), softness).astype(np.float32)
+    return np.asarray(blurred * _parted(line.astype(np.float32), inside) / np.float32(255), np.float32)
+
+
+def _parted(outline: FaceLandmarks, filled: npt.NDArray[np.uint8]) -> float:
+    """Return how far lips are parted, 0..1, all of it from about a pixel: a filled outline has an edge."""
+    area = float(filled.sum()) / 255
+    return min(2 * float(cv2.contourArea(outline)) / max(area, 1.0), 1.0)
 
 
 def kept_teeth(between: _Map, blue: _Map, skin: Skin) -> float:

@@ -1,0 +1,215 @@
+"""The drawn inside of a mouth, looked at on the front of the portrait's mesh; lengths in millimetres."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from app.faces.types import FaceLandmarks
+from app.media.frames import FrameLayout, I420Frame, Plane
+from app.mouths.bending import BENT, Placing
+from app.mouths.inside import Inside, between_lips, draw_inside, kept_teeth
+from app.mouths.looks import skin_of
+from app.mouths.points import (
+    BELOW_LIP,
+    CHIN,
+    JAW,
+    LOWER_LIP_INNER,
+    LOWER_LIP_OUTER,
+    UPPER_LIP_INNER,
+    UPPER_LIP_OUTER,
+)
+from app.rendering.sampling import Lent, Opened, Region, sampled
+from tests.support.clips import portrait
+from tests.support.faces import portrait_face
+from tests.support.frames import i420
+from tests.support.mouths import front_mesh
+from tests.support.shut import LAYOUT, mesh_of
+
+SIDE = 640
+WHOLE: Region = (0, SIDE, 0, SIDE)
+SKIN = np.array([100, 125, 165, 20], np.float32)
+NO_TEETH = np.zeros(2, np.float32)
+MIDDLE = SIDE // 2
+
+
+@cache
+def shut_mesh(scale: float = 200.0) -> FaceLandmarks:
+    """Return the mesh with lips that touch, the inner corners of the eyes ``scale`` pixels apart."""
+    mesh = front_mesh()[:, :2].copy()
+    half = (mesh[list(LOWER_LIP_INNER)] - mesh[list(UPPER_LIP_INNER)]) / 2
+    for upper, lower in ((UPPER_LIP_INNER, LOWER_LIP_INNER), (UPPER_LIP_OUTER, LOWER_LIP_OUTER)):
+        mesh[list(upper)] += half
+        mesh[list(lower)] -= half
+    mesh -= mesh[[13, 14]].mean(axis=0)
+    return np.asarray(scale * mesh + MIDDLE, np.float32)
+
+
+def millimetre(mesh: FaceLandmarks) -> float:
+    width, eyes = (float(np.linalg.norm(mesh[a] - mesh[b])) for a, b in ((61, 291), (33, 263)))
+    return max(width / 50, eyes / 110)
+
+
+def opened(mesh: FaceLandmarks, falls: float, rises: float = 0.0) -> Placing:
+    """Return a mouth whose lower lip falls and whose upper lip rises in its middle by so many millimetres."""
+    goal, unit = mesh.astype(np.float64), millimetre(mesh)
+    share = np.sin(np.linspace(0, np.pi, 11))[:, None] ** 0.5 * (0, unit)
+    for rows, far in (
+        ((LOWER_LIP_INNER, LOWER_LIP_OUTER), falls),
+        ((UPPER_LIP_INNER, UPPER_LIP_OUTER), -rises),
+    ):
+        for row in rows:
+            goal[list(row)] += far * share
+    goal[[*JAW, *CHIN, *BELOW_LIP]] += (0, falls * unit)
+    return Placing(np.array([[1.0, 0, 0], [0, 1.0, 0]]), mesh, (goal - mesh)[BENT])
+
+
+def drawn(placing: Placing, skin: npt.NDArray[np.float32] = SKIN, region: Region = WHOLE) -> Inside:
+    inside = draw_inside(placing, placing.laid, skin, NO_TEETH, region)
+    assert inside is not None
+    return inside
+
+
+def below(inside: Inside, millimetres: float, aside: float = 0.0) -> float:
+    """Return how bright a place below the middle of the resting lips is, over the skin."""
+    unit = millimetre(shut_mesh())
+    row = round(MIDDLE + millimetres * unit) - inside.region[0]
+    column = round(MIDDLE + aside * unit) - inside.region[2]
+    return float(inside.picture[row, column].mean() / SKIN[:3].mean())
+
+
+def teeth_edge(inside: Inside) -> float:
+    """Return where the upper incisors end, millimetres below the middle of the resting lips."""
+    unit = millimetre(shut_mesh())
+    column = inside.picture[:, round(MIDDLE + 4 * unit) - inside.region[2]].mean(axis=1)
+    start = MIDDLE - inside.region[0]
+    bright = np.flatnonzero(column[start:] < 0.5 * column[start : start + round(unit)].max())
+    return float(bright[0] / unit)
+
+
+def test_upper_teeth_stay_on_the_skull_while_the_lips_go() -> None:
+    edges = [teeth_edge(drawn(opened(shut_mesh(), falls))) for falls in (8.0, 14.0, 20.0)]
+    assert 1 < min(edges) <= max(edges) < min(edges) + 0.3 < 4
+    assert teeth_edge(drawn(opened(shut_mesh(), 14.0, rises=2.0))) == pytest.approx(edges[1], abs=0.3)
+
+
+def test_lower_teeth_go_with_the_jaw() -> None:
+    unit = millimetre(shut_mesh())
+    near = []
+    for falls in (10.0, 16.0):
+        inside = drawn(opened(shut_mesh(), falls))
+        lowest = round(MIDDLE + falls * unit) - inside.region[0]
+        column = inside.picture[:, round(MIDDLE + 2.6 * unit) - inside.region[2]].mean(axis=1)
+        near.append(column[lowest - round(0.4 * unit)] / column[lowest - round(4 * unit)])
+        assert near[-1] > 1.05
+    assert near[0] == pytest.approx(near[1], rel=0.5)
+
+
+def test_where_no_teeth_are_it_is_dark() -> None:
+    inside = drawn(opened(shut_mesh(), 18.0))
+    cavity = below(inside, 5.0)
+    assert cavity < 0.3
+    assert below(inside, 12.0) < 0.6
+    assert below(inside, 1.0) > 2.5 * cavity
+    assert below(inside, 0.8, aside=20.0) < below(inside, 0.8)
+
+
+def test_teeth_that_are_wanted_show_more_of_them() -> None:
+    placing = opened(shut_mesh(), 14.0)
+    told = draw_inside(placing, placing.laid, SKIN, np.array([3, 0], np.float32), WHOLE)
+    assert told is not None
+    assert teeth_edge(told) > teeth_edge(drawn(placing)) + 1
+
+
+def test_the_light_s_colour_is_that_of_the_skin() -> None:
+    placing = opened(shut_mesh(), 14.0)
+    cold = drawn(placing, np.array([165, 125, 100, 20], np.float32))
+    row, column = (MIDDLE - inside for inside in (cold.region[0], cold.region[2]))
+    blue = [
+        one.picture[row + 3, column + 5, 0] / one.picture[row + 3, column + 5, 2]
+        for one in (cold, drawn(placing))
+    ]
+    assert blue[0] > 1.3 * blue[1]
+    dark = drawn(placing, 0.4 * SKIN)
+    assert (
+        0.4
+        < dark.picture[row + 3, column + 5].mean() / drawn(placing).picture[row + 3, column + 5].mean()
+        < 0.9
+    )
+
+
+def gray(luma: int) -> I420Frame:
+    layout = FrameLayout(SIDE, SIDE)
+    frame = np.full(layout.frame_bytes, 128, np.uint8)
+    layout.planes(frame)[0][:] = luma
+    return frame
+
+
+def laid(placing: Placing, *, inside: bool, region: Region = WHOLE) -> list[Plane]:
+    told = Opened(SKIN, NO_TEETH) if inside else None
+    lent = Lent(gray(140), placing, opened=told)
+    return sampled(FrameLayout(SIDE, SIDE), lent, placing.laid, region)
+
+
+def test_nothing_changes_outside_of_the_lips() -> None:
+    placing = opened(shut_mesh(), 14.0)
+    shown = cv2.dilate(between_lips(placing.points, WHOLE), np.ones((3, 3))) > 0
+    for made, plain in zip(laid(placing, inside=True), laid(placing, inside=False), strict=True):
+        scale = SIDE // len(made)
+        changed = made != plain
+        assert changed.any()
+        assert not (changed & ~shown[::scale, ::scale]).any()
+
+
+def test_between_lips_that_touch_nothing_is_drawn() -> None:
+    placing = opened(shut_mesh(), 0.0)
+    for made, plain in zip(laid(placing, inside=True), laid(placing, inside=False), strict=True):
+        assert (made == plain).all()
+
+
+@pytest.mark.parametrize("region", [(0, MIDDLE + 8, 0, MIDDLE + 20), (MIDDLE + 12, SIDE, MIDDLE - 10, SIDE)])
+def test_at_the_edge_of_the_frame_the_rest_is_drawn_as_elsewhere(region: Region) -> None:
+    inside, whole = drawn(opened(shut_mesh(), 14.0), region=region), drawn(opened(shut_mesh(), 14.0))
+    top, bottom, left, right = inside.region
+    assert region[0] <= top < bottom <= region[1]
+    assert region[2] <= left < right <= region[3]
+    part = whole.picture[
+        top - whole.region[0] : bottom - whole.region[0], left - whole.region[2] : right - whole.region[2]
+    ]
+    assert inside.picture[6:-6, 6:-6] == pytest.approx(part[6:-6, 6:-6], abs=3)
+
+
+def test_beyond_the_frame_nothing_is_drawn() -> None:
+    placing = opened(shut_mesh(), 14.0)
+    assert draw_inside(placing, placing.laid, SKIN, NO_TEETH, (0, 100, 0, SIDE)) is None
+
+
+def test_a_face_of_20_pixels_gets_a_mouth_too() -> None:
+    mesh = shut_mesh(20 / (np.ptp(front_mesh()[:, 0])))
+    assert np.ptp(mesh[:, 0]) == pytest.approx(20, abs=0.5)
+    placing = opened(mesh, 16.0)
+    made, plain = (laid(placing, inside=inside)[0].astype(int) for inside in (True, False))
+    changed = np.argwhere(made != plain)
+    assert len(changed)
+    assert np.ptp(changed, axis=0).max() <= 14
+    assert made.min() < 100
+
+
+def test_the_teeth_of_a_smile_stay_where_they_are() -> None:
+    """The portrait smiles; her jaw falls by 8 mm."""
+    frame, landmarks = i420(portrait(), LAYOUT), portrait_face()[0]
+    mesh = mesh_of(portrait())
+    placing = opened(mesh, 8.0)
+    region: Region = (0, 512, 0, 512)
+    own = between_lips(mesh, region)
+    blue = portrait()[..., 0].astype(np.float32)
+    skin = skin_of(portrait(), mesh.astype(np.float64))
+    assert kept_teeth(own, blue, skin) > 0.9
+    luma = sampled(LAYOUT, Lent(frame, placing, opened=Opened(skin, NO_TEETH)), landmarks, region)[0]
+    core = cv2.erode((own > 0.95).astype(np.uint8), np.ones((3, 3))) > 0
+    difference = np.abs(luma.astype(int) - LAYOUT.planes(frame)[0])[core]
+    assert core.sum() > 60
+    assert np.median(difference) <= 5
+    assert np.percentile(difference, 90) <= 10
