@@ -5,7 +5,7 @@ TESTS ?= tests
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --no-loadscope-reorder $(TESTS)
 
-.PHONY: setup serve demo test test-all check bench lock release clean
+.PHONY: setup serve demo pictures test test-all check bench lock release clean
 
 setup: .venv/.dev                     ## everything for development
 
@@ -14,6 +14,9 @@ serve: .venv/.cpu                     ## the HTTP service on 127.0.0.1:8000
 
 demo: .venv/.cpu                      ## the demo clip speaks: out/demo.mp4
 	$(BIN)/python demo/run.py
+
+pictures: .venv/.dev                  ## docs/images anew: the moving demo, the studio
+	$(BIN)/python -m demo.pictures
 
 test: .venv/.dev                      ## the tests, without the slow ones
 	$(PYTEST)
