@@ -143,7 +143,8 @@ async function finish(signal) {
   if (!video.src) video.src = source;
   showVideo();
   done.hidden = false;
-  const download = `${shown.avatar_id}-${shown.id}.mp4`;
+  const download = await fileName(shown.links.video);
+  if (signal.aborted) return;
   Object.assign(element("download"), { href: address(shown.links.video), download });
   announce(`The video is ready, after ${duration((Date.parse(shown.finished_at) - Date.parse(shown.started_at)) / 1000)}.`);
 }
@@ -154,6 +155,12 @@ function fail(error) {
   showProblem(element("stage-problem"), error.message);
   idle();
   hideVideo();
+}
+
+// What the service calls a file: its suffix tells the format.
+async function fileName(path) {
+  const { headers } = await request(path, { method: "HEAD" });
+  return /filename="([^"]+)"/.exec(headers.get("Content-Disposition"))?.[1] ?? "";
 }
 
 // A link sends no key: with one, the video is fetched first.

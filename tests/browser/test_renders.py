@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import SPOKEN, OpenStudio
 from tests.browser.studio import Studio
+from tests.support.cutouts import cutout
 from tests.support.server import Server
 from tests.support.videos import decode
 
@@ -199,3 +200,37 @@ def test_the_page_fits_its_window(
     studio.wait_until_done()
     studio.picture(f"{name}-done")
     assert studio.page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_a_head_that_was_cut_out_plays_over_whatever_lies_behind_it(
+    open_studio: OpenStudio, server: Server, speech: Speech, tmp_path: Path
+) -> None:
+    video = cutout(tmp_path / "cutout.webm", 25)
+    made = server.client.post("/v1/avatars", data={"id": "cutout"}, files={"video": video.read_bytes()})
+    assert made.status_code == 201, made.text
+    answer = server.client.post(
+        "/v1/avatars/cutout/renders",
+        data={"format": "webm"},
+        files={"audio": speech(1).read_bytes()},
+    )
+    job_id = answer.headers["content-location"].rsplit("/", 1)[1]
+    studio = open_studio(path=f"/#{job_id}")
+    studio.wait_until_done()
+    video_element = studio.locate("#video")
+    video_element.evaluate("video => { video.style.background = 'rgb(0, 200, 80)'; video.play(); }")
+    studio.wait("document.getElementById('video').currentTime > 0.2")
+    video_element.evaluate("video => video.pause()")
+    shown = """video => {
+      const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+      const context = canvas.getContext("2d");
+      context.drawImage(video, 0, 0);
+      const at = (x, y) => [...context.getImageData(x, y, 1, 1).data];
+      return { corner: at(3, 3), face: at(canvas.width / 2, canvas.height / 2) };
+    }"""
+    seen = video_element.evaluate(shown)
+    assert seen["corner"][3] == 0
+    assert seen["face"][3] == 255
+    video_element.screenshot(path=tmp_path / "stage.png")
+    with studio.page.expect_download() as download:
+        studio.page.get_by_text("Download", exact=True).click()
+    assert download.value.suggested_filename == f"cutout-{job_id}.webm"
