@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -50,3 +51,14 @@ def test_a_small_face_is_found_by_the_thorough_search_only() -> None:
     (face,) = detector.detect(frame, layout, thorough=True)
     assert 310 < face.box[0] < face.box[1] < 360
     assert 935 < face.box[2] < face.box[3] < 980
+
+
+def test_a_face_that_is_larger_than_the_frame_is_found_by_the_thorough_search_only() -> None:
+    close = cv2.resize(portrait()[95:165, 170:270], None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
+    layout = FrameLayout(600, 420)
+    frame = i420(np.asarray(close, np.uint8), layout)
+    detector = BlazeFace()
+    assert detector.detect(frame, layout) == []
+    (face,) = detector.detect(frame, layout, thorough=True)
+    assert face.box[0] < 0 < 420 < face.box[1]
+    assert 0 < face.box[2] < 300 < face.box[3]
