@@ -63,6 +63,9 @@ _NARROW, _WIDE = 0.72, 6.0
 _SHUT: Final = 0.25
 """Pixels by which the lips are nowhere further apart in a shut mouth."""
 
+_LIP_EDGE: Final = 0.04
+"""Share of the height of an open mouth's picture that is the lower lip's edge."""
+
 _SEEN_TEETH: Final = (0.15, 0.45)
 """Share of what shows between resting lips that is teeth: none stay up to the first, all from the second."""
 
@@ -120,6 +123,14 @@ def _parted(outline: FaceLandmarks, filled: npt.NDArray[np.uint8]) -> float:
     """Return how far lips are parted, 0..1, all of it from about a pixel: a filled outline has an edge."""
     area = float(filled.sum()) / 255
     return min(2 * float(cv2.contourArea(outline)) / max(area, 1.0), 1.0)
+
+
+def above_lower_lip(between: _Map) -> _Map:
+    """Return :func:`between_lips` without its soft lower edge, which holds the colour of the lip."""
+    rows = max(1, round(_LIP_EDGE * len(between)))
+    inner = np.zeros_like(between)
+    inner[:-rows] = np.minimum(between[:-rows], between[rows:])
+    return inner
 
 
 def kept_teeth(between: _Map, blue: _Map, skin: Skin) -> float:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane, bgr_to_yuv, yuv_to_bgr
 from app.mouths.bending import Placing, bend, teeth_stay
-from app.mouths.inside import ShownTeeth, between_lips, draw_inside, kept_teeth
+from app.mouths.inside import ShownTeeth, above_lower_lip, between_lips, draw_inside, kept_teeth
 from app.mouths.looks import Skin
 
 FloatPlane = npt.NDArray[np.float32]
@@ -119,7 +119,7 @@ def _draw_opened(
     before, after = (
         between_lips(points, inside.region) for points in (lent.placing.laid, lent.placing.points)
     )
-    keep = before * np.float32(kept_teeth(before, _blue(layout, still), opened.skin))
+    keep = above_lower_lip(before) * np.float32(kept_teeth(before, _blue(layout, still), opened.skin))
     drawn = cv2.transform(inside.picture, bgr_to_yuv(layout.color))
     for index, (plane, own) in enumerate(zip(planes, still, strict=True)):
         made, kept, shown = np.ascontiguousarray(drawn[..., index], np.float32), keep, after
