@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -25,6 +25,7 @@ from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobState, utc_now
 from app.jobs.records import RETRY_SECONDS
 from app.jobs.table import JobTable
+from app.media.formats import MEDIA_TYPES, Format
 from app.outside.allowance import Allowance, read_url
 from app.outside.reach import Resolve, system_resolve
 from app.tracing import about
@@ -39,7 +40,6 @@ RESULT_PAUSE: Final = 1800.0
 """Seconds; a file is not tried again after a longer pause: its address seldom lives for hours."""
 SPREAD: Final = 0.1
 """A pause is made longer by chance, by up to this share: what failed together shall not come together."""
-MEDIA_TYPE: Final = "video/mp4"
 
 Describe = Callable[[Job], Mapping[str, Any]]
 """Returns what a webhook says of a job that has ended: all of its body, as JSON."""
@@ -176,7 +176,9 @@ class Deliverer:
         if job.state is not JobState.SUCCEEDED:
             return Outcome(False, detail="The job has made no file.", final=True)
         url, path = message["url"], self._files.workspace(job.id).result
-        return await self._sender(url).put(url, path, MEDIA_TYPE)
+        return await self._sender(url).put(
+            url, path, MEDIA_TYPES[cast(Format, path.suffix.removeprefix("."))]
+        )
 
     async def _post(self, message: Delivery, news: Mapping[str, Any]) -> Outcome:
         body = json.dumps(news, ensure_ascii=False, separators=(",", ":")).encode()

@@ -44,11 +44,11 @@ def is_public(address: Address) -> bool:
     return address in _UNICAST and not tunnelled
 
 
-def is_inside(address: Address) -> bool:
-    """Whether an address is this machine's own or one of a private network: none of a cloud's metadata."""
+def is_host(address: Address) -> bool:
+    """Whether an address can be one host, of this machine or a private network too: no cloud's metadata."""
     if address in _METADATA or address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
-    return address.is_loopback or (address.is_private and not address.is_reserved)
+    return address.is_loopback or not address.is_reserved
 
 
 def _is_isatap(address: IPv6Address) -> bool:

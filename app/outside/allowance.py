@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from app.errors import AddressRefused
-from app.outside.addresses import Address, is_inside, is_public
+from app.outside.addresses import Address, is_host, is_public
 
 PORTS: Final = {"http": 80, "https": 443}
 """The schemes that are spoken, and their ports: the only ones of a host whose port is not listed."""
@@ -63,7 +63,7 @@ class Allowance:
 
     def check_address(self, address: Address, *, listed: bool) -> None:
         """Raise ``AddressRefused`` unless what a host's name stands for may be connected to."""
-        if not (is_public(address) or (listed and is_inside(address))):
+        if not (is_public(address) or (listed and is_host(address))):
             raise AddressRefused("The host is not on the public internet; give a public address.")
 
 

@@ -240,6 +240,21 @@ async def test_the_file_is_put_before_the_news_of_it_goes_out(
     assert "transfer-encoding" not in put.headers
 
 
+async def test_a_file_is_sent_as_what_it_is(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, tmp_path: Path
+) -> None:
+    deliverer = make()
+    job = submitted(table, deliverer.planned(None, f"{neighbour.url}/bucket"))
+    path = DataFolder(tmp_path).workspace(job.id).result_of("webm")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"film")
+    ended(table, job)
+    async with working(deliverer):
+        await settled(table, job)
+    (put,) = neighbour.taken
+    assert (put.headers["content-type"], put.body) == ("video/webm", b"film")
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 413])
 async def test_an_address_that_has_expired_is_not_tried_again_and_the_news_goes_out(
     make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, tmp_path: Path, status: int

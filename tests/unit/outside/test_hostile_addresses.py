@@ -4,12 +4,14 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from app.errors import AddressRefused, FetchFailed, OutsideError
+from app.outside.addresses import meant
 from app.outside.allowance import Allowance
 from app.outside.fetching import Fetcher, Patience
-from app.outside.reach import system_resolve
+from app.outside.reach import Reach, system_resolve
 from tests.support.neighbour import Neighbour
 
 pytestmark = pytest.mark.anyio
@@ -252,3 +254,36 @@ async def test_nothing_is_reached_unless_that_is_allowed(neighbour: Neighbour) -
 async def test_the_host_is_told_the_name_that_it_was_asked_by(neighbour: Neighbour) -> None:
     await fetch(fetcher(neighbour), f"http://media.test:{neighbour.port}/clip")
     assert neighbour.taken[0].headers["host"] == f"media.test:{neighbour.port}"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "10.0.0.1", "192.168.7.7", "100.64.0.1", "fd12::1", "::1", "::ffff:10.0.0.1", "8.8.8.8"],
+)
+async def test_a_listed_host_may_be_of_a_private_network(address: str) -> None:
+    async def inside(host: str, port: int) -> list[str]:
+        return [address]
+
+    (found,) = await Reach(Allowance.of({"minio:9000"}), inside).addresses(httpx.URL("http://minio:9000/a"))
+    assert found == meant(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.169.254",
+        "fe80::1",
+        "fd00:ec2::254",
+        "100.100.100.200",
+        "168.63.129.16",
+        "0.0.0.0",
+        "::",
+        "224.0.0.1",
+    ],
+)
+async def test_a_listed_host_is_no_way_to_a_clouds_metadata(address: str) -> None:
+    async def turned(host: str, port: int) -> list[str]:
+        return [address]
+
+    with pytest.raises(AddressRefused):
+        await Reach(Allowance.of({"minio:9000"}), turned).addresses(httpx.URL("http://minio:9000/a"))
