@@ -1,4 +1,4 @@
-"""What stands behind the API: the job table, the avatars, and a scheduler with a pool. Chosen here alone."""
+"""The backend of the API: job table, avatars, and a scheduler with a pool. Everything is chosen here."""
 
 import os
 from collections.abc import Callable

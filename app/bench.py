@@ -1,7 +1,7 @@
-"""How fast this machine's device is: the model against the device's own peak, and whole renders.
+"""Speed of this machine's device: the model against the device's peak, and whole renders.
 
-This is the part of the benchmark that needs nothing but an installed Mouthpiece; ``make bench`` compares with
-the textbook pipeline as well.
+This part of the benchmark needs only an installed Mouthpiece; ``make bench`` also compares with the
+textbook pipeline.
 """
 
 import tempfile

@@ -1,4 +1,4 @@
-"""What ships beside the code: the default model and the media of the demo."""
+"""Files that ship with the code: the default model and the demo's media."""
 
 from pathlib import Path
 from typing import Final, Literal

@@ -1,4 +1,4 @@
-"""Structured logs, one line an event, from both processes alike. Nothing logs a caller's audio or key."""
+"""Structured logs, one line per event, from all processes. They never contain a caller's audio or key."""
 
 import asyncio
 import logging

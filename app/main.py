@@ -1,4 +1,4 @@
-"""The HTTP service: the application's factory and its life, from the sweep at the start to the last stop."""
+"""The HTTP service: the application factory and its lifespan."""
 
 import asyncio
 from collections.abc import AsyncIterator

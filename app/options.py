@@ -1,8 +1,8 @@
-"""Options of a request, written down once: a frozen dataclass whose fields say type, limits and help.
+"""Options of a request, declared once: a frozen dataclass whose fields carry type, limits and help.
 
-From it are made the API's form, the command line's options, the job's record, and what the work is given. A
-field is added there and nowhere else; an older record that lacks it has the default. What fields say together
-is checked by a static method ``check_together``, which is given them all and raises ValueError.
+The API's form, the command line's options, the job record and the work itself are all derived from it. To
+add an option, add a field; older records without it get the default. A static method ``check_together``,
+called with all values, may raise ValueError for combinations that make no sense.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""How long work tells that it goes on, and learns that it shall not."""
+"""How long-running work reports progress, and learns that it should stop."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The volumes: what is always left free on them, and what it means when one refuses to be written to."""
+"""The volumes: the space that always stays free, and the errors for volumes that cannot be written."""
 
 import errno
 import shutil

@@ -1,4 +1,4 @@
-"""What a process needs that decodes and renders: one loaded model and the rooms around it."""
+"""Everything a process needs to decode and render: one loaded model and the rooms around it."""
 
 from dataclasses import dataclass
 from functools import partial

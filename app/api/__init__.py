@@ -1,1 +1,1 @@
-"""The HTTP face of the service. No module here imports numpy, decodes media or loads a model."""
+"""The HTTP API. No module here imports numpy, decodes media or loads a model."""

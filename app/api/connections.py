@@ -1,7 +1,7 @@
-"""Connections that cost little: heads are bounded, whoever stands still is cut off, probes find room.
+"""Bounded connections: request heads have limits, stalled clients are cut off, health checks get through.
 
-h11 bounds the head of a request, in pure Python; nothing of a request is handed on before its head is whole.
-A body, or an answer, may take as long as it likes while it makes progress.
+h11 limits the head of a request, in pure Python, and passes nothing on before the head is complete. A body
+or a response may take as long as it needs while it makes progress.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What the routes ask for, as ``Annotated`` aliases, so that a route's signature reads as types."""
+"""FastAPI dependencies as ``Annotated`` aliases, so that a route's signature reads as types."""
 
 import hmac
 from dataclasses import dataclass

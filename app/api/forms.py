@@ -1,4 +1,4 @@
-"""Reading a multipart body piece by piece: its fields, and the bytes of its files."""
+"""Streaming multipart parser: the fields of a form, and the bytes of its files."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager

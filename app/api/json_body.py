@@ -1,6 +1,6 @@
-"""A body of JSON instead of a form: fields, and files by their addresses or as ``data:`` URIs (RFC 2397).
+"""JSON bodies: fields, and files by URL or as ``data:`` URIs (RFC 2397).
 
-It is gathered on the disk, and read into memory by a few requests at a time only.
+A body is collected on disk; only a few requests at a time read theirs into memory.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes, and the log line and the figures of each request."""
+"""Prometheus metrics, and the log line of each request."""
 
 import time
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What the API answers with: the resources, field by field."""
+"""The resources that the API returns, field by field."""
 
 from dataclasses import replace
 from datetime import datetime

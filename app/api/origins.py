@@ -1,9 +1,9 @@
-"""Which pages may talk to the service: its own, and those that it was told of.
+"""Which pages may use the service: its own, and those that the operator allows.
 
-Without keys, whoever reaches the service may use it, and a browser reaches it for every page that it shows.
-A page of another origin can send a form, and one whose name was made to point here (DNS rebinding) can read
-the answers. The first is told by ``Sec-Fetch-Site`` or ``Origin``, which pages cannot forge; the second by
-``Host``.
+Without keys, whoever reaches the service may use it, and a browser reaches it for every page it shows. A
+page of another origin can send a form; one whose name was made to point here (DNS rebinding) can even read
+the responses. ``Sec-Fetch-Site`` and ``Origin``, which pages cannot forge, reveal the first; ``Host``
+reveals the second.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What the API accepts beside the file of an upload: the options of a request, as a form."""
+"""The parameters of requests, besides files, as forms."""
 
 from typing import Annotated, Any, Final
 

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457) for everything that goes wrong, and how OpenAPI tells of them."""
+"""Problem documents (RFC 9457) for every error, and their description in OpenAPI."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus

@@ -1,4 +1,4 @@
-"""Renders over HTTP: sound in, with a video if need be, a video out; now, later, or while it is made."""
+"""Renders over HTTP: audio in, video out; at once, later, or as a stream."""
 
 from collections.abc import Callable
 from dataclasses import fields

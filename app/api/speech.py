@@ -1,6 +1,7 @@
-"""Text in: a text-to-speech server says it, and what it answers is an upload like any other.
+"""Text-to-speech: a server turns the text of a render into audio, which is then an upload like any other.
 
-The server is any with OpenAI's ``POST /v1/audio/speech`` (https://platform.openai.com/docs/api-reference/audio).
+Any server with OpenAI's ``POST /v1/audio/speech`` will do
+(https://platform.openai.com/docs/api-reference/audio).
 """
 
 from collections.abc import Mapping

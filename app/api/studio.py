@@ -1,4 +1,4 @@
-"""The studio: the page at ``/`` and its modules, static files that come with the package."""
+"""The studio: the page at ``/`` and its scripts, static files of the package."""
 
 from pathlib import Path
 from typing import Final

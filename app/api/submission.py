@@ -1,4 +1,4 @@
-"""From an upload to a job, and from the job to its answer: what avatars and renders have in common."""
+"""From an upload to a job, and from the job to a response: what avatars and renders share."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing

@@ -1,10 +1,10 @@
-"""One way in for every upload: a body, streamed to files while its limits are watched.
+"""Reading an upload: a body is streamed to files while its limits are enforced.
 
-The body is a multipart form with the files in it, one file alone with the parameters in the query, a form
-without files, or JSON. A file may be named by its address: then it is fetched here, before there is a job,
-for the workers have no network, and what is wrong with it is the answer to the request. The web framework's
-own form parsing is not used: it would read the whole body, whatever its size, to a temporary file before a
-route could look at it.
+The body is a multipart form with the files in it, a single file with the parameters in the query, a form
+without files, or JSON. A file may also be given by URL. It is then fetched here, before there is a job,
+because workers have no network; what goes wrong is the response to the request. The web framework's form
+parsing is not used, because it writes the whole body, whatever its size, to a temporary file before a route
+sees it.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence

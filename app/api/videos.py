@@ -1,4 +1,4 @@
-"""Sending videos: finished ones with ranges and a tag, unfinished ones fragment by fragment."""
+"""Sending videos: finished ones with ranges and an ETag, unfinished ones fragment by fragment."""
 
 import os
 import re

@@ -1,1 +1,1 @@
-"""From a waveform to the mel windows that Wav2Lip listens to, one a video frame."""
+"""From a waveform to the mel windows that Wav2Lip takes, one per video frame."""

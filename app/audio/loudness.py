@@ -1,4 +1,4 @@
-"""How loud the speech of a sound is, and the one gain that brings it to the level that the ear knows."""
+"""Loudness of speech, and the gain that brings it to the level that the ear expects."""
 
 from collections.abc import Iterator
 from typing import Final

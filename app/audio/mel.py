@@ -1,6 +1,6 @@
-"""Wav2Lip's mel spectrogram in double precision: the numbers of librosa, with which its training computed.
+"""Wav2Lip's mel spectrogram in double precision, equal to librosa's, with which it was trained.
 
-librosa itself brings numba and half of scipy with it, 2.5 s of every start and 5 ms of every call; a test
+librosa itself loads numba and half of scipy, which costs 2.5 s at every start and 5 ms per call; a test
 compares the two.
 """
 

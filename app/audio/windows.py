@@ -1,7 +1,7 @@
-"""Which stretch of sound each video frame is rendered from: one window of 16 mel columns a frame.
+"""The stretch of sound that each video frame is rendered from: a window of 16 mel columns.
 
-The window of a frame shown at time ``t`` begins at column ``80 (t - offset)``, rounded to the nearest.
-Outside the sound every column is silence, so the first frames and the last ones have a window as any other.
+The window of a frame shown at time ``t`` starts at column ``80 (t - offset)``, rounded to the nearest.
+Outside the sound every column is silence, so the first and last frames have complete windows too.
 """
 
 from typing import Final

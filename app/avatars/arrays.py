@@ -1,4 +1,4 @@
-"""Writing the arrays of an avatar row by row, and knowing them again."""
+"""Writing an avatar's arrays row by row, and verifying them."""
 
 import hashlib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""An avatar opened for rendering: its arrays checked, its frames ready to be read."""
+"""An avatar opened for rendering: arrays verified, frames ready to read."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""From a video to an avatar: decode, follow the face, cut the crops and masks, all or nothing."""
+"""From a video to an avatar: decode, track the face, cut crops and masks; all or nothing."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Face crops and mouth masks: what the model sees of each frame, and where its answer may show."""
+"""Face crops and mouth masks: what the model sees of each frame, and where its output may show."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The manifest of an avatar: the small truth about it, as JSON on the volume. Needs no numpy."""
+"""The manifest of an avatar: its description, as JSON on the volume. Needs no numpy."""
 
 import hashlib
 import json

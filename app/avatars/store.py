@@ -1,7 +1,8 @@
-"""The avatars on the volume: created at one blow, listed, deleted at one blow. Needs no numpy.
+"""The avatars on the volume: created and deleted atomically, listed. Needs no numpy.
 
-A folder whose name begins with a dot is not an avatar: ``.new-*`` is being made, ``.old-*`` is being deleted.
-Whoever makes one holds a lock on it, so that a sweep takes only what a crash has left.
+A folder whose name starts with a dot is not an avatar: ``.new-*`` is being made, ``.old-*`` is being
+deleted. The process that makes one holds a lock on it, so that a sweep removes only the leftovers of a
+crash.
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""Videos on their side: which way to turn them, where no face is found as they are."""
+"""Rotated videos: which way to turn them if no face is found as they are."""
 
 from typing import Final
 

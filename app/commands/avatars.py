@@ -1,4 +1,4 @@
-"""Commands about avatars: make, list, remove."""
+"""Commands for avatars: add, list, remove."""
 
 import secrets
 import tempfile

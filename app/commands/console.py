@@ -1,4 +1,4 @@
-"""What commands have in common: the two streams, options, the settings, the model, progress and warnings."""
+"""What commands share: streams, options, settings, the model, progress and warnings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Options of a request as options of a command: the same names, defaults and help as those of the form."""
+"""Options of a request as options of a command, with the names, defaults and help of the form."""
 
 import inspect
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Commands that have somebody speak."""
+"""Commands that render."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""One face through a video: found, chosen, followed, smoothed, with its landmarks and its mouth mask."""
+"""One face through a video: detected, chosen, tracked and smoothed, with its landmarks and mouth mask."""

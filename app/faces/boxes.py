@@ -1,4 +1,4 @@
-"""Crop boxes in the convention on which Wav2Lip was trained, and the way between crop and frame."""
+"""Crop boxes in the convention that Wav2Lip was trained on, and the mapping between crop and frame."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Which person is meant: runs become persons, and one person a shot is chosen."""
+"""Choosing a person: tracks become persons, and each shot gets one."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""How far a mouth is open in a picture, and how one head lies on another."""
+"""How far a mouth is open, and how one head maps onto another."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Cuts: where one shot of a video ends and another begins."""
+"""Cuts: where one shot of a video ends and the next begins."""
 
 from typing import Final
 

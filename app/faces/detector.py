@@ -1,4 +1,4 @@
-"""The seam between the face detectors and the rest of this room."""
+"""The interface of the face detectors."""
 
 from typing import Literal, Protocol, assert_never
 

@@ -1,4 +1,4 @@
-"""Follow every face of a video, frame by frame, in one pass."""
+"""Tracking every face of a video, frame by frame, in one pass."""
 
 from dataclasses import dataclass, field, replace
 from typing import Final

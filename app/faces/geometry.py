@@ -1,4 +1,4 @@
-"""How large face boxes are, and how far apart."""
+"""Sizes and distances of face boxes."""
 
 from typing import Final
 

@@ -1,8 +1,8 @@
-"""Tells where something covers a face's mouth: a hand, a cup, a microphone, a caption.
+"""Detects what covers a face's mouth: a hand, a cup, a microphone, a caption.
 
-Face Mesh goes on drawing a mouth behind whatever covers it, as sure of itself as before. A small network of
-our own looks at the lower face, eyes level and always as large, and marks the pixels that are not face. How
-it was trained and how far it is to be trusted: ``docs/training/design.md``.
+Face Mesh keeps drawing a mouth behind anything that covers it, and is as confident as before. A small
+network of our own looks at the lower face, eyes level and at a fixed size, and marks the pixels that are
+not face. ``docs/training/design.md`` describes its training and its accuracy.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The soft mask: where, in a crop, the generated mouth takes the place of the avatar's own pixels."""
+"""The soft mask: where, in a crop, the generated mouth replaces the avatar's own pixels."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Regions of a frame: what a network gets to see of it, and where its answer lies in the frame."""
+"""Regions of a frame: what a network sees of it, and where its output lies in the frame."""
 
 from dataclasses import dataclass
 from typing import Final

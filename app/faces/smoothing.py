@@ -1,4 +1,4 @@
-"""Centred smoothing of tracks: jitter goes, motion stays where and when it was."""
+"""Centred smoothing of tracks: removes jitter without delaying motion."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""One face through a whole video: found, followed, chosen, smoothed; its crop boxes and landmarks."""
+"""One face through a whole video: detected, tracked, chosen and smoothed; its crop boxes and landmarks."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -1,4 +1,4 @@
-"""The nouns of this room: boxes, landmarks, masks, which face is asked for, and what was found."""
+"""The types of this room: boxes, landmarks, masks, the requested face, and the result of tracking."""
 
 from dataclasses import dataclass
 from typing import Final

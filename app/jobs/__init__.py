@@ -1,1 +1,1 @@
-"""Jobs: what is to be made, the table that has the record of it, and the scheduler that sees it made."""
+"""Jobs: what to make, the table that records it, and the scheduler that gets it done."""

@@ -1,4 +1,4 @@
-"""What the metrics are told of a job that has ended."""
+"""What the metrics learn about a finished job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""News of jobs for whoever follows them: told from memory, at once; a slow reader gets the newest state."""
+"""Job events for subscribers: from memory, at once; a slow reader gets the newest state."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable

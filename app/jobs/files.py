@@ -1,4 +1,4 @@
-"""Where the data folder keeps what: the job database, and one folder a job."""
+"""The layout of the data folder: the job database, and one folder per job."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Keeps the volumes free of what nobody needs any more: leftovers of crashes at start, expired jobs later."""
+"""Frees the volumes: leftovers of crashes at start-up, expired jobs later."""
 
 import asyncio
 from datetime import timedelta

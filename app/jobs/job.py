@@ -1,4 +1,4 @@
-"""The job: one avatar to make or one video to render, as a record."""
+"""The job: an avatar to make or a video to render, as a record."""
 
 import secrets
 from collections.abc import Mapping

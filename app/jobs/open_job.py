@@ -1,4 +1,4 @@
-"""A job that waits or works: which call is its next, and what an answer means for it. Knows no event loop."""
+"""An open job: which call comes next, and what an answer means for it. Knows no event loop."""
 
 import time
 from collections import Counter

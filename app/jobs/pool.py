@@ -1,4 +1,4 @@
-"""What the scheduler gives its calls to: a pool of workers, on this machine or on many."""
+"""The interface through which the scheduler calls workers, on one machine or many."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field

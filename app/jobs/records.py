@@ -1,4 +1,4 @@
-"""Writes to the job table that must not get lost, and whether the table can be used at the moment."""
+"""Writes to the job table that must not be lost, and whether the table is usable."""
 
 import asyncio
 from typing import Final

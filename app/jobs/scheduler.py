@@ -1,7 +1,7 @@
-"""The scheduler: gives turns to jobs, segment by segment, and sees each to its end; for whatever pool.
+"""The scheduler: gives turns to jobs, segment by segment, and sees each to its end, on any pool.
 
-It lives on the web process's event loop. What it knows of the jobs that have not ended it has in memory; the
-table has what is needed to go on after a restart, the volume what was made before it.
+It runs on the web process's event loop. It keeps open jobs in memory; the table holds what a restart needs,
+and the volume holds what was made so far.
 """
 
 import asyncio

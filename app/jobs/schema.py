@@ -1,4 +1,4 @@
-"""The tables of the job database, for SQLite and PostgreSQL alike, and the engine that reaches them."""
+"""The tables of the job database, and the engine that opens it, for SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""Whose turn it is, whenever a worker is free: between segments, not between jobs.
+"""Whose turn it is when a worker is idle: between segments, not between jobs.
 
-Who waits or watches comes before a batch, but a batch is never left out for long. Within either, what was
-begun and is short is done first; then the keys take turns; then the short before the long; then the order of
-submission, or among long renders that somebody watches, whoever has waited longest for a turn.
+Clients that wait or watch go before background jobs, but background jobs are never held back for long.
+Within each group: started and short first; then API keys in turn; then short before long; then the order of
+submission, or, for long renders that somebody watches, the longest wait since the last turn.
 """
 
 from collections import Counter

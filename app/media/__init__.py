@@ -1,1 +1,1 @@
-"""Probing, decoding, encoding and muxing through PyAV. Frames are I420 planes; no faces, no models here."""
+"""Probing, decoding, encoding and muxing with PyAV. Frames are I420 planes; no faces, no models here."""

@@ -1,10 +1,10 @@
-"""AAC in pieces: packets of any stretch of a sound, made alone, that join to one seamless stream.
+"""AAC in pieces: packets of any stretch of a sound, encoded alone, that join into one seamless stream.
 
-AAC codes frames of 1024 samples, each overlapping the next. All pieces use one grid: packet ``j`` sounds
-from sample ``(j - 1) * 1024`` on, packet 0 being the encoder's priming. A packet belongs to the segment in
-which it begins to sound. A piece is encoded with some frames before and after it, whose packets are thrown
-away: they bring the encoder's memory (overlap, block switching, psychoacoustics) to where it would be in one
-long run.
+AAC codes frames of 1024 samples, each overlapping the next. All pieces use one grid: packet ``j`` starts to
+sound at sample ``(j - 1) * 1024``; packet 0 is the encoder's priming. A packet belongs to the segment in
+which it starts to sound. Each piece is encoded with some frames before and after it, whose packets are
+discarded: they bring the encoder's state (overlap, block switching, psychoacoustics) to where it would be
+in one long run.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""How long the index of an MP4 claims to be, read before FFmpeg makes room for it.
+"""How long the index of an MP4 claims to be, read before FFmpeg allocates memory for it.
 
-A box of twelve bytes can say that a track has a hundred million samples, and FFmpeg then allocates 24 bytes
-for each. So the boxes that say such things (ISO/IEC 14496-12, 8.7 and 8.8.8) are read here first.
+A box of twelve bytes can claim that a track has a hundred million samples, and FFmpeg then allocates 24
+bytes for each. So the boxes that make such claims (ISO/IEC 14496-12, 8.7 and 8.8.8) are read here first.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which decoders may be run: those of files that people have, out of FFmpeg's five hundred."""
+"""The decoders that may run: the common ones, out of FFmpeg's five hundred."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Files that are either there, whole, or not there: the one way in which the project writes them."""
+"""Files that are either complete or absent: how the project writes them."""
 
 import fcntl
 import os

@@ -1,5 +1,4 @@
-"""FFmpeg's filters between the decoder and the frames: deinterlacing, and the mapping of high dynamic
-range."""
+"""FFmpeg filters between decoder and frames: deinterlacing, and tone mapping."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack

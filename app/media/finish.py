@@ -1,4 +1,4 @@
-"""The finished MP4: the fragments' packets, unchanged, behind one complete index at the front (faststart)."""
+"""The finished MP4: the fragments' packets, unchanged, with one complete index in front (faststart)."""
 
 import io
 from collections.abc import Iterable

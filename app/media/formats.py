@@ -1,4 +1,4 @@
-"""The formats in which results come. Needs no PyAV."""
+"""The formats of results. Needs no PyAV."""
 
 from typing import Final, Literal
 

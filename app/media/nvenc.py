@@ -1,7 +1,7 @@
-"""Whether NVIDIA's encoder works here: found out by encoding, since there are many reasons why it may not.
+"""Whether NVIDIA's encoder works here, found out by encoding, because it can fail for many reasons.
 
-FFmpeg has it everywhere; the card (data-centre Hopper cards have none), the driver and the container's
-capabilities decide. What a render relies on is tried: runs that start with a picture of their own, with the
+FFmpeg always has it; the card (data-centre Hopper cards have none), the driver and the container's
+capabilities decide. The trial covers what a render relies on: runs that start with an IDR picture, with the
 same parameter sets, and that decode to what was encoded.
 """
 

@@ -1,4 +1,4 @@
-"""What an upload is, before anything long is done with it: size, rate, length, or the right refusal."""
+"""What an upload is, before any expensive work: size, rate, duration, or the right refusal."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence

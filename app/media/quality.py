@@ -1,4 +1,4 @@
-"""The encoder's settings by the name of a quality."""
+"""The encoder settings of each quality."""
 
 from dataclasses import dataclass
 from typing import Final, Literal

@@ -1,4 +1,4 @@
-"""How sharp a picture is, whatever its contrast."""
+"""Sharpness of a picture, whatever its contrast."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures side by side with a line of text each, for the eye."""
+"""Contact sheets: captioned pictures side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path

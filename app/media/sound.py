@@ -1,8 +1,8 @@
-"""Sound decoding: one pass over the file writes what the MP4 and what the mel need, as raw PCM on disk.
+"""Audio decoding: one pass over the file writes what the MP4 and the mel need, as raw PCM on disk.
 
-Nothing is held in memory but one decoded frame, so an hour of sound costs what ten seconds cost. The first
-sample of a sound file is time zero, whatever the container says about its start; the sound of a video begins
-with the pictures. Where the clock jumps there is silence, so the length is what a player shows.
+Only one decoded frame is in memory, so an hour of audio costs what ten seconds cost. The first sample of an
+audio file is time zero, whatever the container says about its start; the audio of a video starts with its
+pictures. Gaps in the timestamps become silence, so the length is what a player shows.
 """
 
 import hashlib

@@ -1,8 +1,7 @@
-"""The clock of a sound: where its timestamps jump forward, nothing was recorded, and a player is silent.
+"""The clock of an audio stream: where timestamps jump forward, nothing was recorded, and players are silent.
 
-Voice over the internet leaves packets out (DTX, losses), and recorders pause. Decoders give the samples that
-there are; put one after the other they are too early and too short. Here silence is put where the clock
-jumps.
+Voice over IP leaves packets out (DTX, losses), and recorders pause. Decoders return only the samples that
+exist; concatenated, they are too early and too short. This module fills the gaps with silence.
 """
 
 from collections.abc import Iterable, Iterator

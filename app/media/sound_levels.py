@@ -1,6 +1,6 @@
-"""How a sound was recorded: its level, whether it is distorted, whether its channels cancel each other.
+"""How audio was recorded: its level, whether it clips, whether its channels cancel each other.
 
-The mouth follows one mono mix. A microphone wired the wrong way round, a "wide" effect or a balanced line
+The mouth follows a mono mix. A microphone wired the wrong way round, a "wide" effect or a balanced line
 read as stereo give two channels of opposite sign, whose mix is silent although each of them speaks.
 """
 

@@ -1,4 +1,4 @@
-"""Frame rates and frame counts, exact: a rate is a fraction, and time is counted in frames."""
+"""Exact frame rates and frame counts: a rate is a fraction, and time is counted in frames."""
 
 from dataclasses import dataclass
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""What is done to the pictures of a video on their way in; kept with the avatar, so that it is done again."""
+"""What is done to the pictures of a video on their way in, stored with the avatar to be repeatable."""
 
 import re
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Video decoding: pictures by timestamp in, frames of a constant rate out.
+"""Video decoding: timestamped pictures in, frames of a constant rate out.
 
-Frame ``i`` is the picture on screen ``i / fps`` seconds after the first one, so a variable frame rate becomes
-constant without drift. Only one picture is held at a time.
+Frame ``i`` is the picture on screen ``i / fps`` seconds after the first one, so a variable frame rate
+becomes constant without drift. Only one picture is held at a time.
 """
 
 from collections.abc import Iterator

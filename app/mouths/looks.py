@@ -1,4 +1,4 @@
-"""How a mouth looks in its upright picture: the red of its lips, the skin about it, a small patch of it."""
+"""How a mouth looks in its upright picture: lip colour, the skin around it, and a small patch."""
 
 from typing import Final
 

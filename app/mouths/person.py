@@ -1,7 +1,7 @@
-"""Whose mouths these are: what a person's footage says about how they rest, talk, and look.
+"""What footage says about a person's mouth: how it rests, talks and looks.
 
-A person's zero is how their mouth usually rests, not the most closed mouth of the footage: that is often a
-pout, or lips pressed in. How wide somebody opens cannot be heard but is seen here.
+A person's zero is how their mouth usually rests, not the most closed mouth of the footage, which is often a
+pout or pressed lips. How wide somebody opens cannot be heard, but it can be seen here.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which of the face mesh's 468 points the mouth is known by."""
+"""The points of the 468-point face mesh that describe the mouth."""
 
 from typing import Final
 

@@ -1,8 +1,7 @@
-"""How much of the teeth a picture shows: what of an open mouth its outline does not tell.
+"""How much of the teeth a picture shows, which the outline of an open mouth does not tell.
 
-Within the inner lips, teeth are what is as bright in blue as the cheeks; lips and tongue are darker there,
-the cavity is dark in every colour. The upper row and the lower one are told apart by the middle between the
-lips.
+Within the inner lips, teeth are as bright in blue as the cheeks; lips and tongue are darker there, and the
+cavity is dark in every colour. The middle between the lips separates the upper row from the lower.
 """
 
 from typing import Final

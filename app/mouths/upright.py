@@ -1,4 +1,4 @@
-"""The lower face stood upright: one small picture a frame from which mouths are measured and compared."""
+"""The lower face, turned upright: one small picture per frame, in which mouths are measured and compared."""
 
 from typing import Final
 

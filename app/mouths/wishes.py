@@ -1,7 +1,7 @@
-"""What a sound wants of one person's mouth: what is heard, brought to how this person opens and talks.
+"""The mouth shapes that a sound asks of one person: what is heard, adapted to how this person talks.
 
-How wide somebody opens cannot be heard. The mean and the spread of what is heard while somebody speaks are
-moved to those of the footage; at rest nothing is moved.
+How wide somebody opens cannot be heard. So the mean and spread of what is heard while somebody speaks are
+moved to those of the footage; a mouth at rest is not moved.
 """
 
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""The network outside: which addresses that callers name may be reached, and how."""
+"""Outgoing connections: which URLs from callers may be reached, and how."""

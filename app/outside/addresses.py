@@ -1,7 +1,7 @@
-"""Which IP addresses belong to the public internet, in whatever form they are written.
+"""Which IP addresses belong to the public internet, however they are written.
 
-The registries are IANA's for special-purpose addresses (RFC 6890), as ``ipaddress`` has them. An IPv6 address
-that carries an IPv4 one is what it carries.
+Based on IANA's special-purpose registries (RFC 6890), as ``ipaddress`` knows them. An IPv6 address that
+embeds an IPv4 address counts as that address.
 """
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address

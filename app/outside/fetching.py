@@ -1,4 +1,4 @@
-"""Fetching a file from an address in a request, piece by piece, within limits of size and time."""
+"""Fetching a file from a URL in a request, in chunks, within limits of size and time."""
 
 import asyncio
 from collections.abc import AsyncGenerator

@@ -1,7 +1,8 @@
-"""A way out that can be tricked to nowhere: each request is checked, resolved once, and sent to that address.
+"""An HTTP transport that cannot be tricked: each request is checked, resolved once, and sent to that address.
 
-Names are looked up here and not by the library that connects: what was checked is what is connected to, also
-when a name means something else a moment later (DNS rebinding). A redirect is a request like any other.
+Names are resolved here, not by the library that connects. So the address that was checked is the one
+connected to, even if the name means something else a moment later (DNS rebinding). A redirect is a request
+like any other.
 """
 
 import asyncio

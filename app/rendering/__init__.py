@@ -1,1 +1,1 @@
-"""From an avatar and a sound to an MP4, segment by segment."""
+"""From an avatar and audio to a video, segment by segment."""

@@ -1,4 +1,4 @@
-"""In which format a render is delivered: how its segments are encoded, and how they become one file."""
+"""The format of a result: how segments are encoded, and how they become one file."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Driving the encoder through the missing segments, with the frames made meanwhile."""
+"""Encoding the missing segments while their frames are made."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The frames of the result, made in batches a little ahead of the encoder that takes them."""
+"""The frames of the result, made in batches slightly ahead of the encoder."""
 
 from collections import deque
 from collections.abc import Generator, Sequence

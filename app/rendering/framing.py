@@ -1,4 +1,4 @@
-"""What of the avatar's frames is delivered: all of them or the face's square, as large or smaller."""
+"""Cropping and scaling: the whole frame or a square around the face, at full size or smaller."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""A render that is open: its plan, its segments, and what encodes them, all or some."""
+"""An open render: its plan, its segments, and what encodes all or some of them."""
 
 import json
 import shutil

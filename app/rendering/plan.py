@@ -1,4 +1,4 @@
-"""The plan of a render: written before its first segment, compared before a resume. Needs no numpy."""
+"""The plan of a render: written before its first segment, compared before resuming. Needs no numpy."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""From an avatar and a sound to an MP4: segment by segment, each on the disk before the next is begun."""
+"""From an avatar and audio to a video: segment by segment, each on disk before the next starts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

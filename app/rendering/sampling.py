@@ -1,7 +1,7 @@
 """The pixels of a lent mouth as they lie on a frame: the lender's planes, sampled once.
 
-The map of positions is that of the heads, bent by what the lender's shape lacks. Where the lender's lips are
-shut and the wanted ones are not, what is between them is drawn.
+The map of positions is that of the heads, bent by what the lender's shape lacks. Where the lender's lips
+are shut and the wanted ones are not, the inside of the mouth is drawn.
 """
 
 from dataclasses import dataclass

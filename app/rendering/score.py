@@ -1,8 +1,8 @@
-"""The score of a segment: which frame lends its mouth to each frame, and what shape it is to have.
+"""The score of a segment: which frame lends its mouth to each frame, and the shape it should have.
 
-It follows from the avatar, the sound and the plan alone, and every segment has its own: where two meet, the
-frame between them is served by the lender that is best by itself, on which both agree. So segments can be
-made in any order and by several processes.
+It depends only on the avatar, the sound and the plan, and every segment has its own. Where two segments
+meet, the frame between them takes the lender that is best on its own, on which both agree. So segments can
+be made in any order and by several processes.
 """
 
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""The sound of a render: what is heard, what the mouth follows, and the video's own under it."""
+"""The sounds of a render: what is heard, what the mouth follows, and the video's own audio under it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What the stages of a render cost."""
+"""The time spent in each stage of a render."""
 
 from dataclasses import asdict, dataclass
 

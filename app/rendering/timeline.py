@@ -1,4 +1,4 @@
-"""Which avatar frame and which moment of the sound belong to each frame of the result."""
+"""Which avatar frame and which moment of the audio belong to each frame of the result."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Where the files of one render lie, so that it can be streamed, resumed and cleaned up. Needs no numpy."""
+"""The files of one render, laid out so that it can be streamed, resumed and cleaned up. Needs no numpy."""
 
 import shutil
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""The locked room: what a process gives up before it opens strangers' media.
+"""The sandbox: what a process gives up before it opens untrusted media.
 
-A decoder that a file has taken over can do what its process may do. So the process first gives up whatever
-the work does not need: other folders (Landlock), sockets, programs and other processes (seccomp), privileges,
-and memory without bound. Nothing of it can be taken back. Where the kernel lacks a part, the others hold, and
-``mouthpiece doctor`` and ``/v1/info`` say so.
+A decoder that a file has taken over can do whatever its process may do. So the process first gives up
+everything it does not need: other folders (Landlock), sockets, programs and other processes (seccomp),
+privileges, and unlimited memory. None of it can be taken back. If the kernel lacks one mechanism, the
+others still apply, and ``mouthpiece doctor`` and ``/v1/info`` report it.
 """
 
 from app.room.environment import without_secrets

@@ -1,4 +1,4 @@
-"""The environment of a process that opens strangers' media: what libraries read, and no secrets."""
+"""The environment variables of a process that opens untrusted media: what libraries read, and no secrets."""
 
 import re
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""Landlock: a process may read and write below the folders that it names, and nowhere else.
+"""Landlock: a process may read and write only below the folders that it names.
 
 The kernel's interface (Documentation/userspace-api/landlock.rst) has three system calls, with the same
-numbers on every architecture; versions of it add rights, which an older kernel must not be asked about.
+numbers on every architecture. Newer versions add rights, which an older kernel must not be asked for.
 """
 
 import ctypes

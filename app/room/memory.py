@@ -1,4 +1,4 @@
-"""A ceiling on the memory of a process, of which the kernel sees to it."""
+"""A memory limit on a process, enforced by the kernel."""
 
 import resource
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which files a process that decodes and renders needs: jobs, avatars, the model and the libraries."""
+"""The files that a process needs to decode and render: jobs, avatars, the model and the libraries."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Entering the locked room, and what of it this kernel has."""
+"""Entering the sandbox, and which parts of it this kernel supports."""
 
 import ctypes
 import os

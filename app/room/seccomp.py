@@ -1,8 +1,8 @@
-"""seccomp: a process gives up the system calls with which it could reach the network or other processes.
+"""seccomp: a process gives up the system calls that reach the network or other processes.
 
 The filter is a program for the kernel's packet filter (Documentation/userspace-api/seccomp_filter.rst). It
-names what is refused, not what is allowed: libraries for numbers and drivers of graphics cards use more
-calls than could be listed, and what is refused here none of them needs. A refused call fails with EPERM.
+lists what is refused, not what is allowed: numeric libraries and graphics drivers use more calls than could
+be listed, and need none of those refused here. A refused call fails with EPERM.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""The arrays that go through a Wav2Lip model. Faces are BGR, as OpenCV reads them; S is the face size."""
+"""The arrays that pass through a Wav2Lip model. Faces are BGR, as OpenCV reads them; S is the face size."""
 
 import numpy as np
 import numpy.typing as npt

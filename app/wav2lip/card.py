@@ -1,4 +1,4 @@
-"""What is known of a model beside its weights: the card, a JSON file of the same name."""
+"""The model card: a JSON file beside the weights, with the same name."""
 
 import json
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""Loads official-layout checkpoints: what training saves, or the bare state dict."""
+"""Loads checkpoints in the official layout: what training saves, or the bare state dict."""
 
 import pickle
 import zipfile

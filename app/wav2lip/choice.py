@@ -1,4 +1,4 @@
-"""Which engine runs a model: chosen by the file's suffix and the device."""
+"""Chooses the engine for a model, by file suffix and device."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What there is to compute with: the names of devices, the cores, the packages and how to get them."""
+"""Compute devices: their names, the cores, the packages they need and how to install them."""
 
 import ctypes
 import math

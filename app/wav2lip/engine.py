@@ -1,4 +1,4 @@
-"""The seam between what is asked of a model and the library that runs it."""
+"""The interface between models and the libraries that run them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

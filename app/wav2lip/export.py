@@ -1,4 +1,4 @@
-"""Exports a checkpoint to ONNX, and keeps the file only if it computes what the checkpoint computes."""
+"""Exports a checkpoint to ONNX, and keeps the file only if it computes the same."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Wav2LipInfer: a loaded model, whatever its format and whatever runs it."""
+"""Wav2LipInfer: a loaded model, whatever its format and engine."""
 
 import time
 from dataclasses import dataclass, replace

@@ -1,10 +1,10 @@
-"""The network without the rows that nobody sees: only the lower half of a face is ever shown.
+"""The network without the rows that nobody sees: a result shows only the lower half of a face.
 
-A row of the output depends on a few rows above it at each size of the decoder, on all rows below, and on the
-whole of the encoders. The rows further above are cut off before each block: what remains is the same sums of
-the same products. Transposed convolutions of stride 2 begin cleanly at a cut (output row 2i is made of input
-row i alone); each 3x3 convolution after them makes its uppermost row wrong, which the next cut takes off.
-So the rows computed begin at 2, 8, 20, 44 of 12, 24, 48, 96: 1.7 times faster than the full network.
+At each size of the decoder, a row of the output depends on a few rows above it, all rows below, and the
+whole of the encoders. The rows further above are cut off before each block; the rest computes the same sums
+of the same products. Transposed convolutions of stride 2 start cleanly at a cut (output row 2i is made of
+input row i alone). Each 3x3 convolution after them spoils its uppermost row, which the next cut removes. So
+the rows computed start at 2, 8, 20, 44 of 12, 24, 48, 96, which is 1.7 times as fast as the full network.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""What can be told about a model file without the library that loads it."""
+"""What can be said about a model file without loading it."""
 
 import hashlib
 from functools import lru_cache

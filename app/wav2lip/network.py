@@ -1,7 +1,7 @@
 """The Wav2Lip generator (Prajwal et al., 2020), with the parameter names of the official checkpoints.
 
-Two encoders, one of the mouth's sound and one of the face, and a decoder that joins the face's features of
-every size again: 36,298,035 parameters, 352 entries in its state dict, 3.97 GMAC a frame.
+Two encoders, for the sound and the face, and a decoder that joins the face's features at every size:
+36,298,035 parameters, 352 entries in its state dict, 3.97 GMAC per frame.
 """
 
 from dataclasses import dataclass, replace

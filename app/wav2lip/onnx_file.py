@@ -1,4 +1,4 @@
-"""Reads ONNX files and tells what they are, for every engine that runs them."""
+"""Reads ONNX files and describes them, for every engine that runs them."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Writes the network as an ONNX file by torch's exporter."""
+"""Writes the network as an ONNX file with torch's exporter."""
 
 import logging
 import warnings

@@ -1,10 +1,10 @@
-"""ONNX models on a CPU with OpenVINO, whatever they take and make.
+"""ONNX models on a CPU with OpenVINO, whatever their inputs and outputs.
 
-One stream of one thread per core, each with its own part of the batch: beside a running encoder that is
-1.35 times as fast as all threads on one request, for no thread waits for another that the encoder has pushed
-off its core. The shape of a part is compiled in: measured, that saves 3 % of the time of the official network
-and 12 % of a small one's against a dynamic batch. A second compiled shape for what remains of a batch
-would double the memory (0.43 GB with the official network), so the last part is filled up instead.
+One single-threaded stream per core, each with its own part of the batch. Beside a running encoder this is
+1.35 times as fast as all threads on one request, because no thread waits for another that the encoder
+pushed off its core. The shape of a part is compiled in: measured against a dynamic batch, that saves 3 % of
+the official network's time and 12 % of a small one's. A second compiled shape for the rest of a batch would
+double the memory (0.43 GB with the official network), so the last part is padded instead.
 """
 
 from collections.abc import Mapping, Sequence

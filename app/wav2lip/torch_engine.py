@@ -1,9 +1,10 @@
-"""Runs checkpoints with torch: made for CUDA, correct on a CPU.
+"""Runs checkpoints with torch: built for CUDA, correct on a CPU.
 
-Batch norms are folded into the convolutions, the layout is channels-last (that of the tensor cores), and on
-CUDA the kernels of a full batch are recorded once as a graph and replayed, so that launching them costs
-nothing. A render's pictures travel as bytes, through page-locked memory: the arithmetic around the network is
-the device's. They are not kept there from one loop of the avatar to the next: 55 KB a frame are 6 us of PCIe.
+Batch norms are folded into the convolutions, and the layout is channels-last, that of the tensor cores. On
+CUDA the kernels of a full batch are recorded once as a graph and replayed, which makes launching them free.
+A render's pictures travel as bytes, through page-locked memory, and the device does the arithmetic around
+the network. They are not kept there from one loop of the avatar to the next: 55 KB a frame take 6 us over
+PCIe.
 """
 
 from contextlib import AbstractContextManager

@@ -1,1 +1,1 @@
-"""Workers: a model on a device, in a process of its own; pools of them, on this machine or by Ray."""
+"""Workers: a model on a device, each in its own process; and pools of them, local or on Ray."""

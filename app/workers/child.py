@@ -1,8 +1,8 @@
 """A worker in a child process of the service: ``python -m app.workers.child``.
 
-Its standard input carries the settings and the device as one line of JSON, then messages; when it ends, the
-parent is gone and so must this process be. Its standard output carries messages; whatever a library prints
-goes to standard error instead.
+Its standard input carries the settings and the device as one line of JSON, then messages; when it closes,
+the parent is gone and this process ends. Its standard output carries messages; whatever a library prints
+goes to standard error.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""How a machine joins a Ray cluster, or begins one: a thin layer over ``ray start``."""
+"""How a machine joins or starts a Ray cluster: a thin layer over ``ray start``."""
 
 import os
 import shutil

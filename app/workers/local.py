@@ -1,7 +1,7 @@
-"""The pool of one machine: child processes of the service, one a device. No port, no other service.
+"""The pool of one machine: child processes of the service, one per device. No ports, no other service.
 
-A child decodes hostile media, so its death is an ordinary event: it is started again, and whoever gave it a
-call hears of it. A child that cannot load its model is tried again when the file has changed, or later.
+A child decodes hostile media, so its death is an ordinary event: it is restarted, and the caller of its
+call is told. A child that cannot load its model tries again when the file changes, or later.
 """
 
 import asyncio

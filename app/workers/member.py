@@ -1,4 +1,4 @@
-"""One worker as its pool sees it: idle, busy with a call, loading, or unable to; whatever runs it."""
+"""One worker as its pool sees it: idle, busy, loading, or unusable."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What a worker's process and its pool tell each other: plain data, over a pipe one JSON object a line."""
+"""Messages between a worker's process and its pool: plain data, one JSON object per line of a pipe."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What all pools do alike: they know what each worker does, and give calls to those that are idle."""
+"""What all pools share: they track their workers, and give calls to idle ones."""
 
 import asyncio
 from asyncio.subprocess import PIPE, Process

@@ -1,8 +1,8 @@
-"""What talks to Ray for the service, in a process of its own: ``python -m app.workers.ray_driver``.
+"""Talks to Ray for the service, in a process of its own: ``python -m app.workers.ray_driver``.
 
-Ray ends the process of a driver whose cluster is lost, retries for minutes where it is not let in, and takes
-memory and signals for itself: none of that may befall the web process. Standard input and output carry
-messages, each with the name of its ``worker``; when the input ends, so does this process, and the cluster
+Ray kills the process of a driver whose cluster is lost, retries for minutes if it is refused, and takes
+over memory and signals. None of that may happen to the web process. Standard input and output carry
+messages, each with the name of its ``worker``; when the input closes, this process ends, and the cluster
 ends the workers.
 """
 

@@ -1,4 +1,4 @@
-"""The pool of a Ray cluster: a worker a device of whatever machines are there, as a driver process tells."""
+"""The pool of a Ray cluster: one worker per device of its machines, as reported by a driver process."""
 
 import asyncio
 import importlib.util

@@ -1,4 +1,4 @@
-"""A worker as a Ray actor: Ray places it on a machine that has the device, and notices when it dies."""
+"""A worker as a Ray actor: Ray places it on a machine with the device, and notices when it dies."""
 
 import queue
 import signal

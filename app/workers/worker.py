@@ -1,7 +1,7 @@
-"""The worker: one loaded model on one device, and the four things that it does. Knows nothing of queues.
+"""The worker: one loaded model on one device, and its four calls. It knows nothing of queues.
 
-What it makes are files on the volumes. Each call may be done twice, by two workers even: what is there is
-kept, and files appear whole.
+Its results are files on the volumes. Each call may run twice, even in two workers: what exists is kept, and
+files appear complete.
 """
 
 import json
