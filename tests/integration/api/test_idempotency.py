@@ -66,25 +66,23 @@ async def test_a_job_that_has_ended_answers_again(start: Start) -> None:
     assert await jobs(client) == 2
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"files": {"audio": ("words.wav", b"other")}},
-        {"data": {"quality": "high"}},
-        {"data": {"webhook_url": "http://127.0.0.1:9000/"}},
-        {"path": f"{RENDERS}?stream=true"},
-        {"path": "/v1/avatars", "files": {"video": b"sound"}},
-        {"path": "/v1/renders", "data": {"avatar": "anna"}},
-    ],
-)
+OTHERS: list[dict[str, Any]] = [
+    {"files": {"audio": ("words.wav", b"other")}},
+    {"data": {"quality": "high"}},
+    {"data": {"webhook_url": "http://127.0.0.1:9000/"}},
+    {"path": f"{RENDERS}?stream=true"},
+    {"path": "/v1/avatars", "files": {"video": b"sound"}},
+    {"path": "/v1/renders", "data": {"avatar": "anna"}},
+]
+
+
 @pytest.mark.usefixtures("anna")
-async def test_another_request_under_the_key_is_refused(
-    start: Start, tmp_path: Path, other: dict[str, Any]
-) -> None:
+async def test_another_request_under_the_key_is_refused(start: Start, tmp_path: Path) -> None:
     client = await start(fetch={"127.0.0.1:9000"})
     await post(client)
-    answer = await post(client, **other)
-    assert (answer.status_code, code(answer)) == (422, "idempotency-key-reused")
+    for other in OTHERS:
+        answer = await post(client, **other)
+        assert (answer.status_code, code(answer)) == (422, "idempotency-key-reused"), other
     assert await jobs(client) == 1
     assert len(list((tmp_path / "data/jobs").iterdir())) == 1
 
@@ -137,14 +135,12 @@ async def test_a_key_is_free_again_when_its_job_is_forgotten(start: Start) -> No
     assert (await post(client)).json()["id"] != first.json()["id"]
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "\u00e4"])
 @pytest.mark.usefixtures("anna")
-async def test_a_key_is_printable_and_short(start: Start, key: str) -> None:
+async def test_a_key_is_printable_and_short(start: Start) -> None:
     client = await start()
-    answer = await client.post(
-        RENDERS, files={"audio": b"x"}, headers=[(b"Idempotency-Key", key.encode("latin-1"))]
-    )
-    assert (answer.status_code, code(answer)) == (422, "invalid-request")
+    for key in (b"", b"x" * 256, b"\xe4"):
+        answer = await client.post(RENDERS, files={"audio": b"x"}, headers=[(b"Idempotency-Key", key)])
+        assert (answer.status_code, code(answer)) == (422, "invalid-request"), key
 
 
 @pytest.mark.usefixtures("anna")

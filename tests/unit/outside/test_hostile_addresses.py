@@ -232,6 +232,13 @@ async def test_a_host_that_misbehaves_is_given_up(neighbour: Neighbour, path: st
         await fetch(fetcher(neighbour), f"http://media.test:{neighbour.port}{path}")
 
 
+async def test_a_host_that_never_ends_has_its_time(neighbour: Neighbour) -> None:
+    allowed = Allowance.of({f"127.0.0.1:{neighbour.port}"})
+    patient = Fetcher(allowed, patience=Patience(total=0.3, least_bytes=0))
+    with pytest.raises(FetchFailed, match=r"not fetched to its end.*too long"):
+        await fetch(patient, f"{neighbour.url}/drip")
+
+
 async def test_a_body_without_end_comes_piece_by_piece(neighbour: Neighbour) -> None:
     async with fetcher(neighbour).fetch(f"http://media.test:{neighbour.port}/endless") as file:
         sizes = [len(await anext(file.pieces)) for _ in range(20)]
