@@ -54,7 +54,7 @@ _CAVITY: Final = np.array([0.075, 0.075, 0.16])
 _TONGUE: Final = np.array([0.25, 0.26, 0.53])
 """Colours over the mean of the cheeks."""
 _TOOTH: Final = np.array([0.88, 0.98, 1.03])
-_TOOTH_LEAST, _TOOTH_MORE = 62.0, 0.62
+_TOOTH_LEAST, _TOOTH_MORE = 68.0, 0.66
 """Brightness of teeth in steps of 0..255, and what of the cheeks' is added: teeth are alike, skin is not."""
 
 _NARROW, _WIDE = 0.72, 6.0
