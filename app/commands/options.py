@@ -30,7 +30,7 @@ def with_options(**wanted: type[Any]) -> Callable[[Callable[..., None]], Callabl
         @wraps(command)
         def run(**given: Any) -> None:
             chosen = {
-                name: read(options, {field.name: given.pop(field.name) for field in fields(options)})
+                name: read(options, {f.name: given.pop(f.name) for f in fields(options) if f.name in given})
                 for name, options in wanted.items()
             }
             command(**given, **chosen)

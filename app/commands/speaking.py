@@ -123,11 +123,12 @@ def demo(
     model: ModelOption = None,
     device: DeviceOption = None,
 ) -> None:
-    """Make an avatar of the clip that ships and render the speech that ships, without a server."""
+    """Make an avatar of the bundled clip and render the bundled speech with it, without a server."""
     clip, words = bundled("demo") / "portrait.mp4", bundled("demo") / "speech.wav"
     with tempfile.TemporaryDirectory(prefix="mouthpiece-") as folder:
-        avatar_add(clip, "demo", model=model, device=device, avatars_dir=Path(folder))
-        render("demo", words, output, model=model, device=device, avatars_dir=Path(folder))
+        here = {"model": model, "device": device, "avatars_dir": Path(folder)}
+        avatar_add(video=clip, avatar_id="demo", **here)
+        render(avatar_id="demo", audio=words, output=output, **here)
 
 
 def _check_name(output: Path, options: RenderOptions) -> None:
