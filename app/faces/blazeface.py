@@ -74,7 +74,7 @@ class BlazeFace:
         """
         top, bottom, left, right = part
         scale = max(bottom - top, right - left) * (1 + 2 * border) / INPUT_SIZE
-        width, height = round((right - left) / scale), round((bottom - top) / scale)
+        width, height = (max(1, round(side / scale)) for side in (right - left, bottom - top))
         x, y = (INPUT_SIZE - width) // 2, (INPUT_SIZE - height) // 2
         picture = np.zeros((INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
         aside, above = int(border * width), int(border * height)
@@ -119,6 +119,8 @@ def _overlap(corner: Answers, corners: Answers) -> Scores:
 def _tiles(layout: FrameLayout) -> list[ExactBox]:
     """Return squares that cover the frame and overlap by a fifth or more, at even positions."""
     side = int(TILE_SHARE * min(layout.width, layout.height)) & ~1
+    if not side:
+        return []
     return [
         np.array([top, top + side, left, left + side], np.float64)
         for top in _starts(layout.height, side)

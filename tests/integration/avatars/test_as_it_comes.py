@@ -47,6 +47,15 @@ def test_a_photo_becomes_an_avatar_of_one_frame(tmp_path: Path, suffix: str) -> 
     assert manifest.warnings == []
 
 
+@pytest.mark.parametrize(
+    ("width", "height"), [(1, 1), (2, 2), (3, 5), (1, 300), (2000, 1), (4000, 2), (5, 90)]
+)
+def test_a_picture_of_hardly_any_pixels_has_no_face(tmp_path: Path, width: int, height: int) -> None:
+    cv2.imwrite(str(tmp_path / "dot.png"), np.full((height, width, 3), 90, np.uint8))
+    with pytest.raises(NoFace):
+        _build(tmp_path / "avatars", tmp_path / "dot.png")
+
+
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_a_face_on_its_side_is_turned_upright_and_that_is_said(tmp_path: Path, degrees: int) -> None:
     manifest = _build(tmp_path / "avatars", _lying(tmp_path / "a.mp4", degrees))
