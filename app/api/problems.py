@@ -110,6 +110,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.NOT_FOUND:
         return answer_to(request, NotFound("There is nothing at this address; see /docs for what there is."))
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # the framework's word for a body that is not UTF-8
+        return answer_to(request, InvalidRequest("The body cannot be read; send JSON as UTF-8."))
     status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))

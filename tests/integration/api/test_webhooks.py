@@ -163,3 +163,10 @@ def test_a_secret_that_signs_nothing_is_refused(secret: str) -> None:
 def test_pauses_are_numbers_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOUTHPIECE_WEBHOOK_PAUSES", "1, 2.5")
     assert Settings().webhook_pauses == (1.0, 2.5)
+
+
+async def test_a_body_that_is_no_text_is_told_so(start: Start) -> None:
+    client = await start()
+    headers = {"Content-Type": "application/json"}
+    answer = await client.post("/v1/webhooks/test", content=b"\xff", headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:mouthpiece:problem:invalid-request")
