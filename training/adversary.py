@@ -61,7 +61,7 @@ class Adversary:
         return loss.detach()
 
     def losses(self, mouths: Mouths, weight: float) -> dict[str, Tensor]:
-        """Return what the generator is to mend: the verdict, and features unlike those of the truth."""
+        """Return what the generator should fix: the verdict, and features unlike those of the truth."""
         self.critic.requires_grad_(False)
         verdict, features = self._judge(mouths.made, mouths.shape)
         with torch.no_grad():

@@ -43,7 +43,7 @@ def load_checkpoint(path: Path, stage: str) -> Checkpoint:
     except Exception as error:  # a damaged file makes torch raise anything
         raise InvalidModel(
             f"The checkpoint {path} is damaged or not one of this training ({type(error).__name__}): "
-            "remove it to start anew."
+            "remove it to start over."
         ) from error
     found = content.get("stage") if isinstance(content, dict) else None
     if found != stage:
@@ -62,7 +62,7 @@ def load_weights(module: Any, state: dict[str, Any], path: Path) -> None:
     if odd:
         raise InvalidModel(
             f"The checkpoint {path} is of another architecture: {len(odd)} of {len(wanted)} entries differ, "
-            f"among them {sorted(odd)[0]}; train it anew, or use the version that wrote it."
+            f"among them {sorted(odd)[0]}; train it again, or use the version that wrote it."
         )
     module.load_state_dict(state)
 

@@ -29,7 +29,7 @@ class Journal:
         return self._rows[-1]["seconds"] if self._rows else 0.0
 
     def enter(self, row: dict[str, float]) -> None:
-        """Add a row and write the table and its plot anew."""
+        """Add a row and write the table and its plot again."""
         self._rows.append(row)
         names = list(dict.fromkeys([*_KEYS, *(key for entry in self._rows for key in entry)]))
         with replacing(self._path) as temporary, temporary.open("w", newline="") as file:

@@ -180,7 +180,7 @@ def get_preview(avatar_id: str, services: ServicesDep) -> Response:
 def delete_avatar(avatar_id: str, services: ServicesDep) -> None:
     """Delete an avatar.
 
-    A render that is under way is finished, or fails with `avatar-deleted`; so do those that wait.
+    A render that is in progress is finished, or fails with `avatar-deleted`; so do those that wait.
     """
     services.avatars.delete(avatar_id)
 

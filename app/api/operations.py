@@ -27,7 +27,7 @@ async def alive() -> str:
 
 @public.get("/readyz", response_class=PlainTextResponse, responses=documented(NotReady))
 async def ready(services: ServicesDep) -> str:
-    """Say whether the model is loaded and has passed its warm-up, or why not."""
+    """Return whether the model is loaded and has passed its warm-up, or why not."""
     services.scheduler.check_ready()
     return "ok\n"
 

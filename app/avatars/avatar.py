@@ -184,7 +184,7 @@ def _check(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> None:
 
 
 def _recut(folder: Path, avatar: Avatar, form: CropForm, alive: Alive) -> Manifest:
-    """Cut the crops and masks anew, and write down their size and checksums."""
+    """Cut the crops and masks again, and write down their size and checksums."""
     manifest = avatar.manifest
     cutter = FaceCutter(avatar.layout, avatar.frames, avatar.boxes, avatar.landmarks, avatar.person, alive)
     cutter.write(folder, form)

@@ -109,7 +109,7 @@ class AvatarBuilder:
         return manifest
 
     def examine(self, request: AvatarRequest, sheet: Path, progress: Progress) -> Examination:
-        """Say how well the person in a video will speak, and store nothing but a contact sheet.
+        """Return how well the person in a video will speak, and store nothing but a contact sheet.
 
         Raises what :meth:`build` raises of a video of which no avatar can be made.
         """

@@ -117,7 +117,7 @@ def examined(
     warnings = avatar_notices(info, findings, track)
     reasons = [
         *_of_size(measured),
-        *_of_share("face-lost", "no face is to be seen", ~shown, fps),
+        *_of_share("face-lost", "no face is visible", ~shown, fps),
         *_of_share("hidden-mouth", "something hides the mouth", _hidden(person, found, light), fps),
         *_of_share("turned-face", "the head is turned far away", found & (turn > FAR_TURN), fps),
         *_of_light(measured, found & (light <= DARKEST), found & (light >= BRIGHTEST), fps),
@@ -126,7 +126,7 @@ def examined(
         *_of_takes(measured),
     ]
     if any(warning["code"] == NoticeCode.SEVERAL_FACES for warning in warnings):
-        detail = f"{track.faces} faces are to be seen at once; 'face' says which one speaks."
+        detail = f"{track.faces} faces are visible at once; 'face' says which one speaks."
         reasons.append(Reason("several-faces", detail, "fair"))
     return Examination(
         width=info.layout.width,
@@ -179,7 +179,7 @@ def _of_mouths(measured: Measured, person: Person, fps: float) -> list[Reason]:
     if person.talks and seconds >= FEW_OPEN_SECONDS:
         return []
     detail = (
-        f"An open mouth is to be seen for {seconds:.2f} s; teeth and tongue are painted instead of taken "
+        f"An open mouth is visible for {seconds:.2f} s; teeth and tongue are drawn instead of taken "
         "from the video. A clip of a few seconds in which the person talks looks better."
     )
     return [Reason("few-open-mouths", detail, "fair", measured.open_frames, round(seconds, 3))]

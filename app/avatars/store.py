@@ -51,7 +51,7 @@ class AvatarStore:
         return self.root / avatar_id
 
     def exists(self, avatar_id: str) -> bool:
-        """Say whether an avatar has this id."""
+        """Return whether an avatar has this id."""
         return bool(ID_PATTERN.fullmatch(avatar_id)) and (self.root / avatar_id).is_dir()
 
     def manifest(self, avatar_id: str) -> Manifest:

@@ -59,7 +59,7 @@ def find_turn(
 
 
 def _is_upright(mesh: FaceMesh, frame: I420Frame, layout: FrameLayout, face: Detection) -> bool:
-    """Say whether the mesh fits, and once more to where it found the face, as it does in following."""
+    """Return whether the mesh fits, and once more to where it found the face, as it does in following."""
     fit = mesh.fit(frame, layout, region_of_detection(face))
     fit = fit and mesh.fit(frame, layout, region_of_landmarks(fit.landmarks))
     return fit is not None and turn_of(fit.landmarks[None]) == 0

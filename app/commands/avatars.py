@@ -76,7 +76,7 @@ def check(
     *,
     options: Any,
 ) -> None:
-    """Say how well the person in a video will speak, and store nothing: good, fair or poor, and why."""
+    """Return how well the person in a video will speak, and store nothing: good, fair or poor, and why."""
     from app.avatars.builder import AvatarBuilder, AvatarRequest
     from app.avatars.crops import CropForm
     from app.avatars.frame_cache import FrameCache

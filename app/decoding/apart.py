@@ -130,7 +130,7 @@ class DecoderApart:
                 continue
             data = self._server.stdout.read(LONGEST_LINE)
             if not data:
-                os._exit(1)  # without it no more decoders can be started: this worker begins anew
+                os._exit(1)  # without it no more decoders can be started: this worker starts over
             *self._said, self._rest = (self._rest + data).split(b"\n")
             self._said.reverse()
         return self._said.pop()

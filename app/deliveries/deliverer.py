@@ -33,7 +33,7 @@ from app.tracing import about
 log = structlog.stdlib.get_logger(__name__)
 
 AT_A_TIME: Final = 16
-"""How many jobs' deliveries are under way at a time."""
+"""How many jobs' deliveries are in progress at a time."""
 LONGEST_SLEEP: Final = 60.0
 """Seconds after which the table is looked at again in any case."""
 RESULT_PAUSE: Final = 1800.0
@@ -109,7 +109,7 @@ class Deliverer:
         return [delivery(kind, url) for kind, url in wanted.items() if url is not None]
 
     async def run(self) -> None:
-        """Deliver until canceled; what is under way then is tried again at the next start."""
+        """Deliver until canceled; what is in progress then is tried again at the next start."""
         try:
             while True:
                 self._wake.clear()
@@ -134,7 +134,7 @@ class Deliverer:
             if job.id not in self._under_way and len(self._under_way) < AT_A_TIME:
                 self._under_way[job.id] = asyncio.create_task(self._deliver(job))
         next_due = await to_thread.run_sync(self._table.next_due)
-        if next_due is None or next_due <= now:  # nothing, or under way: its end wakes this up
+        if next_due is None or next_due <= now:  # nothing, or in progress: its end wakes this up
             return LONGEST_SLEEP
         return min(LONGEST_SLEEP, (next_due - now).total_seconds())
 

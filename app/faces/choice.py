@@ -69,8 +69,8 @@ def choose(runs: list[Run], choice: FaceChoice, fps: float, min_frames: int) -> 
         most = max(len(_lasting(persons)) for persons in scenes)
         faces = "one face is" if most == 1 else f"{most} faces are"
         raise NoFace(
-            f"Face {choice.rule} was asked for, counted from the left starting at 0, "
-            f"but only {faces} to be seen in the video; ask for a smaller number."
+            f"Face {choice.rule} was requested, counted from 0 at the left, but only {faces} visible in the "
+            "video; request a smaller number."
         )
     return [run for person in chosen for run in person.runs]
 
@@ -123,7 +123,7 @@ def _unlikeness(old: Run, new: Run) -> float:
 
 
 def faces_at_once(runs: list[Run], frames: int) -> int:
-    """Return how many faces are to be seen in one of ``frames`` frames, passers-by left out."""
+    """Return how many faces are visible in one of ``frames`` frames, passers-by left out."""
     longest = max(len(run.sightings) for run in runs)
     counts = np.zeros(frames, int)
     for run in runs:

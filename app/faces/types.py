@@ -107,7 +107,7 @@ class FaceTrack:
     landmarks: Landmarks
     detector: str
     faces: int = 1
-    """How many faces are to be seen at once, for a good part of the time."""
+    """How many faces are visible at once, for a good part of the time."""
 
     @property
     def face_frames(self) -> int:

@@ -60,7 +60,7 @@ class DataFolder:
     def sweep(self, known: Collection[str]) -> int:
         """Delete the folders of jobs that are not ``known``: uploads cut off by a crash. Return how many.
 
-        Only for the start of the service: an upload that is under way has a folder but no record yet.
+        Only for the start of the service: an upload that is in progress has a folder but no record yet.
         """
         folder = self.root / "jobs"
         strays = [path for path in folder.iterdir() if path.name not in known] if folder.is_dir() else []

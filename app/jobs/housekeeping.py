@@ -34,7 +34,7 @@ class Housekeeper:
         self._avatar_ttl = timedelta(seconds=avatar_ttl)
 
     def sweep(self) -> None:
-        """Delete what a crash has left. For the start, before any upload can be under way."""
+        """Delete what a crash has left. For the start, before any upload can be in progress."""
         folders = self._files.sweep(self._table.ids_with_files())
         avatars = self._avatars.sweep()
         if folders or avatars:

@@ -119,7 +119,7 @@ class Job(NewJob):
     attempts: int = 0
     """How often it was begun, the present attempt included."""
     deaths: int = 0
-    """How often the process that worked on it died, or stood still, while the service lived."""
+    """How often the process that worked on it died, or stalled, while the service lived."""
     error: Problem | None = None
     """Why it failed; None unless it did."""
     cancel_requested_at: datetime | None = None

@@ -35,7 +35,7 @@ class OpenJob:
         self.saving = False
         """Whether its record is being written, so that it has to wait for its first call."""
         self.ending = False
-        """Whether its end is under way."""
+        """Whether its end is in progress."""
         self.served = 0
         """When it was last given a turn: the number of the turn."""
         self.media_seconds = 0.0

@@ -42,7 +42,7 @@ class Order:
         return "video" in self.params
 
     def is_own_work(self, created_at: datetime) -> bool:
-        """Say whether what was made at an instant can be what an earlier attempt finished before it died."""
+        """Return whether something made at this instant may be the work of an earlier attempt of this job."""
         return (
             self.attempts > 1
             and self.begun_at is not None
@@ -61,7 +61,7 @@ class Call:
 
 
 class WorkerDied(Exception):
-    """The process that worked on a call is gone, or stood still and was ended; the text says how."""
+    """The process that worked on a call is gone, or stalled and was killed; the text says how."""
 
     def __init__(self, how: str, *, stalled: bool = False) -> None:
         super().__init__(how)
@@ -119,7 +119,7 @@ class Pool(Protocol):
         """Have the worker of a call answer at the end of its present segment."""
 
     def wish(self, workers: int) -> None:
-        """Say how many workers could be busy now, for a pool that can grow."""
+        """Return how many workers could be busy now, for a pool that can grow."""
 
     async def start(self, changed: Callable[[], None]) -> None:
         """Start the workers without waiting for them; ``changed`` is called whenever one is idle or gone."""

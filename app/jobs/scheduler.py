@@ -44,7 +44,7 @@ STOP_SECONDS: Final = 2.0
 
 @dataclass(frozen=True)
 class Limits:
-    """How often a job is tried; how many may wait, and be under way at a time, in all and of one key."""
+    """How often a job is tried; how many may wait, and be in progress at a time, in all and of one key."""
 
     attempts: int = 3
     running_per_key: int = 4

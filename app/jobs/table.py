@@ -66,7 +66,7 @@ class JobTable:
         self._holds = False
 
     def insert(self, new: NewJob) -> Job:
-        """Add a job. Raises ``AvatarExists`` where a job that makes the same avatar is under way."""
+        """Add a job. Raises ``AvatarExists`` where a job that makes the same avatar is in progress."""
         now = utc_now()
         values = {name: getattr(new, name) for name in _SUBMITTED} | dict.fromkeys(_COUNTED, 0)
         values |= {"kind": new.kind.value, "state": JobState.QUEUED.value}
@@ -80,7 +80,7 @@ class JobTable:
             ) from None
 
     def check_avatar_free(self, avatar_id: str) -> None:
-        """Raise ``AvatarExists`` if a job that makes this avatar is under way."""
+        """Raise ``AvatarExists`` if a job that makes this avatar is in progress."""
         under_way = (
             (jobs.c.kind == JobKind.AVATAR)
             & (jobs.c.avatar_id == avatar_id)

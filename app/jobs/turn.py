@@ -35,7 +35,7 @@ class Turns:
             self._batch = self._count
 
     def ready(self, jobs: Collection[OpenJob]) -> list[OpenJob]:
-        """Return the jobs that may have a turn: of one key at most so many are under way at a time."""
+        """Return the jobs that may have a turn: of one key at most so many are in progress at a time."""
         under_way = Counter(job.job.owner for job in jobs if job.begun)
         ready = []
         for job in jobs:
@@ -49,7 +49,7 @@ class Turns:
         return min(ready, key=self.rank, default=None)
 
     def outranks(self, newcomer: OpenJob, running: OpenJob) -> bool:
-        """Say whether ``running`` is to give way to ``newcomer`` at the end of its segment."""
+        """Return whether ``running`` is to give way to ``newcomer`` at the end of its segment."""
         if self._class(newcomer) < self._class(running):
             return True
         return running.long and self.rank(newcomer) < self.rank(running)

@@ -47,7 +47,7 @@ class _Track:
 
 
 def has_sane_index(path: Path) -> bool:
-    """Say whether the boxes of ``path`` ask for an index of sane length; True for what is no MP4.
+    """Return whether the boxes of ``path`` ask for an index of sane length; True for what is no MP4.
 
     A compressed index (QuickTime's ``cmov``) is not sane: it can claim any length.
     """

@@ -17,10 +17,10 @@ gsm gsm_ms g722 dvaudio adpcm_ima_wav adpcm_ima_qt adpcm_ms adpcm_yamaha adpcm_s
 
 
 def is_video(name: str) -> bool:
-    """Say whether the decoder of this name is one of pictures that may be run."""
+    """Return whether the decoder of this name is one of pictures that may be run."""
     return name in _VIDEO.split()
 
 
 def is_sound(name: str) -> bool:
-    """Say whether the decoder of this name is one of sound that may be run; of PCM there are many."""
+    """Return whether the decoder of this name is one of sound that may be run; of PCM there are many."""
     return name in _SOUND.split() or name.startswith("pcm_")

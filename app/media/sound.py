@@ -192,7 +192,7 @@ def _clock_notices(clock: SoundClock) -> list[Notice]:
 
 
 def _examined(sound: Sound, alive: Alive) -> Sound:
-    """Look at the levels; where the channels cancel each other, write the speech anew from one of them."""
+    """Look at the levels; where the channels cancel each other, write the speech again from one of them."""
     levels = measure(_blocks(sound, alive), sound.sample_rate)
     if levels.solo is not None:
         with _writing(Path(sound.speech_path)) as file:

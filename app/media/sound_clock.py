@@ -20,7 +20,7 @@ size, are 10 ms off and back. The shortest packets that voice leaves out have 20
 _STEP: Final = Fraction(5, 1000)
 """A clock that is late without a step of this size drifts; nothing is missing there."""
 _BACK: Final = Fraction(1, 2)
-"""A clock that goes back by more has begun anew, as in recordings joined end to end."""
+"""A clock that goes back by more has restarted, as in recordings joined end to end."""
 _BROADCAST: Final = frozenset({"mpegts", "mpeg", "ogg"})
 _MOST_IN_BROADCAST: Final = Fraction(10)
 """In these formats a longer jump is another clock, not a pause; so FFmpeg itself has it."""

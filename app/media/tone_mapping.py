@@ -37,7 +37,7 @@ _Colors = npt.NDArray[np.float64]
 
 
 def is_hdr(picture: av.VideoFrame) -> bool:
-    """Say whether the picture's transfer function is one of high dynamic range."""
+    """Return whether the picture's transfer function is one of high dynamic range."""
     return picture.color_trc in (PQ, HLG)
 
 

@@ -35,7 +35,7 @@ def alpha_decoder(stream: av.VideoStream) -> av.VideoCodecContext | None:
 
 
 def has_alpha(picture: av.VideoFrame) -> bool:
-    """Say whether the pixel format of ``picture`` has transparency; a palette may."""
+    """Return whether the pixel format of ``picture`` has transparency; a palette may."""
     form = picture.format
     return form.has_palette or any(component.is_alpha for component in form.components)
 

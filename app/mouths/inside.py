@@ -72,7 +72,7 @@ _SEEN_TEETH: Final = (0.15, 0.45)
 
 @dataclass(frozen=True)
 class Inside:
-    """What is to be seen between the lips of one frame: a picture of a region of it."""
+    """What is visible between the lips of one frame: a picture of a region of it."""
 
     region: tuple[int, int, int, int]
     """Top, bottom, left, right, all even, bottom and right exclusive."""
@@ -172,7 +172,7 @@ class _Mouth:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing of the inside is to be seen in the region."""
+        """Whether nothing of the inside is visible in the region."""
         top, bottom, left, right = self.region
         upper, lower = (self._goal[list(row)] @ self._down for row in (UPPER_LIP_INNER, LOWER_LIP_INNER))
         return bottom - top < 4 or right - left < 4 or bool((lower - upper).max() < _SHUT)

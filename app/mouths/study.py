@@ -1,6 +1,6 @@
 """What is measured in every frame of an avatar before its mouths can be lent: one pass over its frames.
 
-All of it follows from the frames and the landmarks, so it can be made anew at any time: for an avatar of an
+All of it follows from the frames and the landmarks, so it can be made again at any time: for an avatar of an
 earlier version, or when its file is lost.
 """
 
@@ -31,7 +31,7 @@ STUDY: Final = "mouths.npz"
 """Name of the file among those of an avatar; it can be rebuilt from the others."""
 
 VERSION: Final = 1
-"""Of what is measured and how; a study of another version is made anew."""
+"""Of what is measured and how; a study of another version is made again."""
 
 _WORKERS: Final = 2
 _AHEAD: Final = 8
@@ -92,7 +92,7 @@ class Study:
                 covers = Covers(**{f.name: stored[f"covers_{f.name}"] for f in fields(Covers)})
                 study = cls(**arrays, covers=covers)
                 return study if int(stored["version"]) == VERSION and len(study) == frame_count else None
-        except Exception:  # zipfile and numpy raise a dozen kinds; whatever is wrong, it can be made anew
+        except Exception:  # zipfile and numpy raise a dozen kinds; whatever is wrong, it can be made again
             return None
 
 

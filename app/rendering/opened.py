@@ -60,7 +60,7 @@ class OpenRender:
         return self.plan.is_at(self.workspace.plan) and self.workspace.init.exists()
 
     def begin(self) -> None:
-        """Keep the fragments of an earlier attempt if they belong to the same plan; else begin anew."""
+        """Keep the fragments of an earlier attempt if they belong to the same plan; else start over."""
         if self.is_begun:
             return
         workspace = self.workspace

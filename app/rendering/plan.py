@@ -24,7 +24,7 @@ class Plan:
     fragment_count: int
 
     def is_at(self, path: Path) -> bool:
-        """Say whether the plan at ``path``, if there is one, is this one."""
+        """Return whether the plan at ``path``, if there is one, is this one."""
         try:
             return path.read_text(encoding="utf-8") == self._to_json()
         except FileNotFoundError:

@@ -54,7 +54,7 @@ class Score:
             with path.open("rb") as file, np.load(file) as stored:
                 score = cls(**{f.name: stored[f.name] for f in fields(cls)})
                 return score if str(stored["key"]) == key and len(score) == frames else None
-        except Exception:  # zipfile and numpy raise a dozen kinds; whatever is wrong, it can be made anew
+        except Exception:  # zipfile and numpy raise a dozen kinds; whatever is wrong, it can be made again
             return None
 
 
@@ -114,7 +114,7 @@ class ScoreBook:
     """The scores of a render's segments, each made once and kept beside the fragments."""
 
     def __init__(self, scorer: Scorer, segments: list[Segment], folder: Path, key: str) -> None:
-        """``key`` says of what the scores are: another plan's or another sound's are made anew."""
+        """``key`` says of what the scores are: another plan's or another sound's are made again."""
         self._scorer, self._segments, self._folder, self._key = scorer, segments, folder, key
         self._starts = np.array([segment.first_frame for segment in segments])
         self._open: dict[int, Score] = {}

@@ -99,7 +99,7 @@ class _Program(ctypes.Structure):
 
 
 def is_available() -> bool:
-    """Say whether this kernel filters system calls, on an architecture whose calls are known here."""
+    """Return whether this kernel filters system calls, on an architecture whose calls are known here."""
     if platform.machine() not in _AUDIT:
         return False
     action = ctypes.byref(ctypes.c_uint32(_ERRNO))

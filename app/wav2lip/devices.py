@@ -67,7 +67,7 @@ def cuda_index(device: str) -> int:
 
 
 def require_packages(purpose: str, *packages: str) -> None:
-    """Raise EngineUnavailable, with the command that mends it, if one of ``packages`` is not installed."""
+    """Raise EngineUnavailable, with the command that fixes it, if one of ``packages`` is not installed."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise EngineUnavailable(

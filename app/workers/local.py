@@ -113,7 +113,7 @@ class LocalPool(MemberPool):
             self.restarts += 1
 
     def _replace(self, last: Member) -> Member:
-        """Return a new member in the place of one that is gone; its problem stays until it is mended."""
+        """Return a new member in the place of one that is gone; its problem stays until it is fixed."""
         member = Member(last.name, lambda message: self._deliver(member, message), lambda: self._kill(member))
         member.problem = last.problem
         self.members[self.members.index(last)] = member

@@ -101,7 +101,7 @@ class Member:
                 async with asyncio.timeout(patience.stall):
                     await self._heard.wait()
         except TimeoutError:
-            self.die(WorkerDied("stood still and was stopped", stalled=True))
+            self.die(WorkerDied("stalled and was stopped", stalled=True))
             self._end()
             raise self._death or WorkerLeft from None
         except asyncio.CancelledError:

@@ -41,7 +41,7 @@ class Driver:
     """Keeps one actor on each device of the cluster, and passes messages between them and the service."""
 
     def __init__(self, settings: Settings, marks: Message, tell: Tell, actor: type[RayWorker]) -> None:
-        # Never started again by Ray: whether it has a place anywhere is counted anew.
+        # Never started again by Ray: whether it has a place anywhere is counted again.
         self._actor = ray.remote(  # type: ignore[call-overload]  # its types know no groups
             max_restarts=0, max_task_retries=0, concurrency_groups=GROUPS
         )(actor)

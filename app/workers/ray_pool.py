@@ -163,7 +163,7 @@ class RayPool(MemberPool):
 
 
 async def answers(address: str) -> bool:
-    """Say whether anything takes connections there."""
+    """Return whether anything takes connections there."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(PROBE_SECONDS):

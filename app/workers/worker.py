@@ -217,7 +217,7 @@ class Worker:
             render = self._open[1]
             if not anew and not render.is_begun:
                 raise MouthpieceError(
-                    "The avatar was made anew meanwhile, or the workers differ in model or encoder; "
+                    "The avatar was made again meanwhile, or the workers differ in model or encoder; "
                     "try again when they are alike."
                 )
             yield render

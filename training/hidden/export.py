@@ -53,6 +53,6 @@ def export_hidden(network: HiddenMouth, output: Path, scenes: list[Scene]) -> in
         if difference > LARGEST_DIFFERENCE:
             raise InvalidModel(
                 f"{output} was not written: the service finds other things than its checkpoint, by "
-                f"{difference} of 255, where {LARGEST_DIFFERENCE} are allowed; train it longer or anew."
+                f"{difference} of 255, where {LARGEST_DIFFERENCE} are allowed; train it longer or again."
             )
     return difference

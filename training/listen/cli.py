@@ -85,7 +85,7 @@ def judge(
     ] = None,
     recipe: RecipeOption = RECIPE,
 ) -> None:
-    """Say how the heard opening follows the seen one, on people the ear was not taught with."""
+    """Return how the heard opening follows the seen one, on people the ear was not taught with."""
     from app.mouths.ear import Ear
     from training.listen.judge import as_table, judged, judged_talks
     from training.listen.settings import load_listen_settings

@@ -15,7 +15,7 @@ from training.listen.talks import Progress, Talk
 from training.networks.whisper import WhisperEncoder
 
 VERSION: Final = 1
-"""Of how sounds are changed and encoded: features of another version are made anew."""
+"""Of how sounds are changed and encoded: features of another version are made again."""
 
 
 class KeptFeatures:

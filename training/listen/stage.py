@@ -191,7 +191,7 @@ def load_taught(settings: ListenSettings, runs: Path) -> Taught:
     if "data" not in content:
         raise InvalidModel(
             f"The checkpoint {path} does not say what its heads were taught with, which a card must state: "
-            "teach them anew."
+            "teach them again."
         )
     heads = []
     for state in content["heads"]:

@@ -12,8 +12,7 @@ from torch.nn import functional
 def constant(values: Any, device: torch.device) -> Tensor:
     """Return the tensor of (nested tuples of) numbers, made once for a device.
 
-    One that is made anew in every step would be waited for in every step, until all that the device was given
-    before is done.
+    Made again in every step, it would block every step until the device has finished everything before it.
     """
     return torch.tensor(values, device=device)
 

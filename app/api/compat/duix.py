@@ -53,7 +53,7 @@ class Answer(BaseModel):
     success: bool
     msg: str
     data: dict[str, Any] = Field(
-        description="Of a job: `code`, `status` (1 under way, 2 done, 3 failed), `progress` (0 to 100), "
+        description="Of a job: `code`, `status` (1 in progress, 2 done, 3 failed), `progress` (0 to 100), "
         "`result` (the address of the video), `msg`, `cost` (seconds)."
     )
 
@@ -102,7 +102,7 @@ _BODY: Final[dict[str, Any]] = {
 async def submit(request: Request, services: ServicesDep) -> Answer:
     """Queue a job.
 
-    One whose `code` is that of a job under way is that job; where that has ended, it takes its place.
+    One whose `code` is that of a job in progress is that job; where that has ended, it takes its place.
     """
     body = await _body(request)
     code = _code(body)
@@ -111,7 +111,7 @@ async def submit(request: Request, services: ServicesDep) -> Answer:
     except JobNotFound:
         job = None
     if job is not None and not job.state.is_terminal:
-        return Answer(code=FINE, success=True, msg="The job is under way.", data={"code": code})
+        return Answer(code=FINE, success=True, msg="The job is in progress.", data={"code": code})
     if job is not None and await to_thread.run_sync(services.table.delete_finished, job.id):
         await to_thread.run_sync(services.files.forget, job.id)
     again = Request(request.scope, _once(body))

@@ -26,7 +26,7 @@ _STATUSES: Final = {
     JobState.CANCELED: "REJECTED",
 }
 _AS_THEY_ARE: Final = frozenset({401, 404, 500, 502, 503, 507})
-"""Statuses that the client knows; of what the caller can mend, it knows 400 only."""
+"""Statuses that the client knows; of what the caller can fix, it knows 400 only."""
 _DONE_ANYWAY: Final = frozenset({"occlusion_detection_enabled", "model_mode"})
 """Options that ask for what is done in any case, or that only chose among models."""
 

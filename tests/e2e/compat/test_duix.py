@@ -38,7 +38,7 @@ def test_a_job_is_submitted_followed_and_kept_when_its_end_was_asked_for(place: 
     assert submit(place, code) == {
         "code": 10000, "success": True, "msg": "The job was taken.", "data": {"code": code},
     }  # fmt: skip
-    assert submit(place, code)["msg"] == "The job is under way."
+    assert submit(place, code)["msg"] == "The job is in progress."
     done = ended(place, code)
     assert (done["status"], done["progress"], done["code"]) == (2, 100, code)
     assert done["cost"] > 0

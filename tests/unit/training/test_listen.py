@@ -253,7 +253,7 @@ def test_heads_that_do_not_say_what_they_were_taught_with_are_refused(tmp_path: 
     content = torch.load(path, weights_only=True)
     del content["data"]
     torch.save(content, path)
-    with pytest.raises(InvalidModel, match="teach them anew"):
+    with pytest.raises(InvalidModel, match="teach them again"):
         load_taught(SMALL, tmp_path)
 
 

@@ -99,7 +99,7 @@ async def test_a_worker_that_makes_no_progress_is_ended_and_one_that_does_is_not
     for done in range(6):
         await asyncio.sleep(0.03)
         pool.members[0].hear({"told": [done, 6]})
-    with pytest.raises(WorkerDied, match="stood still") as death:
+    with pytest.raises(WorkerDied, match="stalled") as death:
         await answer
     assert death.value.stalled
     assert told == list(range(6))
