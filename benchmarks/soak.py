@@ -53,8 +53,8 @@ class Held:
 
 def _resident(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) / 1024
+    lines = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(next(lines, "VmRSS: 0").split()[1]) / 1024  # one that has just ended holds nothing
 
 
 class Soak:

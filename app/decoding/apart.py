@@ -6,9 +6,10 @@ import select
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from subprocess import Popen
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import numpy as np
+import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from app.decoding.messages import (
@@ -33,6 +34,8 @@ from app.media.treatment import Treatment
 from app.progress import Alive
 from app.room import Room
 from app.settings import Settings
+
+log = structlog.stdlib.get_logger(__name__)
 
 _ALIVE_SECONDS: Final = 0.05
 """How often whoever waits for a decoder tells that it is alive."""
@@ -130,14 +133,23 @@ class DecoderApart:
                 continue
             data = self._server.stdout.read(LONGEST_LINE)
             if not data:
-                os._exit(1)  # without it no more decoders can be started: this worker starts over
+                _start_over()
             *self._said, self._rest = (self._rest + data).split(b"\n")
             self._said.reverse()
         return self._said.pop()
 
     def _send(self, line: bytes) -> None:
         assert self._server.stdin is not None
-        self._server.stdin.write(line)
+        try:
+            self._server.stdin.write(line)
+        except BrokenPipeError:
+            _start_over()
+
+
+def _start_over() -> NoReturn:
+    """End this worker, which is started again: its server is gone, and no decoder can be started any more."""
+    log.error("decoding_server_gone")
+    os._exit(1)
 
 
 def _only(kind: TypeAdapter[_AnswerT], messages: Iterator[_Message]) -> _AnswerT:

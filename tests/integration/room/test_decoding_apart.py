@@ -1,6 +1,8 @@
 """Decoders in processes of their own: what they give, what befalls them, and what they cannot reach."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,6 +150,33 @@ def test_a_decoder_that_hangs_is_ended_when_the_job_is_canceled(hijacked: Decode
     (job / "upload").write_text("crash")
     with pytest.raises(DecoderDied):
         sound(hijacked, job / "upload")
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from app.decoding.apart import DecoderApart
+from app.decoding.process import start_server
+from app.media.probe import AudioLimits
+from app.settings import Settings
+job, late = Path(sys.argv[1]), sys.argv[2] == "late"
+server = start_server()
+decoder = DecoderApart(server, Settings(data_dir=job.parents[1], avatars_dir=job.parents[1]))
+decoder.load()
+alive = server.kill if late else lambda: None
+if not late:
+    server.kill()
+    server.wait()
+decoder.sound(job / "upload", AudioLimits(60), job / "track", job / "speech", alive)
+"""
+
+
+@pytest.mark.parametrize("when", ["late", "early"])
+def test_a_worker_that_can_start_no_decoder_any_more_ends(job: Path, when: str) -> None:
+    os.mkfifo(job / "upload")  # a decoder waits for it for ever
+    done = subprocess.run([sys.executable, "-c", WORKER, str(job), when], capture_output=True, text=True)
+    assert (done.returncode, "decoding_server_gone" in done.stdout + done.stderr) == (1, True), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_frames_that_are_not_there_are_not_believed(

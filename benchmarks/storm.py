@@ -1,0 +1,306 @@
+"""Everything at once: many clients, good, bad and hostile files, kills, and a volume that fills and empties.
+
+``python -m benchmarks.storm [minutes] [clients]``, as root on Linux (it mounts a volume). It prints what the
+service's processes hold and how fast ``/livez`` answers, and ends with 1 if a job was lost or made twice, a
+finished video differs from one that was rendered in quiet, or an answer was 500 without a reason.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from rich.console import Console
+
+from benchmarks.processes import descendants
+from benchmarks.soak import Held
+from tests.support import bombs, clips
+from tests.support.server import Server
+from tests.support.volumes import volume
+
+console = Console()
+
+VOLUME_MEGABYTES: Final = 700
+KILL_SECONDS: Final = 20
+FULL_EVERY, FULL_FOR = 90, 12
+"""How often, and how long, the volume is full, seconds."""
+LIVE_SECONDS: Final = 0.2
+ENDED: Final = {"succeeded", "failed", "canceled"}
+FORESEEN: Final = {
+    "storage-full",
+    "queue-full",
+    "too-busy",
+    "shutting-down",
+    "not-ready",
+    "render-process-crashed",
+    "avatar-deleted",
+}
+"""What a good request may get in such weather."""
+
+
+@dataclass
+class Tally:
+    """What clients saw."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    accepted: dict[str, str] = field(default_factory=dict)
+    """What was sent, by the job's id."""
+    lost_answers: int = 0
+    """Requests whose connection broke: a job may have come of them."""
+    wrong: list[str] = field(default_factory=list)
+    live: list[float] = field(default_factory=list)
+
+
+class Storm:
+    """One service, and all that befalls it."""
+
+    def __init__(self, root: Path, clients: int) -> None:
+        self._server = Server(root, {"LOG_LEVEL": "warning", "MAX_QUEUED": "200", "JOB_TTL": "86400"})
+        self._files = root
+        self._clients = clients
+        self._over = threading.Event()
+        self._up = threading.Event()
+        self.tally = Tally()
+        media = root / "media"
+        media.mkdir()
+        self._clip = clips.talking_head(media / "head.mp4", 1.0).read_bytes()
+        self._speech = clips.speech(media / "words.wav", 1.5).read_bytes()
+        self._long = clips.speech(media / "long.wav", 40.0).read_bytes()
+        self._hostile = [make(media).read_bytes() for make in bombs.SOUNDS]
+        self._quiet: dict[str, bytes] = {}
+
+    def run(self, minutes: float) -> list[str]:
+        """Let it rage; return what went wrong."""
+        server = self._server
+        server.start()
+        self._up.set()
+        self._post("/v1/avatars", {"video": self._clip}, data={"id": "anna"}).raise_for_status()
+        for name, audio in (("speech", self._speech), ("long", self._long)):
+            self._quiet[name] = self._post("/v1/avatars/anna/renders", {"audio": audio}).content
+        jobs = server.client.get("/v1/jobs", params={"limit": 100}).json()["jobs"]
+        before = {job["id"] for job in jobs}
+        held: list[Held] = []
+        deeds: list[Callable[[], None]] = [self._client] * self._clients + [
+            self._kill,
+            self._fill,
+            self._live,
+        ]
+        threads = [threading.Thread(target=deed) for deed in deeds]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + 60 * minutes
+        while time.monotonic() < end:
+            time.sleep(30)
+            if self._up.is_set():
+                with contextlib.suppress(OSError):
+                    held.append(Held.by(server, len(self.tally.accepted)))
+                    console.print(held[-1])
+        self._over.set()
+        for thread in threads:
+            thread.join()
+        try:
+            return self._judge(before)
+        finally:
+            server.stop()
+
+    def _judge(self, before: set[str]) -> list[str]:
+        """Wait until all is quiet, and look at every job."""
+        client, tally = self._server.client, self.tally
+        self._server.wait(lambda: not self._open_jobs(), 600)
+        found = {job["id"]: job for job in self._all_jobs() if job["id"] not in before}
+        tally.wrong += [f"lost: {job_id}" for job_id in tally.accepted.keys() - found.keys()]
+        unasked = found.keys() - tally.accepted.keys()
+        if len(unasked) > tally.lost_answers:
+            tally.wrong.append(
+                f"{len(unasked)} jobs that nobody asked for, {tally.lost_answers} lost answers"
+            )
+        states: Counter[str] = Counter()
+        for job_id, job in found.items():
+            what = tally.accepted.get(job_id, "")
+            code = job["error"]["type"].rpartition(":")[2] if job["error"] else ""
+            states[f"{what or 'unasked'} {job['state']} {code}"] += 1
+            if job["state"] == "failed" and what in ("speech", "long", "clip") and code not in FORESEEN:
+                tally.wrong.append(f"{what}: {job['error']}")
+            if job["state"] == "succeeded" and what in self._quiet:
+                video = client.get(f"/v1/jobs/{job_id}/video").content
+                if video != self._quiet[what]:
+                    tally.wrong.append(f"{job_id} differs from a quiet run")
+        console.print(dict(states))
+        return tally.wrong
+
+    # What clients do.
+
+    def _client(self) -> None:
+        dice = random.Random(threading.get_ident())
+        ways = [self._whole] * 3 + [self._later] * 3 + [self._streamed] * 2
+        ways += [self._canceled, self._abandoned, self._refused, self._bomb, self._registered, self._listed]
+        while not self._over.is_set():
+            self._up.wait(1)
+            try:
+                dice.choice(ways)(dice)
+            except httpx.HTTPError:
+                self.tally.lost_answers += 1
+            time.sleep(dice.random() * 2)
+
+    def _post(self, path: str, files: dict[str, bytes], *, what: str = "", **more: object) -> httpx.Response:
+        """Post files; note the job that came of it, and what was answered."""
+        with httpx.Client(base_url=self._server.url, timeout=300) as client:
+            answer = client.post(path, files=files, **more)  # type: ignore[arg-type]
+        self._note(answer, what)
+        return answer
+
+    def _note(self, answer: httpx.Response, what: str) -> None:
+        code = "" if answer.is_success else answer.json()["type"].rpartition(":")[2]
+        self.tally.answers[f"{what} {answer.status_code} {code}"] += 1
+        location = answer.headers.get("Content-Location", "")
+        if "/v1/jobs/" in location:
+            self.tally.accepted[location.removeprefix("/v1/jobs/").removesuffix("/video")] = what
+        if answer.status_code == 500 and code not in FORESEEN:
+            self.tally.wrong.append(f"{what}: {answer.text}")
+
+    def _render(self, what: str, audio: bytes, **more: object) -> httpx.Response:
+        return self._post("/v1/avatars/anna/renders", {"audio": audio}, what=what, **more)
+
+    def _whole(self, _: random.Random) -> None:
+        answer = self._render("speech", self._speech)
+        if answer.status_code == 200 and answer.content != self._quiet["speech"]:
+            self.tally.wrong.append("an answer differs from a quiet run")
+
+    def _later(self, dice: random.Random) -> None:
+        what = dice.choice(("speech", "speech", "long"))
+        audio = self._long if what == "long" else self._speech
+        answer = self._render(what, audio, headers={"Prefer": "respond-async"})
+        if answer.status_code == 202:
+            with httpx.Client(base_url=self._server.url, timeout=300) as client:
+                client.get(f"/v1/jobs/{answer.json()['id']}/events")
+
+    def _streamed(self, _: random.Random) -> None:
+        self._render("speech", self._speech, params={"stream": "true"})
+
+    def _canceled(self, dice: random.Random) -> None:
+        answer = self._render("canceled", self._long, headers={"Prefer": "respond-async"})
+        if answer.status_code == 202:
+            time.sleep(3 * dice.random())
+            with httpx.Client(base_url=self._server.url, timeout=60) as client:
+                client.delete(f"/v1/jobs/{answer.json()['id']}")
+
+    def _abandoned(self, _: random.Random) -> None:
+        files, url = {"audio": self._speech}, f"{self._server.url}/v1/avatars/anna/renders?stream=true"
+        with httpx.stream("POST", url, files=files, timeout=300) as answer:
+            if answer.is_success:
+                self._note(answer, "abandoned")
+                next(answer.iter_raw(), None)
+
+    def _refused(self, dice: random.Random) -> None:
+        junk = dice.randbytes(2000)
+        self._render("junk", junk)
+        self._post("/v1/avatars", {"video": junk}, what="junk")
+
+    def _bomb(self, dice: random.Random) -> None:
+        bomb = dice.choice(self._hostile)
+        self._render("hostile", bomb)
+        self._post("/v1/avatars", {"video": bomb}, what="hostile")
+
+    def _registered(self, dice: random.Random) -> None:
+        name = f"n-{dice.getrandbits(40):x}"
+        answer = self._post("/v1/avatars", {"video": self._clip}, what="clip", data={"id": name})
+        if answer.status_code == 201:
+            with httpx.Client(base_url=self._server.url, timeout=60) as client:
+                client.delete(f"/v1/avatars/{name}")
+
+    def _listed(self, _: random.Random) -> None:
+        with httpx.Client(base_url=self._server.url, timeout=60) as client:
+            for path in ("/v1/avatars", "/v1/jobs", "/metrics", "/v1/info", "/readyz"):
+                self.tally.answers[f"{path} {client.get(path).status_code}"] += 1
+
+    # What befalls the service.
+
+    def _kill(self) -> None:
+        count = 0
+        while not self._over.wait(KILL_SECONDS):
+            count += 1
+            if count % 5 == 0:
+                self._up.clear()
+                self._server.kill() if count % 10 else self._server.stop()
+                self._server.start(wait=False)
+                self._server.wait(self._is_live, 600)
+                self._up.set()
+                continue
+            below = descendants(self._server.pid)[1:]
+            if below:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(below[count % len(below)], signal.SIGKILL)
+
+    def _fill(self) -> None:
+        filler = self._server.root / "filler"
+        while not self._over.wait(FULL_EVERY):
+            with contextlib.suppress(OSError), filler.open("wb") as file:
+                while True:
+                    file.write(bytes(1 << 20))
+            self._over.wait(FULL_FOR)
+            filler.unlink(missing_ok=True)
+
+    def _live(self) -> None:
+        with httpx.Client(base_url=self._server.url, timeout=30) as client:
+            while not self._over.wait(LIVE_SECONDS):
+                if not self._up.is_set():
+                    continue
+                started = time.perf_counter()
+                with contextlib.suppress(httpx.HTTPError):
+                    client.get("/livez")
+                    self.tally.live.append(time.perf_counter() - started)
+
+    def _is_live(self) -> bool:
+        try:
+            return self._server.client.get("/livez").is_success
+        except httpx.HTTPError:
+            return False
+
+    def _open_jobs(self) -> bool:
+        return any(job["state"] not in ENDED for job in self._all_jobs())
+
+    def _all_jobs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            params = {"limit": 100} | ({"cursor": cursor} if cursor else {})
+            page = self._server.client.get("/v1/jobs", params=params).raise_for_status().json()
+            found += page["jobs"]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return found
+
+
+def main() -> int:
+    """Raise a storm; return the exit status."""
+    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 30
+    clients = int(sys.argv[2]) if len(sys.argv) > 2 else 50
+    with tempfile.TemporaryDirectory() as name, volume(Path(name) / "v", VOLUME_MEGABYTES) as root:
+        storm = Storm(root, clients)
+        wrong = storm.run(minutes)
+        tally = storm.tally
+        console.print(dict(sorted(tally.answers.items())))
+        live = sorted(tally.live)
+        console.print(
+            f"{len(tally.accepted)} jobs, {tally.lost_answers} lost answers; /livez {len(live)} times: "
+            f"median {1000 * statistics.median(live):.0f} ms, "
+            f"p99 {1000 * live[int(0.99 * len(live))]:.0f} ms, longest {1000 * live[-1]:.0f} ms; "
+            f"wrong: {wrong or 'nothing'}"
+        )
+        (Path(tempfile.gettempdir()) / "storm.log").write_text((root / "log").read_text())
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
