@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.api.dependencies import JobDep, ServicesDep
-from app.api.models import JobList, JobResource
+from app.api.models import CheckReport, JobList, JobResource, RenderReceipt
 from app.api.problems import MEDIA_TYPE as PROBLEM
 from app.api.problems import documented
 from app.api.submission import content_location, follow, wait_for
@@ -35,7 +35,6 @@ CANCEL_SECONDS: Final = 2.0
 """How long a cancel waits for the worker to have stopped before it is answered."""
 
 _RESULT_PROBLEMS: Final = (JobNotFound, JobNotFinished, JobFailed, JobCanceled)
-_REPORT: Final = {"$ref": "#/components/schemas/CheckReport"}
 
 Stream = Annotated[bool, Query(description="While it is being rendered: send a fragmented MP4 as it comes.")]
 AvatarFilter = Annotated[
@@ -115,7 +114,7 @@ async def get_video(job: JobDep, request: Request, services: ServicesDep, stream
     response_class=FileResponse,
     responses=documented(
         *_RESULT_PROBLEMS,
-        also={200: {"content": {"application/json": {"schema": _REPORT}}, "description": "The report."}},
+        also={200: {"model": RenderReceipt | CheckReport, "description": "The report."}},
     ),
 )
 async def get_report(job: JobDep, services: ServicesDep) -> Response:

@@ -233,6 +233,61 @@ class Check(CheckReport):
         return cls(**known.model_dump(), links=_links(job))
 
 
+class Lengths(BaseModel):
+    """How long things are, seconds."""
+
+    sound: float = Field(description="The sound that was sent.")
+    clip: float = Field(description="What is used of the avatar's video.")
+    video: float = Field(description="The pictures of the result.")
+    audio: float = Field(description="The sound of the result.")
+
+
+class FrameKinds(BaseModel):
+    """How many frames have which mouth."""
+
+    total: int
+    lent: int = Field(description="A mouth of the footage, laid, bent and lit.")
+    painted: int = Field(description="A mouth that a model generated, or whose inside was drawn.")
+    passed: int = Field(description="Its own: no face, a hidden one, or one that was kept.")
+
+
+class Compared(BaseModel):
+    """A median over the frames that were measured, and the same of the footage that they were made of."""
+
+    result: float
+    footage: float
+
+
+class Following(BaseModel):
+    """How the opening of the mouth follows the loudness of the sound."""
+
+    correlation: float = Field(description="At the best lag, -1 to 1.")
+    lag: float = Field(description="Seconds; above 0 the mouth is later than the sound.")
+
+
+class UsedModel(BaseModel):
+    """The model that a render was made with."""
+
+    name: str
+    sha256: str
+
+
+class RenderReceipt(BaseModel):
+    """What a render is like. Null stands where nothing could be measured."""
+
+    length: Lengths
+    offset: float = Field(
+        description="By how much the sound of the result begins after its pictures, seconds."
+    )
+    frames: FrameKinds
+    measured_frames: int = Field(description="How many frames of the result were decoded and measured.")
+    seam: Compared | None = Field(description="Mean Delta E (CIE76) across the edge of the mask.")
+    sharpness: Compared | None = Field(description="Fine detail of the mouth, steps of 0 to 255.")
+    following: Following | None
+    stage_seconds: dict[str, float] = Field(description="How long each stage was busy; stages overlap.")
+    model: UsedModel
+
+
 class JobList(BaseModel):
     """Some jobs, newest first."""
 

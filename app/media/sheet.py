@@ -10,37 +10,42 @@ import numpy as np
 from app.media.files import replacing
 from app.media.frames import BgrImage
 
-TILE: Final = 320
-"""Width of a picture on a sheet, pixels."""
 _LINE: Final = 22
 """Height of the line of text below it, pixels."""
 _GAP: Final = 4
 _QUALITY: Final = 88
 
 
-def write_sheet(path: Path, pictures: Sequence[BgrImage], texts: Sequence[str], columns: int) -> None:
-    """Write pictures of one size, at least one, as a JPEG; the file appears whole."""
-    tiles = [_tile(picture, text) for picture, text in zip(pictures, texts, strict=True)]
+def write_sheet(
+    path: Path, pictures: Sequence[BgrImage], texts: Sequence[str], columns: int, tile: int = 320
+) -> None:
+    """Write pictures of one size, at least one, as a JPEG; the file appears whole.
+
+    Each becomes ``tile`` pixels wide.
+    """
+    tiles = [_tile(picture, text, tile) for picture, text in zip(pictures, texts, strict=True)]
     height, width = tiles[0].shape[:2]
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     sheet = np.full((rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3), 255, np.uint8)
-    for place, tile in enumerate(tiles):
+    for place, framed in enumerate(tiles):
         top, left = (
             _GAP + step * (size + _GAP)
             for step, size in zip(divmod(place, columns), (height, width), strict=True)
         )
-        sheet[top : top + height, left : left + width] = tile
+        sheet[top : top + height, left : left + width] = framed
     _, encoded = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     with replacing(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
 
 
-def _tile(picture: BgrImage, text: str) -> BgrImage:
-    height = max(1, round(picture.shape[0] * TILE / picture.shape[1]))
+def _tile(picture: BgrImage, text: str, width: int) -> BgrImage:
+    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
     smaller = height < picture.shape[0]
-    scaled = cv2.resize(picture, (TILE, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
-    line = np.full((_LINE, TILE, 3), 255, np.uint8)
+    scaled = cv2.resize(
+        picture, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    )
+    line = np.full((_LINE, width, 3), 255, np.uint8)
     cv2.putText(line, text, (3, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40, 40, 40), 1, cv2.LINE_AA)
-    tile: BgrImage = np.vstack([np.asarray(scaled, np.uint8), line])
-    return tile
+    framed: BgrImage = np.vstack([np.asarray(scaled, np.uint8), line])
+    return framed

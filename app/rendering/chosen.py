@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from app.avatars.avatar import Avatar
 from app.media.frames import I420Frame
+from app.media.timing import Segment
 from app.mouths.bending import place
+from app.mouths.person import Flags
 from app.mouths.space import COMPONENTS
 from app.rendering.laying import Layer
 from app.rendering.mouths import MouthRun
@@ -54,6 +56,12 @@ class ChosenMouths:
     def over(self, indices: Sequence[int], seconds: StageSeconds) -> MouthRun:
         """Return what lays the mouths of result frames ``indices``."""
         return _ChosenRun(self, seconds)
+
+    def kinds(self, segment: Segment) -> tuple[Flags, Flags]:
+        """See :class:`Mouths`."""
+        score, _ = self.scores.row(segment.first_frame)
+        shown = score.lenders >= 0
+        return shown & ~score.drawn, shown & score.drawn
 
 
 class _ChosenRun:

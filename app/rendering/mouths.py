@@ -13,7 +13,9 @@ import numpy.typing as npt
 from app.audio.windows import MelTrack
 from app.avatars.avatar import Avatar, CutFaces
 from app.media.frames import I420Frame
+from app.media.timing import Segment
 from app.mouths.covers import spare
+from app.mouths.person import Flags
 from app.rendering.compositor import Compositor
 from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Timeline
@@ -43,6 +45,12 @@ class Mouths(Protocol):
     def over(self, indices: Sequence[int], seconds: StageSeconds) -> MouthRun:
         """Return what puts the mouths of result frames ``indices``; ``seconds`` is told the time it takes."""
 
+    def kinds(self, segment: Segment) -> tuple[Flags, Flags]:
+        """Tell for each frame of a segment whether its mouth is lent by the footage, and whether painted.
+
+        Neither, if the frame has no face.
+        """
+
 
 @dataclass(frozen=True)
 class GeneratedMouths:
@@ -64,6 +72,10 @@ class GeneratedMouths:
     def over(self, indices: Sequence[int], seconds: StageSeconds) -> MouthRun:
         """Return what generates the mouths of result frames ``indices``."""
         return _GeneratedRun(self, indices, seconds)
+
+    def kinds(self, segment: Segment) -> tuple[Flags, Flags]:
+        """See :class:`Mouths`."""
+        return np.zeros(segment.frame_count, np.bool_), np.ones(segment.frame_count, np.bool_)
 
 
 class _GeneratedRun:

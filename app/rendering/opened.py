@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from time import perf_counter
 
 from app.media.files import replacing
@@ -86,13 +87,20 @@ class OpenRender:
 
     def finish(self, *, keep_fragments: bool, alive: Alive = lambda: None) -> None:
         """Make the result of the fragments, which all have to be there, and tidy up."""
+        self.join(alive)
+        self.workspace.clear_scratch(keep_fragments=keep_fragments)
+
+    def join(self, alive: Alive) -> None:
+        """Make the result of the fragments, which all have to be there."""
         started = perf_counter()
-        workspace = self.workspace
-        fragments = [workspace.fragment(segment.index) for segment in self.segments]
-        result = workspace.result_of(self.plan.options["format"])
-        self.encoding.delivery.join(workspace.init, fragments, result, alive)
+        fragments = [self.workspace.fragment(segment.index) for segment in self.segments]
+        self.encoding.delivery.join(self.workspace.init, fragments, self.result, alive)
         self.maker.seconds.mux += perf_counter() - started
-        workspace.clear_scratch(keep_fragments=keep_fragments)
+
+    @property
+    def result(self) -> Path:
+        """The file of the result."""
+        return self.workspace.result_of(self.plan.options["format"])
 
     def report(self, frames_rendered: int, wall_seconds: float) -> RenderReport:
         """Return what the render was and what it took."""

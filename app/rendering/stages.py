@@ -1,6 +1,11 @@
 """The time spent in each stage of a render."""
 
+import json
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 
 @dataclass
@@ -19,3 +24,18 @@ class StageSeconds:
         """Add the time that another thread spent."""
         for name, seconds in asdict(other).items():
             setattr(self, name, getattr(self, name) + seconds)
+
+
+def note_stages(path: Path, seconds: Mapping[str, float]) -> None:
+    """Add a line to a file, in which all who work on a render note what each call cost."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(dict(seconds)) + "\n")
+
+
+def noted_stages(path: Path) -> dict[str, float]:
+    """Return the sums of what was noted; a line that a crash has cut off is left out."""
+    total = Counter[str]()
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        with suppress(ValueError):
+            total.update(json.loads(line))
+    return dict(total)

@@ -63,6 +63,11 @@ class Workspace:
         return self.folder / "sheet.jpg"
 
     @property
+    def stages(self) -> Path:
+        """What each call of a worker's cost, one JSON a line."""
+        return self.folder / "stages.jsonl"
+
+    @property
     def track(self) -> Path:
         """The caller's sound, decoded: what becomes the MP4's sound track."""
         return self.folder / "track.s16"
@@ -84,6 +89,7 @@ class Workspace:
 
     def clear_scratch(self, *, keep_fragments: bool) -> None:
         """Delete what a finished render no longer needs."""
+        self.stages.unlink(missing_ok=True)
         self.sound.unlink(missing_ok=True)
         self.track.unlink(missing_ok=True)
         self.mixture.unlink(missing_ok=True)

@@ -30,7 +30,8 @@ from app.jobs.files import DataFolder
 from app.jobs.pool import Answer, Call, Order
 from app.media.files import replacing
 from app.options import read
-from app.progress import Progress
+from app.progress import Alive, Progress
+from app.rendering.stages import note_stages
 from app.settings import Settings
 from app.tracing import about
 from app.volume import meaning
@@ -154,12 +155,14 @@ class Worker:
             avatars_own = render.maker.avatar.manifest.warnings if order.is_one_call else []
             render.begin()
             render.share_sound()
+            spent = render.report(0, 0).stage_seconds
+            note_stages(render.workspace.stages, spent)
             return {
                 "frames": [segment.frame_count for segment in render.segments],
                 "there": [s.index for s in render.segments if render.workspace.fragment(s.index).exists()],
                 "media_seconds": render.duration,
                 "warnings": [*avatars_own, *render.notices],
-                "stage_seconds": render.report(0, 0).stage_seconds,
+                "stage_seconds": spent,
             }
 
     def encode(self, order: Order, segments: tuple[int, ...], progress: Progress) -> Answer:
@@ -174,20 +177,38 @@ class Worker:
                 log.debug("gave_way")
             made = [index for index in missing if render.workspace.fragment(index).exists()]
             after = render.report(0, 0).stage_seconds
+            spent = {stage: after[stage] - before[stage] for stage in after}
+            note_stages(render.workspace.stages, spent)
             return {
                 "segments": [index for index in segments if index in made or index not in missing],
                 "frames_made": sum(render.segments[index].frame_count for index in made),
-                "stage_seconds": {stage: after[stage] - before[stage] for stage in after},
+                "stage_seconds": spent,
             }
 
     def finish(self, order: Order, progress: Progress) -> Answer:
         """Join the segments, which all have to be there; answers ``stage_seconds``."""
         with self._rendering(order, progress) as render:
+            alive = partial(progress, 0, 0)
             before = render.report(0, 0).stage_seconds
-            render.finish(keep_fragments=order.params["stream"], alive=partial(progress, 0, 0))
-            after = render.report(0, 0).stage_seconds
+            render.join(alive)
+            mux = render.report(0, 0).stage_seconds["mux"] - before["mux"]
+            note_stages(render.workspace.stages, {"mux": mux})
+            self._report(render, alive)
+            render.workspace.clear_scratch(keep_fragments=order.params["stream"])
         self._close()
-        return {"stage_seconds": {"mux": after["mux"] - before["mux"]}}
+        return {"stage_seconds": {"mux": mux}}
+
+    def _report(self, render: "OpenRender", alive: Alive) -> None:
+        """Write the receipt of a render. It must not fail for that: what it is like can be seen otherwise."""
+        from app.rendering.receipt import write_receipt
+
+        info = self._workshop.infer.info
+        try:
+            write_receipt(render, {"name": info.name, "sha256": info.sha256}, alive)
+        except JobCanceled:
+            raise
+        except Exception as error:
+            log.exception("receipt_not_made", exc_info=error)
 
     def _tell(self, progress: Progress, done: int, total: int) -> None:
         if self._stopped:

@@ -104,7 +104,7 @@ def test_a_render_goes_on_elsewhere_and_is_equal_to_the_bit(
     job = pair.outcome(job_id)
     assert (job["state"], job["attempts"]) == ("succeeded", 2)
     assert pair.video(job_id) == pair.quiet
-    assert pair.server.files(job_id) == ["plan.json", "result.mp4"]
+    assert pair.server.files(job_id) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"]
     if len(pair.cluster.machines) < 2:
         pair.cluster.machines.append(pair.cluster.add())
     pair.wait_for_workers(2)

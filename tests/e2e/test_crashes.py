@@ -57,7 +57,7 @@ def check_result(server: Server, job_id: str, frames: int, tmp_path: Path) -> No
     path = tmp_path / "result.mp4"
     path.write_bytes(server.client.get(f"/v1/jobs/{job_id}/video").content)
     assert len(decode(path).frames) == frames
-    assert server.files(job_id) == ["plan.json", "result.mp4"]
+    assert server.files(job_id) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"]
 
 
 def test_a_killed_render_process_is_replaced_and_its_render_goes_on_where_it_was(

@@ -55,7 +55,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -73,10 +73,13 @@ def test_the_examples_of_the_api_work_as_they_stand(service: Server, folder: Pat
     run([sys.executable, "-W", "error", "-c", program.replace(EXAMPLE_URL, service.url)], folder)
     assert len(decode(folder / "talk.mp4").frames) == 30
 
-    avatar, check, job, problem = (shape(json.loads(block)) for block in blocks("docs/api.md", "json"))
+    avatar, check, job, receipt, problem = (
+        shape(json.loads(block)) for block in blocks("docs/api.md", "json")
+    )
     assert avatar == shape(service.client.get("/v1/avatars/anna").json())
     assert check == shape(json.loads((folder / "check.json").read_text()))
     assert job == shape(json.loads((folder / "job.json").read_text()))
+    assert receipt == shape(json.loads((folder / "report.json").read_text()))
     assert problem == shape(service.client.get("/v1/avatars/nobody").json())
 
 

@@ -1,0 +1,64 @@
+"""Excerpts of a finished video: some frames in a row from here and there, and the times of its tracks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import av
+import numpy as np
+
+from app.media.frames import FrameLayout, I420Frame
+
+_MICROSECOND: Final = Fraction(1, 1_000_000)
+
+
+@dataclass(frozen=True)
+class TrackTimes:
+    """When the two tracks of a video begin, and how long they last, seconds."""
+
+    video_start: float
+    video_length: float
+    audio_start: float
+    audio_length: float
+
+
+def track_times(path: Path) -> TrackTimes:
+    """Return the times of the tracks of a video of ours, as its container tells them."""
+    with av.open(str(path)) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        whole = float((container.duration or 0) * _MICROSECOND)
+        starts, lengths = [], []
+        for stream in (video, audio):
+            base = stream.time_base or _MICROSECOND
+            starts.append(float((stream.start_time or 0) * base))
+            lengths.append(float(stream.duration * base) if stream.duration else whole)
+        return TrackTimes(starts[0], lengths[0], starts[1], lengths[1])
+
+
+def read_frames(path: Path, layout: FrameLayout, first: int, count: int) -> Iterator[tuple[int, I420Frame]]:
+    """Yield ``count`` frames of a video of ours from number ``first`` on, at which a key frame is best.
+
+    Fewer if it ends before. Each is good until the next one is asked for.
+    """
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        rate, base = stream.average_rate, stream.time_base
+        if rate is None or base is None:
+            return
+        start = stream.start_time or 0
+        container.seek(start + round(first / rate / base), stream=stream, backward=True)
+        numbered = (
+            (round((frame.pts - start) * base * rate), frame)
+            for frame in container.decode(stream)
+            if frame.pts is not None
+        )
+        wanted = ((number, frame) for number, frame in numbered if number >= first)
+        for number, frame in islice(wanted, count):
+            if number >= first + count or (frame.width, frame.height) != (layout.width, layout.height):
+                return
+            planes = np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
+            yield number, np.ascontiguousarray(planes).reshape(-1)

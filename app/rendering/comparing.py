@@ -1,0 +1,133 @@
+"""What frames of a result are like beside those of the footage: seam, sharpness, how far the mouth opens."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.avatars.avatar import Avatar
+from app.faces.face_mesh import FaceMesh
+from app.faces.mask import mouth_mask
+from app.faces.regions import region_of_landmarks
+from app.faces.types import Box, FaceLandmarks
+from app.media.frames import Affine, BgrImage, I420Frame
+from app.media.sharpness import fine_detail
+from app.mouths.points import RIGID_POINTS
+from app.mouths.space import align, opening_of, shape_space, speech_points, symmetrical, turned_front
+from app.rendering.framing import Framing
+
+_SIDE: Final = 160
+"""Side of the square in which the seam is measured, pixels."""
+_RING: Final = 5
+"""Width of the rings on both sides of the seam, pixels of that square."""
+_SECTORS: Final = 24
+"""Parts of the rings whose colours are compared, each with the one across the seam."""
+_LEAST_PIXELS: Final = 6
+"""Pixels that a part needs on either side, to be compared."""
+_EDGE: Final = 64
+"""Weight of the mask, 0..255, at which it begins to show."""
+_MARGIN: Final = 0.25
+"""What a face on a sheet has more than its box, on each side."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A frame of the result, decoded, and the frame of the footage that it was made of, framed alike."""
+
+    made: I420Frame
+    own: I420Frame
+    box: Box
+    """That of the face, in the result."""
+    landmarks: FaceLandmarks
+    """Of the footage's frame, in the result."""
+    framing: Framing
+
+    @cached_property
+    def _mask(self) -> npt.NDArray[np.uint8]:
+        return mouth_mask(self.landmarks, self.box, _SIDE)
+
+    def seams(self) -> tuple[float, float] | None:
+        """Return the mean Delta E (CIE76) across the mask's edge: of the result, and of the footage."""
+        inside = (self._mask >= _EDGE).astype(np.uint8)
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _RING + 1, 2 * _RING + 1))
+        within = (inside > 0) & (cv2.erode(inside, kernel) == 0)
+        beyond = (inside == 0) & (cv2.dilate(inside, kernel) > 0)
+        rows, columns = np.nonzero(inside)
+        if not len(rows):
+            return None
+        down, across = np.mgrid[:_SIDE, :_SIDE]
+        angle = np.arctan2(down - rows.mean(), across - columns.mean())
+        sector = ((angle + np.pi) / (2 * np.pi) * _SECTORS).astype(int) % _SECTORS
+        parts = [(within & (sector == number), beyond & (sector == number)) for number in range(_SECTORS)]
+        parts = [part for part in parts if min(part[0].sum(), part[1].sum()) >= _LEAST_PIXELS]
+        if not parts:
+            return None
+        made, own = (_steps(self._square(frame), parts) for frame in (self.made, self.own))
+        return made, own
+
+    def details(self) -> tuple[float, float] | None:
+        """Return the fine detail of the mouth: of the result, and of the footage. See ``fine_detail``."""
+        rows, columns = np.nonzero(self._mask >= 128)
+        if not len(rows):
+            return None
+        top, bottom, left, right = self.box.tolist()
+        height, width = (bottom - top) / _SIDE, (right - left) / _SIDE
+        part = (
+            slice(max(0, round(top + rows.min() * height)), max(0, round(top + rows.max() * height))),
+            slice(max(0, round(left + columns.min() * width)), max(0, round(left + columns.max() * width))),
+        )
+        made, own = (self.framing.layout.planes(frame)[0][part] for frame in (self.made, self.own))
+        return (fine_detail(made), fine_detail(own)) if made.size else None
+
+    def opening(self, mesh: FaceMesh) -> float | None:
+        """Return how far the mouth of the result is open, in distances of the inner eyes; None if unseen."""
+        fit = mesh.fit(self.made, self.framing.layout, region_of_landmarks(self.landmarks))
+        if fit is None:
+            return None
+        points = fit.mesh[None].astype(np.float64)
+        pose = align(points[:, list(RIGID_POINTS)], shape_space().front)
+        return float(opening_of(symmetrical(turned_front(speech_points(points), pose)))[0])
+
+    def picture(self, side: int) -> BgrImage:
+        """Return the faces of the footage and of the result side by side, each ``side`` pixels square."""
+        top, bottom, left, right = (float(edge) for edge in self.box)
+        extent = max(bottom - top, right - left) * (1 + 2 * _MARGIN)
+        scale = extent / side
+        x, y = (left + right - extent) / 2, (top + bottom - extent) / 2
+        affine: Affine = np.array([[scale, 0, x], [0, scale, y]])
+        faces = [
+            self.framing.layout.sample_bgr(frame, affine, (side, side)) for frame in (self.own, self.made)
+        ]
+        return np.hstack(faces)
+
+    def _square(self, frame: I420Frame) -> BgrImage:
+        """Cut the box out of a frame, stretched to a square."""
+        top, bottom, left, right = (float(edge) for edge in self.box)
+        across, down = (right - left) / _SIDE, (bottom - top) / _SIDE
+        affine: Affine = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
+        return self.framing.layout.sample_bgr(frame, affine, (_SIDE, _SIDE))
+
+
+def pair_of(made: I420Frame, avatar: Avatar, source: int, framing: Framing) -> Pair:
+    """Return a frame of the result beside the avatar's frame ``source``."""
+    frame = np.empty(avatar.layout.frame_bytes, np.uint8)
+    avatar.frames.read_into(source, frame)
+    across = framing.layout.width / framing.width
+    down = framing.layout.height / framing.height
+    shift, scale = np.array([framing.left, framing.top]), np.array([across, down])
+    top, bottom, left, right = avatar.boxes[source].tolist()
+    edges = [(top - framing.top) * down, (bottom - framing.top) * down]
+    edges += [(left - framing.left) * across, (right - framing.left) * across]
+    landmarks = (avatar.landmarks[source] + 0.5 - shift) * scale - 0.5
+    box = np.rint(edges).astype(np.int32)
+    return Pair(made, framing.deliver(frame), box, landmarks.astype(np.float32), framing)
+
+
+def _steps(picture: BgrImage, parts: list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]) -> float:
+    """Return the mean difference of colour across the seam, over its parts."""
+    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
+    steps = [np.linalg.norm(lab[within].mean(axis=0) - lab[beyond].mean(axis=0)) for within, beyond in parts]
+    return float(np.mean(steps))

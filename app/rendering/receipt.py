@@ -1,0 +1,171 @@
+"""The receipt of a render: what was made, and what a sample of its frames, decoded again, is like.
+
+It is made when the render is finished: the avatar may be deleted soon after, and what the worker has open
+then would have to be opened again. So little is looked at that it costs a few percent of a short render and
+nothing of a long one.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+
+from app.faces.face_mesh import FaceMesh
+from app.faces.types import has_face
+from app.media.excerpts import read_frames, track_times
+from app.media.files import replacing
+from app.media.sheet import write_sheet
+from app.progress import Alive
+from app.rendering.comparing import Pair, pair_of
+from app.rendering.following import Stretch, following
+from app.rendering.opened import OpenRender
+from app.rendering.stages import noted_stages
+
+SHARE: Final = 10
+"""One frame in so many is looked at,"""
+LEAST, MOST = 25, 200
+"""but so many at least, and at most."""
+_IN_A_ROW: Final = 50
+_COMPARED: Final = 12
+"""Frames whose seam and sharpness are measured."""
+_SHOWN, _COLUMNS, _FACE = 9, 3, 240
+"""Frames on the sheet, those in a row, and the side of a face on it, pixels."""
+
+Receipt = Mapping[str, Any]
+"""Plain data, as :class:`app.api.models.RenderReceipt` describes it."""
+
+
+@dataclass
+class _Seen:
+    """What was measured in the frames that were looked at."""
+
+    stretches: list[Stretch] = field(default_factory=list)
+    seams: list[tuple[float, float]] = field(default_factory=list)
+    details: list[tuple[float, float]] = field(default_factory=list)
+    faces: list[tuple[float, Any]] = field(default_factory=list)
+    frames: int = 0
+
+
+def write_receipt(render: OpenRender, model: Mapping[str, str], alive: Alive) -> None:
+    """Write the report and the sheet of a render whose result is there, its scores and its sound too.
+
+    ``alive`` is called for each frame that is looked at.
+    """
+    receipt, seen = receipt_of(render, model, alive)
+    with replacing(render.workspace.report) as temporary:
+        temporary.write_text(json.dumps(receipt), encoding="utf-8")
+    if seen.faces:
+        chosen = np.linspace(0, len(seen.faces) - 1, min(len(seen.faces), _SHOWN)).round().astype(int)
+        times, pictures = zip(*(seen.faces[index] for index in chosen.tolist()), strict=True)
+        texts = [f"{time:.2f} s: footage, result" for time in times]
+        write_sheet(render.workspace.sheet, pictures, texts, _COLUMNS, 2 * _FACE)
+
+
+def receipt_of(render: OpenRender, model: Mapping[str, str], alive: Alive) -> tuple[Receipt, _Seen]:
+    """Return the report, and what it was made of."""
+    times = track_times(render.result)
+    seen = _look(render, alive)
+    timeline = render.maker.timeline
+    followed = following(render.sound, seen.stretches)
+    return {
+        "length": {
+            "sound": _short(render.sound.duration),
+            "clip": _short(float(timeline.clip_frames / timeline.clip_fps)),
+            "video": _short(times.video_length),
+            "audio": _short(times.audio_length),
+        },
+        "offset": _short(times.audio_start - times.video_start),
+        "frames": _kinds(render),
+        "measured_frames": seen.frames,
+        "seam": _medians(seen.seams),
+        "sharpness": _medians(seen.details),
+        "following": followed and {"correlation": round(followed[0], 3), "lag": round(followed[1], 3)},
+        "stage_seconds": {name: _short(s) for name, s in noted_stages(render.workspace.stages).items()},
+        "model": {"name": model["name"], "sha256": model["sha256"]},
+    }, seen
+
+
+def _kinds(render: OpenRender) -> dict[str, int]:
+    """Count the frames by where their mouth comes from."""
+    maker = render.maker
+    lent = painted = 0
+    for segment in render.segments:
+        indices = range(segment.first_frame, segment.first_frame + segment.frame_count)
+        sources = [maker.timeline.avatar_frame(index) for index in indices]
+        changed = maker.avatar.person.weights[sources] * maker.timeline.mouth_weights(indices) > 0
+        lends, paints = maker.mouths.kinds(segment)
+        lent += int((changed & lends).sum())
+        painted += int((changed & paints).sum())
+    passed = render.frame_count - lent - painted
+    return {"total": render.frame_count, "lent": lent, "painted": painted, "passed": passed}
+
+
+def _look(render: OpenRender, alive: Alive) -> _Seen:
+    """Decode stretches of the result, and measure them."""
+    seen, mesh = _Seen(), _mesh()
+    stretches = _stretches(render)
+    total = sum(count for _, count in stretches)
+    step = max(1, total // _COMPARED)
+    for first, count in stretches:
+        times, openings = [], []
+        for index, pair in _pairs(render, first, count):
+            alive()
+            seen.frames += 1
+            if pair is None:
+                continue
+            opening = pair.opening(mesh)
+            if opening is not None:
+                times.append(render.maker.timeline.time(index))
+                openings.append(opening)
+            if seen.frames % step == 0:
+                seen.faces.append((render.maker.timeline.time(index), pair.picture(_FACE)))
+                _add(seen.seams, pair.seams)
+                _add(seen.details, pair.details)
+        seen.stretches.append(Stretch(np.array(times), np.array(openings)))
+    return seen
+
+
+@cache
+def _mesh() -> FaceMesh:
+    """Return the network, compiled once in a process, which does one call at a time."""
+    return FaceMesh()
+
+
+def _stretches(render: OpenRender) -> list[tuple[int, int]]:
+    """Return where to look: the first frames of some segments, which are quickly found, and how many."""
+    wanted = min(render.frame_count, max(LEAST, min(MOST, render.frame_count // SHARE)))
+    count = max(1, round(wanted / _IN_A_ROW))
+    places = np.linspace(0, len(render.segments) - 1, count + 2)[1:-1].round().astype(int)
+    chosen = [render.segments[place] for place in np.unique(places).tolist()]
+    each = -(-wanted // len(chosen))
+    return [(segment.first_frame, min(each, segment.frame_count)) for segment in chosen]
+
+
+def _pairs(render: OpenRender, first: int, count: int) -> Iterator[tuple[int, Pair | None]]:
+    """Yield decoded frames beside the footage's, by number; None for one whose mouth is the footage's."""
+    maker = render.maker
+    shown = has_face(maker.avatar.boxes) & np.isfinite(maker.avatar.landmarks).all(axis=(1, 2))
+    for index, made in read_frames(render.result, maker.framing.layout, first, count):
+        source = maker.timeline.avatar_frame(index)
+        changed = maker.avatar.person.weights[source] * maker.timeline.mouth_weights([index])[0] > 0
+        yield index, pair_of(made, maker.avatar, source, maker.framing) if shown[source] and changed else None
+
+
+def _add(to: list[tuple[float, float]], measure: Callable[[], tuple[float, float] | None]) -> None:
+    if (measured := measure()) is not None:
+        to.append(measured)
+
+
+def _medians(measured: Sequence[tuple[float, float]]) -> dict[str, float] | None:
+    """Return the medians of a measure in the result and in the footage."""
+    if not measured:
+        return None
+    made, own = np.median(np.array(measured), axis=0).tolist()
+    return {"result": round(made, 3), "footage": round(own, 3)}
+
+
+def _short(seconds: float) -> float:
+    return round(seconds, 4)
