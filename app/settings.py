@@ -6,18 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, StringConstraints, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.bundled import bundled
 
 DEFAULT_MODEL = "mouthpiece.onnx"
 """File name of the bundled model."""
-
-HostEntry = Annotated[
-    str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$", to_lower=True)
-]
-"""A host, with or without a port."""
 
 SECRETS = frozenset({"api_keys", "database_url", "tts_key", "webhook_secret", "webhook_url"})
 """What workers are not told, because they open what strangers sent."""
@@ -42,7 +37,7 @@ class Settings(BaseSettings):
         frozenset(),
         description="Comma-separated origins whose pages may use the API, such as https://app.example.org.",
     )
-    fetch: Annotated[frozenset[HostEntry], NoDecode] = Field(
+    fetch: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
         description="Where URLs in requests may point: off, public (the internet), or comma-separated hosts, "
         "such as media.example.org,minio:9000.",
@@ -198,6 +193,14 @@ class Settings(BaseSettings):
         if value and not re.match(r"https?://[^/]", value):
             raise ValueError("must begin with http:// or https://")
         return value or None
+
+    @field_validator("fetch")
+    @classmethod
+    def _check_hosts(cls, value: frozenset[str]) -> frozenset[str]:
+        for host in value:
+            if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?", host):
+                raise ValueError(f"must be off, public, or hosts such as minio:9000, not {host!r}")
+        return value
 
     @field_validator("webhook_secret")
     @classmethod

@@ -42,7 +42,8 @@ curl -H 'Prefer: respond-async' -F audio=@words.wav {base}/v1/avatars/anna/rende
 
 Files are sent as multipart/form-data. Instead of a file, its address may be sent (`video_url`,
 `audio_url`), in a form or as JSON, where the service may fetch it; a `data:` URI always may. Fields
-that mean nothing are ignored and named in `warnings` of the job.
+that mean nothing are ignored and named in `warnings` of the job. `webhook_url` is told when the job
+has ended. A request with an `Idempotency-Key` can be sent again and makes no second job.
 
 What is wrong is answered with a problem document (RFC 9457): branch on the end of `type`, show `detail`, a
 sentence that says how to go on.

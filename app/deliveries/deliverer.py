@@ -202,7 +202,7 @@ class Deliverer:
             return {**changed, "state": DeliveryState.DELIVERED.value, "delivered_at": now.isoformat()}
         if outcome.final or attempts > len(pauses):
             return {**changed, "state": DeliveryState.FAILED.value}
-        pause = pauses[attempts - 1] * random.uniform(1, 1 + SPREAD)
+        pause = max(pauses[attempts - 1] * random.uniform(1, 1 + SPREAD), outcome.again_after)
         return {**changed, "next_at": (now + timedelta(seconds=pause)).isoformat()}
 
     async def _note(self, job_id: str, deliveries: list[Delivery]) -> None:

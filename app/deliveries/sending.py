@@ -1,8 +1,9 @@
 """One attempt to send something: what comes of it, and whether another makes sense."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -19,6 +20,9 @@ WEBHOOK_SECONDS: Final = 15.0
 CONNECT_SECONDS: Final = 10.0
 PIECE_SECONDS: Final = 30.0
 """How long a host may take no piece of a file."""
+
+MOST_PATIENCE: Final = 3600.0
+"""Nobody who asks for time is given more seconds than this at once."""
 
 _PIECE: Final = 256 << 10
 _AGAIN: Final = frozenset({408, 409, 425, 429})
@@ -37,6 +41,8 @@ class Outcome:
     """Why it failed, a sentence."""
     final: bool = False
     """Whether no other attempt makes sense."""
+    again_after: float = 0.0
+    """Seconds for which the receiver asks to be left alone, at most an hour."""
 
 
 class Sender:
@@ -58,7 +64,7 @@ class Sender:
             WEBHOOK_SECONDS,
             WEBHOOK_SECONDS,
         )
-        return Outcome(outcome.done, outcome.status, outcome.detail, final=outcome.status == httpx.codes.GONE)
+        return replace(outcome, final=outcome.status == httpx.codes.GONE)
 
     async def put(self, url: str, path: Path, media_type: str) -> Outcome:
         """Put a file where an address says, such as a presigned one of S3, GCS or Azure."""
@@ -71,8 +77,7 @@ class Sender:
             headers["x-ms-blob-type"] = "BlockBlob"
         outcome = await self._send("PUT", url, _File(path), headers, PIECE_SECONDS, self._seconds)
         status = outcome.status or 0
-        final = outcome.final or (400 <= status < 500 and status not in _AGAIN)
-        return Outcome(outcome.done, outcome.status, outcome.detail, final)
+        return replace(outcome, final=400 <= status < 500 and status not in _AGAIN)
 
     async def _send(
         self,
@@ -95,7 +100,17 @@ class Sender:
             return Outcome(False, detail=f"It could not be sent: {reason(error)}.")
         if response.is_success:
             return Outcome(True, response.status_code)
-        return Outcome(False, response.status_code, f"The receiver answered {response.status_code}.")
+        return Outcome(
+            False,
+            response.status_code,
+            f"The receiver answered {response.status_code}.",
+            again_after=_asked_for(response.headers.get("retry-after", "")),
+        )
+
+
+def _asked_for(header: str) -> float:
+    """Return the seconds that ``Retry-After`` names; 0 if it is a date, which clocks may not agree on."""
+    return min(MOST_PATIENCE, float(header)) if re.fullmatch("[0-9]{1,9}", header) else 0.0
 
 
 class _File(httpx.AsyncByteStream):

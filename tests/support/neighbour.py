@@ -33,6 +33,8 @@ class Neighbour:
     files: dict[str, bytes] = field(default_factory=dict)
     answers: dict[str, list[int]] = field(default_factory=dict)
     """By path, what the next requests with a body are answered; then 200."""
+    retry_after: str = ""
+    """What a refusal of a request with a body asks for."""
     pauses: dict[str, float] = field(default_factory=dict)
     """By path, seconds before a request with a body is answered."""
     redirects: dict[str, str] = field(default_factory=dict)
@@ -104,7 +106,9 @@ def _handler(neighbour: Neighbour) -> type[BaseHTTPRequestHandler]:
                 if there := neighbour.redirects.get(self.path):
                     self.answer(307, b"", body, {"Location": there})
                 else:
-                    self.answer(waiting.pop(0) if waiting else 200, b"", body)
+                    status = waiting.pop(0) if waiting else 200
+                    asks = status >= 400 and neighbour.retry_after
+                    self.answer(status, b"", body, {"Retry-After": neighbour.retry_after} if asks else {})
 
         def begin(self, status: int, body: bytes = b"", headers: Mapping[str, str] = {}) -> None:
             given = {name.lower(): value for name, value in self.headers.items()}

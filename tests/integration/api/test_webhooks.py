@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from standardwebhooks import Webhook
 
 from app.avatars.store import AvatarStore
+from app.outside.allowance import Allowance
 from app.settings import Settings
 from tests.integration.api.conftest import Start
 from tests.integration.api.test_service import code
@@ -170,3 +171,14 @@ async def test_a_body_that_is_no_text_is_told_so(start: Start) -> None:
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/v1/webhooks/test", content=b"\xff", headers=headers)
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:mouthpiece:problem:invalid-request")
+
+
+@pytest.mark.parametrize("hosts", ["https://example.org", "exa mple.org", "a:port", "a:1:2", "::1"])
+def test_hosts_are_names_and_ports(hosts: str) -> None:
+    with pytest.raises(ValidationError, match="such as minio:9000"):
+        Settings(fetch=hosts)
+
+
+def test_what_may_be_reached_is_read_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOUTHPIECE_FETCH", "public, MINIO:9000,[::1]:80")
+    assert Allowance.of(Settings().fetch) == Allowance(True, frozenset({("minio", 9000), ("::1", 80)}))

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,23 @@ async def test_a_receiver_that_fails_five_times_gets_the_same_message_until_it_t
     assert (delivery["state"], delivery["attempts"], delivery["detail"]) == ("delivered", 6, None)
     for taken in neighbour.taken:
         Webhook(SECRET).verify(taken.body, taken.headers)
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"), [("120", 120), ("999999", 3600), ("Mon, 01 Jan 2035", 0), ("-1", 0)]
+)
+async def test_a_receiver_that_asks_for_time_gets_it(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, asked: str, seconds: int
+) -> None:
+    neighbour.answers["/hook"], neighbour.retry_after = [503], asked
+    deliverer = make(pauses=(10.0,))
+    job = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/hook", None)))
+    async with working(deliverer):
+        await until(lambda: table.get(job.id).deliveries[0]["attempts"])
+    next_at = table.get(job.id).deliveries[0]["next_at"]
+    assert next_at is not None
+    left = (datetime.fromisoformat(next_at) - utc_now()).total_seconds()
+    assert max(seconds, 10) - 9 < left < max(seconds, 11) + 1
 
 
 async def test_a_receiver_that_is_gone_is_told_no_more(
