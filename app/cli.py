@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
@@ -13,6 +14,7 @@ from app.commands.avatars import avatars, check
 from app.commands.console import AvatarsDirOption, DeviceOption, ModelOption, err, out, settings_of
 from app.commands.speaking import demo, dub, render
 from app.errors import MouthpieceError
+from app.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -159,10 +161,18 @@ def main() -> None:
     try:
         app()
     except MouthpieceError as error:
-        err.print(f"[bold red]{error.title}:[/] {error.detail}", highlight=False)
+        err.print(f"[bold red]{error.title}:[/] {escape(error.detail)}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except ValidationError as error:
+        if error.title != Settings.__name__:
+            raise
+        for wrong in error.errors():
+            name, said = str(wrong["loc"][0]).upper(), wrong["msg"].removeprefix("Value error, ")
+            text = f"[bold red]MOUTHPIECE_{name}:[/] {escape(said)}"
+            err.print(text, highlight=False, soft_wrap=True)
         sys.exit(1)
     except OSError as error:
-        err.print(f"[bold red]System error:[/] {error}", highlight=False)
+        err.print(f"[bold red]System error:[/] {escape(str(error))}", highlight=False)
         sys.exit(1)
 
 

@@ -1,6 +1,7 @@
 """Spans as a collector receives them: real OTLP, over HTTP."""
 
 import gzip
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from app.avatars.store import AvatarStore
+from app.errors import EngineUnavailable
 from app.jobs.ended import Ended
 from app.jobs.job import Job, JobKind, JobState, utc_now
 from app.spans import Spans
@@ -104,3 +106,9 @@ def test_a_collector_that_is_away_holds_nobody_up() -> None:
     spans = Spans.to(f"http://127.0.0.1:{free_port()}")
     spans.job(Ended(Job("one", JobKind.RENDER, "anna", traceparent=f"{CALLER}-01", finished_at=utc_now())))
     spans.close()
+
+
+def test_what_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(EngineUnavailable, match=r"pip install 'mouthpiece\[otel\]'"):
+        Spans.to("http://127.0.0.1:4318")

@@ -189,3 +189,16 @@ def test_the_doctor_does_not_say_that_the_cpu_is_used_where_cuda_is_asked_for(ru
     cuda = next(finding for finding in findings if finding["subject"] == "cuda")
     assert cuda["level"] in ("good", "problem")
     assert "the CPU is used" not in cuda["found"]
+
+
+def test_a_setting_that_is_wrong_is_named_as_it_is_set(run: Run) -> None:
+    done = run("serve", MOUTHPIECE_FETCH="http://a", MOUTHPIECE_MAX_QUEUED="0")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "MOUTHPIECE_FETCH: must be off, public, or hosts such as minio:9000, not 'http://a'",
+        "MOUTHPIECE_MAX_QUEUED: Input should be greater than or equal to 1",
+    ]
+
+
+def test_what_an_error_says_is_shown_as_it_is(run: Run) -> None:
+    assert "[none].onnx" in run("export", "[none].onnx").stderr
