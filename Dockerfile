@@ -16,20 +16,24 @@ RUN python -m venv /opt/venv
 
 FROM python AS cpu-packages
 ARG CLUSTER=0
-COPY requirements/cpu.txt requirements/cluster.txt /
+ARG OTEL=0
+COPY requirements/cpu.txt requirements/cluster.txt requirements/otel.txt /
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --require-hashes -r /cpu.txt \
-    && if [ "$CLUSTER" = 1 ]; then pip install --require-hashes --no-deps -r /cluster.txt; fi
+    && if [ "$CLUSTER" = 1 ]; then pip install --require-hashes --no-deps -r /cluster.txt; fi \
+    && if [ "$OTEL" = 1 ]; then pip install --require-hashes --no-deps -r /otel.txt; fi
 
 
 FROM python AS cuda-packages
 ARG CLUSTER=0
-COPY requirements/cuda.txt requirements/cluster.txt /
+ARG OTEL=0
+COPY requirements/cuda.txt requirements/cluster.txt requirements/otel.txt /
 # --no-deps: the list is complete, but for opencv-python, which face-alignment asks for and which would
 # overwrite opencv-python-headless; both are the module cv2.
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --require-hashes --no-deps -r /cuda.txt \
-    && if [ "$CLUSTER" = 1 ]; then pip install --require-hashes --no-deps -r /cluster.txt; fi
+    && if [ "$CLUSTER" = 1 ]; then pip install --require-hashes --no-deps -r /cluster.txt; fi \
+    && if [ "$OTEL" = 1 ]; then pip install --require-hashes --no-deps -r /otel.txt; fi
 
 
 FROM cuda-packages AS s3fd-weights
