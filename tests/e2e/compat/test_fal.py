@@ -1,5 +1,7 @@
 """fal's own client, unmodified but for the host, which is a constant in it, against a real service."""
 
+import subprocess
+import sys
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from fal_client import client as constants
 
 from tests.e2e.compat.conftest import KEY, Place
+from tests.support.https import secured
 from tests.support.renders import decode_pictures
 
 APP = "fal-ai/sync-lipsync/v2"
@@ -90,3 +93,27 @@ def test_what_is_wrong_is_said(client: fal_client.SyncClient, place: Place) -> N
     with pytest.raises(fal_client.FalClientHTTPError) as missing:
         client.status(APP, "0123")
     assert missing.value.status_code == 404
+
+
+SCRIPT = """
+import sys, fal_client
+result = fal_client.subscribe("fal-ai/sync-lipsync", {"video_url": sys.argv[1], "audio_url": sys.argv[2]})
+assert fal_client.run("fal-ai/sync-lipsync", {"video_url": sys.argv[1], "audio_url": sys.argv[2]})["video"]
+print(result["video"]["url"])
+"""
+
+
+def test_behind_a_proxy_with_a_certificate_two_variables_are_enough(place: Place, tmp_path: Path) -> None:
+    with secured(place.url, tmp_path) as (host, trusted):
+        environment = {
+            "FAL_QUEUE_RUN_HOST": f"{host}/fal/queue",
+            "FAL_RUN_HOST": f"{host}/fal/run",
+            "FAL_KEY": KEY,
+            "SSL_CERT_FILE": str(trusted),
+        }
+        command = [sys.executable, "-c", SCRIPT, place.video, place.audio]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    url = done.stdout.strip()
+    assert url.startswith(f"https://{host}/outputs/")
+    assert place.frames(url.replace(f"https://{host}", place.url)) == 10
