@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.problems import error_response
 from app.errors import ForeignOrigin, MouthpieceError, UnknownHost
 
-METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
 SENT: Final = (
     "Authorization",
     "Content-Type",
@@ -28,6 +28,7 @@ SENT: Final = (
     "Prefer",
     "Range",
     "Traceparent",
+    "X-Api-Key",
 )
 READ: Final = ("Content-Location", "Content-Range", "ETag", "Location", "Retry-After")
 """Headers that pages of the origins that are let in may send, and read."""

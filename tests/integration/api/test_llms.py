@@ -10,8 +10,9 @@ from tests.integration.api.conftest import Start
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_page_has_every_call_and_every_field_of_it(start: Start) -> None:
-    client = await start()
+@pytest.mark.parametrize("compat", ["", "replicate,fal,sync,duix"])
+async def test_the_page_has_every_call_and_every_field_of_it(start: Start, compat: str) -> None:
+    client = await start(compat=compat)
     answer = await client.get("/llms.txt")
     assert answer.headers["content-type"].startswith("text/plain")
     text, document = answer.text, (await client.get("/openapi.json")).json()

@@ -1,0 +1,72 @@
+"""The adapters for clients of other services: off unless asked for, and locked as the rest is."""
+
+import httpx
+import pytest
+
+from app.api.compat import ADAPTERS
+from app.settings import Settings
+from tests.integration.api.conftest import Start
+
+pytestmark = pytest.mark.anyio
+
+CALLS = [
+    ("replicate", "POST", "/predictions"),
+    ("replicate", "POST", "/v1/predictions"),
+    ("replicate", "GET", "/v1/predictions/one"),
+    ("fal", "POST", "/fal/queue/owner/app"),
+    ("fal", "PUT", "/fal/queue/owner/app/requests/one/cancel"),
+    ("sync", "POST", "/v2/generate"),
+    ("sync", "GET", "/v2/generations"),
+    ("duix", "POST", "/easy/submit"),
+    ("duix", "GET", "/easy/query?code=one"),
+]
+
+
+async def ask(client: httpx.AsyncClient, method: str, path: str, **headers: str) -> httpx.Response:
+    return await client.request(method, path, headers=headers, json=None if method == "GET" else {})
+
+
+async def test_each_is_there_only_if_it_is_asked_for(start: Start) -> None:
+    client = await start(compat="sync")
+    for name, method, path in CALLS:
+        missing = (await ask(client, method, path)).status_code in (404, 405)
+        assert missing is (name != "sync"), path
+    assert (await client.get("/outputs/one.mp4")).status_code == 404
+
+
+async def test_none_is_there_by_default(start: Start) -> None:
+    client = await start()
+    assert {(await ask(client, method, path)).status_code for _, method, path in CALLS} <= {404, 405}
+    described = (await client.get("/openapi.json")).json()["paths"]
+    assert not [path for path in described if path.startswith(("/fal", "/v2", "/easy", "/outputs"))]
+
+
+@pytest.mark.parametrize("key", ["Bearer sesame", "Token sesame", "Key sesame", ""])
+async def test_a_key_is_taken_as_their_clients_send_it(start: Start, key: str) -> None:
+    client = await start(compat=set(ADAPTERS), api_keys="sesame")
+    headers = {"Authorization": key} if key else {"X-Api-Key": "sesame"}
+    for _, method, path in CALLS:
+        for wrong in ({}, {"Authorization": "Key wrong"}, {"X-Api-Key": "wrong"}):
+            assert (await ask(client, method, path, **wrong)).status_code == 401, path
+        assert (await ask(client, method, path, **headers)).status_code != 401, path
+
+
+async def test_what_is_wrong_is_said_in_each_ones_form(start: Start) -> None:
+    client = await start(compat=set(ADAPTERS))
+    sent = b"[1, 2"
+    json = {"Content-Type": "application/json"}
+    problem = await client.post("/predictions", content=sent, headers=json)
+    assert (problem.status_code, problem.json()["status"]) == (422, 422)
+    detail = await client.post("/fal/queue/a/b", content=sent, headers=json)
+    assert (detail.status_code, "not JSON" in detail.json()["detail"]) == (422, True)
+    error = await client.post("/v2/generate", content=sent, headers=json)
+    assert (error.status_code, error.json()["statusCode"], error.json()["error"]) == (400, 400, "Bad Request")
+    code = await client.post("/easy/submit", content=sent, headers=json)
+    assert (code.status_code, code.json()["code"]) == (200, 10002)
+    cursor = await client.get("/v1/predictions?cursor=x")
+    assert cursor.status_code == 422
+
+
+def test_a_service_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValueError, match="replicate"):
+        Settings(compat="heygen")
