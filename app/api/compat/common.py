@@ -93,6 +93,8 @@ async def submit(
 
     job_id = None if own_id is None else id_of(request, api, own_id)
     with _alone(job_id):
+        if job_id is not None and await _is_known(services, job_id):
+            raise JobNotFinished("A request with this ID was received a moment ago; ask for its state.")
         return await submit_render(
             request,
             services,
@@ -195,6 +197,12 @@ def timed(mode: Any) -> Mapping[str, str]:
 def strings(value: Any) -> list[str]:
     """Return the strings of a list; none of anything else."""
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+async def _is_known(services: Services, job_id: str) -> bool:
+    with suppress(JobNotFound):
+        return bool(await services.scheduler.get(job_id))
+    return False
 
 
 @contextmanager

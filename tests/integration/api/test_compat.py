@@ -1,5 +1,7 @@
 """The adapters for clients of other services: off unless asked for, and locked as the rest is."""
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -70,3 +72,20 @@ async def test_what_is_wrong_is_said_in_each_ones_form(start: Start) -> None:
 def test_a_service_that_nobody_knows_is_refused() -> None:
     with pytest.raises(ValueError, match="replicate"):
         Settings(compat="heygen")
+
+
+async def test_of_many_requests_with_one_id_one_makes_a_job(start: Start) -> None:
+    client = await start(compat=set(ADAPTERS))
+    body = {"input": {"video": "data:video/mp4,pixels", "audio": "data:audio/wav,sound"}}
+    headers = {"Prefer": "respond-async"}
+
+    async def put() -> httpx.Response:
+        return await client.put("/predictions/mine", json=body, headers=headers)
+
+    answers = await asyncio.gather(*(put() for _ in range(30)))
+    assert {answer.status_code for answer in answers} <= {200, 202, 409}, answers[0].text
+    assert [answer.status_code for answer in answers].count(409) < 30
+    jobs = (await client.get("/v1/jobs")).json()["jobs"]
+    assert len(jobs) == 1
+    again = await put()
+    assert again.json()["id"] == "mine"
