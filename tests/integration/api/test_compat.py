@@ -1,11 +1,15 @@
 """The adapters for clients of other services: off unless asked for, and locked as the rest is."""
 
 import asyncio
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from app.api.compat import ADAPTERS
+from app.api.compat import ADAPTERS, common
+from app.errors import JobNotFound
+from app.jobs.job import Job
 from app.settings import Settings
 from tests.integration.api.conftest import Start
 
@@ -67,6 +71,25 @@ async def test_what_is_wrong_is_said_in_each_ones_form(start: Start) -> None:
     assert (code.status_code, code.json()["code"]) == (200, 10002)
     cursor = await client.get("/v1/predictions?cursor=x")
     assert cursor.status_code == 422
+
+
+async def test_one_that_was_looked_for_a_moment_too_early_harms_nothing(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    client = await start(compat=set(ADAPTERS), model=tmp_path / "slow.onnx")
+    body = {"input": {"video": "data:video/mp4,pixels", "audio": "data:audio/wav,sound"}}
+    first = await client.put("/predictions/mine", json=body, headers={"Prefer": "respond-async"})
+    folders = list((tmp_path / "data" / "jobs").iterdir())
+
+    async def not_yet(*_: Any) -> Job:
+        raise JobNotFound("Not yet.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(common, "find", not_yet)
+        late = await client.put("/predictions/mine", json=body)
+    assert (first.status_code, late.status_code) == (202, 409)
+    assert list((tmp_path / "data" / "jobs").iterdir()) == folders
+    assert len(folders) == 1
 
 
 def test_a_service_that_nobody_knows_is_refused() -> None:
