@@ -13,8 +13,8 @@ import numpy as np
 from app.avatars.arrays import sha256_of
 from app.avatars.crops import BOXES, CROPS, LANDMARKS, MASKS, CropForm, FaceCutter, MouthMasks
 from app.avatars.frame_cache import FrameCache
-from app.avatars.manifest import Manifest
-from app.avatars.store import MANIFEST, SOURCE, AvatarStore
+from app.avatars.manifest import ColorTags, Manifest
+from app.avatars.store import DEEP_FRAMES, MANIFEST, SOURCE, TRANSPARENT_FRAMES, AvatarStore
 from app.errors import AvatarDamaged, AvatarDeleted
 from app.faces.types import Boxes, Landmarks
 from app.media.decoder import HERE, Decoder
@@ -58,6 +58,8 @@ class Avatar:
     """What was cut for the model; None for one that takes what it needs from the frames."""
     transparent: FrameReader | None = None
     """The frames with their transparency, laid onto nothing; None unless that was asked for, and there is."""
+    deep: FrameReader | None = None
+    """The frames with their high dynamic range; None unless that was asked for, and there is."""
 
     @cached_property
     def person(self) -> Person:
@@ -67,8 +69,9 @@ class Avatar:
     def close(self) -> None:
         """Close the frames' files."""
         self.frames.close()
-        if self.transparent is not None:
-            self.transparent.close()
+        for more in (self.transparent, self.deep):
+            if more is not None:
+                more.close()
 
     def __enter__(self) -> Self:
         return self
@@ -88,12 +91,14 @@ def open_avatar(
     decoder: Decoder = HERE,
     *,
     transparent: bool = False,
+    deep: bool = False,
 ) -> Avatar:
     """Open an avatar for a model that wants to be shown ``form``.
 
-    ``transparent`` asks for its frames with their transparency too, if it has any. What can be rebuilt is
-    rebuilt: the frames from the source, the crops and masks (for another form too) from the frames; ``alive``
-    is called meanwhile. Raises :class:`AvatarNotFound`, :class:`AvatarDamaged`, :class:`AvatarDeleted`.
+    ``transparent`` and ``deep`` ask for its frames with their transparency or range too, if it has any.
+    What can be rebuilt is rebuilt: the frames from the source, the crops and masks (for another form too)
+    from the frames; ``alive`` is called meanwhile. Raises :class:`AvatarNotFound`, :class:`AvatarDamaged`,
+    :class:`AvatarDeleted`.
     """
     manifest, folder = store.manifest(avatar_id), store.path(avatar_id)
     try:
@@ -101,10 +106,13 @@ def open_avatar(
         with ExitStack() as stack:
             decode = partial(_decode, decoder, folder / SOURCE, alive)
             frames = stack.enter_context(cache.open(manifest, partial(decode, manifest.treatment)))
-            clear = None
+            clear = wide = None
             if transparent and manifest.transparent:
                 kept = partial(decode, replace(manifest.treatment, transparent=True))
-                clear = stack.enter_context(cache.open(manifest, kept, transparent=True))
+                clear = stack.enter_context(cache.open(manifest, kept, TRANSPARENT_FRAMES))
+            if deep and manifest.hdr:
+                kept = partial(decode, replace(manifest.treatment, tone_map=False, deep=True))
+                wide = stack.enter_context(cache.open(manifest, kept, DEEP_FRAMES))
             avatar = Avatar(
                 manifest=manifest,
                 layout=layout_of(manifest),
@@ -114,6 +122,7 @@ def open_avatar(
                 frames=frames,
                 faces=None,
                 transparent=clear,
+                deep=wide,
             )
             if form.files:
                 cut_for = CropForm(manifest.face_size, cast(Reference, manifest.reference))
@@ -151,15 +160,18 @@ def _studied(folder: Path, manifest: Manifest, frames: FrameReader, alive: Alive
 
 def layout_of(manifest: Manifest) -> FrameLayout:
     """Return the size and colour of an avatar's frames."""
-    tags = manifest.color
-    color = Color(
+    return FrameLayout(manifest.width, manifest.height, color_of(manifest.color))
+
+
+def color_of(tags: ColorTags) -> Color:
+    """Return the colour that was written down."""
+    return Color(
         matrix=cast(ColorMatrix, tags.matrix),
         range=cast(ColorRange, tags.range),
         primaries=tags.primaries,
         transfer=tags.transfer,
         matrix_code=tags.matrix_code,
     )
-    return FrameLayout(manifest.width, manifest.height, color)
 
 
 def _decode(

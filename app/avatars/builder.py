@@ -28,10 +28,11 @@ from app.media.decoder import HERE, Decoder
 from app.media.findings import Findings
 from app.media.frame_file import FrameReader
 from app.media.probe import VideoInfo, VideoLimits
+from app.media.tone_mapping import HLG, PQ
 from app.media.treatment import Treatment
 from app.mouths.person import meet
 from app.mouths.study import STUDY, Study, study_frames
-from app.progress import Progress, Repeated
+from app.progress import Alive, Progress, Repeated
 from app.volume import check_room
 
 
@@ -102,6 +103,7 @@ class AvatarBuilder:
                 manifest = replace(
                     manifest,
                     transparent=seen.findings.transparent > 0,
+                    hdr=self._hdr(request, seen, partial(progress, count, count)),
                     warnings=avatar_notices(info, seen.findings, track),
                 )
                 (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
@@ -116,6 +118,14 @@ class AvatarBuilder:
         with self.store.scratch() as folder, self._look(request, folder, progress) as seen:
             write_faces(sheet, seen.frames, seen.info, seen.track)
             return examined(seen.info, seen.track, seen.study, seen.frames, seen.findings)
+
+    def _hdr(self, request: AvatarRequest, seen: "_Seen", alive: Alive) -> ColorTags | None:
+        """Return the colour of a video of a high dynamic range; None if it begins without."""
+        if not seen.findings.tone_mapped:
+            return None
+        untouched = replace(seen.info.treatment, tone_map=False)
+        color = self.decoder.probe(request.video, self.limits, untouched, alive).layout.color
+        return ColorTags(**asdict(color)) if color.transfer in (PQ, HLG) else None
 
     @contextmanager
     def _look(self, request: AvatarRequest, folder: Path, progress: Progress) -> Iterator["_Seen"]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from app.avatars.manifest import Manifest
-from app.avatars.store import FRAMES, TRANSPARENT_FRAMES, AvatarStore
+from app.avatars.store import CACHES, DEEP_FRAMES, FRAMES, TRANSPARENT_FRAMES, AvatarStore
 from app.errors import AvatarDamaged
 from app.media.files import move, replacing, sweep, temporary_beside
 from app.media.frame_file import FrameReader, check_budget
@@ -30,17 +30,17 @@ class FrameCache:
         self.budget = budget
         self._folder = folder
 
-    def open(self, manifest: Manifest, decode: Decode, *, transparent: bool = False) -> FrameReader:
+    def open(self, manifest: Manifest, decode: Decode, name: str = FRAMES) -> FrameReader:
         """Open the frames of an avatar; if they are not cached, have ``decode`` write them.
 
-        ``transparent`` ones are cached beside the others. Raises :class:`AvatarDamaged` if that are not as
+        ``name`` is one of ``CACHES``. Raises :class:`AvatarDamaged` if that are not as
         many as the manifest says, :class:`TooManyFrames` if they take more than is there for all avatars.
         """
-        path = self._path(manifest, TRANSPARENT_FRAMES if transparent else FRAMES)
-        frame_bytes = manifest.transparent_bytes if transparent else manifest.frame_bytes
+        path = self._path(manifest, name)
+        frame_bytes = _HALVES[name] * manifest.width * manifest.height // 2
         needed = manifest.frame_count * frame_bytes
         if not _is_whole(path, needed):
-            if transparent:
+            if name != FRAMES:
                 check_budget(needed, self.budget)
             self.make_room(needed, keep=path)
             with storing():
@@ -109,17 +109,18 @@ class FrameCache:
     def _files(self) -> list[Path]:
         """Return the files of all caches; those that no avatar has any more are deleted."""
         if self._folder is None:
-            return [path for name in _NAMES for path in self._store.root.glob(f"[!.]*/{name}")]
+            return [path for name in CACHES for path in self._store.root.glob(f"[!.]*/{name}")]
         self._folder.mkdir(parents=True, exist_ok=True)
-        wanted = {self._path(manifest, name) for manifest in self._store.list() for name in _NAMES}
+        wanted = {self._path(manifest, name) for manifest in self._store.list() for name in CACHES}
         sweep(self._folder)
-        files = [path for name in _NAMES for path in self._folder.glob(f"[!.]*{Path(name).suffix}")]
+        files = [path for name in CACHES for path in self._folder.glob(f"[!.]*{Path(name).suffix}")]
         for path in {*files} - wanted:
             path.unlink(missing_ok=True)
         return files
 
 
-_NAMES: Final = (FRAMES, TRANSPARENT_FRAMES)
+_HALVES: Final = {FRAMES: 3, TRANSPARENT_FRAMES: 5, DEEP_FRAMES: 6}
+"""Half bytes that each pixel of a frame takes."""
 
 
 def _is_whole(path: Path, size: int) -> bool:

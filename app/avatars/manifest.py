@@ -82,6 +82,8 @@ class Manifest:
     """What was done to the pictures beside decoding."""
     transparent: bool = False
     """Whether parts of the pictures are transparent in the source."""
+    hdr: ColorTags | None = None
+    """Colour of the source if it has a high dynamic range."""
     warnings: list[Notice] = field(default_factory=list)
     """What the maker should know."""
     implicit: bool = False
@@ -97,11 +99,6 @@ class Manifest:
     def frame_bytes(self) -> int:
         """Bytes of one decoded frame."""
         return self.width * self.height * 3 // 2
-
-    @property
-    def transparent_bytes(self) -> int:
-        """Bytes of one decoded frame with its transparency."""
-        return self.width * self.height * 5 // 2
 
     @property
     def frames_key(self) -> str:
@@ -142,6 +139,7 @@ class Manifest:
                 "color": ColorTags(**plain["color"]),
                 "face": FaceOptions(**plain["face"] | {"pads": tuple(plain["face"]["pads"])}),
                 "source": Source(**plain["source"]),
+                "hdr": ColorTags(**plain["hdr"]) if plain.get("hdr") else None,
                 "treatment": Treatment(**plain.get("treatment", {})),
                 "created_at": datetime.fromisoformat(plain["created_at"]),
             }

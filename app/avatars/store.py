@@ -26,7 +26,9 @@ SOURCE: Final = "source.mp4"
 PREVIEW: Final = "preview.jpg"
 FRAMES: Final = "frames.i420"
 TRANSPARENT_FRAMES: Final = "frames.yuva"
-"""The files that are caches: made from the source when they are missing; the latter only if it is wanted."""
+DEEP_FRAMES: Final = "frames.i420p10"
+"""The files that are caches: made from the source when they are missing; all but the first only if wanted."""
+CACHES: Final = (FRAMES, TRANSPARENT_FRAMES, DEEP_FRAMES)
 
 Survey = tuple[list[Manifest], dict[str, AvatarDamaged]]
 """The avatars, oldest first, and what is wrong with those that cannot be read, by id."""
@@ -101,7 +103,7 @@ class AvatarStore:
     def cache_bytes(self) -> int:
         """Return how many bytes the decoded frames of all avatars take."""
         total = 0
-        for name in (FRAMES, TRANSPARENT_FRAMES):
+        for name in CACHES:
             for path in self.root.glob(f"[!.]*/{name}"):
                 with suppress(FileNotFoundError):
                     total += path.stat().st_size

@@ -16,9 +16,12 @@ from av.container import OutputContainer
 from av.stream import Stream
 from av.video.reformatter import ColorRange
 
-from app.media.frames import FrameLayout, I420Frame
+from app.media.frames import DeepFrame, FrameLayout, I420Frame
+from app.media.pictures import DEEP_FORMAT
 from app.media.quality import EncoderSettings
 
+HEVC_TAG: Final = "hvc1"
+"""How HEVC is called in an MP4; the other way, FFmpeg's default, is not played by Apple's players."""
 _KEYFRAME_SECONDS: Final = 5
 """A player can seek to a picture at least this often."""
 
@@ -32,14 +35,24 @@ class VideoFormat:
     sample_aspect_ratio: Fraction = Fraction(1)
     transparent: bool = False
     """Whether a frame has a fourth plane after its Y, U and V: how opaque each pixel is, 0..255."""
+    deep: bool = False
+    """Whether a frame has 10 bits."""
+
+    def grey(self) -> I420Frame:
+        """Return a frame of nothing."""
+        if self.deep:
+            return np.full(self.layout.frame_bytes, 512, "<u2").view(np.uint8)
+        return np.full(self.layout.frame_bytes, 128, np.uint8)
 
 
 def add_video_stream(
     container: OutputContainer, video: VideoFormat, settings: EncoderSettings
 ) -> av.VideoStream:
-    """Add an H.264 stream for ``video`` to ``container``; its clock ticks once a frame."""
+    """Add an H.264 or HEVC stream for ``video`` to ``container``; its clock ticks once a frame."""
     stream = container.add_stream(settings.encoder, rate=video.fps, options=settings.options)
-    describe_video(stream.codec_context, video, "yuv420p")
+    describe_video(stream.codec_context, video, DEEP_FORMAT if video.deep else "yuv420p")
+    if settings.encoder == "libx265":
+        stream.codec_context.codec_tag = HEVC_TAG
     stream.time_base = 1 / video.fps
     stream.codec_context.thread_count = settings.threads
     return stream
@@ -78,7 +91,7 @@ def _pictures(
     frames: Iterable[I420Frame], layout: FrameLayout, time_base: Fraction
 ) -> Iterator[av.VideoFrame]:
     for index, frame in enumerate(frames):
-        picture = wrap_picture(frame, layout)
+        picture = wrap_picture(frame, layout) if len(frame) == layout.frame_bytes else _deep(frame, layout)
         picture.pts, picture.time_base = index, time_base
         yield picture
 
@@ -90,5 +103,13 @@ def wrap_picture(frame: I420Frame, layout: FrameLayout) -> av.VideoFrame:
     picture = av.VideoFrame(layout.width, layout.height, "yuv420p")
     for plane, source in zip(picture.planes, layout.planes(frame), strict=True):
         target = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        target[:, : plane.width] = source
+    return picture
+
+
+def _deep(frame: DeepFrame, layout: FrameLayout) -> av.VideoFrame:
+    picture = av.VideoFrame(layout.width, layout.height, DEEP_FORMAT)
+    for plane, source in zip(picture.planes, layout.deep_planes(frame), strict=True):
+        target = np.frombuffer(memoryview(plane), "<u2").reshape(plane.height, plane.line_size // 2)
         target[:, : plane.width] = source
     return picture

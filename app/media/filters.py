@@ -1,16 +1,16 @@
 """FFmpeg filters between decoder and frames: deinterlacing, and tone mapping."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 from av.error import BlockingIOError as NothingYet
 from av.filter import Graph
+from av.filter.context import FilterContext
 
 from app.media.findings import Findings
-from app.media.tone_mapping import is_hdr, table_file
+from app.media.tone_mapping import TABLE_FORMAT, is_hdr, table
 from app.media.treatment import Treatment
 
 
@@ -40,17 +40,20 @@ def _deinterlaced(pictures: Iterable[av.VideoFrame], findings: Findings) -> Iter
 
 def _tone_mapped(pictures: Iterable[av.VideoFrame], findings: Findings) -> Iterator[av.VideoFrame]:
     chain: _Chain | None = None
-    with ExitStack() as stack:
-        for picture in pictures:
-            if not is_hdr(picture):
-                yield picture
-                continue
-            if chain is None or not chain.takes(picture):
-                table = stack.enter_context(table_file(picture.color_trc))
-                steps = ("scale", "in_color_matrix=bt2020"), ("format", "gbrp10le"), ("lut3d", str(table))
-                chain = _Chain.of(picture, *steps)
-            findings.tone_mapped += 1
-            yield from chain.push(picture)
+    for picture in pictures:
+        if not is_hdr(picture):
+            yield picture
+            continue
+        if chain is None or not chain.takes(picture):
+            steps = ("scale", "in_color_matrix=bt2020"), ("format", TABLE_FORMAT), ("haldclut", "clut=first")
+            chain = _Chain.of(picture, *steps, table=table(picture.color_trc))
+        findings.tone_mapped += 1
+        # haldclut leaves out what comes late; whoever counts the time does so by the picture's own clock
+        time = picture.pts, picture.duration, picture.time_base
+        picture.pts = findings.tone_mapped
+        for shown in chain.push(picture):
+            shown.pts, shown.duration, shown.time_base = time
+            yield shown
 
 
 @dataclass(frozen=True)
@@ -58,30 +61,35 @@ class _Chain:
     """Filters one after the other, for pictures of one form."""
 
     graph: Graph
+    source: FilterContext
     form: tuple[str, int, int]
 
     @classmethod
-    def of(cls, picture: av.VideoFrame, *steps: tuple[str, str]) -> "_Chain":
+    def of(
+        cls, picture: av.VideoFrame, *steps: tuple[str, str], table: av.VideoFrame | None = None
+    ) -> "_Chain":
+        """Return filters for pictures like this one; the last of them is given the ``table``."""
         graph = Graph()
-        last = graph.add_buffer(
-            width=picture.width,
-            height=picture.height,
-            format=picture.format,
-            time_base=picture.time_base or Fraction(1, av.time_base),
-        )
+        source = last = _source(graph, picture)
         for name, arguments in (*steps, ("buffersink", "")):
             step = graph.add(name, arguments or None)
             last.link_to(step)
+            if table and (name, arguments) == steps[-1]:
+                beside = _source(graph, table)
+                beside.link_to(step, 0, 1)
             last = step
         graph.configure()
-        return cls(graph, _form(picture))
+        if table:
+            beside.push(table)
+            beside.push(None)
+        return cls(graph, source, _form(picture))
 
     def takes(self, picture: av.VideoFrame) -> bool:
         return _form(picture) == self.form
 
     def push(self, picture: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
         """Yield what comes out after ``picture``; after None, what was held back."""
-        self.graph.push(picture)
+        self.source.push(picture)
         while True:
             try:
                 pulled = self.graph.pull()
@@ -93,3 +101,12 @@ class _Chain:
 
 def _form(picture: av.VideoFrame) -> tuple[str, int, int]:
     return picture.format.name, picture.width, picture.height
+
+
+def _source(graph: Graph, picture: av.VideoFrame) -> FilterContext:
+    return graph.add_buffer(
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        time_base=picture.time_base or Fraction(1, av.time_base),
+    )

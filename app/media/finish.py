@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 
+from app.media.encoder import HEVC_TAG
 from app.media.files import replacing
 
 
@@ -26,6 +27,8 @@ def finish(init: Path, fragments: Iterable[Path], path: Path) -> None:
         }
         with av.open(str(temporary), "w", format="mp4", options=options) as target:
             streams = [target.add_stream_from_template(stream, opaque=True) for stream in source.streams]
+            if source.streams.video[0].codec_context.codec_tag == HEVC_TAG:
+                target.streams.video[0].codec_context.codec_tag = HEVC_TAG
             for packet in source.demux():
                 if packet.dts is not None:
                     packet.stream = streams[packet.stream_index]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final, Self
 
 import av
-import numpy as np
 from av.stream import Stream
 
 from app.media import aac
@@ -38,9 +37,8 @@ _FRAGMENT_OPTIONS: Final = {
 
 def write_init(path: Path, video: VideoFormat, settings: EncoderSettings, sound: Sound) -> None:
     """Write the initialisation segment (``ftyp`` + ``moov``) of a render, whole or not at all."""
-    black = np.full(video.layout.frame_bytes, 128, np.uint8)
     with _Muxer(_INIT_OPTIONS, video, settings, sound) as muxer:
-        muxer.write_video([black], 0)
+        muxer.write_video([video.grey()], 0)
         muxer.write_sound(range(1), 0)
     with replacing(path) as temporary:
         temporary.write_bytes(muxer.header)

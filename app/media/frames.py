@@ -16,6 +16,12 @@ import numpy.typing as npt
 I420Frame = npt.NDArray[np.uint8]
 """Flat uint8 array of width * height * 3 // 2 bytes: Y, U, V planes one after the other."""
 
+DeepFrame = npt.NDArray[np.uint8]
+"""Flat uint8 array of width * height * 3 bytes: Y, U, V planes of 10-bit numbers, two bytes each."""
+
+DeepPlane = npt.NDArray[np.uint16]
+"""uint16 (rows, columns): one plane of a deep frame."""
+
 YuvaFrame = npt.NDArray[np.uint8]
 """Flat uint8 array of width * height * 5 // 2 bytes: an I420 frame, then a plane of opacities, 0..255."""
 
@@ -71,6 +77,21 @@ class FrameLayout:
     def transparent_bytes(self) -> int:
         """Bytes of a frame that has a fourth plane, of how opaque its pixels are."""
         return self.frame_bytes + self.width * self.height
+
+    @property
+    def deep_bytes(self) -> int:
+        """Bytes of a frame of 10 bits."""
+        return 2 * self.frame_bytes
+
+    def deep_planes(self, frame: DeepFrame) -> tuple[DeepPlane, DeepPlane, DeepPlane]:
+        """Return views of the Y (h, w), U and V (h/2, w/2) planes of ``frame``."""
+        luma, chroma = self.width * self.height, self.width * self.height // 4
+        numbers, half = frame.view("<u2"), (self.height // 2, self.width // 2)
+        return (
+            numbers[:luma].reshape(self.height, self.width),
+            numbers[luma : luma + chroma].reshape(half),
+            numbers[luma + chroma :].reshape(half),
+        )
 
     def opacity(self, frame: YuvaFrame) -> Plane:
         """Return a view of the fourth plane of ``frame``, (h, w), 255 where it is opaque."""

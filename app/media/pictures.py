@@ -14,13 +14,23 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from app.media.findings import Findings
-from app.media.frames import Color, ColorMatrix, FrameLayout, I420Frame, Plane, YuvaFrame
+from app.media.frames import (
+    Color,
+    ColorMatrix,
+    DeepFrame,
+    DeepPlane,
+    FrameLayout,
+    I420Frame,
+    Plane,
+    YuvaFrame,
+)
 from app.media.tone_mapping import is_hdr
 from app.media.transparency import ALPHA_FORMAT, flatten, has_alpha
 from app.media.treatment import PLAIN, Treatment
 
 _COPIED_FORMATS: Final = frozenset({"yuv420p", "yuvj420p", "yuva420p", "gray"})
 """Pixel formats whose planes are those of an I420 frame; gray has the first of them."""
+DEEP_FORMAT: Final = "yuv420p10le"
 _NO_CHROMA: Final = 128
 _OPAQUE: Final = 255
 _BT709: Final = Color("bt709", "limited", 1, 1, 1)
@@ -161,6 +171,17 @@ class PictureReader:
             self._orient(planes[3], layout.opacity(frame))
         return frame
 
+    def read_deep(self, picture: av.VideoFrame) -> DeepFrame:
+        """Copy ``picture`` into a new frame of 10 bits."""
+        same_size = (picture.width, picture.height) == (self._form.coded_width, self._form.coded_height)
+        if picture.format.name != DEEP_FORMAT or not same_size:
+            picture = self._reformat(picture, DEEP_FORMAT)
+        frame = np.empty(self._form.layout.deep_bytes, np.uint8)
+        for index, target in enumerate(self._form.layout.deep_planes(frame)):
+            rows = _plane(picture, index)
+            self._orient(rows.view("<u2"), target)
+        return frame
+
     def _planes(self, picture: av.VideoFrame, *, with_alpha: bool) -> list[Plane]:
         """Return the planes of ``picture`` in the size of the form, 4:2:0; one of gray, four with alpha."""
         same_size = (picture.width, picture.height) == (self._form.coded_width, self._form.coded_height)
@@ -205,7 +226,7 @@ class PictureReader:
             threads=1,
         )
 
-    def _orient(self, plane: Plane, target: Plane) -> None:
+    def _orient(self, plane: Plane | DeepPlane, target: Plane | DeepPlane) -> None:
         orientation = self._form.orientation
         rows, columns = target.shape[::-1] if orientation.swaps_sides else target.shape
         plane = plane[:rows, :columns]

@@ -88,6 +88,8 @@ class VideoInfo:
     @property
     def frame_bytes(self) -> int:
         """Bytes of one frame."""
+        if self.treatment.deep:
+            return self.layout.deep_bytes
         return self.layout.transparent_bytes if self.treatment.transparent else self.layout.frame_bytes
 
     @property

@@ -1,4 +1,4 @@
-"""High dynamic range to BT.709: one table of colours, made once, looked up by FFmpeg's ``lut3d``.
+"""High dynamic range to BT.709: one table of colours, made once, looked up by FFmpeg's ``haldclut``.
 
 The signal (PQ or HLG, ITU-R BT.2100) becomes light of a display of 1,000 cd/m2; what is brighter than a
 sheet of white paper, 203 cd/m2 (ITU-R BT.2408), is compressed with the knee of ITU-R BT.2390, 5.4.1, on the
@@ -6,10 +6,7 @@ brightest of the three colours, which keeps the hue; BT.2020's colours become BT
 exponent is that of BT.1886, 2.4.
 """
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from functools import cache
 from typing import Final
 
 import av
@@ -19,7 +16,10 @@ import numpy.typing as npt
 PQ, HLG = 16, 18
 """Codes of the transfer functions in ITU-T H.273."""
 
-_SIDE: Final = 33
+_LEVEL: Final = 6
+"""The table has 36 steps of each colour."""
+TABLE_FORMAT: Final = "rgb48le"
+"""In planes ``haldclut`` takes one colour for another."""
 _PEAK: Final = 1000.0
 _WHITE: Final = 203.0
 _TO_709: Final = np.array(
@@ -41,18 +41,20 @@ def is_hdr(picture: av.VideoFrame) -> bool:
     return picture.color_trc in (PQ, HLG)
 
 
-@contextmanager
-def table_file(transfer: int) -> Iterator[Path]:
-    """Give the table for a transfer function, PQ or HLG, as a ``.cube`` file, while the block lasts."""
-    axis = np.linspace(0, 1, _SIDE)
-    blue, green, red = np.meshgrid(axis, axis, axis, indexing="ij")  # red runs fastest in the file
+@cache
+def table(transfer: int) -> av.VideoFrame:
+    """Return the table for a transfer function, PQ or HLG, as the picture that FFmpeg's ``haldclut`` reads.
+
+    A picture and not a file: whoever decodes can write none.
+    """
+    axis = np.linspace(0, 1, _LEVEL**2)
+    blue, green, red = np.meshgrid(axis, axis, axis, indexing="ij")  # red runs fastest
     colors = mapped(np.stack([red, green, blue], -1).reshape(-1, 3), transfer)
-    with tempfile.TemporaryDirectory(prefix="mouthpiece-") as folder:
-        path = Path(folder) / "table.cube"
-        with path.open("w", encoding="ascii") as file:
-            file.write(f"LUT_3D_SIZE {_SIDE}\n")
-            np.savetxt(file, colors, "%.6f")
-        yield path
+    side = _LEVEL**3
+    picture = av.VideoFrame(side, side, TABLE_FORMAT)
+    rows = np.frombuffer(memoryview(picture.planes[0]), "<u2").reshape(side, -1)
+    rows[:, : 3 * side] = np.rint(65535 * colors).reshape(side, 3 * side)
+    return picture
 
 
 def mapped(signal: _Colors, transfer: int) -> _Colors:
@@ -62,6 +64,23 @@ def mapped(signal: _Colors, transfer: int) -> _Colors:
     light = light * (_compressed(brightest) / brightest)
     shown: _Colors = np.clip(light @ _TO_709.T / _WHITE, 0, 1) ** (1 / 2.4)
     return shown
+
+
+def unmapped(shown: _Colors, transfer: int) -> _Colors:
+    """Return the colours of a PQ or HLG signal that :func:`mapped` shows so; both from 0 to 1."""
+    light = np.maximum((shown**2.4 * _WHITE) @ np.linalg.inv(_TO_709).T, 0)
+    levels = _PEAK * np.linspace(0, 1, 4096) ** 3
+    brightest = np.maximum(light.max(-1, keepdims=True), 1e-6)
+    light = light * (np.interp(brightest, _compressed(levels), levels) / brightest)
+    return _pq_of_light(light) if transfer == PQ else _hlg_of_light(light)
+
+
+def _hlg_of_light(light: _Colors) -> _Colors:
+    luminance = (np.maximum(light @ _LUMA, 1e-9)[..., None] / _PEAK) ** (1 / 1.2)
+    scene = light / (_PEAK * luminance**0.2)
+    logarithm = _A * np.log(np.maximum(12 * scene - _B, 1e-9)) + _C
+    signal: _Colors = np.where(scene <= 1 / 12, np.sqrt(3 * scene), logarithm)
+    return signal
 
 
 def _light_of_pq(signal: _Colors) -> _Colors:

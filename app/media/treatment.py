@@ -24,6 +24,8 @@ class Treatment:
     background: str = ""
     deinterlace: bool = False
     tone_map: bool = False
+    deep: bool = False
+    """Whether frames have 10 bits, as high dynamic range needs."""
     transparent: bool = False
     """Whether pictures keep their transparency and are laid onto nothing: frames have a fourth plane then."""
 

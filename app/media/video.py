@@ -40,14 +40,15 @@ def decode_frames(
 ) -> Iterator[I420Frame]:
     """Decode ``path`` at the constant rate ``info.fps`` to frames of ``info.layout``.
 
-    They are :data:`YuvaFrame` if the treatment keeps their transparency. ``findings`` learns what was met on
-    the way. A picture that stays for several frames is the same array each time. Damaged packets are
-    skipped. Raises NotAVideo if no picture decodes, MediaTooLong and TooManyPixels if the video is more than
-    its header said.
+    They are :data:`YuvaFrame` or :data:`DeepFrame` if the treatment keeps transparency or 10 bits.
+    ``findings`` learns what was met on the way. A picture that stays for several frames is the same array
+    each time. Damaged packets are skipped. Raises NotAVideo if no picture decodes, MediaTooLong and
+    TooManyPixels if the video is more than its header said.
     """
     findings = findings or Findings()
     reader = PictureReader(info.form, info.treatment, findings)
     read = reader.read_transparent if info.treatment.transparent else reader.read
+    read = reader.read_deep if info.treatment.deep else read
     held: av.VideoFrame | None = None
     shown = 0
     end = Fraction(0)

@@ -9,9 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from app.avatars.avatar import Avatar
+from app.avatars.avatar import Avatar, color_of
 from app.media.frames import I420Frame
 from app.rendering.clearing import Clearing
+from app.rendering.deepening import Deepening
 from app.rendering.framing import Framing
 from app.rendering.mouths import MouthRun, Mouths
 from app.rendering.stages import StageSeconds
@@ -72,4 +73,9 @@ class FrameMaker:
         if self.avatar.transparent is not None:
             clearing = Clearing(self.avatar.layout, self.avatar.frames, self.avatar.transparent)
             frames = [clearing.cleared(frame, source) for frame, source in zip(frames, sources, strict=True)]
+        elif self.avatar.deep is not None and self.avatar.manifest.hdr is not None:
+            color = color_of(self.avatar.manifest.hdr)
+            deepening = Deepening(self.avatar.layout, color, self.avatar.frames, self.avatar.deep)
+            pairs = zip(frames, sources, strict=True)
+            frames = [deepening.deepened(frame, source) for frame, source in pairs]
         return [self.framing.deliver(frame) for frame in frames]

@@ -1,15 +1,17 @@
 """Cropping and scaling: the whole frame or a square around the face, at full size or smaller."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
 
 from app.errors import InvalidRequest
 from app.faces.types import Boxes, has_face
-from app.media.frames import FrameLayout, I420Frame, Plane, YuvaFrame
+from app.media.frames import DeepFrame, DeepPlane, FrameLayout, I420Frame, Plane, YuvaFrame
 from app.rendering.options import RenderOptions
+
+PlaneT = TypeVar("PlaneT", Plane, DeepPlane)
 
 FACE_MARGIN: Final = 0.2
 """What the face's square has more than the face boxes, on each side, as a share of their extent."""
@@ -34,13 +36,22 @@ class Framing:
         return self.layout == self.source
 
     def deliver(self, frame: I420Frame) -> I420Frame:
-        """Return what is delivered of ``frame``, which may be transparent; the frame itself if it is all."""
+        """Return what is delivered of a frame of any kind; the frame itself if it is all."""
         if self.is_all:
             return frame
-        if len(frame) > self.source.frame_bytes:
+        if len(frame) == self.source.deep_bytes:
+            return self._deliver_deep(frame)
+        if len(frame) == self.source.transparent_bytes:
             return self._deliver_transparent(frame)
         delivered = np.empty(self.layout.frame_bytes, np.uint8)
         for plane, target in zip(self.source.planes(frame), self.layout.planes(delivered), strict=True):
+            scaled(self.part(plane), target)
+        return delivered
+
+    def _deliver_deep(self, frame: DeepFrame) -> DeepFrame:
+        delivered = np.empty(self.layout.deep_bytes, np.uint8)
+        planes = self.source.deep_planes(frame), self.layout.deep_planes(delivered)
+        for plane, target in zip(*planes, strict=True):
             scaled(self.part(plane), target)
         return delivered
 
@@ -63,14 +74,14 @@ class Framing:
                 target[seen] = np.rint(color[seen] / total[seen])
         return delivered
 
-    def part(self, plane: Plane) -> Plane:
+    def part(self, plane: PlaneT) -> PlaneT:
         """Return what of a plane of the source is delivered; its chroma has half the size."""
         shrink = self.source.width // plane.shape[1]
         top, left = self.top // shrink, self.left // shrink
         return plane[top : top + self.height // shrink, left : left + self.width // shrink]
 
 
-def scaled(plane: Plane, target: Plane) -> None:
+def scaled(plane: PlaneT, target: PlaneT) -> None:
     """Fill ``target`` with ``plane``, averaged down to its size."""
     if plane.shape == target.shape:
         np.copyto(target, plane)

@@ -169,6 +169,13 @@ class RenderOptions:
             "footage stays transparent in the latter two. Only `mp4` is streamed."
         ),
     ] = "mp4"
+    hdr: Annotated[
+        Literal["map", "keep"],
+        Field(
+            description="Footage of a high dynamic range (PQ, HLG) is mapped to BT.709 (`map`), or stays as "
+            "it is in an MP4 of 10-bit HEVC (`keep`)."
+        ),
+    ] = "map"
     crop: Annotated[
         Literal["none", "face"],
         Field(
@@ -190,6 +197,8 @@ class RenderOptions:
     @staticmethod
     def check_together(form: Any) -> None:
         """Raise ValueError for options that contradict each other."""
+        if form.hdr == "keep" and form.format != "mp4":
+            raise ValueError("Only an MP4 keeps a high dynamic range: leave 'hdr' out, or 'format'")
         if form.end is not None and form.end <= form.start:
             raise ValueError(f"The clip's end ({form.end:g} s) must lie after its start ({form.start:g} s)")
 

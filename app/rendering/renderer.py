@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from math import ceil
@@ -11,12 +11,13 @@ from time import perf_counter
 
 from app.audio.loudness import last_word
 from app.audio.windows import MelTrack
-from app.avatars.avatar import Avatar, open_avatar
+from app.avatars.avatar import Avatar, color_of, open_avatar
 from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
 from app.avatars.store import SOURCE, AvatarStore
 from app.media.decoder import HERE, Decoder
 from app.media.encoder import VideoFormat
+from app.media.frames import FrameLayout
 from app.media.probe import AudioLimits, check_frames
 from app.media.quality import Encoder, encoder_settings
 from app.media.sound import Sound
@@ -123,8 +124,7 @@ class Renderer:
             lanes = self.encoders or lanes_for(
                 self.infer.info.device, avatar.layout.frame_bytes, self.infer.batch_size, self.encoder
             )
-            aspect, transparent = avatar.manifest.sample_aspect_ratio, avatar.transparent is not None
-            video = VideoFormat(framing.layout, timeline.fps, aspect, transparent)
+            video = _video_format(avatar, framing.layout, timeline.fps)
             delivery = self._delivery(request.options, video, mixture or sound, self._threads(lanes))
             plan = self._plan(request, avatar, timeline, delivery)
             segments = split_segments(timeline.frame_count, timeline.fps)
@@ -188,6 +188,7 @@ class Renderer:
             alive,
             self.decoder,
             transparent=request.options.format != "mp4",
+            deep=request.options.hdr == "keep",
         )
 
     def _decode(self, sounds: SoundFiles, workspace: Workspace, alive: Alive) -> Sound:
@@ -198,7 +199,8 @@ class Renderer:
 
     def _delivery(self, options: RenderOptions, video: VideoFormat, sound: Sound, threads: int) -> Delivery:
         if options.format == "mp4":
-            return StreamedMp4(video, encoder_settings(options.quality, threads, self.encoder), sound)
+            encoder = "libx265" if video.deep else self.encoder
+            return StreamedMp4(video, encoder_settings(options.quality, threads, encoder), sound)
         return JoinedPieces(options.format, video, options.quality, threads, sound)
 
     def _plan(self, request: RenderRequest, avatar: Avatar, timeline: Timeline, delivery: Delivery) -> Plan:
@@ -212,6 +214,19 @@ class Renderer:
             frame_count=timeline.frame_count,
             fragment_count=len(split_segments(timeline.frame_count, timeline.fps)),
         )
+
+
+def _video_format(avatar: Avatar, layout: FrameLayout, fps: Fraction) -> VideoFormat:
+    """Return the form of a result of this size."""
+    if avatar.deep is not None and avatar.manifest.hdr is not None:
+        layout = replace(layout, color=color_of(avatar.manifest.hdr))
+    return VideoFormat(
+        layout,
+        fps,
+        avatar.manifest.sample_aspect_ratio,
+        transparent=avatar.transparent is not None,
+        deep=avatar.deep is not None,
+    )
 
 
 def timeline_of(options: RenderOptions, avatar_frames: int, avatar_fps: Fraction, sound: Sound) -> Timeline:

@@ -47,4 +47,7 @@ def render_notices(
     if options.keep_sound and not own_sound:
         detail = "'keep_sound' has no effect: the video has no sound."
         told.append(notice(NoticeCode.WITHOUT_EFFECT, detail))
+    if options.hdr == "keep" and avatar.hdr is None:
+        detail = "'hdr' has no effect: the footage has no high dynamic range."
+        told.append(notice(NoticeCode.WITHOUT_EFFECT, detail))
     return told

@@ -11,7 +11,9 @@ import httpx
 import numpy as np
 import pytest
 
+from app.media.tone_mapping import HLG
 from tests.support.cutouts import cutout, decode_transparent, opacity_of
+from tests.support.hdr import decode_deep, hdr_head
 from tests.support.server import Server
 from tests.support.videos import decode
 
@@ -345,3 +347,18 @@ def test_a_voice_is_a_file_beside_the_audio(server: Server, anna: str, speech: S
     job = server.job(response.headers["content-location"].rsplit("/", 1)[1])
     assert [(told["code"], told["seconds"]) for told in job["warnings"]] == [("voice-length", 0.2)]
     assert job["progress"]["frames_total"] == 15
+
+
+def test_a_high_dynamic_range_may_be_kept(server: Server, speech: Speech, tmp_path: Path) -> None:
+    video = hdr_head(tmp_path / "bright.mp4", HLG)
+    with video.open("rb") as file:
+        made = server.client.post("/v1/avatars", data={"id": "bright"}, files={"video": file})
+    assert made.status_code == 201, made.text
+    data = {"hdr": "keep", "quality": "draft"}
+    response = post(server, "/v1/avatars/bright/renders", speech(0.4), data)
+    assert response.status_code == 200, response.text
+    (tmp_path / "talk.mp4").write_bytes(response.content)
+    assert len(decode_deep(tmp_path / "talk.mp4")) == 10
+    refused = post(server, "/v1/avatars/bright/renders", speech(0.4), data | {"format": "mov"})
+    assert refused.status_code == 422
+    assert "Only an MP4" in refused.json()["detail"]

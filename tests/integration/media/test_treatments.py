@@ -11,7 +11,7 @@ import pytest
 from app.media.findings import Findings
 from app.media.frames import I420Frame
 from app.media.probe import VideoInfo, VideoLimits, probe_video
-from app.media.tone_mapping import HLG, PQ, mapped
+from app.media.tone_mapping import HLG, PQ, mapped, unmapped
 from app.media.treatment import GREY, PLAIN, Treatment
 from app.media.video import decode_frames
 from app.notices import NoticeCode
@@ -199,6 +199,12 @@ def test_tone_mapping_keeps_order_white_and_the_hue_of_skin() -> None:
         assert np.ptp(shown, axis=1).max() < 2e-3
     skin = mapped(np.array([[0.45, 0.40, 0.37]]), PQ)[0]
     assert skin[0] > skin[1] > skin[2]
+
+
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+def test_what_was_mapped_can_be_mapped_back(transfer: int) -> None:
+    shown = np.random.default_rng(1).uniform(0.05, 0.9, (1000, 3))
+    assert np.abs(mapped(unmapped(shown, transfer), transfer) - shown).max() < 0.01
 
 
 def test_a_constant_rate_is_not_called_varying(tmp_path: Path) -> None:
