@@ -186,12 +186,13 @@ function curl(avatarId, path, fields = "") {
   return `curl${key}${fields} -o ${avatarId}.mp4 ${address(path)}`;
 }
 
-const speechParts = (speech) => (speech instanceof Blob ? [["audio", speech]] : Object.entries(speech));
+/** @type {(speech: any) => [string, any][]} The parts of the form: a file, or a text and who says it. */
+const speechParts = (speech) => (speech instanceof File ? [["audio", speech]] : Object.entries(speech));
 const word = (text) => `'${text.replaceAll("'", `'\\''`)}'`; // a shell takes it as one, whatever is in it
 
 // curl reads it as the name of a file, or as text, whatever is in it.
 function speechField(speech) {
-  if (speech instanceof Blob) return ` -F ${word(`audio=@"${speech.name.replace(/["\\]/g, "\\$&")}"`)}`;
+  if (speech instanceof File) return ` -F ${word(`audio=@"${speech.name.replace(/["\\]/g, "\\$&")}"`)}`;
   const given = speechParts(speech).filter(([, value]) => value);
   return given.map(([name, value]) => ` --form-string ${word(`${name}=${value}`)}`).join("");
 }
