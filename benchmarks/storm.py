@@ -83,7 +83,8 @@ class Storm:
     def run(self, minutes: float) -> list[str]:
         """Let it rage; return what went wrong."""
         server = self._server
-        server.start()
+        server.start(wait=False)
+        server.wait(self._is_ready, 600)
         self._up.set()
         self._post("/v1/avatars", {"video": self._clip}, data={"id": "anna"}).raise_for_status()
         for name, audio in (("speech", self._speech), ("long", self._long)):
@@ -119,7 +120,7 @@ class Storm:
         client, tally = self._server.client, self.tally
         self._server.wait(lambda: not self._open_jobs(), 600)
         found = {job["id"]: job for job in self._all_jobs() if job["id"] not in before}
-        tally.wrong += [f"lost: {job_id}" for job_id in tally.accepted.keys() - found.keys()]
+        tally.wrong += [f"lost: {job_id}" for job_id in tally.accepted.keys() - found.keys() - before]
         unasked = found.keys() - tally.accepted.keys()
         if len(unasked) > tally.lost_answers:
             tally.wrong.append(
@@ -262,8 +263,14 @@ class Storm:
                     self.tally.live.append(time.perf_counter() - started)
 
     def _is_live(self) -> bool:
+        return self._is_well("/livez")
+
+    def _is_ready(self) -> bool:
+        return self._is_well("/readyz")
+
+    def _is_well(self, path: str) -> bool:
         try:
-            return self._server.client.get("/livez").is_success
+            return self._server.client.get(path).is_success
         except httpx.HTTPError:
             return False
 
