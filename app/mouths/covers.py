@@ -17,6 +17,9 @@ NOTED: Final = 0.012
 _LOWER_FACE: Final = (slice(30, 84), slice(20, 76))
 """The part of an aligned crop that a mouth with its cheeks and chin takes."""
 
+_NEIGHBOURS: Final = 2
+"""Frames before and after one in which what covers the face covers it in that one as well."""
+
 _SPREAD: Final = 5
 """Pixels of the aligned crop by which a cover is spread: its edge blurs into what is laid."""
 
@@ -35,9 +38,13 @@ class Covers:
     """uint8 (m, 96, 96), beyond what is usual for the person."""
 
     def of(self, frame: int) -> npt.NDArray[np.uint8] | None:
-        """Return the cover of a frame (96, 96); None if nothing is before the face."""
-        place = int(np.searchsorted(self.rows, frame))
-        return self.covers[place] if place < len(self.rows) and self.rows[place] == frame else None
+        """Return the cover of a frame (96, 96), None if nothing is before the face.
+
+        What its neighbours in time show counts too: a hand that is missed in one frame would flicker.
+        """
+        first, stop = np.searchsorted(self.rows, (frame - _NEIGHBOURS, frame + _NEIGHBOURS + 1)).tolist()
+        cover: npt.NDArray[np.uint8] | None = self.covers[first:stop].max(axis=0) if first < stop else None
+        return cover
 
 
 def gather(lips: Shares, kept: dict[int, npt.NDArray[np.uint8]], usual: npt.NDArray[np.uint8]) -> Covers:

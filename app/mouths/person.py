@@ -58,6 +58,10 @@ MOST_COVERED, LEAST_FREE = 0.12, 0.15
 """Share of the lips that may be hidden, beyond what is usual, in a frame that lends its mouth; and share of
 the frames that must remain: where less is free, every mouth that is seen may be lent."""
 
+MOST_FACE_COVERED: Final = 0.04
+"""Share of the lower face that may be hidden in a frame that lends, under the same condition: a hand beside
+the mouth would be lent with it."""
+
 SOFT_FRAMES: Final = 3
 """Frames over which a mouth gives way to the frame's own before it cannot be seen any more."""
 
@@ -178,6 +182,8 @@ def meet(study: Study, fps: float) -> Person:
     lips = np.nan_to_num(study.covers.lips)
     free = seen & (lips - float(np.median(lips[seen])) < MOST_COVERED) if seen.any() else seen
     free = free if free.sum() >= LEAST_FREE * seen.sum() else seen
+    clean = free & (study.covers.face < MOST_FACE_COVERED)
+    free = clean if clean.sum() >= LEAST_FREE * seen.sum() else free
     teeth = study.teeth / np.array(TEETH_UNITS)
     shapes = np.zeros((len(study), 8), np.float32)
     openings, rest, usable = np.zeros(len(study)), np.zeros(len(study), np.bool_), free.copy()
