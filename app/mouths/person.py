@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.hidden import hidden_mouths
+from app.faces.hidden import USUAL_MOST, alignment, hidden_mouths, in_crop, lips_ellipse
+from app.faces.types import FaceLandmarks
 from app.mouths.points import RIGID_POINTS, SPEECH_POINTS
 from app.mouths.space import (
     MOST_TEETH,
@@ -58,9 +59,10 @@ MOST_COVERED, LEAST_FREE = 0.12, 0.15
 """Share of the lips that may be hidden, beyond what is usual, in a frame that lends its mouth; and share of
 the frames that must remain: where less is free, every mouth that is seen may be lent."""
 
-MOST_FACE_COVERED: Final = 0.04
-"""Share of the lower face that may be hidden in a frame that lends, under the same condition: a hand beside
-the mouth would be lent with it."""
+MOST_FACE_COVERED, LIPS_SHARE = 0.04, 0.22
+"""Share of the lower face beside the lips that may be hidden in a frame that lends, under the same condition:
+a hand there would be lent with the mouth. And the share of the lower face that the lips take; what is marked
+on them may be teeth."""
 
 SOFT_FRAMES: Final = 3
 """Frames over which a mouth gives way to the frame's own before it cannot be seen any more."""
@@ -163,6 +165,27 @@ class Person:
         return soft.astype(np.float32)
 
     @cached_property
+    def shows_marked_lips(self) -> bool:
+        """Whether lips are marked in most frames although their red is seen: teeth of a smile, say."""
+        lips = self.study.covers.lips[self.seen]
+        red = self.study.redness[self.seen]
+        return (
+            bool(len(lips)) and float(np.nanmedian(lips)) > USUAL_MOST and float(np.median(red)) >= SEEN_RED
+        )
+
+    def cover(self, frame: int, landmarks: FaceLandmarks) -> npt.NDArray[np.uint8] | None:
+        """Return what lies before the face of a frame, (96, 96), None if nothing does.
+
+        ``landmarks`` are the frame's. Nothing that is marked on lips whose red is seen counts.
+        """
+        cover = self.study.covers.of(frame)
+        if cover is None or not self.shows_marked_lips:
+            return cover
+        lips = lips_ellipse(in_crop(alignment(landmarks), landmarks))
+        beside: npt.NDArray[np.uint8] = np.where(lips > 0, 0, cover).astype(np.uint8)
+        return beside
+
+    @cached_property
     def turns(self) -> Numbers:
         """Where the heads look, (n, 2): degrees to the side and down."""
         ahead = self.pose.turn[:, :, 2]
@@ -182,7 +205,7 @@ def meet(study: Study, fps: float) -> Person:
     lips = np.nan_to_num(study.covers.lips)
     free = seen & (lips - float(np.median(lips[seen])) < MOST_COVERED) if seen.any() else seen
     free = free if free.sum() >= LEAST_FREE * seen.sum() else seen
-    clean = free & (study.covers.face < MOST_FACE_COVERED)
+    clean = free & (study.covers.face - LIPS_SHARE * lips < MOST_FACE_COVERED)
     free = clean if clean.sum() >= LEAST_FREE * seen.sum() else free
     teeth = study.teeth / np.array(TEETH_UNITS)
     shapes = np.zeros((len(study), 8), np.float32)

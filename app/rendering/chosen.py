@@ -85,7 +85,7 @@ class _ChosenRun:
             lent = self._lent(score, row, source)
             box, landmarks = self._avatar.boxes[source], self._avatar.landmarks[source]
             gain = self._gain(source, int(score.lenders[row]))
-            cover = self._person.study.covers.of(source)
+            cover = self._person.cover(source, landmarks)
             self._layer.lay(frame, box, landmarks, lent, float(weights[k]), gain, cover)
         self._seconds.composite += perf_counter() - listened
 
@@ -108,7 +108,7 @@ class _ChosenRun:
             placing=place(self._person, self._avatar.landmarks, source, lender, lack),
             share=share,
             opened=Opened(study.skin[lender], wanted[COMPONENTS:]) if drawn else None,
-            cover=study.covers.of(lender),
+            cover=self._person.cover(lender, self._avatar.landmarks[lender]),
             landmarks=self._avatar.landmarks[lender],
         )
 

@@ -100,7 +100,7 @@ class _GeneratedRun:
             faces = self._mouths.infer.render(heard[changed], crops, references)
             drawn = perf_counter()
         for place, source, face, crop in zip(changed, wanted, faces, crops, strict=True):
-            mask, cover = self._faces.masks[source], avatar.study.covers.of(source)
+            mask, cover = self._faces.masks[source], avatar.person.cover(source, avatar.landmarks[source])
             if cover is not None:
                 mask = spare(mask, cover, avatar.landmarks[source], avatar.boxes[source])
             if weights[place] < 1:
