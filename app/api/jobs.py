@@ -36,7 +36,7 @@ CANCEL_SECONDS: Final = 2.0
 
 _RESULT_PROBLEMS: Final = (JobNotFound, JobNotFinished, JobFailed, JobCanceled)
 
-Stream = Annotated[bool, Query(description="While it is being rendered: send a fragmented MP4 as it comes.")]
+Stream = Annotated[bool, Query(description="While it renders: stream a fragmented MP4.")]
 AvatarFilter = Annotated[
     str | None, Query(pattern=f"^{ID_PATTERN.pattern}$", description="Only jobs of this avatar.")
 ]
@@ -92,7 +92,7 @@ async def follow_job(job: JobDep, services: ServicesDep) -> AsyncIterator[Server
     ),
 )
 async def get_video(job: JobDep, request: Request, services: ServicesDep, stream: Stream = False) -> Response:
-    """Fetch the video that a job has rendered; `Range`, `ETag` and `HEAD` work.
+    """Fetch the video of a render; `Range`, `ETag` and `HEAD` work.
 
     If the job was submitted with `stream=true`, so can this be, before it is finished: then the video comes
     while it is being made, and the connection is cut if the render fails.
@@ -118,7 +118,7 @@ async def get_video(job: JobDep, request: Request, services: ServicesDep, stream
     ),
 )
 async def get_report(job: JobDep, services: ServicesDep) -> Response:
-    """Show what was measured: in the video that a job has rendered, or in the one that it has checked."""
+    """Show the measurements of a rendered or checked video."""
     return await _reported(job, services.files.workspace(job.id).report, "application/json")
 
 
@@ -131,7 +131,7 @@ async def get_report(job: JobDep, services: ServicesDep) -> Response:
     ),
 )
 async def get_sheet(job: JobDep, services: ServicesDep) -> Response:
-    """Show frames of what a job has rendered, each beside that of the footage, or of what it has checked."""
+    """Show sample frames of a rendered video beside its footage, or of a checked video."""
     return await _reported(job, services.files.workspace(job.id).sheet, "image/jpeg")
 
 
@@ -157,7 +157,7 @@ def _check_succeeded(job: Job) -> None:
 
 @router.delete("/{job_id}", status_code=204, responses=documented(JobNotFound))
 async def delete_job(job: JobDep, services: ServicesDep) -> None:
-    """Cancel a job that waits or runs; forget one that has ended, and delete its files."""
+    """Cancel a queued or running job; delete a finished one with its files."""
     if not job.state.is_terminal:
         job = await services.scheduler.cancel(job.id)
         with move_on_after(CANCEL_SECONDS):

@@ -20,15 +20,15 @@ class Source(BaseModel):
 
 
 class Warned(BaseModel):
-    """Something that was changed, dropped or is doubtful, although all went well."""
+    """Something that was changed, dropped or is doubtful."""
 
-    code: str = Field(description="Stable: what to branch on.")
+    code: str = Field(description="Stable; branch on it.")
     detail: str = Field(description="A sentence.")
-    seconds: float | None = Field(description="For how long, where a time is meant.")
+    seconds: float | None = Field(description="Duration in seconds, if the warning has one.")
 
 
 class AvatarLinks(BaseModel):
-    """Where an avatar's things are."""
+    """Links of an avatar."""
 
     self: str
     preview: str
@@ -36,19 +36,17 @@ class AvatarLinks(BaseModel):
 
 
 class Avatar(BaseModel):
-    """A video, prepared: ready to say something."""
+    """A prepared video, ready to speak."""
 
     id: str
     width: int = Field(description="Pixels.")
     height: int = Field(description="Pixels.")
-    fps: float = Field(description="Frames a second.")
+    fps: float = Field(description="Frames per second.")
     frame_count: int
     duration: float = Field(description="Seconds.")
-    face_frames: int = Field(description="How many frames have a face; the others are passed through.")
+    face_frames: int = Field(description="Frames with a face; the others pass through unchanged.")
     created_at: datetime
-    implicit: bool = Field(
-        description="Whether it was made of a video that came with a sound; then it goes when it is not used."
-    )
+    implicit: bool = Field(description="Whether a one-call render made it; then it is deleted when unused.")
     source: Source
     warnings: list[Warned] = Field(description="What was changed, dropped or is doubtful.")
     links: AvatarLinks
@@ -74,22 +72,22 @@ class Avatar(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far a job has come."""
+    """Progress of a job."""
 
-    fraction: float = Field(description="Share of the frames that are done, 0 to 1.")
+    fraction: float = Field(description="Share of finished frames, 0 to 1.")
     frames_done: int
-    frames_total: int = Field(description="0 as long as it is not known.")
-    fps: float = Field(description="Frames done a second; 0 as long as it is not known.")
-    eta_seconds: float | None = Field(description="Seconds left at this speed; null if not known.")
+    frames_total: int = Field(description="0 while unknown.")
+    fps: float = Field(description="Finished frames per second; 0 while unknown.")
+    eta_seconds: float | None = Field(description="Estimated seconds left; null while unknown.")
 
 
 class Problem(BaseModel):
     """A problem document (RFC 9457)."""
 
-    type: str = Field(description="Stable: what to branch on.")
+    type: str = Field(description="Stable; branch on it.")
     title: str = Field(description="The kind of problem, for people.")
     status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="What was wrong and what to do about it, a sentence.")
+    detail: str = Field(description="A sentence: what is wrong and how to fix it.")
 
 
 class DamagedAvatar(BaseModel):
@@ -103,21 +101,23 @@ class AvatarList(BaseModel):
     """Some avatars, oldest first."""
 
     avatars: list[Avatar]
-    damaged: list[DamagedAvatar] = Field(description="All that cannot be used, and why; on the first page.")
-    next_cursor: str | None = Field(description="Pass it as `cursor` for the next ones; null after the last.")
+    damaged: list[DamagedAvatar] = Field(
+        description="All damaged avatars, with their problems; on the first page only."
+    )
+    next_cursor: str | None = Field(description="Pass it as `cursor` for the next page; null on the last.")
 
 
 class Delivered(BaseModel):
     """Something that is sent out when a job has ended."""
 
-    id: str = Field(description="The same at each attempt; of a webhook also its `webhook-id`.")
+    id: str = Field(description="The same in every attempt; for a webhook also its `webhook-id`.")
     kind: DeliveryKind
-    url: str = Field(description="Where it goes, without its query, which may hold a secret.")
+    url: str = Field(description="The destination, without its query, which may hold a secret.")
     state: DeliveryState
     attempts: int
-    status: int | None = Field(description="What the receiver answered last; null if it did not.")
-    detail: str | None = Field(description="Why the last attempt failed, a sentence.")
-    next_at: datetime | None = Field(description="When it is tried again.")
+    status: int | None = Field(description="The receiver's last HTTP status; null if it did not answer.")
+    detail: str | None = Field(description="A sentence: why the last attempt failed.")
+    next_at: datetime | None = Field(description="The time of the next attempt.")
     delivered_at: datetime | None
 
     @classmethod
@@ -127,32 +127,34 @@ class Delivered(BaseModel):
 
 
 class JobLinks(BaseModel):
-    """Where a job's things are."""
+    """Links of a job."""
 
     self: str
     events: str
     video: str | None = Field(description="Null unless it is a render.")
-    report: str | None = Field(description="What was measured. Null for a job that makes an avatar.")
-    sheet: str | None = Field(description="Frames for the eye. Null for a job that makes an avatar.")
+    report: str | None = Field(description="The measurements. Null for a job that makes an avatar.")
+    sheet: str | None = Field(
+        description="A picture with sample frames. Null for a job that makes an avatar."
+    )
 
 
 class JobResource(BaseModel):
-    """An avatar to make or a video to render, and how that goes."""
+    """An avatar to make or a video to render, and its state."""
 
     id: str
     kind: JobKind
     state: JobState
     progress: Progress
     avatar_id: str | None = Field(description="Null for a check.")
-    filename: str = Field(description="What the uploaded file was called; of two, the sound.")
-    video_filename: str | None = Field(description="What the video was called that came with a sound.")
+    filename: str = Field(description="Name of the uploaded file; of two, the audio.")
+    video_filename: str | None = Field(description="Name of the video that was sent with the audio.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    attempts: int = Field(description="How often it was begun; more than once if the render process died.")
+    attempts: int = Field(description="Number of attempts; more than one if a worker died.")
     error: Problem | None = Field(description="Why it failed, as a problem document.")
-    warnings: list[Warned] = Field(description="What was changed, dropped or doubtful.")
-    deliveries: list[Delivered] = Field(description="What is sent out when it has ended.")
+    warnings: list[Warned] = Field(description="What was changed, dropped or is doubtful.")
+    deliveries: list[Delivered] = Field(description="Webhooks and results to send when the job ends.")
     links: JobLinks
 
     @classmethod
@@ -186,13 +188,13 @@ class JobResource(BaseModel):
 
 
 class Reason(BaseModel):
-    """What stands in the way of speaking well, or is worth knowing."""
+    """A reason for a verdict."""
 
-    code: str = Field(description="Stable: what to branch on.")
+    code: str = Field(description="Stable; branch on it.")
     detail: str = Field(description="A sentence.")
-    verdict: Literal["good", "fair", "poor"] = Field(description="What the video is for this reason alone.")
-    frames: int | None = Field(description="In how many frames, where frames are meant.")
-    seconds: float | None = Field(description="For how long, where a time is meant.")
+    verdict: Literal["good", "fair", "poor"] = Field(description="The verdict for this reason alone.")
+    frames: int | None = Field(description="Number of frames, if the reason concerns frames.")
+    seconds: float | None = Field(description="Duration in seconds, if the warning has one.")
 
 
 class Measured(BaseModel):
@@ -200,8 +202,8 @@ class Measured(BaseModel):
 
     face_height: int = Field(description="Pixels.")
     brightness: float = Field(description="Of the cheeks, 0 to 255.")
-    turn: float = Field(description="Degrees away from the camera, which 95 of 100 frames do not exceed.")
-    sharpness: float = Field(description="Of the face: 0.5 and more is sharp, 0.42 soft, 0.36 blurred.")
+    turn: float = Field(description="Degrees away from the camera (95th percentile).")
+    sharpness: float = Field(description="Of the face: 0.5 and above is sharp, 0.42 soft, 0.36 blurred.")
     open_frames: int = Field(description="Frames whose mouth is open and may be lent.")
     cuts: int = Field(description="Places where the scene changes or the face jumps.")
 
@@ -209,16 +211,16 @@ class Measured(BaseModel):
 class CheckReport(BaseModel):
     """How well the person in a video will speak."""
 
-    verdict: Literal["good", "fair", "poor"] = Field(description="The worst that a reason says.")
+    verdict: Literal["good", "fair", "poor"] = Field(description="The worst verdict of all reasons.")
     reasons: list[Reason]
     measured: Measured
     width: int = Field(description="Pixels.")
     height: int = Field(description="Pixels.")
-    fps: float = Field(description="Frames a second.")
+    fps: float = Field(description="Frames per second.")
     frame_count: int
     face_frames: int
     duration: float = Field(description="Seconds.")
-    warnings: list[Warned] = Field(description="What an avatar would warn of.")
+    warnings: list[Warned] = Field(description="The warnings that the avatar would have.")
 
 
 class Check(CheckReport):
@@ -234,35 +236,35 @@ class Check(CheckReport):
 
 
 class Lengths(BaseModel):
-    """How long things are, seconds."""
+    """Durations, seconds."""
 
-    sound: float = Field(description="The sound that was sent.")
-    clip: float = Field(description="What is used of the avatar's video.")
-    video: float = Field(description="The pictures of the result.")
-    audio: float = Field(description="The sound of the result.")
+    sound: float = Field(description="The audio that was sent.")
+    clip: float = Field(description="The part of the avatar's video that is used.")
+    video: float = Field(description="The video track of the result.")
+    audio: float = Field(description="The audio track of the result.")
 
 
 class FrameKinds(BaseModel):
-    """How many frames have which mouth."""
+    """Number of frames by kind of mouth."""
 
     total: int
-    lent: int = Field(description="A mouth of the footage, laid, bent and lit.")
+    lent: int = Field(description="A mouth lent by the footage.")
     painted: int = Field(description="A mouth that a model generated, or whose inside was drawn.")
-    passed: int = Field(description="Its own: no face, a hidden one, or one that was kept.")
+    passed: int = Field(description="Unchanged: no face, a hidden mouth, or one that was kept.")
 
 
 class Compared(BaseModel):
-    """A median over the frames that were measured, and the same of the footage that they were made of."""
+    """A median over the measured frames, and the same for their footage."""
 
     result: float
     footage: float
 
 
 class Following(BaseModel):
-    """How the opening of the mouth follows the loudness of the sound."""
+    """How the opening of the mouth follows the loudness of the audio."""
 
     correlation: float = Field(description="At the best lag, -1 to 1.")
-    lag: float = Field(description="Seconds; above 0 the mouth is later than the sound.")
+    lag: float = Field(description="Seconds; above 0 the mouth is later than the audio.")
 
 
 class UsedModel(BaseModel):
@@ -273,18 +275,16 @@ class UsedModel(BaseModel):
 
 
 class RenderReceipt(BaseModel):
-    """What a render is like. Null stands where nothing could be measured."""
+    """The quality of a render. Null where nothing could be measured."""
 
     length: Lengths
-    offset: float = Field(
-        description="By how much the sound of the result begins after its pictures, seconds."
-    )
+    offset: float = Field(description="Seconds by which the result's audio starts after its video.")
     frames: FrameKinds
-    measured_frames: int = Field(description="How many frames of the result were decoded and measured.")
+    measured_frames: int = Field(description="Frames of the result that were decoded and measured.")
     seam: Compared | None = Field(description="Mean Delta E (CIE76) across the edge of the mask.")
     sharpness: Compared | None = Field(description="Fine detail of the mouth, steps of 0 to 255.")
     following: Following | None
-    stage_seconds: dict[str, float] = Field(description="How long each stage was busy; stages overlap.")
+    stage_seconds: dict[str, float] = Field(description="Busy seconds of each stage; stages overlap.")
     model: UsedModel
 
 
@@ -292,7 +292,7 @@ class JobList(BaseModel):
     """Some jobs, newest first."""
 
     jobs: list[JobResource]
-    next_cursor: int | None = Field(description="Pass it as `cursor` for the next ones; null after the last.")
+    next_cursor: int | None = Field(description="Pass it as `cursor` for the next page; null on the last.")
 
 
 class Model(BaseModel):
@@ -303,13 +303,13 @@ class Model(BaseModel):
     licence: str
     commercial_use: bool
     source: str | None
-    face_size: int = Field(description="Side of the face crops that it is made for, pixels.")
+    face_size: int = Field(description="Side of the model's face crops, pixels.")
     mouth_offset_ms: float
     reference: str
 
 
 class Limits(BaseModel):
-    """The largest uploads that this installation accepts."""
+    """The limits of this installation."""
 
     max_upload_bytes: int
     max_video_seconds: float
@@ -320,21 +320,21 @@ class Limits(BaseModel):
 
 
 class LockedRoom(BaseModel):
-    """What this kernel has to shut in a process that opens uploads."""
+    """The sandbox mechanisms that this kernel supports."""
 
-    files: bool = Field(description="It reads and writes its own folders only (Landlock).")
-    system_calls: bool = Field(description="It has no network and starts no programs (seccomp).")
+    files: bool = Field(description="It can only read and write its own folders (Landlock).")
+    system_calls: bool = Field(description="It has no network and cannot start programs (seccomp).")
 
 
 class Info(BaseModel):
-    """What this service is and runs on."""
+    """About this service."""
 
     version: str
     model: Model
     backend: str = Field(description="What runs the model: openvino, torch or onnxruntime.")
     device: str
     precision: str
-    text_to_speech: bool = Field(description="Whether a render takes `text` instead of a file.")
+    text_to_speech: bool = Field(description="Whether renders accept `text` instead of a file.")
     limits: Limits
     locked_room: LockedRoom
 

@@ -21,26 +21,26 @@ public = APIRouter(tags=["operations"])
 
 @public.get("/livez", response_class=PlainTextResponse)
 async def alive() -> str:
-    """Say that the web process answers; also while the model is being loaded."""
+    """Liveness: the web process responds, even while the model loads."""
     return "ok\n"
 
 
 @public.get("/readyz", response_class=PlainTextResponse, responses=documented(NotReady))
 async def ready(services: ServicesDep) -> str:
-    """Return whether the model is loaded and has passed its warm-up, or why not."""
+    """Readiness: the model is loaded and has passed its warm-up, or why not."""
     services.scheduler.check_ready()
     return "ok\n"
 
 
 @public.get("/metrics", response_class=PlainTextResponse)
 def metrics(services: ServicesDep) -> Response:
-    """Give the metrics that Prometheus scrapes."""
+    """Metrics in Prometheus' text format."""
     return Response(services.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/info", responses=documented(NotReady))
 async def info(services: ServicesDep) -> Info:
-    """Say which model this is, under which licence, and what it runs on."""
+    """The model, its licence, and what it runs on."""
     model, settings = services.scheduler.pool.model, services.settings
     if model is None:
         services.scheduler.check_ready()

@@ -64,7 +64,7 @@ AUDIO: Final = FileField("audio", "What is to be said: sound in any common forma
 SUNG: Final = FileField(VOICE, "What the mouth follows while `audio` is heard.", required=False)
 VIDEO: Final = FileField("video", "Who says it: a video, in any common format.", required=False)
 
-Stream = Annotated[bool, Query(description="Send a fragmented MP4 while it is being rendered.")]
+Stream = Annotated[bool, Query(description="Stream a fragmented MP4 while it renders.")]
 
 PROBLEMS: Final = (
     AvatarNotFound,

@@ -34,7 +34,7 @@ class WebhookAnswer(BaseModel):
 async def try_webhook(
     services: ServicesDep, given: Annotated[WebhookTest | None, Body()] = None
 ) -> WebhookAnswer:
-    """Send a webhook of type `webhook.test` now, once, signed as all are; say what its receiver answered."""
+    """Send a signed webhook of type `webhook.test` once, now, and show the receiver's answer."""
     url = (given and given.webhook_url) or services.settings.webhook_url
     if not url:
         raise InvalidRequest("There is no address to send to: give webhook_url.")

@@ -28,9 +28,7 @@ avatars = typer.Typer(no_args_is_help=True, help="Make, list and remove avatars.
 @avatars.command("add")
 @with_options(options=AvatarOptions)
 def avatar_add(
-    video: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="A video in which a face is seen.")
-    ],
+    video: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A video with a face.")],
     avatar_id: Annotated[
         str | None,
         typer.Option("--id", help="a-z, 0-9 and '-', up to 63. Default: made from the file's name."),
@@ -41,7 +39,7 @@ def avatar_add(
     *,
     options: Any,
 ) -> None:
-    """Make an avatar of a video: find the face, follow it, cut it out, keep it all on the volume."""
+    """Make an avatar from a video."""
     from app.avatars.builder import AvatarRequest
     from app.avatars.manifest import check_avatar_id
     from app.media.probe import VideoLimits, probe_video
@@ -66,9 +64,7 @@ def avatar_add(
 
 @with_options(options=AvatarOptions)
 def check(
-    video: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="A video in which a face is seen.")
-    ],
+    video: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A video with a face.")],
     sheet: Annotated[
         Path | None, typer.Option("--sheet", help="A JPEG to write: frames with the face and the mask.")
     ] = None,
@@ -76,7 +72,7 @@ def check(
     *,
     options: Any,
 ) -> None:
-    """Return how well the person in a video will speak, and store nothing: good, fair or poor, and why."""
+    """Report how well the person in a video will speak (good, fair or poor) and why. Stores nothing."""
     from app.avatars.builder import AvatarBuilder, AvatarRequest
     from app.avatars.crops import CropForm
     from app.avatars.frame_cache import FrameCache

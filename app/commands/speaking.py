@@ -32,7 +32,7 @@ from app.rendering.workspace import Workspace
 if TYPE_CHECKING:
     from app.rendering.opened import RenderReport
 
-AudioArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What is to be said.")]
+AudioArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The audio to say.")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The video to write.")]
 
 VoiceOption = Annotated[
@@ -53,7 +53,7 @@ def render(
     *,
     options: Any,
 ) -> None:
-    """Render a video in which the avatar's mouth follows the sound."""
+    """Render a video in which the avatar says the audio."""
     from app.media.probe import AudioLimits, probe_audio
     from app.rendering.renderer import RenderRequest
 
@@ -69,7 +69,9 @@ def render(
 
 @with_options(avatar=AvatarOptions, options=RenderOptions)
 def dub(
-    video: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Who says it, a video.")],
+    video: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="The video of the person who says it.")
+    ],
     audio: AudioArgument,
     output: OutputOption = Path("out.mp4"),
     voice: VoiceOption = None,
@@ -80,9 +82,9 @@ def dub(
     avatar: Any,
     options: Any,
 ) -> None:
-    """Have the person in a video say something else, in one step.
+    """Make the person in a video say something else, in one step.
 
-    What is prepared of the video is kept for a day after its last use, so that the next time is quicker
+    The prepared video is kept for a day after its last use, so that the next time is faster
     (MOUTHPIECE_IMPLICIT_AVATAR_TTL, seconds).
     """
     from app.avatars.arrays import sha256_of

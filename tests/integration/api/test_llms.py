@@ -36,6 +36,6 @@ async def test_it_says_whether_a_key_is_needed_and_needs_none_itself(start: Star
 
 async def test_defaults_and_choices_are_written_as_a_caller_writes_them(start: Start) -> None:
     text = (await (await start()).get("/llms.txt")).text
-    assert "  - `stream` (in the query; default `false`): Send a fragmented" in text
+    assert "  - `stream` (in the query; default `false`): Stream a fragmented" in text
     for bad in ("`None`", "``)", "`False`", "`null`"):
         assert bad not in text
