@@ -9,9 +9,14 @@ from typing import Final
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
 
+from app.media.filters import treated
+from app.media.findings import Findings
 from app.media.frames import FrameLayout, I420Frame
+from app.media.treatment import Treatment
 
+_MAPPED: Final = Treatment(tone_map=True)
 _MICROSECOND: Final = Fraction(1, 1_000_000)
 
 
@@ -41,7 +46,7 @@ def track_times(path: Path) -> TrackTimes:
 def read_frames(path: Path, layout: FrameLayout, first: int, count: int) -> Iterator[tuple[int, I420Frame]]:
     """Yield ``count`` frames of a video of ours from number ``first`` on, at which a key frame is best.
 
-    Fewer if it ends before. Each is good until the next one is asked for.
+    Fewer if it ends before. Each is good until the next one is asked for. A high dynamic range is mapped.
     """
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -53,12 +58,19 @@ def read_frames(path: Path, layout: FrameLayout, first: int, count: int) -> Iter
         container.seek(start + round(first / rate / base), stream=stream, backward=True)
         numbered = (
             (round((frame.pts - start) * base * rate), frame)
-            for frame in container.decode(stream)
+            for frame in treated(container.decode(stream), _MAPPED, Findings())
             if frame.pts is not None
         )
         wanted = ((number, frame) for number, frame in numbered if number >= first)
         for number, frame in islice(wanted, count):
             if number >= first + count or (frame.width, frame.height) != (layout.width, layout.height):
                 return
+            if frame.format.is_rgb:  # a high dynamic range that was mapped
+                frame = frame.reformat(
+                    format="yuv420p",
+                    dst_colorspace=Colorspace.ITU709,
+                    src_color_range=ColorRange.JPEG,
+                    dst_color_range=ColorRange.MPEG,
+                )
             planes = np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
             yield number, np.ascontiguousarray(planes).reshape(-1)

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from app.avatars.avatar import layout_of
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.errors import InvalidRequest, JobCanceled
+from app.media.excerpts import read_frames
 from app.media.frames import Color, yuv_to_bgr
 from app.media.probe import AudioLimits
 from app.media.tone_mapping import HLG, PQ, mapped
@@ -118,6 +120,21 @@ def test_a_mouth_has_the_colours_of_the_mapped_one(
     top, bottom, left, right = avatar.boxes[3].tolist()
     mouth = slice((top + bottom) // 2, bottom), slice(left, right)
     assert np.abs(back[mouth] - shown[mouth]).mean() < 5
+
+
+@pytest.mark.parametrize("avatar_id", ["pq", "hlg"])
+def test_a_receipt_sees_the_mapped_colours(
+    renderer: Renderer, workspace: Workspace, speech: Speech, avatar_id: str
+) -> None:
+    options = RenderOptions(hdr="keep", quality="high", keep="0-0.2")
+    renderer.render(RenderRequest(avatar_id, speech(0.2), options), workspace, no_progress)
+    manifest = renderer.store.manifest(avatar_id)
+    own = np.empty(manifest.frame_bytes, np.uint8)
+    with renderer.cache.open(manifest, lambda file, most: []) as frames:
+        seen = list(read_frames(workspace.result, layout_of(manifest), 0, 5))
+        assert [index for index, _ in seen] == list(range(5))
+        frames.read_into(4, own)
+    assert np.abs(seen[4][1].astype(int) - own).mean() < 4
 
 
 def test_a_killed_render_of_a_high_dynamic_range_goes_on_to_the_same_file(

@@ -27,6 +27,12 @@ def test_pads_are_accepted_as_far_as_the_faces_accept_them(pad: float) -> None:
         assert AvatarParameters.model_validate({"pads": f"{pad},0,0,0"}).pads[0] == pad
 
 
+@pytest.mark.parametrize("wrong", ["http://a.example/b.png", "/etc/passwd", "file:///a", "red", "#12345"])
+def test_a_background_is_a_colour_and_no_address_or_path(wrong: str) -> None:
+    with pytest.raises(ValidationError, match="background"):
+        AvatarParameters.model_validate({"background": wrong})
+
+
 def test_the_longest_smoothing_is_that_of_the_faces() -> None:
     assert AvatarParameters.model_validate({"smoothing": str(MAX_SMOOTHING)}).smoothing == MAX_SMOOTHING
     with pytest.raises(ValidationError):
