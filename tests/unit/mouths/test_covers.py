@@ -1,0 +1,77 @@
+"""What lies before faces: kept frame by frame, lasting a little, and told from teeth."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.faces.hidden import CROP_SIZE
+from app.mouths.covers import Covers, gather
+from app.mouths.person import Person, meet
+from app.mouths.study import Study
+from tests.support.mouths import study_of, talk
+
+FRAMES = 40
+NOTHING = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+
+
+def hand() -> np.ndarray:
+    """Return marks of something beside the mouth, low in the face."""
+    marks = NOTHING.copy()
+    marks[76:96, 30:66] = 255
+    return marks
+
+
+def covered(frames: dict[int, np.ndarray]) -> Covers:
+    return gather(np.zeros(FRAMES, np.float32), frames, NOTHING)
+
+
+def test_a_cover_lasts_two_frames_longer_before_and_after() -> None:
+    covers = covered({10: hand()})
+    there = [frame for frame in range(FRAMES) if covers.of(frame) is not None]
+    assert there == [8, 9, 10, 11, 12]
+    early = covers.of(8)
+    assert early is not None
+    assert np.array_equal(early, hand())
+
+
+def test_a_cover_that_is_missed_in_a_frame_is_filled_in() -> None:
+    moved = np.roll(hand(), 20, axis=1)
+    both = covered({10: hand(), 12: moved}).of(11)
+    assert both is not None
+    assert np.array_equal(both, np.maximum(hand(), moved))
+
+
+def studied(covers: Covers, redness: float = 1.0) -> Study:
+    return replace(study_of(talk(FRAMES), redness=[redness]), covers=covers)
+
+
+def test_frames_with_a_hand_beside_the_mouth_do_not_lend() -> None:
+    person = meet(studied(covered({frame: hand() for frame in range(10)})), 25.0)
+    assert not person.usable[:10].any()
+    assert person.usable[10:].all()
+    assert person.seen.all()
+
+
+def test_where_a_hand_is_nearly_always_there_every_mouth_that_is_seen_lends() -> None:
+    person = meet(studied(covered({frame: hand() for frame in range(FRAMES - 2)})), 25.0)
+    assert person.usable.all()
+
+
+@pytest.mark.parametrize(("redness", "kept"), [(1.0, False), (0.0, True)])
+def test_marks_on_lips_whose_red_is_seen_are_teeth(redness: float, kept: bool) -> None:
+    """They count where the red is not seen: a caption over the lips."""
+    marks = NOTHING.copy()
+    marks[40:90, 25:71] = 255
+    half = dict.fromkeys(range(0, FRAMES, 2), marks)
+    covers = replace(covered(half), lips=np.full(FRAMES, 0.5, np.float32))
+    person = meet(studied(covers, redness), 25.0)
+    person = replace(person, seen=np.ones(FRAMES, np.bool_))
+    cover = person.cover(0, _landmarks(person))
+    assert cover is not None
+    assert person.shows_marked_lips != kept
+    assert (int(np.count_nonzero(cover)) == int(np.count_nonzero(marks))) == kept
+
+
+def _landmarks(person: Person) -> np.ndarray:
+    return person.study.meshes[0, :, :2]
