@@ -18,6 +18,7 @@ from app.faces.types import has_face
 from app.media.excerpts import read_frames, track_times
 from app.media.files import replacing
 from app.media.sheet import write_sheet
+from app.media.timing import Segment
 from app.progress import Alive
 from app.rendering.comparing import Pair, pair_of
 from app.rendering.following import Stretch, following
@@ -26,7 +27,7 @@ from app.rendering.stages import noted_stages
 
 SHARE: Final = 10
 """One frame in so many is looked at,"""
-LEAST, MOST = 25, 200
+LEAST, MOST = 50, 200
 """but so many at least, and at most."""
 _IN_A_ROW: Final = 50
 _COMPARED: Final = 12
@@ -137,9 +138,12 @@ def _mesh() -> FaceMesh:
 def _stretches(render: OpenRender) -> list[tuple[int, int]]:
     """Return where to look: the first frames of some segments, which are quickly found, and how many."""
     wanted = min(render.frame_count, max(LEAST, min(MOST, render.frame_count // SHARE)))
-    count = max(1, round(wanted / _IN_A_ROW))
-    places = np.linspace(0, len(render.segments) - 1, count + 2)[1:-1].round().astype(int)
-    chosen = [render.segments[place] for place in np.unique(places).tolist()]
+    chosen: list[Segment] = []
+    for count in range(max(1, round(wanted / _IN_A_ROW)), len(render.segments) + 1):
+        places = np.linspace(0, len(render.segments) - 1, count + 2)[1:-1].round().astype(int)
+        chosen = [render.segments[place] for place in np.unique(places).tolist()]
+        if sum(segment.frame_count for segment in chosen) >= wanted:
+            break
     each = -(-wanted // len(chosen))
     return [(segment.first_frame, min(each, segment.frame_count)) for segment in chosen]
 

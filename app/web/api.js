@@ -13,9 +13,10 @@ export const getJson = async (path) => (await request(path)).json();
 export const remove = (path) => request(path, { method: "DELETE" });
 
 // Send a form and return the job that it became. XMLHttpRequest tells how much has been sent; fetch does not.
-export async function upload(path, form, file, onProgress, signal) {
+export async function upload(path, form, onProgress, signal) {
   const limit = shared.limits?.max_upload_bytes;
-  if (file.size > limit) throw problem(`The file has ${size(file.size)}; the limit is ${size(limit)}.`, 413);
+  const large = [...form.values()].find((value) => value.size > limit);
+  if (large) throw problem(`The file has ${size(large.size)}; the limit is ${size(limit)}.`, 413);
   const response = await withKey((headers) => post(address(path), form, headers, onProgress, signal));
   return response.json();
 }

@@ -1,7 +1,7 @@
 // The gallery: choose an avatar, make one of a video, delete one.
 
 import { follow, getJson, media, problem, remove, upload } from "./api.js";
-import { acceptFiles, announce, ask, clone, duration, element, keep, pace, setBar, shared, showProblem, size, tell } from "./ui.js";
+import { acceptFiles, announce, ask, clone, duration, element, keep, pace, setBar, shared, showProblem, showWarnings, size, tell } from "./ui.js";
 
 const gallery = element("gallery");
 const form = element("new-avatar");
@@ -12,6 +12,7 @@ export function wire() {
   acceptFiles(form, element("video-file"), choose);
   form.addEventListener("submit", submit);
   form.addEventListener("reset", () => choose(null));
+  element("use-once").addEventListener("click", useOnce);
   gallery.addEventListener("change", (event) => select(event.target.value));
   shared.addEventListener("limits", () => {
     const { limits } = shared;
@@ -51,9 +52,23 @@ function build(avatar) {
   return card;
 }
 
+// The video is sent with the sound, and no avatar is kept under a name.
+function useOnce() {
+  const clip = { file: chosen, face: new FormData(form).get("face") };
+  choose(null);
+  select(null);
+  shared.clip = clip;
+  element("once").textContent = `${clip.file.name} speaks, once.`;
+  element("once").hidden = false;
+  tell("avatar");
+}
+
 function select(id) {
+  shared.clip = null;
+  element("once").hidden = true;
   for (const radio of gallery.querySelectorAll("input")) radio.checked = radio.value === id;
   shared.avatar = avatars.find((avatar) => avatar.id === id) ?? null;
+  showWarnings(element("avatar-warnings"), shared.avatar?.warnings ?? []);
   tell("avatar");
 }
 
@@ -110,7 +125,7 @@ async function pend(id, job, data) {
       setBar(bar, sent);
       hint.textContent = `Uploading, ${Math.round(100 * sent)} %`;
     };
-    job ??= await upload("v1/avatars", data, data.get("video"), onProgress, controller.signal);
+    job ??= await upload("v1/avatars", data, onProgress, controller.signal);
     tell("jobs");
     for await (job of follow(job.id, controller.signal)) {
       setBar(bar, job.progress.fraction);

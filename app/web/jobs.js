@@ -1,7 +1,7 @@
 // The list of recent jobs; it looks again after every change, and now and then.
 
 import { getJson, remove } from "./api.js";
-import { ago, announce, ask, clone, element, keep, shared, tell } from "./ui.js";
+import { ago, announce, ask, clone, element, keep, shared, speaker, tell } from "./ui.js";
 
 const WORDS = { queued: "Waiting", running: "Running", succeeded: "Done", failed: "Failed", canceled: "Canceled" };
 let timer = 0;
@@ -39,7 +39,7 @@ function fill(row, job) {
   const percent = job.state === "running" && Math.floor(100 * job.progress.fraction);
   badge.textContent = percent ? `${percent} %` : WORDS[job.state];
   badge.className = `badge ${job.state}`;
-  name.textContent = `${job.kind === "render" ? `${job.avatar_id} speaks` : `New avatar ${job.avatar_id}`}, ${job.filename}`;
+  name.textContent = `${about(job)}, ${job.filename}`;
   if (job.kind === "render") name.href = `#${job.id}`;
   time.textContent = ago(job.created_at);
   time.dateTime = job.created_at;
@@ -47,6 +47,11 @@ function fill(row, job) {
   button.setAttribute("aria-label", `${button.textContent}: ${name.textContent}, ${time.textContent}`);
   detail.textContent = job.error?.detail ?? "";
   row.setAttribute("aria-current", location.hash === `#${job.id}`);
+}
+
+function about(job) {
+  if (job.kind === "check") return "Check";
+  return job.kind === "render" ? `${speaker(job)} speaks` : `New avatar ${job.avatar_id}`;
 }
 
 async function end(job) {

@@ -1,8 +1,9 @@
 // The video: ask for it, watch it being made, play it, keep it. Which one is shown stands in the address.
 
 import { address, follow, getJson, hasKey, media, problem, remove, request, upload } from "./api.js";
+import { offerReceipt, wireReceipt } from "./receipt.js";
 import { playStream } from "./stream.js";
-import { announce, duration, element, pace, setBar, shared, showProblem, tell } from "./ui.js";
+import { announce, duration, element, pace, setBar, shared, showProblem, speaker, tell } from "./ui.js";
 
 const form = element("render");
 const defaults = new FormData(form);
@@ -11,6 +12,7 @@ let shown = null; // the job on the stage; null while its speech is being upload
 let controller = new AbortController();
 
 export function wire() {
+  wireReceipt();
   form.addEventListener("submit", submit);
   element("cancel").addEventListener("click", () => (shown ? remove(shown.links.self).catch(fail) : clear()));
   element("cancel").addEventListener("click", () => element("stage-title").focus()); // the button goes
@@ -24,7 +26,7 @@ export function wire() {
 
 // What can be asked for at the moment, or what is missing.
 function idle() {
-  const missing = !shared.avatar ? "First choose who speaks." : !shared.speech ? "First choose what they say." : "";
+  const missing = !shared.avatar && !shared.clip ? "First choose who speaks." : !shared.speech ? "First choose what they say." : "";
   form.hidden = !work.hidden;
   element("make").disabled = missing !== "";
   element("make-hint").textContent = missing;
@@ -46,6 +48,7 @@ function clear() {
   controller = new AbortController();
   shown = null;
   work.hidden = done.hidden = true;
+  offerReceipt(null);
   element("stage-name").textContent = "The video";
   showProblem(element("stage-problem"), null);
   idle();
@@ -69,17 +72,21 @@ function showWork(words, fraction) {
 
 async function submit(event) {
   event.preventDefault();
-  const { avatar, speech } = shared;
+  const { avatar, clip, speech } = shared;
   const data = new FormData(form);
   const given = [...data].filter(([name, value]) => value !== defaults.get(name));
-  const fields = speechField(speech) + given.map(([name, value]) => ` -F ${name}=${value}`).join("");
+  if (clip && clip.face !== "largest") given.push(["face", clip.face]);
+  if (clip) data.append("face", clip.face);
+  const who = clip ? fileField("video", clip.file) : "";
+  const fields = who + speechField(speech) + given.map(([name, value]) => ` -F ${name}=${value}`).join("");
+  if (clip) data.append("video", clip.file);
   for (const [name, value] of speechParts(speech)) data.append(name, value);
   const signal = clear();
   element("stage-title").focus();
   try {
-    const target = `${avatar.links.renders}?stream=true`;
-    const job = await upload(target, data, speech, (sent) => showWork("Uploading", sent), signal);
-    sessionStorage.setItem(`mouthpiece.curl.${job.id}`, curl(avatar.id, avatar.links.renders, fields));
+    const path = clip ? "v1/renders" : avatar.links.renders;
+    const job = await upload(`${path}?stream=true`, data, (sent) => showWork("Uploading", sent), signal);
+    sessionStorage.setItem(`mouthpiece.curl.${job.id}`, curl(clip ? "talk" : avatar.id, path, fields));
     location.hash = job.id;
   } catch (error) {
     fail(error);
@@ -93,7 +100,7 @@ export async function load() {
   if (!/^[a-z0-9]+$/.test(id)) return;
   try {
     shown = await getJson(`v1/jobs/${id}`);
-    element("stage-name").textContent = `${shown.avatar_id} speaks`;
+    element("stage-name").textContent = `${speaker(shown)} speaks`;
     element("stage").scrollIntoView({ block: "nearest" });
     tell("jobs");
     if (!shown.finished_at) await watch(signal);
@@ -143,6 +150,7 @@ async function finish(signal) {
   if (!video.src) video.src = source;
   showVideo();
   done.hidden = false;
+  offerReceipt(shown);
   const download = await fileName(shown.links.video);
   if (signal.aborted) return;
   Object.assign(element("download"), { href: address(shown.links.video), download });
@@ -190,9 +198,11 @@ function curl(avatarId, path, fields = "") {
 const speechParts = (speech) => (speech instanceof File ? [["audio", speech]] : Object.entries(speech));
 const word = (text) => `'${text.replaceAll("'", `'\\''`)}'`; // a shell takes it as one, whatever is in it
 
+const fileField = (field, file) => ` -F ${word(`${field}=@"${file.name.replace(/["\\]/g, "\\$&")}"`)}`;
+
 // curl reads it as the name of a file, or as text, whatever is in it.
 function speechField(speech) {
-  if (speech instanceof File) return ` -F ${word(`audio=@"${speech.name.replace(/["\\]/g, "\\$&")}"`)}`;
+  if (speech instanceof File) return fileField("audio", speech);
   const given = speechParts(speech).filter(([, value]) => value);
   return given.map(([name, value]) => ` --form-string ${word(`${name}=${value}`)}`).join("");
 }

@@ -5,7 +5,7 @@ export const element = (id) => document.getElementById(id);
 export const clone = (templateId) => element(templateId).content.firstElementChild.cloneNode(true);
 
 // What the parts of the page know of each other; an event of the same name tells that it has changed.
-export const shared = Object.assign(new EventTarget(), { limits: null, avatar: null, speech: null });
+export const shared = Object.assign(new EventTarget(), { limits: null, avatar: null, clip: null, speech: null });
 export const tell = (name) => shared.dispatchEvent(new Event(name));
 
 export function clock(seconds) {
@@ -47,6 +47,15 @@ export function showProblem(paragraph, sentence) {
   paragraph.hidden = !sentence;
   paragraph.textContent = sentence ?? "";
 }
+
+export function showWarnings(list, warnings) {
+  list.replaceChildren(
+    ...warnings.map(({ detail }) => Object.assign(document.createElement("li"), { textContent: detail })),
+  );
+}
+
+// Who speaks in a render: an avatar, or the person in a video that was sent with the sound.
+export const speaker = (job) => job.video_filename ?? job.avatar_id;
 
 export const announce = (text) => (element("live").textContent = text);
 // Show a dialog until it is closed; whether that was by its yes.
