@@ -123,7 +123,7 @@ def pair_of(made: I420Frame, avatar: Avatar, source: int, framing: Framing) -> P
     edges += [(left - framing.left) * across, (right - framing.left) * across]
     landmarks = (avatar.landmarks[source] + 0.5 - shift) * scale - 0.5
     box = np.rint(edges).astype(np.int32)
-    return Pair(made, framing.deliver(frame), box, landmarks.astype(np.float32), framing)
+    return Pair(made, framing.framed(frame), box, landmarks.astype(np.float32), framing)
 
 
 def _steps(picture: BgrImage, parts: list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]) -> float:

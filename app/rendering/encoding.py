@@ -13,8 +13,8 @@ from app.media.frames import I420Frame
 from app.media.quality import Encoder
 from app.media.timing import Segment
 from app.progress import Progress
-from app.rendering.delivery import Delivery
 from app.rendering.frames import BATCHES_HELD, FrameMaker
+from app.rendering.packing import Packing
 from app.rendering.stages import StageSeconds
 from app.rendering.workspace import Workspace
 from app.wav2lip.devices import usable_cores
@@ -31,7 +31,7 @@ class SegmentEncoding:
     """Encodes segments of one render, each into its fragment."""
 
     workspace: Workspace
-    delivery: Delivery
+    packing: Packing
 
     def run(
         self, segments: list[Segment], maker: FrameMaker, total: int, progress: Progress, lanes: int = 1
@@ -65,7 +65,7 @@ class SegmentEncoding:
             frames = tally.count(waited.watch(made))
             for segment in segments:
                 path = self.workspace.fragment(segment.index)
-                self.delivery.encode(path, segment, islice(frames, segment.frame_count))
+                self.packing.encode(path, segment, islice(frames, segment.frame_count))
         maker.seconds.encode += perf_counter() - started - waited.seconds
 
 

@@ -78,4 +78,4 @@ class FrameMaker:
             deepening = Deepening(self.avatar.layout, color, self.avatar.frames, self.avatar.deep)
             pairs = zip(frames, sources, strict=True)
             frames = [deepening.deepened(frame, source) for frame, source in pairs]
-        return [self.framing.deliver(frame) for frame in frames]
+        return [self.framing.framed(frame) for frame in frames]

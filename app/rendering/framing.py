@@ -28,39 +28,39 @@ class Framing:
     height: int
     """The part: pixels, even."""
     layout: FrameLayout
-    """Size and colour of what is delivered."""
+    """Size and colour of what is shown."""
 
     @property
     def is_all(self) -> bool:
-        """Whether frames are delivered as they are."""
+        """Whether frames are shown as they are."""
         return self.layout == self.source
 
-    def deliver(self, frame: I420Frame) -> I420Frame:
-        """Return what is delivered of a frame of any kind; the frame itself if it is all."""
+    def framed(self, frame: I420Frame) -> I420Frame:
+        """Return what is shown of a frame of any kind; the frame itself if it is all."""
         if self.is_all:
             return frame
         if len(frame) == self.source.deep_bytes:
-            return self._deliver_deep(frame)
+            return self._frame_deep(frame)
         if len(frame) == self.source.transparent_bytes:
-            return self._deliver_transparent(frame)
-        delivered = np.empty(self.layout.frame_bytes, np.uint8)
-        for plane, target in zip(self.source.planes(frame), self.layout.planes(delivered), strict=True):
+            return self._frame_transparent(frame)
+        framed = np.empty(self.layout.frame_bytes, np.uint8)
+        for plane, target in zip(self.source.planes(frame), self.layout.planes(framed), strict=True):
             scaled(self.part(plane), target)
-        return delivered
+        return framed
 
-    def _deliver_deep(self, frame: DeepFrame) -> DeepFrame:
-        delivered = np.empty(self.layout.deep_bytes, np.uint8)
-        planes = self.source.deep_planes(frame), self.layout.deep_planes(delivered)
+    def _frame_deep(self, frame: DeepFrame) -> DeepFrame:
+        framed = np.empty(self.layout.deep_bytes, np.uint8)
+        planes = self.source.deep_planes(frame), self.layout.deep_planes(framed)
         for plane, target in zip(*planes, strict=True):
             scaled(self.part(plane), target)
-        return delivered
+        return framed
 
-    def _deliver_transparent(self, frame: YuvaFrame) -> YuvaFrame:
+    def _frame_transparent(self, frame: YuvaFrame) -> YuvaFrame:
         """Colours count as much as they are opaque: those beside an edge must not bleed over it."""
-        delivered = np.empty(self.layout.transparent_bytes, np.uint8)
+        framed = np.empty(self.layout.transparent_bytes, np.uint8)
         opacity = self.part(self.source.opacity(frame))
-        scaled(opacity, self.layout.opacity(delivered))
-        colors, targets = frame[: self.source.frame_bytes], delivered[: self.layout.frame_bytes]
+        scaled(opacity, self.layout.opacity(framed))
+        colors, targets = frame[: self.source.frame_bytes], framed[: self.layout.frame_bytes]
         for whole, target in zip(self.source.planes(colors), self.layout.planes(targets), strict=True):
             plane = self.part(whole)
             scaled(plane, target)
@@ -72,10 +72,10 @@ class Framing:
                 color = cv2.resize(plane * weight, size, interpolation=cv2.INTER_AREA)
                 seen = total > 0
                 target[seen] = np.rint(color[seen] / total[seen])
-        return delivered
+        return framed
 
     def part(self, plane: PlaneT) -> PlaneT:
-        """Return what of a plane of the source is delivered; its chroma has half the size."""
+        """Return what of a plane of the source is shown; its chroma has half the size."""
         shrink = self.source.width // plane.shape[1]
         top, left = self.top // shrink, self.left // shrink
         return plane[top : top + self.height // shrink, left : left + self.width // shrink]

@@ -68,7 +68,7 @@ class OpenRender:
         workspace.plan.unlink(missing_ok=True)
         shutil.rmtree(workspace.segments, ignore_errors=True)
         workspace.segments.mkdir()
-        self.encoding.delivery.write_init(workspace.init)
+        self.encoding.packing.write_init(workspace.init)
         self.plan.write(workspace.plan)
 
     def share_sound(self) -> None:
@@ -94,7 +94,7 @@ class OpenRender:
         """Make the result of the fragments, which all have to be there."""
         started = perf_counter()
         fragments = [self.workspace.fragment(segment.index) for segment in self.segments]
-        self.encoding.delivery.join(self.workspace.init, fragments, self.result, alive)
+        self.encoding.packing.join(self.workspace.init, fragments, self.result, alive)
         self.maker.seconds.mux += perf_counter() - started
 
     @property

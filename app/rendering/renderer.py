@@ -26,13 +26,13 @@ from app.mouths.model import LipModel
 from app.options import plain
 from app.progress import Alive, Progress
 from app.rendering.chosen import ChosenMouths
-from app.rendering.delivery import Delivery, JoinedPieces, StreamedMp4
 from app.rendering.encoding import SegmentEncoding, lanes_for
 from app.rendering.frames import FrameMaker
 from app.rendering.framing import frame_of
 from app.rendering.mouths import GeneratedMouths, Mouths
 from app.rendering.opened import OpenRender, RenderReport, share_sound, shared_sound
 from app.rendering.options import RenderOptions
+from app.rendering.packing import JoinedPieces, Packing, StreamedMp4
 from app.rendering.plan import Plan
 from app.rendering.score import ScoreBook, Scorer
 from app.rendering.sounds import SoundFiles, decode_sounds, with_own_sound
@@ -125,15 +125,15 @@ class Renderer:
                 self.infer.info.device, avatar.layout.frame_bytes, self.infer.batch_size, self.encoder
             )
             video = _video_format(avatar, framing.layout, timeline.fps)
-            delivery = self._delivery(request.options, video, mixture or sound, self._threads(lanes))
-            plan = self._plan(request, avatar, timeline, delivery)
+            packing = self._packing(request.options, video, mixture or sound, self._threads(lanes))
+            plan = self._plan(request, avatar, timeline, packing)
             segments = split_segments(timeline.frame_count, timeline.fps)
             mouths = self._mouths(request, avatar, sound, timeline, segments, workspace, plan)
             yield OpenRender(
                 workspace=workspace,
                 plan=plan,
                 segments=segments,
-                encoding=SegmentEncoding(workspace, delivery),
+                encoding=SegmentEncoding(workspace, packing),
                 maker=FrameMaker(avatar, timeline, mouths, framing, seconds),
                 lanes=lanes,
                 sound=decoded,
@@ -197,18 +197,18 @@ class Renderer:
             return shared_sound(workspace)
         return decode_sounds(sounds, self.limits, workspace, self.decoder, alive)
 
-    def _delivery(self, options: RenderOptions, video: VideoFormat, sound: Sound, threads: int) -> Delivery:
+    def _packing(self, options: RenderOptions, video: VideoFormat, sound: Sound, threads: int) -> Packing:
         if options.format == "mp4":
             encoder = "libx265" if video.deep else self.encoder
             return StreamedMp4(video, encoder_settings(options.quality, threads, encoder), sound)
         return JoinedPieces(options.format, video, options.quality, threads, sound)
 
-    def _plan(self, request: RenderRequest, avatar: Avatar, timeline: Timeline, delivery: Delivery) -> Plan:
+    def _plan(self, request: RenderRequest, avatar: Avatar, timeline: Timeline, packing: Packing) -> Plan:
         return Plan(
             avatar_id=request.avatar_id,
             avatar_created_at=avatar.manifest.created_at.isoformat(),
             model_sha256=self.infer.info.sha256,
-            encoder=delivery.encoder,
+            encoder=packing.encoder,
             options=plain(request.options),
             fps=str(timeline.fps),
             frame_count=timeline.frame_count,

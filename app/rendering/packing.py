@@ -17,7 +17,7 @@ from app.media.timing import Segment
 from app.progress import Alive
 
 
-class Delivery(Protocol):
+class Packing(Protocol):
     """Makes the files of segments, each by itself, and joins them. All files appear whole."""
 
     @property
