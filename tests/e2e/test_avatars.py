@@ -36,6 +36,7 @@ def test_a_video_becomes_an_avatar(server: Server, video: Path) -> None:
         "frame_count": 25,
         "duration": 1.0,
         "face_frames": 25,
+        "implicit": False,
         "source": {"sha256": sha256(video.read_bytes()).hexdigest(), "filename": "me.mp4"},
         "warnings": [],
         "links": {
