@@ -1,8 +1,9 @@
 """The receipt of a render: what was made, and what a sample of its frames, decoded again, is like.
 
 It is made when the render is finished: the avatar may be deleted soon after, and what the worker has open
-then would have to be opened again. So little is looked at that it costs a few percent of a short render and
-nothing of a long one.
+then would have to be opened again. So little is looked at that it costs half a second of one core: up to a
+tenth of a render of some seconds (0.43 to 0.63 of 5.7 CPU seconds for 13 s of 960x720), and next to nothing
+of a long one.
 """
 
 import json
