@@ -24,7 +24,7 @@ console = Console()
 LOOKS: Final = 12
 """How often the processes are looked at; the first third is the warm-up, in which caches fill."""
 JOB_TTL: Final = 15
-KEPT: Final = {"jobs.sqlite3", "jobs.sqlite3-wal", "jobs.sqlite3-shm", "service.lock", "compiled"}
+KEPT: Final = {"jobs.sqlite3", "jobs.sqlite3-wal", "jobs.sqlite3-shm", "service.lock", "cache"}
 """What belongs in the data folder when there is no job."""
 
 
