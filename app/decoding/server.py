@@ -36,7 +36,9 @@ _PR_SET_PDEATHSIG: Final = 1
 def main(be_decoder: Callable[["Request"], None] | None = None) -> None:
     """Answer requests until the worker is gone; ``be_decoder`` is what a decoder does, locked in."""
     requests = sys.stdin.buffer.raw  # type: ignore[union-attr]  # unbuffered, for select
-    common: dict[str, Any] = json.loads(requests.readline())
+    if not (first := requests.readline()):
+        return  # the worker ended before its model was loaded
+    common: dict[str, Any] = json.loads(first)
     # Imported only now, when the worker has loaded its model: at the start both would want the processor.
     from app.decoding.messages import REQUEST
     from app.room import Room, lock_files

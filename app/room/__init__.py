@@ -8,7 +8,16 @@ others still apply, and ``mouthpiece doctor`` and ``/v1/info`` report it.
 
 from app.room.environment import without_secrets
 from app.room.memory import cap_memory
-from app.room.paths import Room
+from app.room.paths import Room, keep_temporary_files_in
 from app.room.protection import Protection, enter, lock_files, protection
 
-__all__ = ["Protection", "Room", "cap_memory", "enter", "lock_files", "protection", "without_secrets"]
+__all__ = [
+    "Protection",
+    "Room",
+    "cap_memory",
+    "enter",
+    "keep_temporary_files_in",
+    "lock_files",
+    "protection",
+    "without_secrets",
+]

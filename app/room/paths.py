@@ -3,6 +3,7 @@
 import os
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -55,6 +56,16 @@ class Room:
                 folder.mkdir(parents=True, exist_ok=True)
         read = [*_libraries(), *_models(settings)]
         return cls(tuple(read), (*write, *_devices()))
+
+
+def keep_temporary_files_in(folder: Path) -> None:
+    """Have libraries write their temporary files to ``folder``: a locked process has no /tmp.
+
+    torch needs one to convert a checkpoint.
+    """
+    with suppress(OSError):  # a volume that is only read
+        folder.mkdir(parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
 
 @cache
