@@ -25,6 +25,8 @@ class NoticeCode(StrEnum):
     """Several faces are visible, and one was chosen."""
     FACE_LOST = "face-lost"
     """The face is not visible for ``seconds``; those frames pass through unchanged."""
+    HIDDEN_MOUTH = "hidden-mouth"
+    """Something hides the mouth for ``seconds``; those frames pass through unchanged."""
     QUIET_SOUND = "quiet-sound"
     """The audio is silent, or too quiet to follow reliably."""
     CLIPPED_SOUND = "clipped-sound"

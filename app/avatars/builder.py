@@ -19,7 +19,7 @@ from app.avatars.options import AvatarOptions
 from app.avatars.preview import picture_of, write_faces, write_preview
 from app.avatars.store import MANIFEST, PREVIEW, SOURCE, AvatarStore
 from app.avatars.turning import find_turn, turn_of
-from app.avatars.warned import avatar_notices
+from app.avatars.warned import avatar_notices, hidden_mouths
 from app.errors import NoFace
 from app.faces.detector import FaceDetector
 from app.faces.tracking import track_face
@@ -88,10 +88,11 @@ class AvatarBuilder:
             check_room(folder, request.video.stat().st_size)
             with self._look(request, folder, progress) as seen:
                 info, track, count = seen.info, seen.track, len(seen.track.boxes)
+                person = meet(seen.study, float(info.fps))
                 shutil.copyfile(request.video, folder / SOURCE)
                 check_room(folder, count * self.form.frame_bytes)
                 if self.form.files:
-                    person, alive = meet(seen.study, float(info.fps)), partial(progress, count, count)
+                    alive = partial(progress, count, count)
                     cutter = FaceCutter(info.layout, seen.frames, track.boxes, track.landmarks, person, alive)
                     cutter.write(folder, self.form)
                 _write_preview(folder, seen)
@@ -104,7 +105,7 @@ class AvatarBuilder:
                     manifest,
                     transparent=seen.findings.transparent > 0,
                     hdr=self._hdr(request, seen, partial(progress, count, count)),
-                    warnings=avatar_notices(info, seen.findings, track),
+                    warnings=avatar_notices(info, seen.findings, track, hidden_mouths(seen.study, person)),
                 )
                 (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
                 self.cache.keep(seen.cached, manifest)

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from app.avatars.warned import avatar_notices
+from app.avatars.warned import avatar_notices, hidden_mouths
 from app.faces.types import FaceTrack, has_face
 from app.media.findings import Findings
 from app.media.frames import Plane
@@ -114,11 +114,12 @@ def examined(
         cuts=max(0, int(study.takes.max())),
     )
     fps = float(info.fps)
-    warnings = avatar_notices(info, findings, track)
+    hidden = hidden_mouths(study, person)
+    warnings = avatar_notices(info, findings, track, hidden)
     reasons = [
         *_of_size(measured),
         *_of_share("face-lost", "no face is visible", ~shown, fps),
-        *_of_share("hidden-mouth", "something hides the mouth", _hidden(person, found, light), fps),
+        *_of_share("hidden-mouth", "something hides the mouth", hidden, fps),
         *_of_share("turned-face", "the head is turned far away", found & (turn > FAR_TURN), fps),
         *_of_light(measured, found & (light <= DARKEST), found & (light >= BRIGHTEST), fps),
         *_of_sharpness(measured),
@@ -192,11 +193,6 @@ def _of_takes(measured: Measured) -> list[Reason]:
         f"The face jumps or the scene changes {measured.cuts} times; each part has its own mouths to lend."
     )
     return [Reason("cuts", detail, "fair")]
-
-
-def _hidden(person: Person, found: Flags, light: np.ndarray) -> Flags:
-    hidden: Flags = found & ~person.seen & (light > DARKEST) & (light < BRIGHTEST)
-    return hidden
 
 
 def _sharpness(info: VideoInfo, track: FaceTrack, frames: Frames) -> float:

@@ -102,6 +102,16 @@ def test_a_face_that_is_gone_for_a_while_is_said(tmp_path: Path) -> None:
     assert lost[0]["seconds"] == pytest.approx(0.6, abs=0.17)
 
 
+def test_a_mouth_that_is_hidden_for_a_while_is_said(tmp_path: Path) -> None:
+    shown = [clips.moving_portrait(i, 640, 480) for i in range(12)]
+    for picture in shown[8:]:
+        cv2.rectangle(picture, (280, 185), (390, 330), (60, 160, 60), -1)
+    manifest = _build(tmp_path / "avatars", clips.write_video(tmp_path / "a.mp4", shown))
+
+    assert _codes(manifest) == [NoticeCode.HIDDEN_MOUTH]
+    assert manifest.warnings[0]["seconds"] == pytest.approx(0.16, abs=0.09)
+
+
 def test_several_faces_are_said(tmp_path: Path) -> None:
     pair = [np.hstack([clips.moving_portrait(i, 240, 240)] * 2) for i in range(6)]
 
