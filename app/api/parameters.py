@@ -2,17 +2,24 @@
 
 from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from app.api.forms import TEXT, VOICE
-from app.avatars.manifest import ID_PATTERN
+from app.avatars.manifest import ID_PATTERN, check_avatar_id
 from app.avatars.options import AvatarOptions
 from app.options import form_of
 from app.outside.allowance import MAX_URL_LENGTH
 from app.rendering.options import RenderOptions
 
+
+def _fitting(avatar_id: Any) -> Any:
+    """Say in words what does not fit; the pattern beside this is for OpenAPI."""
+    return check_avatar_id(avatar_id) if isinstance(avatar_id, str) else avatar_id
+
+
 _Id = Annotated[
     str | None,
+    BeforeValidator(_fitting),
     Field(
         pattern=f"^{ID_PATTERN.pattern}$",
         description="1 to 63 characters a-z, 0-9 and '-', not beginning with '-'. Default: a random one.",
@@ -68,6 +75,7 @@ RenderParameters: Final[Any] = form_of(RenderOptions, **_DELIVERED, text=(_Text,
 """How a video is rendered, what is said if no sound is sent, and where it goes."""
 _Avatar = Annotated[
     str | None,
+    BeforeValidator(_fitting),
     Field(
         pattern=f"^{ID_PATTERN.pattern}$",
         description="The id of an avatar that speaks, instead of a `video`.",

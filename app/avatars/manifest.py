@@ -21,8 +21,8 @@ def check_avatar_id(avatar_id: str) -> str:
     """Return ``avatar_id`` if it is one; raise :class:`InvalidRequest` if not."""
     if not ID_PATTERN.fullmatch(avatar_id):
         raise InvalidRequest(
-            "An avatar id has 1 to 63 characters a-z, 0-9 and '-', and does not begin with '-'; "
-            f"{avatar_id[:80]!r} is none."
+            "An avatar id has 1 to 63 characters a-z, 0-9 and '-', and does not begin with '-', "
+            f"such as 'anna-2'; {avatar_id[:80]!r} is none."
         )
     return avatar_id
 
