@@ -28,7 +28,7 @@ def test_segments_encoded_at_once_are_those_encoded_in_turn(
         request = RenderRequest("anna", speech(7.5), RenderOptions(quality="draft"))
         report = several.render(request, workspace, lambda done, _: told.append(done))
         assert report.frames_rendered == told[-1] == 188
-        assert report.stage_seconds["model"] > 0
+        assert report.stage_seconds["composite"] > 0
         results.append(decode(workspace.result).frames)
     assert len(results[0]) == len(results[1]) == 188
     assert all((a == b).all() for a, b in zip(*results, strict=True))

@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_written_gives_way_to_the_cache(
 
     monkeypatch.setattr("app.wav2lip.conversion.export", refuse_beside_the_checkpoint)
     assert converted(model, tmp_path / "cache").parent == tmp_path / "cache"
-    with pytest.raises(EngineUnavailable, match=r"kept nowhere \(.*Permission denied.*make .* writable"):
+    with pytest.raises(EngineUnavailable, match=r"cannot be stored \(.*Permission denied.*make .* writable"):
         converted(model)
     assert len(kept) == 1
 
