@@ -32,7 +32,8 @@ FARTHEST_TURN: Final = 11.0
 """Degrees between two heads beyond which one's mouth does not lie on the other."""
 
 FARTHEST_LIGHT: Final = 0.45
-"""Difference of the logarithms of two skins' brightness beyond which the light cannot be brought together."""
+"""Difference of the logarithms of two skins' brightness, or of its tints, beyond which the light cannot be
+brought together."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Costs:
     turn: float = 0.5
     """Of a head turned by 8 degrees more or less, by the square."""
     light: float = 6.0
-    """Of a difference of 1 in the logarithm of the skin's brightness, by the square."""
+    """Of a difference of 1 in the logarithm of the skin's brightness, or of a tint of it, by the square."""
     near: float = 4.0
     """Of a difference of 1 in the logarithm of the head's size, by the square."""
     jump: float = 0.12
@@ -71,6 +72,16 @@ def _sizes() -> Numbers:
 SIZES: Final = _sizes()
 
 
+def _light_of(person: Person) -> Numbers:
+    """Return the light on each frame's skin, (n, 3): logarithms of its brightness and of two tints.
+
+    The tints are blue and red over green: a lamp that changes its colour changes those of the lips.
+    """
+    blue, green, red = np.log(np.maximum(person.study.skin[:, :3].astype(np.float64), 1.0)).T
+    brightness = np.log(np.maximum(person.study.skin[:, :3].mean(axis=1), 1.0))
+    return np.column_stack([brightness, blue - green, red - green])
+
+
 class Chooser:
     """Chooses lenders among the frames of one person's footage."""
 
@@ -78,7 +89,7 @@ class Chooser:
         self._person = person
         self._costs = costs
         self._weights = np.r_[SIZES, np.full(2, costs.teeth)] * np.sqrt(costs.shape)
-        light = np.log(np.maximum(person.study.skin[:, :3].mean(axis=1), 1.0))
+        light = _light_of(person)
         size = np.log(np.maximum(person.pose.scale, 1e-9))
         self._place = np.column_stack(
             [
@@ -151,7 +162,7 @@ class Chooser:
 
     def _fits(self, pool: npt.NDArray[np.int64], frame: int) -> npt.NDArray[np.bool_]:
         turned = np.hypot(*(self._person.turns[pool] - self._person.turns[frame]).T)
-        light = np.abs(self._light[pool] - self._light[frame])
+        light = np.abs(self._light[pool] - self._light[frame]).max(axis=1)
         fits: npt.NDArray[np.bool_] = (turned <= FARTHEST_TURN) & (light <= FARTHEST_LIGHT)
         return fits
 

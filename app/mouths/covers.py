@@ -17,6 +17,10 @@ NOTED: Final = 0.012
 _LOWER_FACE: Final = (slice(30, 84), slice(20, 76))
 """The part of an aligned crop that a mouth with its cheeks and chin takes."""
 
+LASTING: Final = 0.15
+"""Share of the lower face from which a cover covers its neighbours in time as well. With every mark doing so,
+mouths of two bearded people, marked a little here and there, followed what was heard by 0.12 less."""
+
 _NEIGHBOURS: Final = 2
 """Frames before and after one in which what covers the face covers it in that one as well."""
 
@@ -40,11 +44,13 @@ class Covers:
     def of(self, frame: int) -> npt.NDArray[np.uint8] | None:
         """Return the cover of a frame (96, 96), None if nothing is before the face.
 
-        What its neighbours in time show counts too: a hand that is missed in one frame would flicker.
+        What its neighbours in time show counts too, if it is more than a doubt: a hand that is missed in one
+        frame would flicker.
         """
         first, stop = np.searchsorted(self.rows, (frame - _NEIGHBOURS, frame + _NEIGHBOURS + 1)).tolist()
-        cover: npt.NDArray[np.uint8] | None = self.covers[first:stop].max(axis=0) if first < stop else None
-        return cover
+        near = self.rows[first:stop]
+        counts = (near == frame) | (self.face[near] >= LASTING)
+        return self.covers[first:stop][counts].max(axis=0) if counts.any() else None
 
 
 def gather(lips: Shares, kept: dict[int, npt.NDArray[np.uint8]], usual: npt.NDArray[np.uint8]) -> Covers:

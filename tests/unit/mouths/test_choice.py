@@ -3,6 +3,7 @@
 import itertools
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -22,7 +23,7 @@ from app.mouths.choice import (
     rest_lenders,
 )
 from app.mouths.looks import PATCH_SIZE
-from app.mouths.person import Person
+from app.mouths.person import Person, meet
 from app.mouths.space import MouthShapes
 from tests.support.mouths import person_of, talk
 
@@ -224,3 +225,13 @@ def test_ten_minutes_of_footage_are_chosen_from_in_bounded_memory() -> None:
     assert MOST_LENDERS / 3 < len(lent) <= MOST_LENDERS
     assert (np.diff(lent) == 1).mean() > 0.5
     assert all(len(candidates) <= CANDIDATES for candidates, _ in local)
+
+
+def test_nothing_is_lent_in_light_of_another_colour() -> None:
+    study = person_of(talk(40)).study
+    skin = study.skin.copy()
+    skin[20:, 0] *= 1.8
+    person = meet(replace(study, skin=skin), 25.0)
+    lenders = Chooser(person).choose(np.zeros((40, 8), np.float32), np.arange(40, dtype=np.int32))
+    assert (lenders[:20] < 20).all()
+    assert (lenders[20:] >= 20).all()

@@ -18,7 +18,7 @@ NOTHING = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
 def hand() -> np.ndarray:
     """Return marks of something beside the mouth, low in the face."""
     marks = NOTHING.copy()
-    marks[76:96, 30:66] = 255
+    marks[60:96, 30:66] = 255
     return marks
 
 
@@ -75,3 +75,10 @@ def test_marks_on_lips_whose_red_is_seen_are_teeth(redness: float, kept: bool) -
 
 def _landmarks(person: Person) -> np.ndarray:
     return person.study.meshes[0, :, :2]
+
+
+def test_a_doubtful_mark_covers_its_own_frame_alone() -> None:
+    faint = NOTHING.copy()
+    faint[76:96, 30:66] = 255
+    covers = covered({10: faint})
+    assert [frame for frame in range(FRAMES) if covers.of(frame) is not None] == [10]
