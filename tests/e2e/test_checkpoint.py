@@ -20,6 +20,7 @@ def test_a_checkpoint_is_converted_at_the_first_start_and_renders(tmp_path: Path
     model = random_checkpoint(tmp_path / "wav2lip.pth")
     video = clips.talking_head(tmp_path / "anna.mp4", 1.0)
     words = clips.beginning(SPEECH, tmp_path / "words.wav", 1.0)
+    (tmp_path / "service").mkdir()
     with running(tmp_path / "service", MOUTHPIECE_MODEL=str(model), MOUTHPIECE_DEVICE="cpu") as server:
         server.client.timeout = 120
         with video.open("rb") as file:
