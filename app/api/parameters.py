@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 from app.api.forms import TEXT, VOICE
 from app.avatars.manifest import ID_PATTERN, check_avatar_id
 from app.avatars.options import AvatarOptions
+from app.errors import InvalidRequest
 from app.options import form_of
 from app.outside.allowance import MAX_URL_LENGTH
 from app.rendering.options import RenderOptions
@@ -14,16 +15,19 @@ from app.rendering.options import RenderOptions
 
 def _fitting(avatar_id: Any) -> Any:
     """Say in words what does not fit; the pattern beside this is for OpenAPI."""
-    return check_avatar_id(avatar_id) if isinstance(avatar_id, str) else avatar_id
+    try:
+        return check_avatar_id(avatar_id) if isinstance(avatar_id, str) else avatar_id
+    except InvalidRequest as error:
+        raise ValueError(error.detail.rstrip(".")) from None
 
 
 _Id = Annotated[
     str | None,
-    BeforeValidator(_fitting),
     Field(
         pattern=f"^{ID_PATTERN.pattern}$",
         description="1 to 63 characters a-z, 0-9 and '-', not beginning with '-'. Default: a random one.",
     ),
+    BeforeValidator(_fitting),
 ]
 
 _WebhookUrl = Annotated[
@@ -75,11 +79,11 @@ RenderParameters: Final[Any] = form_of(RenderOptions, **_DELIVERED, text=(_Text,
 """How a video is rendered, what is said if no sound is sent, and where it goes."""
 _Avatar = Annotated[
     str | None,
-    BeforeValidator(_fitting),
     Field(
         pattern=f"^{ID_PATTERN.pattern}$",
         description="The id of an avatar that speaks, instead of a `video`.",
     ),
+    BeforeValidator(_fitting),
 ]
 
 OneCallParameters: Final[Any] = form_of(
