@@ -11,9 +11,10 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
 from app.api.forms import FileField, Upload
-from app.api.models import Avatar, AvatarList, Check, DamagedAvatar, JobResource, Problem
+from app.api.models import Avatar, AvatarList, DamagedAvatar, JobResource, Problem
 from app.api.parameters import AvatarParameters
 from app.api.problems import documented
+from app.api.reports import Check
 from app.api.submission import (
     accepted,
     content_location,

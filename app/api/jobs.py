@@ -12,9 +12,10 @@ from fastapi.responses import FileResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.api.dependencies import JobDep, ServicesDep
-from app.api.models import CheckReport, JobList, JobResource, RenderReceipt
+from app.api.models import JobList, JobResource
 from app.api.problems import MEDIA_TYPE as PROBLEM
 from app.api.problems import documented
+from app.api.reports import CheckReport, RenderReceipt
 from app.api.submission import content_location, follow, wait_for
 from app.api.videos import VIDEOS, FragmentStream, finished_video, unfinished_video
 from app.avatars.manifest import ID_PATTERN

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
@@ -183,109 +183,8 @@ class JobResource(BaseModel):
             error=Problem(**job.error) if job.error else None,
             warnings=[Warned(**warning) for warning in job.warnings],
             deliveries=[Delivered.of(delivery) for delivery in job.deliveries],
-            links=_links(job),
+            links=links_of(job),
         )
-
-
-class Reason(BaseModel):
-    """A reason for a verdict."""
-
-    code: str = Field(description="Stable; branch on it.")
-    detail: str = Field(description="A sentence.")
-    verdict: Literal["good", "fair", "poor"] = Field(description="The verdict for this reason alone.")
-    frames: int | None = Field(description="Number of frames, if the reason concerns frames.")
-    seconds: float | None = Field(description="Duration in seconds, if the warning has one.")
-
-
-class Measured(BaseModel):
-    """What was measured in a video: medians over the frames with a face, unless it says otherwise."""
-
-    face_height: int = Field(description="Pixels.")
-    brightness: float = Field(description="Of the cheeks, 0 to 255.")
-    turn: float = Field(description="Degrees away from the camera (95th percentile).")
-    sharpness: float = Field(description="Of the face: 0.5 and above is sharp, 0.42 soft, 0.36 blurred.")
-    open_frames: int = Field(description="Frames whose mouth is open and may be lent.")
-    cuts: int = Field(description="Places where the scene changes or the face jumps.")
-
-
-class CheckReport(BaseModel):
-    """How well the person in a video will speak."""
-
-    verdict: Literal["good", "fair", "poor"] = Field(description="The worst verdict of all reasons.")
-    reasons: list[Reason]
-    measured: Measured
-    width: int = Field(description="Pixels.")
-    height: int = Field(description="Pixels.")
-    fps: float = Field(description="Frames per second.")
-    frame_count: int
-    face_frames: int
-    duration: float = Field(description="Seconds.")
-    warnings: list[Warned] = Field(description="The warnings that the avatar would have.")
-
-
-class Check(CheckReport):
-    """The answer to a check: the report, and where it is found again."""
-
-    links: JobLinks
-
-    @classmethod
-    def of(cls, job: Job, report: bytes) -> Self:
-        """Return the answer of a check that has ended."""
-        known = CheckReport.model_validate_json(report)
-        return cls(**known.model_dump(), links=_links(job))
-
-
-class Lengths(BaseModel):
-    """Durations, seconds."""
-
-    sound: float = Field(description="The audio that was sent.")
-    clip: float = Field(description="The part of the avatar's video that is used.")
-    video: float = Field(description="The video track of the result.")
-    audio: float = Field(description="The audio track of the result.")
-
-
-class FrameKinds(BaseModel):
-    """Number of frames by kind of mouth."""
-
-    total: int
-    lent: int = Field(description="A mouth lent by the footage.")
-    painted: int = Field(description="A mouth that a model generated, or whose inside was drawn.")
-    passed: int = Field(description="Unchanged: no face, a hidden mouth, or one that was kept.")
-
-
-class Compared(BaseModel):
-    """A median over the measured frames, and the same for their footage."""
-
-    result: float
-    footage: float
-
-
-class Following(BaseModel):
-    """How the opening of the mouth follows the loudness of the audio."""
-
-    correlation: float = Field(description="At the best lag, -1 to 1.")
-    lag: float = Field(description="Seconds; above 0 the mouth is later than the audio.")
-
-
-class UsedModel(BaseModel):
-    """The model that a render was made with."""
-
-    name: str
-    sha256: str
-
-
-class RenderReceipt(BaseModel):
-    """The quality of a render. Null where nothing could be measured."""
-
-    length: Lengths
-    offset: float = Field(description="Seconds by which the result's audio starts after its video.")
-    frames: FrameKinds
-    measured_frames: int = Field(description="Frames of the result that were decoded and measured.")
-    seam: Compared | None = Field(description="Mean Delta E (CIE76) across the edge of the mask.")
-    sharpness: Compared | None = Field(description="Fine detail of the mouth, steps of 0 to 255.")
-    following: Following | None
-    stage_seconds: dict[str, float] = Field(description="Busy seconds of each stage; stages overlap.")
-    model: UsedModel
 
 
 class JobList(BaseModel):
@@ -346,7 +245,8 @@ def news_of(job: Job) -> dict[str, Any]:
     return said(f"job.{job.state.value}", data, job.finished_at or utc_now())
 
 
-def _links(job: Job) -> JobLinks:
+def links_of(job: Job) -> JobLinks:
+    """Return where what belongs to a job is found."""
     here, reported = job_path(job.id), job.kind is not JobKind.AVATAR
     return JobLinks(
         self=here,

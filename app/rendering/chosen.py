@@ -13,6 +13,7 @@ from app.avatars.avatar import Avatar
 from app.media.frames import I420Frame
 from app.media.timing import Segment
 from app.mouths.bending import place
+from app.mouths.model import MouthModel
 from app.mouths.person import Flags
 from app.mouths.space import COMPONENTS
 from app.rendering.laying import Layer
@@ -24,8 +25,6 @@ from app.rendering.timeline import Timeline
 
 MouthShape = npt.NDArray[np.float32]
 """float32 (8,): one of :data:`app.mouths.space.MouthShapes`."""
-
-BATCH: Final = 8
 
 MOST_BENT: Final = 1.4
 """Most that a lender is bent by, in deviations of each component: more of it stretches lips visibly. On 12
@@ -51,7 +50,7 @@ class ChosenMouths:
     @property
     def batch_size(self) -> int:
         """Frames that are made together."""
-        return BATCH
+        return MouthModel.batch_size
 
     def over(self, indices: Sequence[int], seconds: StageSeconds) -> MouthRun:
         """Return what lays the mouths of result frames ``indices``."""

@@ -75,6 +75,9 @@ class LocalPool(MemberPool):
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    def wish(self, workers: int) -> None:
+        """See :class:`app.jobs.pool.Pool`: this one cannot grow."""
+
     def _deliver(self, member: Member, message: Message) -> None:
         send(self._processes.get(member), message)
 

@@ -1,6 +1,7 @@
 """What all pools share: they track their workers, and give calls to idle ones."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
@@ -20,7 +21,7 @@ LONGEST_LINE: Final = 1 << 20
 """Bytes of a message from a process."""
 
 
-class MemberPool:
+class MemberPool(ABC):
     """A pool of members; whoever inherits starts them and hears them. See :class:`app.jobs.pool.Pool`."""
 
     def __init__(self, settings: Settings, command: Sequence[str], patience: Patience | None) -> None:
@@ -73,17 +74,15 @@ class MemberPool:
             if member.call is call:
                 self._deliver(member, {"give_way": True})
 
-    def wish(self, workers: int) -> None:
-        """See :class:`Pool`; most pools cannot grow."""
-
     async def _answer(self, member: Member) -> Answer:
         try:
             return await member.answer(self._patience)
         finally:
             self._changed()
 
+    @abstractmethod
     def _deliver(self, member: Member, message: Message) -> None:
-        raise NotImplementedError
+        """Send a message to a member."""
 
     async def _spawn(self, environment: Mapping[str, str], **start: Any) -> Process:
         """Start a process, and tell it the settings, without the keys and the database's address.

@@ -4,7 +4,7 @@ A job keeps under ``compat`` in its parameters whose client asked for it, what a
 and by what address the client reached the service.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -192,6 +192,19 @@ def timed(mode: Any) -> Mapping[str, str]:
         known = ", ".join(TIMING)
         raise InvalidRequest(f"sync_mode: {str(mode)[:40]!r} is not known here; send one of {known}.")
     return TIMING[mode]
+
+
+def json_body(
+    properties: Mapping[str, Any], required: Sequence[str] = (), form: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return OpenAPI's description of a body: a JSON object, or a form with the fields of ``form``."""
+    schema: dict[str, Any] = {"type": "object", "properties": dict(properties)}
+    if required:
+        schema["required"] = list(required)
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    if form:
+        content["multipart/form-data"] = {"schema": {"type": "object", "properties": dict(form)}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def strings(value: Any) -> list[str]:

@@ -78,24 +78,14 @@ def _error(error: MouthpieceError) -> Response:
 router = APIRouter(prefix="/easy", tags=["compat: Duix"])
 
 _ADDRESS: Final = {"type": "string", "description": "An http:// or https:// address."}
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["code", "video_url", "audio_url"],
-                    "properties": {
-                        "code": {"type": "string", "description": "The id that the client gives the job."},
-                        "video_url": _ADDRESS,
-                        "audio_url": _ADDRESS,
-                    },
-                }
-            }
-        },
-    }
-}
+_BODY: Final = common.json_body(
+    {
+        "code": {"type": "string", "description": "The id that the client gives the job."},
+        "video_url": _ADDRESS,
+        "audio_url": _ADDRESS,
+    },
+    required=["code", "video_url", "audio_url"],
+)
 
 
 @router.post("/submit", openapi_extra=_BODY)

@@ -86,27 +86,17 @@ class Cancellation(BaseModel):
     status: str = Field(description="`CANCELLATION_REQUESTED` or `ALREADY_COMPLETED`.")
 
 
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "video_url": {"type": "string", "description": "An address, or a `data:` URI."},
-                        "audio_url": {"type": "string", "description": "An address, or a `data:` URI."},
-                        "sync_mode": {
-                            "description": "What happens if they are not equally long, or true: the video "
-                            "comes inside the answer.",
-                            "anyOf": [{"enum": list(common.TIMING)}, {"type": "boolean"}],
-                        },
-                    },
-                }
-            }
+_BODY: Final = common.json_body(
+    {
+        "video_url": {"type": "string", "description": "An address, or a `data:` URI."},
+        "audio_url": {"type": "string", "description": "An address, or a `data:` URI."},
+        "sync_mode": {
+            "description": "What happens if they are not equally long, or true: the video "
+            "comes inside the answer.",
+            "anyOf": [{"enum": list(common.TIMING)}, {"type": "boolean"}],
         },
     }
-}
+)
 _TAKEN: Final = documented(*ONE_CALL_PROBLEMS, JobNotFinished)
 _FOUND: Final = documented(JobNotFound)
 _GONE: Final = documented(*ONE_CALL_PROBLEMS, JobNotFound, JobNotFinished, JobCanceled)

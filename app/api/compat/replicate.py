@@ -88,33 +88,23 @@ class Version(BaseModel):
     openapi_schema: dict[str, Any]
 
 
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["input"],
-                    "properties": {
-                        "input": {
-                            "type": "object",
-                            "description": "`video` and `audio` (addresses or `data:` URIs) or `text`; "
-                            "`sync_mode`; any parameter of `POST /v1/renders`.",
-                        },
-                        "version": {"type": "string"},
-                        "webhook": {"type": "string", "description": "Where to `POST` the prediction."},
-                        "webhook_events_filter": {
-                            "type": "array",
-                            "items": {"enum": ["start", "output", "logs", "completed"]},
-                            "description": "Only `completed` is ever sent.",
-                        },
-                    },
-                }
-            }
+_BODY: Final = common.json_body(
+    {
+        "input": {
+            "type": "object",
+            "description": "`video` and `audio` (addresses or `data:` URIs) or `text`; "
+            "`sync_mode`; any parameter of `POST /v1/renders`.",
         },
-    }
-}
+        "version": {"type": "string"},
+        "webhook": {"type": "string", "description": "Where to `POST` the prediction."},
+        "webhook_events_filter": {
+            "type": "array",
+            "items": {"enum": ["start", "output", "logs", "completed"]},
+            "description": "Only `completed` is ever sent.",
+        },
+    },
+    required=["input"],
+)
 _ANSWERS: Final = documented(
     *ONE_CALL_PROBLEMS,
     JobNotFinished,

@@ -85,31 +85,16 @@ _ITEM: Final[dict[str, Any]] = {
     },
 }
 _FILE: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["input"],
-                    "properties": {
-                        "model": {"type": "string", "description": "Repeated, and otherwise ignored."},
-                        "input": {"type": "array", "items": _ITEM},
-                        "options": {
-                            "type": "object",
-                            "properties": {"sync_mode": {"enum": list(common.TIMING)}},
-                        },
-                        "webhookUrl": {"type": "string"},
-                    },
-                }
-            },
-            "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"video": _FILE, "audio": _FILE}}
-            },
-        },
-    }
-}
+_BODY: Final = common.json_body(
+    {
+        "model": {"type": "string", "description": "Repeated, and otherwise ignored."},
+        "input": {"type": "array", "items": _ITEM},
+        "options": {"type": "object", "properties": {"sync_mode": {"enum": list(common.TIMING)}}},
+        "webhookUrl": {"type": "string"},
+    },
+    required=["input"],
+    form={"video": _FILE, "audio": _FILE},
+)
 
 
 @router.post("/generate", status_code=201, openapi_extra=_BODY)
