@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
+from app.avatars.avatar import is_whole
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
@@ -70,10 +71,14 @@ class Workshop:
     ) -> Manifest:
         """Make the avatar of a render that brings its video; ``progress`` tells of the frames of both.
 
-        Raises :class:`AvatarExists` if it is there already, or what is wrong with the video or the sound.
+        One that is damaged is made again. Raises :class:`AvatarExists` if it is there already, or what is
+        wrong with the video or the sound.
         """
-        if self.builder.store.exists(avatar.id):
-            raise AvatarExists(f"There is an avatar {avatar.id!r} already; delete it.")
+        store = self.builder.store
+        if store.exists(avatar.id):
+            if is_whole(store, avatar.id):
+                raise AvatarExists(f"There is an avatar {avatar.id!r} already; delete it.")
+            store.delete(avatar.id)
         ahead = self._frames_ahead(avatar, render, workspace, partial(progress, 0, 0))
         return self.builder.build(avatar, lambda done, total: progress(done, total + ahead))
 

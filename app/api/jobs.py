@@ -13,12 +13,12 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.api.dependencies import JobDep, ServicesDep
 from app.api.models import JobList, JobResource
+from app.api.parameters import AvatarId
 from app.api.problems import MEDIA_TYPE as PROBLEM
 from app.api.problems import documented
 from app.api.reports import CheckReport, RenderReceipt
 from app.api.submission import content_location, follow, wait_for
 from app.api.videos import VIDEOS, FragmentStream, finished_video, unfinished_video
-from app.avatars.manifest import ID_PATTERN
 from app.errors import (
     InvalidRequest,
     JobCanceled,
@@ -38,9 +38,7 @@ CANCEL_SECONDS: Final = 2.0
 _RESULT_PROBLEMS: Final = (JobNotFound, JobNotFinished, JobFailed, JobCanceled)
 
 Stream = Annotated[bool, Query(description="While it renders: stream a fragmented MP4.")]
-AvatarFilter = Annotated[
-    str | None, Query(pattern=f"^{ID_PATTERN.pattern}$", description="Only jobs of this avatar.")
-]
+AvatarFilter = Annotated[AvatarId, Query(description="Only jobs of this avatar.")]
 
 
 @router.get("", responses=documented(InvalidRequest))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from app.api.forms import TEXT, VOICE
 from app.avatars.manifest import ID_PATTERN, check_avatar_id
@@ -14,20 +14,21 @@ from app.rendering.options import RenderOptions
 
 
 def _fitting(avatar_id: Any) -> Any:
-    """Say in words what does not fit; the pattern beside this is for OpenAPI."""
     try:
         return check_avatar_id(avatar_id) if isinstance(avatar_id, str) else avatar_id
     except InvalidRequest as error:
         raise ValueError(error.detail.rstrip(".")) from None
 
 
-_Id = Annotated[
+AvatarId = Annotated[
     str | None,
-    Field(
-        pattern=f"^{ID_PATTERN.pattern}$",
-        description="1 to 63 characters a-z, 0-9 and '-', not beginning with '-'. Default: a random one.",
-    ),
     BeforeValidator(_fitting),
+    WithJsonSchema({"type": "string", "pattern": f"^{ID_PATTERN.pattern}$"}),
+]
+"""The id of an avatar; what does not fit is explained in words."""
+_Id = Annotated[
+    AvatarId,
+    Field(description="1 to 63 characters a-z, 0-9 and '-', not beginning with '-'. Default: a random one."),
 ]
 
 _WebhookUrl = Annotated[
@@ -77,14 +78,7 @@ SPEECH: Final = frozenset({TEXT, VOICE})
 
 RenderParameters: Final[Any] = form_of(RenderOptions, **_DELIVERED, text=(_Text, None), voice=(_Voice, None))
 """How a video is rendered, what is said if no sound is sent, and where it goes."""
-_Avatar = Annotated[
-    str | None,
-    Field(
-        pattern=f"^{ID_PATTERN.pattern}$",
-        description="The id of an avatar that speaks, instead of a `video`.",
-    ),
-    BeforeValidator(_fitting),
-]
+_Avatar = Annotated[AvatarId, Field(description="The id of an avatar that speaks, instead of a `video`.")]
 
 OneCallParameters: Final[Any] = form_of(
     AvatarOptions,

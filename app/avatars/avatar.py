@@ -139,6 +139,16 @@ def open_avatar(
         raise AvatarDeleted(f"Avatar {avatar_id!r} has been deleted.") from None
 
 
+def is_whole(store: AvatarStore, avatar_id: str) -> bool:
+    """Return whether an avatar has, undamaged, all that cannot be rebuilt. Raises :class:`AvatarNotFound`."""
+    try:
+        manifest, folder = store.manifest(avatar_id), store.path(avatar_id)
+        _check(folder, manifest, (BOXES, LANDMARKS))
+        return sha256_of(folder / SOURCE) == manifest.source.sha256
+    except (AvatarDamaged, OSError):
+        return False
+
+
 def _faces(folder: Path, form: CropForm) -> CutFaces:
     return CutFaces(
         crops=np.load(folder / CROPS, mmap_mode="r"),

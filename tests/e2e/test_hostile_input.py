@@ -259,6 +259,7 @@ def test_an_id_that_is_none_is_not_found(server: Server, speech: Speech, avatar_
 def test_a_bad_list_parameter_is_named(server: Server, query: str) -> None:
     detail = problem(server.client.get(f"/v1/jobs?{query}"), 422, "invalid-request")
     assert detail.startswith(query.split("=")[0])
+    assert ("such as 'anna-2'" in detail) == query.startswith("avatar")
 
 
 def test_a_filename_is_kept_as_a_name_and_never_used_as_a_path(server: Server, video: Path) -> None:

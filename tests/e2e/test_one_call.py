@@ -11,7 +11,10 @@ import httpx
 import numpy as np
 import pytest
 
+from app.avatars.crops import BOXES, LANDMARKS
 from app.avatars.manifest import Manifest
+from app.avatars.store import FRAMES, MANIFEST, SOURCE
+from app.mouths.study import STUDY
 from tests.support import clips
 from tests.support.server import Server
 from tests.support.videos import decode
@@ -80,6 +83,25 @@ def test_another_way_of_making_the_avatar_makes_another(server: Server, ben: Pat
         for given in ({}, {"fps": "30", "face": "largest"}, {"pads": "0,0.2,0,0"})
     )
     assert plain == same != wider
+
+
+@pytest.mark.parametrize("name", [MANIFEST, SOURCE, BOXES, LANDMARKS, STUDY, FRAMES])
+@pytest.mark.parametrize("damage", ["gone", "other"])
+def test_an_avatar_that_is_damaged_is_mended_by_the_next_call(
+    server: Server, ben: Path, speech: Speech, name: str, damage: str
+) -> None:
+    first = post(server, ben, speech(0.2))
+    path = server.avatars_dir / job_of(server, first)["avatar_id"] / name
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"not what it was")
+
+    again = post(server, ben, speech(0.2))
+
+    assert again.status_code == 200, again.text
+    assert again.content == first.content
+    assert not list(server.avatars_dir.glob(".*"))
 
 
 def test_requests_at_one_time_share_the_preparation(server: Server, speech: Speech, tmp_path: Path) -> None:
