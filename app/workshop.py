@@ -87,11 +87,11 @@ class Workshop:
     ) -> int:
         """Decode the sound of a render whose avatar is still to be made; return how many frames it will have.
 
-        So what is wrong with the sound, or the header of the video, is said before the work begins; not what
+        So what is wrong with the header of the video, or the sound, is said before the work begins; not what
         depends on the video's length, of which a header is only a promise: then it returns 0.
         """
-        sound = self.renderer.listen(render.sounds, workspace, alive)
         info = self.builder.decoder.probe(avatar.video, self.builder.limits, avatar.treatment, alive)
+        sound = self.renderer.listen(render, info.frame_count, info.fps, workspace, alive)
         try:
             count = timeline_of(render.options, info.frame_count, info.fps, sound).frame_count
         except InvalidRequest:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,9 +10,11 @@ from typing import Final, TypeVar
 
 import av
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.stream import Disposition
 
 from app.errors import (
+    LimitExceeded,
     MediaTooLong,
     NoSound,
     NotAudio,
@@ -62,6 +64,8 @@ class AudioLimits:
 
     max_seconds: float
     max_frames: int = sys.maxsize
+    fps: Fraction | None = None
+    """Frame rate of a video that will be as long as the sound; None: its length is not the sound's."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def probe_video(path: Path, limits: VideoLimits, treatment: Treatment = PLAIN) -
     Raises NotAVideo, TooManyPixels (before a picture is decoded), MediaTooLong.
     """
     with open_video(path, limits) as (container, stream):
-        check_seconds(_duration(container, stream), limits.max_seconds, "video")
+        check_seconds(announced(container, stream), limits.max_seconds, "video")
         check_complete(container, stream, NotAVideo)
         first = next(decode_pictures(container, stream), None)
         if first is None:
@@ -154,10 +158,10 @@ def decode_pictures(container: InputContainer, stream: av.VideoStream) -> Iterat
 
 
 def probe_audio(path: Path, limits: AudioLimits) -> AudioInfo:
-    """Read the header of the sound in ``path``. Raises NotAudio, NoSound, MediaTooLong."""
+    """Read the header of the sound in ``path``. Raises NotAudio, NoSound, MediaTooLong, TooManyFrames."""
     with open_audio(path) as (container, stream):
-        duration = _duration(container, stream)
-        check_seconds(duration, limits.max_seconds, "sound")
+        duration = announced(container, stream)
+        check_announced(duration, limits, path)
         check_complete(container, stream, NotAudio)
         return AudioInfo(
             stream.rate, stream.channels, stream.layout.name, float(duration), stream.codec_context.name
@@ -264,6 +268,37 @@ def check_seconds(seconds: float | Fraction, max_seconds: float, what: str) -> N
         )
 
 
+def check_length(seconds: float | Fraction, limits: AudioLimits) -> None:
+    """Raise MediaTooLong or TooManyFrames for a sound that lasts longer than the limits allow."""
+    check_seconds(seconds, limits.max_seconds, "sound")
+    if limits.fps is not None:
+        check_frames(frame_count(seconds, limits.fps), limits)
+
+
+def check_announced(seconds: Fraction, limits: AudioLimits, path: Path, part: range | None = None) -> None:
+    """Raise what :func:`check_length` does for sound that is too long by its header, and by its packets.
+
+    A header's length may be a guess from the bit rate, so the packets are counted too, but not decoded.
+    """
+    try:
+        check_length(seconds, limits)
+    except LimitExceeded:
+        check_length(_packet_seconds(path, part), limits)
+
+
+def _packet_seconds(path: Path, part: range | None) -> Fraction:
+    """Return how long the packets of the sound last, seconds; those that say nothing count as 0."""
+    with open_media(path, NotAudio, part=part) as container:
+        stream = _main_stream(container.streams.audio)
+        if stream is None or stream.time_base is None:
+            return Fraction(0)
+        lasting = 0
+        with suppress(FFmpegError):  # what is damaged is found when the sound is decoded
+            for packet in container.demux(stream):
+                lasting += packet.duration or 0
+        return lasting * stream.time_base
+
+
 def check_frames(frames: int, limits: AudioLimits) -> None:
     """Raise TooManyFrames for a render that would have more frames than the limit."""
     if frames > limits.max_frames:
@@ -291,7 +326,8 @@ def _main_stream(streams: Sequence[_StreamT]) -> _StreamT | None:
     return next(default, content[0] if content else None)
 
 
-def _duration(container: InputContainer, stream: av.VideoStream | av.AudioStream) -> Fraction:
+def announced(container: InputContainer, stream: av.VideoStream | av.AudioStream) -> Fraction:
+    """Return how long a stream lasts by its header, seconds; 0 if it does not say."""
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
     return Fraction(container.duration or 0, av.time_base)
@@ -299,7 +335,7 @@ def _duration(container: InputContainer, stream: av.VideoStream | av.AudioStream
 
 def _video_info(container: InputContainer, stream: av.VideoStream, form: PictureForm) -> VideoInfo:
     fps = _choose_fps(stream.average_rate, (stream.guessed_rate, stream.base_rate))
-    duration = _duration(container, stream)
+    duration = announced(container, stream)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     return VideoInfo(
         form=form,

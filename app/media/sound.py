@@ -27,8 +27,10 @@ from app.media.files import replacing
 from app.media.ogg_chain import ogg_links
 from app.media.probe import (
     AudioLimits,
+    announced,
+    check_announced,
     check_complete,
-    check_seconds,
+    check_length,
     check_sound,
     open_audio,
     pictures_begin,
@@ -130,7 +132,7 @@ def decode_sound(
 
     ``track_path`` gets interleaved little-endian s16, ``speech_path`` float32 mono at 16 kHz: the mix of the
     channels, or the strongest one where they cancel each other. ``alive`` is called meanwhile and may raise
-    to stop the work. Raises NotAudio, NoSound, MediaTooLong, StorageFull.
+    to stop the work. Raises NotAudio, NoSound, MediaTooLong, TooManyFrames, StorageFull.
     """
     clock = SoundClock(limits)
     with ExitStack() as stack:
@@ -149,7 +151,7 @@ def decode_sound(
             check_sound(frame.sample_rate, frame.layout.nb_channels)
             track.write(frame)
             speech.write(frame)
-            check_seconds(Fraction(track.samples, rate), limits.max_seconds, "sound")
+            check_length(Fraction(track.samples, rate), limits)
         track.finish()
         speech.finish()
     sound = Sound(
@@ -173,6 +175,7 @@ def _frames(path: Path, clock: SoundClock, alive: Alive) -> Iterator[av.AudioFra
         try:
             with open_audio(path, part) as (container, stream):
                 check_complete(container, stream, NotAudio)
+                check_announced(announced(container, stream), clock.limits, path, part)
                 begin = pictures_begin(path, part)
                 yield from clock.place(decode_stream(container, stream), container.format.name, begin)
         except (UnsupportedMedia, NoSound):

@@ -12,7 +12,7 @@ from typing import Final
 
 import av
 
-from app.media.probe import AudioLimits, check_seconds
+from app.media.probe import AudioLimits, check_length
 
 _TOLERANCE: Final = Fraction(15, 1000)
 """Being late by less is no hole: clocks count milliseconds, and those of Vorbis, whose blocks change their
@@ -46,7 +46,7 @@ class SoundClock:
 
         What begins after ``pictures_begin``, on the same clock, gets silence before it; with None, the first
         sample is the beginning. May be called again for a file that goes on with the sound. Raises
-        MediaTooLong.
+        MediaTooLong, TooManyFrames.
         """
         self._origin = None
         for frame, following in pairwise(chain(frames, [None])):
@@ -54,7 +54,7 @@ class SoundClock:
             time = _time(frame)
             if time is not None:
                 hole = self._hole(time, frame, following, container, pictures_begin)
-                check_seconds(self._written + hole, self.limits.max_seconds, "sound")
+                check_length(self._written + hole, self.limits)
                 for silence in _silence(frame, hole):
                     self._written += _seconds(silence)
                     yield silence

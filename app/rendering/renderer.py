@@ -35,7 +35,7 @@ from app.rendering.options import RenderOptions
 from app.rendering.packing import JoinedPieces, Packing, StreamedMp4
 from app.rendering.plan import Plan
 from app.rendering.score import ScoreBook, Scorer
-from app.rendering.sounds import SoundFiles, decode_sounds, with_own_sound
+from app.rendering.sounds import SoundFiles, decode_sounds, limits_for, with_own_sound
 from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Timeline, lay_out, split_segments
 from app.rendering.wanted import GeneratedShapes, HeardShapes, Wanted
@@ -85,7 +85,7 @@ class Renderer:
     ) -> RenderReport:
         """Render into ``workspace.result``; segments that an earlier attempt left are not made again.
 
-        Raises :class:`AvatarNotFound`, :class:`NotAudio`, :class:`NoSound`, :class:`MediaTooLong` or what
+        Raises :class:`AvatarNotFound`, :class:`NotAudio`, :class:`NoSound`, :class:`LimitExceeded` or what
         ``progress`` raises.
         """
         started = perf_counter()
@@ -96,12 +96,20 @@ class Renderer:
             render.finish(keep_fragments=keep_fragments, alive=alive)
         return render.report(frames, perf_counter() - started)
 
-    def listen(self, sounds: SoundFiles, workspace: Workspace, alive: Alive) -> Sound:
+    def listen(
+        self,
+        request: RenderRequest,
+        avatar_frames: int,
+        avatar_fps: Fraction,
+        workspace: Workspace,
+        alive: Alive,
+    ) -> Sound:
         """Decode the sound of a render and leave it to whoever opens it, perhaps before there is its avatar.
 
-        Raises :class:`NotAudio`, :class:`NoSound`, :class:`MediaTooLong` or what ``alive`` raises.
+        Raises :class:`NotAudio`, :class:`NoSound`, :class:`LimitExceeded` or what ``alive`` raises.
         """
-        sound = self._decode(sounds, workspace, alive)
+        limits = limits_for(request.options, self.limits, avatar_frames, avatar_fps)
+        sound = self._decode(request.sounds, limits, workspace, alive)
         share_sound(workspace, sound)
         return sound
 
@@ -113,8 +121,9 @@ class Renderer:
         """
         started = perf_counter()
         with self._open(request, alive) as avatar:
-            decoded = self._decode(request.sounds, workspace, alive)
             manifest = avatar.manifest
+            limits = limits_for(request.options, self.limits, manifest.frame_count, manifest.fps)
+            decoded = self._decode(request.sounds, limits, workspace, alive)
             timeline = timeline_of(request.options, manifest.frame_count, manifest.fps, decoded)
             sound = decoded if timeline.duration == decoded.duration else decoded.lasting(timeline.duration)
             mixture = self._mixture(request, sound, timeline, workspace, alive)
@@ -191,11 +200,11 @@ class Renderer:
             deep=request.options.hdr == "keep",
         )
 
-    def _decode(self, sounds: SoundFiles, workspace: Workspace, alive: Alive) -> Sound:
+    def _decode(self, sounds: SoundFiles, limits: AudioLimits, workspace: Workspace, alive: Alive) -> Sound:
         workspace.folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             return shared_sound(workspace)
-        return decode_sounds(sounds, self.limits, workspace, self.decoder, alive)
+        return decode_sounds(sounds, limits, workspace, self.decoder, alive)
 
     def _packing(self, options: RenderOptions, video: VideoFormat, sound: Sound, threads: int) -> Packing:
         if options.format == "mp4":

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -12,8 +13,10 @@ from app.media.decoder import Decoder
 from app.media.mixing import mixed
 from app.media.probe import AudioLimits
 from app.media.sound import Sound
+from app.media.timing import exact_fps
 from app.notices import Notice, NoticeCode, notice
 from app.progress import Alive
+from app.rendering.options import RenderOptions
 from app.rendering.timeline import Timeline
 from app.rendering.workspace import Workspace
 
@@ -33,6 +36,15 @@ class SoundFiles:
     voice: Path | None = None
 
 
+def limits_for(
+    options: RenderOptions, limits: AudioLimits, avatar_frames: int, avatar_fps: Fraction
+) -> AudioLimits:
+    """Return the limits of the sound of a render; it counts frames if the result is as long as the sound."""
+    if options.length in ("audio", "longest") or avatar_frames == 1:
+        return replace(limits, fps=exact_fps(options.fps) if options.fps else avatar_fps)
+    return limits
+
+
 def decode_sounds(
     files: SoundFiles, limits: AudioLimits, workspace: Workspace, decoder: Decoder, alive: Alive
 ) -> Sound:
@@ -42,16 +54,17 @@ def decode_sounds(
         return sound
     with _scratch(workspace) as scratch:
         try:
-            voice = decoder.sound(files.voice, limits, scratch.track, workspace.speech, alive)
+            apart = replace(limits, fps=None)  # what of it is longer than the audio is left out
+            voice = decoder.sound(files.voice, apart, scratch.track, workspace.speech, alive)
         except (UnsupportedMedia, UnusableMedia, LimitExceeded) as error:
             raise type(error)(f"voice: {error.detail}") from error
     told = [each for each in sound.notices if each["code"] not in _OF_THE_MOUTH]
     told += [Notice(**each | {"detail": f"voice: {each['detail']}"}) for each in voice.notices]
-    apart = voice.duration - sound.duration
-    if abs(apart) >= _NOTED_SECONDS:
-        what = "longer than the audio; its end is left out" if apart > 0 else "shorter; then the mouth rests"
-        detail = f"The voice is {abs(apart):.2f} s {what}."
-        told.append(notice(NoticeCode.VOICE_LENGTH, detail, abs(apart)))
+    longer = voice.duration - sound.duration
+    if abs(longer) >= _NOTED_SECONDS:
+        what = "longer than the audio; its end is left out" if longer > 0 else "shorter; then the mouth rests"
+        detail = f"The voice is {abs(longer):.2f} s {what}."
+        told.append(notice(NoticeCode.VOICE_LENGTH, detail, abs(longer)))
     return replace(sound, speech_samples=voice.speech_samples, notices=told).lasting(sound.duration)
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from app.errors import MediaTooLong, NotAudio
-from app.media.probe import AudioLimits
+from app.errors import LimitExceeded, MediaTooLong, NotAudio, TooManyFrames
+from app.media.probe import AudioLimits, announced
 from app.media.sound import Sound, decode_sound
 from tests.support.clips import speech, speech_like, talking_head
 
@@ -161,6 +162,37 @@ def test_a_format_that_changes_on_the_way_is_followed(tmp_path: Path) -> None:
     assert (sound.sample_rate, sound.layout) == (44100, "mono")
     assert sound.duration == pytest.approx(2.0, abs=0.2)
     assert sound.speech_samples == pytest.approx(sound.duration * 16000, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [("pcm_s16le", "wav"), ("flac", "flac"), ("libmp3lame", "mp3"), ("aac", "m4a"), ("libopus", "webm")],
+)
+@pytest.mark.parametrize(
+    ("limits", "error"),
+    [
+        (AudioLimits(max_seconds=2), MediaTooLong),
+        (AudioLimits(max_seconds=60, max_frames=300, fps=Fraction(120)), TooManyFrames),
+    ],
+)
+def test_what_is_too_long_by_its_header_is_not_decoded(
+    tmp_path: Path, codec: str, suffix: str, limits: AudioLimits, error: type[LimitExceeded]
+) -> None:
+    path = _write(tmp_path / f"a.{suffix}", speech_like(3.0, 48000), 48000, codec)
+    with pytest.raises(error):
+        decode_sound(path, limits, tmp_path / "track", tmp_path / "speech", lambda: pytest.fail("decoded"))
+
+
+def test_a_header_that_says_too_much_is_not_believed(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.webm", speech_like(1.0, 48000), 48000, "libopus")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"\x44\x89\x88") + 3  # Duration, a double, in milliseconds
+    data[place : place + 8] = struct.pack(">d", 3_600_000)
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        assert announced(container, container.streams.audio[0]) == 3600
+
+    assert _decode(path).duration == pytest.approx(1.0, abs=0.1)
 
 
 def test_the_length_is_limited_while_decoding_too(tmp_path: Path) -> None:
