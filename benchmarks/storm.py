@@ -1,29 +1,30 @@
 """Everything at once: many clients, good, bad and hostile files, kills, and a volume that fills and empties.
 
-``python -m benchmarks.storm [minutes] [clients]``, as root on Linux (it mounts a volume). It prints what the
-service's processes hold and how fast ``/livez`` answers, and ends with 1 if a job was lost or made twice, a
-finished video differs from one that was rendered in quiet, or an answer was 500 without a reason.
+``python -m benchmarks.storm [minutes] [clients] [--cluster] [--only-kills]``, as root on Linux (it mounts a
+volume). It prints what the service's processes hold and how fast ``/livez`` answers, and ends with 1 if a job
+was lost or made twice, a finished video differs from one that was rendered in quiet, or an answer was 500
+without a reason.
 """
 
+import argparse
 import contextlib
-import os
 import random
-import signal
 import statistics
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 from rich.console import Console
 
-from benchmarks.processes import descendants
+from benchmarks.kills import Kill, cluster_for, on_a_cluster, on_one_machine
 from benchmarks.soak import Held
 from tests.support import bombs, clips
 from tests.support.server import Server
@@ -58,6 +59,7 @@ class Tally:
     """What was sent, by the job's id."""
     lost_answers: int = 0
     """Requests whose connection broke: a job may have come of them."""
+    kills: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     live: list[float] = field(default_factory=list)
 
@@ -65,20 +67,26 @@ class Tally:
 class Storm:
     """One service, and all that befalls it."""
 
-    def __init__(self, root: Path, clients: int) -> None:
-        self._server = Server(root, {"LOG_LEVEL": "warning", "MAX_QUEUED": "200", "JOB_TTL": "86400"})
-        self._files = root
+    def __init__(
+        self, server: Server, clients: int, kills: Callable[[Kill], Iterator[Kill]], *, only_kills: bool
+    ) -> None:
+        """``kills`` gets what restarts the service; ``only_kills``: no bad files, and no full volume."""
+        self._server = server
         self._clients = clients
+        self._kills = kills(self._restart)
+        self._only_kills = only_kills
+        self._restarts = 0
         self._over = threading.Event()
         self._up = threading.Event()
         self.tally = Tally()
-        media = root / "media"
+        media = server.root / "media"
         media.mkdir()
         self._clip = clips.talking_head(media / "head.mp4", 1.0).read_bytes()
         self._speech = clips.speech(media / "words.wav", 1.5).read_bytes()
         self._long = clips.speech(media / "long.wav", 40.0).read_bytes()
         self._hostile = [make(media).read_bytes() for make in bombs.SOUNDS]
         self._quiet: dict[str, bytes] = {}
+        self._stream = b""
 
     def run(self, minutes: float) -> list[str]:
         """Let it rage; return what went wrong."""
@@ -89,14 +97,15 @@ class Storm:
         self._post("/v1/avatars", {"video": self._clip}, data={"id": "anna"}).raise_for_status()
         for name, audio in (("speech", self._speech), ("long", self._long)):
             self._quiet[name] = self._post("/v1/avatars/anna/renders", {"audio": audio}).content
+        streamed = {"stream": "true"}
+        self._stream = self._post(
+            "/v1/avatars/anna/renders", {"audio": self._speech}, params=streamed
+        ).content
         jobs = server.client.get("/v1/jobs", params={"limit": 100}).json()["jobs"]
         before = {job["id"] for job in jobs}
         held: list[Held] = []
-        deeds: list[Callable[[], None]] = [self._client] * self._clients + [
-            self._kill,
-            self._fill,
-            self._live,
-        ]
+        deeds: list[Callable[[], None]] = [self._client] * self._clients + [self._kill, self._live]
+        deeds += [] if self._only_kills else [self._fill]
         threads = [threading.Thread(target=deed) for deed in deeds]
         for thread in threads:
             thread.start()
@@ -145,7 +154,8 @@ class Storm:
     def _client(self) -> None:
         dice = random.Random(threading.get_ident())
         ways = [self._whole] * 3 + [self._later] * 3 + [self._streamed] * 2
-        ways += [self._canceled, self._abandoned, self._refused, self._bomb, self._registered, self._listed]
+        ways += [self._canceled, self._abandoned, self._registered, self._listed]
+        ways += [] if self._only_kills else [self._refused, self._bomb]
         while not self._over.is_set():
             self._up.wait(1)
             try:
@@ -187,7 +197,9 @@ class Storm:
                 client.get(f"/v1/jobs/{answer.json()['id']}/events")
 
     def _streamed(self, _: random.Random) -> None:
-        self._render("speech", self._speech, params={"stream": "true"})
+        answer = self._render("speech", self._speech, params={"stream": "true"})
+        if answer.status_code == 200 and answer.content != self._stream:
+            self.tally.wrong.append("a stream differs from a quiet run")
 
     def _canceled(self, dice: random.Random) -> None:
         answer = self._render("canceled", self._long, headers={"Prefer": "respond-async"})
@@ -228,20 +240,18 @@ class Storm:
     # What befalls the service.
 
     def _kill(self) -> None:
-        count = 0
         while not self._over.wait(KILL_SECONDS):
-            count += 1
-            if count % 5 == 0:
-                self._up.clear()
-                self._server.kill() if count % 10 else self._server.stop()
-                self._server.start(wait=False)
-                self._server.wait(self._is_live, 600)
-                self._up.set()
-                continue
-            below = descendants(self._server.pid)[1:]
-            if below:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(below[count % len(below)], signal.SIGKILL)
+            kill = next(self._kills)
+            kill()
+            self.tally.kills[kill.__name__.strip("_")] += 1
+
+    def _restart(self) -> None:
+        self._up.clear()
+        self._restarts += 1
+        self._server.kill() if self._restarts % 2 else self._server.stop()
+        self._server.start(wait=False)
+        self._server.wait(self._is_live, 600)
+        self._up.set()
 
     def _fill(self) -> None:
         filler = self._server.root / "filler"
@@ -291,22 +301,35 @@ class Storm:
 
 def main() -> int:
     """Raise a storm; return the exit status."""
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 30
-    clients = int(sys.argv[2]) if len(sys.argv) > 2 else 50
-    with tempfile.TemporaryDirectory() as name, volume(Path(name) / "v", VOLUME_MEGABYTES) as root:
-        storm = Storm(root, clients)
-        wrong = storm.run(minutes)
-        tally = storm.tally
-        console.print(dict(sorted(tally.answers.items())))
-        live = sorted(tally.live)
-        console.print(
-            f"{len(tally.accepted)} jobs, {tally.lost_answers} lost answers; /livez {len(live)} times: "
-            f"median {1000 * statistics.median(live):.0f} ms, "
-            f"p99 {1000 * live[int(0.99 * len(live))]:.0f} ms, longest {1000 * live[-1]:.0f} ms; "
-            f"wrong: {wrong or 'nothing'}"
-        )
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.storm")
+    parser.add_argument("minutes", type=float, nargs="?", default=30)
+    parser.add_argument("clients", type=int, nargs="?", default=50)
+    parser.add_argument("--cluster", action="store_true", help="on a Ray cluster of three machines")
+    parser.add_argument("--only-kills", action="store_true", help="no bad files, and no full volume")
+    wanted = parser.parse_args()
+    settings = {"LOG_LEVEL": "warning", "MAX_QUEUED": "200", "JOB_TTL": "86400"}
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        root = Path(name)
+        if not wanted.only_kills:
+            root = stack.enter_context(volume(root / "v", VOLUME_MEGABYTES))
+        cluster = stack.enter_context(cluster_for(settings)) if wanted.cluster else None
+        server = Server(root, settings)
+        kills = partial(on_a_cluster, cluster) if cluster else partial(on_one_machine, server)
+        storm = Storm(server, wanted.clients, kills, only_kills=wanted.only_kills)
+        wrong = storm.run(wanted.minutes)
+        _print(storm.tally)
         (Path(tempfile.gettempdir()) / "storm.log").write_text((root / "log").read_text())
     return 1 if wrong else 0
+
+
+def _print(tally: Tally) -> None:
+    console.print(dict(sorted(tally.answers.items())), "killed:", dict(tally.kills))
+    live = sorted(tally.live)
+    console.print(
+        f"{len(tally.accepted)} jobs, {tally.lost_answers} lost answers; /livez {len(live)} times: "
+        f"median {1000 * statistics.median(live):.0f} ms, p99 {1000 * live[int(0.99 * len(live))]:.0f} ms, "
+        f"longest {1000 * live[-1]:.0f} ms; wrong: {tally.wrong or 'nothing'}"
+    )
 
 
 if __name__ == "__main__":
