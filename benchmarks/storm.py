@@ -37,6 +37,7 @@ KILL_SECONDS: Final = 20
 FULL_EVERY, FULL_FOR = 90, 12
 """How often, and how long, the volume is full, seconds."""
 LIVE_SECONDS: Final = 0.2
+LOOK_SECONDS: Final = 30
 ENDED: Final = {"succeeded", "failed", "canceled"}
 FORESEEN: Final = {
     "storage-full",
@@ -103,19 +104,17 @@ class Storm:
         ).content
         jobs = server.client.get("/v1/jobs", params={"limit": 100}).json()["jobs"]
         before = {job["id"] for job in jobs}
-        held: list[Held] = []
-        deeds: list[Callable[[], None]] = [self._client] * self._clients + [self._kill, self._live]
+        deeds: list[Callable[[], None]] = [self._client] * self._clients + [self._look, self._live]
         deeds += [] if self._only_kills else [self._fill]
         threads = [threading.Thread(target=deed) for deed in deeds]
         for thread in threads:
             thread.start()
         end = time.monotonic() + 60 * minutes
         while time.monotonic() < end:
-            time.sleep(30)
-            if self._up.is_set():
-                with contextlib.suppress(OSError):
-                    held.append(Held.by(server, len(self.tally.accepted)))
-                    console.print(held[-1])
+            time.sleep(KILL_SECONDS)
+            kill = next(self._kills)  # not in a thread: Ray starts machines in this one only
+            kill()
+            self.tally.kills[kill.__name__.strip("_")] += 1
         self._over.set()
         for thread in threads:
             thread.join()
@@ -239,11 +238,11 @@ class Storm:
 
     # What befalls the service.
 
-    def _kill(self) -> None:
-        while not self._over.wait(KILL_SECONDS):
-            kill = next(self._kills)
-            kill()
-            self.tally.kills[kill.__name__.strip("_")] += 1
+    def _look(self) -> None:
+        while not self._over.wait(LOOK_SECONDS):
+            if self._up.is_set():
+                with contextlib.suppress(OSError):
+                    console.print(Held.by(self._server, len(self.tally.accepted)))
 
     def _restart(self) -> None:
         self._up.clear()

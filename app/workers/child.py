@@ -1,4 +1,4 @@
-"""A worker in a child process of the service: ``python -m app.workers.child``.
+"""A worker in a process of its own, on one machine or a cluster: ``python -m app.workers.child``.
 
 Its standard input carries the settings and the device as one line of JSON, then messages; when it closes,
 the parent is gone and this process ends. Its standard output carries messages; whatever a library prints
@@ -7,17 +7,19 @@ goes to standard error.
 
 import os
 import queue
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import structlog
 
 from app.decoding.process import DecoderDied
-from app.errors import JobCanceled, ModelError, MouthpieceError
+from app.errors import EngineUnavailable, JobCanceled, ModelError, MouthpieceError
 from app.jobs.pool import Call
 from app.logs import configure_logs
 from app.room import Room, cap_memory, enter, keep_temporary_files_in
@@ -49,6 +51,7 @@ def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
     calls = queue.SimpleQueue[Call]()
     listen(partial(_hear, worker, calls))
     try:
+        check_volumes(settings, start["marks"])
         model = worker.load()
     except ModelError as error:
         log.error("model_unusable", detail=error.detail)
@@ -56,7 +59,7 @@ def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
         return
     cap_memory(settings.max_job_memory_bytes)
     log.info("model_ready", **{key: model[key] for key in ("name", "device") if key in model})
-    tell({"ready": dict(model)})
+    tell({"ready": dict(model), "host": socket.gethostname()})
     while True:
         tell(answer(worker, calls.get(), tell))
 
@@ -89,6 +92,17 @@ def _hear(worker: Worker, calls: "queue.SimpleQueue[Call]", message: Message) ->
         worker.stop()
     elif "give_way" in message:
         worker.give_way()
+
+
+def check_volumes(settings: Settings, marks: Mapping[str, str]) -> None:
+    """Raise ``EngineUnavailable`` unless the folders are those in which the service has left its marks."""
+    for name, mark in marks.items():
+        folder: Path = getattr(settings, name)
+        if not (folder / mark).exists():
+            raise EngineUnavailable(
+                f"{folder.absolute()} on {socket.gethostname()} is not the service's "
+                f"MOUTHPIECE_{name.upper()}: mount the same volume on all machines, or name it there."
+            )
 
 
 def begin() -> tuple[Tell, Message, Settings]:

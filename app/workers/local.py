@@ -126,7 +126,7 @@ class LocalPool(MemberPool):
         """Run a child to its end; return how that came about."""
         try:
             process = await self._spawn(
-                without_secrets(os.environ), device=slot.device, cores=slot.cores, name=member.name
+                without_secrets(os.environ), device=slot.device, cores=slot.cores, name=member.name, marks={}
             )
         except OSError as error:
             return f"could not be started ({error.strerror})"

@@ -12,7 +12,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Collection, Coroutine
-from contextlib import suppress
 from typing import Any, Final
 
 import ray
@@ -23,7 +22,7 @@ from app.settings import SECRETS, Settings
 from app.workers.child import Tell, begin, listen
 from app.workers.messages import Message
 from app.workers.ray_pool import answers
-from app.workers.ray_worker import GROUPS, RayWorker
+from app.workers.ray_worker import RayWorker
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -41,12 +40,13 @@ class Driver:
     """Keeps one actor on each device of the cluster, and passes messages between them and the service."""
 
     def __init__(self, settings: Settings, marks: Message, tell: Tell, actor: type[RayWorker]) -> None:
-        # Never started again by Ray: whether it has a place anywhere is counted again.
-        self._actor = ray.remote(  # type: ignore[call-overload]  # its types know no groups
-            max_restarts=0, max_task_retries=0, concurrency_groups=GROUPS
-        )(actor)
+        self._actor: Any = ray.remote(actor)
         self._settings = settings
-        self._marks = marks
+        self._start = {
+            "settings": settings.model_dump(mode="json", exclude=set(SECRETS)),
+            "cores": (),
+            "marks": marks,
+        }
         self._tell = tell
         self._actors: dict[str, Any] = {}
         self._ready: set[str] = set()
@@ -76,11 +76,11 @@ class Driver:
         name = message["worker"]
         if (actor := self._actors.get(name)) is None:
             self._tell({"worker": name, "gone": "is gone"})
-        elif "call" in message:
-            self._spawn(self._do(name, actor, message["call"]))
         elif "end" in message:
             ray.kill(actor)
         else:
+            if "call" in message:
+                self._busy.add(name)
             actor.tell.remote(message)
 
     async def _grow(self, kind: str) -> int:
@@ -98,36 +98,43 @@ class Driver:
     def _add(self, kind: str) -> None:
         name = f"worker-{os.getpid()}-{self._count}"
         self._count += 1
-        device = {"num_gpus": 1} if kind == "GPU" else {"num_cpus": 1}
-        self._actors[name] = actor = self._actor.options(**device).remote()
-        self._spawn(self._see(name, actor, "cuda" if kind == "GPU" else "cpu"))
+        device, resource = ("cuda", "num_gpus") if kind == "GPU" else ("cpu", "num_cpus")
+        start = self._start | {"name": name, "device": device}
+        # Ray does not start it again: whether it has a place anywhere is counted anew.
+        options = {resource: 1, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": 2}
+        self._actors[name] = actor = self._actor.options(**options).remote(start)
+        self._spawn(self._see(name, actor))
 
-    async def _see(self, name: str, actor: Any, device: str) -> None:
+    async def _see(self, name: str, actor: Any) -> None:
         """See an actor from its start to its end."""
-        settings = self._settings.model_dump(mode="json", exclude=set(SECRETS)) | {"device": device}
-        how = "ended"
+        how = ""
         try:
-            message = await actor.load.remote(settings, name, self._marks)
-            self._ready.add(name)
-            self._tell(dict(message) | {"worker": name})
-            if "ready" in message:
-                await actor.hold.remote()
-            await asyncio.sleep(AGAIN_SECONDS)
-            ray.kill(actor)
+            while not how:
+                how = await self._hear(name, actor)
         except RayError as error:
             # Where the head has gone, its workers end with it: no fault of their jobs.
             how = _describe(error) if await answers(self._settings.ray_address or "") else LEFT
         finally:
+            ray.kill(actor)
             self._actors.pop(name, None)
             self._ready.discard(name)
+            self._busy.discard(name)
             self._tell({"worker": name, "gone": how, "left": how == LEFT})
 
-    async def _do(self, name: str, actor: Any, call: Message) -> None:
-        self._busy.add(name)
-        with suppress(RayError):  # whoever waits for ``hold`` tells of it
-            async for item in actor.do.options(num_returns="streaming").remote(call):
-                self._tell(dict(await item) | {"worker": name})
-        self._busy.discard(name)
+    async def _hear(self, name: str, actor: Any) -> str:
+        """Pass on what an actor says until its worker has answered; return how it ended, if it has."""
+        async for item in actor.hear.options(num_returns="streaming").remote():
+            message = await item
+            if "gone" in message:
+                gone: str = message["gone"]
+                return gone
+            if "told" not in message:
+                self._busy.discard(name)
+                self._ready.add(name)
+            self._tell(dict(message) | {"worker": name})
+            if "unusable" in message:
+                await asyncio.sleep(AGAIN_SECONDS)
+        return ""
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -135,7 +135,7 @@ class RayPool(MemberPool):
             member = Member(name, tell, lambda: tell({"end": True}))
         if "ready" in message:
             self.members.append(member)
-            log.info("worker_joined", worker=name, host=message["ready"].get("host"))
+            log.info("worker_joined", worker=name, host=message.get("host"))
             self._admit(member, message["ready"])
         elif "unusable" in message:
             member.problem = message["unusable"]

@@ -1,84 +1,53 @@
-"""A worker as a Ray actor: Ray places it on a machine with the device, and notices when it dies."""
+"""A worker on a machine of a Ray cluster: an actor that starts its process, and passes messages on.
 
-import queue
-import signal
-import socket
-import threading
+Ray chooses the machine, and notices when it is lost. The process is that of a worker on one machine, in the
+same sandbox: of Ray, its threads, sockets and token are not in it.
+"""
+
+import os
+import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any, ClassVar, Final
 
-import ray
-import structlog
-
-from app.errors import EngineUnavailable, ModelError
-from app.logs import configure_logs
-from app.settings import Settings
-from app.workers.child import answer
-from app.workers.messages import Message, to_call
-from app.workers.worker import Worker
-
-FATAL: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+from app.decoding.process import how_it_ended
+from app.room import without_secrets
+from app.settings import SECRETS, Settings
+from app.workers.messages import Message, from_line, to_line
 
 OWN: Final = {"model", "models_dir", "avatars_dir", "data_dir", "frames_dir", "encoder_threads", "log_format"}
 """Settings that a machine may have otherwise than the service, by its own environment."""
 
 
-GROUPS: Final = {"work": 1, "control": 4}
-"""How many calls an actor does at a time: one of its work, and beside it what that is told."""
-
-
 class RayWorker:
-    """One worker."""
+    """One worker. Its two methods may run at a time."""
 
-    make_worker: ClassVar[type[Worker]] = Worker
+    command: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "app.workers.child")
 
-    def __init__(self) -> None:
-        # Ray's own handler of fatal signals unwinds the stack, for minutes beside OpenVINO: die at once.
-        for fatal in FATAL:
-            signal.signal(fatal, signal.SIG_DFL)
-        self._worker: Worker
+    def __init__(self, start: Message) -> None:
+        """Start the process. ``start`` is what it hears first, with the service's settings."""
+        environment = without_secrets(os.environ)
+        self._process = Popen(  # noqa: S603 - our own
+            self.command, stdin=PIPE, stdout=PIPE, env=environment, start_new_session=True
+        )
+        settings = on_this_machine(start["settings"]).model_dump(mode="json", exclude=set(SECRETS))
+        self.tell(dict(start) | {"settings": settings})
 
-    @ray.method(concurrency_group="control")
-    def load(self, settings: Mapping[str, Any], name: str, marks: Mapping[str, str]) -> Message:
-        """Load the model with the service's settings; return the message ``ready`` or ``unusable``."""
-        here = on_this_machine(settings)
-        configure_logs(here.log_format, here.log_level)
-        structlog.contextvars.bind_contextvars(worker=name)
-        try:
-            _check_volumes(here, marks)
-            self._worker = self.make_worker(here)
-            self._worker.begin()
-            model = dict(self._worker.load())
-        except ModelError as error:
-            return {"unusable": error.problem()}
-        return {"ready": model | {"devices": 0, "host": socket.gethostname()}}
+    def hear(self) -> Iterator[Message]:
+        """Yield what the process says: the answer to a call, or of its end, last."""
+        assert self._process.stdout is not None
+        while line := self._process.stdout.readline():
+            message = from_line(line)
+            yield message
+            if "told" not in message:
+                return
+        yield {"gone": how_it_ended(self._process.wait())}
 
-    @ray.method(concurrency_group="control")
-    def hold(self) -> None:
-        """Never return: whoever waits for this hears of the actor's death."""
-        threading.Event().wait()
-
-    @ray.method(concurrency_group="control")
     def tell(self, message: Message) -> None:
-        """Take the message ``stop`` or ``give_way``."""
-        if "stop" in message:
-            self._worker.stop()
-        else:
-            self._worker.give_way()
-
-    @ray.method(concurrency_group="work")
-    def do(self, plain: Message) -> Iterator[Message]:
-        """Do a call; yields messages, the one that ends it last."""
-        messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        call = to_call(plain)
-        with ThreadPoolExecutor(1, "call") as pool:
-            work = pool.submit(answer, self._worker, call, messages.put)
-            work.add_done_callback(lambda _: messages.put({}))
-            while message := messages.get():
-                yield message
-        yield work.result()
+        """Pass a message to the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(to_line(message))
+        self._process.stdin.flush()
 
 
 def on_this_machine(settings: Mapping[str, Any]) -> Settings:
@@ -86,14 +55,3 @@ def on_this_machine(settings: Mapping[str, Any]) -> Settings:
     own = Settings()
     given = {name: getattr(own, name) for name in own.model_fields_set & OWN}
     return Settings.model_validate(dict(settings) | given)
-
-
-def _check_volumes(settings: Settings, marks: Mapping[str, str]) -> None:
-    """Raise ``EngineUnavailable`` unless the folders are those in which the service has left its marks."""
-    for name, mark in marks.items():
-        folder: Path = getattr(settings, name)
-        if not (folder / mark).exists():
-            raise EngineUnavailable(
-                f"{folder.absolute()} on {socket.gethostname()} is not the service's "
-                f"MOUTHPIECE_{name.upper()}: mount the same volume on all machines, or name it there."
-            )

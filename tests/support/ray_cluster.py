@@ -64,11 +64,11 @@ class RayCluster:
                         os.kill(pid, number)
 
     def worker_pid(self, machine: Any) -> int:
-        """Return the process of a machine's worker."""
+        """Return the process of a machine's worker; raises ValueError if there is none now."""
         every = {
             pid for infos in machine.all_processes.values() for i in infos for pid in _tree(i.process.pid)
         }
-        (found,) = [pid for pid in every if b"ray::RayWorker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        (found,) = [pid for pid in every if b"app.workers.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         return found
 
     def stop(self) -> None:

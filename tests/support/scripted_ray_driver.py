@@ -3,12 +3,13 @@
 from app.workers import ray_driver
 from app.workers.ray_worker import RayWorker
 from tests.support.scripted_worker import ScriptedWorker
+from tests.support.waiting import script
 
 
 class ScriptedRayWorker(RayWorker):
-    """A :class:`ScriptedWorker` as an actor."""
+    """An actor that starts a :class:`ScriptedWorker`."""
 
-    make_worker = ScriptedWorker
+    command = script(ScriptedWorker)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from app.settings import Settings
 
 pytest.importorskip("ray")
 from app.workers import ray_worker
+from app.workers.child import check_volumes
 from app.workers.ray_pool import _mark
 
 
@@ -23,7 +24,7 @@ def test_a_machine_s_own_environment_says_where_its_folders_are(
 def test_a_machine_that_sees_other_folders_is_refused(tmp_path: Path) -> None:
     settings = Settings(avatars_dir=tmp_path / "avatars", data_dir=tmp_path / "data")
     marks = _mark(settings)
-    ray_worker._check_volumes(settings, marks)
+    check_volumes(settings, marks)
     other = settings.model_copy(update={"avatars_dir": tmp_path / "elsewhere"})
     with pytest.raises(EngineUnavailable, match=r"elsewhere.*MOUTHPIECE_AVATARS_DIR"):
-        ray_worker._check_volumes(other, marks)
+        check_volumes(other, marks)
