@@ -11,8 +11,9 @@ from app.avatars.store import AvatarStore
 from app.errors import EngineUnavailable, InvalidRequest
 from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
+from app.jobs.limits import Limits
 from app.jobs.pool import Pool
-from app.jobs.scheduler import Limits, Scheduler
+from app.jobs.scheduler import Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from app.settings import Settings

@@ -1,15 +1,16 @@
-"""An open job: which call comes next, and what an answer means for it. Knows no event loop."""
+"""An open job: which call comes next, and what an answer means for it."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from app.errors import Problem
+from app.errors import Problem, RenderProcessCrashed, RenderProcessStalled
 from app.jobs.ended import Ended
 from app.jobs.job import Job, JobKind, JobProgress, JobState, utc_now
-from app.jobs.pool import Answer, Call, Method, Order
+from app.jobs.pool import Answer, Call, Method, Order, WorkerDied
 from app.notices import NoticeCode
 from app.tracing import about
 
@@ -28,6 +29,8 @@ class OpenJob:
 
     def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
         self.job = job
+        self.changed = asyncio.Event()
+        """Set, and replaced by another one, when whoever follows the job is to look at it."""
         self.running: list[Call] = []
         """The calls that workers are busy with."""
         self.verdict: tuple[JobState, Problem | None] | None = None
@@ -140,6 +143,20 @@ class OpenJob:
         self._told.pop(call, None)
         self._count()
 
+    def die(self, death: WorkerDied, most: int) -> Problem | None:
+        """Count the death of the process that worked on it; return the problem of it that is the last one."""
+        deaths = self.job.deaths + 1
+        if deaths < most:
+            self.change(deaths=deaths, attempts=self.job.attempts + 1)
+            return None
+        self.change(deaths=deaths)
+        times = "once" if deaths == 1 else f"{deaths} times"
+        error = RenderProcessStalled if death.stalled else RenderProcessCrashed
+        return error(
+            f"The render process {death.how} while it worked on this job, which was tried {times}; "
+            "check the file that was sent, and the service's log."
+        ).problem()
+
     def end(self, state: JobState, problem: Problem | None = None) -> None:
         """Settle how it ends, unless that is settled."""
         self.verdict = self.verdict or (state, problem)
@@ -166,6 +183,11 @@ class OpenJob:
     def change(self, **values: Any) -> None:
         """Change its record."""
         self.job = replace(self.job, revision=self.job.revision + 1, **values)
+
+    def tell(self) -> None:
+        """Have all look at it who follow it."""
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
 
     def ended(self) -> Ended:
         """Return what the metrics are told."""

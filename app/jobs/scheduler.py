@@ -7,7 +7,7 @@ and the volume holds what was made so far.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import ceil
 from typing import Any, Final
@@ -16,18 +16,11 @@ import structlog
 from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.errors import (
-    MouthpieceError,
-    NotReady,
-    Problem,
-    QueueFull,
-    RenderProcessCrashed,
-    RenderProcessStalled,
-)
+from app.errors import MouthpieceError, NotReady, Problem, QueueFull, ShuttingDown
 from app.jobs.ended import Ended
-from app.jobs.events import Events
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobState, NewJob, utc_now
+from app.jobs.limits import Limits
 from app.jobs.open_job import OpenJob
 from app.jobs.pool import Answer, Call, CallFailed, Pool, WorkerDied, WorkerLeft
 from app.jobs.records import Records
@@ -42,16 +35,6 @@ STOP_SECONDS: Final = 2.0
 """How long the ends of calls may take to be noted once the pool has ended."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How often a job is tried; how many may wait, and be in progress at a time, in all and of one key."""
-
-    attempts: int = 3
-    running_per_key: int = 4
-    queued: int = 64
-    queued_per_key: int = 32
-
-
 class Scheduler:
     """See the module; safe to use from any number of requests at once."""
 
@@ -60,7 +43,7 @@ class Scheduler:
         table: JobTable,
         files: DataFolder,
         pool: Pool,
-        limits: Limits = Limits(),
+        limits: Limits,
         *,
         on_ended: Callable[[Ended], None] = lambda _: None,
         on_death: Callable[[], object] = lambda: None,
@@ -74,7 +57,6 @@ class Scheduler:
         self._on_ended = on_ended
         self._on_death = on_death
         self._turns = Turns(limits.running_per_key)
-        self._events = Events()
         self._jobs: dict[str, OpenJob] = {}
         self._coming: dict[str, str | None] = {}
         self._answers: dict[Call, asyncio.Future[Answer]] = {}
@@ -82,6 +64,7 @@ class Scheduler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
+        self._closed = False
         self._stopping = False
         self._job_seconds = 5.0
 
@@ -115,8 +98,18 @@ class Scheduler:
 
         A slow reader gets the newest state, not every one. Raises ``JobNotFound``, ``ShuttingDown``.
         """
-        async for job in self._events.follow(await self.get(job_id)):
-            yield job
+        job = self._jobs.get(job_id)
+        if job is None:
+            yield await self.get(job_id)
+            return
+        while True:
+            record, changed = job.job, job.changed
+            yield record
+            if record.state.is_terminal:
+                return
+            if self._closed:
+                raise ShuttingDown("The service is stopping; the job continues after the next start.")
+            await changed.wait()
 
     async def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job and return how it stands then. Raises ``JobNotFound``."""
@@ -135,18 +128,13 @@ class Scheduler:
     def check_room(self, owner: str | None) -> None:
         """Raise ``QueueFull`` if no job of a key can be added; said early, before an upload is read."""
         queued = (job.job for job in self._jobs.values() if job.job.state is JobState.QUEUED)
-        waiting = [*self._coming.values(), *(job.owner for job in queued)]
-        if len(waiting) >= self.limits.queued:
-            text = f"{len(waiting)} jobs are queued, the limit"
-        elif owner is not None and waiting.count(owner) >= self.limits.queued_per_key:
-            text = f"{self.limits.queued_per_key} jobs of this API key are queued, the limit of one key"
-        else:
-            return
-        error = QueueFull(f"{text}; try again in a few seconds.")
-        etas = [job.job.progress.eta_seconds for job in self._jobs.values() if job.begun]
-        soonest = min((eta for eta in etas if eta is not None), default=self._job_seconds)
-        error.retry_after = max(1, min(LONGEST_RETRY_AFTER, ceil(soonest)))
-        raise error
+        try:
+            self.limits.check([*self._coming.values(), *(job.owner for job in queued)], owner)
+        except QueueFull as error:
+            etas = [job.job.progress.eta_seconds for job in self._jobs.values() if job.begun]
+            soonest = min((eta for eta in etas if eta is not None), default=self._job_seconds)
+            error.retry_after = max(1, min(LONGEST_RETRY_AFTER, ceil(soonest)))
+            raise
 
     def check_usable(self) -> None:
         """Raise ``NotReady`` if jobs would wait for ever because the model cannot be loaded."""
@@ -177,7 +165,9 @@ class Scheduler:
 
     def close(self) -> None:
         """Let go of all who follow jobs: the service is about to stop."""
-        self._events.close()
+        self._closed = True
+        for job in self._jobs.values():
+            job.tell()
 
     async def stop(self) -> None:
         """Stop giving turns and end the pool; what is not done goes on at the next start, as untried."""
@@ -202,7 +192,7 @@ class Scheduler:
 
     def _give_turns(self) -> None:
         while True:
-            wanting = self._wanting()
+            wanting = self._turns.wanting(self._jobs.values())
             best = self._turns.best(wanting)
             free = self._free()
             if best is None or free <= 0:
@@ -212,37 +202,15 @@ class Scheduler:
                 self._start(best, best.next_call(self.pool.size))
             else:
                 self._begin(best)
-        if call := self._call_to_shorten(best, free):
+        if not self._asked and (call := self._turns.to_shorten(self._jobs.values(), best, free)):
             self._asked.add(call)
             self.pool.give_way(call)
         self.pool.wish(len(wanting) + len(self._answers))
-
-    def _wanting(self) -> list[OpenJob]:
-        """Return the jobs that a worker could do something for; one of them at a time makes an avatar."""
-        making = {call.order.avatar_id for call in self._answers if call.method == "build_avatar"}
-        return [
-            job
-            for job in self._turns.ready(self._jobs.values())
-            if (method := job.next_method) and not (method == "build_avatar" and job.job.avatar_id in making)
-        ]
 
     def _free(self) -> int:
         """Return how many workers can be given a call: those not whose last answer is still to be taken."""
         idle = min(self.pool.idle, self.pool.size - len(self._answers))
         return idle - sum(job.saving for job in self._jobs.values())
-
-    def _call_to_shorten(self, best: OpenJob | None, free: int) -> Call | None:
-        """Return the call that is to end with its segment: for whoever has the next turn, or to be shared."""
-        if self._asked:
-            return None
-        if best is None:
-            shared = (job.splits() for job in self._jobs.values())
-            return next((call for call in shared if call), None) if free > 0 else None
-        running = [job for job in self._jobs.values() if any(call.method == "encode" for call in job.running)]
-        lesser = [job for job in running if job is not best and self._turns.outranks(best, job)]
-        if not lesser:
-            return None
-        return next(call for call in max(lesser, key=self._turns.rank).running if call.method == "encode")
 
     def _begin(self, job: OpenJob) -> None:
         record = job.job
@@ -258,7 +226,7 @@ class Scheduler:
     async def _record_begin(self, job: OpenJob) -> None:
         await self._records.save(job.job)
         job.saving = False
-        self._events.tell(job.job)
+        job.tell()
         self._wake.set()
 
     def _start(self, job: OpenJob, call: Call) -> None:
@@ -270,17 +238,20 @@ class Scheduler:
     def _hear(self, job: OpenJob, call: Call, done: int, total: int) -> None:
         if call in job.running:
             job.hear(call, done, total)
-            self._events.tell(job.job)
+            job.tell()
 
     async def _await(self, job: OpenJob, call: Call, answer: asyncio.Future[Answer]) -> None:
         """See a call to its end, and the job if that was its last."""
-        death: WorkerDied | None = None
+        died = False
         try:
             job.take(call, await answer)
         except CallFailed as failure:
             self._settle(job, JobState.FAILED, failure.problem)
-        except WorkerDied as died:
-            death = died
+        except WorkerDied as death:
+            died = True
+            log.error("worker_died", **job.about, how=death.how)
+            if job.verdict is None and (problem := job.die(death, self.limits.attempts)):
+                self._settle(job, JobState.FAILED, problem)
         except (WorkerLeft, asyncio.CancelledError):
             log.debug("call_given_back", **job.about, method=call.method)
         except Exception as error:
@@ -291,38 +262,20 @@ class Scheduler:
             job.stop(call)
             self._answers.pop(call)
             self._asked.discard(call)
-        if death is not None:
-            await self._count_death(job, death)
-        self._events.tell(job.job)
-        if not self._stopping and not job.running and job.verdict:
+        if died:
+            await self._records.save(job.job)
+            await to_thread.run_sync(self._on_death)
+        job.tell()
+        if not self._stopping and not job.running:
             await self._end(job)
         self._wake.set()
 
-    async def _count_death(self, job: OpenJob, death: WorkerDied) -> None:
-        log.error("worker_died", **job.about, how=death.how)
-        if job.verdict is None:
-            deaths = job.job.deaths + 1
-            if deaths >= self.limits.attempts:
-                job.change(deaths=deaths)
-                self._settle(job, JobState.FAILED, self._verdict(death))
-            else:
-                job.change(deaths=deaths, attempts=job.job.attempts + 1)
-                await self._records.save(job.job)
-        await to_thread.run_sync(self._on_death)
-
-    def _verdict(self, death: WorkerDied) -> Problem:
-        times = "once" if self.limits.attempts == 1 else f"{self.limits.attempts} times"
-        error = RenderProcessStalled if death.stalled else RenderProcessCrashed
-        return error(
-            f"The render process {death.how} while it worked on this job, which was tried {times}; "
-            "check the file that was sent, and the service's log."
-        ).problem()
-
     def _settle(self, job: OpenJob, state: JobState, problem: Problem | None = None) -> None:
-        """Settle how a job ends, and have all calls of it stopped."""
-        job.end(state, problem)
-        for call in job.running:
-            self._answers[call].cancel()
+        """Settle how a job ends, unless that is settled, and have all calls of it stopped."""
+        if job.verdict is None:
+            job.end(state, problem)
+            for call in job.running:
+                self._answers[call].cancel()
 
     async def _end(self, job: OpenJob) -> None:
         if job.ending or job.verdict is None:
@@ -347,7 +300,7 @@ class Scheduler:
         )
         self._job_seconds += 0.2 * (ended.work_seconds - self._job_seconds)
         self._on_ended(ended)
-        self._events.tell(job.job)
+        job.tell()
         self._wake.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

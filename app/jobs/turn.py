@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from app.jobs.open_job import OpenJob
+from app.jobs.pool import Call
 
 Rank = tuple[int, bool, int, bool, int, int]
 """The smaller, the sooner."""
@@ -34,19 +35,31 @@ class Turns:
         if not job.job.waited_for:
             self._batch = self._count
 
-    def ready(self, jobs: Collection[OpenJob]) -> list[OpenJob]:
-        """Return the jobs that may have a turn: of one key at most so many are in progress at a time."""
+    def wanting(self, jobs: Collection[OpenJob]) -> list[OpenJob]:
+        """Return the jobs that a worker could do something for and that may have a turn.
+
+        Of one key at most so many are in progress at a time, and one of them at a time makes an avatar.
+        """
         under_way = Counter(job.job.owner for job in jobs if job.begun)
-        ready = []
-        for job in jobs:
-            owner = job.job.owner
-            if job.begun or owner is None or under_way[owner] < self._most:
-                ready.append(job)
-        return ready
+        making = {job.job.avatar_id for job in jobs if any(c.method == "build_avatar" for c in job.running)}
+        return [
+            job
+            for job in jobs
+            if job.begun or job.job.owner is None or under_way[job.job.owner] < self._most
+            if (method := job.next_method) and not (method == "build_avatar" and job.job.avatar_id in making)
+        ]
 
     def best(self, ready: Iterable[OpenJob]) -> OpenJob | None:
         """Return whose turn it is."""
         return min(ready, key=self.rank, default=None)
+
+    def to_shorten(self, jobs: Collection[OpenJob], best: OpenJob | None, free: int) -> Call | None:
+        """Return the call that is to end with its segment: for the next turn's owner, or to be shared."""
+        if best is None:
+            return next(filter(None, (job.splits() for job in jobs)), None) if free > 0 else None
+        encoding = {job: call for job in jobs for call in job.running if call.method == "encode"}
+        lesser = [job for job in encoding if job is not best and self.outranks(best, job)]
+        return encoding[max(lesser, key=self.rank)] if lesser else None
 
     def outranks(self, newcomer: OpenJob, running: OpenJob) -> bool:
         """Return whether ``running`` is to give way to ``newcomer`` at the end of its segment."""

@@ -9,8 +9,9 @@ import pytest
 from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, NewJob, new_id
+from app.jobs.limits import Limits
 from app.jobs.pool import Pool
-from app.jobs.scheduler import Limits, Scheduler
+from app.jobs.scheduler import Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from app.settings import Settings

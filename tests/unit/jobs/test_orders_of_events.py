@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.errors import NoFace
 from app.jobs.job import JobKind, JobState
-from app.jobs.scheduler import Limits
+from app.jobs.limits import Limits
 from tests.support.pretending import PretendingPool, frames_of
 from tests.unit.jobs.test_scheduler import Service, running
 
@@ -99,7 +99,7 @@ class World:
         jobs = service.scheduler._jobs.values()
         under_way = Counter(job.job.owner for job in jobs if job.begun and job.job.owner)
         assert not under_way or max(under_way.values()) <= LIMITS.running_per_key
-        assert not self.pool.idle or not any(job.next_method for job in service.scheduler._turns.ready(jobs))
+        assert not self.pool.idle or not service.scheduler._turns.wanting(jobs)
         assert all(job.job.deaths < LIMITS.attempts for job in jobs)
         assert not any(job.verdict and not job.running for job in jobs), "a job that is over has not ended"
 

@@ -11,7 +11,8 @@ from app.errors import NoFace, QueueFull, ShuttingDown
 from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, JobState, NewJob, new_id
-from app.jobs.scheduler import Limits, Scheduler
+from app.jobs.limits import Limits
+from app.jobs.scheduler import Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from tests.support.pretending import PretendingPool
