@@ -46,6 +46,8 @@ class AvatarRequest:
     options: AvatarOptions = field(default_factory=AvatarOptions)
     implicit: bool = False
     """Whether nobody asked for it; see :class:`Manifest`."""
+    job: str | None = None
+    """The job that makes it."""
 
     @property
     def treatment(self) -> Treatment:
@@ -211,6 +213,7 @@ class AvatarBuilder:
             created_at=datetime.now(UTC),
             treatment=info.treatment,
             implicit=request.implicit,
+            job=request.job,
             checksums={name: sha256_of(folder / name) for name in (BOXES, LANDMARKS, *self.form.files)},
         )
 

@@ -88,6 +88,8 @@ class Manifest:
     """What the maker should know."""
     implicit: bool = False
     """Whether nobody asked for it: it was made of the video that a sound came with, and goes when unused."""
+    job: str | None = None
+    """The job that made it, if one did: an attempt knows by it what an earlier one has finished."""
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from app.errors import Problem
@@ -25,29 +24,18 @@ class Order:
     avatar_id: str
     params: Mapping[str, Any] = field(default_factory=dict)
     attempts: int = 1
-    begun_at: str | None = None
-    """When the job was first begun, ISO 8601; an avatar that is younger is its own work."""
     traceparent: str | None = None
     """The request's span, as W3C Trace Context writes it."""
 
     @classmethod
     def of(cls, job: Job) -> "Order":
         """Return the order of a job."""
-        begun_at = job.started_at.isoformat() if job.started_at else None
-        return cls(job.id, job.avatar_id, dict(job.params), job.attempts, begun_at, job.traceparent)
+        return cls(job.id, job.avatar_id, dict(job.params), job.attempts, job.traceparent)
 
     @property
     def is_one_call(self) -> bool:
         """Whether it makes the avatar that it renders with, of the ``video`` that came with the sound."""
         return "video" in self.params
-
-    def is_own_work(self, created_at: datetime) -> bool:
-        """Return whether something made at this instant may be the work of an earlier attempt of this job."""
-        return (
-            self.attempts > 1
-            and self.begun_at is not None
-            and created_at > datetime.fromisoformat(self.begun_at)
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -124,7 +124,7 @@ class Worker:
                 manifest = self._workshop.builder.build(request, progress)
         except AvatarExists:
             manifest = self._made_before(order)
-            own = order.is_own_work(manifest.created_at)
+            own = manifest.job == order.job_id
         return {
             "frames_made": manifest.frame_count if own else 0,
             "media_seconds": manifest.duration,
@@ -262,6 +262,7 @@ class Worker:
             filename=order.params[name],
             options=read(AvatarOptions, order.params),
             implicit=order.is_one_call,
+            job=order.job_id,
         )
 
     def _render_request(self, order: Order) -> "RenderRequest":
@@ -285,7 +286,7 @@ class Worker:
         Raises ``AvatarExists`` if the avatar is somebody else's.
         """
         manifest = self._store.manifest(order.avatar_id)
-        if order.is_own_work(manifest.created_at) or (order.is_one_call and manifest.implicit):
+        if manifest.job == order.job_id or (order.is_one_call and manifest.implicit):
             return manifest
         raise AvatarExists(f"There is an avatar {order.avatar_id!r} already; delete it or choose another id.")
 

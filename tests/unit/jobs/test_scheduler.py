@@ -1,12 +1,15 @@
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
+import app.jobs.job
 from app.errors import NoFace, QueueFull, ShuttingDown
 from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
@@ -466,3 +469,28 @@ async def test_a_render_that_brings_its_video_goes_on_after_a_death_in_each_of_i
         job = await service.job(job_id)
         assert (job.state, job.attempts, job.deaths) == ("succeeded", 2, 1)
         assert service.methods(job_id).count("build_avatar") == (2 if answered == 0 else 1)
+
+
+class _Leaping(datetime):
+    """A clock that is set an hour back, then two forward, whenever it is looked at."""
+
+    looks = itertools.count()
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # of the class it stands for
+        return datetime.now(tz) + timedelta(hours=(-1, 2)[next(cls.looks) % 2])
+
+
+async def test_a_clock_that_is_set_meanwhile_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.jobs.job, "datetime", _Leaping)
+    async with running(tmp_path, workers=2) as service:
+        jobs = [await service.submit(seconds) for seconds in (3.0, 100.0, 3.0)]
+        await service.die(jobs[0])
+        await service.finish_all()
+        ends = [await service.job(job_id) for job_id in jobs]
+        assert [job.state for job in ends] == [JobState.SUCCEEDED] * 3
+        assert [job.attempts for job in ends] == [2, 1, 1]
+        assert all(ended.wait_seconds >= 0 and ended.work_seconds >= 0 for ended in service.ended)
+        assert all(job.progress.fps >= 0 for job in ends)

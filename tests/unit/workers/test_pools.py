@@ -151,7 +151,7 @@ def test_workers_on_other_devices_may_work_together() -> None:
 
 
 def test_a_call_survives_its_way_over_a_pipe() -> None:
-    given = Call("encode", Order("one", "anna", {"fps": "25"}, 2, "2026-01-02T03:04:05+00:00"), (3, 4))
+    given = Call("encode", Order("one", "anna", {"fps": "25"}, 2), (3, 4))
     taken = to_call(from_line(to_line({"call": from_call(given)}))["call"])
     assert (taken.method, taken.order, taken.segments) == (given.method, given.order, given.segments)
 

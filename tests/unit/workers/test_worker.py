@@ -2,7 +2,6 @@ import errno
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +20,6 @@ from app.errors import (
     NotAudio,
     StorageFull,
 )
-from app.jobs.job import utc_now
 from app.jobs.pool import Call, Order
 from app.media.timing import Segment
 from app.progress import Progress
@@ -36,8 +34,6 @@ MAKING = Order(
     "one",
     "anna",
     {"filename": "a.mp4", "face": "left", "pads": [0, 0.05, 0, 0], "smoothing": 0.2},
-    attempts=1,
-    begun_at=datetime(2026, 1, 1, tzinfo=UTC).isoformat(),
 )
 RENDERING = Order(
     "two",
@@ -75,8 +71,8 @@ def worker(tmp_path: Path, rooms: Rooms) -> Worker:
     return made
 
 
-def store_avatar(tmp_path: Path, created_at: datetime) -> None:
-    manifest = replace(made_up_manifest("anna", frame_count=50), fps=Fraction(25), created_at=created_at)
+def store_avatar(tmp_path: Path, job: str | None) -> None:
+    manifest = replace(made_up_manifest("anna", frame_count=50), fps=Fraction(25), job=job)
     put_made_up(AvatarStore(tmp_path / "avatars"), manifest)
 
 
@@ -89,18 +85,16 @@ def ignore(done: int, total: int) -> None:
 
 
 def test_an_avatar_that_an_attempt_finished_before_it_died_counts_as_made(tmp_path: Path) -> None:
-    store_avatar(tmp_path, utc_now())
-    call = Call("build_avatar", replace(MAKING, attempts=2))
-    answer = worker(tmp_path, Rooms(AvatarExists("taken"))).do(call, ignore)
+    store_avatar(tmp_path, job=MAKING.job_id)
+    answer = worker(tmp_path, Rooms(AvatarExists("taken"))).do(Call("build_avatar", MAKING), ignore)
     assert (answer["frames_made"], answer["media_seconds"]) == (50, 2.0)
 
 
-@pytest.mark.parametrize(("attempts", "age"), [(1, timedelta(0)), (2, timedelta(days=10_000))])
-def test_an_avatar_that_was_there_before_does_not(tmp_path: Path, attempts: int, age: timedelta) -> None:
-    store_avatar(tmp_path, utc_now() - age)
-    call = Call("build_avatar", replace(MAKING, attempts=attempts))
+@pytest.mark.parametrize("job", ["another", None])
+def test_an_avatar_that_is_not_the_job_s_own_does_not(tmp_path: Path, job: str | None) -> None:
+    store_avatar(tmp_path, job)
     with pytest.raises(AvatarExists):
-        worker(tmp_path, Rooms(AvatarExists("taken"))).do(call, ignore)
+        worker(tmp_path, Rooms(AvatarExists("taken"))).do(Call("build_avatar", MAKING), ignore)
 
 
 @pytest.mark.parametrize("failure", [AvatarNotFound("gone"), FileNotFoundError("gone")])
@@ -120,7 +114,7 @@ def test_a_render_whose_avatar_was_deleted_says_so(tmp_path: Path, failure: Exce
 def test_another_failure_of_a_render_stays_what_it_is_without_its_words(
     tmp_path: Path, failure: Exception, error: type[MouthpieceError]
 ) -> None:
-    store_avatar(tmp_path, utc_now())
+    store_avatar(tmp_path, None)
     with pytest.raises(error, match=r"^(?!.*secret)"):
         worker(tmp_path, Rooms(failure)).do(Call("prepare", RENDERING), ignore)
 
@@ -132,7 +126,7 @@ def test_the_death_of_a_decoder_is_told_as_a_death_and_the_worker_lives(tmp_path
 
 
 def test_a_jobs_parameters_reach_the_rooms(tmp_path: Path) -> None:
-    store_avatar(tmp_path, utc_now())
+    store_avatar(tmp_path, None)
     rooms = Rooms(NotAudio("text"))
     with pytest.raises(NotAudio):
         worker(tmp_path, rooms).do(Call("prepare", RENDERING), ignore)
