@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange
@@ -12,9 +13,10 @@ from av.video.reformatter import ColorRange
 from app.media.encoder import VideoFormat
 from app.media.finish import finish
 from app.media.fragments import encode_segment, write_init
-from app.media.frames import Color, FrameLayout, I420Frame
+from app.media.frames import BgrImage, Color, FrameLayout, I420Frame
 from app.media.quality import EncoderSettings, Quality, encoder_settings
 from app.media.timing import Segment
+from tests.support.frames import i420
 from tests.support.renders import (
     TINY,
     ULTRAFAST,
@@ -27,6 +29,7 @@ from tests.support.renders import (
     render,
     sound_of,
 )
+from tests.support.videos import decode
 
 NTSC = Fraction(24000, 1001)
 
@@ -112,6 +115,34 @@ def test_the_final_file_is_h264_and_aac_that_browsers_play(tmp_path: Path, quali
         assert video.average_rate == 25
         assert (audio.codec_context.name, audio.profile) == ("aac", "LC")
         assert (audio.rate, audio.layout.name) == (44100, "stereo")
+
+
+def test_pictures_after_a_cut_are_good_from_the_first_on(tmp_path: Path) -> None:
+    layout, noise = FrameLayout(320, 240), np.random.default_rng(1)
+    blocks = noise.integers(16, 235, (2, 30, 40, 3), np.uint8)
+    frames = [_picture_of(blocks[int(number >= 14)], number, layout) for number in range(25)]
+    video, settings, sound = (
+        VideoFormat(layout, Fraction(25)),
+        encoder_settings("standard", 1),
+        sound_of(tmp_path, 1),
+    )
+    init, fragment, result = tmp_path / "init.mp4", tmp_path / "0.m4s", tmp_path / "result.mp4"
+    write_init(init, video, settings, sound)
+    encode_segment(fragment, Segment(0, 0, 25, True), frames, video, settings, sound)
+    finish(init, [fragment], result)
+
+    errors = [
+        float(np.square(layout.planes(shown)[0] - layout.planes(frame)[0].astype(np.float64)).mean())
+        for shown, frame in zip(decode(result).frames, frames, strict=True)
+    ]
+
+    assert max(errors) < 13, "37 dB, from the first picture after the cut on"
+
+
+def _picture_of(blocks: BgrImage, number: int, layout: FrameLayout) -> I420Frame:
+    """Return a frame that shows a few blocks, drifting from frame to frame."""
+    picture = cv2.resize(blocks, (layout.width, layout.height), interpolation=cv2.INTER_CUBIC)
+    return i420(np.roll(picture, number, axis=1), layout)
 
 
 @pytest.mark.parametrize(
