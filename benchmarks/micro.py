@@ -64,7 +64,7 @@ def _composites(workshop: Workshop) -> tuple[list[I420Frame], FrameLayout, list[
         layout, sources = maker.avatar.layout, [maker.timeline.avatar_frame(i) for i in range(_FRAMES)]
         frames = [np.empty(layout.frame_bytes, np.uint8) for _ in sources]
         read = _spent(lambda: _read(maker.avatar.frames, sources, frames))
-        run = maker.mouths.over(range(_FRAMES), seconds)
+        run = maker.mouths.over(range(_FRAMES), seconds, lambda: None)
         put = _spent(lambda: _put(run, maker.batch_size, frames, sources))
     stages = {"listen": seconds.listen, "model": seconds.model, "composite": seconds.composite}
     note = ", ".join(f"{name} {1000 * spent / _FRAMES:.2f} ms" for name, spent in stages.items())

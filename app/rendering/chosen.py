@@ -16,6 +16,7 @@ from app.mouths.bending import place
 from app.mouths.model import MouthModel
 from app.mouths.person import Flags
 from app.mouths.space import COMPONENTS
+from app.progress import Alive
 from app.rendering.laying import Layer
 from app.rendering.mouths import MouthRun
 from app.rendering.sampling import Lent, Opened
@@ -52,9 +53,9 @@ class ChosenMouths:
         """Frames that are made together."""
         return MouthModel.batch_size
 
-    def over(self, indices: Sequence[int], seconds: StageSeconds) -> MouthRun:
+    def over(self, indices: Sequence[int], seconds: StageSeconds, alive: Alive) -> MouthRun:
         """Return what lays the mouths of result frames ``indices``."""
-        return _ChosenRun(self, seconds)
+        return _ChosenRun(self, seconds, alive)
 
     def kinds(self, segment: Segment) -> tuple[Flags, Flags]:
         """See :class:`Mouths`."""
@@ -64,8 +65,8 @@ class ChosenMouths:
 
 
 class _ChosenRun:
-    def __init__(self, mouths: ChosenMouths, seconds: StageSeconds) -> None:
-        self._mouths, self._seconds = mouths, seconds
+    def __init__(self, mouths: ChosenMouths, seconds: StageSeconds, alive: Alive) -> None:
+        self._mouths, self._seconds, self._alive = mouths, seconds, alive
         self._avatar = mouths.avatar
         self._person = mouths.avatar.person
         self._layer = Layer(mouths.avatar.layout)
@@ -79,6 +80,7 @@ class _ChosenRun:
         weights = self._person.weights[sources] * self._mouths.timeline.mouth_weights(indices)
         shown = [weights[k] > 0 and score.lenders[row] >= 0 for k, (score, row) in enumerate(rows)]
         for k, (frame, source, (score, row)) in enumerate(zip(frames, sources, rows, strict=True)):
+            self._alive()
             if not shown[k]:
                 continue
             lent = self._lent(score, row, source)

@@ -12,7 +12,7 @@ from typing import Final
 from app.media.frames import I420Frame
 from app.media.quality import Encoder
 from app.media.timing import Segment
-from app.progress import Progress
+from app.progress import Alive, Progress, Repeated
 from app.rendering.frames import BATCHES_HELD, FrameMaker
 from app.rendering.packing import Packing
 from app.rendering.stages import StageSeconds
@@ -38,30 +38,31 @@ class SegmentEncoding:
     ) -> None:
         """Encode ``segments``; ``total`` is the number of frames of the whole render, for ``progress``.
 
-        With several ``lanes``, that many encoders work at once and take the segments in turn; ``progress``
-        is then called by their threads, one at a time.
+        With several ``lanes``, that many encoders work at once and take the segments in turn. ``progress``
+        is called by their threads, and told the same again by those that make frames.
         """
         remaining = sum(segment.frame_count for segment in segments)
-        tally = _Tally(total - remaining, total, progress)
+        repeated = Repeated(progress)
+        tally = _Tally(total - remaining, total, repeated)
         shares = [segments[lane::lanes] for lane in range(min(lanes, len(segments)))]
         if len(shares) < 2:
-            self._encode(segments, maker, tally)
+            self._encode(segments, maker, tally, repeated.again)
             return
         with ThreadPoolExecutor(len(shares), "encoding") as pool:
             makers = [replace(maker, seconds=StageSeconds()) for _ in shares]
             work = zip(shares, makers, strict=True)
-            running = [pool.submit(self._encode, share, own, tally) for share, own in work]
+            running = [pool.submit(self._encode, share, own, tally, repeated.again) for share, own in work]
         for own in makers:
             maker.seconds.add(own.seconds)
         errors = [error for lane in running if (error := lane.exception())]
         for error in sorted(errors, key=lambda error: isinstance(error, _StoppedByAnother)):
             raise error
 
-    def _encode(self, segments: list[Segment], maker: FrameMaker, tally: "_Tally") -> None:
+    def _encode(self, segments: list[Segment], maker: FrameMaker, tally: "_Tally", alive: Alive) -> None:
         started = perf_counter()
         indices = [s.first_frame + i for s in segments for i in range(s.frame_count)]
         waited = _Waited()
-        with tally.stopping_all(), closing(maker.make(indices)) as made:
+        with tally.stopping_all(), closing(maker.make(indices, alive)) as made:
             frames = tally.count(waited.watch(made))
             for segment in segments:
                 path = self.workspace.fragment(segment.index)

@@ -11,6 +11,7 @@ import numpy as np
 
 from app.avatars.avatar import Avatar, color_of
 from app.media.frames import I420Frame
+from app.progress import Alive
 from app.rendering.clearing import Clearing
 from app.rendering.deepening import Deepening
 from app.rendering.framing import Framing
@@ -38,14 +39,15 @@ class FrameMaker:
         """Frames that are made together."""
         return self.mouths.batch_size
 
-    def make(self, indices: Sequence[int]) -> Generator[I420Frame]:
+    def make(self, indices: Sequence[int], alive: Alive = lambda: None) -> Generator[I420Frame]:
         """Yield the result's frames ``indices``, the next batches being made meanwhile in another thread.
 
-        A frame is good until the next one is asked for: then its memory is used again.
+        A frame is good until the next one is asked for: then its memory is used again. That thread calls
+        ``alive`` often, so that it ends soon if that raises.
         """
         size = self.batch_size
         buffers = [self._new_buffers(min(size, len(indices))) for _ in range(BATCHES_HELD)]
-        run = self.mouths.over(indices, self.seconds)
+        run = self.mouths.over(indices, self.seconds, alive)
         pool = ThreadPoolExecutor(1, "frames")
         pending: deque[Future[list[I420Frame]]] = deque()
         try:

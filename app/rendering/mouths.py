@@ -16,6 +16,7 @@ from app.media.frames import I420Frame
 from app.media.timing import Segment
 from app.mouths.covers import spare
 from app.mouths.person import Flags
+from app.progress import Alive
 from app.rendering.compositor import Compositor
 from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Timeline
@@ -42,8 +43,11 @@ class Mouths(Protocol):
     def batch_size(self) -> int:
         """Frames that are best made together."""
 
-    def over(self, indices: Sequence[int], seconds: StageSeconds) -> MouthRun:
-        """Return what puts the mouths of result frames ``indices``; ``seconds`` is told the time it takes."""
+    def over(self, indices: Sequence[int], seconds: StageSeconds, alive: Alive) -> MouthRun:
+        """Return what puts the mouths of result frames ``indices``.
+
+        ``seconds`` is told the time it takes; ``alive`` is called meanwhile, and may raise to end it.
+        """
 
     def kinds(self, segment: Segment) -> tuple[Flags, Flags]:
         """Tell for each frame of a segment whether its mouth is lent by the footage, and whether painted.
@@ -69,9 +73,9 @@ class GeneratedMouths:
         """Frames a call at which the model is at its fastest."""
         return self.infer.batch_size
 
-    def over(self, indices: Sequence[int], seconds: StageSeconds) -> MouthRun:
+    def over(self, indices: Sequence[int], seconds: StageSeconds, alive: Alive) -> MouthRun:
         """Return what generates the mouths of result frames ``indices``."""
-        return _GeneratedRun(self, indices, seconds)
+        return _GeneratedRun(self, indices, seconds, alive)
 
     def kinds(self, segment: Segment) -> tuple[Flags, Flags]:
         """See :class:`Mouths`."""
@@ -79,14 +83,17 @@ class GeneratedMouths:
 
 
 class _GeneratedRun:
-    def __init__(self, mouths: GeneratedMouths, indices: Sequence[int], seconds: StageSeconds) -> None:
+    def __init__(
+        self, mouths: GeneratedMouths, indices: Sequence[int], seconds: StageSeconds, alive: Alive
+    ) -> None:
         assert mouths.avatar.faces is not None
-        self._mouths, self._seconds = mouths, seconds
+        self._mouths, self._seconds, self._alive = mouths, seconds, alive
         self._faces: CutFaces = mouths.avatar.faces
         self._compositor = Compositor(mouths.avatar.layout)
         self._windows = self._all_windows(indices)
 
     def put(self, frames: list[I420Frame], indices: Sequence[int], sources: list[int]) -> None:
+        self._alive()
         heard = np.stack(list(islice(self._windows, len(indices))))
         avatar = self._mouths.avatar
         weights = avatar.person.weights[sources] * self._mouths.timeline.mouth_weights(indices)
@@ -100,6 +107,7 @@ class _GeneratedRun:
             faces = self._mouths.infer.render(heard[changed], crops, references)
             drawn = perf_counter()
         for place, source, face, crop in zip(changed, wanted, faces, crops, strict=True):
+            self._alive()
             mask, cover = self._faces.masks[source], avatar.person.cover(source, avatar.landmarks[source])
             if cover is not None:
                 mask = spare(mask, cover, avatar.landmarks[source], avatar.boxes[source])
