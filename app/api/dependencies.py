@@ -36,7 +36,7 @@ class Services:
     deliverer: Deliverer
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.state.services
     return services
 
@@ -46,7 +46,7 @@ ServicesDep = Annotated[Services, Depends(_services)]
 _bearer = HTTPBearer(auto_error=False, description="One of MOUTHPIECE_API_KEYS.")
 
 
-def require_key(
+async def require_key(
     request: Request,
     services: ServicesDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
@@ -83,7 +83,7 @@ Prefer = Annotated[
 ]
 
 
-def _prefers_async(prefer: Prefer = []) -> bool:  # noqa: B006 - only read
+async def _prefers_async(prefer: Prefer = []) -> bool:  # noqa: B006 - only read
     preferences = ",".join(prefer).split(",")
     return any(preference.split(";")[0].strip().lower() == "respond-async" for preference in preferences)
 

@@ -1,17 +1,14 @@
 """Jobs over HTTP: list, show, follow, fetch, cancel."""
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final
 
 from anyio import move_on_after, to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.api.dependencies import JobDep, ServicesDep
+from app.api.event_stream import EVENTS, EventStream
 from app.api.models import JobList, JobResource
 from app.api.parameters import AvatarId
 from app.api.problems import MEDIA_TYPE as PROBLEM
@@ -26,7 +23,6 @@ from app.errors import (
     JobNotFinished,
     JobNotFound,
     NotFound,
-    ShuttingDown,
 )
 from app.jobs.job import Job, JobKind, JobState
 
@@ -62,18 +58,19 @@ async def get_job(job: JobDep) -> JobResource:
     return JobResource.of(job)
 
 
-@router.get("/{job_id}/events", response_class=EventSourceResponse, responses=documented(JobNotFound))
-async def follow_job(job: JobDep, services: ServicesDep) -> AsyncIterator[ServerSentEvent]:
+@router.get(
+    "/{job_id}/events",
+    status_code=200,
+    response_class=EventStream,
+    responses=documented(JobNotFound, also={200: {"content": EVENTS, "description": "The events."}}),
+)
+async def follow_job(job: JobDep, services: ServicesDep) -> EventStream:
     """Follow a job by server-sent events.
 
     Each event's data is the job as JSON: the first one at once, then one for each change. They are named
     `progress`, but the last one, after which the stream ends, `end`.
     """
-    with suppress(JobNotFound, ShuttingDown):  # deleted meanwhile; or to be followed again later
-        async with aclosing(follow(services, job)) as news:
-            async for job in news:
-                name = "end" if job.state.is_terminal else "progress"
-                yield ServerSentEvent(raw_data=_as_text(job), event=name, id=str(job.revision))
+    return EventStream(follow(services, job))
 
 
 @router.head("/{job_id}/video", include_in_schema=False)
@@ -167,9 +164,3 @@ async def delete_job(job: JobDep, services: ServicesDep) -> None:
             return
     if await to_thread.run_sync(services.table.delete_finished, job.id):
         await to_thread.run_sync(services.files.forget, job.id)
-
-
-@lru_cache(64)
-def _as_text(job: Job) -> str:
-    """Return the job as JSON, made once for all who follow it."""
-    return JobResource.of(job).model_dump_json()

@@ -1,6 +1,5 @@
 """An open job: which call comes next, and what an answer means for it."""
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -8,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.errors import Problem, RenderProcessCrashed, RenderProcessStalled
+from app.jobs.crowd import Crowd
 from app.jobs.ended import Ended
 from app.jobs.job import Job, JobKind, JobProgress, JobState, utc_now
 from app.jobs.pool import Answer, Call, Method, Order, WorkerDied
@@ -29,8 +29,8 @@ class OpenJob:
 
     def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
         self.job = job
-        self.changed = asyncio.Event()
-        """Set, and replaced by another one, when whoever follows the job is to look at it."""
+        self.followers = Crowd()
+        """Those who look at it when it has changed."""
         self.running: list[Call] = []
         """The calls that workers are busy with."""
         self.verdict: tuple[JobState, Problem | None] | None = None
@@ -186,8 +186,7 @@ class OpenJob:
 
     def tell(self) -> None:
         """Have all look at it who follow it."""
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
+        self.followers.tell()
 
     def ended(self) -> Ended:
         """Return what the metrics are told."""

@@ -103,13 +103,14 @@ class Scheduler:
             yield await self.get(job_id)
             return
         while True:
-            record, changed = job.job, job.changed
+            record = job.job
             yield record
             if record.state.is_terminal:
                 return
-            if self._closed:
-                raise ShuttingDown("The service is stopping; the job continues after the next start.")
-            await changed.wait()
+            while job.job is record:
+                if self._closed:
+                    raise ShuttingDown("The service is stopping; the job continues after the next start.")
+                await job.followers.change()
 
     async def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job and return how it stands then. Raises ``JobNotFound``."""

@@ -19,7 +19,7 @@ _header = APIKeyHeader(
 _SCHEMES = ("bearer", "token", "key")
 
 
-def require_vendor_key(
+async def require_vendor_key(
     request: Request,
     services: ServicesDep,
     authorization: Annotated[str | None, Depends(_authorization)],
