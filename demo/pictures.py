@@ -79,7 +79,7 @@ def picture_studio(url: str, words: Path, output: Path) -> None:
         page.locator("#gallery .card").filter(has_text=AVATAR).locator("img").click()
         page.set_input_files("#sound-file", words)
         page.locator("#sound-name").get_by_text(words.name).wait_for()
-        page.get_by_role("button", name="Make the video", exact=True).click()
+        page.get_by_role("button", name="Render video", exact=True).click()
         page.get_by_text("Download", exact=True).wait_for()
         page.locator("#video").evaluate("video => { video.pause(); video.currentTime = 2 }")
         page.evaluate("document.activeElement?.blur(); scrollTo(0, 0)")

@@ -16,7 +16,7 @@ export const remove = (path) => request(path, { method: "DELETE" });
 export async function upload(path, form, onProgress, signal) {
   const limit = shared.limits?.max_upload_bytes;
   const large = [...form.values()].find((value) => value.size > limit);
-  if (large) throw problem(`The file has ${size(large.size)}; the limit is ${size(limit)}.`, 413);
+  if (large) throw problem(`The file is ${size(large.size)}; the limit is ${size(limit)}.`, 413);
   const response = await withKey((headers) => post(address(path), form, headers, onProgress, signal));
   return response.json();
 }
@@ -56,7 +56,7 @@ async function withKey(attempt) {
     const key = sessionStorage.getItem(KEY);
     const response = await attempt(key === null ? {} : { Authorization: `Bearer ${key}` }).catch((error) => {
       if (error.name === "AbortError") throw error;
-      throw problem("The service does not answer. Is it running, and is the network up?");
+      throw problem("The service does not respond. Check that it is running and that the network is up.");
     });
     if (response.ok) return response;
     const [{ status }, { detail }] = [response, await response.json().catch(() => ({}))];
@@ -101,8 +101,8 @@ async function askForKey(refused) {
 }
 
 async function showKeyDialog(refused) {
-  element("key-text").textContent = refused === null ? "This service asks for one." : "That one was not accepted.";
+  element("key-text").textContent = refused === null ? "This service needs an API key." : "The service did not accept this key.";
   element("key-value").value = "";
-  if (!(await consent(element("key")))) throw problem("Without a key the service shows nothing.", 401);
+  if (!(await consent(element("key")))) throw problem("The service needs an API key.", 401);
   sessionStorage.setItem(KEY, element("key-value").value.trim());
 }

@@ -44,7 +44,7 @@ function build(avatar) {
   radio.value = name.textContent = avatar.id;
   const seconds = avatar.duration < 10 ? avatar.duration : Math.round(avatar.duration);
   hint.textContent = `${avatar.width}×${avatar.height} · ${duration(seconds)}`;
-  picture.alt = `${avatar.id}: one frame, the face framed and the mouth marked`;
+  picture.alt = `${avatar.id}: a frame with the face and the mouth marked`;
   button.setAttribute("aria-label", `Delete ${avatar.id}`);
   button.addEventListener("click", () => erase(avatar.id));
   card.picture = media(avatar.links.preview).catch(() => "");
@@ -58,7 +58,7 @@ function useOnce() {
   choose(null);
   select(null);
   shared.clip = clip;
-  element("once").textContent = `${clip.file.name} speaks, once.`;
+  element("once").textContent = `${clip.file.name} is used once and not kept as an avatar.`;
   element("once").hidden = false;
   tell("avatar");
 }
@@ -73,11 +73,11 @@ function select(id) {
 }
 
 async function erase(id) {
-  const text = "Its video and all that was prepared of it are lost. Videos in which it has spoken stay.";
+  const text = "Its footage and everything prepared from it are deleted. Finished renders stay.";
   if (!(await ask(`Delete ${id}?`, text))) return;
   await remove(`v1/avatars/${id}`).catch((error) => announce(error.message));
   await refresh();
-  announce(`${id} is deleted.`);
+  announce(`${id} was deleted.`);
   element("video-file").focus();
 }
 
@@ -112,7 +112,7 @@ async function pend(id, job, data) {
   const [bar, hint, button] = ["progress", ".hint", "button"].map((part) => card.querySelector(part));
   const controller = new AbortController();
   card.querySelector(".name").textContent = id;
-  bar.setAttribute("aria-label", `Making ${id}`);
+  bar.setAttribute("aria-label", `Creating ${id}`);
   element("pending").prepend(card);
   button.addEventListener("click", async () => {
     controller.abort();
@@ -129,7 +129,7 @@ async function pend(id, job, data) {
     tell("jobs");
     for await (job of follow(job.id, controller.signal)) {
       setBar(bar, job.progress.fraction);
-      hint.textContent = job.state === "queued" ? "Waiting for its turn" : pace(job.progress);
+      hint.textContent = job.state === "queued" ? "Queued" : pace(job.progress);
     }
     if (job.error) throw problem(job.error.detail);
     card.remove();

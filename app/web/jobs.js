@@ -3,7 +3,7 @@
 import { getJson, remove } from "./api.js";
 import { ago, announce, ask, clone, element, keep, shared, speaker, tell } from "./ui.js";
 
-const WORDS = { queued: "Waiting", running: "Running", succeeded: "Done", failed: "Failed", canceled: "Canceled" };
+const WORDS = { queued: "Queued", running: "Running", succeeded: "Done", failed: "Failed", canceled: "Canceled" };
 let timer = 0;
 
 export function wire() {
@@ -43,7 +43,7 @@ function fill(row, job) {
   if (job.kind === "render") name.href = `#${job.id}`;
   time.textContent = ago(job.created_at);
   time.dateTime = job.created_at;
-  button.textContent = job.finished_at ? "Forget" : "Cancel";
+  button.textContent = job.finished_at ? "Delete" : "Cancel";
   button.setAttribute("aria-label", `${button.textContent}: ${name.textContent}, ${time.textContent}`);
   detail.textContent = job.error?.detail ?? "";
   row.setAttribute("aria-current", location.hash === `#${job.id}`);
@@ -56,7 +56,7 @@ function about(job) {
 
 async function end(job) {
   const kept = job.kind === "render" && job.state === "succeeded";
-  if (kept && !(await ask("Delete this video?", "The service forgets it. What you have downloaded stays."))) return;
+  if (kept && !(await ask("Delete this video?", "It is removed from the service. Your downloads stay."))) return;
   await remove(job.links.self).catch((error) => announce(error.message));
   if (job.finished_at && location.hash === `#${job.id}`) location.hash = "";
   if (job.finished_at) element("jobs-title").focus(); // the row and its button go

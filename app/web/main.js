@@ -18,7 +18,7 @@ async function introduce() {
     element("write").hidden = !info.text_to_speech;
     tell("limits");
     element("service").textContent = `${info.model.name} on ${info.device}`;
-    element("service").title = `Mouthpiece ${info.version}. Licence of the model: ${info.model.licence}`;
+    element("service").title = `Mouthpiece ${info.version}. Model licence: ${info.model.licence}`;
   } catch (error) {
     element("service").textContent = error.message;
     if (error.status !== 401) timer = setTimeout(introduce, 1500);

@@ -35,17 +35,17 @@ async function fill() {
 }
 
 function describe({ length, frames, seam, sharpness, following, model }) {
-  const beside = (both, unit = "") => `${unit}${both.result.toFixed(1)}; the footage has ${both.footage.toFixed(1)}`;
+  const beside = (both, unit = "") => `${unit}${both.result.toFixed(1)} (footage: ${both.footage.toFixed(1)})`;
   const rows = [
-    ["Length", `${length.video.toFixed(2)} s of pictures, ${length.audio.toFixed(2)} s of sound`],
-    ["Mouths", `${frames.lent} lent by the footage, ${frames.painted} painted, ${frames.passed} as they were`],
+    ["Length", `${length.video.toFixed(2)} s of video, ${length.audio.toFixed(2)} s of audio`],
+    ["Mouths", `${frames.lent} from the footage, ${frames.painted} painted, ${frames.passed} unchanged`],
   ];
-  if (seam) rows.push(["Seam", beside(seam, "Delta E ")]);
+  if (seam) rows.push(["Seam", beside(seam, "ΔE ")]);
   if (sharpness) rows.push(["Sharpness", beside(sharpness)]);
   if (following) {
     const { correlation, lag } = following;
     const when = `${Math.round(1000 * Math.abs(lag))} ms ${lag < 0 ? "early" : "late"}`;
-    rows.push(["Follows the sound", `correlation ${correlation.toFixed(2)}, ${when}`]);
+    rows.push(["Lip sync", `correlation ${correlation.toFixed(2)}, ${when}`]);
   }
   return [...rows, ["Model", `${model.name}, ${model.sha256.slice(0, 12)}`]];
 }

@@ -4,7 +4,7 @@ import { acceptFiles, announce, clock, duration, element, shared, showProblem, s
 
 const DRAWABLE_BYTES = 50e6; // to draw it, it is decoded: more would take too much of the browser's memory
 const BARS = 160;
-const NO_MICROPHONE = "The microphone cannot be used. Allow it in the browser, which does so on https and localhost only, or drop a file.";
+const NO_MICROPHONE = "The microphone is not available. Allow it in the browser, which works on https and localhost only, or drop a file.";
 
 const [button, canvas, player, trouble] = ["record", "waveform", "player", "speech-problem"].map(element);
 let recorder = null;
@@ -43,7 +43,7 @@ async function take(file) {
   canvas.setAttribute("aria-label", `Waveform of ${file.name}`);
   element("sound-name").textContent = file.name;
   element("sound-length").textContent = (seconds ? `${duration(seconds)}, ` : "") + size(file.size);
-  const tooLong = seconds > limit && `The sound lasts ${duration(seconds)}; the limit is ${duration(limit)}.`;
+  const tooLong = seconds > limit && `The audio is ${duration(seconds)} long; the limit is ${duration(limit)}.`;
   showProblem(trouble, tooLong || null);
   shared.speech = tooLong ? null : file;
   tell("speech");
@@ -106,7 +106,7 @@ async function record() {
 function showRecording(recording) {
   button.setAttribute("aria-pressed", recording);
   element("record-label").textContent = recording ? "Stop" : "Record again";
-  announce(recording ? "Recording." : "The recording has ended.");
+  announce(recording ? "Recording." : "Recording stopped.");
   player.hidden = element("sound-about").hidden = recording;
   element("heard").hidden = canvas.hidden = false;
   player.pause();

@@ -26,7 +26,7 @@ export function wire() {
 
 // What can be asked for at the moment, or what is missing.
 function idle() {
-  const missing = !shared.avatar && !shared.clip ? "First choose who speaks." : !shared.speech ? "First choose what they say." : "";
+  const missing = !shared.avatar && !shared.clip ? "Choose an avatar or a video first." : !shared.speech ? "Add audio first." : "";
   form.hidden = !work.hidden;
   element("make").disabled = missing !== "";
   element("make-hint").textContent = missing;
@@ -49,7 +49,7 @@ function clear() {
   shown = null;
   work.hidden = done.hidden = true;
   offerReceipt(null);
-  element("stage-name").textContent = "The video";
+  element("stage-name").textContent = "Video";
   showProblem(element("stage-problem"), null);
   idle();
   hideVideo();
@@ -113,11 +113,11 @@ export async function load() {
 async function watch(signal) {
   const streaming = stream(signal);
   let told = 0;
-  announce("The video is being made.");
+  announce("Rendering.");
   for await (const job of follow(shown.id, signal)) {
     shown = job;
     const quarter = Math.floor(4 * job.progress.fraction);
-    showWork(job.state === "queued" ? "Waiting for its turn" : pace(job.progress), job.progress.fraction);
+    showWork(job.state === "queued" ? "Queued" : pace(job.progress), job.progress.fraction);
     if (quarter > told) announce(`${25 * quarter} percent.`);
     told = quarter;
   }
@@ -144,7 +144,7 @@ async function finish(signal) {
   idle();
   tell("jobs");
   if (shown.error) throw problem(shown.error.detail);
-  if (shown.state === "canceled") throw problem("This one was canceled.");
+  if (shown.state === "canceled") throw problem("This render was canceled.");
   const source = video.src || (await media(shown.links.video));
   if (signal.aborted) return;
   if (!video.src) video.src = source;
@@ -154,7 +154,7 @@ async function finish(signal) {
   const download = await fileName(shown.links.video);
   if (signal.aborted) return;
   Object.assign(element("download"), { href: address(shown.links.video), download });
-  announce(`The video is ready, after ${duration((Date.parse(shown.finished_at) - Date.parse(shown.started_at)) / 1000)}.`);
+  announce(`The video is ready after ${duration((Date.parse(shown.finished_at) - Date.parse(shown.started_at)) / 1000)}.`);
 }
 
 function fail(error) {
@@ -182,9 +182,9 @@ async function download(event) {
 async function copy() {
   const kept = sessionStorage.getItem(`mouthpiece.curl.${shown.id}`);
   const command = kept ?? curl(shown.avatar_id, shown.links.video);
-  if (!navigator.clipboard) return prompt("This does the same:", command); // where there is no https
+  if (!navigator.clipboard) return prompt("Copy this command:", command); // where there is no https
   await navigator.clipboard.writeText(command);
-  announce("The command is on the clipboard.");
+  announce("Command copied.");
   element("copy").textContent = "Copied";
   setTimeout(() => (element("copy").textContent = "Copy as curl"), 2000);
 }

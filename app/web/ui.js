@@ -30,10 +30,10 @@ export function ago(time) {
   return seconds < 86400 ? `${Math.floor(seconds / 3600)} h ago` : new Date(time).toLocaleDateString();
 }
 
-// What a person reads of a job's progress: frames, speed, time left.
+// A job's progress in words: frames, speed, time left.
 export function pace({ frames_done, frames_total, fps, eta_seconds }) {
-  const parts = frames_total ? [`${frames_done} of ${frames_total} frames`] : ["Beginning"];
-  if (fps) parts.push(`${fps < 10 ? fps.toFixed(1) : Math.round(fps)} a second`);
+  const parts = frames_total ? [`${frames_done} of ${frames_total} frames`] : ["Starting"];
+  if (fps) parts.push(`${fps < 10 ? fps.toFixed(1) : Math.round(fps)} fps`);
   if (eta_seconds !== null) parts.push(`about ${duration(Math.ceil(eta_seconds))} left`);
   return parts.join(" · ");
 }

@@ -54,7 +54,7 @@ class Studio:
     def make_avatar(self, path: Path, name: str) -> None:
         self.offer_video(path)
         self.page.get_by_label("Name").fill(name)
-        self.button("Make the avatar").click()
+        self.button("Create avatar").click()
 
     def offer_speech(self, path: Path) -> None:
         self.page.set_input_files("#sound-file", path)
@@ -65,7 +65,7 @@ class Studio:
         before = self.page.url
         self.card("anna").locator("img").click()
         self.offer_speech(path)
-        self.button("Make the video").click()
+        self.button("Render video").click()
         self.wait(f"location.hash && location.href !== {before!r}")
         return self.job_id
 

@@ -16,7 +16,7 @@ def test_a_video_becomes_an_avatar_and_its_preview_is_shown(
     video = clips.talking_head(tmp_path / "Bob (1).MP4", 2.0)
     studio.offer_video(video)
     expect(studio.page.get_by_label("Name")).to_have_value("bob-1")
-    studio.button("Make the avatar").click()
+    studio.button("Create avatar").click()
     expect(studio.locate("#pending progress")).to_be_visible()
     expect(studio.card("bob-1")).to_contain_text("320×240 · 2 s")
     expect(studio.locate("#pending .card")).to_have_count(0)
@@ -76,7 +76,7 @@ def test_a_file_that_is_too_large_is_not_sent(studio: Studio, tmp_path: Path) ->
     video = tmp_path / "large.mp4"
     video.write_bytes(bytes(6_200_000))
     studio.make_avatar(video, "large")
-    expect(studio.locate("#pending [role=alert]")).to_have_text("The file has 6.2 MB; the limit is 6 MB.")
+    expect(studio.locate("#pending [role=alert]")).to_have_text("The file is 6.2 MB; the limit is 6 MB.")
 
 
 def test_deleting_asks_first(studio: Studio, server: Server, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_deleting_asks_first(studio: Studio, server: Server, tmp_path: Path) -> 
     delete = studio.button("Delete eve")
     delete.click()
     expect(studio.locate("#ask")).to_contain_text("Delete eve?")
-    studio.button("Keep it").click()
+    studio.button("Keep").click()
     expect(studio.locate("#ask")).to_be_hidden()
     assert server.client.get("/v1/avatars/eve").status_code == 200
     delete.click()

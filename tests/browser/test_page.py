@@ -39,7 +39,7 @@ def test_an_avatar_is_chosen_and_its_deletion_refused_with_the_keyboard(studio: 
     studio.page.keyboard.press("Tab")
     expect(studio.button("Delete anna")).to_be_focused()
     studio.page.keyboard.press("Enter")
-    expect(studio.button("Keep it")).to_be_focused()
+    expect(studio.button("Keep")).to_be_focused()
     studio.page.keyboard.press("Escape")
     expect(studio.locate("#ask")).to_be_hidden()
     expect(studio.button("Delete anna")).to_be_focused()
@@ -49,4 +49,4 @@ def test_files_are_picked_with_the_keyboard(studio: Studio) -> None:
     studio.page.on("filechooser", lambda _: None)  # the browser is told to report them well before it has to
     expect(studio.card("anna")).to_be_visible()
     with studio.page.expect_file_chooser():
-        studio.page.get_by_label("pick a file").press("Space")
+        studio.page.get_by_label("choose a file").press("Space")

@@ -66,7 +66,7 @@ def test_the_microphone_is_recorded_and_spoken(studio: Studio, server: Server, t
     }"""
     assert studio.page.evaluate(painted) > 1000
     studio.wait("document.getElementById('player').readyState > 0")
-    studio.button("Make the video").click()
+    studio.button("Render video").click()
     studio.wait_until_done()
     studio.wait_until_playing()
     path = tmp_path / "spoken.mp4"
@@ -85,13 +85,13 @@ def test_a_render_is_canceled(studio: Studio, server: Server, speech: Speech) ->
     job_id = studio.render(speech(120))
     studio.wait_until_playing()
     studio.button("Cancel").click()
-    expect(studio.locate("#stage-problem")).to_have_text("This one was canceled.")
+    expect(studio.locate("#stage-problem")).to_have_text("This render was canceled.")
     expect(studio.locate("#poster")).to_be_visible()
     expect(studio.locate("#stage-title")).to_be_focused()
     assert studio.page.evaluate("document.getElementById('video').paused")
     assert server.job(job_id)["state"] == "canceled"
     assert server.files(job_id) == []
-    expect(studio.button("Make the video")).to_be_enabled()
+    expect(studio.button("Render video")).to_be_enabled()
     expect(studio.locate("#job-list .job").first).to_contain_text("Canceled")
 
 
@@ -115,7 +115,7 @@ def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(
     studio.wait_until_playing()
     server.stop()
     expect(studio.locate("#service")).to_have_text(
-        "The service does not answer. Is it running, and is the network up?"
+        "The service does not respond. Check that it is running and that the network is up."
     )
     server.start()
     expect(studio.locate("#service")).to_contain_text("on cpu")
@@ -134,7 +134,7 @@ def test_a_finished_video_is_opened_from_the_list_and_forgotten(
     row.get_by_role("link", name="anna speaks, 1 seconds.wav", exact=True).click()
     studio.wait_until_done()
     assert studio.job_id == job_id
-    row.get_by_role("button", name="Forget").click()
+    row.get_by_role("button", name="Delete").click()
     studio.button("Delete").click()
     expect(studio.locate("#done")).to_be_hidden()
     expect(studio.locate("#jobs-title")).to_be_focused()
@@ -154,8 +154,10 @@ def test_what_is_wrong_with_a_speech_is_said_in_the_words_of_the_api(
 
 def test_a_speech_that_is_too_long_is_refused_before_it_is_sent(studio: Studio, speech: Speech) -> None:
     studio.offer_speech(speech(155))
-    expect(studio.locate("#speech-problem")).to_have_text("The sound lasts 2:35 min; the limit is 2:30 min.")
-    expect(studio.button("Make the video")).to_be_disabled()
+    expect(studio.locate("#speech-problem")).to_have_text(
+        "The audio is 2:35 min long; the limit is 2:30 min."
+    )
+    expect(studio.button("Render video")).to_be_disabled()
 
 
 def test_the_key_is_asked_for_once_and_kept_for_the_tab(
@@ -163,10 +165,10 @@ def test_the_key_is_asked_for_once_and_kept_for_the_tab(
 ) -> None:
     studio = open_studio(locked)
     dialog = studio.locate("#key")
-    for key, answer in ("friend", "That one was not accepted."), ("sesame", None):
+    for key, answer in ("friend", "The service did not accept this key."), ("sesame", None):
         expect(dialog).to_be_visible()
         studio.locate("#key-value").fill(key)
-        studio.button("Go on").click()
+        studio.button("Continue").click()
         if answer:
             expect(dialog).to_contain_text(answer)
     expect(dialog).to_be_hidden()

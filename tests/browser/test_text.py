@@ -25,9 +25,9 @@ def test_a_text_is_written_and_spoken(
         register(server, tmp_path_factory.mktemp("anna"))
         studio = open_studio(server)
         studio.card("anna").locator("img").click()
-        studio.page.get_by_label("Or write it").fill("It's a fine day.")
+        studio.page.get_by_label("Or type a text").fill("It's a fine day.")
         studio.page.get_by_label("Voice").fill("nova")
-        studio.button("Make the video").click()
+        studio.button("Render video").click()
         studio.wait_until_done()
         assert [(asked["input"], asked["voice"]) for asked in speaker.asked] == [("It's a fine day.", "nova")]
         expect(studio.locate(".job").first).to_contain_text("It's a fine day.")
@@ -37,10 +37,10 @@ def test_a_text_is_written_and_spoken(
         assert len(decode(tmp_path / "anna.mp4").frames) > 10
         assert speaker.asked[1] == speaker.asked[0]
         studio.offer_speech(speech(1))
-        expect(studio.page.get_by_label("Or write it")).to_have_value("")
+        expect(studio.page.get_by_label("Or type a text")).to_have_value("")
         studio.page.context.close()
 
 
 def test_without_a_server_there_is_no_box(studio: Studio) -> None:
     expect(studio.locate("#service")).to_contain_text(" on ")
-    expect(studio.page.get_by_label("Or write it")).to_be_hidden()
+    expect(studio.page.get_by_label("Or type a text")).to_be_hidden()
