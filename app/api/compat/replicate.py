@@ -242,7 +242,7 @@ async def _submit(
         given = body.get("input")
         if not isinstance(given, dict):
             raise InvalidRequest("input: it has to be an object with video and audio.")
-        fields = common.renamed(given, _NAMES)
+        fields = common.renamed(given, _names(given))
         fields |= common.timed(fields.pop("sync_mode")) if "sync_mode" in fields else {}
         hook = body.get("webhook") or body.get("webhook_completed")
         events = body.get("webhook_events_filter")
@@ -251,6 +251,12 @@ async def _submit(
         return Meaning(fields, {"input": given, "version": body.get("version"), "model": model})
 
     return await common.submit(request, services, API, read, own_id=own_id, waited_for=waited_for)
+
+
+def _names(given: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return our names of what is given; beside a video, ``face`` is our option that says which face."""
+    videos = {name for name in given if name == "video" or _NAMES.get(name) == "video"}
+    return _NAMES if len(videos) == 1 else {name: ours for name, ours in _NAMES.items() if name != "face"}
 
 
 async def _wait(services: Services, prefer: str, job: Job) -> Response:

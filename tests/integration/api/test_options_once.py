@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,6 +20,7 @@ from app.options import help_of, plain, read
 from app.rendering.options import RenderOptions
 from tests.integration.api.conftest import Start
 from tests.support.avatars import made_up_manifest, put_made_up
+from tests.support.neighbour import Neighbour
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +55,15 @@ NAMES = [option.name for option in OPTIONS]
 CALLS = {AvatarOptions: "/v1/avatars", RenderOptions: "/v1/avatars/{avatar_id}/renders"}
 COMMANDS = {AvatarOptions: ["avatar", "add"], RenderOptions: ["render"]}
 FILES = {AvatarOptions: "video", RenderOptions: "audio"}
+REFUSED = "!!"
+"""What no option takes."""
+ADAPTED = {
+    "replicate": "/v1/predictions",
+    "fal": "/fal/queue/a/b",
+    "sync": "/v2/generate",
+    "duix": "/easy/submit",
+}
+"""Where each adapter takes the request for a render."""
 
 
 def test_no_option_is_of_both() -> None:
@@ -88,10 +98,66 @@ async def test_whichever_way_it_comes_it_is_in_the_record(
 
 def _record(tmp_path: Path, answer: httpx.Response) -> dict[str, Any]:
     assert answer.status_code == 202, answer.text
+    return _records(tmp_path)[answer.json()["id"]]
+
+
+def _records(tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """Return what the table has of each job."""
     with closing(sqlite3.connect(tmp_path / "data" / "jobs.sqlite3")) as database:
-        (params,) = database.execute("SELECT params FROM jobs WHERE id = ?", [answer.json()["id"]]).fetchone()
-    record: dict[str, Any] = json.loads(params)
-    return record
+        rows = database.execute("SELECT id, params FROM jobs").fetchall()
+    return {job_id: json.loads(params) for job_id, params in rows}
+
+
+@pytest.mark.parametrize("api", ADAPTED)
+async def test_clients_of_other_services_have_every_option_and_its_limits(
+    api: str, start: Start, tmp_path: Path
+) -> None:
+    with Neighbour(files={"/video": b"v", "/audio": b"a"}).open() as neighbour:
+        client = await start(compat=api, fetch=f"127.0.0.1:{neighbour.port}")
+        for option in OPTIONS:
+            before = _records(tmp_path).keys()
+            given = {option.name: option.text()}
+            answer = await client.post(ADAPTED[api], json=_as_adapted(api, neighbour.url, option.name, given))
+            assert answer.is_success, answer.text
+            (job_id,) = _records(tmp_path).keys() - before
+            record = _records(tmp_path)[job_id]
+            assert read(option.kind, record) == read(option.kind, given)
+            assert plain(read(option.kind, record)) == {name: record[name] for name in plain(option.kind())}
+
+            wrong = {option.name: REFUSED}
+            with pytest.raises(InvalidRequest) as refusal:
+                read(option.kind, wrong)
+            answer = await client.post(ADAPTED[api], json=_as_adapted(api, neighbour.url, "wrong", wrong))
+            said = " ".join(map(str, answer.json().values()))
+            assert refusal.value.detail in said
+
+
+def _as_adapted(api: str, files: str, name: str, given: dict[str, str]) -> dict[str, Any]:
+    """Return a body as clients of ``api`` send it; ``name`` is the id where they give one."""
+    video, audio = f"{files}/video", f"{files}/audio"
+    match api:
+        case "replicate":
+            return {"input": {"video": video, "audio": audio} | given}
+        case "sync":
+            return {"input": [{"type": "video", "url": video}, {"type": "audio", "url": audio}]} | given
+        case "duix":
+            return {"code": name, "video_url": video, "audio_url": audio} | given
+    return {"video_url": video, "audio_url": audio} | given
+
+
+@pytest.mark.parametrize("api", ADAPTED)
+async def test_an_adapter_describes_no_option_again(api: str, start: Start) -> None:
+    document = (await (await start(compat=api)).get("/openapi.json")).json()
+    call = document["paths"][ADAPTED[api].replace("/a/b", "/{owner}/{alias}")]["post"]
+    schema = call["requestBody"]["content"]["application/json"]["schema"]
+    assert not set(NAMES) & _fields(schema)
+    assert not [option.name for option in OPTIONS if help_of(option.kind)[option.name] in json.dumps(schema)]
+
+
+def _fields(schema: Mapping[str, Any]) -> set[str]:
+    """Return the names of all fields that a schema describes."""
+    fields: Mapping[str, Any] = schema.get("properties", {})
+    return set(fields).union(*map(_fields, fields.values()))
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=NAMES)
