@@ -48,7 +48,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service with one avatar, anna, and small limits."""
-    limits = {"MAX_UPLOAD_BYTES": "6000000", "MAX_VIDEO_SECONDS": "5", "MAX_AUDIO_SECONDS": "150"}
+    limits = {"MAX_UPLOAD_BYTES": "6000000", "MAX_VIDEO_SECONDS": "5", "MAX_AUDIO_SECONDS": "60"}
     with running(tmp_path_factory.mktemp("studio"), **limits) as server:
         register(server, tmp_path_factory.mktemp("anna"))
         yield server

@@ -20,7 +20,7 @@ def test_the_page_says_what_the_service_runs_and_accepts(studio: Studio, server:
     info = server.client.get("/v1/info").json()
     expect(studio.locate("#service")).to_have_text(f"{info['model']['name']} on {info['device']}")
     expect(studio.locate("#video-limits")).to_have_text("Up to 5 s and 6 MB.")
-    expect(studio.locate("#sound-limits")).to_have_text("Up to 2:30 min.")
+    expect(studio.locate("#sound-limits")).to_have_text("Up to 1 min.")
 
 
 def test_everything_that_can_be_used_has_a_name(studio: Studio) -> None:

@@ -82,7 +82,7 @@ def test_where_a_browser_gives_no_microphone_the_page_says_why(studio: Studio) -
 
 
 def test_a_render_is_canceled(studio: Studio, server: Server, speech: Speech) -> None:
-    job_id = studio.render(speech(120))
+    job_id = studio.render(speech(60))
     studio.wait_until_playing()
     studio.button("Cancel").click()
     expect(studio.locate("#stage-problem")).to_have_text("This render was canceled.")
@@ -153,10 +153,8 @@ def test_what_is_wrong_with_a_speech_is_said_in_the_words_of_the_api(
 
 
 def test_a_speech_that_is_too_long_is_refused_before_it_is_sent(studio: Studio, speech: Speech) -> None:
-    studio.offer_speech(speech(155))
-    expect(studio.locate("#speech-problem")).to_have_text(
-        "The audio is 2:35 min long; the limit is 2:30 min."
-    )
+    studio.offer_speech(speech(65))
+    expect(studio.locate("#speech-problem")).to_have_text("The audio is 1:05 min long; the limit is 1 min.")
     expect(studio.button("Render video")).to_be_disabled()
 
 
