@@ -115,15 +115,8 @@ def pair_of(made: I420Frame, avatar: Avatar, source: int, framing: Framing) -> P
     """Return a frame of the result beside the avatar's frame ``source``."""
     frame = np.empty(avatar.layout.frame_bytes, np.uint8)
     avatar.frames.read_into(source, frame)
-    across = framing.layout.width / framing.width
-    down = framing.layout.height / framing.height
-    shift, scale = np.array([framing.left, framing.top]), np.array([across, down])
-    top, bottom, left, right = avatar.boxes[source].tolist()
-    edges = [(top - framing.top) * down, (bottom - framing.top) * down]
-    edges += [(left - framing.left) * across, (right - framing.left) * across]
-    landmarks = (avatar.landmarks[source] + 0.5 - shift) * scale - 0.5
-    box = np.rint(edges).astype(np.int32)
-    return Pair(made, framing.framed(frame), box, landmarks.astype(np.float32), framing)
+    box, landmarks = framing.framed_box(avatar.boxes[source]), framing.framed_points(avatar.landmarks[source])
+    return Pair(made, framing.framed(frame), box, landmarks, framing)
 
 
 def _steps(picture: BgrImage, parts: list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]) -> float:

@@ -1,4 +1,7 @@
-"""Cropping and scaling: the whole frame or a square around the face, at full size or smaller."""
+"""Cropping and scaling: the whole frame or a square around the face, at full size or smaller.
+
+This module alone knows where a pixel of the footage is in the result.
+"""
 
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -7,7 +10,7 @@ import cv2
 import numpy as np
 
 from app.errors import InvalidRequest
-from app.faces.types import Boxes, has_face
+from app.faces.types import Box, Boxes, FaceLandmarks, has_face
 from app.media.frames import DeepFrame, DeepPlane, FrameLayout, I420Frame, Plane, YuvaFrame
 from app.rendering.options import RenderOptions
 
@@ -47,6 +50,18 @@ class Framing:
         for plane, target in zip(self.source.planes(frame), self.layout.planes(framed), strict=True):
             scaled(self.part(plane), target)
         return framed
+
+    def framed_points(self, points: FaceLandmarks) -> FaceLandmarks:
+        """Return where points of the source are in what is shown, pixels."""
+        corner = np.array([self.left, self.top])
+        scale = np.array([self.layout.width / self.width, self.layout.height / self.height])
+        return np.asarray((points + 0.5 - corner) * scale - 0.5, np.float32)
+
+    def framed_box(self, box: Box) -> Box:
+        """Return where a face box of the source is in what is shown, pixels."""
+        top, bottom, left, right = box.tolist()
+        edges = self.framed_points(np.array([[left, top], [right, bottom]], np.float32) - 0.5) + 0.5
+        return np.asarray(np.rint(edges[:, ::-1].T.ravel()), np.int32)
 
     def _frame_deep(self, frame: DeepFrame) -> DeepFrame:
         framed = np.empty(self.layout.deep_bytes, np.uint8)
@@ -101,8 +116,7 @@ def frame_of(options: RenderOptions, source: FrameLayout, boxes: Boxes) -> Frami
     wanted = options.height or height
     if wanted > height:
         raise InvalidRequest(
-            f"height: the result has {height} rows as it is and is only made smaller; ask for less than "
-            f"{wanted}."
+            f"height: the result is {height} pixels high and can only be made smaller; {wanted} is more."
         )
     across = max(2, round(width * wanted / height / 2) * 2)
     return Framing(source, left, top, width, height, FrameLayout(across, wanted, source.color))

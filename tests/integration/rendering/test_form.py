@@ -82,9 +82,9 @@ def test_the_faces_square_is_cut_out_without_touching_a_pixel(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"height": 242}, "has 240 rows as it is"),
+        ({"height": 242}, "is 240 pixels high"),
         ({"height": 239, "crop": "face"}, "multiple of 2"),
-        ({"height": 240, "crop": "face"}, "rows as it is"),
+        ({"height": 240, "crop": "face"}, "can only be made smaller"),
         ({"height": 14}, "greater than or equal to 16"),
         ({"height": -2}, "greater than or equal to 16"),
         ({"crop": "mouth"}, "'none' or 'face'"),
