@@ -35,10 +35,6 @@ with 1.6 teeth were seen bent."""
 _FRAMES_BYTES: Final = 64 << 20
 """Lenders' frames that are kept for the next frame's sake."""
 
-SAME_LIGHT: Final = 0.03
-MOST_GAIN: Final = 1.6
-"""Ratio of two skins' brightness, less 1, up to which none is applied; and the largest that is."""
-
 
 @dataclass(frozen=True)
 class ChosenMouths:
@@ -85,9 +81,8 @@ class _ChosenRun:
                 continue
             lent = self._lent(score, row, source)
             box, landmarks = self._avatar.boxes[source], self._avatar.landmarks[source]
-            gain = self._gain(source, int(score.lenders[row]))
             cover = self._person.cover(source, landmarks)
-            self._layer.lay(frame, box, landmarks, lent, float(weights[k]), gain, cover)
+            self._layer.lay(frame, box, landmarks, lent, float(weights[k]), cover)
         self._seconds.composite += perf_counter() - listened
 
     def _lent(self, score: Score, row: int, source: int) -> list[Lent]:
@@ -112,13 +107,6 @@ class _ChosenRun:
             cover=self._person.cover(lender, self._avatar.landmarks[lender]),
             landmarks=self._avatar.landmarks[lender],
         )
-
-    def _gain(self, frame: int, lender: int) -> float:
-        here, there = (float(self._person.study.skin[row, :3].mean()) for row in (frame, lender))
-        ratio = here / max(there, 1.0)
-        if abs(ratio - 1) < SAME_LIGHT:
-            return 1.0
-        return min(max(ratio, 1 / MOST_GAIN), MOST_GAIN)
 
 
 class _Frames:

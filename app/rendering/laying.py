@@ -16,17 +16,32 @@ from app.faces.mask import OUTLINE, mouth_mask
 from app.faces.types import Box, FaceLandmarks, MouthMask
 from app.media.frames import FrameLayout, I420Frame, Plane
 from app.mouths.covers import spare
-from app.mouths.points import JAW
+from app.mouths.points import JAW, LOWER_LIP_OUTER, UPPER_LIP_OUTER
 from app.rendering.sampling import CoverMarks, FloatPlane, Lent, Region, halved, sampled
 
 MASK_SIZE: Final = 64
 """Side of masks in crop space: they are soft, and enlarged to the face."""
+
+LIPS: Final = (*UPPER_LIP_OUTER, *LOWER_LIP_OUTER)
 
 LIGHT_COLUMNS: Final = 48
 """Width of the picture on which light is compared."""
 
 MOST_LIGHT: Final = 45.0
 """Largest difference of light that is evened out, steps of 0..255: beyond it something else lies there."""
+
+SAME_LIGHT: Final = 0.03
+MOST_GAIN: Final = 1.6
+"""Ratio of two skins' brightness, less 1, up to which none is applied; and the largest that is."""
+
+LEAST_SKIN: Final = 0.1
+"""Weight from which a place counts as skin for the usual difference of two lights."""
+
+SPREADS: Final = 2.0
+LEAST_SPREAD: Final = np.array([6.0, 3.0, 3.0], np.float32)
+"""How far from the usual a difference of luma and chroma may lie to count, a Gaussian's deviation: in median
+deviations of this person's cheeks, and at least, in steps of 0..255. Light that falls from one side is
+spread wide, and counts; a jaw that lies elsewhere is far out."""
 
 _AROUND: Final = (
     *(164, 167, 165, 92, 186, 57, 43, 106, 182, 83),
@@ -50,14 +65,12 @@ class Layer:
         landmarks: FaceLandmarks,
         lent: list[Lent],
         weight: float = 1.0,
-        gain: float = 1.0,
         cover: CoverMarks | None = None,
     ) -> None:
         """Blend the mouths of ``lent``, whose shares add up to 1, into ``frame``.
 
-        ``landmarks`` (468, 2) are the frame's own; ``gain`` is how much brighter the frame's skin is than
-        the lender's; ``weight`` 0..1 fades the whole; ``cover`` (96, 96) is what lies before the face: then
-        the cheeks are left alone, and what is covered.
+        ``landmarks`` (468, 2) are the frame's own; ``weight`` 0..1 fades the whole; ``cover`` (96, 96) is
+        what lies before the face: then the cheeks are left alone, and what is covered.
         """
         masks = _Masks(box, landmarks, lent)
         region = masks.region(self.layout)
@@ -67,8 +80,8 @@ class Layer:
         own = self._parts(frame, region)
         masks.spare(cover, landmarks)
         mask = masks.over(region, masks.tight if masks.covered else masks.whole)
-        light = _Light(own, laid, masks.over(region, masks.whole), masks.over(region, masks.tight))
-        for plane, fitted in zip(own, light.evened(gain), strict=True):
+        light = _Light(own, laid, masks.over(region, masks.skin))
+        for plane, fitted in zip(own, light.evened(), strict=True):
             alpha = (mask if plane.shape == mask.shape else halved(mask)) * np.float32(weight)
             plane[:] = cv2.blendLinear(fitted, plane, alpha, 1 - alpha)
 
@@ -104,6 +117,7 @@ class _Masks:
                 outline[jaw] = lowest[jaw]
         self.whole = mouth_mask(outline, box, MASK_SIZE)
         self.covered = False
+        self._own = landmarks
         self._points = points[0]
         self._lent = lent
 
@@ -120,9 +134,7 @@ class _Masks:
     @cached_property
     def tight(self) -> MouthMask:
         """The mouth and its chin, without the cheeks."""
-        top, _, left, _ = self._box.tolist()
-        scale = self._to_crop
-        points = (self._points.astype(np.float64) + 0.5 - (left, top)) * scale - 0.5
+        points = self._in_crop(self._points)
         middle = points[[61, 291]].mean(axis=0)
         ring = middle + (points[list(_AROUND)] - middle) * (1.22, 1.12)
         hull = cv2.convexHull(
@@ -133,6 +145,17 @@ class _Masks:
         soft = cv2.GaussianBlur(shape, (0, 0), MASK_SIZE * 0.035).astype(np.float32) / 255
         tight: MouthMask = np.rint(self.whole * np.clip((soft - 0.15) / 0.7, 0, 1)).astype(np.uint8)
         return tight
+
+    @property
+    def skin(self) -> MouthMask:
+        """All that may change but the lips, as they are in the frame and as they are laid."""
+        skin = self.whole.copy()
+        for points in (self._own, self._points):
+            lips = self._in_crop(points[list(LIPS)])
+            middle = lips.mean(axis=0)
+            hull = cv2.convexHull((middle + (lips - middle) * (1.1, 1.25)).astype(np.float32))
+            cv2.fillPoly(skin, [np.rint(hull * 16).astype(np.int32)], 0, cv2.LINE_8, 4)
+        return skin
 
     def region(self, layout: FrameLayout) -> Region | None:
         """Return the part of the frame on which the mask has weight; None if there is none."""
@@ -169,6 +192,11 @@ class _Masks:
         result: FloatPlane = warped.astype(np.float32) * np.float32(1 / 255)
         return result
 
+    def _in_crop(self, points: FaceLandmarks) -> npt.NDArray[np.float64]:
+        top, _, left, _ = self._box.tolist()
+        inside: npt.NDArray[np.float64] = (points + 0.5 - (left, top)) * self._to_crop - 0.5
+        return inside
+
     @property
     def _to_crop(self) -> npt.NDArray[np.float64]:
         """Crop pixels in a pixel of the frame, across and down."""
@@ -177,46 +205,59 @@ class _Masks:
 
 
 class _Light:
-    """Evens out what is slow over the cheeks: their light is the frame's own; lips and folds are lent."""
+    """Brings a laid mouth into the frame's light; lips and folds stay lent.
 
-    def __init__(self, own: list[Plane], laid: list[Plane], mask: FloatPlane, tight: FloatPlane) -> None:
+    First by one gain for all, then by what is slow over the skin. Both are known from skin that the two
+    pictures show at the same place: where a jaw, a nostril or a hand lies elsewhere, they do not agree, and
+    such places count little.
+    """
+
+    def __init__(self, own: list[Plane], laid: list[Plane], skin: FloatPlane) -> None:
+        """Compare two pictures of a region; ``skin`` (0..1) is where they are to be alike."""
         self._laid = laid
-        height, width = mask.shape
+        height, width = skin.shape
         self._size = LIGHT_COLUMNS, max(8, round(LIGHT_COLUMNS * height / width))
-        whole, inner = self._small(mask), self._small(tight)
-        fade = np.arange(self._size[1])[:, None] < 0.9 * self._size[1]
-        self._weight = (np.clip(1.3 * whole, 0, 1) * (1 - inner) * fade).astype(np.float32)
-        self._shares = [
-            (cv2.GaussianBlur(self._weight, (0, 0), reach), reach, trust)
-            for reach, trust in ((0.16 * self._size[0], 1e-4), (0.05 * self._size[0], 0.08))
-        ]
+        jaw = np.arange(self._size[1])[:, None] < 0.9 * self._size[1]
+        self._weight = (np.clip(1.3 * self._small(skin), 0, 1) * jaw).astype(np.float32)
         self._own = self._all_small(own)
 
-    def evened(self, gain: float) -> list[Plane]:
+    def evened(self) -> list[Plane]:
         """Return the laid planes in the frame's light."""
+        skin = self._weight > LEAST_SKIN
+        if not skin.any():
+            return self._laid
         lit = self._laid
+        small = self._all_small(lit)
+        gain = _gain(self._own[skin], small[skin])
         if gain != 1.0:
+            small = (small - _DARK) * np.float32(gain) + _DARK
             lit = [
-                np.asarray(cv2.addWeighted(plane, gain, plane, 0, level * (1 - gain)), np.uint8)
-                for plane, level in zip(self._laid, (16.0, 128.0, 128.0), strict=True)
+                np.asarray(cv2.addWeighted(plane, gain, plane, 0, float(dark) * (1 - gain)), np.uint8)
+                for plane, dark in zip(lit, _DARK, strict=True)
             ]
-        slow = cv2.split(self._slow(self._own - self._all_small(lit)))
+        slow = cv2.split(self._slow(self._own - small, skin))
         return [
             np.asarray(cv2.add(plane, cv2.resize(more, plane.shape[::-1]), dtype=cv2.CV_8U), np.uint8)
             for plane, more in zip(lit, slow, strict=True)
         ]
 
-    def _slow(self, difference: FloatPlane) -> FloatPlane:
+    def _slow(self, difference: FloatPlane, skin: npt.NDArray[np.bool_]) -> FloatPlane:
         """Smooth differences (rows, columns, 3) over where they are known.
 
         First everywhere, then closer where there is skin.
         """
-        known = np.clip(difference, -MOST_LIGHT, MOST_LIGHT) * self._weight[..., None]
+        usual = np.median(difference[skin], axis=0)
+        apart = np.square(difference - usual)
+        spread = np.maximum(np.median(apart[skin], axis=0) * np.float32(SPREADS**2), LEAST_SPREAD**2)
+        weight = self._weight * np.exp(-(apart / (2 * spread)).sum(axis=-1))
+        known = (np.clip(difference, -MOST_LIGHT, MOST_LIGHT) - usual) * weight[..., None]
         result: FloatPlane = np.zeros_like(known)
-        for total, reach, trust in self._shares:
+        for share, trust in ((0.16, 0.01), (0.05, 0.08)):
+            reach = share * self._size[0]
+            total = cv2.GaussianBlur(weight, (0, 0), reach)
             mean = cv2.GaussianBlur(known, (0, 0), reach) / (total + np.float32(1e-4))[..., None]
             result += (total / (total + np.float32(trust)))[..., None] * (mean - result)
-        return result
+        return result + usual
 
     def _all_small(self, planes: list[Plane]) -> FloatPlane:
         return np.dstack([self._small(plane) for plane in planes])
@@ -224,3 +265,13 @@ class _Light:
     def _small(self, plane: Plane | FloatPlane) -> FloatPlane:
         small: FloatPlane = cv2.resize(plane, self._size, interpolation=cv2.INTER_AREA).astype(np.float32)
         return small
+
+
+_DARK: Final = np.array([16.0, 128.0, 128.0], np.float32)
+"""Samples of black: a gain leaves them where they are."""
+
+
+def _gain(own: FloatPlane, laid: FloatPlane) -> float:
+    """Return how much brighter skin (n, 3) is here than in the lender; 1 where the light is the same."""
+    ratio = float(np.median(own[:, 0] - 16) / max(float(np.median(laid[:, 0] - 16)), 1.0))
+    return 1.0 if abs(ratio - 1) < SAME_LIGHT else min(max(ratio, 1 / MOST_GAIN), MOST_GAIN)
