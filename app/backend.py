@@ -39,8 +39,8 @@ def make_backend(settings: Settings, files: DataFolder, on_ended: Callable[[Ende
     """
     if os.environ.get("MOUTHPIECE_BROKER_URL"):
         raise InvalidRequest(
-            "MOUTHPIECE_BROKER_URL is of a release before: RabbitMQ is not used any more. Unset it, and set "
-            "MOUTHPIECE_RAY_ADDRESS for many machines; docs/cluster.md says how."
+            "MOUTHPIECE_BROKER_URL belongs to an earlier release: RabbitMQ is no longer used. Unset it, and "
+            "set MOUTHPIECE_RAY_ADDRESS for many machines; docs/cluster.md says how."
         )
     avatars = AvatarStore(settings.avatars_dir)
     engine = _open_database(settings, files)

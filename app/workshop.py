@@ -77,7 +77,7 @@ class Workshop:
         store = self.builder.store
         if store.exists(avatar.id):
             if is_whole(store, avatar.id):
-                raise AvatarExists(f"There is an avatar {avatar.id!r} already; delete it.")
+                raise AvatarExists(f"There is already an avatar {avatar.id!r}; delete it.")
             store.delete(avatar.id)
         ahead = self._frames_ahead(avatar, render, workspace, partial(progress, 0, 0))
         return self.builder.build(avatar, lambda done, total: progress(done, total + ahead))

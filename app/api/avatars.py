@@ -58,7 +58,7 @@ router = APIRouter(prefix="/v1/avatars", tags=["avatars"])
 
 VIDEO: Final = FileField("video", "The video, in any common format.")
 
-OnlyCheck = Annotated[bool, Query(description="Only say how well the person in the video will speak.")]
+OnlyCheck = Annotated[bool, Query(description="Only report how well the person in the video will speak.")]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
@@ -105,11 +105,11 @@ async def create_avatar(
     prefers_async: PrefersAsync,
     check: OnlyCheck = False,
 ) -> Response:
-    """Make an avatar of a video.
+    """Make an avatar from a video.
 
-    The answer comes when the avatar is ready; with `Prefer: respond-async` it comes at once and names the
-    job to follow. A client that hangs up does not stop the job: `DELETE` it for that. With `check=true` no
-    avatar is made: the answer is a report, whose `links` lead to it and to a sheet of frames.
+    The response comes when the avatar is ready; with `Prefer: respond-async` it comes at once and names
+    the job to follow. Disconnecting does not stop the job; `DELETE` does. With `check=true` no avatar is
+    made: the response is a report, whose `links` lead to it and to a sheet of frames.
     """
     job = await submit_upload(
         request,
@@ -137,10 +137,12 @@ async def create_avatar(
 @router.get("", responses=documented(InvalidRequest))
 def list_avatars(
     services: ServicesDep,
-    implicit: Annotated[bool, Query(description="Also those made of videos that came with a sound.")] = False,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Most avatars in the answer.")] = 200,
+    implicit: Annotated[bool, Query(description="Include avatars made by one-call renders.")] = False,
+    limit: Annotated[
+        int, Query(ge=1, le=1000, description="Maximum number of avatars in the response.")
+    ] = 200,
     cursor: Annotated[
-        str | None, Query(pattern=_CURSOR, description="`next_cursor` of the answer before.")
+        str | None, Query(pattern=_CURSOR, description="`next_cursor` of the previous response.")
     ] = None,
 ) -> AvatarList:
     """List avatars, oldest first."""
@@ -181,7 +183,7 @@ def get_preview(avatar_id: str, services: ServicesDep) -> Response:
 def delete_avatar(avatar_id: str, services: ServicesDep) -> None:
     """Delete an avatar.
 
-    A render that is in progress is finished, or fails with `avatar-deleted`; so do those that wait.
+    Its queued and running renders finish, or fail with `avatar-deleted`.
     """
     services.avatars.delete(avatar_id)
 
@@ -221,7 +223,7 @@ def _id_checker(services: Services) -> CheckField:
 
     def check(avatar_id: str) -> None:
         if services.avatars.exists(avatar_id):
-            raise AvatarExists(f"There is an avatar {avatar_id!r} already; delete it or choose another id.")
+            raise AvatarExists(f"There is already an avatar {avatar_id!r}; delete it or choose another id.")
         services.table.check_avatar_free(avatar_id)
 
     async def check_field(name: str, value: str) -> None:

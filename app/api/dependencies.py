@@ -79,7 +79,7 @@ JobDep = Annotated[Job, Depends(_job)]
 
 
 Prefer = Annotated[
-    list[str], Header(description="`respond-async`: answer at once with the job instead of its result.")
+    list[str], Header(description="`respond-async`: respond at once with the job instead of its result.")
 ]
 
 

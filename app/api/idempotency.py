@@ -74,5 +74,5 @@ def check_same(job: Job, fingerprint: str) -> None:
     """Raise ``IdempotencyKeyReused`` unless a job was made by such a request."""
     if job.fingerprint != fingerprint:
         raise IdempotencyKeyReused(
-            f"Another request was sent under this {HEADER}, and its job is still known; take a new key."
+            f"Another request was sent under this {HEADER}, and its job is still on record; use a new key."
         )

@@ -42,9 +42,9 @@ async def list_jobs(
     services: ServicesDep,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
     avatar: AvatarFilter = None,
-    limit: Annotated[int, Query(ge=1, le=200, description="Most jobs in the answer.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=200, description="Maximum number of jobs in the response.")] = 50,
     cursor: Annotated[
-        int | None, Query(ge=0, le=2**63 - 1, description="`next_cursor` of the answer before.")
+        int | None, Query(ge=0, le=2**63 - 1, description="`next_cursor` of the previous response.")
     ] = None,
 ) -> JobList:
     """List jobs, newest first."""
@@ -67,8 +67,8 @@ async def get_job(job: JobDep) -> JobResource:
 async def follow_job(job: JobDep, services: ServicesDep) -> EventStream:
     """Follow a job by server-sent events.
 
-    Each event's data is the job as JSON: the first one at once, then one for each change. They are named
-    `progress`, but the last one, after which the stream ends, `end`.
+    The data of each event is the job as JSON: one event at once, then one for each change. Events are named
+    `progress`; the last one is named `end`, and the stream ends after it.
     """
     return EventStream(follow(services, job))
 
@@ -90,8 +90,8 @@ async def follow_job(job: JobDep, services: ServicesDep) -> EventStream:
 async def get_video(job: JobDep, request: Request, services: ServicesDep, stream: Stream = False) -> Response:
     """Fetch the video of a render; `Range`, `ETag` and `HEAD` work.
 
-    If the job was submitted with `stream=true`, so can this be, before it is finished: then the video comes
-    while it is being made, and the connection is cut if the render fails.
+    If the job was submitted with `stream=true`, its video can be streamed with `stream=true` while it
+    renders; if the render fails, the connection breaks.
     """
     if job.kind is not JobKind.RENDER:
         raise NotFound(f"Job {job.id} makes no video.")
@@ -134,10 +134,12 @@ async def get_sheet(job: JobDep, services: ServicesDep) -> Response:
 async def _reported(job: Job, path: Path, media_type: str) -> Response:
     """Return a file of a job's report. Raises ``NotFound`` if it never has one."""
     if job.kind is JobKind.AVATAR:
-        raise NotFound(f"Job {job.id} makes an avatar; a check with check=true, and a render, have a report.")
+        raise NotFound(f"Job {job.id} made an avatar; only checks (check=true) and renders have a report.")
     _check_succeeded(job)
     if not await to_thread.run_sync(path.is_file):
-        raise NotFound(f"Job {job.id} has no report: it was made by an earlier release, or could not be.")
+        raise NotFound(
+            f"Job {job.id} has no report: an earlier release ran it, or the report could not be written."
+        )
     return FileResponse(path, media_type=media_type, headers={"Cache-Control": "private, no-cache"})
 
 

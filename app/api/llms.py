@@ -17,36 +17,36 @@ _METHODS: Final = ("get", "post", "put", "delete")
 _BEGINNING: Final = """\
 # Mouthpiece
 
-> A self-hosted service that makes a filmed person say new words: a video of a face (or a photo) and a sound
-> go in, an MP4 whose lips follow the sound comes out.
+> A self-hosted service that makes a filmed person say new words: send a video of a face (or a photo) and
+> audio, and get an MP4 whose lips follow the audio.
 
 An *avatar* is a video, prepared once. A *render* has an avatar say something. A *job* is either of
 the two while it is made, and after that for a day. {key}
 
 ## Examples
 
-Make an avatar of a video, and have it speak; each answer comes when the work is done, which takes
-about as long as the media last:
+Make an avatar from a video, and have it speak. Each response comes when the work is done, which takes
+about as long as the media lasts:
 
 ```sh
 curl -F id=anna -F video=@anna.mp4 {base}/v1/avatars
 curl -F audio=@words.wav -o talk.mp4 {base}/v1/avatars/anna/renders
 ```
 
-Do not wait: `Prefer: respond-async` is answered with 202 and a job at once. Ask for `Location`
+Do not wait: `Prefer: respond-async` returns 202 and a job at once. Poll `Location`
 until `state` is `succeeded`, `failed` (`error` says why) or `canceled`; then fetch `links.video`:
 
 ```sh
 curl -H 'Prefer: respond-async' -F audio=@words.wav {base}/v1/avatars/anna/renders
 ```
 
-Files are sent as multipart/form-data. Instead of a file, its address may be sent (`video_url`,
-`audio_url`), in a form or as JSON, where the service may fetch it; a `data:` URI always may. Fields
-that mean nothing are ignored and named in `warnings` of the job. `webhook_url` is told when the job
-has ended. A request with an `Idempotency-Key` can be sent again and makes no second job.
+Send files as multipart/form-data. Instead of a file you may send its address (`video_url`,
+`audio_url`), in a form or as JSON: a `data:` URI always, others if the service may fetch them. Unknown
+fields are ignored and named in the job's `warnings`. `webhook_url` is called when the job has ended. A
+request with an `Idempotency-Key` can be sent again and makes no second job.
 
-What is wrong is answered with a problem document (RFC 9457): branch on the end of `type`, show `detail`, a
-sentence that says how to go on.
+Errors are problem documents (RFC 9457): branch on the end of `type`, show `detail`, a sentence that says
+how to fix the problem.
 """
 
 _KEYLESS: Final = "No key is needed."
@@ -57,15 +57,15 @@ _END: Final = """\
 
 ## More
 
-- [The whole contract]({base}/openapi.json): OpenAPI, with every answer
-- [The contract, to try]({base}/docs): the same for people
-- [The studio]({base}/): a page on which a person does all this
+- [The whole API]({base}/openapi.json): OpenAPI, with every response
+- [Interactive documentation]({base}/docs): the same for people
+- [The studio]({base}/): a page for people who make videos
 """
 
 
 @router.get("/llms.txt", response_class=PlainTextResponse)
 async def llms(request: Request) -> str:
-    """Say what the service does and how to call it, on one page for agents."""
+    """Describe the service and how to call it, on one page for agents."""
     document = request.app.openapi()
     return page(document, str(request.base_url).rstrip("/"))
 

@@ -13,7 +13,7 @@ from app.jobs.job import Job, JobKind, JobState, utc_now
 
 
 class Source(BaseModel):
-    """The video that an avatar was made of."""
+    """The video that an avatar was made from."""
 
     sha256: str
     filename: str
@@ -115,7 +115,7 @@ class Delivered(BaseModel):
     url: str = Field(description="The destination, without its query, which may hold a secret.")
     state: DeliveryState
     attempts: int
-    status: int | None = Field(description="The receiver's last HTTP status; null if it did not answer.")
+    status: int | None = Field(description="The receiver's last HTTP status; null if it did not respond.")
     detail: str | None = Field(description="A sentence: why the last attempt failed.")
     next_at: datetime | None = Field(description="The time of the next attempt.")
     delivered_at: datetime | None

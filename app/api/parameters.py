@@ -35,7 +35,7 @@ _WebhookUrl = Annotated[
     str | None,
     Field(
         max_length=MAX_URL_LENGTH,
-        description="Where a webhook tells how the job ended. Default: `MOUTHPIECE_WEBHOOK_URL`, if set.",
+        description="Receives a webhook when the job ends. Default: `MOUTHPIECE_WEBHOOK_URL`, if set.",
     ),
 ]
 
@@ -43,7 +43,7 @@ _ResultUrl = Annotated[
     str | None,
     Field(
         max_length=MAX_URL_LENGTH,
-        description="Where the finished file is `PUT`, such as a presigned address of S3, GCS or Azure.",
+        description="Receives the finished file by `PUT`, such as a presigned address of S3, GCS or Azure.",
     ),
 ]
 

@@ -116,10 +116,10 @@ async def create_render(
 ) -> Response:
     """Have an avatar say something.
 
-    The answer is the whole video when it is ready; with `stream=true` a fragmented one while it is being
-    made, whose connection is cut if the render fails; with `Prefer: respond-async` the job to follow, at
-    once; with both, a job whose video can be streamed. `Content-Location` names the job in any case. A
-    client that hangs up does not stop the job: `DELETE` it for that.
+    The response is the whole video, when it is ready. With `stream=true` it is a fragmented MP4 that comes
+    while it renders; if the render fails, the connection breaks. With `Prefer: respond-async` it is the job
+    to follow, at once; with both, a job whose video can be streamed. `Content-Location` always names the
+    job. Disconnecting does not stop it; `DELETE` does.
     """
     await to_thread.run_sync(services.avatars.path, avatar_id)
 
@@ -152,9 +152,9 @@ async def create_render_at_once(
 ) -> Response:
     """Have a filmed person say something: a `video`, or the id of an `avatar`, and `audio` in one call.
 
-    An avatar is made of the video first, or found if one was made of it before in the same way. It is not
-    listed unless that is asked for, and goes when it has not been used for a while. The job's progress is
-    that of both. The answer is as that of a render.
+    The service first makes an avatar from the video, or reuses one made from the same video and fields. This
+    avatar is listed only with `implicit=true`, and is deleted when it has not been used for a while. The
+    job's progress covers both steps. The response is that of a render.
     """
     job = await submit_render(request, services, stream=stream, waited_for=stream or not prefers_async)
     return await _answer(request, services, job, prefers_async=prefers_async, stream=stream)
@@ -210,9 +210,7 @@ _BOTH: Final = (" to say it.", ", not both.")
 def _params(upload: Upload, given: Any, stream: bool) -> dict[str, Any]:
     """Return what the job is told. Raises ``InvalidRequest`` for a format that cannot be streamed."""
     if stream and given.format != "mp4":
-        raise InvalidRequest(
-            f"format: {given.format} cannot be streamed; leave 'stream' out, or ask for mp4."
-        )
+        raise InvalidRequest(f"format: {given.format} cannot be streamed; omit 'stream', or request mp4.")
     params: dict[str, Any] = given.model_dump(mode="json", exclude={"avatar", *SPEECH})
     if SUNG.name in upload.files:
         params |= {"voice": upload.files[SUNG.name].filename}

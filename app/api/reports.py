@@ -19,7 +19,7 @@ class Reason(BaseModel):
 
 
 class Measured(BaseModel):
-    """What was measured in a video: medians over the frames with a face, unless it says otherwise."""
+    """Measurements of a video: medians over the frames with a face, unless stated otherwise."""
 
     face_height: int = Field(description="Pixels.")
     brightness: float = Field(description="Of the cheeks, 0 to 255.")
@@ -45,7 +45,7 @@ class CheckReport(BaseModel):
 
 
 class Check(CheckReport):
-    """The answer to a check: the report, and where it is found again."""
+    """The response to a check: the report, and its links."""
 
     links: JobLinks
 

@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 
 class WebhookTest(Form):
-    """What is tried out."""
+    """The address to test."""
 
     webhook_url: Annotated[
         str | None,
@@ -23,11 +23,11 @@ class WebhookTest(Form):
 
 
 class WebhookAnswer(BaseModel):
-    """What came of it."""
+    """The outcome of the test."""
 
     delivered: bool
-    status: int | None = Field(description="What the receiver answered; null if it did not.")
-    detail: str | None = Field(description="Why it was not delivered, a sentence.")
+    status: int | None = Field(description="The receiver's status; null if it did not respond.")
+    detail: str | None = Field(description="A sentence: why it was not delivered.")
 
 
 @router.post("/test", responses=documented(AddressRefused))
@@ -37,7 +37,7 @@ async def try_webhook(
     """Send a signed webhook of type `webhook.test` once, now, and show the receiver's answer."""
     url = (given and given.webhook_url) or services.settings.webhook_url
     if not url:
-        raise InvalidRequest("There is no address to send to: give webhook_url.")
+        raise InvalidRequest("There is no address to send to; set webhook_url.")
     services.deliverer.check(url)
     outcome = await services.deliverer.test(url)
     return WebhookAnswer(delivered=outcome.done, status=outcome.status, detail=outcome.detail)

@@ -22,7 +22,7 @@ def check_avatar_id(avatar_id: str) -> str:
     if not ID_PATTERN.fullmatch(avatar_id):
         raise InvalidRequest(
             "An avatar id has 1 to 63 characters a-z, 0-9 and '-', and does not begin with '-', "
-            f"such as 'anna-2'; {avatar_id[:80]!r} is none."
+            f"such as 'anna-2'; {avatar_id[:80]!r} is not one."
         )
     return avatar_id
 

@@ -28,7 +28,7 @@ def _check_face(value: str) -> str:
 
 def _check_turn(degrees: int | None) -> int | None:
     if degrees is not None and degrees not in _TURNS:
-        raise ValueError(f"a video is turned by 0, 90, 180 or 270 degrees, not by {degrees}")
+        raise ValueError(f"a video can be rotated by 0, 90, 180 or 270 degrees, not by {degrees}")
     return degrees
 
 

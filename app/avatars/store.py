@@ -188,9 +188,7 @@ class AvatarStore:
 
     def _refuse_taken(self, avatar_id: str) -> None:
         if self.exists(avatar_id):
-            raise AvatarExists(
-                f"There is already an avatar {avatar_id!r}; delete it first or choose another id."
-            )
+            raise AvatarExists(f"There is already an avatar {avatar_id!r}; delete it or choose another id.")
 
 
 def _try_lock(folder: Path) -> int | None:

@@ -137,7 +137,7 @@ def _check_name(output: Path, options: RenderOptions) -> None:
     """Raise InvalidRequest for a name that promises another format than the options have."""
     suffix = output.suffix.removeprefix(".").lower()
     if suffix in MEDIA_TYPES and suffix != options.format:
-        raise InvalidRequest(f"{output} would not be what it is called; add --format {suffix}.")
+        raise InvalidRequest(f"{output} would not be a {suffix} file; add --format {suffix}.")
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class DecoderApart:
                     try:
                         reader.read_into(index, frame)
                     except AvatarDamaged:
-                        raise DecoderDied("told of frames that are not there") from None
+                        raise DecoderDied("reported frames that do not exist") from None
                     yield frame
                     given = index + 1
                 if "answer" in message:
@@ -162,7 +162,7 @@ def _checked(kind: TypeAdapter[_AnswerT], answer: object) -> _AnswerT:
     try:
         return kind.validate_python(answer)
     except ValidationError as error:
-        raise DecoderDied("gave an answer that nobody understands") from error
+        raise DecoderDied("sent an answer that cannot be read") from error
 
 
 def _understood(line: bytes) -> _Message:
@@ -179,4 +179,4 @@ def _understood(line: bytes) -> _Message:
             raise RuntimeError(message["broke"])
         return dict(message)
     except (ValueError, TypeError, KeyError) as error:
-        raise DecoderDied("said what nobody understands") from error
+        raise DecoderDied("sent a message that cannot be read") from error

@@ -156,7 +156,7 @@ def _check_integrity(engine: Engine, path: Path) -> None:
     if found != "ok":
         engine.dispose()
         raise IncompatibleData(
-            f"{path} is damaged: {found}. Move it away: the service then begins with no jobs; avatars and "
+            f"{path} is damaged: {found}. Move it away: the service then starts with no jobs; avatars and "
             "the files of finished jobs are not in it."
         )
 

@@ -200,12 +200,12 @@ class JobTable:
             self._holder = None
 
     def check(self) -> None:
-        """Raise ``IncompatibleData`` if an SQLite file was taken away, or what a query raises."""
+        """Raise ``IncompatibleData`` if an SQLite file was removed, or what a query raises."""
         path = self._engine.url.database
         if self._engine.dialect.name == "sqlite" and path and not Path(path).exists():
             raise IncompatibleData(
-                f"The job database {path} was taken away; put it back or restart the service, which then "
-                "begins with no jobs."
+                f"The job database {path} was removed; put it back or restart the service, which then "
+                "starts with no jobs."
             )
         if self._holds:
             self._hold()

@@ -80,7 +80,7 @@ def open_media(
     if path.stat().st_size == 0:
         raise refuse(refusal, "The file is empty.")
     if not has_sane_index(path):
-        raise refuse(refusal, "The index of the file claims more samples than a file may have here.")
+        raise refuse(refusal, "The file's index lists more samples than this service accepts.")
     shut = {
         "format_whitelist": ",".join((*DEMUXERS, demuxer) if demuxer else DEMUXERS),
         "protocol_whitelist": "file",
@@ -99,7 +99,7 @@ def open_media(
             "Decoding the file exceeds the memory limit; send it in another format."
         ) from error
     except ArgumentError as error:
-        raise refuse(refusal, "The file is not in a format that is accepted here.") from error
+        raise refuse(refusal, "The file is in a format that this service does not accept.") from error
     except FFmpegError as error:
         raise refuse(refusal, "The file is damaged, cut short or of an unknown format.") from error
 

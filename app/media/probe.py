@@ -146,7 +146,7 @@ def open_video(path: Path, limits: VideoLimits) -> Iterator[tuple[InputContainer
     with open_media(path, NotAVideo, decoder, options, demuxer=demuxer) as container:
         stream = _main_stream(container.streams.video)
         if stream is None or stream.codec_context.name != decoder:
-            raise refuse(NotAVideo, "The file has no video stream that stays the same.")
+            raise refuse(NotAVideo, "The video stream of the file changes from one reading to the next.")
         stream.codec_context.options = options
         stream.thread_type = "AUTO"
         yield container, stream
@@ -180,7 +180,7 @@ def open_audio(path: Path, part: range | None = None) -> Iterator[tuple[InputCon
     with open_media(path, NotAudio, decoder, options, part) as container:
         stream = _main_stream(container.streams.audio)
         if stream is None or not stream.codec_context or not stream.rate or not stream.channels:
-            raise refuse(NotAudio, "The sound's codec is not supported, or its header is damaged.")
+            raise refuse(NotAudio, "The audio codec is not supported, or its header is damaged.")
         check_sound(stream.rate, stream.channels)
         stream.codec_context.options = options
         yield container, stream
@@ -217,11 +217,11 @@ def _sound_decoder(container: InputContainer) -> str:
         raise NoSound("The file has no audio track. Send one that contains speech.")
     context = stream.codec_context
     if not context or not codecs.is_sound(context.name):
-        raise refuse(NotAudio, "The sound's codec is not supported.")
+        raise refuse(NotAudio, "The audio codec is not supported.")
     if stream.rate and stream.channels:  # else they stand in the stream itself, and are checked later
         check_sound(stream.rate, stream.channels)
     if context.name == "alac" and _alac_frame_samples(context.extradata or b"") > MAX_FRAME_SAMPLES:
-        raise refuse(NotAudio, "The sound's header asks for frames of absurd length.")
+        raise refuse(NotAudio, "The audio's header declares frames of impossible length.")
     return context.name
 
 
@@ -235,18 +235,18 @@ def check_sound(rate: int, channels: int) -> None:
     if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
         raise refuse(
             NotAudio,
-            f"The sound has {rate} samples a second, not {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}.",
+            f"The audio has {rate} samples per second; accepted are {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}.",
         )
     if channels > MAX_CHANNELS:
-        raise refuse(NotAudio, f"The sound has {channels} channels; what is read has up to {MAX_CHANNELS}.")
+        raise refuse(NotAudio, f"The audio has {channels} channels; up to {MAX_CHANNELS} are accepted.")
 
 
 def no_picture(limits: VideoLimits) -> UnsupportedMedia:
     """Return the error for a video of which nothing decodes."""
     return refuse(
         NotAVideo,
-        "No picture of the video can be decoded: the file is damaged, "
-        f"or its pictures have more than the {limits.max_pixels} pixels allowed here.",
+        "No frame of the video can be decoded: the file is damaged, "
+        f"or its frames have more than the limit of {limits.max_pixels} pixels.",
     )
 
 
@@ -254,23 +254,22 @@ def check_pixels(width: int, height: int, limits: VideoLimits) -> None:
     """Raise TooManyPixels for a picture larger than the limit."""
     if width * height > limits.max_pixels:
         raise TooManyPixels(
-            f"The video's pictures are {width}x{height}, {width * height} pixels; the limit here is "
+            f"The video's frames have {width}x{height}, {width * height} pixels; the limit is "
             f"{limits.max_pixels}. Scale the video down and send it again."
         )
 
 
 def check_seconds(seconds: float | Fraction, max_seconds: float, what: str) -> None:
-    """Raise MediaTooLong if ``what`` ("video", "sound") lasts longer than the limit."""
+    """Raise MediaTooLong if ``what`` ("video", "audio") lasts longer than the limit."""
     if seconds > max_seconds:
         raise MediaTooLong(
-            f"The {what} lasts {float(seconds):.1f} s; the limit here is {max_seconds:g} s. "
-            "Send a shorter one."
+            f"The {what} lasts {float(seconds):.1f} s; the limit is {max_seconds:g} s. Send a shorter one."
         )
 
 
 def check_length(seconds: float | Fraction, limits: AudioLimits) -> None:
     """Raise MediaTooLong or TooManyFrames for a sound that lasts longer than the limits allow."""
-    check_seconds(seconds, limits.max_seconds, "sound")
+    check_seconds(seconds, limits.max_seconds, "audio")
     if limits.fps is not None:
         check_frames(frame_count(seconds, limits.fps), limits)
 
@@ -303,7 +302,7 @@ def check_frames(frames: int, limits: AudioLimits) -> None:
     """Raise TooManyFrames for a render that would have more frames than the limit."""
     if frames > limits.max_frames:
         raise TooManyFrames(
-            f"The video would have {frames} frames; the limit here is {limits.max_frames}. Send shorter "
+            f"The video would have {frames} frames; the limit is {limits.max_frames}. Send shorter "
             "audio, or request a lower frame rate."
         )
 

@@ -67,5 +67,5 @@ def _check_present(device: str) -> None:
     check_device(device)
     if device.startswith("cuda") and not cuda_devices():
         raise EngineUnavailable(
-            f"The device {device} was asked for, but no CUDA device is found here: give auto or cpu."
+            f"The device {device} was requested, but no CUDA device was found: use auto or cpu."
         )

@@ -46,7 +46,7 @@ class Allowance:
             raise AddressRefused("An address must not contain a user name or a password; leave them out.")
         host, port = _plain(url.raw_host.decode("ascii")), url.port or PORTS[url.scheme]
         if not host:
-            raise AddressRefused("The address names no host; write it as https://host/path.")
+            raise AddressRefused("The address has no host; write it as https://host/path.")
         usual = port in PORTS.values()
         if (host, port) in self.hosts or (usual and (host, None) in self.hosts):
             return True
@@ -64,13 +64,13 @@ class Allowance:
     def check_address(self, address: Address, *, listed: bool) -> None:
         """Raise ``AddressRefused`` unless what a host's name stands for may be connected to."""
         if not (is_public(address) or (listed and is_host(address))):
-            raise AddressRefused("The host is not on the public internet; give a public address.")
+            raise AddressRefused("The host is not on the public internet; use a public address.")
 
 
 def read_url(text: str) -> httpx.URL:
     """Return the URL that a text is. Raises ``AddressRefused``."""
     if len(text) > MAX_URL_LENGTH:
-        raise AddressRefused(f"The address has more than {MAX_URL_LENGTH} characters; give a shorter one.")
+        raise AddressRefused(f"The address has more than {MAX_URL_LENGTH} characters; use a shorter one.")
     try:
         return httpx.URL(text.strip())
     except (httpx.InvalidURL, ValueError) as error:

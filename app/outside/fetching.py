@@ -103,14 +103,14 @@ class Fetcher:
                 async with asyncio.timeout_at(deadline):
                     piece = await anext(pieces, None)
             except (httpx.HTTPError, TimeoutError) as error:
-                raise FetchFailed(f"The file was not fetched to its end: {reason(error)}.") from error
+                raise FetchFailed(f"The download broke off: {reason(error)}.") from error
             if piece is None:
                 return
             yield piece
             came += len(piece)
             if now() - since > self._patience.stretch:
                 if came < self._patience.least_bytes:
-                    raise FetchFailed("The file was not fetched to its end: it comes too slowly.")
+                    raise FetchFailed("The download broke off: the host sends too slowly.")
                 since, came = now(), 0
 
 

@@ -70,11 +70,11 @@ class Reach(httpx.AsyncBaseTransport):
             named = await self._resolve(url.raw_host.decode("ascii"), url.port or PORTS[url.scheme])
             addresses = [meant(address) for address in named]
         except (OSError, UnicodeError) as error:
-            raise httpx.ConnectError("the name of its host is not known") from error
+            raise httpx.ConnectError("the name of its host cannot be resolved") from error
         except ValueError as error:
             raise AddressRefused("The host has an address that cannot be read.") from error
         if not addresses:
-            raise httpx.ConnectError("the name of its host is not known")
+            raise httpx.ConnectError("the name of its host cannot be resolved")
         for address in addresses:
             self._allowance.check_address(address, listed=listed)
         return addresses

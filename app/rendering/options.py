@@ -60,10 +60,10 @@ def read_ranges(text: str) -> Ranges:
         )
     for start, end in ranges:
         if end <= start:
-            raise ValueError(f"the range {start:g}-{end:g} ends before it has begun")
+            raise ValueError(f"the range {start:g}-{end:g} ends before it starts")
     for (start, end), (other, its_end) in pairwise(ranges):
         if other < end:
-            raise ValueError(f"the ranges {start:g}-{end:g} and {other:g}-{its_end:g} overlap; make them one")
+            raise ValueError(f"the ranges {start:g}-{end:g} and {other:g}-{its_end:g} overlap; merge them")
     return ranges
 
 
@@ -198,7 +198,7 @@ class RenderOptions:
     def check_together(form: Any) -> None:
         """Raise ValueError for options that contradict each other."""
         if form.hdr == "keep" and form.format != "mp4":
-            raise ValueError("Only an MP4 keeps a high dynamic range: leave 'hdr' out, or 'format'")
+            raise ValueError("Only MP4 can keep HDR: omit 'hdr' or 'format'")
         if form.end is not None and form.end <= form.start:
             raise ValueError(f"The clip's end ({form.end:g} s) must lie after its start ({form.start:g} s)")
 

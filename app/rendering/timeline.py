@@ -156,7 +156,7 @@ def _clip(options: RenderOptions, avatar_frames: int, avatar_fps: Fraction) -> t
     end = min(end, avatar_frames)
     if end <= begin:
         raise InvalidRequest(
-            "start and end: there is no frame of the clip between them; lay them further apart."
+            "start and end: there is no frame of the clip between them; move them further apart."
         )
     return begin, end - begin
 

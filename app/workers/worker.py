@@ -288,7 +288,7 @@ class Worker:
         manifest = self._store.manifest(order.avatar_id)
         if manifest.job == order.job_id or (order.is_one_call and manifest.implicit):
             return manifest
-        raise AvatarExists(f"There is an avatar {order.avatar_id!r} already; delete it or choose another id.")
+        raise AvatarExists(f"There is already an avatar {order.avatar_id!r}; delete it or choose another id.")
 
     @contextmanager
     def _telling_of_deletion(self, avatar_id: str) -> Iterator[None]:

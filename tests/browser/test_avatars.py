@@ -68,7 +68,7 @@ def test_what_is_wrong_with_a_video_is_said_in_the_words_of_the_api(
 def test_a_taken_name_is_refused_in_the_words_of_the_api(studio: Studio, tmp_path: Path) -> None:
     studio.make_avatar(clips.talking_head(tmp_path / "other.mp4", 1.0), "anna")
     expect(studio.locate("#pending [role=alert]")).to_have_text(
-        "There is an avatar 'anna' already; delete it or choose another id."
+        "There is already an avatar 'anna'; delete it or choose another id."
     )
 
 

@@ -94,7 +94,7 @@ async def submit(
     job_id = None if own_id is None else id_of(request, api, own_id)
     with _alone(job_id):
         if job_id is not None and await _is_known(services, job_id):
-            raise JobNotFinished("A request with this ID was received a moment ago; ask for its state.")
+            raise JobNotFinished("A request with this ID was received a moment ago; query its status.")
         return await submit_render(
             request,
             services,
@@ -181,7 +181,7 @@ def renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, An
         if value in (None, ""):
             continue
         if ours_name in ours:
-            raise InvalidRequest(f"{name}: there is another field of the same meaning; send one of them.")
+            raise InvalidRequest(f"{name}: another field has the same meaning; send only one of them.")
         ours[ours_name] = value
     return ours
 
@@ -190,7 +190,7 @@ def timed(mode: Any) -> Mapping[str, str]:
     """Return our fields for a ``sync_mode``. Raises ``InvalidRequest``."""
     if not isinstance(mode, str) or mode not in TIMING:
         known = ", ".join(TIMING)
-        raise InvalidRequest(f"sync_mode: {str(mode)[:40]!r} is not known here; send one of {known}.")
+        raise InvalidRequest(f"sync_mode: {str(mode)[:40]!r} is not supported; send one of {known}.")
     return TIMING[mode]
 
 

@@ -45,10 +45,11 @@ _SWITCHES: Final = frozenset({"chaofen", "watermark_switch", "digital_auth", "pn
 
 
 class Answer(BaseModel):
-    """What every request is answered."""
+    """The response to every request."""
 
     code: int = Field(
-        description="10000: fine; 10001: busy, try again; 10002: wrong; 10004: no such job; 9999: it failed."
+        description="10000: success; 10001: busy, try again; 10002: invalid request; "
+        "10004: no such job; 9999: failed."
     )
     success: bool
     msg: str
@@ -92,7 +93,7 @@ _BODY: Final = common.json_body(
 async def submit(request: Request, services: ServicesDep) -> Answer:
     """Queue a job.
 
-    One whose `code` is that of a job in progress is that job; where that has ended, it takes its place.
+    If a job with this `code` is in progress, nothing is queued; if it has ended, the new job replaces it.
     """
     body = await _body(request)
     code = _code(body)
@@ -106,16 +107,16 @@ async def submit(request: Request, services: ServicesDep) -> Answer:
         await to_thread.run_sync(services.files.forget, job.id)
     again = Request(request.scope, _once(body))
     await common.submit(again, services, API, _read, own_id=code)
-    return Answer(code=FINE, success=True, msg="The job was taken.", data={"code": code})
+    return Answer(code=FINE, success=True, msg="The job was queued.", data={"code": code})
 
 
 @router.get("/query")
 async def query(
     request: Request, services: ServicesDep, code: Annotated[str, Query(description="The job's id.")] = ""
 ) -> Answer:
-    """Show how a job stands."""
+    """Show the state of a job."""
     if not code:
-        raise InvalidRequest("code: it is missing; send the one that the job was given.")
+        raise InvalidRequest("code: missing; send the code of the job.")
     return Answer(
         code=FINE, success=True, msg="", data=_standing(await common.find(request, services, API, code))
     )
@@ -147,8 +148,7 @@ def _read(body: Mapping[str, Any]) -> Meaning:
     for name in ("video", "audio"):
         if "://" not in str(fields.get(name, "")):
             raise InvalidRequest(
-                f"{name}_url: it has to be an http:// or https:// address; files are not shared with this "
-                "service."
+                f"{name}_url: must be an http:// or https:// address; this service cannot read your files."
             )
     return Meaning(fields, {})
 
@@ -170,7 +170,7 @@ def _code(body: bytes) -> str:
     except (ValueError, RecursionError, KeyError, TypeError):
         code = None
     if not isinstance(code, str | int) or code == "":
-        raise InvalidRequest("code: it is missing; send a JSON object with code, video_url and audio_url.")
+        raise InvalidRequest("code: missing; send a JSON object with code, video_url and audio_url.")
     return str(code)[:200]
 
 

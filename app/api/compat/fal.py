@@ -41,7 +41,7 @@ _NAMES: Final = {
 
 
 class Queued(BaseModel):
-    """A request that was taken."""
+    """A request that was queued."""
 
     request_id: str
     status: str = "IN_QUEUE"
@@ -52,11 +52,11 @@ class Queued(BaseModel):
 
 
 class Status(BaseModel):
-    """How a request stands."""
+    """The state of a request."""
 
     request_id: str
     status: str = Field(description="`IN_QUEUE`, `IN_PROGRESS` or `COMPLETED`.")
-    queue_position: int | None = Field(description="How many requests are before it.")
+    queue_position: int | None = Field(description="The number of requests before it.")
     response_url: str
     logs: list[dict[str, str]] | None = Field(description="With `logs=1`: progress and warnings.")
     metrics: dict[str, float]
@@ -74,7 +74,7 @@ class Video(BaseModel):
 
 
 class Result(BaseModel):
-    """What a request has made."""
+    """The result of a request."""
 
     video: Video
     warnings: list[str] = Field(description="What was changed, dropped or is doubtful.")
@@ -91,8 +91,8 @@ _BODY: Final = common.json_body(
         "video_url": {"type": "string", "description": "An address, or a `data:` URI."},
         "audio_url": {"type": "string", "description": "An address, or a `data:` URI."},
         "sync_mode": {
-            "description": "What happens if they are not equally long, or true: the video "
-            "comes inside the answer.",
+            "description": "What to do if video and audio differ in length; or true: the video "
+            "comes in the response.",
             "anyOf": [{"enum": list(common.TIMING)}, {"type": "boolean"}],
         },
     }
@@ -144,7 +144,7 @@ async def get_status(
     response: Response,
     logs: Annotated[bool, Query(description="Whether to send progress and warnings.")] = False,
 ) -> Status:
-    """Show how a request stands."""
+    """Show the state of a request."""
     job = await common.find(request, services, API, request_id)
     error = common.problem_of(job)
     return Status(
@@ -163,7 +163,7 @@ async def get_status(
 async def get_result(
     owner: str, alias: str, request_id: str, request: Request, services: ServicesDep
 ) -> Response:
-    """Show what a request has made."""
+    """Show the result of a request."""
     job = await common.find(request, services, API, request_id)
     if not job.state.is_terminal:
         raise JobNotFinished(f"The request is {job.state} and has made nothing yet; ask for its status.")

@@ -35,7 +35,7 @@ router = APIRouter(tags=["compat"])
     ),
 )
 async def get_output(job: JobDep, form: Format, request: Request, services: ServicesDep) -> Response:
-    """Fetch a video that was made for another service's client; it needs no key."""
+    """Fetch a video made for another service's client; needs no key."""
     if COMPAT not in job.params or job.state is not JobState.SUCCEEDED or form != common.form_of(job):
         raise JobNotFound(f"There is no video of a job {job.id!r}.")
     return await finished_video(request, job, services.files.workspace(job.id).result, {})

@@ -59,10 +59,10 @@ class Prediction(BaseModel):
     model: str
     version: str
     status: str = Field(description="`starting`, `processing`, `succeeded`, `failed` or `canceled`.")
-    input: dict[str, Any] = Field(description="What was asked for; long values are cut.")
+    input: dict[str, Any] = Field(description="The request; long values are shortened.")
     output: str | None = Field(description="Where the video can be fetched.")
     error: str | None
-    logs: str = Field(description="How far it is, and warnings, a line each.")
+    logs: str = Field(description="Progress and warnings, one per line.")
     metrics: dict[str, float]
     urls: dict[str, str]
     created_at: datetime
@@ -75,12 +75,12 @@ class PredictionPage(BaseModel):
     """Some predictions, newest first."""
 
     previous: None = None
-    next: str | None = Field(description="The address of the next ones.")
+    next: str | None = Field(description="The address of the next page.")
     results: list[Prediction]
 
 
 class Version(BaseModel):
-    """What the client asks of a model's version before it runs it: what kind of output it has."""
+    """A model's version, of which the client reads the type of output."""
 
     id: str
     created_at: datetime
@@ -109,15 +109,15 @@ _ANSWERS: Final = documented(
     *ONE_CALL_PROBLEMS,
     JobNotFinished,
     also={
-        200: {"model": Prediction, "description": "The prediction as it ended."},
-        201: {"model": Prediction, "description": "The prediction as it stands."},
-        202: {"model": Prediction, "description": "The prediction as it stands, which goes on."},
+        200: {"model": Prediction, "description": "The finished prediction."},
+        201: {"model": Prediction, "description": "The prediction."},
+        202: {"model": Prediction, "description": "The prediction, still in progress."},
     },
 )
 
 Prefer = Annotated[
     str,
-    Header(description="`wait` or `wait=SECONDS`: answer when it has ended; `respond-async`: at once."),
+    Header(description="`wait` or `wait=SECONDS`: respond when it has ended; `respond-async`: at once."),
 ]
 
 
@@ -135,7 +135,7 @@ async def create(
     owner: str = "",
     name: str = "",
 ) -> Response:
-    """Make a prediction; the answer comes at once, or with `Prefer: wait` when it has ended."""
+    """Make a prediction; responds at once, or with `Prefer: wait` when it has ended."""
     seconds = _seconds(prefer, without=0)
     job = await _submit(request, services, model=f"{owner}/{name}".strip("/"), waited_for=seconds > 0)
     return _answer(await common.wait(services, job, seconds) if seconds else job, 201)
@@ -147,7 +147,7 @@ async def create_and_wait(
     services: ServicesDep,
     prefer: Prefer = "",
 ) -> Response:
-    """Make a prediction, as Cog does: the answer comes when it has ended, or with `respond-async` at once."""
+    """Make a prediction, as Cog does: responds when it has ended, or with `respond-async` at once."""
     return await _wait(services, prefer, await _submit(request, services))
 
 
@@ -158,7 +158,7 @@ async def put(
     services: ServicesDep,
     prefer: Prefer = "",
 ) -> Response:
-    """Make a prediction with an id of the client's; one that is there already is only answered for."""
+    """Make a prediction with the client's id; if it exists, only return it."""
     try:
         job = await common.find(request, services, API, prediction_id)
     except JobNotFound:
@@ -193,7 +193,7 @@ async def cancel(prediction_id: str, request: Request, services: ServicesDep) ->
 
 @router.get("/v1/models/{owner}/{name}/versions/{version}")
 async def get_version(owner: str, name: str, version: str) -> Version:
-    """Describe a version of a model, whichever it is: its output is the address of a video."""
+    """Describe a version of any model: its output is the address of a video."""
     output = {"title": "Output", "type": "string", "format": "uri"}
     return Version(
         id=version,
@@ -241,7 +241,7 @@ async def _submit(
     def read(body: Mapping[str, Any]) -> Meaning:
         given = body.get("input")
         if not isinstance(given, dict):
-            raise InvalidRequest("input: it has to be an object with video and audio.")
+            raise InvalidRequest("input: must be an object with video and audio.")
         fields = common.renamed(given, _names(given))
         fields |= common.timed(fields.pop("sync_mode")) if "sync_mode" in fields else {}
         hook = body.get("webhook") or body.get("webhook_completed")

@@ -38,7 +38,7 @@ class Generation(BaseModel):
     createdAt: datetime  # noqa: N815 - as it is there
     status: str = Field(description="`PENDING`, `PROCESSING`, `COMPLETED`, `FAILED` or `REJECTED`.")
     model: str
-    input: list[Any] = Field(description="What was asked for; long values are cut.")
+    input: list[Any] = Field(description="The request; long values are shortened.")
     options: dict[str, Any] | None
     webhookUrl: str | None  # noqa: N815
     outputUrl: str | None = Field(description="Where the video can be fetched.")  # noqa: N815
@@ -49,10 +49,10 @@ class Generation(BaseModel):
 
 
 class GenerationError(BaseModel):
-    """What went wrong, as Sync says it."""
+    """An error in Sync's form."""
 
     statusCode: int  # noqa: N815
-    message: str = Field(description="What was wrong and what to do about it, a sentence.")
+    message: str = Field(description="A sentence: what is wrong and how to fix it.")
     error: str
 
 
@@ -80,14 +80,14 @@ _ITEM: Final[dict[str, Any]] = {
         "provider": {
             "type": "object",
             "properties": {"script": {"type": "string"}, "voiceId": {"type": "string"}},
-            "description": "Of a text: what is said, and by which voice of the text-to-speech server.",
+            "description": "For text: the words, and a voice of the text-to-speech server.",
         },
     },
 }
 _FILE: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
 _BODY: Final = common.json_body(
     {
-        "model": {"type": "string", "description": "Repeated, and otherwise ignored."},
+        "model": {"type": "string", "description": "Repeated in responses, otherwise ignored."},
         "input": {"type": "array", "items": _ITEM},
         "options": {"type": "object", "properties": {"sync_mode": {"enum": list(common.TIMING)}}},
         "webhookUrl": {"type": "string"},
@@ -116,7 +116,7 @@ async def list_generations(
     status: Annotated[list[str], Query(description="Only those in these states.")] = [],  # noqa: B006
     ids: Annotated[list[str], Query(description="Only these.")] = [],  # noqa: B006 - only read
 ) -> list[Generation]:
-    """List generations, newest first, among the newest hundred jobs; or those that are named."""
+    """List the generations among the newest hundred jobs, newest first; or those in `ids`."""
     named, wanted = _split(ids), _split(status)
     jobs = await _named(request, services, named) if named else (await common.newest(services, API))[0]
     found = [generation_of(job) for job in jobs]
@@ -150,13 +150,11 @@ def _read(body: Mapping[str, Any]) -> Meaning:
     given = body.get("input")
     options = body.get("options") or {}
     if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        raise InvalidRequest("input: it has to be a list of objects with a type and a url.")
+        raise InvalidRequest("input: must be a list of objects with a type and a url.")
     if not isinstance(options, dict):
-        raise InvalidRequest("options: it has to be an object.")
+        raise InvalidRequest("options: must be an object.")
     if body.get("segments"):
-        raise InvalidRequest(
-            "segments: several stretches in one generation cannot be made here; make one each."
-        )
+        raise InvalidRequest("segments: not supported; make one generation for each segment.")
     rest = {name: value for name, value in body.items() if name not in _SEEN}
     fields = common.renamed(rest, {})
     for item in given:
@@ -188,17 +186,17 @@ def _take(item: Mapping[str, Any], fields: dict[str, Any]) -> None:
             spoken = provider if isinstance(provider, dict) else {}
             meant = {"text": spoken.get("script"), "voice": spoken.get("voiceId")}
         case _:
-            raise InvalidRequest(f"input: {str(kind)[:40]!r} is no type of input; send video, audio or text.")
+            raise InvalidRequest(
+                f"input: {str(kind)[:40]!r} is not a type of input; send video, audio or text."
+            )
     if not next(iter(meant.values())):
-        raise InvalidRequest(
-            f"input: the {kind} lacks its url or script; files of a library are not kept here."
-        )
+        raise InvalidRequest(f"input: the {kind} lacks its url or script; stored assets are not supported.")
     if any(name in fields for name in meant):
-        raise InvalidRequest(f"input: there are two of {kind}; one can be used.")
+        raise InvalidRequest(f"input: there is more than one {kind}; send only one.")
     fields |= {name: value for name, value in meant.items() if value}
     for name in ("segments_secs", "segments_frames"):
         if item.get(name):
-            raise InvalidRequest(f"input: {name} cannot be used here; send a video that is cut already.")
+            raise InvalidRequest(f"input: {name} is not supported; trim the video before you send it.")
 
 
 async def _named(request: Request, services: Services, ids: list[str]) -> list[Job]:

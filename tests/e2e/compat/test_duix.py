@@ -36,7 +36,7 @@ def ended(place: Place, code: str) -> Any:
 def test_a_job_is_submitted_followed_and_kept_when_its_end_was_asked_for(place: Place) -> None:
     code = "8f1e0a4c-1d6a-4c31-9d0a-6f2f8e9b7a10"
     assert submit(place, code) == {
-        "code": 10000, "success": True, "msg": "The job was taken.", "data": {"code": code},
+        "code": 10000, "success": True, "msg": "The job was queued.", "data": {"code": code},
     }  # fmt: skip
     assert submit(place, code)["msg"] == "The job is in progress."
     done = ended(place, code)

@@ -93,7 +93,7 @@ def test_what_is_wrong_is_said_as_the_client_knows_it(client: Sync, place: Place
             "MOUTHPIECE_TTS_URL",
             [Video(url=place.video), Tts(provider=ElevenLabs(voice_id="x", script="Hi."))],
         ),
-        ("two of audio", [*inputs(place), Audio(url=place.audio)]),
+        ("more than one audio", [*inputs(place), Audio(url=place.audio)]),
     ]
     for sentence, given in refused:
         with pytest.raises(BadRequestError) as bad:

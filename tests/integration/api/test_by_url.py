@@ -87,7 +87,7 @@ WRONG: list[tuple[Any, int, str]] = [
     ({"video_url": "data:video/mp4;base64,###"}, 422, "base64"),
     ({"video_url": "data:,x", "smoothing": "wide"}, 422, "smoothing"),
     ({"video_url": "data:,x", "smoothing": {"a": 1}}, 422, "smoothing"),
-    ({"video_url": "data:,x", "id": "An Id"}, 422, "such as 'anna-2'; 'An Id' is none"),
+    ({"video_url": "data:,x", "id": "An Id"}, 422, "such as 'anna-2'; 'An Id' is not one"),
     ({"video_url": "data:,x", "video": "data:,y"}, 422, "twice"),
     ({"video_url": "data:,x", "id": "a" * 5000}, 422, "longer"),
     ({"video_url": "https://example.org/a.mp4"}, 422, "may not connect"),

@@ -73,7 +73,7 @@ def test_a_video_is_dubbed_in_one_step_and_prepared_once(run: Run, tmp_path: Pat
     assert "implicit-" not in run("avatar", "list").stdout
     assert "implicit-" in run("avatar", "list", "--implicit").stdout
     sideways = ("--rotate", "45")
-    assert "rotate: a video is turned by 0, 90" in run("dub", "me.mp4", "words.wav", *sideways).stderr
+    assert "rotate: a video can be rotated by 0, 90" in run("dub", "me.mp4", "words.wav", *sideways).stderr
     other = run("dub", "me.mp4", "words.wav", "--smoothing", "0.1", MOUTHPIECE_IMPLICIT_AVATAR_TTL="0.001")
     assert other.returncode == 0, other.stderr
     assert len(list((tmp_path / "avatars").iterdir())) == 1  # the other one had had its time

@@ -133,7 +133,7 @@ def test_what_is_no_sound_is_refused_with_advice(tmp_path: Path, make: Callable[
 def test_a_playlist_is_not_followed_even_with_a_playlist_name(tmp_path: Path) -> None:
     path = _hls_playlist(tmp_path).rename(tmp_path / "upload.m3u8")
 
-    with pytest.raises(NotAVideo, match="not in a format that is accepted"):
+    with pytest.raises(NotAVideo, match="format that this service does not accept"):
         probe_video(path, VIDEO_LIMITS)
 
 
@@ -230,7 +230,7 @@ def test_a_huge_image_under_a_small_header_is_not_decoded(tmp_path: Path) -> Non
     path = _image_video(tmp_path / "a.mov", _huge_png(20000))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    with pytest.raises(NotAVideo, match="No picture of the video can be decoded"):
+    with pytest.raises(NotAVideo, match="No frame of the video can be decoded"):
         probe_video(path, VIDEO_LIMITS)
 
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000, "no picture may be decoded"
@@ -277,7 +277,7 @@ def test_pictures_larger_than_the_limit_are_refused(tmp_path: Path, codec: str, 
 def test_a_video_that_is_too_long_is_refused_by_its_header(tmp_path: Path) -> None:
     path = talking_head(tmp_path / "a.mp4", 12, fps=2, width=64, height=48)
 
-    with pytest.raises(MediaTooLong, match=r"lasts 12\.0 s; the limit here is 10 s"):
+    with pytest.raises(MediaTooLong, match=r"lasts 12\.0 s; the limit is 10 s"):
         probe_video(path, VIDEO_LIMITS)
 
 

@@ -192,7 +192,7 @@ def test_a_database_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
     table = JobTable(open_database(path))
     table.check()
     path.unlink()
-    with pytest.raises(IncompatibleData, match="taken away"):
+    with pytest.raises(IncompatibleData, match="removed"):
         table.check()
 
 

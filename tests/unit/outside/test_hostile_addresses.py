@@ -86,7 +86,7 @@ REFUSED = [
     ("", "http://"),
     ("http://", "no host"),
     ("http:///secret", "no host"),
-    ("http://exa mple.org/", "not known"),
+    ("http://exa mple.org/", "cannot be resolved"),
     ("http://[::1/", "address"),
     ("http://example.org:99999/", "Port 99999"),
     ("http://example.org/\x00", "address"),
@@ -168,8 +168,8 @@ REFUSED = [
     ("http://localtest.test/", NOT_PUBLIC),
     ("http://127.0.0.1.nip.test/", NOT_PUBLIC),
     ("http://odd.test/", "cannot be read"),
-    ("http://nobody.test/", "not known"),
-    ("http://unknown.test/", "not known"),
+    ("http://nobody.test/", "cannot be resolved"),
+    ("http://unknown.test/", "cannot be resolved"),
 ]
 """An address, and a word of the sentence that it is refused with."""
 
@@ -235,7 +235,7 @@ async def test_a_host_that_misbehaves_is_given_up(neighbour: Neighbour, path: st
 async def test_a_host_that_never_ends_has_its_time(neighbour: Neighbour) -> None:
     allowed = Allowance.of({f"127.0.0.1:{neighbour.port}"})
     patient = Fetcher(allowed, patience=Patience(total=0.3, least_bytes=0))
-    with pytest.raises(FetchFailed, match=r"not fetched to its end.*too long"):
+    with pytest.raises(FetchFailed, match=r"broke off.*too long"):
         await fetch(patient, f"{neighbour.url}/drip")
 
 

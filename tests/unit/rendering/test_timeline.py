@@ -168,8 +168,8 @@ def test_the_own_sound_goes_with_the_clip_and_begins_again_with_it() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"keep": "1-0.5"}, "ends before it has begun"),
-        ({"keep": "1-1"}, "ends before it has begun"),
+        ({"keep": "1-0.5"}, "ends before it starts"),
+        ({"keep": "1-1"}, "ends before it starts"),
         ({"keep": "0.5-1,0.9-1.2"}, "overlap"),
         ({"keep": "1.2-1.4,1-1.3"}, "overlap"),
         ({"keep": "1.5-2.5"}, "lies beyond the end of the result, which lasts 2.00 s"),
