@@ -1,4 +1,4 @@
-"""The adversarial finish: a critic that looks at mouths, and learns beside the generator."""
+"""Adversarial training: a critic of mouths that learns alongside the generator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ from training.tuned import CriticNumbers
 
 @dataclass(frozen=True)
 class Mouths:
-    """What is to be judged; pictures are BGR, 0..1."""
+    """What the critic judges; pictures are BGR, 0..1."""
 
     made: Tensor
     """(B, 3, H, W)."""
     true: Tensor
     """(B, 3, H, W)."""
     shape: Tensor
-    """(B, 8): the mouth shapes that they should show."""
+    """(B, 8): the mouth shapes that the pictures should show."""
     inside: Tensor
     """(B, 1, H, W): 1 within the true inner lips."""
 
 
 class Adversary:
-    """A patch critic with its own optimiser; ``mixed`` gives the context in which it computes."""
+    """A patch critic with its own optimiser; ``mixed`` returns its autocast context."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Adversary:
         )
 
     def learn(self, mouths: Mouths) -> Tensor:
-        """Teach the critic to tell made pictures from true ones; return its hinge loss."""
+        """Train the critic to tell generated pictures from real ones; return its hinge loss."""
         pictures = torch.cat([mouths.true, mouths.made.detach()])
         verdicts, _ = self._judge(pictures, torch.cat([mouths.shape, mouths.shape]))
         real, fake = verdicts.chunk(2)
@@ -61,7 +61,7 @@ class Adversary:
         return loss.detach()
 
     def losses(self, mouths: Mouths, weight: float) -> dict[str, Tensor]:
-        """Return what the generator should fix: the verdict, and features unlike those of the truth."""
+        """Return the generator's losses: the critic's verdict, and feature matching."""
         self.critic.requires_grad_(False)
         verdict, features = self._judge(mouths.made, mouths.shape)
         with torch.no_grad():
@@ -74,11 +74,11 @@ class Adversary:
         return {"verdict": -weight * fooled, "features": self._numbers.features * weight * apart}
 
     def state(self) -> dict[str, Any]:
-        """Return all that is needed to go on."""
+        """Return the state needed to resume."""
         return {"critic": self.critic.state_dict(), "optimizer": self._optimizer.state_dict()}
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
-        """Go on from the state saved in ``path``; raises InvalidModel if it is of another architecture."""
+        """Resume from the state saved in ``path``; raises InvalidModel if it is of another architecture."""
         load_weights(self.critic, state["critic"], path)
         self._optimizer.load_state_dict(state["optimizer"])
 

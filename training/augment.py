@@ -1,4 +1,4 @@
-"""What else training does to its samples: colours, blur and noise of pictures, voices and rooms of sounds."""
+"""Augmentation: colours, blur and noise of pictures; voice, room and background of audio."""
 
 import math
 import random
@@ -21,8 +21,8 @@ _SILENCE: Final = -4.0
 _WHITE_TILT: Final = 1.3
 """Rise of white noise from the middle to the highest band: the mel's pre-emphasis and ever wider bands."""
 _AUDIBLE: Final = 0.3
-"""By how much speech is at least louder than the noise behind it; shown words drowned in noise, a network
-opens the mouth on noise."""
+"""Smallest ratio of speech to background noise. A network trained on words drowned in noise opens the mouth
+on noise."""
 _NOISE_SECONDS: Final = 30
 _HUE_AXIS: Final = ((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0))
 
@@ -50,10 +50,9 @@ def recolor(faces: Tensor, generator: torch.Generator, looks: LookNumbers) -> Te
 
 
 def degrade(faces: Tensor, generator: torch.Generator, looks: LookNumbers) -> Tensor:
-    """Blur the first samples of a batch as a small video is blurred, give some the noise of a dark one.
+    """Blur the first samples of a batch like upscaled small video, and add the noise of dark video to some.
 
-    How much is blurred is drawn on the host: a number that is
-    drawn on the device has to be waited for.
+    The amount is drawn on the host: reading a number drawn on the device would stall.
     """
     height, width = faces.shape[-2:]
     small = int(
@@ -108,9 +107,9 @@ def revoice(wide: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _hiss(count: int, generator: torch.Generator) -> Tensor:
-    """Return how the mel of noise flickers (B, 1, 80, 16) about its mean, whatever its colour and level.
+    """Return the deviation of noise's mel (B, 1, 80, 16) from its mean, whatever its colour and level.
 
-    It is taken from real noise: the sounds of neighbouring columns overlap, so that they share some of it.
+    It is cut from real noise, since neighbouring columns overlap and are correlated.
     """
     flicker = _noise(str(generator.device))
     last = flicker.shape[1] - _WINDOW

@@ -1,4 +1,4 @@
-"""Batches: moments of the cache, cut, augmented and put on the device."""
+"""Batches: moments from the cache, cropped, augmented and moved to the device."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,7 +40,7 @@ class Batch:
 
 
 class BatchSource:
-    """Makes the batch of any step: the same for the same seed and step, whatever was made before."""
+    """Makes the batch of any step. A batch depends on seed and step alone."""
 
     def __init__(
         self, cache: Cache, track: ShapeTrack, sampler: MomentSampler, device: torch.device, seed: int
@@ -76,14 +76,14 @@ class BatchSource:
         )
 
     def _sent(self, numbers: Indices) -> Tensor:
-        """Return ``numbers`` on the device; from page-locked memory, so that nobody waits for them."""
+        """Return ``numbers`` on the device, copied asynchronously from page-locked memory."""
         tensor = torch.from_numpy(numbers)
         if self.device.type != "cuda":
             return tensor
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def _generator(self, rng: np.random.Generator) -> torch.Generator:
-        """Return torch's generator for a step, on the device: what is drawn there need not travel."""
+        """Return torch's generator for a step, on the device, where its numbers are used."""
         return torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
 
     def _maps(self, count: int, generator: torch.Generator, *, augmented: bool) -> Tensor:

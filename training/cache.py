@@ -26,13 +26,13 @@ from app.mouths.teeth import ShownTeeth, shown_teeth
 from training.pack import CROP_SIZE, Clip, Pack
 
 PackFrames = npt.NDArray[np.uint8]
-"""uint8 (n, 128, 128, 3): BGR crops of all clips, one after the other."""
+"""uint8 (n, 128, 128, 3): BGR crops of all clips, concatenated."""
 
 MelColumns = npt.NDArray[np.float16]
-"""float16 (columns, 80), -4..4: the mel of all clips, one after the other."""
+"""float16 (columns, 80), -4..4: the mel of all clips, concatenated."""
 
 Progress = Callable[[int, int], None]
-"""Told (clips done, clips in all)."""
+"""Called with (clips done, clips in total)."""
 
 LIMITS: Final = VideoLimits(max_seconds=3600, max_pixels=CROP_SIZE * CROP_SIZE)
 SOUND_LIMITS: Final = AudioLimits(max_seconds=3600)
@@ -42,7 +42,7 @@ _ARRAYS: Final = ("frames", "mel", "mesh", "presence", "teeth")
 
 @dataclass(frozen=True)
 class Span:
-    """Where one clip lies in the arrays."""
+    """The range of one clip in the arrays."""
 
     clip: Clip
     start: int
@@ -73,9 +73,9 @@ class Cache:
 
 
 def open_cache(pack: Pack, folder: Path, progress: Progress | None = None) -> Cache:
-    """Open the decoded pack in ``folder``, decoding what the folder does not hold yet.
+    """Open the decoded pack in ``folder``, decoding what is not there yet.
 
-    Clips that do not decode are left out and named. Of several processes one decodes, the others wait.
+    Clips that do not decode are left out and named. One of several processes decodes; the others wait.
     Raises InvalidRequest if no clip is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ class _Rows:
         self.count += len(rows)
 
     def close(self) -> None:
-        """Give the file its header and its name."""
+        """Write the header and rename the file into place."""
         self._file.close()
         header = {
             "descr": np.lib.format.dtype_to_descr(self._dtype),

@@ -1,4 +1,4 @@
-"""The card of an exported ear: what it is, what it was made of and by what, and whose data that was."""
+"""The model card of an exported ear: identity, lineage, and the data with its rights."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from training.listen.settings import ListenSettings
 from training.listen.talks import Talk
 
 Data = dict[str, dict[str, Any]]
-"""Of every set what a model was taught with: how much of it there is, and its licences."""
+"""For each data set that the model was trained on: its size and its licences."""
 
 _HERE: Final = Path(__file__).parent
 _QUIET: Final = "quiet"
@@ -45,7 +45,7 @@ def write_card(model: Path, encoder: Path, *, recipe: Path, settings: ListenSett
 
 
 def commit() -> str | None:
-    """Return the commit of this code, ``-dirty`` where files differ from it; None outside of a repository."""
+    """Return the commit of this code, ``-dirty`` where files differ from it; None outside a repository."""
     command = ["git", "-C", str(_HERE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         made = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  # fixed words
@@ -55,7 +55,7 @@ def commit() -> str | None:
 
 
 def data_of(talks: Iterable[Talk], quiet: int, quiet_licence: str) -> Data:
-    """Return what talks, by their sets, and a number of recordings without speech bring to a card."""
+    """Return the data section of a card: clips of talkers by set, and recordings without speech."""
     sets: dict[str, list[Talk]] = {}
     for talk in talks:
         sets.setdefault(talk.set, []).append(talk)

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read with a clear word about what does not fit."""
+"""Checkpoints: written atomically, and checked when they are read."""
 
 import errno
 from pathlib import Path
@@ -10,7 +10,7 @@ from app.errors import InvalidModel, ModelNotFound, StorageFull
 from app.media.files import replacing
 
 Checkpoint = dict[str, Any]
-"""What a stage saves: plain containers, numbers, text and tensors, so that nothing has to be unpickled."""
+"""The state of a stage: plain containers, numbers, text and tensors, so that nothing needs unpickling."""
 
 VERSION: Final = 1
 

@@ -41,9 +41,9 @@ def prepare(
     pack: Annotated[Path, typer.Argument(help="Folder of the pack to make, or to go on with.")],
     licence: Annotated[str, typer.Option(help="Rights in the videos, as they are to be stated.")] = "unknown",
 ) -> None:
-    """Make a pack: follow the face of every video, cut it out, measure how late its sound is.
+    """Make a pack: track the face in every video, crop it, and measure the delay of the audio.
 
-    A subfolder is named after the speaker whom its videos show. Stopped, it goes on where it was.
+    The videos of a speaker lie in a subfolder of their name. A run that was stopped resumes.
     """
     from training.prepare import prepare_pack
 
@@ -72,7 +72,7 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train one stage; a stage that was stopped goes on from its last checkpoint."""
+    """Train one stage; a stage that was stopped resumes from its last checkpoint."""
     from training.workbench import Workbench
 
     name = _stage(stage)
@@ -89,7 +89,7 @@ def train(
 
 
 def main() -> None:
-    """Run the command line; an error that was foreseen is one sentence on stderr and status 1."""
+    """Run the command line; an expected error prints one sentence to stderr and exits with 1."""
     try:
         app()
     except MouthpieceError as error:

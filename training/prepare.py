@@ -1,7 +1,7 @@
 """From a folder of talking videos to a pack.
 
-Every video is read twice: once to follow the face, once to cut it out. What is done with one video is written
-down before the next one begins, so a run that was stopped goes on with the video at which it stopped.
+Every video is read twice: once to follow the face, once to cut it out. Each video's outcome is
+recorded before the next one begins, so a run that was stopped resumes at the video where it stopped.
 """
 
 import json
@@ -44,12 +44,12 @@ FrameOrder = npt.NDArray[np.int64]
 """int64 (n,): the source's frame that is shown at each frame of 25 a second."""
 
 Progress = Callable[[int, int], None]
-"""Told (videos done, videos in all)."""
+"""Called with (videos done, videos in total)."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a folder of videos."""
+    """The outcome for a folder of videos."""
 
     clips: int
     seconds: float
@@ -62,7 +62,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Footage:
-    """One video: where it is, whom it shows, and its face, frame by frame of the source."""
+    """One video: its path, its speaker, and the face in each source frame."""
 
     path: Path
     group: str
@@ -73,7 +73,7 @@ class _Footage:
 
 
 def prepare_pack(videos: Path, pack: Path, *, licence: str, progress: Progress | None = None) -> Outcome:
-    """Make the pack of the videos below ``videos``, go on with it, or add them to a pack of other sets.
+    """Make or resume the pack of the videos below ``videos``, or add them to a pack of other sets.
 
     Raises InvalidRequest if there are no videos, or none of them shows a face for a second.
     """

@@ -1,4 +1,4 @@
-"""The recipe: one YAML file. What stands at its top holds for all stages, a section for one of them."""
+"""The recipe: one YAML file. Top-level entries apply to all stages, a section's to one stage."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def section_of(entries: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
-    """Return a section of a recipe, empty where it is missing; raises InvalidRequest if it is no mapping."""
+    """Return a section of a recipe, empty if it is missing; raises InvalidRequest if it is no mapping."""
     section = entries.get(name) or {}
     if not isinstance(section, dict):
         raise InvalidRequest(
@@ -40,7 +40,7 @@ def section_of(entries: dict[str, Any], name: str, path: Path) -> dict[str, Any]
 
 
 def with_entries(defaults: Settings, entries: dict[str, Any], path: Path) -> Settings:
-    """Return settings in which ``entries`` stand in the place of the defaults, each of its default's kind.
+    """Return settings with ``entries`` in place of defaults, each of its default's type.
 
     Raises InvalidRequest if one is unknown or of another kind.
     """

@@ -1,4 +1,4 @@
-"""Which moments make a batch: a frame, the sound of that time, and a reference from the same clip."""
+"""Samples the moments of a batch: a frame, its audio window, and a reference from the same clip."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,7 +40,7 @@ class Moments:
 
 
 class MomentSampler:
-    """Draws moments; sets, speakers and wide mouths in the shares that training wants."""
+    """Draws moments, with the configured shares of sets, speakers and wide mouths."""
 
     def __init__(self, cache: Cache, spans: list[Span], track: ShapeTrack, settings: TrainSettings) -> None:
         """Prepare to draw from ``spans``, without those whose sound is not in sync.
@@ -88,8 +88,8 @@ class MomentSampler:
     def _drawable(self, span: Span) -> Indices:
         """Return the frames to draw from: those whose window is all there, if there are any.
 
-        The last 200 ms of a clip would be shown an earlier sound, from which a network learns to open mouths
-        too soon.
+        The last 200 ms of a clip would get earlier audio, which teaches a network to open mouths too
+        soon.
         """
         frames = np.arange(span.frames)
         starts = _starts(frames, np.array(span.clip.sync_offset_frames), self.settings)

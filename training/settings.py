@@ -83,7 +83,7 @@ class TrainSettings:
 
 
 def load_settings(path: Path, stage: StageName) -> TrainSettings:
-    """Read the settings of a stage: what stands at the top of the file holds for all stages.
+    """Read the settings of a stage; entries at the top of the file apply to all stages.
 
     Raises InvalidRequest if the file cannot be read or has an entry that is unknown or of the wrong kind.
     """

@@ -1,4 +1,4 @@
-"""Who is kept out of training, to be judged on."""
+"""Held-out speakers, for evaluation."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field

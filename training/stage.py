@@ -1,4 +1,4 @@
-"""What every stage of training is: a network, its settings, and how a step's losses are had."""
+"""The base class of training stages: a network, its settings, and the losses of a step."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -18,7 +18,7 @@ _MOUTH = (..., slice(-len(MOUTH_HEIGHT), None), slice(MOUTH_WIDTH.start, MOUTH_W
 
 
 class Stage(ABC):
-    """One network that is trained; the loop asks it for losses and sheets and saves its state."""
+    """One network in training; the loop calls it for losses and sheets, and saves its state."""
 
     name: ClassVar[StageName]
 
@@ -39,12 +39,12 @@ class Stage(ABC):
 
     @abstractmethod
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
-        """Return the losses of one step, whose sum is to fall."""
+        """Return the losses of one step; training minimises their sum."""
 
     def start_from(self, model: Path) -> None:
         """Take the weights of a model file.
 
-        Raises InvalidRequest if the stage makes nothing that a model file could hold, InvalidModel if the
+        Raises InvalidRequest if no model file holds this stage's network, InvalidModel if the
         file is of another kind or architecture.
         """
         raise InvalidRequest(f"The stage {self.name} is part of no model file: it starts from nothing.")
@@ -54,7 +54,7 @@ class Stage(ABC):
         return None
 
     def publish(self, folder: Path, step: int, average: dict[str, Tensor]) -> None:
-        """Write what others than this training read, if there is such a thing."""
+        """Write the file for use outside training, if the stage makes one."""
         return
 
     def mixed(self) -> Any:

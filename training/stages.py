@@ -1,4 +1,4 @@
-"""The stages of training: what each one learns, from which batch, by which losses."""
+"""The stages of training, with their batches and losses."""
 
 from pathlib import Path
 from typing import assert_never
@@ -20,7 +20,7 @@ OFFICIAL = "wav2lip.pth"
 
 
 class ExpertStage(Stage):
-    """Learns which sound belongs to which mouth."""
+    """Learns which audio belongs to which mouth."""
 
     name = "expert"
 
@@ -54,7 +54,7 @@ class Wav2LipStage(Stage):
         self.network.load_state_dict(load_network(model).state_dict())
 
     def losses(self, source: BatchSource, step: int) -> dict[str, Tensor]:
-        """Compare the face with the true one, and ask the expert whether it says the sound."""
+        """Compare the face with the real one, and score its sync with the expert."""
         batch = self.batch(source, step)
         with self.mixed():
             made = self.network(batch.mel, batch.face)

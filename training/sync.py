@@ -1,4 +1,4 @@
-"""How late the sound of a video is: the lag at which the mouth opens with the voice's loudness."""
+"""Audio delay of a video: the lag at which the mouth's opening best follows the loudness."""
 
 from dataclasses import dataclass
 from typing import Final

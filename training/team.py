@@ -1,7 +1,7 @@
-"""Several processes that train one network together, each on its own part of every batch.
+"""Data-parallel training: several processes train one network, each on its part of every batch.
 
 On a CPU, two processes of one thread each are faster than one of two threads, which wait for each other at
-every layer. ``torchrun`` starts them and says by environment variables who is who. Gradients are averaged in
+every layer. ``torchrun`` starts them and sets their ranks in environment variables. Gradients are averaged in
 every step, so all hold the same weights, and a run of several is as repeatable as a run of one.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True)
 class Team:
-    """This process's place among those that train together."""
+    """This process's rank in the team."""
 
     rank: int = 0
     size: int = 1

@@ -1,4 +1,4 @@
-"""The tuned numbers of training: what each of them means. Their values stand in the recipe."""
+"""The tuned numbers of training and their meaning. The recipe holds their values."""
 
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar, get_type_hints

@@ -1,4 +1,4 @@
-"""Puts a training together: pack, cache, shapes, stage and run, from the folders that a command names."""
+"""Assembles a training run: pack, cache, shapes and stage, from the folders that a command names."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ class Workbench:
     def __init__(
         self, pack: Path, runs: Path, device: str = "auto", progress: Progress | None = None
     ) -> None:
-        """Open the pack, decoding it into ``runs/cache`` at the first time."""
+        """Open the pack, decoding it into ``runs/cache`` the first time."""
         self.runs = runs
         self._team: Team = join_team()
         self.device = pick_device(device)

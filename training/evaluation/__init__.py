@@ -1,1 +1,1 @@
-"""Judging a model as its users see it: whole renders of people it never saw, full size, beside the truth."""
+"""Evaluation as users see it: full-size renders of unseen people, compared with the real footage."""

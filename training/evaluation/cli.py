@@ -20,7 +20,7 @@ def evaluate(
         bool, typer.Option(help="Try silence, noise, hum, music and quieter words as well.")
     ] = True,
 ) -> None:
-    """Judge a model as the service uses it, on new people: half of a clip says the other half's words.
+    """Evaluate a model in the service on new people: each half of a clip says the other half's words.
 
     Look at the sheets and strips first: each render stands above the truth.
     """

@@ -1,4 +1,4 @@
-"""Cuts a clip in two: one half becomes the avatar; the other gives its words and the truth."""
+"""Cuts a clip in two: one half becomes the avatar; the other provides the words and the ground truth."""
 
 import json
 import wave

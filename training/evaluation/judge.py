@@ -1,4 +1,4 @@
-"""The judgement: both ways round, the service renders every clip's halves, held against the truth."""
+"""The evaluation: the service renders both halves of every clip; each render is compared with the truth."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass

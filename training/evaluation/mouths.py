@@ -1,4 +1,4 @@
-"""What a video shows of its speaker's mouth: every frame laid onto the same head, and measured there."""
+"""Measurements of a speaker's mouth in a video, with every frame aligned to the same head."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A render held against the truth: the same person saying the same words, in another picture of them."""
+"""Scores of a render against the truth: the same person saying the same words in other footage."""
 
 from dataclasses import dataclass
 from itertools import pairwise

@@ -52,7 +52,7 @@ def export_hidden(network: HiddenMouth, output: Path, scenes: list[Scene]) -> in
         difference = int(np.ceil(np.abs(found - expected).max()))
         if difference > LARGEST_DIFFERENCE:
             raise InvalidModel(
-                f"{output} was not written: the service finds other things than its checkpoint, by "
+                f"{output} was not written: in the service it differs from its checkpoint by "
                 f"{difference} of 255, where {LARGEST_DIFFERENCE} are allowed; train it longer or again."
             )
     return difference

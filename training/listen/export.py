@@ -62,7 +62,7 @@ def export_listen(
         difference = _difference(listener, window, unproven)
         if not difference <= LARGEST_DIFFERENCE:  # nan is refused too
             raise InvalidModel(
-                f"{output} was not written: OpenVINO hears what differs from torch by {difference:.2g}, "
+                f"{output} was not written: in OpenVINO it differs from torch by {difference:.2g}, "
                 f"where {LARGEST_DIFFERENCE:g} is allowed."
             )
     return Exported(output, file_sha256(output), difference)
