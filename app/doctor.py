@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from app.avatars.store import AvatarStore
 from app.errors import MouthpieceError
-from app.room import protection
+from app.sandbox import protection
 from app.settings import DEFAULT_MODEL, Settings
 from app.wav2lip.devices import has_cuda_driver, usable_cores
 from app.workers.join import check_token
@@ -67,7 +67,7 @@ def examine(settings: Settings) -> list[Finding]:
         _model,
         _volumes,
         _memory,
-        _locked_room,
+        _sandbox,
         _port,
         _cluster,
     ]
@@ -214,13 +214,13 @@ def _memory(settings: Settings) -> Iterator[Finding]:
         yield Finding("memory", "note", found, "2 GB or more; for a container: docker run --memory 2g")
 
 
-def _locked_room(settings: Settings) -> Iterator[Finding]:
+def _sandbox(settings: Settings) -> Iterator[Finding]:
     walls = protection()
     if not walls.missing:
-        yield Finding("locked room", "good", "files by Landlock, system calls by seccomp")
+        yield Finding("sandbox", "good", "files by Landlock, system calls by seccomp")
         return
     remedy = "Linux 5.13 or newer; in a container: a seccomp profile that allows Landlock"
-    yield Finding("locked room", "note", f"the kernel lacks {walls.missing}", remedy)
+    yield Finding("sandbox", "note", f"the kernel lacks {walls.missing}", remedy)
 
 
 def _port(settings: Settings) -> Iterator[Finding]:

@@ -218,7 +218,7 @@ class Limits(BaseModel):
     max_queued: int
 
 
-class LockedRoom(BaseModel):
+class Sandbox(BaseModel):
     """The sandbox mechanisms that this kernel supports."""
 
     files: bool = Field(description="It can only read and write its own folders (Landlock).")
@@ -235,7 +235,7 @@ class Info(BaseModel):
     precision: str
     text_to_speech: bool = Field(description="Whether renders accept `text` instead of a file.")
     limits: Limits
-    locked_room: LockedRoom
+    sandbox: Sandbox
 
 
 def news_of(job: Job) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from app import __version__
 from app.api.dependencies import ServicesDep
-from app.api.models import Info, Limits, LockedRoom, Model
+from app.api.models import Info, Limits, Model, Sandbox
 from app.api.problems import documented
 from app.errors import NotReady
-from app.room import protection
+from app.sandbox import protection
 
 VERSION: Final = __version__
 
@@ -53,5 +53,5 @@ async def info(services: ServicesDep) -> Info:
         precision=model["dtype"],
         text_to_speech=services.speaker.there,
         limits=Limits.model_validate(settings, from_attributes=True),
-        locked_room=LockedRoom.model_validate(protection(), from_attributes=True),
+        sandbox=Sandbox.model_validate(protection(), from_attributes=True),
     )

@@ -32,7 +32,7 @@ from app.media.probe import AudioLimits, VideoInfo, VideoLimits, check_pixels, c
 from app.media.sound import Sound
 from app.media.treatment import Treatment
 from app.progress import Alive
-from app.room import Room
+from app.sandbox import Sandbox
 from app.settings import Settings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -56,10 +56,10 @@ class DecoderApart:
 
     def load(self) -> None:
         """Have the server load what decoders need, without waiting for it."""
-        room = Room.of(self._settings)
+        sandbox = Sandbox.of(self._settings)
         common = {
-            "read": [str(path) for path in room.read],
-            "write": [str(path) for path in room.write],
+            "read": [str(path) for path in sandbox.read],
+            "write": [str(path) for path in sandbox.write],
             "max_memory_bytes": self._settings.max_job_memory_bytes,
         }
         self._send(json.dumps(common).encode() + b"\n")

@@ -6,7 +6,7 @@ import sys
 from subprocess import PIPE, Popen
 from typing import Final
 
-from app.room import without_secrets
+from app.sandbox import without_secrets
 
 COMMAND: Final = (sys.executable, "-m", "app.decoding.server")
 

@@ -41,10 +41,10 @@ def main(be_decoder: Callable[["Request"], None] | None = None) -> None:
     common: dict[str, Any] = json.loads(first)
     # Imported only now, when the worker has loaded its model: at the start both would want the processor.
     from app.decoding.messages import REQUEST
-    from app.room import Room, lock_files
+    from app.sandbox import Sandbox, lock_files
 
-    lock_files(Room(tuple(map(Path, common["read"])), tuple(map(Path, common["write"]))))
-    Room.of_files((), ())  # the slow part of it is kept, for every decoder
+    lock_files(Sandbox(tuple(map(Path, common["read"])), tuple(map(Path, common["write"]))))
+    Sandbox.of_files((), ())  # the slow part of it is kept, for every decoder
     gc.freeze()
     while line := requests.readline():
         if line == STOP:  # too late: that decoder had ended
@@ -94,7 +94,7 @@ def _pass_on(said: int, pid: int) -> None:
 def _lock_in(request: "Request", says: int, max_memory_bytes: int) -> None:
     """Keep this process to what the request is for: its file, what is made of it, and its one pipe."""
     from app.decoding.messages import DecodeFrames, DecodeSound
-    from app.room import Room, cap_memory, enter
+    from app.sandbox import Sandbox, cap_memory, enter
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
@@ -108,7 +108,7 @@ def _lock_in(request: "Request", says: int, max_memory_bytes: int) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (request.most_bytes, request.most_bytes))
         case _:
             source, write = request.video, set()
-    enter(Room.of_files({source}, write))
+    enter(Sandbox.of_files({source}, write))
     cap_memory(max_memory_bytes)
 
 

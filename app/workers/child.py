@@ -22,7 +22,7 @@ from app.decoding.process import DecoderDied
 from app.errors import EngineUnavailable, JobCanceled, ModelError, MouthpieceError
 from app.jobs.pool import Call
 from app.logs import configure_logs
-from app.room import Room, cap_memory, enter, keep_temporary_files_in
+from app.sandbox import Sandbox, cap_memory, enter, keep_temporary_files_in
 from app.settings import Settings
 from app.workers.messages import Message, from_line, to_call, to_line
 from app.workers.worker import Worker
@@ -45,7 +45,7 @@ def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
     worker = make_worker(settings)
     worker.begin()
     keep_temporary_files_in(settings.data_dir / "cache" / "tmp")
-    walls = enter(Room.of(settings))  # before any other thread is there
+    walls = enter(Sandbox.of(settings))  # before any other thread is there
     if walls.missing:
         log.warning("room_has_gaps", missing=walls.missing)
     calls = queue.SimpleQueue[Call]()

@@ -17,7 +17,7 @@ import structlog
 
 from app.decoding.process import how_it_ended
 from app.jobs.pool import WorkerDied, WorkerLeft
-from app.room import without_secrets
+from app.sandbox import without_secrets
 from app.settings import Settings
 from app.wav2lip.devices import has_cuda_driver, usable_cores
 from app.workers.member import Member, Patience

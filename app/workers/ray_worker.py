@@ -11,7 +11,7 @@ from subprocess import PIPE, Popen
 from typing import Any, ClassVar, Final
 
 from app.decoding.process import how_it_ended
-from app.room import without_secrets
+from app.sandbox import without_secrets
 from app.settings import SECRETS, Settings
 from app.workers.messages import Message, from_line, to_line
 

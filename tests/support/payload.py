@@ -1,4 +1,4 @@
-"""What a decoder would do that a file has taken over: run in a process that has entered the locked room."""
+"""What a decoder would do that a file has taken over: run in a process that has entered the sandbox."""
 
 import ctypes
 import json
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
-from app.room import Room, enter, without_secrets
+from app.sandbox import Sandbox, enter, without_secrets
 
 PTRACE_ATTACH = 16
 
@@ -67,10 +67,10 @@ def _checked(result: int) -> None:
         raise PermissionError(ctypes.get_errno())
 
 
-def run(inside: Path, outside: list[Path], room: Room) -> dict[str, str]:
-    """Run the payload in a process of its own that has entered ``room``."""
+def run(inside: Path, outside: list[Path], sandbox: Sandbox) -> dict[str, str]:
+    """Run the payload in a process of its own that has entered ``sandbox``."""
     given = [str(inside), *map(str, outside)]
-    plain = {"read": [*map(str, room.read)], "write": [*map(str, room.write)]}
+    plain = {"read": [*map(str, sandbox.read)], "write": [*map(str, sandbox.write)]}
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.payload", json.dumps(plain), *given],
         env=without_secrets(os.environ),
@@ -83,9 +83,9 @@ def run(inside: Path, outside: list[Path], room: Room) -> dict[str, str]:
 
 
 def main() -> None:
-    """Enter the room that the first argument describes, and try everything there."""
+    """Enter the sandbox that the first argument describes, and try everything there."""
     plain = json.loads(sys.argv[1])
-    enter(Room(tuple(map(Path, plain["read"])), tuple(map(Path, plain["write"]))))
+    enter(Sandbox(tuple(map(Path, plain["read"])), tuple(map(Path, plain["write"]))))
     json.dump(try_all(Path(sys.argv[2]), [*map(Path, sys.argv[3:])]), sys.stdout)
 
 

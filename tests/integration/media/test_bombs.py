@@ -65,7 +65,7 @@ def test_a_video_that_wants_more_memory_than_a_job_may_have_is_refused(tmp_path:
     path = clips.talking_head(tmp_path / "large.mp4", 0.2, width=2048, height=2048)
     script = (
         "import sys\nfrom pathlib import Path\nfrom app.errors import NotAVideo, TooMuchMemory\n"
-        "from app.media.probe import VideoLimits, probe_video\nfrom app.room import cap_memory\n"
+        "from app.media.probe import VideoLimits, probe_video\nfrom app.sandbox import cap_memory\n"
         "cap_memory(4 << 20)\n"
         "try:\n    probe_video(Path(sys.argv[1]), VideoLimits(10, 1 << 24))\n"
         "except (NotAVideo, TooMuchMemory):\n    print('refused')\n"

@@ -6,14 +6,14 @@ privileges, and unlimited memory. None of it can be taken back. If the kernel la
 others still apply, and ``mouthpiece doctor`` and ``/v1/info`` report it.
 """
 
-from app.room.environment import without_secrets
-from app.room.memory import cap_memory
-from app.room.paths import Room, keep_temporary_files_in
-from app.room.protection import Protection, enter, lock_files, protection
+from app.sandbox.environment import without_secrets
+from app.sandbox.memory import cap_memory
+from app.sandbox.paths import Sandbox, keep_temporary_files_in
+from app.sandbox.protection import Protection, enter, lock_files, protection
 
 __all__ = [
     "Protection",
-    "Room",
+    "Sandbox",
     "cap_memory",
     "enter",
     "keep_temporary_files_in",

@@ -6,8 +6,8 @@ import resource
 from dataclasses import dataclass
 from typing import Final
 
-from app.room import landlock, seccomp
-from app.room.paths import Room
+from app.sandbox import landlock, seccomp
+from app.sandbox.paths import Sandbox
 
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _CAPABILITY_VERSION: Final = 0x20080522
@@ -34,8 +34,8 @@ def protection() -> Protection:
     return Protection(files=landlock.version() > 0, system_calls=seccomp.is_available())
 
 
-def enter(room: Room) -> Protection:
-    """Lock this process, and all threads and processes that it starts, into ``room``, for good.
+def enter(sandbox: Sandbox) -> Protection:
+    """Lock this process, and all threads and processes that it starts, into ``sandbox``, for good.
 
     Call it before any other thread is there: the wall around the folders stands for those that are started
     later. Returns what stands; a part that the kernel lacks, or forbids, is left out.
@@ -44,17 +44,17 @@ def enter(room: Room) -> Protection:
     if not _give_up_privileges():
         return Protection(files=False, system_calls=False)
     return Protection(
-        files=landlock.restrict(room.read, room.write),
+        files=landlock.restrict(sandbox.read, sandbox.write),
         system_calls=seccomp.restrict(os.getpid()),
     )
 
 
-def lock_files(room: Room) -> bool:
-    """Keep this process to the files of ``room``, for good; say whether that holds.
+def lock_files(sandbox: Sandbox) -> bool:
+    """Keep this process to the files of ``sandbox``, for good; say whether that holds.
 
     It may still start other processes, which are kept to them as well.
     """
-    return _give_up_privileges() and landlock.restrict(room.read, room.write)
+    return _give_up_privileges() and landlock.restrict(sandbox.read, sandbox.write)
 
 
 def _give_up_privileges() -> bool:

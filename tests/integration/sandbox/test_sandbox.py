@@ -1,4 +1,4 @@
-"""The locked room, with a payload that tries to get out, and with the work that has to go on inside."""
+"""The sandbox, with a payload that tries to get out, and with the work that has to go on inside."""
 
 import json
 import os
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from app.room import Room, protection, without_secrets
+from app.sandbox import Sandbox, protection, without_secrets
 from app.settings import Settings
 from tests.support import clips, payload
 
-pytestmark = pytest.mark.skipif(bool(protection().missing), reason="the kernel lacks a wall of the room")
+pytestmark = pytest.mark.skipif(bool(protection().missing), reason="the kernel lacks a part of the sandbox")
 
 INSIDE = ("work inside", "rename inside", "run a thread", "pair of streams")
 
@@ -28,11 +28,11 @@ def test_a_payload_gets_at_nothing_but_its_own_work(settings: Settings, tmp_path
     outside = [settings.data_dir / "jobs.sqlite3", tmp_path / ".env", tmp_path / "somebody.txt"]
     for path in outside:
         path.write_text("secret")
-    room = Room.of(settings)
+    sandbox = Sandbox.of(settings)
     inside = settings.data_dir / "jobs" / "mine"
     inside.mkdir()
 
-    outcome = payload.run(inside, outside, room)
+    outcome = payload.run(inside, outside, sandbox)
 
     assert {name: outcome.pop(name) for name in INSIDE} == dict.fromkeys(INSIDE, "done")
     assert outcome == dict.fromkeys(outcome, "PermissionError")
@@ -45,10 +45,10 @@ def test_a_room_for_one_avatar_hides_the_others(settings: Settings) -> None:
     for folder in (mine, other):
         folder.mkdir(parents=True)
         (folder / "source.mp4").write_text("face")
-    whole = Room.of(settings)
+    whole = Sandbox.of(settings)
     libraries = tuple(path for path in whole.read if path != settings.models_dir)
 
-    outcome = payload.run(mine, [other / "source.mp4"], Room(libraries, (mine,)))
+    outcome = payload.run(mine, [other / "source.mp4"], Sandbox(libraries, (mine,)))
 
     assert outcome["work inside"] == "done"
     assert outcome["read source.mp4"] == outcome["delete source.mp4"] == "PermissionError"
@@ -63,10 +63,10 @@ def test_the_environment_of_the_room_has_no_secrets() -> None:
 WORK = """
 import sys
 from pathlib import Path
-from app.room import Room, cap_memory, enter
+from app.sandbox import Sandbox, cap_memory, enter
 from app.settings import Settings
 settings = Settings.model_validate_json(sys.argv[1])
-enter(Room.of(settings))
+enter(Sandbox.of(settings))
 from app.avatars.builder import AvatarRequest
 from app.rendering.renderer import RenderRequest
 from app.rendering.workspace import Workspace
@@ -98,7 +98,7 @@ def test_avatars_are_made_and_renders_rendered_inside(settings: Settings) -> Non
 
 def test_memory_beyond_the_ceiling_is_refused_and_the_process_goes_on() -> None:
     script = (
-        "from app.room import cap_memory\n"
+        "from app.sandbox import cap_memory\n"
         "assert cap_memory(64 << 20)\n"
         "kept = bytearray(32 << 20)\n"
         "try:\n    bytearray(512 << 20)\nexcept MemoryError:\n    print('refused')\n"

@@ -34,7 +34,7 @@ _DEVICES: Final = ("null", "zero", "full", "random", "urandom", "nvidia*", "nvid
 
 
 @dataclass(frozen=True)
-class Room:
+class Sandbox:
     """What a process may do once it has entered: read these files and folders, and write to those."""
 
     read: tuple[Path, ...]
@@ -42,12 +42,12 @@ class Room:
 
     @classmethod
     def of_files(cls, read: Iterable[Path], write: Iterable[Path]) -> Self:
-        """Return the room of a decoder: one job's files, beside the libraries."""
+        """Return the sandbox of a decoder: one job's files, beside the libraries."""
         return cls((*_libraries(), *read), (*write, *_devices()))
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the room of a render process: not the job database, not ``.env``, nobody's home."""
+        """Return the sandbox of a worker: not the job database, not ``.env``, nobody's home."""
         write = [settings.avatars_dir, settings.data_dir / "jobs", settings.data_dir / "cache"]
         if settings.frames_dir:
             write.append(settings.frames_dir)

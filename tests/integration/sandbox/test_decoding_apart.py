@@ -19,7 +19,7 @@ from app.media.findings import Findings
 from app.media.probe import AudioLimits, VideoInfo, VideoLimits
 from app.media.treatment import Treatment
 from app.progress import Alive
-from app.room import protection
+from app.sandbox import protection
 from app.settings import Settings
 from tests.support import clips
 
@@ -188,7 +188,7 @@ def test_frames_that_are_not_there_are_not_believed(
         list(hijacked.frames(job / "upload", info, VIDEO, job / "file", 1 << 30, Findings(), ignore))
 
 
-@pytest.mark.skipif(bool(protection().missing), reason="the kernel lacks a wall of the room")
+@pytest.mark.skipif(bool(protection().missing), reason="the kernel lacks a part of the sandbox")
 @pytest.mark.parametrize("deed", ["try", "write"])
 def test_a_decoder_reaches_nothing_but_its_file_and_what_it_makes(
     hijacked: DecoderApart, apart: DecoderApart, settings: Settings, tmp_path: Path, job: Path, deed: str
