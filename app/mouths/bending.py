@@ -1,12 +1,14 @@
 """Where on one frame's head the mouth of another frame belongs, and how it is bent to a wanted shape.
 
-The still points of two heads give an affine map from one frame's positions to the other's. What a lender's
-shape still lacks is a displacement of its speech points, spread over the face by a thin-plate spline
-(F. Bookstein, "Principal Warps", 1989). Upper teeth belong to the skull: they are not stretched with lips.
+The still points of two heads give an affine map from one frame's positions to the other's. That map is flat:
+what two heads that are turned differently show elsewhere, their jaws above all, is known from the person's
+face in space, and is a displacement of its own, the parallax. What a lender's shape still lacks is another.
+Both are spread over the face by a thin-plate spline (F. Bookstein, "Principal Warps", 1989). Upper teeth
+belong to the skull: they are not stretched with lips.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -27,8 +29,8 @@ _UNIQUE: Final = np.unique(SPEECH_POINTS, return_index=True)[1]
 BENT: Final = np.array(SPEECH_POINTS)[_UNIQUE]
 """The speech points, each once: the corners of the lips end two rows."""
 
-ANCHORS: Final = (33, 263, 168, 4, 127, 356, 98, 327, 2, 116, 345, 10)
-"""Still points that a bend leaves where they are."""
+ANCHORS: Final = (33, 263, 168, 4, 127, 356, 98, 327, 2, 116, 345, 10, 132, 361, 58, 288)
+"""Points that a bend leaves where they are: still ones, and the corners of the jaw."""
 
 FIRMNESS: Final = 2e-3
 """How little the spline gives way at the points, which tremble a little: 0 would go through all of them."""
@@ -48,9 +50,11 @@ class Placing:
 
     head: Affine
     laid: FaceLandmarks
-    """float32 (468, 2): the lender's mesh on the frame's head, before it is bent."""
+    """float32 (468, 2): the lender's mesh on the frame's head, turned as it is, before it is bent."""
+    turned: Numbers
+    """float64 (468, 2): by how much the parallax moved the points of ``laid``, pixels of the frame."""
     moves: Numbers
-    """float64 (63, 2): by how much the speech points are moved, pixels of the frame."""
+    """float64 (63, 2): by how much the speech points are bent, pixels of the frame."""
 
     @property
     def points(self) -> FaceLandmarks:
@@ -65,25 +69,32 @@ def place(
 ) -> Placing:
     """Lay the mouth of ``lender`` onto the head of ``frame``, its components changed by ``lack`` (6,)."""
     head = head_affine(landmarks[frame], landmarks[lender])
-    inverse = np.linalg.inv(np.vstack([head, [0, 0, 1]]))[:2]
-    mesh = person.study.meshes[lender, :, :2]
-    laid = (mesh @ inverse[:, :2].T + inverse[:, 2]).astype(np.float32)
-    return Placing(head, laid, _moves(person, frame, lack))
+    turned = _parallax(person, frame, lender)
+    laid = (_mapped(person.study.meshes[lender, :, :2], _inverse(head)) + turned).astype(np.float32)
+    return Placing(head, laid, turned, _moves(person, frame, lack))
 
 
-def bend(placing: Placing, landmarks: FaceLandmarks, region: tuple[int, int, int, int]) -> Field:
-    """Return the displacement, in pixels of the lender, to add to ``head`` over a region of the frame.
+def bend(
+    placing: Placing, landmarks: FaceLandmarks, region: tuple[int, int, int, int]
+) -> tuple[Field, Field]:
+    """Return the displacements, in pixels of the lender, to add to ``head`` over a region of the frame.
 
-    ``region`` is top, bottom, left, right; the field has :data:`NODES`, each in the middle of its cell.
+    The first is the parallax, the second bends the mouth. ``region`` is top, bottom, left, right; the fields
+    have :data:`NODES`, each in the middle of its cell.
     """
     eye = float(np.linalg.norm(landmarks[RIGHT_EYE] - landmarks[LEFT_EYE]))
-    goals = np.vstack([placing.laid[BENT] + placing.moves, landmarks[list(ANCHORS)]]).astype(np.float64) / eye
-    values = np.vstack([-placing.moves @ placing.head[:, :2].T, np.zeros((len(ANCHORS), 2))])
+    still = list(ANCHORS)
+    goals = np.vstack([placing.laid[BENT] + placing.moves, landmarks[still]]).astype(np.float64) / eye
+    moved = np.zeros((len(goals), 4))
+    moved[:, :2] = np.vstack([placing.turned[BENT], placing.turned[still]])
+    moved[: len(BENT), 2:] = placing.moves
+    values = -(moved.reshape(-1, 2) @ placing.head[:, :2].T).reshape(-1, 4)
     top, bottom, left, right = region
     rows = (np.arange(NODES[0]) + 0.5) * (bottom - top) / NODES[0] - 0.5 + top
     columns = (np.arange(NODES[1]) + 0.5) * (right - left) / NODES[1] - 0.5 + left
     where = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2) / eye
-    return _thin_plate(goals, values, where).reshape(*NODES, 2).astype(np.float32)
+    fields = _thin_plate(goals, values, where).reshape(*NODES, 4).astype(np.float32)
+    return np.ascontiguousarray(fields[..., :2]), np.ascontiguousarray(fields[..., 2:])
 
 
 def teeth_stay(placing: Placing, region: tuple[int, int, int, int], scale: float) -> npt.NDArray[np.float32]:
@@ -95,6 +106,23 @@ def teeth_stay(placing: Placing, region: tuple[int, int, int, int], scale: float
     blurred = cv2.GaussianBlur(within, (0, 0), max(0.6, 0.008 * size[0]))
     stays: npt.NDArray[np.float32] = blurred.astype(np.float32) / np.float32(255)
     return stays
+
+
+def _parallax(person: Person, frame: int, lender: int) -> Numbers:
+    """Return what an affine map lacks of laying a turned face (468, 2) onto another, pixels of the frame."""
+    here, there = (person.turned(index) for index in (frame, lender))
+    between = head_affine(here.astype(np.float32), there.astype(np.float32))
+    return here - _mapped(there, _inverse(between))
+
+
+def _inverse(affine: Affine) -> Affine:
+    inverse: Affine = np.linalg.inv(np.vstack([affine, [0, 0, 1]]))[:2]
+    return inverse
+
+
+def _mapped(points: npt.NDArray[np.floating[Any]], affine: Affine) -> Numbers:
+    mapped: Numbers = points @ affine[:, :2].T + affine[:, 2]
+    return mapped
 
 
 def _moves(person: Person, frame: int, lack: Numbers) -> Numbers:
@@ -113,7 +141,7 @@ def _thin_plate(points: Numbers, values: Numbers, where: Numbers) -> Numbers:
     system[:count, count] = 1
     system[:count, count + 1 :] = points
     system[count:, :count] = system[:count, count:].T
-    solution = np.linalg.solve(system, np.vstack([values, np.zeros((3, 2))]))
+    solution = np.linalg.solve(system, np.vstack([values, np.zeros((3, values.shape[1]))]))
     plane = np.column_stack([np.ones(len(where)), where])
     result: Numbers = _kernel(where, points) @ solution[:count] + plane @ solution[count:]
     return result

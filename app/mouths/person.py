@@ -67,6 +67,9 @@ on them may be teeth."""
 SOFT_FRAMES: Final = 3
 """Frames over which a mouth gives way to the frame's own before it cannot be seen any more."""
 
+FACES: Final = 64
+"""Frames whose median is the person's face in space."""
+
 ACTIVE_SECONDS: Final = 0.6
 ACTIVE_SHARE: Final = 0.25
 """Somebody talks where, within this time, the opening moves by this share of its range or more."""
@@ -184,6 +187,23 @@ class Person:
         lips = lips_ellipse(in_crop(alignment(landmarks), landmarks))
         beside: npt.NDArray[np.uint8] = np.where(lips > 0, 0, cover).astype(np.uint8)
         return beside
+
+    @cached_property
+    def face(self) -> Canonical:
+        """The face in space, as it usually is: float64 (468, 3), turned to the front."""
+        known = np.flatnonzero(self.usable if self.usable.any() else self.seen)
+        if not len(known):
+            return np.zeros((468, 3))
+        some = known[np.linspace(0, len(known) - 1, min(len(known), FACES)).astype(int)]
+        pose = Pose(self.pose.mean[some], self.pose.turn[some], self.pose.scale[some])
+        usual: Canonical = np.median(turned_front(self.study.meshes[some].astype(np.float64), pose), axis=0)
+        return usual
+
+    def turned(self, frame: int) -> Numbers:
+        """Return where the usual face lies in a frame by its pose alone, (468, 2), pixels."""
+        points = self.face @ self.pose.turn[frame].T / self.pose.scale[frame] + self.pose.mean[frame]
+        turned: Numbers = points[:, :2]
+        return turned
 
     @cached_property
     def turns(self) -> Numbers:

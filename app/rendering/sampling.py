@@ -73,16 +73,19 @@ def _straight(placing: Placing, region: Region) -> tuple[FloatPlane, FloatPlane]
     return a * columns + (b * rows + c), d * columns + (e * rows + f)
 
 
-def _bent(placing: Placing, landmarks: FaceLandmarks, region: Region) -> tuple[FloatPlane, FloatPlane]:
+def _bent(
+    placing: Placing, landmarks: FaceLandmarks, region: Region, *, still: bool = False
+) -> tuple[FloatPlane, FloatPlane]:
+    """Return where in the lender each pixel of a region lies; of a ``still`` one before its mouth is bent."""
     x, y = _straight(placing, region)
-    if not placing.moves.any():
+    if not placing.moves.any() and not placing.turned.any():
         return x, y
     size = x.shape[1], x.shape[0]
-    free = 1 - cv2.resize(teeth_stay(placing, region, 0.5), size)
-    field = np.asarray(
-        cv2.resize(bend(placing, landmarks, region), size, interpolation=cv2.INTER_CUBIC) * free[..., None],
-        np.float32,
-    )
+    turned, moved = bend(placing, landmarks, region)
+    field = np.asarray(cv2.resize(turned, size, interpolation=cv2.INTER_CUBIC), np.float32)
+    if not still:
+        free = 1 - cv2.resize(teeth_stay(placing, region, 0.5), size)
+        field += cv2.resize(moved, size, interpolation=cv2.INTER_CUBIC) * free[..., None]
     return x + field[..., 0], y + field[..., 1]
 
 
@@ -115,7 +118,7 @@ def _draw_opened(
     inside = draw_inside(lent.placing, landmarks, opened.skin, opened.teeth, region)
     if inside is None:
         return
-    still = _remapped(layout, lent.frame, _straight(lent.placing, inside.region))
+    still = _remapped(layout, lent.frame, _bent(lent.placing, landmarks, inside.region, still=True))
     before, after = (
         between_lips(points, inside.region) for points in (lent.placing.laid, lent.placing.points)
     )

@@ -34,8 +34,9 @@ def placed(frame: int, lender: int, opened: float = 0.0) -> Placing:
 
 def field_at(placing: Placing, frame: int, points: FaceLandmarks) -> FaceLandmarks:
     """Return the displacement at points of the frame, from the nearest node of the field."""
-    field = bend(placing, landmarks()[frame], REGION)
-    assert field.shape == (*NODES, 2)
+    turned, moved = bend(placing, landmarks()[frame], REGION)
+    assert turned.shape == moved.shape == (*NODES, 2)
+    field = turned + moved
     top, bottom, left, right = REGION
     size = np.array([(right - left) / NODES[1], (bottom - top) / NODES[0]])
     nodes = np.floor((points - (left, top)) / size).astype(int)
@@ -46,7 +47,7 @@ def field_at(placing: Placing, frame: int, points: FaceLandmarks) -> FaceLandmar
 def test_a_lender_of_the_wanted_shape_is_only_laid() -> None:
     placing = placed(0, 5)
     assert not placing.moves.any()
-    assert np.abs(bend(placing, landmarks()[0], REGION)).max() < 1e-6
+    assert max(np.abs(field).max() for field in bend(placing, landmarks()[0], REGION)) < 1e-6
     assert (placing.points == placing.laid).all()
     assert placing.laid == pytest.approx(landmarks()[5], abs=0.05)
 
@@ -75,6 +76,17 @@ def test_the_field_leads_back_from_where_points_are_to_where_the_lender_has_them
     back = field_at(placing, 5, placing.points[[14, 17, 13]])
     expected = -(placing.points - placing.laid)[[14, 17, 13]]
     assert np.abs(back - expected).max() < 0.25 * np.abs(expected).max()
+
+
+def test_a_jaw_lies_where_the_turned_head_has_it() -> None:
+    """An affine map of the eyes, the nose and the forehead knows nothing of how far a chin is before them."""
+    placing = placed(25, 5)
+    chin = [152, 148, 377, 17]
+    flat = placing.laid - placing.turned.astype(np.float32)
+    there = landmarks()[25]
+    assert np.abs(placing.laid - there)[chin].max() < 0.3 * np.abs(flat - there)[chin].max()
+    back = field_at(placing, 25, there[chin])
+    assert back == pytest.approx(-placing.turned[chin] @ placing.head[:, :2].T, abs=0.6)
 
 
 def test_the_eyes_and_the_nose_stay_where_they_are() -> None:

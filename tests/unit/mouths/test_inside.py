@@ -63,7 +63,7 @@ def opened(mesh: FaceLandmarks, falls: float, rises: float = 0.0) -> Placing:
         for row in rows:
             goal[list(row)] += far * share
     goal[[*JAW, *CHIN, *BELOW_LIP]] += (0, falls * unit)
-    return Placing(np.array([[1.0, 0, 0], [0, 1.0, 0]]), mesh, (goal - mesh)[BENT])
+    return Placing(np.array([[1.0, 0, 0], [0, 1.0, 0]]), mesh, np.zeros((468, 2)), (goal - mesh)[BENT])
 
 
 def drawn(placing: Placing, skin: npt.NDArray[np.float32] = SKIN, region: Region = WHOLE) -> Inside:

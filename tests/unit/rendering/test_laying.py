@@ -178,7 +178,9 @@ def test_boxes_of_odd_sizes_at_and_beyond_the_border_are_laid(
     scale = np.array([width / (known[3] - known[2]), height / (known[1] - known[0])])
     points = ((heads()[5] - known[[2, 0]]) * scale + (left, top)).astype(np.float32)
     box = np.array([top, top + height, left, left + width], np.int32)
-    placing = Placing(np.array([[1.0, 0, 0], [0, 1.0, 0]]), points, np.zeros((len(BENT), 2)))
+    placing = Placing(
+        np.array([[1.0, 0, 0], [0, 1.0, 0]]), points, np.zeros((468, 2)), np.zeros((len(BENT), 2))
+    )
     own = texture(1)
     made = laid(own, [Lent(texture(2), placing)], box=box, landmarks=points)
     changed = np.argwhere(LAYOUT.planes(made)[0] != LAYOUT.planes(own)[0])
