@@ -2,95 +2,31 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 from standardwebhooks import Webhook
 
 from app.deliveries import sending
-from app.deliveries.deliverer import Deliverer, Terms, said
-from app.errors import AddressRefused, RenderProcessCrashed
+from app.deliveries.deliverer import Deliverer
+from app.errors import AddressRefused
 from app.jobs.delivery import Delivery
-from app.jobs.files import DataFolder
-from app.jobs.job import Job, JobKind, JobState, NewJob, new_id, utc_now
-from app.jobs.schema import open_database
+from app.jobs.job import JobState, utc_now
 from app.jobs.table import JobTable
 from app.outside.allowance import Allowance
 from tests.support.neighbour import Neighbour
 from tests.support.waiting import until
+from tests.unit.deliveries.delivering import (
+    SECRET,
+    ended,
+    settled,
+    submitted,
+    working,
+)
 
 pytestmark = pytest.mark.anyio
-
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-QUICK = (0.01, 0.01, 0.02, 0.02, 0.03, 0.03)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> Iterator[JobTable]:
-    engine = open_database(tmp_path / "jobs.sqlite3")
-    yield JobTable(engine)
-    engine.dispose()
-
-
-@pytest.fixture
-def neighbour() -> Iterator[Neighbour]:
-    with Neighbour().open() as there:
-        yield there
-
-
-@pytest.fixture
-def make(table: JobTable, tmp_path: Path, neighbour: Neighbour) -> Callable[..., Deliverer]:
-    def make(**given: Any) -> Deliverer:
-        allowed = Allowance.of({f"127.0.0.1:{neighbour.port}"})
-        terms: dict[str, Any] = {"allowed": allowed, "secret": SECRET, "pauses": QUICK}
-        return Deliverer(table, DataFolder(tmp_path), news_of, Terms(**terms | given))
-
-    return make
-
-
-def news_of(job: Job) -> dict[str, Any]:
-    return said(f"job.{job.state}", {"id": job.id}, job.finished_at or utc_now())
-
-
-@asynccontextmanager
-async def working(deliverer: Deliverer) -> AsyncIterator[None]:
-    task = asyncio.create_task(deliverer.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-def submitted(table: JobTable, deliveries: list[Delivery]) -> Job:
-    return table.insert(NewJob(new_id(), JobKind.RENDER, "anna", deliveries=deliveries))
-
-
-def ended(table: JobTable, job: Job, state: JobState = JobState.SUCCEEDED) -> Job:
-    error = RenderProcessCrashed("It died.").problem() if state is JobState.FAILED else None
-    table.save(replace(job, state=state, error=error, finished_at=utc_now()))
-    return table.get(job.id)
-
-
-def states(table: JobTable, job: Job) -> list[str]:
-    return [each["state"] for each in table.get(job.id).deliveries]
-
-
-async def settled(table: JobTable, job: Job) -> list[Delivery]:
-    await until(lambda: "waiting" not in states(table, job))
-    return table.get(job.id).deliveries
 
 
 async def test_a_webhook_says_how_a_job_ended_signed_by_the_standard(
@@ -225,95 +161,6 @@ async def test_what_was_taken_is_not_sent_again_when_it_cannot_be_written_down_a
     async with working(deliverer):
         await settled(table, job)
     assert len(neighbour.taken) == 1
-
-
-def with_result(tmp_path: Path, job: Job, content: bytes = b"film" * 100_000) -> bytes:
-    path = DataFolder(tmp_path).workspace(job.id).result
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
-    return content
-
-
-async def test_the_file_is_put_before_the_news_of_it_goes_out(
-    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, tmp_path: Path
-) -> None:
-    neighbour.answers["/bucket/talk.mp4?signature=s3cret"] = [500, 503]
-    deliverer = make()
-    urls = f"{neighbour.url}/hook", f"{neighbour.url}/bucket/talk.mp4?signature=s3cret"
-    job = submitted(table, deliverer.planned(*urls))
-    content = with_result(tmp_path, job)
-    ended(table, job)
-    async with working(deliverer):
-        await settled(table, job)
-    assert [(taken.method, taken.status) for taken in neighbour.taken] == [
-        ("PUT", 500),
-        ("PUT", 503),
-        ("PUT", 200),
-        ("POST", 200),
-    ]
-    put = neighbour.taken[2]
-    assert put.body == content
-    assert put.headers["content-type"] == "video/mp4"
-    assert "transfer-encoding" not in put.headers
-
-
-async def test_a_file_is_sent_as_what_it_is(
-    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, tmp_path: Path
-) -> None:
-    deliverer = make()
-    job = submitted(table, deliverer.planned(None, f"{neighbour.url}/bucket"))
-    path = DataFolder(tmp_path).workspace(job.id).result_of("webm")
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"film")
-    ended(table, job)
-    async with working(deliverer):
-        await settled(table, job)
-    (put,) = neighbour.taken
-    assert (put.headers["content-type"], put.body) == ("video/webm", b"film")
-
-
-@pytest.mark.parametrize("status", [400, 403, 404, 413])
-async def test_an_address_that_has_expired_is_not_tried_again_and_the_news_goes_out(
-    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, tmp_path: Path, status: int
-) -> None:
-    neighbour.answers["/bucket"] = [status]
-    deliverer = make()
-    job = submitted(table, deliverer.planned(f"{neighbour.url}/hook", f"{neighbour.url}/bucket"))
-    with_result(tmp_path, job)
-    ended(table, job)
-    async with working(deliverer):
-        result, webhook = await settled(table, job)
-    assert (result["state"], result["status"], webhook["state"]) == ("failed", status, "delivered")
-
-
-async def test_a_redirect_keeps_the_file_and_is_checked_again(
-    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, tmp_path: Path
-) -> None:
-    neighbour.redirects["/bucket"] = f"{neighbour.url}/there"
-    neighbour.redirects["/trap"] = "http://169.254.169.254/latest"
-    deliverer = make(pauses=())
-    outcomes = []
-    for path in ("/bucket", "/trap"):
-        job = submitted(table, deliverer.planned(None, f"{neighbour.url}{path}"))
-        content = with_result(tmp_path, job)
-        ended(table, job)
-        async with working(deliverer):
-            outcomes += await settled(table, job)
-    assert [each["state"] for each in outcomes] == ["delivered", "failed"]
-    assert "MOUTHPIECE_FETCH" in (outcomes[1]["detail"] or "")
-    assert [taken.body for taken in neighbour.taken if taken.path == "/there"] == [content]
-
-
-async def test_a_job_without_a_file_has_none_to_put(
-    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour
-) -> None:
-    deliverer = make()
-    job = submitted(table, deliverer.planned(None, f"{neighbour.url}/bucket"))
-    ended(table, job, JobState.CANCELED)
-    async with working(deliverer):
-        (result,) = await settled(table, job)
-    assert (result["state"], result["detail"]) == ("failed", "The job has made no file.")
-    assert neighbour.taken == []
 
 
 async def test_nothing_is_sent_where_it_may_not_go(make: Callable[..., Deliverer]) -> None:
