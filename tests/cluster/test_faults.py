@@ -57,7 +57,7 @@ class Pair:
     def wait_for_workers(self, count: int) -> None:
         """Wait until so many workers are there."""
         line = f"\nmouthpiece_workers {count}.0\n"
-        self.server.wait(lambda: line in self.server.client.get("/metrics").text, 120)
+        self.server.wait(lambda: line in self.server.client.get("/metrics").text, 300)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_a_head_that_is_not_there_is_said_and_jobs_are_taken(tmp_path: Path, vid
     server = Server(tmp_path, {"RAY_ADDRESS": f"127.0.0.1:{free_port()}", "DEVICE": "cpu"})
     server.start(wait=False)
     try:
-        server.wait(lambda: "No head of a Ray cluster" in server.log)
+        server.wait(lambda: "No head of a Ray cluster" in server.log and "Uvicorn running" in server.log)
         answer = server.client.get("/readyz")
         assert answer.status_code == 503
         assert "No head of a Ray cluster answers" in answer.json()["detail"]
@@ -158,7 +158,7 @@ def test_a_wrong_token_is_said_in_a_sentence(pair: Pair, tmp_path: Path) -> None
     server.start(wait=False)
     try:
         said = "does not let this service in"
-        server.wait(lambda: said in server.log, 60)
+        server.wait(lambda: said in server.log, 120)
         answer = server.client.get("/readyz")
         assert answer.status_code == 503
         assert "RAY_AUTH_TOKEN" in answer.json()["detail"]
@@ -172,7 +172,7 @@ def test_a_head_that_goes_takes_the_workers_and_no_job(pair: Pair) -> None:
     job_id = pair.submit()
     pair.server.wait(lambda: pair.fragments(job_id) >= 3)
     pair.cluster.kill_head()
-    pair.server.wait(lambda: pair.server.client.get("/readyz").status_code == 503, 60)
+    pair.server.wait(lambda: pair.server.client.get("/readyz").status_code == 503, 120)
     assert pair.server.job(job_id)["state"] == "running"
     pair.cluster.start_again(3)
     job = pair.outcome(job_id)
