@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from app.faces.hidden import USUAL_MOST, alignment, hidden_mouths, in_crop, lips_ellipse
 from app.faces.types import FaceLandmarks
-from app.mouths.points import RIGID_POINTS, SPEECH_POINTS
+from app.mouths.points import LIP_POINTS, RIGID_POINTS, SPEECH_POINTS
 from app.mouths.space import (
     MOST_TEETH,
     TEETH_UNITS,
@@ -187,6 +187,15 @@ class Person:
         lips = lips_ellipse(in_crop(alignment(landmarks), landmarks))
         beside: npt.NDArray[np.uint8] = np.where(lips > 0, 0, cover).astype(np.uint8)
         return beside
+
+    @cached_property
+    def askew(self) -> Numbers:
+        """How far each mouth is pulled to one side, more than usually: (n,), distances of the inner eyes."""
+        lips = slice(0, LIP_POINTS)
+        sides = (self.front - symmetrical(self.front))[:, lips, :2].reshape(len(self), -1)
+        usual = np.median(sides[self.usable], axis=0) if self.usable.any() else 0.0
+        askew: Numbers = np.linalg.norm(sides - usual, axis=1)
+        return askew
 
     @cached_property
     def face(self) -> Canonical:
