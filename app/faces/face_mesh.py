@@ -6,6 +6,7 @@ being there.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -33,6 +34,11 @@ class MeshFit:
         """The mesh in the picture's plane."""
         return self.mesh[:, :2]
 
+    @cached_property
+    def region(self) -> Region:
+        """The region of the mesh itself."""
+        return region_of_landmarks(self.landmarks)
+
 
 class FaceMesh:
     """Fits the mesh to the face in a region; runs on the CPU in a millisecond or two."""
@@ -55,11 +61,10 @@ class FaceMesh:
         flat = (space[:, :2] - 0.5) @ affine[:, :2].T + affine[:, 2]
         depth = space[:, 2:] * (region.side / INPUT_SIZE)
         fit = MeshFit(np.hstack([flat, depth]).astype(np.float32), presence)
-        return fit if _plausible(fit.landmarks, region) else None
+        return fit if _plausible(fit.region, region) else None
 
 
-def _plausible(landmarks: FaceLandmarks, region: Region) -> bool:
+def _plausible(mesh: Region, region: Region) -> bool:
     """Tell whether a mesh lies in its region as that of a face does: 2/3 of its side, in the middle."""
-    mesh = region_of_landmarks(landmarks)
     shift = np.hypot(mesh.x - region.x, mesh.y - region.y) / region.side
     return bool(0.5 < mesh.side / region.side < 1.7 and shift < 0.3)

@@ -8,8 +8,8 @@ from app.faces.cuts import CutDetector
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import FaceMesh, MeshFit
 from app.faces.geometry import distance, extent, is_large, same_place
-from app.faces.regions import region_of_detection, region_of_landmarks
-from app.faces.types import Detection, ExactBox, FaceLandmarks
+from app.faces.regions import region_of_detection
+from app.faces.types import Detection, ExactBox
 from app.media.frames import FrameLayout, I420Frame
 
 MAX_FACES: Final = 8
@@ -31,11 +31,11 @@ SAME_FACE: Final = 0.3
 
 @dataclass(frozen=True)
 class Sighting:
-    """One face in one frame: its box in Wav2Lip's convention and its landmarks."""
+    """One face in one frame: its box in Wav2Lip's convention and its mesh."""
 
     frame: int
     box: ExactBox
-    landmarks: FaceLandmarks
+    fit: MeshFit
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Follower:
             self._active = []
         self._active = [run for run in self._active if index - run.last.frame <= MAX_GAP + 1]
         for run in self._active:
-            fit = self._mesh.fit(frame, self._layout, region_of_landmarks(run.last.landmarks))
+            fit = self._mesh.fit(frame, self._layout, run.last.fit.region)
             if fit:
                 run.sightings.append(_sighting(index, fit))
         self._part_doubles()
@@ -112,7 +112,7 @@ class Follower:
         None if no face is there, or one that is in sight already.
         """
         fit = self._mesh.fit(frame, self._layout, region_of_detection(detection))
-        fit = fit and self._mesh.fit(frame, self._layout, region_of_landmarks(fit.landmarks))
+        fit = fit and self._mesh.fit(frame, self._layout, fit.region)
         if fit is None:
             return None
         sighting = _sighting(index, fit)
@@ -140,4 +140,4 @@ def _is_near(run: Run, detection: Detection) -> bool:
 
 
 def _sighting(index: int, fit: MeshFit) -> Sighting:
-    return Sighting(index, box_of_landmarks(fit.landmarks), fit.landmarks)
+    return Sighting(index, box_of_landmarks(fit.landmarks), fit)

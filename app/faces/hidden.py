@@ -6,6 +6,7 @@ not face. ``docs/training/design.md`` describes its training and its accuracy.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +52,9 @@ USUAL_MOST: Final = 0.15
 no more than this of it: who is covered all along *is* covered."""
 _SHORTEST_SIGHT: Final = 4
 """Frames: a mouth that is seen for fewer of them between two hidden ones stays hidden."""
+
+THREADS: Final = 2
+"""Finders that work at once, each on one thread; more wait for each other."""
 
 _MODEL: Final = Path(__file__).parent / "models" / "hidden_mouth.onnx"
 
@@ -167,6 +171,7 @@ def _runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
+@cache
 def _compile(path: Path) -> Any:
     """Compile the network for single pictures of uint8, BGR, channels last."""
     core = ov.Core()
@@ -179,5 +184,10 @@ def _compile(path: Path) -> Any:
     return core.compile_model(
         steps.build(),
         "CPU",
-        {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"},
+        {
+            "INFERENCE_NUM_THREADS": THREADS,
+            "NUM_STREAMS": THREADS,
+            "INFERENCE_PRECISION_HINT": "f32",
+            "ENABLE_CPU_PINNING": False,
+        },
     )

@@ -50,5 +50,10 @@ def _compile(file_name: str, offset: float, divisor: float) -> Any:
     return core.compile_model(
         steps.build(),
         "CPU",
-        {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"},
+        {
+            "INFERENCE_NUM_THREADS": 1,
+            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": "f32",
+            "ENABLE_CPU_PINNING": False,  # decoders want the same core
+        },
     )

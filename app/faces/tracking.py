@@ -11,7 +11,16 @@ from app.faces.detector import FaceDetector
 from app.faces.face_mesh import POINTS
 from app.faces.following import Follower, Run
 from app.faces.smoothing import DEFAULT_SMOOTHING, check_smoothing, fill_gaps, smooth
-from app.faces.types import DEFAULT_PADS, LARGEST, ExactBox, FaceChoice, FaceTrack, Landmarks, Pads
+from app.faces.types import (
+    DEFAULT_PADS,
+    LARGEST,
+    ExactBox,
+    FaceChoice,
+    FaceMeshes,
+    FaceTrack,
+    Landmarks,
+    Pads,
+)
 from app.media.frames import FrameLayout, I420Frame
 from app.progress import Progress
 
@@ -20,6 +29,9 @@ MIN_FRAMES: Final = 3
 
 LANDMARK_SHARE: Final = 0.5
 """Landmarks are smoothed over this share of the boxes' time: a mask must follow a moving chin."""
+
+_POINTS_AT_ONCE: Final = 1 << 19
+"""Points of all frames that are smoothed together: that takes about 80 bytes each."""
 
 
 def track_face(
@@ -37,9 +49,9 @@ def track_face(
     """Follow one face through ``frames``, which are read once and not kept.
 
     ``smoothing`` is in seconds, 0 (off) to 1. ``expected_frames`` is what ``progress`` is told as the
-    total. Boxes are int32 (n, 4), landmarks float32 (n, 468, 2), both in luma pixels; frames without the
-    face have -1 and nan. Raises :class:`app.errors.NoFace` if the video does not show the face that is
-    asked for, and :class:`app.errors.InvalidRequest` for a smoothing out of range.
+    total. Boxes, landmarks and meshes are in luma pixels; frames without the face have -1 and nan. Raises
+    :class:`app.errors.NoFace` if the video does not show the face that is asked for, and
+    :class:`app.errors.InvalidRequest` for a smoothing out of range.
     """
     check_smoothing(smoothing)
     follower = Follower(layout, fps, detector)
@@ -49,22 +61,26 @@ def track_face(
         if progress:
             progress(count, max(count, expected_frames))
     runs = choose(follower.runs, choice, fps, min_frames=min(MIN_FRAMES, count))
-    boxes, landmarks = _assemble(runs, count, smoothing * fps)
-    return FaceTrack(padded(boxes, pads), landmarks, detector.name, faces_at_once(follower.runs, count))
+    boxes, landmarks, meshes = _assemble(runs, count, smoothing * fps)
+    faces = faces_at_once(follower.runs, count)
+    return FaceTrack(padded(boxes, pads), landmarks, meshes, detector.name, faces)
 
 
-def _assemble(runs: list[Run], count: int, window: float) -> tuple[ExactBox, Landmarks]:
+def _assemble(runs: list[Run], count: int, window: float) -> tuple[ExactBox, Landmarks, FaceMeshes]:
     """Lay the smoothed runs out over all frames; ``window`` is the smoothing in frames."""
     boxes = np.full((count, 4), np.nan)
     landmarks = np.full((count, POINTS, 2), np.nan, np.float32)
+    meshes = np.full((count, POINTS, 3), np.nan, np.float32)
     for run in runs:
         first, last = run.sightings[0].frame, run.last.frame
         seen = [sighting.frame - first for sighting in run.sightings]
         run_boxes = np.full((last - first + 1, 4), np.nan)
         run_boxes[seen] = [sighting.box for sighting in run.sightings]
-        points = np.full((last - first + 1, POINTS * 2), np.nan, np.float32)
-        points[seen] = [sighting.landmarks.reshape(-1) for sighting in run.sightings]
         boxes[first : last + 1] = smooth(fill_gaps(run_boxes), window)
-        smoothed = smooth(fill_gaps(points), window * LANDMARK_SHARE)
-        landmarks[first : last + 1] = smoothed.reshape(-1, POINTS, 2)
-    return boxes, landmarks
+        for sighting in run.sightings:
+            meshes[sighting.frame] = sighting.fit.mesh
+        for some in np.array_split(np.arange(POINTS), 1 + (last - first) * POINTS // _POINTS_AT_ONCE):
+            points = meshes[first : last + 1, some, :2].reshape(last - first + 1, -1)
+            smoothed = smooth(fill_gaps(points), window * LANDMARK_SHARE)
+            landmarks[first : last + 1, some] = smoothed.reshape(-1, len(some), 2)
+    return boxes, landmarks, meshes

@@ -29,6 +29,9 @@ FaceMeshPoints = npt.NDArray[np.float32]
 Landmarks = npt.NDArray[np.float32]
 """float32 (n, 468, 2): :data:`FaceLandmarks` of each frame, nan where there is no face."""
 
+FaceMeshes = npt.NDArray[np.float32]
+"""float32 (n, 468, 3): :data:`FaceMeshPoints` of each frame by itself, nan where none was found."""
+
 Keypoints = npt.NDArray[np.float64]
 """float64 (k, 2): x, y in luma pixels; the first two are the person's right and left eye."""
 
@@ -101,10 +104,12 @@ class Detection:
 
 @dataclass(frozen=True)
 class FaceTrack:
-    """One face through a video: a crop box and landmarks for each frame, and the detector's name."""
+    """One face through a video: for each frame a crop box, landmarks and a mesh; and the detector's name."""
 
     boxes: Boxes
     landmarks: Landmarks
+    """Smoothed, with short gaps filled."""
+    meshes: FaceMeshes
     detector: str
     faces: int = 1
     """How many faces are visible at once, for a good part of the time."""

@@ -114,16 +114,17 @@ class FrameLayout:
         """
         chroma_affine = affine / 2
         chroma_affine[1, 2] -= 0.25  # vertically, chroma samples lie between two luma rows
-        yuv = np.empty((size[1], size[0], 3), np.uint8)
-        for channel, plane in enumerate(self.planes(frame)):
-            yuv[..., channel] = cv2.warpAffine(
+        planes = [
+            cv2.warpAffine(
                 plane,
                 affine if channel == 0 else chroma_affine,
                 size,
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_REPLICATE,
             )
-        return np.asarray(cv2.transform(yuv, yuv_to_bgr(self.color)), np.uint8)
+            for channel, plane in enumerate(self.planes(frame))
+        ]
+        return np.asarray(cv2.transform(cv2.merge(planes), yuv_to_bgr(self.color)), np.uint8)
 
     def to_bgr(self, frame: I420Frame) -> BgrImage:
         """Convert a whole frame: for previews and tests, not for the render path."""

@@ -36,11 +36,6 @@ FARTHEST_LIGHT: Final = 0.45
 brought together."""
 
 
-STRAIGHT: Final = 0.15
-"""How far a mouth may be pulled to one side at no cost, distances of the inner eyes: 97 % of the frames of
-twelve clips of talk are under 0.2, a quarter of somebody's who grimaces over it."""
-
-
 @dataclass(frozen=True)
 class Costs:
     """What counts how much; set by eye and by figures on people in training."""
@@ -55,9 +50,6 @@ class Costs:
     """Of a difference of 1 in the logarithm of the skin's brightness, or of a tint of it, by the square."""
     near: float = 4.0
     """Of a difference of 1 in the logarithm of the head's size, by the square."""
-    askew: float = 1.0
-    """Of a mouth pulled to one side by 0.1 distances of the inner eyes beyond :data:`STRAIGHT`, by the
-    square: a grimace has the opening of a vowel, and does not look like one."""
     jump: float = 0.12
     """Of any change but to the lender's neighbours in time."""
     seam: float = 0.03
@@ -107,7 +99,6 @@ class Chooser:
             ]
         )
         self._shapes = person.shapes * self._weights
-        self._askew = costs.askew * np.square(np.maximum(person.askew - STRAIGHT, 0) / 0.1)
         self._light = light
         self._patches = person.study.patches.reshape(len(person), -1).astype(np.float32)
         self._pools = {
@@ -129,7 +120,7 @@ class Chooser:
                 result.append((np.array([frame], np.int32), np.zeros(1)))
                 continue
             cost = np.square(self._shapes[pool] - shape).sum(axis=1)
-            cost += np.square(self._place[pool] - self._place[frame]).sum(axis=1) + self._askew[pool]
+            cost += np.square(self._place[pool] - self._place[frame]).sum(axis=1)
             best = np.argpartition(cost, CANDIDATES)[:CANDIDATES] if len(pool) > CANDIDATES else slice(None)
             result.append((pool[best].astype(np.int32), cost[best]))
         return result

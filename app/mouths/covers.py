@@ -58,13 +58,18 @@ def gather(lips: Shares, kept: dict[int, npt.NDArray[np.uint8]], usual: npt.NDAr
     face = np.zeros(len(lips), np.float32)
     rows, covers = [], []
     for frame, marks in sorted(kept.items()):
-        beyond = np.asarray(cv2.subtract(marks, usual), np.uint8)
-        face[frame] = lower_face_share(beyond)
+        cover = beyond(marks, usual)
+        face[frame] = lower_face_share(cover)
         if face[frame] >= NOTED:
             rows.append(frame)
-            covers.append(beyond)
+            covers.append(cover)
     stacked = np.array(covers, np.uint8).reshape(-1, CROP_SIZE, CROP_SIZE)
     return Covers(lips, face, np.array(rows, np.int32), stacked)
+
+
+def beyond(marks: npt.NDArray[np.uint8], usual: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return what marks (96, 96) hide beyond what is usual."""
+    return np.asarray(cv2.subtract(marks, usual), np.uint8)
 
 
 def lower_face_share(marks: npt.NDArray[np.uint8]) -> float:

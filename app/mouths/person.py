@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from app.faces.hidden import USUAL_MOST, alignment, hidden_mouths, in_crop, lips_ellipse
 from app.faces.types import FaceLandmarks
-from app.mouths.points import LIP_POINTS, RIGID_POINTS, SPEECH_POINTS
+from app.mouths.points import RIGID_POINTS, SPEECH_POINTS
 from app.mouths.space import (
     MOST_TEETH,
     TEETH_UNITS,
@@ -73,6 +73,10 @@ FACES: Final = 64
 ACTIVE_SECONDS: Final = 0.6
 ACTIVE_SHARE: Final = 0.25
 """Somebody talks where, within this time, the opening moves by this share of its range or more."""
+
+STILLER: Final = 4
+"""How often the tremor is taken off mouths that do not talk, for it is all that moves there: they are bent by
+what their shape lacks, and would be by what it trembles."""
 
 LIVELY_SECONDS: Final = 0.6
 LEAST_LIVELY: Final = 0.010
@@ -189,15 +193,6 @@ class Person:
         return beside
 
     @cached_property
-    def askew(self) -> Numbers:
-        """How far each mouth is pulled to one side, more than usually: (n,), distances of the inner eyes."""
-        lips = slice(0, LIP_POINTS)
-        sides = (self.front - symmetrical(self.front))[:, lips, :2].reshape(len(self), -1)
-        usual = np.median(sides[self.usable], axis=0) if self.usable.any() else 0.0
-        askew: Numbers = np.linalg.norm(sides - usual, axis=1)
-        return askew
-
-    @cached_property
     def face(self) -> Canonical:
         """The face in space, as it usually is: float64 (468, 3), turned to the front."""
         known = np.flatnonzero(self.usable if self.usable.any() else self.seen)
@@ -223,9 +218,18 @@ class Person:
 
 def meet(study: Study, fps: float) -> Person:
     """Make of measurements the person they are of."""
-    space = shape_space()
     found: Flags = np.asarray(np.isfinite(study.meshes).all(axis=(1, 2)))
     pose, front = _posed(study, found)
+    person = _measured(study, fps, found, pose, front)
+    if person.talks:
+        return person
+    for _ in range(STILLER):
+        front = _steady(front, study.takes, found)
+    return _measured(study, fps, found, pose, front)
+
+
+def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonical) -> Person:
+    space = shape_space()
     even = symmetrical(front)
     flat, opening = even[:, :, :2].reshape(len(even), -1), opening_of(even)
     brightness = study.skin[:, :3].mean(axis=1)

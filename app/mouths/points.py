@@ -20,9 +20,6 @@ SPEECH_ROWS: Final = (
 )
 """Rows of points that speech moves, each from the person's right to the left."""
 
-LIP_POINTS: Final = sum(map(len, SPEECH_ROWS[:4]))
-"""How many of the speech points, the first ones, are of lips."""
-
 SPEECH_POINTS: Final = tuple(point for row in SPEECH_ROWS for point in row)
 RIGID_POINTS: Final = (
     *(133, 362, 33, 263, 168, 6, 197, 195, 5, 4, 10, 151, 9, 8, 127, 356, 98, 327, 2, 54, 284, 21, 251),

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from app.faces.cuts import CutDetector
 from app.faces.face_mesh import POINTS, FaceMesh
 from app.faces.geometry import same_place
-from app.faces.hidden import CROP_SIZE, HiddenFinder, lips_hidden
+from app.faces.hidden import CROP_SIZE, STILL_HIDDEN, THREADS, HiddenFinder, lips_hidden
 from app.faces.regions import region_of_landmarks
-from app.faces.types import Boxes, FaceLandmarks, FaceMeshPoints, Landmarks, has_face
+from app.faces.types import Boxes, FaceLandmarks, FaceMeshes, FaceMeshPoints, Landmarks, has_face
 from app.media.frames import BgrImage, FrameLayout, I420Frame
-from app.mouths.covers import NOTED, Covers, gather, lower_face_share
+from app.mouths.covers import NOTED, Covers, beyond, gather, lower_face_share
 from app.mouths.looks import LIPS, PATCH_SIZE, Patch, Skin, patch_of, redness, skin_of
 from app.mouths.teeth import shown_teeth
 from app.mouths.upright import SIZE, aligned, in_upright, upright_affine, upright_picture
@@ -33,15 +33,14 @@ STUDY: Final = "mouths.npz"
 VERSION: Final = 1
 """Of what is measured and how; a study of another version is made again."""
 
-_WORKERS: Final = 2
 _AHEAD: Final = 8
-"""Frames that are measured at once, and those that are in memory."""
+"""Frames that are in memory."""
 
 _USUAL_FRAMES: Final = 60
 _COVER_EVERY: Final = 3
 """Frames at which covers are looked for first: nothing comes before a mouth and goes again in between."""
 _CLEAR: Final = 0.04
-"""Share of the lips up to which nothing is before them."""
+"""Share of the lips, beyond what is usual, up to which nothing is before them."""
 _NOTHING: Final = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
 
 SAME_PLACE, SAME_SIZE = 0.35, 1.35
@@ -62,8 +61,7 @@ class Frames(Protocol):
 class Study:
     """Measurements of n frames; rows of frames without a face are nan or 0."""
 
-    meshes: npt.NDArray[np.float32]
-    """float32 (n, 468, 3): the mesh of each frame by itself, not smoothed; nan where none was found."""
+    meshes: FaceMeshes
     teeth: npt.NDArray[np.float32]
     """float32 (n, 2): upper and lower teeth that show, as in :mod:`app.mouths.teeth`."""
     redness: npt.NDArray[np.float32]
@@ -97,13 +95,21 @@ class Study:
 
 
 def study_frames(
-    frames: Frames, layout: FrameLayout, boxes: Boxes, landmarks: Landmarks, alive: Alive = lambda: None
+    frames: Frames,
+    layout: FrameLayout,
+    boxes: Boxes,
+    landmarks: Landmarks,
+    alive: Alive = lambda: None,
+    meshes: FaceMeshes | None = None,
 ) -> Study:
-    """Measure every frame of an avatar; ``alive`` is called for each and may raise to stop the work."""
+    """Measure every frame of an avatar; ``alive`` is called for each and may raise to stop the work.
+
+    ``meshes`` are those of the track, which become the study's; where it has none, one is fitted.
+    """
     count = len(boxes)
     shown = has_face(boxes) & np.isfinite(landmarks).all(axis=(1, 2))
     study = Study(
-        meshes=np.full((count, POINTS, 3), np.nan, np.float32),
+        meshes=np.full((count, POINTS, 3), np.nan, np.float32) if meshes is None else meshes,
         teeth=np.zeros((count, 2), np.float32),
         redness=np.zeros(count, np.float32),
         skin=np.zeros((count, 4), np.float32),
@@ -117,7 +123,7 @@ def study_frames(
     def look_at(index: int, frame: I420Frame) -> tuple[_Look | None, _Cover | None]:
         if not shown[index]:
             return None, None
-        look, picture = looker.look(frame, landmarks[index])
+        look, picture = looker.look(frame, landmarks[index], study.meshes[index])
         if look is None or index % _COVER_EVERY:
             return look, None
         return look, looker.cover(picture, landmarks[index], look.meshes)
@@ -184,7 +190,6 @@ class _Marks:
     def __init__(self, count: int) -> None:
         self._step = _COVER_EVERY * max(1, count // (_COVER_EVERY * _USUAL_FRAMES))
         self._sample: list[npt.NDArray[np.uint8]] = []
-        self._clear = np.zeros(count, np.bool_)
         self.lips = np.full(count, np.nan, np.float32)
         """Share of the lips that is hidden in each frame; nan without a face."""
         self.kept: dict[int, npt.NDArray[np.uint8]] = {}
@@ -196,22 +201,31 @@ class _Marks:
             self._sample.append(cover.marks)
         if lower_face_share(cover.marks) >= NOTED:
             self.kept[index] = cover.marks
-        else:
-            self._clear[index] = cover.lips < _CLEAR
 
     def doubtful(self, takes: npt.NDArray[np.int32], found: npt.NDArray[np.bool_]) -> list[int]:
         """Return the frames that have yet to be looked at.
 
-        Between two clear ones of a take nothing is hidden.
+        Between two of a take that hide no more than is usual, and as much as each other, nothing comes.
         """
         rest = np.flatnonzero(found & np.isnan(self.lips))
         before, after = rest - rest % _COVER_EVERY, rest - rest % _COVER_EVERY + _COVER_EVERY
         after = np.minimum(after, len(takes) - 1)
         same = (takes[before] == takes[rest]) & (takes[after] == takes[rest])
-        clear = same & self._clear[before] & self._clear[after]
+        same &= np.abs(self.lips[before] - self.lips[after]) < STILL_HIDDEN
+        as_usual = self._as_usual()
+        clear = same & as_usual[before] & as_usual[after]
         self.lips[rest[clear]] = np.maximum(self.lips[before[clear]], self.lips[after[clear]])
         doubtful: list[int] = rest[~clear].tolist()
         return doubtful
+
+    def _as_usual(self) -> npt.NDArray[np.bool_]:
+        """Tell in which of the frames that were looked at no more is hidden than is usual."""
+        seen = np.isfinite(self.lips)
+        as_usual = seen & (self.lips - np.median(self.lips[seen]) < _CLEAR) if seen.any() else seen
+        marks = self.usual
+        for index, kept in self.kept.items():
+            as_usual[index] &= lower_face_share(beyond(kept, marks)) < NOTED
+        return as_usual
 
     @property
     def usual(self) -> npt.NDArray[np.uint8]:
@@ -229,18 +243,25 @@ class _Looker:
         self._layout = layout
         self._own = local()
 
-    def look(self, frame: I420Frame, landmarks: FaceLandmarks) -> tuple[_Look | None, BgrImage]:
-        """Return what is measured, None if no mesh is found, and the upright picture of the face."""
-        if not hasattr(self._own, "mesh"):
-            self._own.mesh = FaceMesh()
+    def look(
+        self, frame: I420Frame, landmarks: FaceLandmarks, mesh: FaceMeshPoints
+    ) -> tuple[_Look | None, BgrImage]:
+        """Return what is measured, None if no mesh is found, and the upright picture of the face.
+
+        ``mesh`` is the frame's, or nan.
+        """
         picture = self.picture(frame, landmarks)
-        fit = self._own.mesh.fit(frame, self._layout, region_of_landmarks(landmarks))
-        if fit is None:
-            return None, picture
-        points = in_upright(fit.landmarks, upright_affine(landmarks))
+        if not np.isfinite(mesh[0, 0]):
+            if not hasattr(self._own, "mesh"):
+                self._own.mesh = FaceMesh()
+            fit = self._own.mesh.fit(frame, self._layout, region_of_landmarks(landmarks))
+            if fit is None:
+                return None, picture
+            mesh = fit.mesh
+        points = in_upright(mesh[:, :2], upright_affine(landmarks))
         shares = np.column_stack([(points + 0.5) / SIZE, np.zeros(len(points))]).astype(np.float32)
         look = _Look(
-            meshes=fit.mesh,
+            meshes=mesh,
             teeth=shown_teeth([picture], shares[None], 1.0)[0],
             redness=redness(picture, points),
             skin=skin_of(picture, points),
@@ -274,7 +295,7 @@ def _ahead(
         return work(index, buffer)
 
     buffers = [np.empty(layout.frame_bytes, np.uint8) for _ in range(min(_AHEAD, len(indices)))]
-    with ThreadPoolExecutor(_WORKERS, "study") as pool:
+    with ThreadPoolExecutor(THREADS, "study") as pool:
         pending = [pool.submit(one, index, buffer) for index, buffer in zip(indices, buffers, strict=False)]
         for place, index in enumerate(indices):
             slot = place % len(buffers)

@@ -27,15 +27,34 @@ def upright_affine(landmarks: FaceLandmarks) -> Affine:
 
 
 def upright_picture(layout: FrameLayout, frame: I420Frame, affine: Affine) -> BgrImage:
-    """Cut the upright picture (192, 192, 3) out of a frame; a larger face is averaged down to it."""
-    factor = max(1, int(np.hypot(*affine[:, 0])))
-    fine = affine.copy()
-    fine[:, :2] /= factor
-    fine[:, 2] -= fine[:, :2] @ np.full(2, (factor - 1) / 2)
-    picture = layout.sample_bgr(frame, fine, (SIZE * factor, SIZE * factor))
-    if factor == 1:
-        return picture
-    return np.asarray(cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
+    """Cut the upright picture (192, 192, 3) out of a frame; a larger face is averaged first."""
+    factor = int(np.hypot(*affine[:, 0]))
+    region = _around(layout, affine, 2 * factor) if factor > 1 else None
+    if region is None:
+        return layout.sample_bgr(frame, affine, (SIZE, SIZE))
+    (top, bottom), (left, right) = region
+    small = FrameLayout((right - left) // factor, (bottom - top) // factor, layout.color)
+    planes = []
+    for plane, step in zip(layout.planes(frame), (1, 2, 2), strict=True):
+        part = plane[top // step : bottom // step, left // step : right // step]
+        size = part.shape[1] // factor, part.shape[0] // factor
+        planes.append(cv2.resize(part, size, interpolation=cv2.INTER_AREA).ravel())
+    there = affine / factor
+    there[:, 2] = (affine[:, 2] + 0.5 - (left, top)) / factor - 0.5
+    return small.sample_bgr(np.concatenate(planes), there, (SIZE, SIZE))
+
+
+def _around(layout: FrameLayout, affine: Affine, step: int) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return the rows and columns of a frame, in steps, that hold the upright picture; None if none do."""
+    corners = affine[:, :2] @ (np.array([[0, 0, 1, 1], [0, 1, 0, 1]]) * (SIZE - 1)) + affine[:, 2:]
+    ends = []
+    for places, length in zip(corners[::-1], (layout.height, layout.width), strict=True):
+        first, last = int(places.min() // step) - 1, int(places.max() // step) + 2
+        first, last = (min(max(edge, 0), length // step) * step for edge in (first, last))
+        if first >= last:
+            return None
+        ends.append((first, last))
+    return ends[0], ends[1]
 
 
 def in_upright(landmarks: FaceLandmarks, affine: Affine) -> Points:

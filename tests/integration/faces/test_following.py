@@ -43,5 +43,5 @@ def test_the_landmarks_move_with_the_head() -> None:
     for sighting in run.sightings[::5]:
         alone = Follower(LAYOUT, 25, load_detector("blazeface"))
         follow(alone, sighting.frame, sighting.frame + 1)
-        difference = alone.runs[0].last.landmarks - sighting.landmarks
+        difference = alone.runs[0].last.fit.landmarks - sighting.fit.landmarks
         assert np.abs(difference).mean() < 1.0

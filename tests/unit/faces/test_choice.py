@@ -3,6 +3,7 @@ import pytest
 
 from app.errors import NoFace
 from app.faces.choice import choose
+from app.faces.face_mesh import MeshFit
 from app.faces.following import Run, Sighting
 from app.faces.types import FaceChoice
 
@@ -11,8 +12,8 @@ FPS = 25.0
 
 def run(first: int, last: int, x: float, size: float = 100, shot: int = 0) -> Run:
     box = np.array([200 - size / 2, 200 + size / 2, x - size / 2, x + size / 2])
-    points = np.zeros((468, 2), np.float32)
-    return Run(shot, [Sighting(frame, box, points) for frame in range(first, last + 1)])
+    fit = MeshFit(np.zeros((468, 3), np.float32), 1.0)
+    return Run(shot, [Sighting(frame, box, fit) for frame in range(first, last + 1)])
 
 
 def chosen(runs: list[Run], rule: str = "largest") -> list[int]:

@@ -16,7 +16,6 @@ from app.mouths.choice import (
     FARTHEST_LIGHT,
     FARTHEST_TURN,
     MOST_LENDERS,
-    STRAIGHT,
     Chooser,
     Costs,
     Lenders,
@@ -25,7 +24,6 @@ from app.mouths.choice import (
 )
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.person import Person, meet
-from app.mouths.points import UPPER_LIP_OUTER
 from app.mouths.space import MouthShapes
 from tests.support.mouths import person_of, talk
 
@@ -94,16 +92,6 @@ def test_the_nearer_head_lends_where_shapes_are_equal() -> None:
     for shown in (5, 25):
         (lender,) = chosen(person, shapes(1.5), frames(shown))
         assert lender // 18 == shown // 18
-
-
-def test_a_mouth_that_is_pulled_to_one_side_does_not_lend_while_a_straight_one_is_as_near() -> None:
-    person = person_of(np.repeat([0.0, 2.0, 2.0], 20)[:, None])
-    front = person.front.copy()
-    front[20:40, : 2 * len(UPPER_LIP_OUTER), 0] += 0.1
-    grimaces = replace(person, front=front)
-    assert grimaces.askew[20:40].min() > STRAIGHT
-    lenders = chosen(grimaces, shapes(*[2.0] * 5), frames(*range(25, 30)))
-    assert min(lenders) >= 40
 
 
 def test_a_frame_to_which_nobody_may_lend_serves_itself() -> None:

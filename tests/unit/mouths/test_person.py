@@ -113,3 +113,10 @@ def test_a_turned_head_has_the_shape_of_the_same_mouth_seen_from_the_front() -> 
     turned = person_of(talk(60), turns=np.linspace(-20, 20, 60))
     assert turned.shapes == pytest.approx(person_of(talk(60)).shapes, abs=0.05)
     assert turned.turns[-1, 0] - turned.turns[0, 0] == pytest.approx(40, abs=0.5)
+
+
+def test_a_mouth_that_does_not_talk_trembles_less_than_its_meshes() -> None:
+    tremor = 0.15 * np.random.default_rng(2).standard_normal((90, 1))
+    still, talking = person_of(tremor), person_of(talk(90) + tremor)
+    assert (still.talks, talking.talks) == (False, True)
+    assert still.shapes[:, 0].std() < 0.6 * (talking.shapes[:, 0] - person_of(talk(90)).shapes[:, 0]).std()
