@@ -11,6 +11,17 @@ from app.workers.join import HEALTH
 
 ROOT = Path(__file__).parents[2]
 NAMES = {f"MOUTHPIECE_{field.upper()}" for field in Settings.model_fields}
+CLUSTER_FIELDS = {
+    "rayVersion",
+    "authOptions",
+    "enableInTreeAutoscaling",
+    "autoscalerOptions",
+    "headGroupSpec",
+    "workerGroupSpecs",
+}
+AUTOSCALER_FIELDS = {"idleTimeoutSeconds", "upscalingMode", "resources", "env"}
+GROUP_FIELDS = {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
+"""Some fields of the ray.io/v1 resources, by KubeRay's reference of its API."""
 FILES = ("docs/cluster.md", "docker-compose.cluster.yml", "docs/kuberay.yaml")
 
 
@@ -47,13 +58,38 @@ def test_the_manifest_is_of_a_head_with_the_service_and_of_workers_that_see_the_
     assert "mouthpiece serve" in on_head["args"][0]
     for same in ("image", "env", "volumeMounts"):
         assert on_head[same] == on_worker[same]
-    given = {variable["name"]: variable.get("value") for variable in on_head["env"]}
-    assert given["RAY_AUTH_MODE"] == "token"
+    given = {variable["name"]: variable["value"] for variable in on_head["env"]}
+    assert cluster["spec"]["authOptions"] == {"mode": "token"}
     assert {name for name in given if name.startswith("RAY_health")} <= HEALTH.keys()
     assert group["rayStartParams"]["num-gpus"] == on_worker["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert service["spec"]["selector"]["ray.io/cluster"] == cluster["metadata"]["name"]
     pinned = (ROOT / "requirements/cluster.txt").read_text()
     assert f"ray=={cluster['spec']['rayVersion']} " in pinned
+
+
+def test_the_manifest_has_no_field_that_kuberay_does_not_know() -> None:
+    cluster, _ = yaml.safe_load_all((ROOT / "docs/kuberay.yaml").read_text())
+    spec, (group,) = cluster["spec"], cluster["spec"]["workerGroupSpecs"]
+    for fields, known in (
+        (spec, CLUSTER_FIELDS),
+        (spec["autoscalerOptions"], AUTOSCALER_FIELDS),
+        (spec["headGroupSpec"], {"rayStartParams", "template", "serviceType"}),
+        (group, GROUP_FIELDS),
+    ):
+        assert fields.keys() <= known
+    assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+    values = [value for each in (spec["headGroupSpec"], group) for value in each["rayStartParams"].values()]
+    assert all(isinstance(value, str) for value in values)
+
+
+def test_pods_of_the_manifest_are_probed_where_something_listens() -> None:
+    """KubeRay would probe Ray's dashboard, which is left off, and end every pod in minutes."""
+    cluster, _ = yaml.safe_load_all((ROOT / "docs/kuberay.yaml").read_text())
+    head, (group,) = cluster["spec"]["headGroupSpec"], cluster["spec"]["workerGroupSpecs"]
+    (on_head,), (on_worker,) = (each["template"]["spec"]["containers"] for each in (head, group))
+    for probe in ("readinessProbe", "livenessProbe"):
+        assert on_head[probe]["httpGet"] == {"path": "/livez", "port": "http"}
+        assert str(on_worker[probe]["tcpSocket"]["port"]) == group["rayStartParams"]["node-manager-port"]
 
 
 def test_every_variable_that_the_page_or_a_file_names_is_a_setting() -> None:
