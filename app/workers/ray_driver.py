@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import ray
 import structlog
+from ray._private.state import state
 from ray.exceptions import RayError
 
 from app.settings import SECRETS, Settings
@@ -49,7 +50,8 @@ class Driver:
         }
         self._tell = tell
         self._actors: dict[str, Any] = {}
-        self._ready: set[str] = set()
+        self._ready: dict[str, str] = {}
+        """The machine of each worker whose model is loaded."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
         self._busy: set[str] = set()
@@ -59,7 +61,8 @@ class Driver:
         """Keep the actors there until the cluster is lost."""
         while True:
             async with asyncio.timeout(LOST_SECONDS):
-                kind, slots = await asyncio.to_thread(_slots, self._settings.device)
+                kind, slots, leaving = await asyncio.to_thread(_look, self._settings.device)
+            self._drain(leaving)
             if self._settings.ray_autoscaling:
                 slots = min(slots, await self._grow(kind))
             for name in surplus(self._actors, self._ready, slots):
@@ -90,10 +93,23 @@ class Driver:
         wished = most(self._wishes, time.monotonic())
         await asyncio.to_thread(request_resources, bundles=[{kind: 1}] * wished)
         spare = max(0, len(self._ready) - max(1, wished))
-        for name in sorted(self._ready - self._busy)[:spare]:
-            self._tell({"worker": name, "gone": "is not needed", "left": True})
-            ray.kill(self._actors[name])
+        for name in sorted(self._ready.keys() - self._busy)[:spare]:
+            self._let_go(name, "is not needed")
         return max(1, wished)
+
+    def _drain(self, leaving: Collection[str]) -> None:
+        """Let go of the workers of machines that are to leave, of those that are busy after their segment."""
+        for name in [name for name, machine in self._ready.items() if machine in leaving]:
+            if name in self._busy:
+                self._tell({"worker": name, "leaving": True})
+                self._actors[name].tell.remote({"give_way": True})
+            else:
+                self._let_go(name, LEFT)
+
+    def _let_go(self, name: str, how: str) -> None:
+        self._tell({"worker": name, "gone": how, "left": True})
+        self._ready.pop(name)
+        ray.kill(self._actors[name])
 
     def _add(self, kind: str) -> None:
         name = f"worker-{os.getpid()}-{self._count}"
@@ -109,19 +125,20 @@ class Driver:
         """See an actor from its start to its end."""
         how = ""
         try:
+            machine = await actor.machine.remote()
             while not how:
-                how = await self._hear(name, actor)
+                how = await self._hear(name, actor, machine)
         except RayError as error:
             # Where the head has gone, its workers end with it: no fault of their jobs.
             how = _describe(error) if await answers(self._settings.ray_address or "") else LEFT
         finally:
             ray.kill(actor)
             self._actors.pop(name, None)
-            self._ready.discard(name)
+            self._ready.pop(name, None)
             self._busy.discard(name)
             self._tell({"worker": name, "gone": how, "left": how == LEFT})
 
-    async def _hear(self, name: str, actor: Any) -> str:
+    async def _hear(self, name: str, actor: Any, machine: str) -> str:
         """Pass on what an actor says until its worker has answered; return how it ended, if it has."""
         async for item in actor.hear.options(num_returns="streaming").remote():
             message = await item
@@ -130,7 +147,7 @@ class Driver:
                 return gone
             if "told" not in message:
                 self._busy.discard(name)
-                self._ready.add(name)
+                self._ready[name] = machine
             self._tell(dict(message) | {"worker": name})
             if "unusable" in message:
                 await asyncio.sleep(AGAIN_SECONDS)
@@ -169,20 +186,18 @@ def surplus(actors: Collection[str], ready: Collection[str], slots: int) -> list
     return loading[: max(0, len(actors) - slots)]
 
 
-def _slots(device: str) -> tuple[str, int]:
-    """Return which resource a worker takes, and how many of it the cluster's machines have."""
-    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = sum(int(each.get("GPU", 0)) for each in resources)
-    if device.startswith("cuda") or (device == "auto" and gpus):
-        return "GPU", gpus
-    return "CPU", sum(int(each.get("CPU", 0)) for each in resources)
+def _look(device: str) -> tuple[str, int, Collection[str]]:
+    """Return which resource a worker takes, how many of it the machines have, and which of them leave."""
+    leaving = state.get_draining_nodes()
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in leaving]
+    gpus, cpus = (sum(int(node["Resources"].get(kind, 0)) for node in nodes) for kind in ("GPU", "CPU"))
+    on_gpus = device.startswith("cuda") or (device == "auto" and gpus)
+    return ("GPU", gpus, leaving) if on_gpus else ("CPU", cpus, leaving)
 
 
 def main(actor: type[RayWorker] = RayWorker) -> None:
     """Connect, and keep the workers there until the service or the cluster is gone."""
     tell, start, settings = begin()
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     assert settings.ray_address is not None
     try:
         ray.init(

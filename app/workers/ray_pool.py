@@ -30,6 +30,8 @@ COMMAND: Final = (sys.executable, "-m", "app.workers.ray_driver")
 PROBE_SECONDS: Final = 2.0
 CONNECT_SECONDS: Final = 25.0
 """How long Ray may take to let the service in: it would try for minutes with a wrong token."""
+RAY: Final = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+"""What Ray reads of the environment as soon as it is imported."""
 AGAIN_SECONDS: Final = 2.0
 """Time between two tries to reach the cluster."""
 MARK: Final = ".mouthpiece-volume-"
@@ -90,7 +92,7 @@ class RayPool(MemberPool):
     async def _run(self, address: str, marks: Mapping[str, str]) -> str:
         """Run a driver to its end; return what to say of the cluster then."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
-        process = self._process = await self._spawn(environment, marks=marks)
+        process = self._process = await self._spawn(RAY | environment, marks=marks)
         try:
             return await self._listen(process, address)
         finally:
@@ -141,6 +143,8 @@ class RayPool(MemberPool):
             member.problem = message["unusable"]
             log.error("model_unusable", worker=name, detail=member.problem["detail"])
             self.members.append(member)
+        elif "leaving" in message:
+            member.leaving = True
         elif "gone" in message:
             self._forget(member, message["gone"], left=message.get("left", False))
         else:

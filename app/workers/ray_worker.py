@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from subprocess import PIPE, Popen
 from typing import Any, ClassVar, Final
 
+import ray
+
 from app.decoding.process import how_it_ended
 from app.sandbox import without_secrets
 from app.settings import SECRETS, Settings
@@ -20,7 +22,7 @@ OWN: Final = {"model", "models_dir", "avatars_dir", "data_dir", "frames_dir", "e
 
 
 class RayWorker:
-    """One worker. Its two methods may run at a time."""
+    """One worker. Two of its methods may run at a time."""
 
     command: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "app.workers.child")
 
@@ -32,6 +34,10 @@ class RayWorker:
         )
         settings = on_this_machine(start["settings"]).model_dump(mode="json", exclude=set(SECRETS))
         self.tell(dict(start) | {"settings": settings})
+
+    def machine(self) -> str:
+        """Return the id of Ray's node."""
+        return ray.get_runtime_context().get_node_id()
 
     def hear(self) -> Iterator[Message]:
         """Yield what the process says: the answer to a call, or of its end, last."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +10,22 @@ from typing import Any
 
 import pytest
 
+from app.jobs.job import JobState
+from app.settings import Settings
+from tests.integration.jobs.conftest import served
 from tests.support.ports import free_port
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.server import Server
+from tests.support.waiting import until
 
 pytest.importorskip("ray")
+from app.workers.ray_pool import RayPool
+
 pytestmark = pytest.mark.slow
 
-SECONDS = 37.0
-"""Six segments: of 1, 2 and 4 seconds, then of ten; a kill finds both workers at one of the last three."""
+SCRIPTED = (sys.executable, "-m", "tests.support.scripted_ray_driver")
+SECONDS = 62.0
+"""A render of more than a minute is spread over all workers: a kill finds each of them at work."""
 
 
 @dataclass
@@ -61,26 +69,70 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    """A cluster of two machines."""
+    with ray_cluster(2) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
 def pair(
-    tmp_path_factory: pytest.TempPathFactory, video: Path, speech: Callable[[float], Path]
+    cluster: RayCluster,
+    tmp_path_factory: pytest.TempPathFactory,
+    video: Path,
+    speech: Callable[[float], Path],
 ) -> Iterator[Pair]:
     """A service whose two workers are on two machines, and a render of both that nothing befell."""
-    with ray_cluster(2) as cluster:
-        server = Server(tmp_path_factory.mktemp("cluster"), {"RAY_ADDRESS": cluster.address, "DEVICE": "cpu"})
-        try:
-            server.start()
-            pair = Pair(server, cluster, speech(SECONDS))
-            pair.wait_for_workers(2)
-            files = {"video": video.read_bytes()}
-            made = server.client.post("/v1/avatars", data={"id": "anna"}, files=files)
-            assert made.status_code == 201, made.text
-            job_id = pair.submit()
-            assert pair.outcome(job_id)["state"] == "succeeded"
-            pair.quiet = pair.video(job_id)
-            yield pair
-        finally:
-            server.stop()
-            server.client.close()
+    server = Server(tmp_path_factory.mktemp("cluster"), {"RAY_ADDRESS": cluster.address, "DEVICE": "cpu"})
+    try:
+        server.start()
+        pair = Pair(server, cluster, speech(SECONDS))
+        pair.wait_for_workers(2)
+        files = {"video": video.read_bytes()}
+        made = server.client.post("/v1/avatars", data={"id": "anna"}, files=files)
+        assert made.status_code == 201, made.text
+        job_id = pair.submit()
+        assert pair.outcome(job_id)["state"] == "succeeded"
+        pair.quiet = pair.video(job_id)
+        yield pair
+    finally:
+        server.stop()
+        server.client.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_file_that_crashes_every_worker_is_tried_three_times_and_others_go_on(
+    cluster: RayCluster, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data_dir=tmp_path / "data",
+        avatars_dir=tmp_path / "avatars",
+        model=Path("fine.onnx"),
+        log_level="error",
+        device="cpu",
+        ray_address=cluster.address,
+    )
+    pool = RayPool(settings, command=SCRIPTED)
+    async with served(settings, pool, attempts=3) as service:
+        await until(lambda: pool.size == 2, 60)
+        bad = await service.submit(misbehave="crash")
+        others = [await service.submit(frames=20, pause=0.2) for _ in range(4)]
+        bad = await service.outcome(bad)
+        assert (bad.state, bad.attempts, bad.deaths) == (JobState.FAILED, 3, 3)
+        assert bad.error is not None
+        assert bad.error["type"].endswith(":render-process-crashed")
+        assert "SIGSEGV" in bad.error["detail"]
+        ends = [await service.outcome(job) for job in others]
+        assert [(job.state, job.attempts) for job in ends] == [(JobState.SUCCEEDED, 1)] * 4
+        assert pool.restarts == 3
+
+
+def test_a_worker_of_a_cluster_is_locked_and_has_no_token(pair: Pair) -> None:
+    process = Path(f"/proc/{pair.cluster.worker_pid(pair.cluster.machines[0])}")
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    assert (status["Seccomp"].strip(), status["NoNewPrivs"].strip()) == ("2", "1")
+    assert b"RAY_AUTH_TOKEN" not in (process / "environ").read_bytes()
 
 
 def kill_worker(pair: Pair) -> None:
@@ -95,15 +147,21 @@ def silence_machine(pair: Pair) -> None:
     pair.cluster.signal(pair.cluster.machines.pop(0), signal.SIGSTOP)
 
 
-@pytest.mark.parametrize("befall", [kill_worker, kill_machine, silence_machine])
+def drain_machine(pair: Pair) -> None:
+    pair.cluster.drain(pair.cluster.machines.pop(0))
+
+
+@pytest.mark.parametrize(
+    ("befall", "attempts"), [(kill_worker, 2), (kill_machine, 2), (silence_machine, 2), (drain_machine, 1)]
+)
 def test_a_render_goes_on_elsewhere_and_is_equal_to_the_bit(
-    pair: Pair, befall: Callable[[Pair], None]
+    pair: Pair, befall: Callable[[Pair], None], attempts: int
 ) -> None:
     job_id = pair.submit()
     pair.server.wait(lambda: pair.fragments(job_id) >= 3)
     befall(pair)
     job = pair.outcome(job_id)
-    assert (job["state"], job["attempts"]) == ("succeeded", 2)
+    assert (job["state"], job["attempts"]) == ("succeeded", attempts)
     assert pair.video(job_id) == pair.quiet
     assert pair.server.files(job_id) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"]
     if len(pair.cluster.machines) < 2:
@@ -117,7 +175,8 @@ def test_a_killed_service_goes_on_where_it_was(pair: Pair) -> None:
     folder = pair.server.data_dir / "jobs" / job_id / "segments"
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("[!.]*.m4s")}
     pair.server.kill()
-    pair.server.start()
+    pair.server.start(wait=False)
+    pair.server.wait(lambda: pair.server.get("/livez") == 200)
     later = {path.name: path.stat().st_mtime_ns for path in folder.glob("[!.]*.m4s")}
     assert before.items() <= later.items() or not later
     job = pair.outcome(job_id)

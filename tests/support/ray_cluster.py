@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ from tests.support.ports import free_port
 TOKEN: Final = "0123456789abcdef" * 4
 HEALTH: Final = {"period_ms": 500, "timeout_ms": 500, "failure_threshold": 3, "initial_delay_ms": 500}
 STORE: Final = 80 << 20
+PREEMPTION: Final = 2
+"""Ray's reason to drain a machine that cannot be refused."""
 ENVIRONMENT: Final = {f"RAY_health_check_{name}": str(value) for name, value in HEALTH.items()} | {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": TOKEN,
@@ -62,6 +65,12 @@ class RayCluster:
                 for pid in _tree(info.process.pid):
                     with suppress(ProcessLookupError):
                         os.kill(pid, number)
+
+    def drain(self, machine: Any) -> None:
+        """Have a machine leave once it has nothing to do, as SIGTERM to ``ray start`` does."""
+        deadline = 1000 * (int(time.time()) + 60)
+        accepted, _ = machine.get_gcs_client().drain_node(machine._node_id, PREEMPTION, "drained", deadline)
+        assert accepted
 
     def worker_pid(self, machine: Any) -> int:
         """Return the process of a machine's worker; raises ValueError if there is none now."""
