@@ -20,7 +20,7 @@ from app.jobs.pool import WorkerDied, WorkerLeft
 from app.sandbox import without_secrets
 from app.settings import Settings
 from app.wav2lip.devices import has_cuda_driver, usable_cores
-from app.workers.member import Member, Patience
+from app.workers.member import NEVER_READY, Member, Patience
 from app.workers.messages import Message, from_line
 from app.workers.pool import MemberPool, send
 
@@ -137,22 +137,21 @@ class LocalPool(MemberPool):
             how = how_it_ended(await process.wait())
             member.die(WorkerDied(how))
             return how
+        except TimeoutError:
+            return NEVER_READY
         finally:
             self._kill(member)
             await process.wait()
             del self._processes[member]
 
     async def _listen(self, process: Process, member: Member, number: int) -> None:
-        """Hear a child until it ends, or has not become ready for too long."""
+        """Hear a child until it ends. Raises TimeoutError if it does not become ready for too long."""
         assert process.stdout is not None
         async with asyncio.timeout(self._patience.start) as patience:
-            try:
-                while line := await process.stdout.readline():
-                    self._hear(member, line, number)
-                    if member.model is not None:
-                        patience.reschedule(None)
-            except TimeoutError:
-                log.error("worker_never_ready", worker=member.name)
+            while line := await process.stdout.readline():
+                self._hear(member, line, number)
+                if member.model is not None:
+                    patience.reschedule(None)
 
     def _hear(self, member: Member, line: bytes, number: int) -> None:
         try:

@@ -28,6 +28,9 @@ class Patience:
         return 0.0 if failures < 2 else min(self.longest_delay, 0.5 * 2 ** min(failures - 2, 10))
 
 
+NEVER_READY: Final = "did not become ready in time, and was ended"
+"""How a worker ended whose model took too long to load."""
+
 _MODEL: Final = ("sha256", "encoder", "mouth_offset_ms", "reference")
 """What must be the same with all workers, for they make segments of one video."""
 

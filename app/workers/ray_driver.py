@@ -21,6 +21,7 @@ from ray.exceptions import RayError
 
 from app.settings import SECRETS, Settings
 from app.workers.child import Tell, begin, listen
+from app.workers.member import NEVER_READY, Patience
 from app.workers.messages import Message
 from app.workers.ray_pool import answers
 from app.workers.ray_worker import RayWorker
@@ -125,9 +126,13 @@ class Driver:
         """See an actor from its start to its end."""
         how = ""
         try:
-            machine = await actor.machine.remote()
-            while not how:
-                how = await self._hear(name, actor, machine)
+            async with asyncio.timeout(Patience.start) as patience:
+                machine = await actor.machine.remote()
+                while not how:
+                    how = await self._hear(name, actor, machine)
+                    patience.reschedule(None)
+        except TimeoutError:
+            how = NEVER_READY
         except RayError as error:
             # Where the head has gone, its workers end with it: no fault of their jobs.
             how = _describe(error) if await answers(self._settings.ray_address or "") else LEFT

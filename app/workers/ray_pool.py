@@ -155,6 +155,8 @@ class RayPool(MemberPool):
 
     def _forget(self, member: Member, how: str, *, left: bool) -> None:
         member.die(WorkerLeft(how) if left else WorkerDied(how))
+        if not left:
+            self._reason = f"A worker {how}; another one is being started, try again in a few seconds."
         if member in self.members:
             self.members.remove(member)
             self.restarts += not left

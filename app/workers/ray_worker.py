@@ -47,7 +47,9 @@ class RayWorker:
             yield message
             if "told" not in message:
                 return
-        yield {"gone": how_it_ended(self._process.wait())}
+        with self._process:
+            how = how_it_ended(self._process.wait())
+        yield {"gone": how}
 
     def tell(self, message: Message) -> None:
         """Pass a message to the process."""

@@ -34,6 +34,8 @@ class ScriptedWorker(Worker):
         match text:
             case "damaged":
                 raise InvalidModel("The model is damaged: 352 entries expected, 17 found.")
+            case "slow":
+                time.sleep(3600)
             case "crashing":
                 os.kill(os.getpid(), signal.SIGSEGV)
         print("a library that prints to standard output")

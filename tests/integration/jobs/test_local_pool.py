@@ -65,6 +65,13 @@ async def test_a_process_that_dies_while_it_loads_is_started_again_and_its_end_r
         service.scheduler.check_ready()
 
 
+async def test_a_process_that_is_never_ready_is_ended_and_started_again(start: Start) -> None:
+    service = await start(model=Path("slow.onnx"), patience=Patience(start=2.0, longest_delay=0.2))
+    await until(lambda: service.pool.restarts >= 2)
+    with pytest.raises(NotReady, match="did not become ready in time"):
+        service.scheduler.check_ready()
+
+
 async def test_a_job_that_crashes_its_process_once_is_tried_again(start: Start) -> None:
     service = await start()
     job = await service.outcome(await service.submit(misbehave="crash", attempts=1))

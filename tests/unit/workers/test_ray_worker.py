@@ -3,11 +3,15 @@ from pathlib import Path
 import pytest
 
 from app.errors import EngineUnavailable
+from app.jobs.pool import Call, Order
 from app.settings import Settings
+from tests.support.scripted_worker import ScriptedWorker
+from tests.support.waiting import script
 
 pytest.importorskip("ray")
 from app.workers import ray_worker
 from app.workers.child import check_volumes
+from app.workers.messages import from_call
 from app.workers.ray_pool import _mark
 
 
@@ -28,3 +32,31 @@ def test_a_machine_that_sees_other_folders_is_refused(tmp_path: Path) -> None:
     other = settings.model_copy(update={"avatars_dir": tmp_path / "elsewhere"})
     with pytest.raises(EngineUnavailable, match=r"elsewhere.*MOUTHPIECE_AVATARS_DIR"):
         check_volumes(other, marks)
+
+
+class Scripted(ray_worker.RayWorker):
+    """An actor without Ray around it, that starts a scripted worker."""
+
+    command = script(ScriptedWorker)
+
+
+def begun(tmp_path: Path, model: str = "fine.onnx", **marks: str) -> Scripted:
+    settings = Settings(data_dir=tmp_path / "data", model=Path(model), device="cpu", log_level="error")
+    plain = settings.model_dump(mode="json", exclude={"api_keys", "database_url", "fetch_allow"})
+    return Scripted({"settings": plain, "device": "cpu", "cores": (), "name": "one", "marks": marks})
+
+
+def test_an_actor_passes_on_what_its_worker_says_and_how_it_ends(tmp_path: Path) -> None:
+    actor = begun(tmp_path)
+    assert [message["ready"]["name"] for message in actor.hear()] == ["script"]
+    actor.tell({"call": from_call(Call("encode", Order("one", "anna", {"frames": 2}), (0,)))})
+    assert list(actor.hear())[-1]["answer"]["frames_made"] == 2
+    actor.tell({"call": from_call(Call("encode", Order("two", "anna", {"misbehave": "crash"}), (0,)))})
+    assert list(actor.hear())[-1] == {"gone": "was ended by SIGSEGV"}
+
+
+def test_a_worker_on_a_machine_without_the_volume_says_so_and_ends(tmp_path: Path) -> None:
+    actor = begun(tmp_path, data_dir=".mouthpiece-volume-1234")
+    (message,) = actor.hear()
+    assert "mount the same volume on all machines" in message["unusable"]["detail"]
+    assert list(actor.hear()) == [{"gone": "ended with status 0"}]

@@ -1,0 +1,143 @@
+"""The pool of a cluster, with a driver that pretends: it says at once what a scripted one would."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.jobs.pool import Call, Order, WorkerLeft
+from app.settings import Settings
+from tests.support.waiting import until
+
+pytest.importorskip("ray")
+from app.workers import ray_pool
+from app.workers.ray_pool import RayPool
+
+pytestmark = pytest.mark.anyio
+
+DRIVER = """
+import json, os, sys
+start = json.loads(sys.stdin.readline())
+for message in json.loads(sys.argv[1]):
+    if "environment" in message:
+        message = {"worker": "a", "ready": dict(os.environ) | {"marks": start["marks"]}}
+    print(json.dumps(message), flush=True)
+if sys.argv[2] == "ends":
+    sys.exit()
+for line in sys.stdin:
+    if sys.argv[2] == "ends when it hears something":
+        sys.exit()
+"""
+MODEL = {"sha256": "ab", "encoder": "libx264"}
+CONNECTED: dict[str, Any] = {"connected": True}
+READY = {"worker": "a", "ready": MODEL, "host": "one"}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Run a pool whose driver says some messages, ``then`` waits or ends."""
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    head = await asyncio.start_server(hang_up, "127.0.0.1")
+    address = "{}:{}".format(*head.sockets[0].getsockname())
+    folders = {"data_dir": tmp_path / "data", "avatars_dir": tmp_path / "avatars"}
+
+    @asynccontextmanager
+    async def start(*messages: dict[str, Any], then: str = "waits") -> AsyncIterator[RayPool]:
+        settings = Settings(**folders, ray_address=address, log_level="error")  # type: ignore[arg-type]
+        pool = RayPool(settings, command=(sys.executable, "-c", DRIVER, json.dumps(messages), then))
+        await pool.start(lambda: None)
+        try:
+            yield pool
+        finally:
+            await pool.stop()
+
+    async with head:
+        yield start
+
+
+async def test_ray_is_told_to_use_the_token_and_nothing_of_the_service(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setenv("MOUTHPIECE_API_KEYS", "secret")
+    async with start(CONNECTED, {"environment": True}) as pool:
+        await until(lambda: pool.size)
+        assert pool.model["RAY_AUTH_MODE"] == "token"
+        assert not any(name.startswith("MOUTHPIECE") for name in pool.model)
+        assert pool.model["marks"].keys() == {"data_dir", "avatars_dir"}
+
+
+async def test_a_cluster_that_does_not_let_the_service_in_is_said_in_a_sentence(start: Start) -> None:
+    async with start({"refused": "InvalidAuthToken"}, then="ends") as pool:
+        await until(lambda: "does not let this service in (InvalidAuthToken)" in pool.status)
+        assert "RAY_AUTH_TOKEN" in pool.status
+
+
+async def test_a_cluster_that_does_not_answer_is_waited_for_so_long(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_pool, "CONNECT_SECONDS", 0.5)
+    async with start() as pool:
+        await until(lambda: "does not let this service in (no answer)" in pool.status)
+
+
+async def test_a_worker_that_cannot_load_its_model_is_said_and_others_go_on(start: Start) -> None:
+    problem = {"type": "x", "title": "x", "status": 503, "detail": "There is no model on two."}
+    async with start(CONNECTED, {"worker": "b", "unusable": problem}) as pool:
+        await until(lambda: pool.status == "There is no model on two.")
+        assert pool.unusable
+    async with start(CONNECTED, {"worker": "b", "unusable": problem}, READY) as pool:
+        await until(lambda: pool.size == 1)
+        assert not pool.unusable
+
+
+async def test_a_worker_that_differs_from_the_others_is_refused_and_named(start: Start) -> None:
+    other = {"worker": "b", "ready": MODEL | {"encoder": "h264_nvenc"}}
+    async with start(CONNECTED, READY, other) as pool:
+        await until(lambda: "The worker b has another model or encoder" in pool.status)
+        assert pool.size == 1
+
+
+async def test_a_worker_that_ends_before_it_is_ready_is_said(start: Start) -> None:
+    async with start(
+        CONNECTED, {"worker": "a", "gone": "did not become ready in time, and was ended"}
+    ) as pool:
+        await until(lambda: "A worker did not become ready in time" in pool.status)
+        assert pool.restarts == 0
+
+
+async def test_what_a_worker_says_that_is_gone_does_no_harm(start: Start) -> None:
+    late = {"worker": "a", "answer": {"segments": [0]}}
+    gone = {"worker": "a", "gone": "was lost with its machine"}
+    async with start(CONNECTED, READY, gone, late, READY | {"worker": "b"}) as pool:
+        await until(lambda: pool.size == 1)
+        assert (pool.idle, pool.restarts) == (1, 1)
+
+
+async def test_a_worker_whose_machine_leaves_is_given_nothing_more(start: Start) -> None:
+    async with start(CONNECTED, READY, READY | {"worker": "b"}, {"worker": "a", "leaving": True}) as pool:
+        await until(lambda: pool.size == 1)
+        assert [member.name for member in pool.members if member.idle] == ["b"]
+
+
+async def test_a_call_is_given_back_when_the_cluster_is_lost(start: Start) -> None:
+    async with start(CONNECTED, READY, then="ends when it hears something") as pool:
+        await until(lambda: pool.size)
+        with pytest.raises(WorkerLeft):
+            await pool.call(Call("encode", Order("one", "anna"), (0,)), lambda _done, _total: None)
