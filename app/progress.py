@@ -10,6 +10,10 @@ Alive = Callable[[], None]
 """Called during work that has no progress to tell; may raise ``JobCanceled`` to stop it."""
 
 
+def nothing() -> None:
+    """An :data:`Alive` that nobody waits for."""
+
+
 class Repeated:
     """A :data:`Progress` that can be told the same again while nothing has changed, by any thread."""
 

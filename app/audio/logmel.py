@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from app.audio.slaney import FilterBank, filter_bank
 from app.media.sound import SPEECH_RATE, Sound
+from app.progress import Alive, nothing
 
 LogMel = npt.NDArray[np.float32]
 """float32 (80, columns), -0.75 and above: 100 columns a second, column ``c`` centred on sample ``160 c``."""
@@ -32,10 +33,15 @@ _BLOCK: Final = 100
 _HANN: Final = np.hanning(FFT_SIZE + 1)[:-1]
 
 
-def log_mel(sound: Sound, start: int, stop: int, gain: float) -> LogMel:
-    """Return columns ``start`` to ``stop`` of ``sound``, its samples times ``gain``, with zeros outside."""
-    first = start // _BLOCK
-    blocks = [_block(sound, index, gain) for index in range(first, -(-stop // _BLOCK))]
+def log_mel(sound: Sound, start: int, stop: int, gain: float, alive: Alive = nothing) -> LogMel:
+    """Return columns ``start`` to ``stop`` of ``sound``, its samples times ``gain``, with zeros outside.
+
+    ``alive`` is called meanwhile.
+    """
+    first, blocks = start // _BLOCK, []
+    for index in range(first, -(-stop // _BLOCK)):
+        alive()
+        blocks.append(_block(sound, index, gain))
     columns: LogMel = np.concatenate(blocks, axis=1)[:, start - first * _BLOCK : stop - first * _BLOCK]
     return columns
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from app.mouths.person import Numbers, Person
 from app.mouths.space import COMPONENTS, MouthShapes, shape_space
+from app.progress import Alive, nothing
 
 Lenders = npt.NDArray[np.int32]
 """int32 (n,): the frame of the footage whose mouth each frame of the result shows."""
@@ -126,9 +127,13 @@ class Chooser:
         return result
 
     def choose(
-        self, wanted: MouthShapes, shown: Lenders, pinned: tuple[bool, bool] = (False, False)
+        self,
+        wanted: MouthShapes,
+        shown: Lenders,
+        pinned: tuple[bool, bool] = (False, False),
+        alive: Alive = nothing,
     ) -> Lenders:
-        """Return the lenders of a run of frames, the cheapest path.
+        """Return the lenders of a run of frames, the cheapest path; ``alive`` is called for each.
 
         ``pinned`` says whether the first and the last frame take the candidate that is best by itself:
         two runs that share a pinned frame agree on it, so that they can be chosen apart.
@@ -141,6 +146,7 @@ class Chooser:
                 local[end] = (candidates[best : best + 1], cost[best : best + 1])
         total, came = local[0][1], []
         for (before, _), (candidates, cost) in pairwise(local):
+            alive()
             ways = total[:, None] + self._changes(before, candidates)
             best_way = ways.argmin(axis=0)
             came.append(best_way)
@@ -188,12 +194,16 @@ def missing(wanted: MouthShapes, person: Person, lenders: Lenders) -> Numbers:
     return lacking
 
 
-def rest_lenders(person: Person) -> Lenders:
-    """Return for every frame of the footage one whose mouth rests, to be laid onto its head; -1 without."""
+def rest_lenders(person: Person, alive: Alive = nothing) -> Lenders:
+    """Return for every frame of the footage one whose mouth rests, to be laid onto its head; -1 without.
+
+    ``alive`` is called for each.
+    """
     frames = np.arange(len(person), dtype=np.int32)
     known = np.flatnonzero(person.study.takes >= 0).astype(np.int32)
     lenders = np.full(len(person), -1, np.int32)
     if len(known):
         resting = Chooser(replace(person, usable=person.usable & person.rest), REST_COSTS)
-        lenders[known] = resting.choose(np.zeros((len(known), 8), np.float32), frames[known])
+        nowhere = np.zeros((len(known), 8), np.float32)
+        lenders[known] = resting.choose(nowhere, frames[known], alive=alive)
     return lenders

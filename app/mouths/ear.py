@@ -20,6 +20,7 @@ from app.audio.windows import FrameTimes
 from app.errors import InvalidModel
 from app.media.sound import Sound
 from app.mouths.space import SHAPE_DIMS, MouthShapes
+from app.progress import Alive, nothing
 from app.wav2lip.model_file import check_model_file
 
 Openings = npt.NDArray[np.float32]
@@ -93,11 +94,12 @@ class Ear:
         for request in self._requests:
             request.infer([silence])
 
-    def hear(self, sound: Sound, times: FrameTimes) -> Heard:
+    def hear(self, sound: Sound, times: FrameTimes, alive: Alive = nothing) -> Heard:
         """Return what is heard at ``times`` of a sound: seconds, sorted, near to each other.
 
         Work and memory are in proportion to the time between the first and the last. At times outside of the
         sound silence is heard. Equal times hear equal things, to the bit, in whatever calls they come.
+        ``alive`` is called meanwhile.
         """
         if not len(times):
             return _heard(np.empty((0, OUTPUTS), np.float32))
@@ -105,19 +107,20 @@ class Ear:
         low = np.floor(places).astype(np.int64)
         first = int(low.min()) // self._layout.piece
         last = (int(low.max()) + 1) // self._layout.piece
-        rows = self._rows(sound, first, last + 1)
+        rows = self._rows(sound, first, last + 1, alive)
         index = low - first * self._layout.piece
         share = (places - low).astype(np.float32)[:, None]
         return _heard(rows[index] * (1 - share) + rows[index + 1] * share)
 
-    def _rows(self, sound: Sound, first: int, stop: int) -> npt.NDArray[np.float32]:
+    def _rows(self, sound: Sound, first: int, stop: int, alive: Alive) -> npt.NDArray[np.float32]:
         """Return what is heard in pieces ``first`` to ``stop`` of the grid, (rows, 10)."""
         layout, gain = self._layout, self._gain(sound)
         begin = first * layout.piece - layout.past
         end = (stop - 1) * layout.piece - layout.past + layout.window
-        mel = log_mel(sound, begin * _COLUMNS, end * _COLUMNS, gain)
+        mel = log_mel(sound, begin * _COLUMNS, end * _COLUMNS, gain, alive)
         heard = np.empty((stop - first, layout.piece, OUTPUTS), np.float32)
         for start in range(0, len(heard), len(self._requests)):
+            alive()
             group = list(zip(range(start, len(heard)), self._requests, strict=False))
             for index, request in group:
                 place = index * layout.piece * _COLUMNS

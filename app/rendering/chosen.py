@@ -70,7 +70,7 @@ class _ChosenRun:
 
     def put(self, frames: list[I420Frame], indices: Sequence[int], sources: list[int]) -> None:
         started = perf_counter()
-        rows = [self._mouths.scores.row(index) for index in indices]
+        rows = [self._mouths.scores.row(index, self._alive) for index in indices]
         listened = perf_counter()
         self._seconds.listen += listened - started
         weights = self._person.weights[sources] * self._mouths.timeline.mouth_weights(indices)

@@ -11,7 +11,7 @@ import numpy as np
 
 from app.avatars.avatar import Avatar, color_of
 from app.media.frames import I420Frame
-from app.progress import Alive
+from app.progress import Alive, nothing
 from app.rendering.clearing import Clearing
 from app.rendering.deepening import Deepening
 from app.rendering.framing import Framing
@@ -39,7 +39,7 @@ class FrameMaker:
         """Frames that are made together."""
         return self.mouths.batch_size
 
-    def make(self, indices: Sequence[int], alive: Alive = lambda: None) -> Generator[I420Frame]:
+    def make(self, indices: Sequence[int], alive: Alive = nothing) -> Generator[I420Frame]:
         """Yield the result's frames ``indices``, the next batches being made meanwhile in another thread.
 
         A frame is good until the next one is asked for: then its memory is used again. That thread calls

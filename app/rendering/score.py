@@ -18,6 +18,7 @@ from app.media.timing import Segment
 from app.mouths.choice import Chooser, Lenders, rest_lenders
 from app.mouths.person import Flags, Person
 from app.mouths.space import MouthShapes
+from app.progress import Alive, nothing
 from app.rendering.timeline import Timeline
 from app.rendering.wanted import Wanted
 
@@ -68,28 +69,30 @@ class Scorer:
         self._chooser = Chooser(person)
         self._resting: Lenders | None = None
 
-    def score(self, segment: Segment) -> Score:
-        """Return the score of a segment."""
+    def score(self, segment: Segment, alive: Alive = nothing) -> Score:
+        """Return the score of a segment; ``alive`` is called meanwhile."""
         beyond = 0 if segment.last else 1
         indices = range(segment.first_frame, segment.first_frame + segment.frame_count + beyond)
         shown = np.array([self._timeline.avatar_frame(index) for index in indices], np.int32)
-        wanted = self._wanted.shapes(indices) * np.float32(self._strength)
+        wanted = self._wanted.shapes(indices, alive) * np.float32(self._strength)
         if self._person.talks:
-            lenders = self._chosen(wanted, shown, (segment.first_frame > 0, not segment.last))
+            lenders = self._chosen(wanted, shown, (segment.first_frame > 0, not segment.last), alive)
             partners = self._partners(lenders)
         else:
-            lenders, partners = self._rest_lenders()[shown], np.full(len(shown), -1, np.int32)
+            lenders, partners = self._rest_lenders(alive)[shown], np.full(len(shown), -1, np.int32)
         count = segment.frame_count
         drawn = np.full(count, not self._person.talks)
         return Score(lenders[:count], partners[:count], wanted[:count], drawn)
 
-    def _chosen(self, wanted: MouthShapes, shown: Lenders, pinned: tuple[bool, bool]) -> Lenders:
+    def _chosen(
+        self, wanted: MouthShapes, shown: Lenders, pinned: tuple[bool, bool], alive: Alive
+    ) -> Lenders:
         """Choose lenders for the frames that have a face, each run of them by itself."""
         lenders = np.full(len(shown), -1, np.int32)
         faces = self._person.study.takes[shown] >= 0
         for start, stop in _runs(faces):
             ends = pinned[0] and start == 0, pinned[1] and stop == len(shown)
-            lenders[start:stop] = self._chooser.choose(wanted[start:stop], shown[start:stop], ends)
+            lenders[start:stop] = self._chooser.choose(wanted[start:stop], shown[start:stop], ends, alive)
         return lenders
 
     def _partners(self, lenders: Lenders) -> Lenders:
@@ -104,9 +107,9 @@ class Scorer:
                 partners[at - 1], partners[at] = after, before
         return partners
 
-    def _rest_lenders(self) -> Lenders:
+    def _rest_lenders(self, alive: Alive) -> Lenders:
         if self._resting is None:
-            self._resting = rest_lenders(self._person)
+            self._resting = rest_lenders(self._person, alive)
         return self._resting
 
 
@@ -120,20 +123,23 @@ class ScoreBook:
         self._open: dict[int, Score] = {}
         self._lock = Lock()
 
-    def row(self, frame: int) -> tuple[Score, int]:
-        """Return the score in which a frame of the result stands, and its row there."""
+    def row(self, frame: int, alive: Alive = nothing) -> tuple[Score, int]:
+        """Return the score in which a frame of the result stands, and its row there.
+
+        ``alive`` is called while one is made.
+        """
         place = int(np.searchsorted(self._starts, frame, side="right")) - 1
         with self._lock:
             if place not in self._open:
                 self._open = {key: score for key, score in self._open.items() if abs(key - place) < _OPEN}
-                self._open[place] = self._score(self._segments[place])
+                self._open[place] = self._score(self._segments[place], alive)
             return self._open[place], frame - int(self._starts[place])
 
-    def _score(self, segment: Segment) -> Score:
+    def _score(self, segment: Segment, alive: Alive) -> Score:
         path = self._folder / f"{segment.index:05d}.score"
         score = Score.load(path, self._key, segment.frame_count)
         if score is None:
-            score = self._scorer.score(segment)
+            score = self._scorer.score(segment, alive)
             self._folder.mkdir(parents=True, exist_ok=True)
             with replacing(path) as temporary, temporary.open("wb") as file:
                 score.save(file, self._key)

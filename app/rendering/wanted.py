@@ -15,6 +15,7 @@ from app.mouths.person import Numbers, Person
 from app.mouths.space import COMPONENTS, MOST_TEETH, TEETH_UNITS, Meshes, MouthShapes, components_of
 from app.mouths.teeth import shown_teeth
 from app.mouths.wishes import Adaptation, adapt
+from app.progress import Alive, nothing
 from app.rendering.timeline import Timeline
 from app.wav2lip.arrays import FaceCrops
 from app.wav2lip.infer import Wav2LipInfer
@@ -27,10 +28,10 @@ LISTENED_RATE: Final = 25.0
 class Wanted(Protocol):
     """Tells the shapes that mouths are to have."""
 
-    def shapes(self, indices: Sequence[int]) -> MouthShapes:
+    def shapes(self, indices: Sequence[int], alive: Alive = nothing) -> MouthShapes:
         """Return the shapes (n, 8) of result frames ``indices``, which follow each other.
 
-        What is told of a frame does not depend on which others are asked for.
+        What is told of a frame does not depend on which others are asked for. ``alive`` is called meanwhile.
         """
 
 
@@ -43,15 +44,15 @@ class HeardShapes:
         self._timeline, self._offset = timeline, offset_ms / 1000
         self._adaptation: Adaptation | None = None
 
-    def shapes(self, indices: Sequence[int]) -> MouthShapes:
+    def shapes(self, indices: Sequence[int], alive: Alive = nothing) -> MouthShapes:
         """Return the shapes of result frames."""
         times = np.array([self._timeline.time(index) for index in indices])
         if self._adaptation is None:
             seconds = min(LISTENED_SECONDS, self._sound.duration)
             early = np.arange(max(1, round(seconds * LISTENED_RATE))) / LISTENED_RATE
-            heard = self._ear.hear(self._sound, early)
+            heard = self._ear.hear(self._sound, early, alive)
             self._adaptation = adapt(self._person, heard, self._ear.average_range)
-        return self._adaptation(self._ear.hear(self._sound, times - self._offset))
+        return self._adaptation(self._ear.hear(self._sound, times - self._offset, alive))
 
 
 class GeneratedShapes:
@@ -73,22 +74,23 @@ class GeneratedShapes:
         self._turn = Lock()
         """Held while the model works: one thread at a time may call it."""
 
-    def shapes(self, indices: Sequence[int]) -> MouthShapes:
+    def shapes(self, indices: Sequence[int], alive: Alive = nothing) -> MouthShapes:
         """Return the shapes of result frames, those of neighbours mixed in: a mesh trembles."""
         first, last = max(indices[0] - 1, 0), min(indices[-1] + 1, self._timeline.frame_count - 1)
         with self._turn:
-            single = self._single(range(first, last + 1))
+            single = self._single(range(first, last + 1), alive)
         padded = np.pad(single, ((1, 1), (0, 0)), mode="edge")
         smooth = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
         start = indices[0] - first
         return smooth[start : start + len(indices)].astype(np.float32)
 
-    def _single(self, indices: range) -> Numbers:
+    def _single(self, indices: range, alive: Alive) -> Numbers:
         sources = [self._timeline.avatar_frame(index) for index in indices]
         times = np.array([self._timeline.time(index) for index in indices])
         windows = self._mel.windows(times, self._offset_ms)
         shapes = np.zeros((len(sources), COMPONENTS + 2))
         for start in range(0, len(sources), self._infer.batch_size):
+            alive()
             part = slice(start, start + self._infer.batch_size)
             crops = self._faces.crops[sources[part]]
             made = self._infer.render(windows[part], crops, self._faces.references[sources[part]])

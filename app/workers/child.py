@@ -49,7 +49,7 @@ def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
     if walls.missing:
         log.warning("room_has_gaps", missing=walls.missing)
     calls = queue.SimpleQueue[Call]()
-    listen(partial(_hear, worker, calls))
+    listen(partial(hear, worker, calls))
     try:
         check_volumes(settings, start["marks"])
         model = worker.load()
@@ -85,8 +85,10 @@ def answer(worker: Worker, call: Call, tell: Tell) -> Message:
         return {"failed": error.problem()}
 
 
-def _hear(worker: Worker, calls: "queue.SimpleQueue[Call]", message: Message) -> None:
+def hear(worker: Worker, calls: "queue.SimpleQueue[Call]", message: Message) -> None:
+    """Take a message of the pool; calls are done by another thread."""
     if "call" in message:
+        worker.go_on()
         calls.put(to_call(message["call"]))
     elif "stop" in message:
         worker.stop()

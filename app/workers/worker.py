@@ -89,11 +89,11 @@ class Worker:
 
     def do(self, call: Call, progress: Progress) -> Answer:
         """Do a call; raises :class:`MouthpieceError`, ``JobCanceled`` if it was stopped, ``DecoderDied``."""
-        self._stopped = self._giving_way = False
         method: Callable[..., Answer] = getattr(self, call.method)
         arguments = (call.segments,) if call.method == "encode" else ()
         with structlog.contextvars.bound_contextvars(**about(call.order.job_id, call.order.traceparent)):
             try:
+                self._check_stopped()
                 return method(call.order, *arguments, partial(self._tell, progress))
             except DecoderDied:
                 self._close()
@@ -101,6 +101,10 @@ class Worker:
             except Exception as error:
                 self._close()
                 raise as_error(error, call.order.job_id) from error
+
+    def go_on(self) -> None:
+        """Forget what was asked of earlier calls; the next one may be stopped before it has begun."""
+        self._stopped = self._giving_way = False
 
     def stop(self) -> None:
         """Have the present call end soon, with ``JobCanceled``."""
@@ -211,9 +215,12 @@ class Worker:
             log.exception("receipt_not_made", exc_info=error)
 
     def _tell(self, progress: Progress, done: int, total: int) -> None:
+        self._check_stopped()
+        progress(done, total)
+
+    def _check_stopped(self) -> None:
         if self._stopped:
             raise JobCanceled("The job was canceled.")
-        progress(done, total)
 
     def _between_segments(
         self, render: "OpenRender", missing: list[int], progress: Progress, done: int, total: int
@@ -242,8 +249,7 @@ class Worker:
                     "try again when they are alike."
                 )
             yield render
-            if self._stopped:
-                raise JobCanceled("The job was canceled.")
+            self._check_stopped()
 
     @contextmanager
     def _opening(self, order: Order, progress: Progress) -> Iterator["OpenRender"]:

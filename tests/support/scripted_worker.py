@@ -43,7 +43,6 @@ class ScriptedWorker(Worker):
 
     def do(self, call: Call, progress: Progress) -> Answer:
         """Do as the job's parameters say."""
-        self._stopped = False
         order, frames = call.order, call.order.params.get("frames", 3)
         try:
             match call.method:

@@ -84,7 +84,7 @@ class Server:
 
     def wait_until_ready(self) -> None:
         """Wait until the model is loaded."""
-        self.wait(lambda: self._get("/readyz") == 200)
+        self.wait(lambda: self.get("/readyz") == 200)
 
     def wait(self, condition: Any, deadline: float = 2 * DEADLINE) -> Any:
         """Return what the condition gives once that is true; fail with the log if it is not in time."""
@@ -121,7 +121,8 @@ class Server:
         self._process.send_signal(number)
         return self._process.wait(timeout=DEADLINE)
 
-    def _get(self, path: str) -> int:
+    def get(self, path: str) -> int:
+        """Return the status of an answer; 0 if there is none."""
         try:
             return self.client.get(path).status_code
         except httpx.TransportError:

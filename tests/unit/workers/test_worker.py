@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,8 +26,8 @@ from app.media.timing import Segment
 from app.progress import Progress
 from app.rendering.workspace import Workspace
 from app.settings import Settings
-from app.workers.child import answer
-from app.workers.messages import Message
+from app.workers.child import answer, hear
+from app.workers.messages import Message, from_call
 from app.workers.worker import Worker
 from tests.support.avatars import made_up_manifest, put_made_up
 
@@ -123,6 +124,16 @@ def test_the_death_of_a_decoder_is_told_as_a_death_and_the_worker_lives(tmp_path
     dying = worker(tmp_path, Rooms(DecoderDied("was ended by SIGSEGV")))
     for _ in range(2):
         assert answer(dying, Call("prepare", RENDERING), ignore_message) == {"died": "was ended by SIGSEGV"}
+
+
+def test_a_stop_that_comes_with_its_call_is_heard(tmp_path: Path) -> None:
+    whole, calls = worker(tmp_path, Rooms(NotAudio("text"))), SimpleQueue[Call]()
+    for message in ({"stop": True}, {"call": from_call(Call("prepare", RENDERING))}):
+        hear(whole, calls, message)
+    assert "failed" in answer(whole, calls.get(), ignore_message)
+    for message in ({"call": from_call(Call("prepare", RENDERING))}, {"stop": True}):
+        hear(whole, calls, message)
+    assert answer(whole, calls.get(), ignore_message) == {"stopped": True}
 
 
 def test_a_jobs_parameters_reach_the_rooms(tmp_path: Path) -> None:
