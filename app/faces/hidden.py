@@ -8,7 +8,7 @@ not face. ``docs/training/design.md`` describes its training and its accuracy.
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -98,7 +98,7 @@ class HiddenFinder:
     """Marks what covers faces in aligned crops, on one thread of the CPU: a crop in a millisecond or two."""
 
     def __init__(self, path: Path = _MODEL) -> None:
-        self._request: Any = _compile(path).create_infer_request()
+        self._request = _compile(path).create_infer_request()
 
     def cover(self, crops: Iterable[BgrImage]) -> Cover:
         """Return how surely each pixel of any number of aligned crops (96, 96, 3) hides the face."""
@@ -172,7 +172,7 @@ def _runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 @cache
-def _compile(path: Path) -> Any:
+def _compile(path: Path) -> ov.CompiledModel:
     """Compile the network for single pictures of uint8, BGR, channels last."""
     core = ov.Core()
     model = core.read_model(path)

@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ class Network:
     """
 
     def __init__(self, file_name: str, *, offset: float, divisor: float) -> None:
-        self._request: Any = _compile(file_name, offset, divisor).create_infer_request()
+        self._request = _compile(file_name, offset, divisor).create_infer_request()
 
     def __call__(self, image: BgrImage) -> list[NetworkOutput]:
         """Run the network on a BGR picture (192, 192, 3); return its outputs in the file's order."""
@@ -37,7 +37,7 @@ class Network:
 
 
 @cache
-def _compile(file_name: str, offset: float, divisor: float) -> Any:
+def _compile(file_name: str, offset: float, divisor: float) -> ov.CompiledModel:
     core = ov.Core()
     steps = PrePostProcessor(core.read_model(_MODELS / file_name))
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(

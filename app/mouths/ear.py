@@ -8,7 +8,7 @@ neither on the frames that are asked for together, nor on threads, nor on where 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +75,7 @@ class Ear:
         core = openvino.Core()
         model = _read(core, path)
         self._layout, self.average_range = _described(model, path)
-        self._model: Any = core.compile_model(
+        self._model = core.compile_model(
             model,
             "CPU",
             {
@@ -147,7 +147,7 @@ def _heard(rows: npt.NDArray[np.float32]) -> Heard:
     )
 
 
-def _read(core: Any, path: Path) -> Any:
+def _read(core: openvino.Core, path: Path) -> openvino.Model:
     try:
         return core.read_model(path)
     except RuntimeError as error:
@@ -157,7 +157,7 @@ def _read(core: Any, path: Path) -> Any:
         ) from error
 
 
-def _described(model: Any, path: Path) -> tuple[_Layout, float]:
+def _described(model: openvino.Model, path: Path) -> tuple[_Layout, float]:
     """Return how the model's windows are laid, and the average range of its shapes."""
     try:
         about = json.loads(model.get_rt_info(["framework", METADATA]).astype(str))

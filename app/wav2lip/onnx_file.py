@@ -1,17 +1,16 @@
 """Reads ONNX files and describes them, for every engine that runs them."""
 
 from pathlib import Path
-from typing import Any
 
-import openvino
+from openvino import Model, Output, Type
 from openvino.frontend import FrontEndManager
 
 from app.errors import InvalidModel
 from app.wav2lip.engine import DType, Shape
 
 
-def read_onnx(path: Path) -> Any:
-    """Read an ONNX file into an ``openvino.Model``; raises InvalidModel."""
+def read_onnx(path: Path) -> Model:
+    """Read an ONNX file; raises InvalidModel."""
     frontend = FrontEndManager().load_by_framework("onnx")
     try:
         return frontend.convert(frontend.load(str(path)))
@@ -22,22 +21,22 @@ def read_onnx(path: Path) -> Any:
         ) from error
 
 
-def port_shapes(model: Any) -> tuple[list[Shape], list[Shape]]:
+def port_shapes(model: Model) -> tuple[list[Shape], list[Shape]]:
     """Return the shapes of a model's inputs and outputs."""
     return [_shape(port) for port in model.inputs], [_shape(port) for port in model.outputs]
 
 
-def _shape(port: Any) -> Shape:
+def _shape(port: Output) -> Shape:
     shape = port.partial_shape
     if shape.rank.is_dynamic:
         return ()
     return [None if axis.is_dynamic else axis.get_length() for axis in shape]
 
 
-def graph_dtype(model: Any) -> DType:
+def graph_dtype(model: Model) -> DType:
     """Return the precision in which the graph asks for its convolutions to be computed."""
     convolutions = [op for op in model.get_ordered_ops() if "Convolution" in op.get_type_name()]
     types = {op.get_output_element_type(0) for op in convolutions}
-    if openvino.Type.f16 in types:
+    if Type.f16 in types:
         return "fp16"
-    return "bf16" if openvino.Type.bf16 in types else "fp32"
+    return "bf16" if Type.bf16 in types else "fp32"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import openvino
+from openvino import CompiledModel, Core, InferRequest, Model, Tensor, Type
 from openvino.preprocess import PrePostProcessor
 
 from app.errors import InvalidModel
@@ -35,23 +35,23 @@ class Streams:
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         path: Path,
         shapes: Mapping[int, Sequence[int]],
         dtype: DType | None = None,
         threads: int | None = None,
     ) -> None:
-        """Compile ``model``, an ``openvino.Model`` read from ``path``.
+        """Compile ``model``, which was read from ``path``.
 
         ``shapes`` are those of its inputs, by their index, for one part. ``threads`` is the number of cores
         to use, by default all that this process may run on. Raises InvalidModel.
         """
-        core = openvino.Core()
+        core = Core()
         self.dtype = nearest_dtype(dtype, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         self._part = next(iter(shapes.values()))[0]
         self._model = _compile(core, model, path, shapes, _config(threads, self.dtype))
         self.batch_size = self._part * self._model.get_property("NUM_STREAMS")
-        self._requests: list[Any] = []
+        self._requests: list[InferRequest] = []
 
     def run(self, inputs: Mapping[int, FloatArray], outputs: Sequence[Sequence[int]]) -> list[FloatArray]:
         """Return what the model makes of ``inputs``, by their index, each with any number of frames from 1.
@@ -74,7 +74,7 @@ class Streams:
             request.wait()
         return [output[:frames] for output in made]
 
-    def _take_requests(self, count: int) -> list[Any]:
+    def _take_requests(self, count: int) -> list[InferRequest]:
         """Return a request for each part; OpenVINO queues those for which no stream is free."""
         missing = count - len(self._requests)
         self._requests += [self._model.create_infer_request() for _ in range(missing)]
@@ -90,8 +90,8 @@ def nearest_dtype(wanted: DType | None, capabilities: list[str]) -> DType:
 
 
 def _compile(
-    core: Any, model: Any, path: Path, shapes: Mapping[int, Sequence[int]], config: dict[str, Any]
-) -> Any:
+    core: Core, model: Model, path: Path, shapes: Mapping[int, Sequence[int]], config: dict[str, Any]
+) -> CompiledModel:
     try:
         model = _with_float32_ends(model)
         model.reshape({index: list(shape) for index, shape in shapes.items()})
@@ -103,13 +103,13 @@ def _compile(
         ) from error
 
 
-def _with_float32_ends(model: Any) -> Any:
+def _with_float32_ends(model: Model) -> Model:
     """Have inputs and outputs of another precision converted inside the model."""
     ends = PrePostProcessor(model)
     for index in range(len(model.inputs)):
-        ends.input(index).tensor().set_element_type(openvino.Type.f32)
+        ends.input(index).tensor().set_element_type(Type.f32)
     for index in range(len(model.outputs)):
-        ends.output(index).tensor().set_element_type(openvino.Type.f32)
+        ends.output(index).tensor().set_element_type(Type.f32)
     return ends.build()
 
 
@@ -123,5 +123,5 @@ def _config(threads: int | None, dtype: DType) -> dict[str, Any]:
     }
 
 
-def _shared(array: Any) -> Any:
-    return openvino.Tensor(array, shared_memory=True)
+def _shared(array: FloatArray) -> Tensor:
+    return Tensor(array, shared_memory=True)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx
@@ -88,7 +88,7 @@ def _difference(listener: Listener, window: int, path: Path) -> float:
     steps = rng.normal(0, 0.15, (4, BANDS, window)).cumsum(axis=1) / 2 + rng.normal(0, 0.3, (4, 1, window))
     mel = np.clip(steps, -0.75, 1.5).astype(np.float32)
     config = {"INFERENCE_PRECISION_HINT": "f32"}
-    model: Any = openvino.Core().compile_model(path, "CPU", config)
+    model = openvino.Core().compile_model(path, "CPU", config)
     with torch.no_grad():
         expected = listener(torch.from_numpy(mel)).numpy()
     made = np.concatenate([model([one[None]])[0] for one in mel])
