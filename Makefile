@@ -5,7 +5,7 @@ TESTS ?= tests
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --no-loadscope-reorder $(TESTS)
 
-.PHONY: setup serve demo pictures test test-all check bench lock release clean
+.PHONY: setup serve demo pictures test test-slow test-all check bench lock release clean
 
 setup: .venv/.dev                     ## everything for development
 
@@ -20,6 +20,9 @@ pictures: .venv/.dev                  ## docs/images anew: the moving demo, the 
 
 test: .venv/.dev                      ## the tests, without the slow ones
 	$(PYTEST)
+
+test-slow: .venv/.torch               ## the slow tests alone; nothing may be missing
+	$(PYTEST) -m slow --nothing-missing
 
 test-all: .venv/.torch                ## all tests, with coverage; nothing may be missing (scripts/services installs it)
 	$(PYTEST) -m "" --nothing-missing --cov --cov-report term:skip-covered
