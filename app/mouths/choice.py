@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.mouths.person import Numbers, Person
-from app.mouths.space import COMPONENTS, MouthShapes, shape_space
+from app.mouths.space import MouthShapes, shape_space
 from app.progress import Alive, nothing
 
 Lenders = npt.NDArray[np.int32]
@@ -186,12 +186,6 @@ def _thinned(pool: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return stretches of a pool, spread evenly over it, of :data:`MOST_LENDERS` frames at most."""
     parts = -(-len(pool) // MOST_LENDERS)
     return pool if parts < 2 else pool[(np.arange(len(pool)) // _STRETCH) % parts == 0]
-
-
-def missing(wanted: MouthShapes, person: Person, lenders: Lenders) -> Numbers:
-    """Return what the lenders' components lack of the wanted ones, (n, 6)."""
-    lacking: Numbers = wanted[:, :COMPONENTS].astype(np.float64) - person.shapes[lenders, :COMPONENTS]
-    return lacking
 
 
 def rest_lenders(person: Person, alive: Alive = nothing) -> Lenders:

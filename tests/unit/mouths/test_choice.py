@@ -19,7 +19,6 @@ from app.mouths.choice import (
     Chooser,
     Costs,
     Lenders,
-    missing,
     rest_lenders,
 )
 from app.mouths.looks import PATCH_SIZE
@@ -57,8 +56,6 @@ def test_the_lender_has_the_wanted_shape() -> None:
     for wanted in (0.0, 0.7, 1.5, 2.4):
         (lender,) = chosen(person, shapes(wanted), frames(30))
         assert person.shapes[lender, 0] == pytest.approx(wanted, abs=0.3)
-        lacking = missing(shapes(wanted), person, frames(lender))
-        assert lacking[0, 0] == pytest.approx(wanted - person.shapes[lender, 0])
 
 
 def test_nothing_is_lent_across_takes() -> None:
