@@ -30,9 +30,10 @@ def check_room(folder: Path, needed: int = 0) -> int:
     """Return :func:`room`. Raises ``StorageFull`` unless it is more than ``needed`` bytes."""
     there = room(folder)
     if there <= needed:
+        short = f"has room for {there / 1e6:.0f} MB, and {needed / 1e6:.0f} MB are needed"
         raise StorageFull(
-            f"The volume has room for {max(0, there) / 1e6:.0f} MB, and {needed / 1e6:.0f} MB are needed; "
-            "delete avatars or jobs, or enlarge it, and try again."
+            f"The volume {short if there >= 1e6 else 'is full'}; delete avatars or jobs, or enlarge it, and "
+            "try again."
         )
     return there
 

@@ -8,7 +8,7 @@ from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import DataFolderError, NotReady
-from app.jobs.job import Job
+from app.jobs.open_job import OpenJob
 from app.jobs.table import JobTable
 
 log = structlog.stdlib.get_logger(__name__)
@@ -31,12 +31,12 @@ class Records:
         if self._problem:
             raise NotReady(self._problem)
 
-    async def save(self, job: Job) -> None:
-        """Write down how an open job stands, however often that has to be tried."""
+    async def save(self, job: OpenJob) -> None:
+        """Write down how a job stands by then, however often that has to be tried."""
         while True:
             try:
-                if not await to_thread.run_sync(self.table.save, job):
-                    log.warning("job_not_on_record", job=job.id)
+                if not await to_thread.run_sync(self.table.save, job.job):
+                    log.warning("job_not_on_record", **job.about)
                 return
             except SQLAlchemyError as error:
                 self._note(error)

@@ -31,6 +31,8 @@ log = structlog.stdlib.get_logger(__name__)
 
 LONGEST_RETRY_AFTER: Final = 600
 """Nobody is told to wait longer than this many seconds."""
+NOTE_SECONDS: Final = 1.0
+"""How long work waits for a change to be written down; on a full volume it goes on, fails, and says so."""
 STOP_SECONDS: Final = 2.0
 """How long the ends of calls may take to be noted once the pool has ended."""
 
@@ -121,7 +123,7 @@ class Scheduler:
             job.change(cancel_requested_at=utc_now())
             self._settle(job, JobState.CANCELED)
             if job.running:
-                await self._records.save(job.job)
+                await self._note(job)
         if not job.running:
             await self._end(job)
         return job.job
@@ -138,7 +140,8 @@ class Scheduler:
             raise
 
     def check_usable(self) -> None:
-        """Raise ``NotReady`` if jobs would wait for ever because the model cannot be loaded."""
+        """Raise ``NotReady`` if jobs would be lost with their table, or wait for a model that is unusable."""
+        self._records.check()
         if self.pool.unusable:
             raise NotReady(self.pool.status)
 
@@ -156,10 +159,10 @@ class Scheduler:
             open_job = self._jobs[job.id] = OpenJob(job)
             if job.cancel_requested_at:
                 open_job.end(JobState.CANCELED)
-                await self._end(open_job)
+                self._spawn(self._end(open_job))
             elif open_job.begun:
                 open_job.change(state=JobState.QUEUED)
-                await self._records.save(open_job.job)
+                await self._note(open_job)
         self._loops = [asyncio.create_task(self._run()), asyncio.create_task(self._records.watch())]
         await self.pool.start(self._wake.set)
         self._wake.set()
@@ -225,7 +228,7 @@ class Scheduler:
         self._spawn(self._record_begin(job))
 
     async def _record_begin(self, job: OpenJob) -> None:
-        await self._records.save(job.job)
+        await self._note(job)
         job.saving = False
         job.tell()
         self._wake.set()
@@ -264,12 +267,12 @@ class Scheduler:
             self._answers.pop(call)
             self._asked.discard(call)
         if died:
-            await self._records.save(job.job)
+            await self._note(job)
             await to_thread.run_sync(self._on_death)
         job.tell()
+        self._wake.set()
         if not self._stopping and not job.running:
             await self._end(job)
-        self._wake.set()
 
     def _settle(self, job: OpenJob, state: JobState, problem: Problem | None = None) -> None:
         """Settle how a job ends, unless that is settled, and have all calls of it stopped."""
@@ -287,7 +290,9 @@ class Scheduler:
             # The files go first: once the job is said to have ended so, nothing of it is left.
             await to_thread.run_sync(self._files.forget, job.job.id)
         job.finish(state, problem)
-        await self._records.save(job.job)
+        if state is not JobState.SUCCEEDED:
+            job.tell()  # who waits is answered although the volume may be too full to write this down
+        await self._records.save(job)
         if state is JobState.SUCCEEDED:
             await to_thread.run_sync(self._files.forget_upload, job.job.id)
         del self._jobs[job.job.id]
@@ -304,7 +309,12 @@ class Scheduler:
         job.tell()
         self._wake.set()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _note(self, job: OpenJob) -> None:
+        """Write down how an open job stands; if the table does not take it soon, go on meanwhile."""
+        await asyncio.wait({self._spawn(self._records.save(job))}, timeout=NOTE_SECONDS)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

@@ -26,15 +26,24 @@ def replacing(path: Path) -> Iterator[Path]:
 def temporary_beside(path: Path) -> Iterator[Path]:
     """Give a new file with a name of its own beside ``path``, and its suffix; it is gone afterwards."""
     check_room(path.parent)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+    temporary, descriptor = _new_file(path)
     try:
-        with suppress(OSError):  # a volume that knows no locks: then nobody sweeps either
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _new_file(path: Path) -> tuple[Path, int]:
+    """Make a file beside ``path``; return its path and a descriptor that holds the lock on it."""
+    while True:
+        temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+        with suppress(OSError):  # a volume that knows no locks: then nobody sweeps either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if temporary.exists():
+            return temporary, descriptor
+        os.close(descriptor)  # swept before the lock was held
 
 
 def move(source: Path, target: Path) -> None:

@@ -119,6 +119,24 @@ def test_a_killed_service_finishes_its_jobs_when_it_is_started_again(
     assert [path.name for path in service.avatars_dir.iterdir()] == ["anna"]
 
 
+def test_a_service_that_is_killed_again_and_again_is_no_fault_of_its_job(
+    tmp_path: Path, video: Path, speech: Speech
+) -> None:
+    with running(tmp_path, MAX_ATTEMPTS="1") as server:
+        files = {"video": video.read_bytes()}
+        server.client.post("/v1/avatars", data={"id": "anna"}, files=files).raise_for_status()
+        job_id = submit(server, "/v1/avatars/anna/renders", speech(30))
+        for kill in range(1, 4):
+            done = len(fragments(server, job_id))
+            server.wait(lambda done=done: len(fragments(server, job_id)) > done)
+            server.kill()
+            server.start()
+            assert server.job(job_id)["state"] in ("queued", "running"), kill
+        job = server.outcome(job_id)
+        assert (job["state"], job["error"]) == ("succeeded", None)
+        check_result(server, job_id, 750, tmp_path)
+
+
 def test_a_service_told_to_stop_stops_soon_and_goes_on_later(
     service: Server, renders: str, speech: Speech, tmp_path: Path
 ) -> None:

@@ -201,6 +201,18 @@ async def test_a_database_that_cannot_be_used_is_said_to_be_so(
     assert int(response.headers["retry-after"]) > 0
 
 
+async def test_no_job_is_taken_for_a_database_that_was_taken_away(start: Start, tmp_path: Path) -> None:
+    client = await start()
+    await until_loaded(client)
+    for file in (tmp_path / "data").glob("jobs.sqlite3*"):
+        file.unlink()
+    while (ready := await client.get("/readyz")).status_code == 200:  # noqa: ASYNC110 - no events
+        await asyncio.sleep(0.1)
+    assert "taken away" in ready.json()["detail"]
+    answer = await post_video(client)
+    assert (answer.status_code, answer.json()) == (503, ready.json())
+
+
 async def test_a_damaged_model_is_said_where_an_operator_looks(start: Start, tmp_path: Path) -> None:
     client = await start(model=tmp_path / "damaged.onnx")
     response = await until_loaded(client)

@@ -57,6 +57,15 @@ async def test_a_model_that_cannot_be_loaded_is_reported_and_looked_at_again_whe
     service.scheduler.check_ready()
     service.scheduler.check_usable()
 
+    model.write_text("damaged")  # also when a worker that was ready has to be started again
+    os.kill(service.pool.pids[0], signal.SIGKILL)
+    await until(lambda: service.pool.unusable)
+    with pytest.raises(NotReady, match="352 entries expected, 17 found"):
+        service.scheduler.check_ready()
+    model.write_text("whole")
+    await until(lambda: service.pool.size)
+    service.scheduler.check_ready()
+
 
 async def test_a_process_that_dies_while_it_loads_is_started_again_and_its_end_reported(start: Start) -> None:
     service = await start(model=Path("crashing.onnx"))

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 import app.jobs.job
-from app.errors import NoFace, QueueFull, ShuttingDown
+from app.errors import NoFace, QueueFull, ShuttingDown, StorageFull
 from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, JobState, NewJob, new_id
@@ -378,6 +379,59 @@ async def test_who_follows_is_told_that_the_service_stops(tmp_path: Path) -> Non
             service.scheduler.close()
             with pytest.raises(ShuttingDown):
                 await anext(news)
+
+
+async def test_who_waits_hears_of_a_failure_that_cannot_be_written_down_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.records.RETRY_SECONDS", 0.01)
+    async with running(tmp_path) as service:
+        job_id, save, full = await service.submit(), service.table.save, True
+
+        def try_to_save(job: Job) -> bool:
+            if full:
+                raise OperationalError("update", {}, Exception("database or disk is full"))
+            return save(job)
+
+        monkeypatch.setattr(service.table, "save", try_to_save)
+        service.pool.refuse(service.pool.find(job_id), StorageFull("The volume is full."))
+        async with asyncio.timeout(10), aclosing(service.scheduler.follow(job_id)) as news:
+            states = [job.state async for job in news]
+        assert states[-1] is JobState.FAILED
+        assert service.table.get(job_id).state is JobState.RUNNING
+
+        full = False
+        await service.settle()
+        assert service.table.get(job_id).state is JobState.FAILED
+
+
+async def test_a_job_begins_and_is_canceled_although_nothing_can_be_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.records.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("app.jobs.scheduler.NOTE_SECONDS", 0.02)
+    async with running(tmp_path) as service:
+        first = await service.submit()
+        second, save, full = await service.submit(), service.table.save, True
+
+        def try_to_save(job: Job) -> bool:
+            if full:
+                raise OperationalError("update", {}, Exception("database or disk is full"))
+            return save(job)
+
+        monkeypatch.setattr(service.table, "save", try_to_save)
+        async with asyncio.timeout(10):
+            await service.scheduler.cancel(first)
+            while not service.methods(second):  # noqa: ASYNC110 - no events
+                await asyncio.sleep(0.01)
+            service.pool.refuse(service.pool.find(second), StorageFull("The volume is full."))
+            states = [job.state async for job in service.scheduler.follow(second)]
+        assert states[-1] is JobState.FAILED
+
+        full = False
+        await service.settle()
+        stored = [service.table.get(job_id).state for job_id in (first, second)]
+        assert stored == [JobState.CANCELED, JobState.FAILED]
 
 
 async def test_a_full_queue_says_how_long_it_will_be(tmp_path: Path) -> None:

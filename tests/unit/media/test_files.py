@@ -1,3 +1,4 @@
+import fcntl
 import re
 from pathlib import Path
 
@@ -54,6 +55,25 @@ def test_what_a_killed_writer_left_is_swept_and_a_living_one_s_file_is_not(tmp_p
         temporary.write_bytes(b"whole")
         assert sweep(tmp_path) == 1
 
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_swept_before_its_writer_holds_the_lock_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock, swept = tmp_path / "faces.npy", fcntl.flock, list[int]()
+
+    def sweep_first(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        swept.append(sweep(tmp_path))
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"whole")
+
+    assert swept == [1]
+    assert path.read_bytes() == b"whole"
     assert list(tmp_path.iterdir()) == [path]
 
 
