@@ -11,6 +11,9 @@ from app.media.sound import SPEECH_RATE, Sound, SpeechSamples
 BlockLevels = npt.NDArray[np.float64]
 """float64 (n,): root mean square of each tenth of a second; 1 is full scale."""
 
+LoudBlocks = npt.NDArray[np.bool_]
+"""bool (n,): one for each tenth of a second."""
+
 TARGET_LEVEL: Final = 0.07
 """Level that speech is brought to: -23 dB of full scale, as broadcasters deliver it (EBU R 128)."""
 MOST_GAIN: Final = 10 ** (50 / 20)
@@ -19,7 +22,8 @@ LEAST_LOUD: Final = 0.06
 """Level, beside that of the speech, down to which a word goes on: 24 dB below it are final consonants."""
 FADING_SECONDS: Final = 0.2
 """How long a mouth goes on after the last that is loud, to close."""
-_BLOCK: Final = SPEECH_RATE // 10
+BLOCK_SECONDS: Final = 0.1
+_BLOCK: Final = round(BLOCK_SECONDS * SPEECH_RATE)
 _REACH: Final = 2
 _CHUNK: Final = 600 * _BLOCK
 """Samples that are read together: a minute, 4 MB."""
@@ -35,12 +39,18 @@ def last_word(sound: Sound) -> float:
 
     It goes on while a tenth of a second is loud beside the speech as a whole, and a little longer to fade.
     """
-    levels = np.concatenate([block_levels(chunk) for chunk in _chunks(sound)] or [np.empty(0)])
-    loud = np.flatnonzero(levels > LEAST_LOUD * TARGET_LEVEL / gain_of(levels))
-    if not len(loud) or not levels.any():
+    loud = np.flatnonzero(loud_blocks(sound))
+    if not len(loud):
         return 0.0
     end = (int(loud[-1]) + 1) * _BLOCK / SPEECH_RATE + FADING_SECONDS
     return min(end, sound.duration)
+
+
+def loud_blocks(sound: Sound) -> LoudBlocks:
+    """Return which tenths of a second of ``sound`` are loud beside its speech as a whole."""
+    levels = np.concatenate([block_levels(chunk) for chunk in _chunks(sound)] or [np.empty(0)])
+    loud: LoudBlocks = levels > LEAST_LOUD * TARGET_LEVEL / gain_of(levels)
+    return loud & (levels > 0)
 
 
 def gain_of(levels: BlockLevels) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 
 from app.avatars.arrays import save_rows, sha256_of
 from app.avatars.crops import BOXES, LANDMARKS, CropForm, FaceCutter
+from app.avatars.doubts import doubts_of
 from app.avatars.examination import Examination, examined
 from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import ColorTags, FaceOptions, Manifest, Source, check_avatar_id
@@ -19,7 +20,7 @@ from app.avatars.options import AvatarOptions
 from app.avatars.preview import picture_of, write_faces, write_preview
 from app.avatars.store import MANIFEST, PREVIEW, SOURCE, AvatarStore
 from app.avatars.turning import find_turn, turn_of
-from app.avatars.warned import avatar_notices, hidden_mouths
+from app.avatars.warned import avatar_notices
 from app.errors import NoFace
 from app.faces.detector import FaceDetector
 from app.faces.tracking import track_face
@@ -107,7 +108,7 @@ class AvatarBuilder:
                     manifest,
                     transparent=seen.findings.transparent > 0,
                     hdr=self._hdr(request, seen, partial(progress, count, count)),
-                    warnings=avatar_notices(info, seen.findings, track, hidden_mouths(seen.study, person)),
+                    warnings=avatar_notices(info, seen.findings, track, doubts_of(track, seen.study, person)),
                 )
                 (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
                 self.cache.keep(seen.cached, manifest)

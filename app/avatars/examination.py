@@ -5,24 +5,23 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from app.avatars.warned import avatar_notices, hidden_mouths
+from app.avatars.doubts import TINY, Doubts, doubts_of
+from app.avatars.warned import avatar_notices
 from app.faces.types import FaceTrack, has_face
 from app.media.findings import Findings
 from app.media.frames import Plane
 from app.media.probe import VideoInfo
 from app.media.sharpness import sharpness
-from app.mouths.person import BRIGHTEST, DARKEST, Flags, Person, meet
+from app.mouths.person import Flags, Person, meet
 from app.mouths.study import Frames, Study
 from app.notices import Notice, NoticeCode
 
 Verdict = Literal["good", "fair", "poor"]
 
-SMALL, TINY = 128, 64
-"""Height of a face, pixels, below which its mouth is coarse, and below which hardly any of it is seen."""
+SMALL: Final = 128
+"""Height of a face, pixels, below which its mouth is coarse."""
 DIM: Final = 60.0
 """Brightness of the cheeks, 0..255, below which shadows hide what a mouth does."""
-FAR_TURN: Final = 35.0
-"""Degrees by which a head is turned so far that half of its mouth is out of sight."""
 SOFT, BLURRED = 0.42, 0.36
 """Sharpness of the face, as in :mod:`app.media.sharpness`, from which it looks soft, and blurred."""
 OPEN: Final = 0.10
@@ -100,28 +99,17 @@ def examined(
     info: VideoInfo, track: FaceTrack, study: Study, frames: Frames, findings: Findings
 ) -> Examination:
     """Judge a video that was looked at; at least one frame has a face."""
-    person, shown = meet(study, float(info.fps)), has_face(track.boxes)
-    found: Flags = np.asarray(np.isfinite(study.meshes).all(axis=(1, 2)))
-    light = study.skin[:, :3].mean(axis=1)
-    turn = np.hypot(*person.turns.T)
-    heights = (track.boxes[:, 1] - track.boxes[:, 0])[shown]
-    measured = Measured(
-        face_height=int(np.median(heights)),
-        brightness=round(float(np.median(light[found])) if found.any() else 0.0, 1),
-        turn=round(float(np.quantile(turn[found], 0.95)) if found.any() else 0.0, 1),
-        sharpness=round(_sharpness(info, track, frames), 3),
-        open_frames=int((person.usable & (person.openings >= OPEN)).sum()),
-        cuts=max(0, int(study.takes.max())),
-    )
     fps = float(info.fps)
-    hidden = hidden_mouths(study, person)
-    warnings = avatar_notices(info, findings, track, hidden)
+    person = meet(study, fps)
+    doubts = doubts_of(track, study, person)
+    measured = _measured(info, track, person, frames, doubts)
+    warnings = avatar_notices(info, findings, track, doubts)
     reasons = [
         *_of_size(measured),
-        *_of_share("face-lost", "no face is visible", ~shown, fps),
-        *_of_share("hidden-mouth", "something hides the mouth", hidden, fps),
-        *_of_share("turned-face", "the head is turned far away", found & (turn > FAR_TURN), fps),
-        *_of_light(measured, found & (light <= DARKEST), found & (light >= BRIGHTEST), fps),
+        *_of_share("face-lost", "no face is visible", doubts.lost, fps),
+        *_of_share("hidden-mouth", "something hides the mouth", doubts.hidden, fps),
+        *_of_share("turned-face", "the head is turned far away", doubts.turned, fps),
+        *_of_light(measured, doubts.dark, doubts.bright, fps),
         *_of_sharpness(measured),
         *_of_mouths(measured, person, fps),
         *_of_takes(measured),
@@ -134,10 +122,22 @@ def examined(
         height=info.layout.height,
         fps=fps,
         frame_count=len(track.boxes),
-        face_frames=int(shown.sum()),
+        face_frames=track.face_frames,
         measured=measured,
         reasons=reasons,
         warnings=warnings,
+    )
+
+
+def _measured(info: VideoInfo, track: FaceTrack, person: Person, frames: Frames, doubts: Doubts) -> Measured:
+    found = doubts.found
+    return Measured(
+        face_height=int(np.median(doubts.heights[~doubts.lost])),
+        brightness=round(float(np.median(doubts.light[found])) if found.any() else 0.0, 1),
+        turn=round(float(np.quantile(doubts.turn[found], 0.95)) if found.any() else 0.0, 1),
+        sharpness=round(_sharpness(info, track, frames), 3),
+        open_frames=int((person.usable & (person.openings >= OPEN)).sum()),
+        cuts=doubts.cuts,
     )
 
 

@@ -2,32 +2,19 @@
 
 from typing import Final
 
-import numpy as np
-
+from app.avatars.doubts import FAR_TURN, TINY, Doubts
 from app.faces.types import FaceTrack
 from app.media.findings import Findings
 from app.media.probe import VideoInfo
-from app.mouths.person import BRIGHTEST, DARKEST, Flags, Person
-from app.mouths.study import Study
+from app.mouths.person import Flags
 from app.notices import Notice, NoticeCode, notice
 
 _NOTED_SECONDS: Final = 0.1
-"""A face, or a mouth, that is out of sight for less is hardly missed."""
+"""What lasts for less is hardly noticed."""
 
 
-def hidden_mouths(study: Study, person: Person) -> Flags:
-    """Return in which frames something hides the mouth of a face that is there and in enough light."""
-    found = np.isfinite(study.meshes).all(axis=(1, 2))
-    light = study.skin[:, :3].mean(axis=1)
-    hidden: Flags = found & ~person.seen & (light > DARKEST) & (light < BRIGHTEST)
-    return hidden
-
-
-def avatar_notices(info: VideoInfo, findings: Findings, track: FaceTrack, hidden: Flags) -> list[Notice]:
-    """Return the warnings about a video that was decoded and whose face was followed.
-
-    ``hidden`` are the frames of :func:`hidden_mouths`.
-    """
+def avatar_notices(info: VideoInfo, findings: Findings, track: FaceTrack, doubts: Doubts) -> list[Notice]:
+    """Return the warnings about a video that was decoded and whose face was followed."""
     told = findings.notices(info.treatment.background)
     if info.treatment.rotate:
         detail = (
@@ -37,12 +24,34 @@ def avatar_notices(info: VideoInfo, findings: Findings, track: FaceTrack, hidden
     if track.faces > 1:
         detail = f"{track.faces} faces are visible at once; one was chosen. 'face' selects another."
         told.append(notice(NoticeCode.SEVERAL_FACES, detail))
-    lost = float((len(track.boxes) - track.face_frames) / info.fps)
-    if lost >= _NOTED_SECONDS:
-        detail = f"The face is not visible for {lost:.2f} s; those frames pass through unchanged."
-        told.append(notice(NoticeCode.FACE_LOST, detail, lost))
-    covered = float(int(hidden.sum()) / info.fps)
-    if covered >= _NOTED_SECONDS:
-        detail = f"Something hides the mouth for {covered:.2f} s; those frames pass through unchanged."
-        told.append(notice(NoticeCode.HIDDEN_MOUTH, detail, covered))
+    if doubts.cuts:
+        times = "once" if doubts.cuts == 1 else f"{doubts.cuts} times"
+        detail = f"The scene changes or the face jumps {times}; each part has only its own mouths to lend."
+        told.append(notice(NoticeCode.CUTS, detail))
+    lasting: list[tuple[NoticeCode, Flags, str]] = [
+        (
+            NoticeCode.FACE_LOST,
+            doubts.lost,
+            "The face is not visible for {}; those frames pass through unchanged.",
+        ),
+        (
+            NoticeCode.HIDDEN_MOUTH,
+            doubts.hidden,
+            "Something hides the mouth for {}; those frames pass through unchanged.",
+        ),
+        (
+            NoticeCode.SMALL_FACE,
+            doubts.tiny,
+            f"The face is less than {TINY} pixels high for {{}}; film it nearer, or send a larger video.",
+        ),
+        (
+            NoticeCode.TURNED_FACE,
+            doubts.turned,
+            f"The head is turned by more than {FAR_TURN:.0f} degrees for {{}}; the mouth may look wrong.",
+        ),
+    ]
+    for code, frames, detail in lasting:
+        seconds = float(int(frames.sum()) / info.fps)
+        if seconds >= _NOTED_SECONDS:
+            told.append(notice(code, detail.format(f"{seconds:.2f} s"), seconds))
     return told

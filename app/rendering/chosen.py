@@ -13,6 +13,7 @@ from app.avatars.avatar import Avatar
 from app.media.frames import I420Frame
 from app.media.timing import Segment
 from app.mouths.bending import place
+from app.mouths.ear import SpeechShares
 from app.mouths.model import MouthModel
 from app.mouths.person import Flags
 from app.mouths.space import COMPONENTS
@@ -64,6 +65,10 @@ class ChosenMouths:
         score, _ = self.scores.row(segment.first_frame)
         shown = score.lenders >= 0
         return shown & ~score.drawn, shown & score.drawn
+
+    def speech(self, segment: Segment) -> SpeechShares:
+        """See :class:`Mouths`."""
+        return self.scores.row(segment.first_frame)[0].speech
 
 
 class _ChosenRun:

@@ -15,6 +15,7 @@ from app.avatars.avatar import Avatar, CutFaces
 from app.media.frames import I420Frame
 from app.media.timing import Segment
 from app.mouths.covers import spare
+from app.mouths.ear import SpeechShares
 from app.mouths.person import Flags
 from app.progress import Alive
 from app.rendering.compositor import Compositor
@@ -55,6 +56,9 @@ class Mouths(Protocol):
         Neither, if the frame has no face.
         """
 
+    def speech(self, segment: Segment) -> SpeechShares:
+        """Tell how surely somebody speaks in each frame of a segment; 1 where nobody listens for speech."""
+
 
 @dataclass(frozen=True)
 class GeneratedMouths:
@@ -80,6 +84,10 @@ class GeneratedMouths:
     def kinds(self, segment: Segment) -> tuple[Flags, Flags]:
         """See :class:`Mouths`."""
         return np.zeros(segment.frame_count, np.bool_), np.ones(segment.frame_count, np.bool_)
+
+    def speech(self, segment: Segment) -> SpeechShares:
+        """See :class:`Mouths`."""
+        return np.ones(segment.frame_count, np.float32)
 
 
 class _GeneratedRun:

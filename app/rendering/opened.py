@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
+
 from app.media.files import replacing
 from app.media.sound import Sound
 from app.media.timing import Segment
@@ -15,6 +17,7 @@ from app.progress import Alive, Progress
 from app.rendering.encoding import SegmentEncoding
 from app.rendering.frames import FrameMaker
 from app.rendering.plan import Plan
+from app.rendering.warned import speech_notices
 from app.rendering.workspace import Workspace
 
 
@@ -85,11 +88,6 @@ class OpenRender:
         self.encoding.run(missing, self.maker, total, progress, self.lanes)
         return sum(segment.frame_count for segment in missing)
 
-    def finish(self, *, keep_fragments: bool, alive: Alive = lambda: None) -> None:
-        """Make the result of the fragments, which all have to be there, and tidy up."""
-        self.join(alive)
-        self.workspace.clear_scratch(keep_fragments=keep_fragments)
-
     def join(self, alive: Alive) -> None:
         """Make the result of the fragments, which all have to be there."""
         started = perf_counter()
@@ -102,15 +100,21 @@ class OpenRender:
         """The file of the result."""
         return self.workspace.result_of(self.plan.options["format"])
 
-    def report(self, frames_rendered: int, wall_seconds: float) -> RenderReport:
-        """Return what the render was and what it took."""
+    def heard_notices(self) -> list[Notice]:
+        """Return the warnings about what was heard: known once all segments are made, until it is tidied."""
+        speech = np.concatenate([self.maker.mouths.speech(segment) for segment in self.segments])
+        times = np.arange(len(speech)) / float(self.maker.timeline.fps)
+        return speech_notices(self.sound, speech, times)
+
+    def report(self, frames_rendered: int, wall_seconds: float, heard: Sequence[Notice] = ()) -> RenderReport:
+        """Return what the render was and what it took; ``heard`` is what :meth:`heard_notices` gave."""
         return RenderReport(
             frame_count=self.frame_count,
             frames_rendered=frames_rendered,
             duration=self.duration,
             wall_seconds=wall_seconds,
             stage_seconds=asdict(self.maker.seconds),
-            warnings=self.notices,
+            warnings=[*self.notices, *heard],
         )
 
 

@@ -93,8 +93,10 @@ class Renderer:
             render.begin()
             frames = render.encode(render.segments, progress)
             alive = partial(progress, render.frame_count, render.frame_count)
-            render.finish(keep_fragments=keep_fragments, alive=alive)
-        return render.report(frames, perf_counter() - started)
+            render.join(alive)
+            heard = render.heard_notices()
+            workspace.clear_scratch(keep_fragments=keep_fragments)
+        return render.report(frames, perf_counter() - started, heard)
 
     def listen(
         self,

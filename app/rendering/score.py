@@ -16,6 +16,7 @@ import numpy.typing as npt
 from app.media.files import replacing
 from app.media.timing import Segment
 from app.mouths.choice import Chooser, Lenders, rest_lenders
+from app.mouths.ear import SpeechShares
 from app.mouths.person import Flags, Person
 from app.mouths.space import MouthShapes
 from app.progress import Alive, nothing
@@ -40,6 +41,7 @@ class Score:
     wanted: MouthShapes
     drawn: Flags
     """Whether the lender only rests, and the inside of its mouth is drawn."""
+    speech: SpeechShares
 
     def __len__(self) -> int:
         return len(self.lenders)
@@ -74,7 +76,8 @@ class Scorer:
         beyond = 0 if segment.last else 1
         indices = range(segment.first_frame, segment.first_frame + segment.frame_count + beyond)
         shown = np.array([self._timeline.avatar_frame(index) for index in indices], np.int32)
-        wanted = self._wanted.shapes(indices, alive) * np.float32(self._strength)
+        asked = self._wanted.ask(indices, alive)
+        wanted = asked.shapes * np.float32(self._strength)
         if self._person.talks:
             lenders = self._chosen(wanted, shown, (segment.first_frame > 0, not segment.last), alive)
             partners = self._partners(lenders)
@@ -82,7 +85,7 @@ class Scorer:
             lenders, partners = self._rest_lenders(alive)[shown], np.full(len(shown), -1, np.int32)
         count = segment.frame_count
         drawn = np.full(count, not self._person.talks)
-        return Score(lenders[:count], partners[:count], wanted[:count], drawn)
+        return Score(lenders[:count], partners[:count], wanted[:count], drawn, asked.speech[:count])
 
     def _chosen(
         self, wanted: MouthShapes, shown: Lenders, pinned: tuple[bool, bool], alive: Alive

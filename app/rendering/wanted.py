@@ -1,6 +1,7 @@
 """What shape the mouth of each frame of a result is to have: heard, or read off generated faces."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Final, Protocol
 
@@ -9,7 +10,7 @@ import numpy as np
 from app.audio.windows import MelTrack
 from app.avatars.avatar import Avatar
 from app.media.sound import Sound
-from app.mouths.ear import Ear
+from app.mouths.ear import Ear, SpeechShares
 from app.mouths.mesh import LEAST_PRESENCE, CropMesh, MeshPoints
 from app.mouths.person import Numbers, Person
 from app.mouths.space import COMPONENTS, MOST_TEETH, TEETH_UNITS, Meshes, MouthShapes, components_of
@@ -25,11 +26,20 @@ LISTENED_SECONDS: Final = 20.0
 LISTENED_RATE: Final = 25.0
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of the mouths of some frames."""
+
+    shapes: MouthShapes
+    speech: SpeechShares
+    """1 where nobody listens for speech."""
+
+
 class Wanted(Protocol):
     """Tells the shapes that mouths are to have."""
 
-    def shapes(self, indices: Sequence[int], alive: Alive = nothing) -> MouthShapes:
-        """Return the shapes (n, 8) of result frames ``indices``, which follow each other.
+    def ask(self, indices: Sequence[int], alive: Alive = nothing) -> Asked:
+        """Return what is asked of result frames ``indices``, which follow each other.
 
         What is told of a frame does not depend on which others are asked for. ``alive`` is called meanwhile.
         """
@@ -44,15 +54,16 @@ class HeardShapes:
         self._timeline, self._offset = timeline, offset_ms / 1000
         self._adaptation: Adaptation | None = None
 
-    def shapes(self, indices: Sequence[int], alive: Alive = nothing) -> MouthShapes:
-        """Return the shapes of result frames."""
+    def ask(self, indices: Sequence[int], alive: Alive = nothing) -> Asked:
+        """See :class:`Wanted`."""
         times = np.array([self._timeline.time(index) for index in indices])
         if self._adaptation is None:
             seconds = min(LISTENED_SECONDS, self._sound.duration)
             early = np.arange(max(1, round(seconds * LISTENED_RATE))) / LISTENED_RATE
             heard = self._ear.hear(self._sound, early, alive)
             self._adaptation = adapt(self._person, heard, self._ear.average_range)
-        return self._adaptation(self._ear.hear(self._sound, times - self._offset, alive))
+        heard = self._ear.hear(self._sound, times - self._offset, alive)
+        return Asked(self._adaptation(heard), heard.speech)
 
 
 class GeneratedShapes:
@@ -74,7 +85,7 @@ class GeneratedShapes:
         self._turn = Lock()
         """Held while the model works: one thread at a time may call it."""
 
-    def shapes(self, indices: Sequence[int], alive: Alive = nothing) -> MouthShapes:
+    def ask(self, indices: Sequence[int], alive: Alive = nothing) -> Asked:
         """Return the shapes of result frames, those of neighbours mixed in: a mesh trembles."""
         first, last = max(indices[0] - 1, 0), min(indices[-1] + 1, self._timeline.frame_count - 1)
         with self._turn:
@@ -82,7 +93,8 @@ class GeneratedShapes:
         padded = np.pad(single, ((1, 1), (0, 0)), mode="edge")
         smooth = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
         start = indices[0] - first
-        return smooth[start : start + len(indices)].astype(np.float32)
+        shapes = smooth[start : start + len(indices)].astype(np.float32)
+        return Asked(shapes, np.ones(len(indices), np.float32))
 
     def _single(self, indices: range, alive: Alive) -> Numbers:
         sources = [self._timeline.avatar_frame(index) for index in indices]

@@ -1,12 +1,26 @@
 """The warnings about a render."""
 
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.audio.loudness import BLOCK_SECONDS, loud_blocks
+from app.audio.windows import FrameTimes
 from app.avatars.manifest import Manifest
 from app.media.sound import Sound
+from app.mouths.ear import SpeechShares
 from app.mouths.model import LipModel
 from app.notices import Notice, NoticeCode, notice
 from app.rendering.options import RenderOptions
 from app.rendering.timeline import Timeline
 from app.wav2lip.infer import Wav2LipInfer
+
+LEAST_SPEECH: Final = 0.25
+"""How surely somebody speaks, 0..1, from which on somebody does. Of 12 recordings in eight languages a tenth
+of a second was loud below this in none; of chords always."""
+_UNSPOKEN_SECONDS: Final = 1.5
+"""Music or noise is told of from this length on: a cough, or a laugh, is shorter."""
 
 
 def render_notices(
@@ -51,3 +65,28 @@ def render_notices(
         detail = "'hdr' has no effect: the footage has no high dynamic range."
         told.append(notice(NoticeCode.WITHOUT_EFFECT, detail))
     return told
+
+
+def speech_notices(sound: Sound, speech: SpeechShares, times: FrameTimes) -> list[Notice]:
+    """Return the warnings about a sound in whose loud parts nobody speaks.
+
+    ``speech`` tells how surely somebody does at each of the ``times``, seconds, evenly spaced.
+    """
+    loud = np.append(loud_blocks(sound), False)  # and nothing after its end
+    blocks = np.minimum((times / BLOCK_SECONDS).astype(np.int64), len(loud) - 1)
+    step = float(times[1] - times[0]) if len(times) > 1 else 0.0
+    lengths = step * _run_lengths(loud[blocks] & (speech < LEAST_SPEECH))
+    seconds = float(lengths[lengths >= _UNSPOKEN_SECONDS].sum())
+    if not seconds:
+        return []
+    detail = (
+        f"For {seconds:.2f} s there is music or noise, but nobody speaks or sings; the mouth rests. "
+        "'voice' can hold the voice alone."
+    )
+    return [notice(NoticeCode.NO_SPEECH, detail, seconds)]
+
+
+def _run_lengths(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return how many true flags stand together, for every run of them."""
+    edges = np.flatnonzero(np.diff(np.r_[False, flags, False].astype(np.int8)))
+    return edges[1::2] - edges[::2]

@@ -29,6 +29,7 @@ from app.errors import (
 from app.jobs.files import DataFolder
 from app.jobs.pool import Answer, Call, Order
 from app.media.files import replacing
+from app.notices import Notice
 from app.options import read
 from app.progress import Alive, Progress
 from app.rendering.stages import note_stages
@@ -156,7 +157,6 @@ class Worker:
         self._close()
         with self._rendering(order, progress, anew=True) as render:
             self._store.use(order.avatar_id)
-            avatars_own = render.maker.avatar.manifest.warnings if order.is_one_call else []
             render.begin()
             render.share_sound()
             spent = render.report(0, 0).stage_seconds
@@ -165,7 +165,7 @@ class Worker:
                 "frames": [segment.frame_count for segment in render.segments],
                 "there": [s.index for s in render.segments if render.workspace.fragment(s.index).exists()],
                 "media_seconds": render.duration,
-                "warnings": [*avatars_own, *render.notices],
+                "warnings": _warnings(order, render),
                 "stage_seconds": spent,
             }
 
@@ -190,7 +190,7 @@ class Worker:
             }
 
     def finish(self, order: Order, progress: Progress) -> Answer:
-        """Join the segments, which all have to be there; answers ``stage_seconds``."""
+        """Join the segments, which all have to be there; answers ``stage_seconds`` and ``warnings``."""
         with self._rendering(order, progress) as render:
             alive = partial(progress, 0, 0)
             before = render.report(0, 0).stage_seconds
@@ -198,9 +198,10 @@ class Worker:
             mux = render.report(0, 0).stage_seconds["mux"] - before["mux"]
             note_stages(render.workspace.stages, {"mux": mux})
             self._report(render, alive)
+            warnings = [*_warnings(order, render), *render.heard_notices()]
             render.workspace.clear_scratch(keep_fragments=order.params["stream"])
         self._close()
-        return {"stage_seconds": {"mux": mux}}
+        return {"stage_seconds": {"mux": mux}, "warnings": warnings}
 
     def _report(self, render: "OpenRender", alive: Alive) -> None:
         """Write the receipt of a render. It must not fail for that: what it is like can be seen otherwise."""
@@ -307,6 +308,12 @@ class Worker:
             raise AvatarDeleted(
                 f"The avatar {avatar_id!r} was deleted before the render finished."
             ) from error
+
+
+def _warnings(order: Order, render: "OpenRender") -> list[Notice]:
+    """Return what is known before the frames are made, of the avatar too if it is the job's own."""
+    avatars_own = render.maker.avatar.manifest.warnings if order.is_one_call else []
+    return [*avatars_own, *render.notices]
 
 
 def as_error(error: Exception, job_id: str) -> MouthpieceError:

@@ -120,6 +120,25 @@ def test_several_faces_are_said(tmp_path: Path) -> None:
     ]
 
 
+def test_a_face_too_small_to_show_its_mouth_is_said(tmp_path: Path) -> None:
+    manifest = _build(tmp_path / "avatars", clips.talking_head(tmp_path / "a.mp4", 0.4, 25, 160, 120))
+
+    (told,) = manifest.warnings
+    assert told["code"] == NoticeCode.SMALL_FACE
+    assert told["seconds"] == pytest.approx(0.4)
+    assert "64 pixels" in told["detail"]
+
+
+def test_a_cut_is_said(tmp_path: Path) -> None:
+    shown = [clips.moving_portrait(i, 640, 480) for i in range(12)]
+    shown[6:] = [np.ascontiguousarray(255 - np.roll(255 - picture, 190, axis=1)) for picture in shown[6:]]
+    manifest = _build(tmp_path / "avatars", clips.write_video(tmp_path / "a.mp4", shown))
+
+    (told,) = manifest.warnings
+    assert told["code"] == NoticeCode.CUTS
+    assert "once" in told["detail"]
+
+
 @pytest.mark.parametrize("background", ["red", "#fff", "http://host/a.png", "/etc/passwd", "#12345g", ""])
 def test_a_background_is_a_colour_or_blur(background: str) -> None:
     with pytest.raises(InvalidRequest, match="background is a colour"):

@@ -67,9 +67,9 @@ def test_the_shape_that_a_model_makes_is_read_off_its_faces(
         stand_in = cast(Wav2LipInfer, Opens(avatar.faces.crops[wide]))
         timeline = Timeline(25, Fraction(25), len(avatar.person), Fraction(25))
         read = GeneratedShapes(stand_in, avatar, MelTrack(sound), timeline, 0.0)
-        shapes = read.shapes(range(10))
+        shapes = read.ask(range(10)).shapes
         assert shapes[:, 0] == pytest.approx(avatar.person.shapes[wide, 0], abs=1.0)
-        assert np.array_equal(read.shapes(range(4, 8)), shapes[4:8])
+        assert np.array_equal(read.ask(range(4, 8)).shapes, shapes[4:8])
 
 
 def test_the_footage_lends_the_pixels_and_the_rest_of_the_picture_stays(

@@ -68,7 +68,7 @@ def test_the_faces_square_is_cut_out_without_touching_a_pixel(
         cut = [luma(frame, side, side).copy() for frame in render.maker.make(range(12))]
         render.begin()
         render.encode(render.segments, no_progress)
-        render.finish(keep_fragments=False)
+        render.join(lambda: None)
     assert size_of(tmp_path / "b" / "result.mp4") == (side, side)
     rows, columns = slice(framing.top, framing.top + side), slice(framing.left, framing.left + side)
     assert all((one[rows, columns] == other).all() for one, other in zip(whole, cut, strict=True))

@@ -1,0 +1,66 @@
+"""What makes footage doubtful, frame by frame: no face, a small, turned or dark one, a hidden mouth, cuts."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from app.faces.types import FaceTrack, has_face
+from app.mouths.person import BRIGHTEST, DARKEST, Flags, Numbers, Person
+from app.mouths.study import Study
+
+TINY: Final = 64
+"""Height of a face, pixels, below which hardly anything of its mouth is seen."""
+FAR_TURN: Final = 35.0
+"""Degrees by which a head is turned so far that half of its mouth is out of sight."""
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """Flags of every frame, and measurements behind them."""
+
+    lost: Flags
+    """No face is visible."""
+    tiny: Flags
+    """The face is less than :data:`TINY` pixels high."""
+    turned: Flags
+    """The head is turned away by more than :data:`FAR_TURN` degrees."""
+    dark: Flags
+    """The face is too dark to show its mouth."""
+    bright: Flags
+    """The face is too bright to show it."""
+    hidden: Flags
+    """Something hides the mouth of a face that is there and in enough light."""
+    found: Flags
+    """The face was measured."""
+    heights: Numbers
+    """Height of the face box, pixels; 0 without one."""
+    light: Numbers
+    """Brightness of the cheeks, 0..255."""
+    turn: Numbers
+    """Degrees away from the camera."""
+    cuts: int
+    """Places where another take begins."""
+
+
+def doubts_of(track: FaceTrack, study: Study, person: Person) -> Doubts:
+    """Return what is doubtful in a video that was studied."""
+    shown = has_face(track.boxes)
+    found: Flags = np.asarray(np.isfinite(study.meshes).all(axis=(1, 2)))
+    heights = np.where(shown, track.boxes[:, 1] - track.boxes[:, 0], 0).astype(np.float64)
+    light = study.skin[:, :3].mean(axis=1).astype(np.float64)
+    turn: Numbers = np.hypot(*person.turns.T)
+    dark, bright = found & (light <= DARKEST), found & (light >= BRIGHTEST)
+    return Doubts(
+        lost=~shown,
+        tiny=shown & (heights < TINY),
+        turned=found & (turn > FAR_TURN),
+        dark=dark,
+        bright=bright,
+        hidden=found & ~person.seen & ~dark & ~bright,
+        found=found,
+        heights=heights,
+        light=light,
+        turn=turn,
+        cuts=max(0, int(study.takes.max())),
+    )

@@ -1,0 +1,52 @@
+"""What is told of footage whose heads and light were made up."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from app.avatars.doubts import FAR_TURN, Doubts, doubts_of
+from app.avatars.warned import avatar_notices
+from app.faces.types import FaceTrack
+from app.media.findings import Findings
+from app.media.frames import FrameLayout
+from app.media.pictures import UPRIGHT, PictureForm
+from app.media.probe import VideoInfo
+from app.mouths.person import Numbers, meet
+from app.notices import NoticeCode
+from tests.support.mouths import study_of, talk
+
+FRAMES = 40
+INFO = VideoInfo(
+    PictureForm(320, 240, UPRIGHT, FrameLayout(320, 240)), Fraction(25), FRAMES, 1.6, Fraction(1), ""
+)
+
+
+def track(height: int = 100) -> FaceTrack:
+    boxes = np.tile(np.array([50, 50 + height, 100, 200], np.int32), (FRAMES, 1))
+    landmarks, meshes = np.zeros((FRAMES, 468, 2), np.float32), np.zeros((FRAMES, 468, 3), np.float32)
+    return FaceTrack(boxes, landmarks, meshes, "none")
+
+
+def doubts(turns: Numbers | None = None, height: int = 100) -> Doubts:
+    study = study_of(talk(FRAMES), turns=np.zeros(FRAMES) if turns is None else turns)
+    return doubts_of(track(height), study, meet(study, 25.0))
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_head_that_is_turned_away_is_told_for_how_long(side: int) -> None:
+    turns = np.zeros(FRAMES)
+    turns[10:20] = side * (FAR_TURN + 10)
+    (told,) = avatar_notices(INFO, Findings(), track(), doubts(turns))
+    assert told["code"] == NoticeCode.TURNED_FACE
+    assert told["seconds"] == pytest.approx(0.4, abs=0.09)  # neighbours steady each other
+
+
+def test_a_head_that_is_turned_a_little_is_not() -> None:
+    assert avatar_notices(INFO, Findings(), track(), doubts(np.full(FRAMES, FAR_TURN - 5))) == []
+
+
+@pytest.mark.parametrize(("height", "codes"), [(63, [NoticeCode.SMALL_FACE]), (65, [])])
+def test_a_small_face_is_told(height: int, codes: list[str]) -> None:
+    told = avatar_notices(INFO, Findings(), track(height), doubts(height=height))
+    assert [each["code"] for each in told] == codes
