@@ -25,6 +25,13 @@ NEAR, NEAR_RATIO = 0.6, 1.8
 """A detection belongs to a face followed if it is at most this far from it, in face sizes, and their sizes
 differ by no more than this factor: detectors draw their boxes each in its own way."""
 
+IDLE_SECONDS, GLANCE_SECONDS = 1.0, 0.2
+"""When no face has been in sight for the first of these times, one frame in each of the second is searched,
+and the others only when that one shows a face: most of the work on footage without a face was in vain."""
+
+_PASSED_BYTES: Final = 64 << 20
+"""Frames that are kept meanwhile."""
+
 SAME_FACE: Final = 0.3
 """Distance of centres, in face sizes, below which two faces followed are one."""
 
@@ -51,6 +58,15 @@ class Run:
         return self.sightings[-1]
 
 
+@dataclass(frozen=True)
+class _Passed:
+    """A frame that was not searched yet."""
+
+    index: int
+    frame: I420Frame
+    cut: bool
+
+
 class Follower:
     """Takes the frames in order and keeps a :class:`Run` for each face."""
 
@@ -62,12 +78,46 @@ class Follower:
         self._search_every = max(1, round(SEARCH_SECONDS * fps))
         self._next_search = 0
         self._shot = 0
+        self._idle_after = max(1, round(IDLE_SECONDS * fps))
+        self._glance_every = max(1, min(round(GLANCE_SECONDS * fps), _PASSED_BYTES // layout.frame_bytes))
+        self._unseen = 0
+        self._passed: list[_Passed] = []
         self._active: list[Run] = []
         self.runs: list[Run] = []
 
     def take(self, index: int, frame: I420Frame) -> None:
         """Follow the known faces into frame ``index``, and search for others when it is time."""
-        if self._is_cut(frame):
+        cut = self._is_cut(frame)
+        if self._active or self._unseen < self._idle_after:
+            self._follow(index, frame, cut=cut)
+            return
+        self._passed.append(_Passed(index, frame.copy(), cut))
+        if len(self._passed) >= self._glance_every:
+            self.end()
+
+    def end(self) -> None:
+        """Look at what was passed over, as far as it shows a face; nothing comes after it, or nothing yet."""
+        passed, self._passed = self._passed, []
+        if not passed:
+            return
+        if self._shows_face(passed):
+            for each in passed:
+                if not self._active:
+                    self._next_search = each.index  # it may be one that only a thorough search finds
+                self._follow(each.index, each.frame, cut=each.cut)
+        else:
+            self._shot += sum(each.cut for each in passed)
+
+    def _shows_face(self, passed: "list[_Passed]") -> bool:
+        """Search the last of some frames."""
+        last = passed[-1]
+        thorough = last.index >= self._next_search or any(each.cut for each in passed)
+        if thorough:
+            self._next_search = last.index + self._search_every
+        return bool(self._detector.detect(last.frame, self._layout, thorough=thorough))
+
+    def _follow(self, index: int, frame: I420Frame, *, cut: bool) -> None:
+        if cut:
             self._shot += 1
             self._next_search = index
             self._active = []
@@ -79,6 +129,7 @@ class Follower:
         self._part_doubles()
         if self._is_missed(index) or index >= self._next_search or self._detector.crops_like_training:
             self._search(index, frame)
+        self._unseen = 0 if self._active else self._unseen + 1
 
     def _search(self, index: int, frame: I420Frame) -> None:
         thorough = index >= self._next_search

@@ -60,6 +60,7 @@ def track_face(
         follower.take(count - 1, frame)
         if progress:
             progress(count, max(count, expected_frames))
+    follower.end()
     runs = choose(follower.runs, choice, fps, min_frames=min(MIN_FRAMES, count))
     boxes, landmarks, meshes = _assemble(runs, count, smoothing * fps)
     faces = faces_at_once(follower.runs, count)

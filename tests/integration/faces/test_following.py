@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 
+from app.faces import following
 from app.faces.detector import load_detector
-from app.faces.following import Follower
+from app.faces.following import GLANCE_SECONDS, IDLE_SECONDS, SEARCH_SECONDS, Follower
 from app.faces.types import Detection
 from app.media.frames import FrameLayout, I420Frame
 from tests.support.clips import moving_portrait
@@ -45,3 +47,59 @@ def test_the_landmarks_move_with_the_head() -> None:
         follow(alone, sighting.frame, sighting.frame + 1)
         difference = alone.runs[0].last.fit.landmarks - sighting.fit.landmarks
         assert np.abs(difference).mean() < 1.0
+
+
+class Counting:
+    """BlazeFace, and how often it was asked."""
+
+    name = "counting"
+    crops_like_training = False
+
+    def __init__(self) -> None:
+        self._detector = load_detector("blazeface")
+        self.asked = 0
+
+    def detect(self, frame: I420Frame, layout: FrameLayout, *, thorough: bool = False) -> list[Detection]:
+        self.asked += 1
+        return self._detector.detect(frame, layout, thorough=thorough)
+
+
+BLANK = i420(np.full((240, 320, 3), 90, np.uint8), LAYOUT)
+
+
+def test_footage_without_a_face_is_searched_only_now_and_then() -> None:
+    counting = Counting()
+    follower = Follower(LAYOUT, 25, counting)
+    for index in range(1000):
+        follower.take(index, BLANK)
+    follower.end()
+    assert follower.runs == []
+    assert counting.asked <= 25 * IDLE_SECONDS + 1000 / (25 * GLANCE_SECONDS) + 1
+
+
+@pytest.mark.parametrize("first", [40, 41, 43, 44, 61])
+@pytest.mark.parametrize("size", [1.0, 0.35])
+@pytest.mark.parametrize("shown", [3, 30])
+def test_a_face_that_appears_late_is_followed_from_its_first_frame(
+    monkeypatch: pytest.MonkeyPatch, first: int, size: float, shown: int
+) -> None:
+    def sightings() -> list[int]:
+        follower = Follower(LAYOUT, 25, load_detector("blazeface"))
+        for index in range(first + shown):
+            follower.take(index, late(index) if index >= first else BLANK)
+        follower.end()
+        return [sighting.frame for run in follower.runs for sighting in run.sightings]
+
+    def late(index: int) -> I420Frame:
+        picture = np.full((240, 320, 3), 90, np.uint8)
+        width, height = round(320 * size), round(240 * size)
+        picture[:height, :width] = moving_portrait(index, width, height)
+        return i420(picture, LAYOUT)
+
+    seen = sightings()
+    monkeypatch.setattr(following, "IDLE_SECONDS", 1e6)
+    every = sightings()
+    assert set(seen) >= set(every)
+    assert len(seen) >= shown - 25 * SEARCH_SECONDS
+    if size == 1:
+        assert seen == list(range(first, first + shown))
