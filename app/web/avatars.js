@@ -1,6 +1,7 @@
 // The gallery: choose an avatar, make one of a video, delete one.
 
 import { follow, getJson, media, problem, remove, upload } from "./api.js";
+import { check, clearCheck } from "./check.js";
 import { acceptFiles, announce, ask, clone, duration, element, keep, pace, setBar, shared, showProblem, showWarnings, size, tell } from "./ui.js";
 
 const gallery = element("gallery");
@@ -13,6 +14,8 @@ export function wire() {
   form.addEventListener("submit", submit);
   form.addEventListener("reset", () => choose(null));
   element("use-once").addEventListener("click", useOnce);
+  element("check").addEventListener("click", () => check(asked()));
+  element("behind").addEventListener("change", showPicture);
   gallery.addEventListener("change", (event) => select(event.target.value));
   shared.addEventListener("limits", () => {
     const { limits } = shared;
@@ -54,7 +57,9 @@ function build(avatar) {
 
 // The video is sent with the sound, and no avatar is kept under a name.
 function useOnce() {
-  const clip = { file: chosen, face: new FormData(form).get("face") };
+  const { video, ...options } = Object.fromEntries(asked());
+  const clip = { file: video, options };
+  delete options.id;
   choose(null);
   select(null);
   shared.clip = clip;
@@ -81,8 +86,22 @@ async function erase(id) {
   element("video-file").focus();
 }
 
+const showPicture = () => (element("picture").hidden = element("behind").value !== "picture");
+
+// What is asked for, as the service takes it.
+function asked() {
+  const data = new FormData(form);
+  const [behind, picture] = [element("behind").value, element("picture-file").files[0]];
+  if (behind === "picture" && picture) data.append("background", picture);
+  else if (behind !== "picture" && behind) data.append("background", behind);
+  data.append("video", chosen);
+  return data;
+}
+
 function choose(file) {
   chosen = file;
+  clearCheck();
+  showPicture();
   form.querySelector(".fields").hidden = !file;
   if (!file) return element("video-file").focus(); // where the form was begun
   element("video-name").textContent = `${file.name}, ${size(file.size)}`;
@@ -100,8 +119,7 @@ function freeName(filename) {
 
 function submit(event) {
   event.preventDefault();
-  const data = new FormData(form);
-  data.append("video", chosen);
+  const data = asked();
   choose(null);
   pend(data.get("id"), null, data);
 }

@@ -75,10 +75,12 @@ async function submit(event) {
   const { avatar, clip, speech } = shared;
   const data = new FormData(form);
   const given = [...data].filter(([name, value]) => value !== defaults.get(name));
-  if (clip && clip.face !== "largest") given.push(["face", clip.face]);
-  if (clip) data.append("face", clip.face);
+  const { face, background } = clip?.options ?? {};
+  if (clip && face !== "largest") given.push(["face", face]);
+  if (background) given.push(["background", background]);
   const who = clip ? fileField("video", clip.file) : "";
-  const fields = who + speechField(speech) + given.map(([name, value]) => ` -F ${name}=${value}`).join("");
+  const fields = who + speechField(speech) + given.map(field).join("");
+  for (const [name, value] of Object.entries(clip?.options ?? {})) data.append(name, value);
   if (clip) data.append("video", clip.file);
   for (const [name, value] of speechParts(speech)) data.append(name, value);
   const signal = clear();
@@ -198,6 +200,7 @@ function curl(avatarId, path, fields = "") {
 const speechParts = (speech) => (speech instanceof File ? [["audio", speech]] : Object.entries(speech));
 const word = (text) => `'${text.replaceAll("'", `'\\''`)}'`; // a shell takes it as one, whatever is in it
 
+const field = ([name, value]) => (value instanceof File ? fileField(name, value) : ` -F ${name}=${value}`);
 const fileField = (field, file) => ` -F ${word(`${field}=@"${file.name.replace(/["\\]/g, "\\$&")}"`)}`;
 
 // curl reads it as the name of a file, or as text, whatever is in it.
