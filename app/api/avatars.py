@@ -57,6 +57,8 @@ from app.jobs.job import JobKind, NewJob, new_id
 router = APIRouter(prefix="/v1/avatars", tags=["avatars"])
 
 VIDEO: Final = FileField("video", "The video, in any common format.")
+BACKDROP: Final = FileField("background", "A picture behind transparent footage.", required=False)
+"""A text field of this name is an option of the avatar."""
 
 OnlyCheck = Annotated[bool, Query(description="Only report how well the person in the video will speak.")]
 
@@ -68,7 +70,7 @@ _CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
     "",
     status_code=201,
     response_model=Avatar,
-    openapi_extra=multipart_body([VIDEO], AvatarParameters),
+    openapi_extra=multipart_body([VIDEO, BACKDROP], AvatarParameters),
     responses=documented(
         AvatarNotFound,
         AvatarExists,
@@ -114,7 +116,7 @@ async def create_avatar(
     job = await submit_upload(
         request,
         services,
-        files=[VIDEO],
+        files=[VIDEO, BACKDROP],
         parameters=AvatarParameters,
         describe=_describe_check if check else _describe,
         waited_for=not prefers_async,
@@ -211,7 +213,13 @@ def _preview(services: Services, avatar_id: str) -> Path:
 
 def _describe(job_id: str, upload: Upload, given: Any) -> NewJob:
     params = given.model_dump(mode="json", exclude={"id"}) | {"filename": upload.files[VIDEO.name].filename}
+    params |= backdrop_of(upload)
     return NewJob(job_id, JobKind.AVATAR, given.id or new_id(), params)
+
+
+def backdrop_of(upload: Upload) -> dict[str, str]:
+    """Return what the job of an upload is told of the background picture: its hash, if there is one."""
+    return {"backdrop": upload.files[BACKDROP.name].sha256} if BACKDROP.name in upload.files else {}
 
 
 def _describe_check(job_id: str, upload: Upload, given: Any) -> NewJob:

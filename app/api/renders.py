@@ -8,6 +8,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from app.api.avatars import BACKDROP, backdrop_of
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
 from app.api.forms import VOICE, FileField, Upload
 from app.api.json_body import Translate
@@ -141,7 +142,7 @@ async def create_render(
 @router.post(
     "/renders",
     response_class=Response,
-    openapi_extra=multipart_body([AUDIO, SUNG, VIDEO], OneCallParameters),
+    openapi_extra=multipart_body([AUDIO, SUNG, VIDEO, BACKDROP], OneCallParameters),
     responses=documented(*ONE_CALL_PROBLEMS, also=_ANSWERS),
 )
 async def create_render_at_once(
@@ -181,7 +182,8 @@ async def submit_render(
         video = upload.files.get(VIDEO.name)
         if video is not None and given.avatar is None:
             params |= {"video": video.filename}
-            avatar_id = implicit_id(video.sha256, read(AvatarOptions, params))
+            params |= backdrop_of(upload)
+            avatar_id = implicit_id(video.sha256, read(AvatarOptions, params), params.get("backdrop"))
             return NewJob(job_id, JobKind.RENDER, avatar_id, params)
         if video is None and given.avatar is not None:
             return NewJob(job_id, JobKind.RENDER, given.avatar, params, warnings=_useless(upload))
@@ -194,7 +196,7 @@ async def submit_render(
     return await submit_upload(
         request,
         services,
-        files=[AUDIO, SUNG, VIDEO],
+        files=[AUDIO, SUNG, VIDEO, BACKDROP],
         parameters=OneCallParameters,
         describe=describe,
         waited_for=waited_for,
@@ -219,7 +221,8 @@ def _params(upload: Upload, given: Any, stream: bool) -> dict[str, Any]:
 
 def _useless(upload: Upload) -> list[Notice]:
     """Return what is to be said of parameters for avatars where there is one already."""
-    names = ", ".join(field.name for field in fields(AvatarOptions) if field.name in upload.fields)
+    given = {*upload.fields, *upload.files}
+    names = ", ".join(field.name for field in fields(AvatarOptions) if field.name in given)
     detail = f"The avatar is there already; how one is made was ignored: {names}."
     return [notice(NoticeCode.UNKNOWN_FIELDS, detail)] if names else []
 

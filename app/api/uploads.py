@@ -111,6 +111,8 @@ def _complete(files: Sequence[FileField], upload: Upload) -> Upload:
         there = file.name in upload.files or bool(addresses[file.name])
         if file.name in upload.files and addresses[file.name]:
             raise InvalidRequest(f"Send either {file.name} or {file.address}, not both.")
+        if file.name in upload.fields and addresses[file.name]:
+            raise InvalidRequest(f"Send either {file.name} or {file.address}, not both.")
         if spoken and there:
             raise InvalidRequest(f"Send either {file.name} or {TEXT}, not both.")
         if file.required and not there and not spoken:

@@ -14,7 +14,7 @@ from app.avatars.arrays import sha256_of
 from app.avatars.crops import BOXES, CROPS, LANDMARKS, MASKS, CropForm, FaceCutter, MouthMasks
 from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import ColorTags, Manifest
-from app.avatars.store import DEEP_FRAMES, MANIFEST, SOURCE, TRANSPARENT_FRAMES, AvatarStore
+from app.avatars.store import BACKDROP, DEEP_FRAMES, MANIFEST, SOURCE, TRANSPARENT_FRAMES, AvatarStore
 from app.errors import AvatarDamaged, AvatarDeleted
 from app.faces.types import Boxes, Landmarks
 from app.media.decoder import HERE, Decoder
@@ -23,7 +23,7 @@ from app.media.findings import Findings
 from app.media.frame_file import FrameReader
 from app.media.frames import Color, ColorMatrix, ColorRange, FrameLayout, I420Frame
 from app.media.probe import VideoLimits
-from app.media.treatment import Treatment
+from app.media.treatment import PICTURE, Treatment
 from app.mouths.person import Person, meet
 from app.mouths.study import STUDY, Study, study_frames
 from app.progress import Alive
@@ -104,7 +104,7 @@ def open_avatar(
     try:
         _check(folder, manifest, (BOXES, LANDMARKS))
         with ExitStack() as stack:
-            decode = partial(_decode, decoder, folder / SOURCE, alive)
+            decode = partial(_decode, decoder, folder, alive)
             frames = stack.enter_context(cache.open(manifest, partial(decode, manifest.treatment)))
             clear = wide = None
             if transparent and manifest.transparent:
@@ -144,6 +144,9 @@ def is_whole(store: AvatarStore, avatar_id: str) -> bool:
     try:
         manifest, folder = store.manifest(avatar_id), store.path(avatar_id)
         _check(folder, manifest, (BOXES, LANDMARKS))
+        treatment = manifest.treatment
+        if treatment.has_backdrop and PICTURE + sha256_of(folder / BACKDROP) != treatment.background:
+            return False
         return sha256_of(folder / SOURCE) == manifest.source.sha256
     except (AvatarDamaged, OSError):
         return False
@@ -185,10 +188,12 @@ def color_of(tags: ColorTags) -> Color:
 
 
 def _decode(
-    decoder: Decoder, source: Path, alive: Alive, treatment: Treatment, file: Path, most_bytes: int
+    decoder: Decoder, folder: Path, alive: Alive, treatment: Treatment, file: Path, most_bytes: int
 ) -> Iterator[I420Frame]:
+    source = folder / SOURCE
+    backdrop = folder / BACKDROP if treatment.has_backdrop else None
     info = decoder.probe(source, _UNLIMITED, treatment, alive)
-    return decoder.frames(source, info, _UNLIMITED, file, most_bytes, Findings(), alive)
+    return decoder.frames(source, info, _UNLIMITED, file, most_bytes, Findings(), alive, backdrop)
 
 
 def _is_intact(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> bool:

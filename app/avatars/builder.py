@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import ColorTags, FaceOptions, Manifest, Source, check_avatar_id
 from app.avatars.options import AvatarOptions
 from app.avatars.preview import picture_of, write_faces, write_preview
-from app.avatars.store import MANIFEST, PREVIEW, SOURCE, AvatarStore
+from app.avatars.store import BACKDROP, MANIFEST, PREVIEW, SOURCE, AvatarStore
 from app.avatars.turning import find_turn, turn_of
 from app.avatars.warned import avatar_notices
 from app.errors import NoFace
@@ -30,7 +30,7 @@ from app.media.findings import Findings
 from app.media.frame_file import FrameReader
 from app.media.probe import VideoInfo, VideoLimits
 from app.media.tone_mapping import HLG, PQ
-from app.media.treatment import Treatment
+from app.media.treatment import PICTURE, Treatment
 from app.mouths.person import meet
 from app.mouths.study import STUDY, Study, study_frames
 from app.progress import Alive, Progress, Repeated
@@ -49,11 +49,14 @@ class AvatarRequest:
     """Whether nobody asked for it; see :class:`Manifest`."""
     job: str | None = None
     """The job that makes it."""
+    backdrop: Path | None = None
+    """A picture to lie behind transparent footage, instead of the options' ``background``."""
 
-    @property
+    @cached_property
     def treatment(self) -> Treatment:
         """What is done to the pictures, as far as it is known before a face was searched for."""
-        return Treatment(self.options.rotate or 0, self.options.background, deinterlace=True, tone_map=True)
+        background = PICTURE + sha256_of(self.backdrop) if self.backdrop else self.options.background
+        return Treatment(self.options.rotate or 0, background, deinterlace=True, tone_map=True)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ class AvatarBuilder:
                 info, track, count = seen.info, seen.track, len(seen.track.boxes)
                 person = meet(seen.study, float(info.fps))
                 shutil.copyfile(request.video, folder / SOURCE)
+                if request.backdrop:
+                    shutil.copyfile(request.backdrop, folder / BACKDROP)
                 check_room(folder, count * self.form.frame_bytes)
                 if self.form.files:
                     alive = partial(progress, count, count)
@@ -180,6 +185,7 @@ class AvatarBuilder:
                 self.cache.budget,
                 findings,
                 told.again,
+                request.backdrop,
             ),
             info.layout,
             fps=float(info.fps),

@@ -38,7 +38,7 @@ def _automatic(value: Any) -> Any:
 
 def _check_background(value: str) -> str:
     if not BACKGROUND.fullmatch(value):
-        raise ValueError("the background is a colour such as '#808080', or 'blur'")
+        raise ValueError("the background is a colour such as '#808080', 'blur', or a picture sent as a file")
     return value
 
 
@@ -95,7 +95,8 @@ class AvatarOptions:
         str,
         AfterValidator(_check_background),
         Field(
-            description="Background of transparent footage: a colour such as `#808080`, or `blur`.",
+            description="Background of transparent footage: a colour such as `#808080`, `blur` (the footage "
+            "itself, blurred), or a file: a picture, which is scaled to fill the frame.",
             json_schema_extra={"pattern": f"^({BACKGROUND.pattern})$"},
         ),
     ] = GREY
@@ -108,7 +109,8 @@ IMPLICIT: Final = "implicit-"
 """Prefix of the ids of implicit avatars."""
 
 
-def implicit_id(video_sha256: str, options: AvatarOptions) -> str:
+def implicit_id(video_sha256: str, options: AvatarOptions, backdrop_sha256: str | None = None) -> str:
     """Return the id of the avatar that is made of a video in this way when it comes with a sound."""
-    made_of = json.dumps([video_sha256, asdict(options)], sort_keys=True)
+    more = [backdrop_sha256] if backdrop_sha256 else []
+    made_of = json.dumps([video_sha256, asdict(options), *more], sort_keys=True)
     return IMPLICIT + hashlib.sha256(made_of.encode()).hexdigest()[:32]

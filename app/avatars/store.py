@@ -23,6 +23,8 @@ from app.volume import storing
 
 MANIFEST: Final = "avatar.json"
 SOURCE: Final = "source.mp4"
+BACKDROP: Final = "background"
+"""The picture behind transparent footage, where one was sent."""
 PREVIEW: Final = "preview.jpg"
 FRAMES: Final = "frames.i420"
 TRANSPARENT_FRAMES: Final = "frames.yuva"

@@ -15,7 +15,7 @@ _NOTED_SECONDS: Final = 0.1
 
 def avatar_notices(info: VideoInfo, findings: Findings, track: FaceTrack, doubts: Doubts) -> list[Notice]:
     """Return the warnings about a video that was decoded and whose face was followed."""
-    told = findings.notices(info.treatment.background)
+    told = findings.notices(info.treatment.behind)
     if info.treatment.rotate:
         detail = (
             f"The video was rotated by {info.treatment.rotate} degrees clockwise to make the face upright."

@@ -12,6 +12,7 @@ from rich.table import Table
 from app.avatars.options import AvatarOptions
 from app.commands.console import (
     AvatarsDirOption,
+    BackdropOption,
     DeviceOption,
     ModelOption,
     open_workshop,
@@ -33,6 +34,7 @@ def avatar_add(
         str | None,
         typer.Option("--id", help="a-z, 0-9 and '-', up to 63. Default: made from the file's name."),
     ] = None,
+    background_picture: BackdropOption = None,
     model: ModelOption = None,
     device: DeviceOption = None,
     avatars_dir: AvatarsDirOption = None,
@@ -50,6 +52,7 @@ def avatar_add(
         video=video,
         filename=video.name,
         options=options,
+        backdrop=background_picture,
     )
     probe_video(video, VideoLimits(settings.max_video_seconds, settings.max_pixels))
     workshop = open_workshop(settings)
@@ -69,6 +72,7 @@ def check(
         Path | None, typer.Option("--sheet", help="A JPEG to write: frames with the face and the mask.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")] = False,
+    background_picture: BackdropOption = None,
     *,
     options: Any,
 ) -> None:
@@ -88,7 +92,7 @@ def check(
         cache = FrameCache(store, settings.frame_cache_bytes)
         builder = AvatarBuilder(store, cache, CropForm(96), limits, load_detector(settings.detector))
         with progress("Looking") as report:
-            request = AvatarRequest("check", video, video.name, options)
+            request = AvatarRequest("check", video, video.name, options, backdrop=background_picture)
             found = builder.examine(request, (sheet or folder / "sheet.jpg").absolute(), report)
     if as_json:
         out.print_json(data=found.as_dict())

@@ -27,6 +27,11 @@ AvatarsDirOption = Annotated[
     Path | None, typer.Option("--avatars-dir", help="Folder that holds the avatars.")
 ]
 
+BackdropOption = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="A picture behind transparent footage."),
+]
+
 
 def print_warnings(warnings: list[Notice]) -> None:
     """Print warnings, one a line, to standard error."""

@@ -15,6 +15,7 @@ from app.bundled import bundled
 from app.commands.avatars import avatar_add
 from app.commands.console import (
     AvatarsDirOption,
+    BackdropOption,
     DeviceOption,
     ModelOption,
     open_workshop,
@@ -75,6 +76,7 @@ def dub(
     audio: AudioArgument,
     output: OutputOption = Path("out.mp4"),
     voice: VoiceOption = None,
+    background_picture: BackdropOption = None,
     model: ModelOption = None,
     device: DeviceOption = None,
     avatars_dir: AvatarsDirOption = None,
@@ -99,8 +101,14 @@ def dub(
     workshop, store = open_workshop(settings), AvatarStore(settings.avatars_dir)
     for unused in store.unused(datetime.now(UTC) - timedelta(seconds=settings.implicit_avatar_ttl)):
         store.delete(unused)
+    backdrop = sha256_of(background_picture) if background_picture else None
     making = AvatarRequest(
-        implicit_id(sha256_of(video), avatar), video, video.name, options=avatar, implicit=True
+        implicit_id(sha256_of(video), avatar, backdrop),
+        video,
+        video.name,
+        options=avatar,
+        implicit=True,
+        backdrop=background_picture,
     )
     rendering = RenderRequest(making.id, audio, options, voice)
     with _workspace(output) as workspace, progress("Dubbing") as report:

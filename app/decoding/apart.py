@@ -1,4 +1,7 @@
-"""The decoder of a worker: each file is decoded in a process of its own, which sees nothing but that file."""
+"""The decoder of a worker: each file is decoded in a process of its own, which sees nothing but that file.
+
+With footage comes the picture that is laid behind it, if its caller sent one.
+"""
 
 import json
 import os
@@ -80,13 +83,15 @@ class DecoderApart:
         most_bytes: int,
         findings: Findings,
         alive: Alive,
+        backdrop: Path | None = None,
     ) -> Iterator[I420Frame]:
         """See :class:`app.media.decoder.Decoder`."""
         file.touch()
         given = 0
+        request = DecodeFrames(video, info, limits, file, most_bytes, backdrop)
         frame = np.empty(info.frame_bytes, np.uint8)
         with FrameReader(file, info.frame_bytes) as reader:
-            for message in self._ask(DecodeFrames(video, info, limits, file, most_bytes), alive):
+            for message in self._ask(request, alive):
                 for index in range(given, message.get("frames", given)):
                     try:
                         reader.read_into(index, frame)

@@ -35,6 +35,7 @@ class DecodeFrames:
     limits: VideoLimits
     file: Path
     most_bytes: int
+    backdrop: Path | None = None
 
 
 @dataclass(frozen=True)

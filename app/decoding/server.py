@@ -92,7 +92,7 @@ def _pass_on(said: int, pid: int) -> None:
 
 
 def _lock_in(request: "Request", says: int, max_memory_bytes: int) -> None:
-    """Keep this process to what the request is for: its file, what is made of it, and its one pipe."""
+    """Keep this process to what the request is for: its files, what is made of them, and its one pipe."""
     from app.decoding.messages import DecodeFrames, DecodeSound
     from app.sandbox import Sandbox, cap_memory, enter
 
@@ -101,14 +101,16 @@ def _lock_in(request: "Request", says: int, max_memory_bytes: int) -> None:
     os.dup2(says, 1)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     match request:
-        case DecodeSound(audio=source):
-            write = {request.track.parent, request.speech.parent}
-        case DecodeFrames(video=source):
-            write = {request.file}
+        case DecodeSound():
+            read, write = {request.audio}, {request.track.parent, request.speech.parent}
+        case DecodeFrames():
+            read, write = {request.video}, {request.file}
+            if request.backdrop:
+                read.add(request.backdrop)
             resource.setrlimit(resource.RLIMIT_FSIZE, (request.most_bytes, request.most_bytes))
         case _:
-            source, write = request.video, set()
-    enter(Sandbox.of_files({source}, write))
+            read, write = {request.video}, set()
+    enter(Sandbox.of_files(read, write))
     cap_memory(max_memory_bytes)
 
 
@@ -144,7 +146,7 @@ def _decode(request: "Request") -> Any:
             return SOUND.dump_python(sound, mode="json")
         case DecodeFrames():
             findings = Findings()
-            frames = decode_frames(request.video, request.info, request.limits, findings)
+            frames = decode_frames(request.video, request.info, request.limits, findings, request.backdrop)
             count, told = 0, time.monotonic()
             for _ in write_frames(frames, request.file, request.most_bytes):
                 if time.monotonic() - told > TELL_SECONDS:

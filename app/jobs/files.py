@@ -12,7 +12,7 @@ from typing import Final
 from app.errors import DataFolderInUse
 from app.rendering.workspace import Workspace
 
-UPLOADS: Final = ("upload", "video", "voice")
+UPLOADS: Final = ("upload", "video", "voice", "background")
 """How the files are called that a caller may send with a job; the first is the job's main one."""
 
 
@@ -23,7 +23,8 @@ class DataFolder:
     ``jobs.sqlite3``      the job database
     ``service.lock``      held by the one service that works here
     ``jobs/<id>/upload``  what the caller sent, until the job has ended
-    ``jobs/<id>/video``   the video that the caller sent with a sound, as long; so ``voice``, what is mouthed
+    ``jobs/<id>/video``   the video that the caller sent with a sound, as long; so ``voice``, what is mouthed,
+                          and ``background``, the picture behind transparent footage
     ``jobs/<id>/...``     the render's workspace
     """
 

@@ -29,6 +29,7 @@ class Decoder(Protocol):
         most_bytes: int,
         findings: Findings,
         alive: Alive,
+        backdrop: Path | None = None,
     ) -> Iterator[I420Frame]:
         """Write the frames of a video to ``file``, and give each; the next one may overwrite it.
 
@@ -56,9 +57,10 @@ class DecoderHere:
         most_bytes: int,
         findings: Findings,
         alive: Alive,
+        backdrop: Path | None = None,
     ) -> Iterator[I420Frame]:
         """See :class:`Decoder`."""
-        for frame in write_frames(decode_frames(video, info, limits, findings), file, most_bytes):
+        for frame in write_frames(decode_frames(video, info, limits, findings, backdrop), file, most_bytes):
             alive()
             yield frame
 

@@ -20,13 +20,12 @@ class Findings:
     tone_mapped: int = 0
     transparent: int = 0
 
-    def notices(self, background: str) -> list[Notice]:
-        """Return the warnings; ``background`` is what transparent pictures were laid onto."""
+    def notices(self, behind: str) -> list[Notice]:
+        """Return the warnings; ``behind`` is what transparent pictures were laid onto, in words."""
         told = []
         if self.transparent:
             detail = (
-                f"The video has transparent parts; an MP4 shows the background {background} there, "
-                "a WebM or a MOV keeps them."
+                f"The video has transparent parts; an MP4 shows {behind} there, a WebM or a MOV keeps them."
             )
             told.append(notice(NoticeCode.ALPHA_FLATTENED, detail))
         if self.tone_mapped:

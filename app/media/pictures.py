@@ -4,6 +4,7 @@ Almost every video is 8-bit 4:2:0, and then its planes are copied as they are, o
 goes through swscale first, without a change of matrix or range; RGB has neither and becomes BT.709, limited.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,8 +26,8 @@ from app.media.frames import (
     YuvaFrame,
 )
 from app.media.tone_mapping import is_hdr
-from app.media.transparency import ALPHA_FORMAT, flatten, has_alpha
-from app.media.treatment import PLAIN, Treatment
+from app.media.transparency import ALPHA_FORMAT, Behind, has_alpha, lay_onto, solid
+from app.media.treatment import BLUR, PLAIN, Treatment
 
 _COPIED_FORMATS: Final = frozenset({"yuv420p", "yuvj420p", "yuva420p", "gray"})
 """Pixel formats whose planes are those of an I420 frame; gray has the first of them."""
@@ -145,20 +146,25 @@ class PictureReader:
         form: PictureForm,
         treatment: Treatment = PLAIN,
         findings: Findings | None = None,
+        backdrop: Sequence[Plane] = (),
     ) -> None:
+        """``backdrop`` are the planes of the picture that the treatment may have for a background."""
         self._form = form
-        self._background = treatment.background
+        self._flattens = bool(treatment.background)
+        self._behind: Behind = backdrop or None
+        if self._flattens and not backdrop and treatment.background != BLUR:
+            self._behind = solid(treatment.background, form.layout.color)
         self._findings = findings or Findings()
         self._reformatter = VideoReformatter()
 
     def read(self, picture: av.VideoFrame) -> I420Frame:
         """Copy ``picture`` into a new frame; one of another size than the first is scaled to it."""
-        flattened = bool(self._background) and has_alpha(picture)
+        flattened = self._flattens and has_alpha(picture)
         planes = self._planes(picture, with_alpha=flattened)
-        if flattened:
-            planes = self._flatten(planes)
         frame = np.empty(self._form.layout.frame_bytes, np.uint8)
         self._fill(frame, planes)
+        if flattened:
+            self._flatten(frame, planes[3])
         return frame
 
     def read_transparent(self, picture: av.VideoFrame) -> YuvaFrame:
@@ -198,16 +204,14 @@ class PictureReader:
             else:
                 target.fill(_NO_CHROMA)
 
-    def _flatten(self, planes: list[Plane]) -> list[Plane]:
-        """Lay planes of Y, U, V and alpha onto the background, where there is something to see of it."""
-        rows, columns = self._form.coded_height, self._form.coded_width
-        half = (rows + 1) // 2, (columns + 1) // 2
-        luma, alpha = (planes[index][:rows, :columns] for index in (0, 3))
-        chroma = [plane[: half[0], : half[1]] for plane in planes[1:3]]
-        if alpha.min() == _OPAQUE:
-            return [luma, *chroma]
-        self._findings.transparent += 1
-        return flatten([luma, *chroma], alpha, self._background, self._form.layout.color)
+    def _flatten(self, frame: I420Frame, coded_alpha: Plane) -> None:
+        """Lay a frame onto the background, where there is something to see of it."""
+        layout = self._form.layout
+        alpha = np.empty((layout.height, layout.width), np.uint8)
+        self._orient(coded_alpha, alpha)
+        if alpha.min() < _OPAQUE:
+            self._findings.transparent += 1
+            lay_onto(self._behind, layout.planes(frame), alpha)
 
     def _reformat(self, picture: av.VideoFrame, pixel_format: str) -> av.VideoFrame:
         color, rgb = self._form.layout.color, _is_rgb(picture)

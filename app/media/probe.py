@@ -254,8 +254,8 @@ def check_pixels(width: int, height: int, limits: VideoLimits) -> None:
     """Raise TooManyPixels for a picture larger than the limit."""
     if width * height > limits.max_pixels:
         raise TooManyPixels(
-            f"The video's frames have {width}x{height}, {width * height} pixels; the limit is "
-            f"{limits.max_pixels}. Scale the video down and send it again."
+            f"The picture size is {width}x{height}, {width * height} pixels; the limit is "
+            f"{limits.max_pixels}. Scale it down and send it again."
         )
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from app.media.frames import Color, Plane, bgr_to_yuv
-from app.media.treatment import BLUR
 
 _Values = npt.NDArray[np.float32]
 
@@ -40,23 +39,24 @@ def has_alpha(picture: av.VideoFrame) -> bool:
     return form.has_palette or any(component.is_alpha for component in form.components)
 
 
-def flatten(planes: Sequence[Plane], alpha: Plane, background: str, color: Color) -> list[Plane]:
-    """Return the Y, U and V planes of a picture laid onto ``background``; ``alpha`` 255 is opaque."""
+Behind = Sequence[Plane | np.float32] | None
+"""Y, U and V, each a plane or one number for all of it; None: the picture itself, blurred."""
+
+
+def lay_onto(behind: Behind, planes: Sequence[Plane], alpha: Plane) -> None:
+    """Lay the Y, U and V planes of a picture onto ``behind``; ``alpha`` 255 is opaque."""
     half = np.asarray(cv2.resize(alpha, planes[1].shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
-    solid = None if background == BLUR else _yuv(background, color)
-    flat: list[Plane] = []
     for channel, plane in enumerate(planes):
         weight = (half if channel else alpha).astype(np.float32) / np.float32(255)
-        behind = _blurred(plane, weight) if solid is None else solid[channel]
-        flat.append(np.rint(plane * weight + behind * (1 - weight)).astype(np.uint8))
-    return flat
+        under = _blurred(plane, weight) if behind is None else behind[channel]
+        plane[:] = np.rint(plane * weight + under * (1 - weight))
 
 
-def _yuv(background: str, color: Color) -> _Values:
+def solid(background: str, color: Color) -> Sequence[np.float32]:
     """Return Y, U and V of a colour written as ``#rrggbb``."""
     red, green, blue = bytes.fromhex(background.removeprefix("#"))
     values: _Values = bgr_to_yuv(color) @ np.array([blue, green, red, 1.0])
-    return values.astype(np.float32)
+    return list(values.astype(np.float32))
 
 
 def _blurred(plane: Plane, weight: _Values) -> _Values:

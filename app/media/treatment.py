@@ -10,6 +10,9 @@ GREY: Final = "#808080"
 fair, so that no soft edge of a cut-out stands out as a bright or a dark fringe."""
 
 BACKGROUND: Final = re.compile(rf"#[0-9a-fA-F]{{6}}|{BLUR}")
+"""What a caller may write."""
+PICTURE: Final = "picture:"
+"""Before the SHA-256 of a picture that is the background."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,8 @@ class Treatment:
     """What is done beside decoding; by default nothing, as releases before did it.
 
     ``rotate`` turns clockwise by 0, 90, 180 or 270 degrees. ``background`` is what shows through transparent
-    pictures: ``#rrggbb``, or ``blur`` for the picture itself, blurred; empty: what lies hidden under them.
+    pictures: ``#rrggbb``, ``blur`` for the picture itself, blurred, or ``picture:`` and the hash of another
+    one; empty: what lies hidden under them.
     """
 
     rotate: int = 0
@@ -28,6 +32,16 @@ class Treatment:
     """Whether frames have 10 bits, as high dynamic range needs."""
     transparent: bool = False
     """Whether pictures keep their transparency and are laid onto nothing: frames have a fourth plane then."""
+
+    @property
+    def has_backdrop(self) -> bool:
+        """Whether the background is a picture."""
+        return self.background.startswith(PICTURE)
+
+    @property
+    def behind(self) -> str:
+        """The background, in words."""
+        return "the background picture" if self.has_backdrop else f"the background {self.background}"
 
 
 PLAIN: Final = Treatment()

@@ -13,6 +13,7 @@ from typing import Final
 
 import av
 
+from app.media.backdrop import read_backdrop
 from app.media.filters import treated
 from app.media.findings import Findings
 from app.media.frames import I420Frame
@@ -37,16 +38,19 @@ def decode_frames(
     info: VideoInfo,
     limits: VideoLimits,
     findings: Findings | None = None,
+    backdrop: Path | None = None,
 ) -> Iterator[I420Frame]:
     """Decode ``path`` at the constant rate ``info.fps`` to frames of ``info.layout``.
 
     They are :data:`YuvaFrame` or :data:`DeepFrame` if the treatment keeps transparency or 10 bits.
-    ``findings`` learns what was met on the way. A picture that stays for several frames is the same array
+    ``findings`` learns what was met on the way; ``backdrop`` is the picture that the treatment may have for a
+    background. A picture that stays for several frames is the same array
     each time. Damaged packets are skipped. Raises NotAVideo if no picture decodes, MediaTooLong and
-    TooManyPixels if the video is more than its header said.
+    TooManyPixels if the video is more than its header said, UnsupportedMedia if the backdrop is no picture.
     """
     findings = findings or Findings()
-    reader = PictureReader(info.form, info.treatment, findings)
+    behind = read_backdrop(backdrop, limits, info.layout) if backdrop else []
+    reader = PictureReader(info.form, info.treatment, findings, behind)
     read = reader.read_transparent if info.treatment.transparent else reader.read
     read = reader.read_deep if info.treatment.deep else read
     held: av.VideoFrame | None = None

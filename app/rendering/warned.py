@@ -51,8 +51,8 @@ def render_notices(
         told.append(notice(NoticeCode.SOUND_CUT, detail, lost))
     if avatar.transparent and options.format == "mp4":
         detail = (
-            f"The footage has transparent parts, which an MP4 cannot have: the background "
-            f"{avatar.treatment.background} shows there. Ask for webm or mov."
+            f"The footage has transparent parts, which an MP4 cannot have: {avatar.treatment.behind} shows "
+            "there. Ask for webm or mov."
         )
         told.append(notice(NoticeCode.ALPHA_FLATTENED, detail))
     if options.strength != 1 and isinstance(model, Wav2LipInfer) and options.detail == "model":

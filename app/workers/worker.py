@@ -270,6 +270,7 @@ class Worker:
             options=read(AvatarOptions, order.params),
             implicit=order.is_one_call,
             job=order.job_id,
+            backdrop=self._files.upload(order.job_id, "background") if "backdrop" in order.params else None,
         )
 
     def _render_request(self, order: Order) -> "RenderRequest":

@@ -53,7 +53,7 @@ def test_a_picture_lies_behind_a_head_that_was_cut_out(
     if once:
         studio.button("Use once").click()
         studio.offer_speech(clips.speech(tmp_path / "words.wav", 1.0))
-        studio.button("Create video").click()
+        studio.button("Render video").click()
         studio.wait_until_done()
         avatar = server.job(studio.job_id)["avatar_id"]
     else:

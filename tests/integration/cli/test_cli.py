@@ -10,11 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.media.frames import Color, FrameLayout
 from tests.support import clips
+from tests.support.cutouts import cutout
 from tests.support.videos import decode
 
 REPOSITORY = Path(__file__).parents[3]
@@ -77,6 +80,17 @@ def test_a_video_is_dubbed_in_one_step_and_prepared_once(run: Run, tmp_path: Pat
     other = run("dub", "me.mp4", "words.wav", "--smoothing", "0.1", MOUTHPIECE_IMPLICIT_AVATAR_TTL="0.001")
     assert other.returncode == 0, other.stderr
     assert len(list((tmp_path / "avatars").iterdir())) == 1  # the other one had had its time
+
+
+def test_a_picture_lies_behind_transparent_footage(run: Run, tmp_path: Path) -> None:
+    cutout(tmp_path / "me.webm", 6)
+    clips.speech(tmp_path / "words.wav", 0.2)
+    cv2.imwrite(str(tmp_path / "blue.png"), np.full((90, 160, 3), (190, 60, 30), np.uint8))
+    done = run("dub", "me.webm", "words.wav", "-o", "talk.mp4", "--background-picture", "blue.png")
+    assert done.returncode == 0, done.stderr
+    layout = FrameLayout(320, 240, Color("bt601"))
+    corner = layout.to_bgr(decode(tmp_path / "talk.mp4").frames[-1])[4:20, 4:20].mean(axis=(0, 1))
+    assert np.abs(corner - (190, 60, 30)).max() < 8
 
 
 def test_a_video_is_checked_and_nothing_is_stored(run: Run, tmp_path: Path) -> None:

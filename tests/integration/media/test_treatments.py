@@ -5,14 +5,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
+from app.errors import TooManyPixels, UnsupportedMedia
 from app.media.findings import Findings
 from app.media.frames import I420Frame
 from app.media.probe import VideoInfo, VideoLimits, probe_video
 from app.media.tone_mapping import HLG, PQ, mapped, unmapped
-from app.media.treatment import GREY, PLAIN, Treatment
+from app.media.treatment import GREY, PICTURE, PLAIN, Treatment
 from app.media.video import decode_frames
 from app.notices import NoticeCode
 
@@ -21,11 +23,13 @@ AS_SERVED = Treatment(0, GREY, deinterlace=True, tone_map=True)
 SIZE = 128
 
 
-def _decode(path: Path, treatment: Treatment = AS_SERVED) -> tuple[VideoInfo, list[I420Frame], list[str]]:
+def _decode(
+    path: Path, treatment: Treatment = AS_SERVED, backdrop: Path | None = None
+) -> tuple[VideoInfo, list[I420Frame], list[str]]:
     info = probe_video(path, LIMITS, treatment)
     findings = Findings()
-    frames = list(decode_frames(path, info, LIMITS, findings))
-    return info, frames, [told["code"] for told in findings.notices(treatment.background)]
+    frames = list(decode_frames(path, info, LIMITS, findings, backdrop))
+    return info, frames, [told["code"] for told in findings.notices(treatment.behind)]
 
 
 def _interlaced(path: Path, count: int = 10) -> Path:
@@ -126,6 +130,58 @@ def test_transparent_footage_may_be_decoded_as_it_is(
     assert (opacity[:28] == (255 if pix_fmt == "rgb24" else 0)).all()
     red = info.layout.to_bgr(frame[: info.layout.frame_bytes])[10, 10].astype(int)
     assert np.abs(red - [0, 0, 255]).max() <= 8
+
+
+CORNERS = ((0xC0, 0x30, 0x30), (0x30, 0xC0, 0x30), (0x30, 0x30, 0xC0), (0xC0, 0xC0, 0x30))
+"""BGR of the four quarters of a picture: upper left, upper right, lower left, lower right."""
+
+
+def _quarters(path: Path, width: int, height: int) -> Path:
+    """Write a picture of four colours."""
+    image = np.empty((height, width, 3), np.uint8)
+    for number, color in enumerate(CORNERS):
+        rows = slice(height // 2) if number < 2 else slice(height // 2, None)
+        image[rows, (slice(width // 2) if number % 2 == 0 else slice(width // 2, None))] = color
+    cv2.imwrite(str(path), image)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "gif"])
+@pytest.mark.parametrize(("width", "height"), [(SIZE, SIZE), (400, 200), (60, 301), (1000, 1000)])
+@pytest.mark.parametrize("rotate", [0, 90])
+def test_a_picture_as_the_background_fills_the_frame_upright(
+    tmp_path: Path, suffix: str, width: int, height: int, rotate: int
+) -> None:
+    path = _transparent(tmp_path / "a.webm", "libvpx-vp9", "yuva420p")
+    picture = _quarters(tmp_path / f"b.{suffix}", width, height)
+
+    info, frames, codes = _decode(path, Treatment(rotate, PICTURE + "ab"), picture)
+
+    image = info.layout.to_bgr(frames[-1]).astype(int)
+    for (row, column), color in zip(((12, 12), (12, 115), (115, 12), (115, 115)), CORNERS, strict=True):
+        assert np.abs(image[row, column] - color).max() <= (24 if suffix == "gif" else 12)  # a small palette
+    assert image[64, 64].min() >= 250
+    assert codes == [NoticeCode.ALPHA_FLATTENED]
+
+
+@pytest.mark.parametrize("name", ["text", "nothing", "zip", "video", "half"])
+def test_a_background_that_is_no_picture_is_refused(tmp_path: Path, name: str) -> None:
+    path, backdrop = _transparent(tmp_path / "a.webm", "libvpx-vp9", "yuva420p"), tmp_path / "b.png"
+    whole = _quarters(tmp_path / "c.png", 64, 64).read_bytes()
+    video = _interlaced(tmp_path / "v.mp4").read_bytes()
+    contents = {"text": b"/etc/passwd", "nothing": b"", "zip": b"PK\3\4" + bytes(99), "half": whole[:60]}
+    backdrop.write_bytes((contents | {"video": video})[name])
+    with pytest.raises(UnsupportedMedia, match=r"^background: The file is no picture"):
+        _decode(path, Treatment(background=PICTURE + "ab"), backdrop)
+
+
+def test_a_background_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = _transparent(tmp_path / "a.webm", "libvpx-vp9", "yuva420p")
+    small = _quarters(tmp_path / "c.png", 64, 64).read_bytes()
+    side = (10_000).to_bytes(4, "big")
+    (tmp_path / "b.png").write_bytes(small[:16] + side + side + small[24:])
+    with pytest.raises(TooManyPixels, match=r"^background: .*10000x10000"):
+        _decode(path, Treatment(background=PICTURE + "ab"), tmp_path / "b.png")
 
 
 def test_a_blurred_background_is_made_of_what_is_opaque(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""A picture as the background of transparent footage: it fills the frame, its middle in the middle."""
+
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from app.errors import TooManyPixels, TooMuchMemory, UnsupportedMedia
+from app.media.frames import BgrImage, FrameLayout, Plane, bgr_to_yuv
+from app.media.pictures import PictureForm, PictureReader
+from app.media.probe import VideoLimits, check_pixels, decode_pictures, open_video
+from app.media.still import look_at
+from app.media.treatment import GREY, Treatment
+
+_ON_GREY: Final = Treatment(background=GREY)
+"""A background that is transparent itself lies on grey."""
+
+
+def read_backdrop(path: Path, limits: VideoLimits, layout: FrameLayout) -> list[Plane]:
+    """Return the Y, U and V planes of the picture at ``path``, as frames of ``layout`` have them.
+
+    Of an animated picture the first is taken. Raises UnsupportedMedia, TooManyPixels, TooMuchMemory.
+    """
+    try:
+        return _filling(_read(path, limits), layout)
+    except UnsupportedMedia as error:
+        raise UnsupportedMedia(
+            "background: The file is no picture that can be read. Send a JPEG, PNG, WebP or GIF, or a colour "
+            f"such as {GREY!r}."
+        ) from error
+    except (TooManyPixels, TooMuchMemory) as error:
+        raise type(error)(f"background: {error.detail}") from error
+
+
+def _read(path: Path, limits: VideoLimits) -> BgrImage:
+    still = look_at(path)
+    if still is None:
+        raise UnsupportedMedia("The file is no picture.")
+    with open_video(path, limits) as (container, stream):
+        first = next(decode_pictures(container, stream), None)
+        if first is None:
+            raise UnsupportedMedia("The file shows nothing.")
+        check_pixels(first.width, first.height, limits)
+        form = PictureForm.of(first, _ON_GREY, still.orientation)
+        return form.layout.to_bgr(PictureReader(form, _ON_GREY).read(first))
+
+
+def _filling(image: BgrImage, layout: FrameLayout) -> list[Plane]:
+    """Return a picture scaled to cover all of a frame; what stands out on two sides is cut off."""
+    height, width = image.shape[:2]
+    scale = max(layout.width / width, layout.height / height)
+    size = max(layout.width, round(width * scale)), max(layout.height, round(height * scale))
+    image = np.asarray(
+        cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), np.uint8
+    )
+    left, top = (size[0] - layout.width) // 2, (size[1] - layout.height) // 2
+    image = image[top : top + layout.height, left : left + layout.width]
+    yuv = cv2.transform(image.astype(np.float32), bgr_to_yuv(layout.color))
+    half = cv2.resize(yuv, (layout.width // 2, layout.height // 2), interpolation=cv2.INTER_AREA)
+    planes = yuv[..., 0], half[..., 1], half[..., 2]
+    return [np.clip(np.rint(plane), 0, 255).astype(np.uint8) for plane in planes]
