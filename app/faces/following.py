@@ -29,6 +29,10 @@ IDLE_SECONDS, GLANCE_SECONDS = 1.0, 0.2
 """When no face has been in sight for the first of these times, one frame in each of the second is searched,
 and the others only when that one shows a face: most of the work on footage without a face was in vain."""
 
+PATIENCE: Final = 0.1
+"""The longer no face has been in sight, the rarer are thorough searches: one after this share of that time,
+though never more than four times as rare as otherwise."""
+
 _PASSED_BYTES: Final = 64 << 20
 """Frames that are kept meanwhile."""
 
@@ -107,13 +111,15 @@ class Follower:
                 self._follow(each.index, each.frame, cut=each.cut)
         else:
             self._shot += sum(each.cut for each in passed)
+            self._unseen += len(passed)
 
     def _shows_face(self, passed: "list[_Passed]") -> bool:
         """Search the last of some frames."""
         last = passed[-1]
         thorough = last.index >= self._next_search or any(each.cut for each in passed)
         if thorough:
-            self._next_search = last.index + self._search_every
+            every = max(self._search_every, round(PATIENCE * self._unseen))
+            self._next_search = last.index + min(every, 4 * self._search_every)
         return bool(self._detector.detect(last.frame, self._layout, thorough=thorough))
 
     def _follow(self, index: int, frame: I420Frame, *, cut: bool) -> None:
