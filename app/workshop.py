@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from app.avatars.avatar import is_whole
+from app.avatars.avatar import is_whole, layout_of
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
@@ -12,11 +12,14 @@ from app.avatars.manifest import Manifest
 from app.avatars.store import AvatarStore
 from app.errors import AvatarExists, InvalidRequest
 from app.faces.detector import load_detector
+from app.faces.types import Boxes
 from app.media.decoder import HERE, Decoder
 from app.media.nvenc import choose_encoder
 from app.media.probe import AudioLimits, VideoLimits, check_frames
+from app.media.sound import Sound
 from app.mouths.model import LipModel, open_model
 from app.progress import Alive, Progress
+from app.rendering.framing import frame_of
 from app.rendering.renderer import Renderer, RenderRequest, timeline_of
 from app.rendering.workspace import Workspace
 from app.settings import Settings
@@ -79,25 +82,30 @@ class Workshop:
             if is_whole(store, avatar.id):
                 raise AvatarExists(f"There is already an avatar {avatar.id!r}; delete it.")
             store.delete(avatar.id)
-        ahead = self._frames_ahead(avatar, render, workspace, partial(progress, 0, 0))
-        return self.builder.build(avatar, lambda done, total: progress(done, total + ahead))
+        sound, ahead = self._listen_ahead(avatar, render, workspace, partial(progress, 0, 0))
 
-    def _frames_ahead(
+        def check(manifest: Manifest, boxes: Boxes) -> None:
+            timeline = timeline_of(render.options, manifest.frame_count, manifest.fps, sound)
+            frame_of(render.options, layout_of(manifest), boxes[timeline.clip])
+
+        return self.builder.build(avatar, lambda done, total: progress(done, total + ahead), check)
+
+    def _listen_ahead(
         self, avatar: AvatarRequest, render: RenderRequest, workspace: Workspace, alive: Alive
-    ) -> int:
-        """Decode the sound of a render whose avatar is still to be made; return how many frames it will have.
+    ) -> tuple[Sound, int]:
+        """Return the sound of a render whose avatar is still to be made, and how many frames it will have.
 
         So what is wrong with the header of the video, or the sound, is said before the work begins; not what
-        depends on the video's length, of which a header is only a promise: then it returns 0.
+        depends on the video's length, of which a header is only a promise: then there are 0 frames.
         """
         info = self.builder.decoder.probe(avatar.video, self.builder.limits, avatar.treatment, alive)
         sound = self.renderer.listen(render, info.frame_count, info.fps, workspace, alive)
         try:
             count = timeline_of(render.options, info.frame_count, info.fps, sound).frame_count
         except InvalidRequest:
-            return 0
+            return sound, 0
         check_frames(count, self.renderer.limits)
-        return count
+        return sound, count
 
 
 def _encoding_device(settings: Settings) -> str:

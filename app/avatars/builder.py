@@ -1,7 +1,7 @@
 """From a video to an avatar: decode, track the face, cut crops and masks; all or nothing."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from app.avatars.warned import avatar_notices
 from app.errors import NoFace
 from app.faces.detector import FaceDetector
 from app.faces.tracking import track_face
-from app.faces.types import FaceChoice, FaceTrack, Pads, has_face
+from app.faces.types import Boxes, FaceChoice, FaceTrack, Pads, has_face
 from app.media.decoder import HERE, Decoder
 from app.media.findings import Findings
 from app.media.frame_file import FrameReader
@@ -35,6 +35,9 @@ from app.mouths.person import meet
 from app.mouths.study import STUDY, Study, study_frames
 from app.progress import Alive, Progress, Repeated
 from app.volume import check_room
+
+Check = Callable[[Manifest, Boxes], None]
+"""Raises what stands against an avatar, of which it sees the manifest and the face boxes."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,14 @@ class AvatarBuilder:
     detector: FaceDetector
     decoder: Decoder = HERE
 
-    def build(self, request: AvatarRequest, progress: Progress) -> Manifest:
+    def build(
+        self, request: AvatarRequest, progress: Progress, check: Check = lambda manifest, boxes: None
+    ) -> Manifest:
         """Make the avatar and return its manifest.
 
-        Raises :class:`AvatarExists`, :class:`NotAVideo`, :class:`NoFace`, :class:`LimitExceeded` or what
-        ``progress`` raises; then nothing of the avatar is left on the volume.
+        ``check`` sees it before it is kept. Raises :class:`AvatarExists`, :class:`NotAVideo`,
+        :class:`NoFace`, :class:`LimitExceeded` or what ``progress`` and ``check`` raise; then nothing of the
+        avatar is left on the volume.
         """
         check_avatar_id(request.id)
         with self.store.create(request.id) as folder:
@@ -109,6 +115,7 @@ class AvatarBuilder:
                 save_rows(folder / BOXES, count, track.boxes)
                 save_rows(folder / LANDMARKS, count, track.landmarks)
                 manifest = self._manifest(request, info, track, folder)
+                check(manifest, track.boxes)
                 manifest = replace(
                     manifest,
                     transparent=seen.findings.transparent > 0,

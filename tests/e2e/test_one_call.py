@@ -105,9 +105,9 @@ def test_an_avatar_that_is_damaged_is_mended_by_the_next_call(
 
 
 def test_requests_at_one_time_share_the_preparation(server: Server, speech: Speech, tmp_path: Path) -> None:
-    video = clips.talking_head(tmp_path / "carla.mp4", 0.8, width=288)
+    video, sound = clips.talking_head(tmp_path / "carla.mp4", 0.8, width=288), speech(0.2)
     with ThreadPoolExecutor(3) as pool:
-        answers = list(pool.map(lambda _: post(server, video, speech(0.2)), range(3)))
+        answers = list(pool.map(lambda _: post(server, video, sound), range(3)))
     assert [answer.status_code for answer in answers] == [200] * 3
     totals = sorted(job_of(server, answer)["progress"]["frames_total"] for answer in answers)
     assert totals == [5, 5, 25]
