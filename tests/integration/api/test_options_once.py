@@ -1,6 +1,7 @@
 """Each option is written once, and is then in forms, JSON, queries, commands, records and documentation."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -185,5 +186,8 @@ async def test_the_contract_has_every_option_in_form_and_json(start: Start) -> N
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=NAMES)
-def test_the_documentation_has_it(option: Option) -> None:
-    assert f"`{option.name}`" in (DOCS / "api.md").read_text()
+def test_the_documentation_has_it_with_an_example(option: Option) -> None:
+    page = (DOCS / "api.md").read_text()
+    assert re.search(rf"^\|.*`{option.name}`.*\|", page, re.MULTILINE)
+    commands = "".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))  # tests run them
+    assert f"{option.name}=" in commands
