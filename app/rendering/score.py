@@ -23,8 +23,9 @@ from app.progress import Alive, nothing
 from app.rendering.timeline import Timeline
 from app.rendering.wanted import Wanted
 
-ALIKE: Final = 22.0
-"""How different two mouths may look, steps of 0..255, to be faded into each other: others would both show."""
+ALIKE: Final = 15.0
+"""How different two mouths may look, steps of 0..255, to be faded into each other: others would both show, as
+teeth that are seen through do in a fade of 20 and more."""
 
 FADED: Final = 1 / 3
 """Share of the other lender in the frames before and after a change."""
