@@ -17,7 +17,7 @@ class DecoderDied(Exception):
 
 def start_server() -> "Popen[bytes]":
     """Start what starts the decoders of one worker; it ends when the worker is gone."""
-    environment = without_secrets(os.environ) | {"OPENBLAS_NUM_THREADS": "1"}
+    environment = without_secrets(os.environ)
     return Popen(COMMAND, stdin=PIPE, stdout=PIPE, bufsize=0, env=environment)  # noqa: S603 - our own
 
 
