@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -86,4 +85,7 @@ class OriginGuard:
             return True
         if site is not None:
             return site in _OWN
-        return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+        if origin is None:
+            return True
+        place = origin.partition("://")[2].lower()
+        return place != "" and place == headers.get("host", "").lower()

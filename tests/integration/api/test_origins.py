@@ -15,6 +15,8 @@ PAGE = "https://app.example.org"
         {"Origin": "http://evil.example"},
         {"Origin": "http://service:3000"},
         {"Origin": "null"},
+        {"Origin": "null", "Host": ""},
+        {"Origin": "http://["},
         {"Origin": "http://service", "Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],
