@@ -20,7 +20,7 @@ out = Console()
 err = Console(stderr=True)
 
 ModelOption = Annotated[
-    Path | None, typer.Option("--model", help="The model, .pth or .onnx. Default: the one that ships.")
+    Path | None, typer.Option("--model", help="The model, .pth or .onnx. Default: the bundled model.")
 ]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 AvatarsDirOption = Annotated[

@@ -169,7 +169,7 @@ def _described(model: openvino.Model, path: Path) -> tuple[_Layout, float]:
         return layout, float(about["average_range"])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise InvalidModel(
-            f"{path} is no ear: it does not take Whisper's log-mel and answer mouth shapes. A model of an "
-            "earlier version was two files, of which this one painted: replace it and its card by those that "
-            "come with this version, or by what 'python -m training listen export' wrote."
+            f"{path} is not a model that listens: it does not map Whisper's log-mel to mouth shapes. A model "
+            "of an earlier version was two files, of which this one painted: replace it and its card with "
+            "those of this version, or with the output of 'python -m training listen export'."
         ) from error

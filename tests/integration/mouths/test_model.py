@@ -59,7 +59,9 @@ def test_a_model_of_two_files_from_the_version_before_is_refused_with_what_to_do
     write_ear(tmp_path / "mouthpiece-listen.onnx")
     card = {"reference": "nearest", "listen": "mouthpiece-listen.onnx", "listen_sha256": "0" * 64}
     painter.with_suffix(".json").write_text(json.dumps(card))
-    with pytest.raises(InvalidModel, match=r"is no ear.*two files.*replace it and its card"):
+    with pytest.raises(
+        InvalidModel, match=r"is not a model that listens.*two files.*replace it and its card"
+    ):
         open_model(painter, device="cpu")
 
 

@@ -103,5 +103,5 @@ def test_what_is_no_ear_is_refused_with_a_sentence(tmp_path: Path) -> None:
         write_ear(tmp_path / "unnamed.onnx", described=False),
         write_ear(tmp_path / "other.onnx", outputs=4),
     ):
-        with pytest.raises(InvalidModel, match="is no ear"):
+        with pytest.raises(InvalidModel, match="is not a model that listens"):
             Ear(foreign)
