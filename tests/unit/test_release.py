@@ -59,11 +59,16 @@ def test_a_release_leaves_a_commit_a_tag_and_a_wheel_and_is_made_once(tmp_path: 
     git(tmp_path, "clone", "--quiet", str(ROOT), "clone")
     clone, programs = tmp_path / "clone", tmp_path / "programs"
     git(clone, "checkout", "--quiet", "-B", "main")
+    changelog = clone / "CHANGELOG.md"
+    changelog.write_text(changelog.read_text().replace("## Unreleased\n", "## Unreleased\n\n- A thing.\n", 1))
     programs.mkdir()
     for name in ("make", "docker"):
         (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/asked\n')
         (programs / name).chmod(0o755)
     environment = os.environ | IDENTITY | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    subprocess.run(
+        ["git", "commit", "--quiet", "--all", "-m", "A thing"], cwd=clone, env=environment, check=True
+    )
     command = [sys.executable, "scripts/release.py", "99.0.0"]
     subprocess.run(command, cwd=clone, env=environment, check=True, capture_output=True)
     assert git(clone, "describe", "--exact-match") == "v99.0.0"
