@@ -38,6 +38,8 @@ FULL_EVERY, FULL_FOR = 90, 12
 """How often, and how long, the volume is full, seconds."""
 LIVE_SECONDS: Final = 0.2
 LOOK_SECONDS: Final = 30
+QUIET_SECONDS: Final = 1800
+"""How long what was accepted may take to end once clients have stopped."""
 ENDED: Final = {"succeeded", "failed", "canceled"}
 FORESEEN: Final = {
     "storage-full",
@@ -106,7 +108,7 @@ class Storm:
         before = {job["id"] for job in jobs}
         deeds: list[Callable[[], None]] = [self._client] * self._clients + [self._look, self._live]
         deeds += [] if self._only_kills else [self._fill]
-        threads = [threading.Thread(target=deed) for deed in deeds]
+        threads = [threading.Thread(target=deed, daemon=True) for deed in deeds]
         for thread in threads:
             thread.start()
         end = time.monotonic() + 60 * minutes
@@ -126,7 +128,7 @@ class Storm:
     def _judge(self, before: set[str]) -> list[str]:
         """Wait until all is quiet, and look at every job."""
         client, tally = self._server.client, self.tally
-        self._server.wait(lambda: not self._open_jobs(), 600)
+        self._server.wait(lambda: not self._open_jobs(), QUIET_SECONDS)
         found = {job["id"]: job for job in self._all_jobs() if job["id"] not in before}
         tally.wrong += [f"lost: {job_id}" for job_id in tally.accepted.keys() - found.keys() - before]
         unasked = found.keys() - tally.accepted.keys()

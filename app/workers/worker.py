@@ -6,7 +6,7 @@ files appear complete.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from subprocess import Popen
@@ -172,17 +172,11 @@ class Worker:
     def encode(self, order: Order, segments: tuple[int, ...], progress: Progress) -> Answer:
         """Encode segments; answers ``segments`` that are there now, ``frames_made`` and ``stage_seconds``."""
         with self._rendering(order, progress) as render:
-            before = render.report(0, 0).stage_seconds
             missing = [i for i in segments if not render.workspace.fragment(i).exists()]
             heard = partial(self._between_segments, render, missing, progress)
-            try:
+            with _timed(render) as spent, suppress(_GaveWay):
                 render.encode([render.segments[index] for index in segments], heard)
-            except _GaveWay:
-                log.debug("gave_way")
             made = [index for index in missing if render.workspace.fragment(index).exists()]
-            after = render.report(0, 0).stage_seconds
-            spent = {stage: after[stage] - before[stage] for stage in after}
-            note_stages(render.workspace.stages, spent)
             return {
                 "segments": [index for index in segments if index in made or index not in missing],
                 "frames_made": sum(render.segments[index].frame_count for index in made),
@@ -193,15 +187,13 @@ class Worker:
         """Join the segments, which all have to be there; answers ``stage_seconds`` and ``warnings``."""
         with self._rendering(order, progress) as render:
             alive = partial(progress, 0, 0)
-            before = render.report(0, 0).stage_seconds
-            render.join(alive)
-            mux = render.report(0, 0).stage_seconds["mux"] - before["mux"]
-            note_stages(render.workspace.stages, {"mux": mux})
+            with _timed(render) as spent:
+                render.join(alive)
             self._report(render, alive)
             warnings = [*_warnings(order, render), *render.heard_notices()]
             render.workspace.clear_scratch(keep_fragments=order.params["stream"])
         self._close()
-        return {"stage_seconds": {"mux": mux}, "warnings": warnings}
+        return {"stage_seconds": spent, "warnings": warnings}
 
     def _report(self, render: "OpenRender", alive: Alive) -> None:
         """Write the receipt of a render. It must not fail for that: what it is like can be seen otherwise."""
@@ -315,6 +307,15 @@ def _warnings(order: Order, render: "OpenRender") -> list[Notice]:
     """Return what is known before the frames are made, of the avatar too if it is the job's own."""
     avatars_own = render.maker.avatar.manifest.warnings if order.is_one_call else []
     return [*avatars_own, *render.notices]
+
+
+@contextmanager
+def _timed(render: "OpenRender") -> Iterator[dict[str, float]]:
+    """Note beside a render how long each stage takes in the block; what is yielded holds it then."""
+    before, spent = render.report(0, 0).stage_seconds, dict[str, float]()
+    yield spent
+    spent |= {stage: now - before[stage] for stage, now in render.report(0, 0).stage_seconds.items()}
+    note_stages(render.workspace.stages, spent)
 
 
 def as_error(error: Exception, job_id: str) -> MouthpieceError:
