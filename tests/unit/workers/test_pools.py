@@ -31,7 +31,7 @@ class Pool(MemberPool):
     """A pool whose members do nothing; it notes what they are sent."""
 
     def __init__(self, *models: Mapping[str, Any]) -> None:
-        super().__init__(Settings(), (), Patience(stall=0.05, stop=0.05))
+        super().__init__(Settings(), (), Patience(stall=1.0, stop=0.05))
         self.sent: list[tuple[str, Message]] = []
         self.ended: list[str] = []
         for index, model in enumerate(models):
@@ -97,7 +97,7 @@ async def test_a_worker_that_makes_no_progress_is_ended_and_one_that_does_is_not
     pool, told = Pool(MODEL), list[int]()
     answer = asyncio.create_task(pool.call(call(), lambda done, _: told.append(done)))
     for done in range(6):
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.25)
         pool.members[0].hear({"told": [done, 6]})
     with pytest.raises(WorkerDied, match="stalled") as death:
         await answer
