@@ -3,7 +3,7 @@
 import os
 import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 """The one place where the version stands; ``scripts/release`` moves it."""
 
 # Both engines tell their makers over the network that they are used, and ONNX Runtime with which model.
