@@ -1,4 +1,6 @@
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +96,31 @@ def test_deleted_frames_are_rebuilt_exactly(anna: AvatarBuilder) -> None:
     frames.unlink()
     open_avatar(anna.store, anna.cache, "anna", FORM).close()
     assert frames.read_bytes() == before
+
+
+def test_of_two_that_rebuild_an_avatar_at_a_time_each_has_all_of_it(anna: AvatarBuilder) -> None:
+    folder, half_way = anna.store.path("anna"), threading.Barrier(2, timeout=60)
+    before = {name: (folder / name).read_bytes() for name in (FRAMES, CROPS, MASKS)}
+    for name in before:
+        (folder / name).unlink()
+
+    def open_and_read() -> bytes:
+        met: list[int] = []
+
+        def alive() -> None:
+            if not met:
+                met.append(half_way.wait())
+
+        with open_avatar(anna.store, anna.cache, "anna", FORM, alive) as avatar:
+            frame = np.empty(anna.store.manifest("anna").frame_bytes, np.uint8)
+            avatar.frames.read_into(FRAME_COUNT - 1, frame)
+            return frame.tobytes()
+
+    with ThreadPoolExecutor(2) as pool:
+        frames = [future.result() for future in [pool.submit(open_and_read) for _ in range(2)]]
+    assert frames[0] == frames[1] == before[FRAMES][-len(frames[0]) :]
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert not list(folder.glob(".*"))
 
 
 def test_damaged_crops_and_masks_are_cut_anew(anna: AvatarBuilder) -> None:
