@@ -57,9 +57,8 @@ function build(avatar) {
 
 // The video is sent with the sound, and no avatar is kept under a name.
 function useOnce() {
-  const { video, ...options } = Object.fromEntries(asked());
-  const clip = { file: video, options };
-  delete options.id;
+  const options = Object.fromEntries([...asked()].filter(([name]) => name !== "id" && name !== "video"));
+  const clip = { file: chosen, options };
   choose(null);
   select(null);
   shared.clip = clip;
