@@ -29,7 +29,7 @@ from app.errors import (
 from app.jobs.files import DataFolder
 from app.jobs.pool import Answer, Call, Order
 from app.media.files import replacing
-from app.notices import Notice
+from app.notices import Notice, NoticeCode
 from app.options import read
 from app.progress import Alive, Progress
 from app.rendering.stages import note_stages
@@ -305,8 +305,12 @@ class Worker:
 
 def _warnings(order: Order, render: "OpenRender") -> list[Notice]:
     """Return what is known before the frames are made, of the avatar too if it is the job's own."""
-    avatars_own = render.maker.avatar.manifest.warnings if order.is_one_call else []
-    return [*avatars_own, *render.notices]
+    avatar = render.maker.avatar
+    settled = {NoticeCode.ALPHA_FLATTENED, *([NoticeCode.HDR_MAPPED] if avatar.deep is not None else [])}
+    own = [
+        told for told in avatar.manifest.warnings if told["code"] not in settled
+    ]  # the render's form decides
+    return [*(own if order.is_one_call else []), *render.notices]
 
 
 @contextmanager

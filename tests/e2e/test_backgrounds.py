@@ -56,9 +56,18 @@ def test_a_picture_shows_behind_transparent_footage_in_one_call(
         assert np.abs(corner(answer.content, tmp_path / f"{number}.mp4") - color).max() < 8
         job = server.job(answer.headers["content-location"].rsplit("/", 1)[1])
         avatars.append(job["avatar_id"])
-        (told,) = [told for told in job["warnings"] if told["code"] == "alpha-flattened"][:1]
+        (told,) = [told for told in job["warnings"] if told["code"] == "alpha-flattened"]
         assert "background picture" in told["detail"]
     assert avatars[0] == avatars[1] != avatars[2]
+
+
+def test_a_webm_keeps_the_transparency_and_nothing_is_said_of_it(
+    server: Server, footage: bytes, speech: Speech
+) -> None:
+    answer = post(server, footage, speech, picture(GREEN), format="webm")
+    assert answer.status_code == 200, answer.text
+    job = server.job(answer.headers["content-location"].rsplit("/", 1)[1])
+    assert "alpha-flattened" not in [told["code"] for told in job["warnings"]]
 
 
 def test_the_picture_is_kept_with_the_avatar(
