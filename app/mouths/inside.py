@@ -32,6 +32,13 @@ Picture = npt.NDArray[np.float32]
 _Map = npt.NDArray[np.float32]
 """float32 (rows, columns): one number a pixel."""
 
+_Profile = npt.NDArray[np.float64]
+"""float64 (k,): one number for each place across the mouth."""
+
+_STEP: Final = 0.05
+_FAR: Final = 1e3
+"""Millimetres from one such place to the next, and to where nothing is."""
+
 _MOUTH_WIDTH, _EYES_DISTANCE = 50.0, 110.0
 """Of the corners of a mouth at rest; of the outer eye corners, at least, so that pursed lips are not taken
 for a small head: mouths of 0.45 eyes' distances and more are as wide as they look."""
@@ -96,12 +103,12 @@ def draw_inside(
         return None
     mean = max(float(skin[:3].mean()), 1.0)
     light = _NARROW + (1 - _NARROW) * min(max(mouth.opening / _WIDE, 0.0), 1.0)
-    tooth = (_TOOTH_LEAST + _TOOTH_MORE * mean) * _TOOTH
-    picture = np.empty((*mouth.across.shape, 3), np.float32)
+    tooth = np.asarray((_TOOTH_LEAST + _TOOTH_MORE * mean) * _TOOTH, np.float32)
+    picture = np.empty((*mouth.below.shape, 3), np.float32)
     picture[:] = mean * _CAVITY
-    _lay(picture, mouth.tongue * light, mean * _TONGUE)
-    for alpha, shade in (mouth.lower_teeth(float(teeth[1])), mouth.upper_teeth(float(teeth[0]))):
-        _lay(picture, alpha, (light * shade)[..., None] * tooth)
+    _lay(picture, mouth.tongue * np.float32(light), np.asarray(mean * _TONGUE, np.float32))
+    for alpha, shade in mouth.teeth(float(teeth[0]), float(teeth[1])):
+        _lay(picture, alpha, (np.float32(light) * shade)[..., None] * tooth)
     cast = np.clip((skin[:3] / mean) * (_USUAL_SKIN.mean() / _USUAL_SKIN), 0.5, 2.0) ** 0.5
     picture *= cast.astype(np.float32)
     soft = cv2.GaussianBlur(picture, (0, 0), max(0.6, 0.3 * mouth.millimetre)).astype(np.float32)
@@ -183,11 +190,6 @@ class _Mouth:
         return float((self._goal[14] - self._goal[13]) @ self._down) / self.millimetre
 
     @cached_property
-    def across(self) -> _Map:
-        """Place of every pixel, from the middle to the person's left."""
-        return self._places(self._along)
-
-    @cached_property
     def below(self) -> _Map:
         """Place of every pixel, downward."""
         return self._places(self._down)
@@ -196,73 +198,106 @@ class _Mouth:
     def tongue(self) -> _Map:
         """How much of the tongue is seen, 0..1: it lies low and in the middle."""
         height = np.maximum(self._lower_lip - self._upper_lip, 0.5)
-        depth = _smooth((self.below - self._upper_lip) / height, 0.3, 0.9)
-        return np.asarray(depth * np.exp(-np.square(self.across / 17)), np.float32)
+        return _smooth((self.below - self._upper_lip) / height, 0.3, 0.9) * self._breadth
 
-    def upper_teeth(self, shown: float) -> tuple[_Map, _Map]:
-        """Return how much of the upper teeth is seen, and their shade; both 0..1."""
+    def teeth(self, upper: float, lower: float) -> tuple[tuple[_Map, _Map], tuple[_Map, _Map]]:
+        """Return how much of the lower and of the upper teeth is seen, and their shade; all 0..1.
+
+        ``upper`` and ``lower`` are the teeth that are to show.
+        """
+        falling = np.clip(1 - 0.6 * np.square(self._steps / 21), 0.12, 1)
+        (upper_edge, upper_shade), (lower_edge, lower_shade) = self._upper_row(upper), self._lower_row(lower)
+        edges = self._over(upper_edge, lower_edge, falling * upper_shade, falling * lower_shade)
+        shadow = np.asarray(0.76 + 0.24 * np.clip((self.below - self._upper_lip) / 3, 0, 1), np.float32)
+        return (
+            (_smooth(self.below - edges[1], -0.35, 0.35), edges[3]),
+            (_smooth(edges[0] - self.below, -0.3, 0.3), shadow * edges[2]),
+        )
+
+    def _upper_row(self, shown: float) -> tuple[_Profile, _Profile]:
+        """Return where the edge of the upper teeth runs, and how dark it is between two of them."""
         usual, more, least, most = _UPPER_DROP
         drop = min(max(usual + more * shown, least), most)
-        place, gap = _in_row(self.across, _UPPER_TEETH)
-        canine = 0.35 * np.exp(-np.square((np.abs(self.across) - 17.5) / 2.5))
-        arch = 1 - 0.25 * np.square(self.across / 22)
-        edge = self._resting_lip + drop * arch + canine - 0.55 * _rounded(place)
-        alpha = _smooth(edge - self.below, -0.3, 0.3) * (np.abs(self.across) < _UPPER_TEETH[-1])
-        shadow = 0.76 + 0.24 * np.clip((self.below - self._upper_lip) / 3, 0, 1)
-        return alpha, shadow * self._falling * (1 - 0.22 * np.exp(-np.square(gap / 0.4)))
+        place, gap = _in_row(self._steps, _UPPER_TEETH)
+        canine = 0.35 * np.exp(-np.square((np.abs(self._steps) - 17.5) / 2.5))
+        arch = 1 - 0.25 * np.square(self._steps / 22)
+        edge = self._line(self._rest[list(UPPER_LIP_INNER)]) + drop * arch + canine - 0.55 * _rounded(place)
+        edge[np.abs(self._steps) >= _UPPER_TEETH[-1]] = -_FAR
+        return edge, 1 - 0.22 * np.exp(-np.square(gap / 0.4))
 
-    def lower_teeth(self, shown: float) -> tuple[_Map, _Map]:
-        """Return how much of the lower teeth is seen, and their shade; both 0..1."""
+    def _lower_row(self, shown: float) -> tuple[_Profile, _Profile]:
+        """Return the same of the lower teeth."""
         usual, more, least, most = _LOWER_RISE
         rise = min(max(usual + more * max(shown, 0.0), least), most) * min(max(self.opening / 8, 0.0), 1.0)
-        place, gap = _in_row(self.across, _LOWER_TEETH)
-        edge = self._lower_lip - rise + 0.35 * _rounded(place)
-        alpha = _smooth(self.below - edge, -0.35, 0.35) * (np.abs(self.across) < _LOWER_TEETH[-2])
-        return alpha, 0.62 * self._falling * (1 - 0.25 * np.exp(-np.square(gap / 0.45)))
+        place, gap = _in_row(self._steps, _LOWER_TEETH)
+        edge = self._line(self._goal[list(LOWER_LIP_INNER)]) - rise + 0.35 * _rounded(place)
+        edge[np.abs(self._steps) >= _LOWER_TEETH[-2]] = _FAR
+        return edge, 0.62 * (1 - 0.25 * np.exp(-np.square(gap / 0.45)))
 
-    @cached_property
-    def _falling(self) -> _Map:
-        """How light falls off along the arch."""
-        return np.clip(1 - 0.6 * np.square(self.across / 21), 0.12, 1)
-
-    @cached_property
+    @property
     def _upper_lip(self) -> _Map:
-        return self._line(self._goal[list(UPPER_LIP_INNER)])
+        return self._lips[0]
 
-    @cached_property
+    @property
     def _lower_lip(self) -> _Map:
-        return self._line(self._goal[list(LOWER_LIP_INNER)])
+        return self._lips[1]
+
+    @property
+    def _breadth(self) -> _Map:
+        return self._lips[2]
 
     @cached_property
-    def _resting_lip(self) -> _Map:
-        return self._line(self._rest[list(UPPER_LIP_INNER)])
+    def _lips(self) -> list[_Map]:
+        lines = (self._line(self._goal[list(row)]) for row in (UPPER_LIP_INNER, LOWER_LIP_INNER))
+        return self._over(*lines, np.exp(-np.square(self._steps / 17)))
+
+    @cached_property
+    def _across(self) -> _Map:
+        """Place of every pixel, from the middle to the person's left."""
+        return self._places(self._along)
+
+    @cached_property
+    def _steps(self) -> _Profile:
+        """Places across the mouth, at which is computed what depends on them alone."""
+        low, high = np.floor(self._across.min() / _STEP) * _STEP, self._across.max()
+        return np.asarray(low + _STEP * np.arange(int((high - low) / _STEP) + 2), np.float64)
+
+    def _over(self, *profiles: _Profile) -> list[_Map]:
+        """Return what profiles say at every pixel."""
+        table = np.ascontiguousarray(np.stack(profiles, axis=-1)[None], np.float32)
+        places = (self._across - np.float32(self._steps[0])) * np.float32(1 / _STEP)
+        spread = cv2.remap(
+            table, places, np.zeros_like(places), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        return [np.asarray(one, np.float32) for one in cv2.split(spread)]
 
     def _places(self, direction: npt.NDArray[np.float64]) -> _Map:
         top, bottom, left, right = self.region
-        columns = (np.arange(left, right) - self._middle[0]) * direction[0]
-        rows = (np.arange(top, bottom) - self._middle[1]) * direction[1]
-        return np.asarray((columns + rows[:, None]) / self.millimetre, np.float32)
+        columns = (np.arange(left, right) - self._middle[0]) * (direction[0] / self.millimetre)
+        rows = (np.arange(top, bottom) - self._middle[1]) * (direction[1] / self.millimetre)
+        places: _Map = columns.astype(np.float32) + rows.astype(np.float32)[:, None]
+        return places
 
-    def _line(self, points: Points) -> _Map:
-        """Return how far below the middle a line of points runs, at every pixel."""
+    def _line(self, points: Points) -> _Profile:
+        """Return how far below the middle a line of points runs."""
         relative = (points - self._middle) / self.millimetre
         along, down = relative @ self._along, relative @ self._down
         order = np.argsort(along)
-        return np.asarray(np.interp(self.across, along[order], down[order]), np.float32)
+        line: _Profile = np.interp(self._steps, along[order], down[order])
+        return line
 
 
-def _in_row(across: _Map, edges: npt.NDArray[np.float64]) -> tuple[_Map, _Map]:
-    """Return where in its tooth every pixel lies, 0..1, and how far from the gap to the next."""
+def _in_row(across: _Profile, edges: npt.NDArray[np.float64]) -> tuple[_Profile, _Profile]:
+    """Return where in its tooth every place lies, 0..1, and how far from the gap to the next."""
     aside = np.abs(across)
     tooth = np.clip(np.searchsorted(edges, aside, side="right") - 1, 0, len(edges) - 2)
     inner, outer = edges[tooth], edges[tooth + 1]
-    place = (aside - inner) / (outer - inner)
-    return place.astype(np.float32), np.minimum(aside - inner, outer - aside).astype(np.float32)
+    return (aside - inner) / (outer - inner), np.minimum(aside - inner, outer - aside)
 
 
-def _rounded(place: _Map) -> _Map:
+def _rounded(place: _Profile) -> _Profile:
     """Return how far a tooth's edge is rounded off: 0 in its middle, 1 at its sides."""
-    rounded: _Map = np.square(np.square(2 * place - 1))
+    rounded: _Profile = np.square(np.square(2 * place - 1))
     return rounded
 
 

@@ -80,7 +80,8 @@ class Layer:
         own = self._parts(frame, region)
         masks.spare(cover, landmarks)
         mask = masks.over(region, masks.tight if masks.covered else masks.whole)
-        light = _Light(own, laid, masks.over(region, masks.skin))
+        size = _light_size(region)
+        light = _Light(own, laid, masks.over(region, masks.skin, size))
         for plane, fitted in zip(own, light.evened(), strict=True):
             alpha = (mask if plane.shape == mask.shape else halved(mask)) * np.float32(weight)
             plane[:] = cv2.blendLinear(fitted, plane, alpha, 1 - alpha)
@@ -176,19 +177,14 @@ class _Masks:
         )
         return (first, last, start, stop) if last - first >= 4 and stop - start >= 4 else None
 
-    def over(self, region: Region, mask: MouthMask) -> FloatPlane:
-        """Return a mask over a region of the frame, 0..1."""
+    def over(self, region: Region, mask: MouthMask, size: tuple[int, int] | None = None) -> FloatPlane:
+        """Return a mask over a region of the frame, 0..1, at its own or another (width, height) ``size``."""
         top, bottom, left, right = region
-        scale = self._to_crop
-        affine = np.array(
-            [
-                [scale[0], 0, (left + 0.5 - self._box[2]) * scale[0] - 0.5],
-                [0, scale[1], (top + 0.5 - self._box[0]) * scale[1] - 0.5],
-            ]
-        )
-        warped = cv2.warpAffine(
-            mask, affine, (right - left, bottom - top), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        )
+        width, height = size or (right - left, bottom - top)
+        scale = self._to_crop * ((right - left) / width, (bottom - top) / height)
+        corner = (np.array([left, top]) - self._box[[2, 0]]) * self._to_crop
+        affine = np.column_stack([np.diag(scale), corner + 0.5 * scale - 0.5])
+        warped = cv2.warpAffine(mask, affine, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         result: FloatPlane = warped.astype(np.float32) * np.float32(1 / 255)
         return result
 
@@ -213,12 +209,11 @@ class _Light:
     """
 
     def __init__(self, own: list[Plane], laid: list[Plane], skin: FloatPlane) -> None:
-        """Compare two pictures of a region; ``skin`` (0..1) is where they are to be alike."""
+        """Compare two pictures of a region; ``skin``, small, 0..1, is where they are to be alike."""
         self._laid = laid
-        height, width = skin.shape
-        self._size = LIGHT_COLUMNS, max(8, round(LIGHT_COLUMNS * height / width))
+        self._size = skin.shape[1], skin.shape[0]
         jaw = np.arange(self._size[1])[:, None] < 0.9 * self._size[1]
-        self._weight = (np.clip(1.3 * self._small(skin), 0, 1) * jaw).astype(np.float32)
+        self._weight = (np.clip(1.3 * skin, 0, 1) * jaw).astype(np.float32)
         self._own = self._all_small(own)
 
     def evened(self) -> list[Plane]:
@@ -252,12 +247,27 @@ class _Light:
         weight = self._weight * np.exp(-(apart / (2 * spread)).sum(axis=-1))
         known = (np.clip(difference, -MOST_LIGHT, MOST_LIGHT) - usual) * weight[..., None]
         result: FloatPlane = np.zeros_like(known)
-        for share, trust in ((0.16, 0.01), (0.05, 0.08)):
-            reach = share * self._size[0]
-            total = cv2.GaussianBlur(weight, (0, 0), reach)
-            mean = cv2.GaussianBlur(known, (0, 0), reach) / (total + np.float32(1e-4))[..., None]
+        for share, trust, shrunk in ((0.16, 0.01, 2), (0.05, 0.08, 1)):
+            total, mean = self._mean(weight, known, share * self._size[0], shrunk)
             result += (total / (total + np.float32(trust)))[..., None] * (mean - result)
         return result + usual
+
+    def _mean(
+        self, weight: FloatPlane, known: FloatPlane, reach: float, shrunk: int
+    ) -> tuple[FloatPlane, FloatPlane]:
+        """Return the weight within reach of every place, and the mean of what is known there.
+
+        A wide reach is computed on a picture that is ``shrunk`` that much.
+        """
+        both = np.dstack([weight, known])
+        if shrunk > 1:
+            size = self._size[0] // shrunk, self._size[1] // shrunk
+            both = np.asarray(cv2.resize(both, size, interpolation=cv2.INTER_AREA), np.float32)
+        both = np.asarray(cv2.GaussianBlur(both, (0, 0), reach / shrunk), np.float32)
+        if shrunk > 1:
+            both = np.asarray(cv2.resize(both, self._size, interpolation=cv2.INTER_LINEAR), np.float32)
+        total = both[..., 0]
+        return total, both[..., 1:] / (total + np.float32(1e-4))[..., None]
 
     def _all_small(self, planes: list[Plane]) -> FloatPlane:
         return np.dstack([self._small(plane) for plane in planes])
@@ -265,6 +275,12 @@ class _Light:
     def _small(self, plane: Plane | FloatPlane) -> FloatPlane:
         small: FloatPlane = cv2.resize(plane, self._size, interpolation=cv2.INTER_AREA).astype(np.float32)
         return small
+
+
+def _light_size(region: Region) -> tuple[int, int]:
+    """Return the width and height of the picture on which the light of a region is compared."""
+    top, bottom, left, right = region
+    return LIGHT_COLUMNS, max(8, round(LIGHT_COLUMNS * (bottom - top) / (right - left)))
 
 
 _DARK: Final = np.array([16.0, 128.0, 128.0], np.float32)

@@ -5,6 +5,7 @@ are shut and the wanted ones are not, the inside of the mouth is drawn.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +22,8 @@ FloatPlane = npt.NDArray[np.float32]
 
 CoverMarks = npt.NDArray[np.uint8]
 """uint8 (96, 96): one of :data:`app.faces.hidden.Cover`."""
+
+_SampleT = TypeVar("_SampleT", np.uint8, np.float32)
 
 Region = tuple[int, int, int, int]
 """Top, bottom, left, right of a part of the frame, luma pixels, all even, bottom and right exclusive."""
@@ -52,9 +55,10 @@ class Lent:
 
 def sampled(layout: FrameLayout, lent: Lent, landmarks: FaceLandmarks, region: Region) -> list[Plane]:
     """Return Y, U and V of a lent mouth over a region of the frame whose face lies at ``landmarks``."""
-    planes = _remapped(layout, lent.frame, _bent(lent.placing, landmarks, region))
+    bent = _Bent(lent.placing, landmarks, region)
+    planes = _remapped(layout, lent, region, bent.field)
     if lent.opened is not None:
-        _draw_opened(layout, planes, lent, lent.opened, landmarks, region)
+        _draw_opened(layout, planes, lent, lent.opened, landmarks, bent)
     return planes
 
 
@@ -64,38 +68,59 @@ def halved(plane: FloatPlane) -> FloatPlane:
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _straight(placing: Placing, region: Region) -> tuple[FloatPlane, FloatPlane]:
-    """Return where in the lender each pixel of a region lies, by the affine map of the heads."""
-    top, bottom, left, right = region
+class _Bent:
+    """What is added to the affine map of two heads over a region, at every pixel of chroma.
+
+    Displacements are smooth, so luma has them from between those.
+    """
+
+    def __init__(self, placing: Placing, landmarks: FaceLandmarks, region: Region) -> None:
+        self.region = region
+        self._turned: FloatPlane | None = None
+        self.field: FloatPlane | None = None
+        """float32 (rows / 2, columns / 2, 2), pixels of the lender; None for nothing at all."""
+        if not placing.moves.any() and not placing.turned.any():
+            return
+        top, bottom, left, right = region
+        turned, moved = (
+            cv2.resize(field, ((right - left) // 2, (bottom - top) // 2), interpolation=cv2.INTER_CUBIC)
+            for field in bend(placing, landmarks, region)
+        )
+        free = 1 - teeth_stay(placing, region, 0.5)
+        self._turned = np.asarray(turned, np.float32)
+        self.field = np.asarray(turned + moved * free[..., None], np.float32)
+
+    def still(self, part: Region) -> FloatPlane | None:
+        """Return the field over a part of the region before the mouth is bent."""
+        return None if self._turned is None else _view(self._turned, self.region, part)
+
+
+def _places(
+    placing: Placing, columns: npt.NDArray[np.float32], rows: npt.NDArray[np.float32]
+) -> tuple[FloatPlane, FloatPlane]:
+    """Return where in the lender positions of the frame lie, by the affine map of the heads."""
     (a, b, c), (d, e, f) = placing.head.tolist()
-    columns = np.arange(left, right, dtype=np.float32)
-    rows = np.arange(top, bottom, dtype=np.float32)[:, None]
     return a * columns + (b * rows + c), d * columns + (e * rows + f)
 
 
-def _bent(
-    placing: Placing, landmarks: FaceLandmarks, region: Region, *, still: bool = False
-) -> tuple[FloatPlane, FloatPlane]:
-    """Return where in the lender each pixel of a region lies; of a ``still`` one before its mouth is bent."""
-    x, y = _straight(placing, region)
-    if not placing.moves.any() and not placing.turned.any():
-        return x, y
-    size = x.shape[1], x.shape[0]
-    turned, moved = bend(placing, landmarks, region)
-    field = np.asarray(cv2.resize(turned, size, interpolation=cv2.INTER_CUBIC), np.float32)
-    if not still:
-        free = 1 - cv2.resize(teeth_stay(placing, region, 0.5), size)
-        field += cv2.resize(moved, size, interpolation=cv2.INTER_CUBIC) * free[..., None]
-    return x + field[..., 0], y + field[..., 1]
-
-
-def _remapped(layout: FrameLayout, frame: I420Frame, places: tuple[FloatPlane, FloatPlane]) -> list[Plane]:
-    """Return the planes of a frame at ``places``, its luma's x and y for every pixel."""
-    x, y = places
-    luma, *chroma = layout.planes(frame)
+def _remapped(layout: FrameLayout, lent: Lent, region: Region, field: FloatPlane | None) -> list[Plane]:
+    """Return the planes of a lender over a region of the frame; ``field`` is one of :class:`_Bent`."""
+    top, bottom, left, right = region
+    columns, rows = (
+        np.arange(left, right, dtype=np.float32),
+        np.arange(top, bottom, dtype=np.float32)[:, None],
+    )
+    x, y = _places(lent.placing, columns, rows)
+    half_x, half_y = _places(lent.placing, columns[::2], rows[::2] + np.float32(0.5))
+    if field is not None:
+        for more, full, half in zip(cv2.split(field), (x, y), (half_x, half_y), strict=True):
+            full += cv2.resize(more, full.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            half += more
+    half_x *= np.float32(0.5)
+    half_y *= np.float32(0.5)
+    half_y -= np.float32(0.25)
+    luma, *chroma = layout.planes(lent.frame)
     bright = cv2.remap(luma, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    half_x = (x[0::2, 0::2] + x[1::2, 0::2]) / 4
-    half_y = (y[0::2, 0::2] + y[1::2, 0::2]) / 4 - np.float32(0.25)
     colors = [
         cv2.remap(plane, half_x, half_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for plane in chroma
@@ -109,16 +134,16 @@ def _draw_opened(
     lent: Lent,
     opened: Opened,
     landmarks: FaceLandmarks,
-    region: Region,
+    bent: _Bent,
 ) -> None:
-    """Draw the inside of a mouth between the lips of bent planes of ``region``.
+    """Draw the inside of a mouth between the lips of bent planes of a region.
 
     Teeth that the lender shows stay as they lie on the skull.
     """
-    inside = draw_inside(lent.placing, landmarks, opened.skin, opened.teeth, region)
+    inside = draw_inside(lent.placing, landmarks, opened.skin, opened.teeth, bent.region)
     if inside is None:
         return
-    still = _remapped(layout, lent.frame, _bent(lent.placing, landmarks, inside.region, still=True))
+    still = _remapped(layout, lent, inside.region, bent.still(inside.region))
     before, after = (
         between_lips(points, inside.region) for points in (lent.placing.laid, lent.placing.points)
     )
@@ -128,12 +153,12 @@ def _draw_opened(
         made, kept, shown = np.ascontiguousarray(drawn[..., index], np.float32), keep, after
         if index:
             made, kept, shown = halved(made), halved(keep), halved(after)
-        view = _view(plane, region, inside.region)
+        view = _view(plane, bent.region, inside.region)
         made += kept * (own - made)
         view[:] = np.clip(view + shown * (made - view) + np.float32(0.5), 0, 255).astype(np.uint8)
 
 
-def _view(plane: Plane, region: Region, part: Region) -> Plane:
+def _view(plane: npt.NDArray[_SampleT], region: Region, part: Region) -> npt.NDArray[_SampleT]:
     """Return the part of a plane that covers ``region``, of luma or of chroma."""
     scale = (region[1] - region[0]) // plane.shape[0]
     top, bottom = ((edge - region[0]) // scale for edge in part[:2])
