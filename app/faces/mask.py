@@ -1,5 +1,6 @@
 """The soft mask: where, in a crop, the generated mouth replaces the avatar's own pixels."""
 
+from functools import cache
 from typing import Final
 
 import cv2
@@ -83,7 +84,7 @@ def _contour(points: Contour, size: int) -> Contour:
     beside = outline[:, 0] - border
     beside = np.where(_SIDES == 0, beside, _SIDES * np.maximum(_SIDES * beside, 0))
     right, left = -beside[OUTLINE.index(RIGHT_CHEEK[0])], beside[OUTLINE.index(LEFT_CHEEK[-1])]
-    cheek = np.select([_SIDES > 0, _SIDES < 0], [left, right], size)
+    cheek = np.where(_SIDES > 0, left, np.where(_SIDES < 0, right, size))
     openness = np.clip((cheek / size - CLOSED_CHEEK) / (OPEN_CHEEK - CLOSED_CHEEK), 0, 1)
     base = points[NOSE_BASE, 1]
     above = np.minimum(outline[:, 1] - base, 0)
@@ -104,13 +105,18 @@ def _fill(contour: Contour, center: Contour, size: int) -> npt.NDArray[np.float3
     return filled.astype(np.float32) / np.float32(255)
 
 
+@cache
 def _window(size: int, reach: float) -> npt.NDArray[np.float32]:
-    """Return 0 above row ``size // 2`` and on the outermost pixels, rising to 1 within ``reach`` pixels."""
+    """Return 0 above row ``size // 2`` and on the outermost pixels, rising to 1 within ``reach`` pixels.
+
+    It is made once, and cannot be written to.
+    """
     index = np.arange(size, dtype=np.float64)
     across = np.minimum(index, size - 1 - index)
     down = np.minimum(index - size // 2 + 1, size - 1 - index)
     window: npt.NDArray[np.float32] = np.outer(_ease(down / reach), _ease(across / reach)).astype(np.float32)
     window[: size // 2] = 0
+    window.flags.writeable = False
     return window
 
 

@@ -82,9 +82,10 @@ class Layer:
         mask = masks.over(region, masks.tight if masks.covered else masks.whole)
         size = _light_size(region)
         light = _Light(own, laid, masks.over(region, masks.skin, size))
-        for plane, fitted in zip(own, light.evened(), strict=True):
-            alpha = (mask if plane.shape == mask.shape else halved(mask)) * np.float32(weight)
-            plane[:] = cv2.blendLinear(fitted, plane, alpha, 1 - alpha)
+        mask *= np.float32(weight)
+        alphas = [(alpha, 1 - alpha) for alpha in (mask, halved(mask))]
+        for plane, fitted, (alpha, rest) in zip(own, light.evened(), [*alphas, alphas[1]], strict=True):
+            plane[:] = cv2.blendLinear(fitted, plane, alpha, rest)
 
     def _mixed(self, lent: list[Lent], landmarks: FaceLandmarks, region: Region) -> list[Plane]:
         """Return the planes of one mouth, or of two that are faded into each other."""
