@@ -60,6 +60,7 @@ def make_head(settings: ListenSettings, dims: int) -> Head:
     """Return a head with fresh weights for an encoder's rows of ``dims`` numbers."""
     return Head(
         dims,
+        layers=len(settings.layers),
         narrow=settings.narrow,
         width=settings.width,
         drop_input=settings.drop_input,

@@ -48,6 +48,13 @@ def colored_noise(rng: Random, count: int) -> Wave:
     return _level(noise)
 
 
+def steady_noise(rng: Random, count: int) -> Wave:
+    """Return noise that stays as it is: white, pink or brown, as a fan, a street or a tape has it."""
+    hertz = np.maximum(np.fft.rfftfreq(count, 1 / SPEECH_RATE), 30)
+    spectrum = np.fft.rfft(rng.standard_normal(count)) * hertz ** rng.choice([0.0, 0.0, -0.5, -1.0])
+    return _level(np.fft.irfft(spectrum, count))
+
+
 def _swell(rng: Random, count: int, slow: float, fast: float) -> Wave:
     time = np.arange(count) / SPEECH_RATE
     return np.asarray(np.sin(2 * np.pi * rng.uniform(slow, fast) * time + rng.uniform(0, 6)))
@@ -199,6 +206,8 @@ def _sweep(rng: Random, count: int) -> Wave:
 _KINDS: Final[dict[str, Callable[[Random, int], Wave]]] = {
     "nothing": _nothing,
     "noise": colored_noise,
+    "white": lambda rng, count: _level(rng.standard_normal(count)),
+    "steady": steady_noise,
     "changing": _changing,
     "hum": _hum,
     "clicks": _clicks,

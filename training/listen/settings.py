@@ -18,7 +18,7 @@ class ListenSettings:
     held_out: HeldOut = field(default_factory=HeldOut)
     licence: str = "unknown"
     set_weights: dict[str, float] = field(default_factory=dict)
-    layers: int = 2
+    layers: tuple[int, ...] = (2, 4)
     past: int = 50
     piece: int = 100
     ahead: int = 20

@@ -20,10 +20,14 @@ _TAPS, _STEP = 7, 2
 
 
 class Head(nn.Module):
-    """Rows (B, T, dims) of the encoder to what is heard (B, T - 16, 10)."""
+    """Rows (B, T, dims) of the encoder to what is heard (B, T - 16, 10).
 
-    def __init__(self, dims: int, *, narrow: int, width: int, drop_input: float, drop: float) -> None:
+    Rows of several ``layers`` stand side by side; each layer's are normalised by themselves.
+    """
+
+    def __init__(self, dims: int, *, layers: int, narrow: int, width: int, drop_input: float, drop: float) -> None:
         super().__init__()
+        self._of_layers = (layers, dims // layers)
         middle = narrow + narrow // 2
         self.drop_input, self.drop = nn.Dropout(drop_input), nn.Dropout(drop)
         self.down = nn.Linear(dims, narrow)
@@ -34,7 +38,7 @@ class Head(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return what is heard at every row that has its neighbours, BEFORE of them and AFTER."""
-        rows = functional.layer_norm(rows, rows.shape[-1:])
+        rows = functional.layer_norm(rows.unflatten(-1, self._of_layers), self._of_layers[1:]).flatten(-2)
         narrow = functional.silu(self.down(self.drop_input(rows))).transpose(1, 2)
         x = functional.relu(self.norms[0](self.first(narrow)))
         x = functional.relu(self.norms[1](self.second(x)))

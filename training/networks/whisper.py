@@ -1,5 +1,6 @@
 """The encoder of Whisper, as far as it is used: its first layers turn log-mel into what is said."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,25 +37,32 @@ class Layer(nn.Module):
 
 
 class WhisperEncoder(nn.Module):
-    """Log-mel (B, 80, 2 T) to rows (B, T, dims), 50 a second; row ``r`` is centred on column ``2 r``."""
+    """Log-mel (B, 80, 2 T) to rows (B, T, dims), 50 a second; row ``r`` is centred on column ``2 r``.
+
+    ``taken`` are the layers, counted from 1, whose rows stand side by side in the answer: of two layers of
+    384 numbers each, a row has 768.
+    """
 
     positions: Tensor
 
-    def __init__(self, dims: int, layers: int) -> None:
+    def __init__(self, dims: int, taken: Sequence[int]) -> None:
         super().__init__()
-        self.dims = dims
+        self.taken = tuple(taken)
         self.conv1 = nn.Conv1d(BANDS, dims, 3, 1, 1)
         self.conv2 = nn.Conv1d(dims, dims, 3, 2, 1)
         self.register_buffer("positions", torch.zeros(1500, dims))
-        self.layers = nn.ModuleList(Layer(dims) for _ in range(layers))
+        self.layers = nn.ModuleList(Layer(dims) for _ in range(max(taken)))
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Return the rows of the last layer that is used, without Whisper's closing norm."""
+        """Return the rows of the layers that are taken, without Whisper's closing norm."""
         rows = functional.gelu(self.conv2(functional.gelu(self.conv1(mel)))).transpose(1, 2)
         rows = rows + self.positions[: rows.shape[1]]
-        for layer in self.layers:
+        taken = []
+        for number, layer in enumerate(self.layers, start=1):
             rows = layer(rows)
-        return rows
+            if number in self.taken:
+                taken.append(rows)
+        return torch.cat(taken, dim=-1)
 
 
 _PARTS: Final = {
@@ -68,11 +76,12 @@ _PARTS: Final = {
 """Names of a layer's parts in CTranslate2's copies of Whisper."""
 
 
-def load_encoder(path: Path, layers: int) -> WhisperEncoder:
-    """Return the first ``layers`` layers of the encoder in ``path``, an .npz of CTranslate2's arrays.
+def load_encoder(path: Path, taken: Sequence[int]) -> WhisperEncoder:
+    """Return the encoder in ``path``, an .npz of CTranslate2's arrays, up to the last layer that is taken.
 
     Raises ModelNotFound if there is no such file, InvalidModel if it is of another kind or has fewer layers.
     """
+    layers = max(taken)
     if not path.is_file():
         raise ModelNotFound(f"There is no encoder at {path}: give the .npz of Whisper's encoder.")
     try:
@@ -82,7 +91,7 @@ def load_encoder(path: Path, layers: int) -> WhisperEncoder:
         raise InvalidModel(
             f"{path} does not hold {layers} layers of Whisper's encoder ({error}): give the .npz of it."
         ) from error
-    encoder = WhisperEncoder(weights["conv1.weight"].shape[0], layers)
+    encoder = WhisperEncoder(weights["conv1.weight"].shape[0], taken)
     encoder.load_state_dict(weights)
     encoder.eval().requires_grad_(False)
     return encoder

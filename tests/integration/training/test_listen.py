@@ -24,7 +24,7 @@ RECIPE = """
 held_out: {groups: [speaker2]}
 listen:
   licence: mine alone
-  layers: 1
+  layers: [1, 2]
   past: 10
   piece: 20
   ahead: 12

@@ -33,7 +33,7 @@ from training.recipe import RECIPE  # noqa: E402
 from training.settings import load_settings  # noqa: E402
 
 SMALL = ListenSettings(
-    layers=1, past=10, piece=20, ahead=12, clips=2, per_clip=4, stretch=8, samples=160, silent_sounds=13
+    layers=(1,), past=10, piece=20, ahead=12, clips=2, per_clip=4, stretch=8, samples=160, silent_sounds=13
 )
 POINTS = 2 * len(SPEECH_POINTS)
 
@@ -51,7 +51,7 @@ def _talk(openings: np.ndarray[tuple[int], np.dtype[np.float64]], name: str = "o
 
 @pytest.fixture
 def encoder(tmp_path: Path) -> WhisperEncoder:
-    return load_encoder(write_encoder(tmp_path / "encoder.npz"), 1)
+    return load_encoder(write_encoder(tmp_path / "encoder.npz"), [1])
 
 
 def test_the_resting_mouth_is_the_median_of_those_that_are_hardly_open() -> None:
@@ -239,12 +239,12 @@ def test_a_voice_that_is_changed_keeps_its_length_and_its_words() -> None:
 
 def test_a_file_that_is_no_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="no encoder"):
-        load_encoder(tmp_path / "none.npz", 1)
+        load_encoder(tmp_path / "none.npz", [1])
     with pytest.raises(InvalidModel, match="3 layers"):
-        load_encoder(write_encoder(tmp_path / "encoder.npz"), 3)
+        load_encoder(write_encoder(tmp_path / "encoder.npz"), [1, 3])
     (tmp_path / "other.npz").write_bytes(b"other")
     with pytest.raises(InvalidModel, match="does not hold"):
-        load_encoder(tmp_path / "other.npz", 1)
+        load_encoder(tmp_path / "other.npz", [1])
 
 
 def test_heads_that_do_not_say_what_they_were_taught_with_are_refused(tmp_path: Path) -> None:
