@@ -23,8 +23,8 @@ def write_card(model: Path, encoder: Path, *, recipe: Path, settings: ListenSett
     card = {
         "name": model.stem,
         "description": (
-            f"Hears mouth shapes in speech: Whisper tiny.en's first {max(settings.layers)} layers and heads on "
-            "them. Mouths are chosen from the footage and bent; where it shows none open, their inside is "
+            f"Hears mouth shapes in speech: Whisper tiny.en's first {max(settings.layers)} layers and heads "
+            "on them. Mouths are chosen from the footage and bent; where it shows none open, their inside is "
             "drawn."
         ),
         "licence": settings.licence,

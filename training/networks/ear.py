@@ -25,7 +25,9 @@ class Head(nn.Module):
     Rows of several ``layers`` stand side by side; each layer's are normalised by themselves.
     """
 
-    def __init__(self, dims: int, *, layers: int, narrow: int, width: int, drop_input: float, drop: float) -> None:
+    def __init__(
+        self, dims: int, *, layers: int, narrow: int, width: int, drop_input: float, drop: float
+    ) -> None:
         super().__init__()
         self._of_layers = (layers, dims // layers)
         middle = narrow + narrow // 2
