@@ -36,6 +36,13 @@ FARTHEST_LIGHT: Final = 0.45
 """Difference of the logarithms of two skins' brightness, or of its tints, beyond which the light cannot be
 brought together."""
 
+FARTHEST_VEIL: Final = 0.45
+"""Difference of the logarithms of two skins' colourfulness beyond which one lies under a veil and the other
+does not: a fade to white adds light instead of multiplying it, so that no gain brings the two together."""
+
+_COLOURLESS: Final = 0.1
+"""Colourfulness that is added to each, so that black and white footage knows no veil."""
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -83,6 +90,14 @@ def _light_of(person: Person) -> Numbers:
     return np.column_stack([brightness, blue - green, red - green])
 
 
+def _veil_of(person: Person) -> Numbers:
+    """Return the logarithm of how colourful each frame's skin is, (n,): white light lowers it."""
+    skin = person.study.skin[:, :3].astype(np.float64)
+    colourfulness = (skin.max(axis=1) - skin.min(axis=1)) / np.maximum(skin.mean(axis=1), 1.0)
+    veil: Numbers = np.log(colourfulness + _COLOURLESS)
+    return veil
+
+
 class Chooser:
     """Chooses lenders among the frames of one person's footage."""
 
@@ -100,7 +115,7 @@ class Chooser:
             ]
         )
         self._shapes = person.shapes * self._weights
-        self._light = light
+        self._light, self._veil = light, _veil_of(person)
         self._patches = person.study.patches.reshape(len(person), -1).astype(np.float32)
         self._pools = {
             int(take): _thinned(np.flatnonzero(person.usable & (person.study.takes == take)))
@@ -169,7 +184,9 @@ class Chooser:
     def _fits(self, pool: npt.NDArray[np.int64], frame: int) -> npt.NDArray[np.bool_]:
         turned = np.hypot(*(self._person.turns[pool] - self._person.turns[frame]).T)
         light = np.abs(self._light[pool] - self._light[frame]).max(axis=1)
-        fits: npt.NDArray[np.bool_] = (turned <= FARTHEST_TURN) & (light <= FARTHEST_LIGHT)
+        veil = np.abs(self._veil[pool] - self._veil[frame])
+        near = (turned <= FARTHEST_TURN) & (light <= FARTHEST_LIGHT) & (veil <= FARTHEST_VEIL)
+        fits: npt.NDArray[np.bool_] = near
         return fits
 
     def _changes(self, before: Lenders, after: Lenders) -> Numbers:
