@@ -251,7 +251,7 @@ class Storm:
         self._restarts += 1
         self._server.kill() if self._restarts % 2 else self._server.stop()
         self._server.start(wait=False)
-        self._server.wait(self._is_live, 600)
+        self._server.wait(self._comes_back, 600)
         self._up.set()
 
     def _fill(self) -> None:
@@ -272,6 +272,12 @@ class Storm:
                 with contextlib.suppress(httpx.HTTPError):
                     client.get("/livez")
                     self.tally.live.append(time.perf_counter() - started)
+
+    def _comes_back(self) -> bool:
+        """Whether it answers; if it could not start, on a full volume, it is started again."""
+        if self._server.has_ended:
+            self._server.start(wait=False)
+        return self._is_live()
 
     def _is_live(self) -> bool:
         return self._is_well("/livez")

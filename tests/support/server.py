@@ -58,6 +58,11 @@ class Server:
         return self._process.pid
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the web process has come to its end."""
+        return self._process is not None and self._process.poll() is not None
+
+    @property
     def render_pid(self) -> int | None:
         """The first worker, if there is one now."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
