@@ -381,7 +381,7 @@ class DataFolderInUse(DataFolderError):
 
 
 class DatabaseUnreachable(DataFolderError):
-    """PostgreSQL does not answer at start-up."""
+    """The job database cannot be opened at start-up: PostgreSQL does not answer, or a volume is full."""
 
     code, title = "database-unreachable", "Database unreachable"
 

@@ -1,5 +1,6 @@
 """The tables of the job database, and the engine that opens it, for SQLite and PostgreSQL."""
 
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,14 @@ SERVICE = SCHEMA + 1
 """PostgreSQL's advisory lock that the one service on a database holds."""
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
+_NOT_ITS_FAULT = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+}
+"""Why SQLite may fail to open a file that is as it should be (https://sqlite.org/rescode.html)."""
 BUSY_TIMEOUT_MS = 10_000
 """How long a statement waits for another process's write; writes here last well under a millisecond."""
 
@@ -111,7 +120,7 @@ def open_database(where: Path | str) -> Engine:
     """Open, and where needed create, the job database: an SQLite file, or PostgreSQL at an address.
 
     Raises ``IncompatibleData`` where there is another database or one of a newer release, and
-    ``DatabaseUnreachable`` where PostgreSQL does not answer.
+    ``DatabaseUnreachable`` where PostgreSQL does not answer, or the volume of the file is full or read-only.
     """
     return _open_sqlite(where) if isinstance(where, Path) else _open_postgresql(where)
 
@@ -142,7 +151,13 @@ def _open_sqlite(path: Path) -> Engine:
     try:
         _create(engine)
         _check_integrity(engine, path)
-    except OperationalError:
+    except OperationalError as error:
+        engine.dispose()
+        if isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF in _NOT_ITS_FAULT:
+            raise DatabaseUnreachable(
+                f"{path} cannot be opened: {error.orig}. Make room on the volume, or end what keeps it from "
+                "being written, and start again."
+            ) from error
         raise
     except DatabaseError as error:
         engine.dispose()

@@ -1,14 +1,16 @@
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from app.errors import AvatarExists, IncompatibleData, JobNotFound, MouthpieceError
+from app.errors import AvatarExists, DatabaseUnreachable, IncompatibleData, JobNotFound, MouthpieceError
 from app.jobs.job import Job, JobKind, JobProgress, JobState, NewJob, new_id, utc_now
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
+from tests.support.volumes import volume
 
 PROBLEM = MouthpieceError("It broke.").problem()
 
@@ -185,6 +187,20 @@ def test_a_damaged_database_is_refused_at_the_start(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(IncompatibleData, match=r"damaged|not a job database"):
         open_database(path)
+
+
+def test_a_database_on_a_full_volume_is_said_to_be_so_and_opened_when_there_is_room(tmp_path: Path) -> None:
+    with volume(tmp_path / "small", 4) as small:
+        filler = small / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        with pytest.raises(DatabaseUnreachable, match="Make room on the volume"):
+            open_database(small / "jobs.sqlite3")
+        filler.unlink()
+        engine = open_database(small / "jobs.sqlite3")
+        JobTable(engine).check()
+        engine.dispose()
 
 
 def test_a_database_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
