@@ -11,7 +11,7 @@ the middle of the resting lips, along the eyes (``across``) and down the face (`
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -103,15 +103,15 @@ def draw_inside(
         return None
     mean = max(float(skin[:3].mean()), 1.0)
     light = _NARROW + (1 - _NARROW) * min(max(mouth.opening / _WIDE, 0.0), 1.0)
-    tooth = np.asarray((_TOOTH_LEAST + _TOOTH_MORE * mean) * _TOOTH, np.float32)
-    picture = np.empty((*mouth.below.shape, 3), np.float32)
-    picture[:] = mean * _CAVITY
-    _lay(picture, mouth.tongue * np.float32(light), np.asarray(mean * _TONGUE, np.float32))
+    tooth = (_TOOTH_LEAST + _TOOTH_MORE * mean) * _TOOTH
+    planes = [np.full(mouth.below.shape, mean * color, np.float32) for color in _CAVITY.tolist()]
+    _lay(planes, mouth.tongue * np.float32(light), None, mean * _TONGUE)
     for alpha, shade in mouth.teeth(float(teeth[0]), float(teeth[1])):
-        _lay(picture, alpha, (np.float32(light) * shade)[..., None] * tooth)
+        _lay(planes, alpha, shade, light * tooth)
     cast = np.clip((skin[:3] / mean) * (_USUAL_SKIN.mean() / _USUAL_SKIN), 0.5, 2.0) ** 0.5
-    picture *= cast.astype(np.float32)
-    soft = cv2.GaussianBlur(picture, (0, 0), max(0.6, 0.3 * mouth.millimetre)).astype(np.float32)
+    for plane, tint in zip(planes, cast.tolist(), strict=True):
+        plane *= np.float32(tint)
+    soft = cv2.GaussianBlur(cv2.merge(planes), (0, 0), max(0.6, 0.3 * mouth.millimetre)).astype(np.float32)
     return Inside(mouth.region, soft)
 
 
@@ -307,5 +307,7 @@ def _smooth(value: _Map, low: float, high: float) -> _Map:
     return smooth
 
 
-def _lay(picture: Picture, alpha: _Map, color: npt.NDArray[Any]) -> None:
-    picture += alpha[..., None] * (color - picture)
+def _lay(planes: list[_Map], alpha: _Map, shade: _Map | None, color: npt.NDArray[np.float64]) -> None:
+    """Lay a colour, as dark as ``shade`` says, over blue, green and red."""
+    for plane, one in zip(planes, color.tolist(), strict=True):
+        plane += alpha * ((one if shade is None else shade * np.float32(one)) - plane)
