@@ -17,12 +17,13 @@ import numpy.typing as npt
 from app.faces.cuts import CutDetector
 from app.faces.face_mesh import POINTS, FaceMesh
 from app.faces.geometry import same_place
-from app.faces.hidden import CROP_SIZE, STILL_HIDDEN, THREADS, HiddenFinder, lips_hidden
+from app.faces.hidden import THREADS, HiddenFinder, lips_hidden
 from app.faces.regions import region_of_landmarks
 from app.faces.types import Boxes, FaceLandmarks, FaceMeshes, FaceMeshPoints, Landmarks, has_face
 from app.media.frames import BgrImage, FrameLayout, I420Frame
-from app.mouths.covers import NOTED, Covers, beyond, gather, lower_face_share
+from app.mouths.covers import Covers, gather
 from app.mouths.looks import LIPS, PATCH_SIZE, Patch, Skin, patch_of, redness, skin_of
+from app.mouths.marks import COVER_EVERY, NOTHING, Marked, Marks
 from app.mouths.teeth import shown_teeth
 from app.mouths.upright import SIZE, aligned, in_upright, upright_affine, upright_picture
 from app.progress import Alive
@@ -35,13 +36,6 @@ VERSION: Final = 1
 
 _AHEAD: Final = 8
 """Frames that are in memory."""
-
-_USUAL_FRAMES: Final = 60
-_COVER_EVERY: Final = 3
-"""Frames at which covers are looked for first: nothing comes before a mouth and goes again in between."""
-_CLEAR: Final = 0.04
-"""Share of the lips, beyond what is usual, up to which nothing is before them."""
-_NOTHING: Final = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
 
 SAME_PLACE, SAME_SIZE = 0.35, 1.35
 """Most by which a face moves, in face sizes, and changes its size from frame to frame within one take."""
@@ -115,16 +109,16 @@ def study_frames(
         skin=np.zeros((count, 4), np.float32),
         patches=np.zeros((count, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8),
         takes=np.full(count, -1, np.int32),
-        covers=gather(np.full(count, np.nan, np.float32), {}, _NOTHING),
+        covers=gather(np.full(count, np.nan, np.float32), {}, NOTHING),
     )
     is_cut, cuts = CutDetector(layout), np.zeros(count, np.bool_)
-    looker, marks = _Looker(layout), _Marks(count)
+    looker, marks = _Looker(layout), Marks(count)
 
-    def look_at(index: int, frame: I420Frame) -> tuple[_Look | None, _Cover | None]:
+    def look_at(index: int, frame: I420Frame) -> tuple[_Look | None, Marked | None]:
         if not shown[index]:
             return None, None
         look, picture = looker.look(frame, landmarks[index], study.meshes[index])
-        if look is None or index % _COVER_EVERY:
+        if look is None or index % COVER_EVERY:
             return look, None
         return look, looker.cover(picture, landmarks[index], look.meshes)
 
@@ -138,7 +132,7 @@ def study_frames(
             marks.take(index, cover)
     study.takes[:] = takes_of(cuts, boxes, shown)
 
-    def cover_of(index: int, frame: I420Frame) -> _Cover:
+    def cover_of(index: int, frame: I420Frame) -> Marked:
         picture = looker.picture(frame, landmarks[index])
         return looker.cover(picture, landmarks[index], study.meshes[index])
 
@@ -176,66 +170,6 @@ class _Look:
     patches: Patch
 
 
-@dataclass(frozen=True)
-class _Cover:
-    """What is marked before the face of one frame, (96, 96), and the share of the lips that it hides."""
-
-    marks: npt.NDArray[np.uint8]
-    lips: float
-
-
-class _Marks:
-    """What was marked before the face: of doubtful frames each, and of a few in general what is usual."""
-
-    def __init__(self, count: int) -> None:
-        self._step = _COVER_EVERY * max(1, count // (_COVER_EVERY * _USUAL_FRAMES))
-        self._sample: list[npt.NDArray[np.uint8]] = []
-        self.lips = np.full(count, np.nan, np.float32)
-        """Share of the lips that is hidden in each frame; nan without a face."""
-        self.kept: dict[int, npt.NDArray[np.uint8]] = {}
-
-    def take(self, index: int, cover: _Cover) -> None:
-        """Take what was found in a frame."""
-        self.lips[index] = cover.lips
-        if index % self._step == 0:
-            self._sample.append(cover.marks)
-        if lower_face_share(cover.marks) >= NOTED:
-            self.kept[index] = cover.marks
-
-    def doubtful(self, takes: npt.NDArray[np.int32], found: npt.NDArray[np.bool_]) -> list[int]:
-        """Return the frames that have yet to be looked at.
-
-        Between two of a take that hide no more than is usual, and as much as each other, nothing comes.
-        """
-        rest = np.flatnonzero(found & np.isnan(self.lips))
-        before, after = rest - rest % _COVER_EVERY, rest - rest % _COVER_EVERY + _COVER_EVERY
-        after = np.minimum(after, len(takes) - 1)
-        same = (takes[before] == takes[rest]) & (takes[after] == takes[rest])
-        same &= np.abs(self.lips[before] - self.lips[after]) < STILL_HIDDEN
-        as_usual = self._as_usual()
-        clear = same & as_usual[before] & as_usual[after]
-        self.lips[rest[clear]] = np.maximum(self.lips[before[clear]], self.lips[after[clear]])
-        doubtful: list[int] = rest[~clear].tolist()
-        return doubtful
-
-    def _as_usual(self) -> npt.NDArray[np.bool_]:
-        """Tell in which of the frames that were looked at no more is hidden than is usual."""
-        seen = np.isfinite(self.lips)
-        as_usual = seen & (self.lips - np.median(self.lips[seen]) < _CLEAR) if seen.any() else seen
-        marks = self.usual
-        for index, kept in self.kept.items():
-            as_usual[index] &= lower_face_share(beyond(kept, marks)) < NOTED
-        return as_usual
-
-    @property
-    def usual(self) -> npt.NDArray[np.uint8]:
-        """The median of the marks: a beard, say, that is taken for something before the face."""
-        if not self._sample:
-            return _NOTHING
-        usual: npt.NDArray[np.uint8] = np.median(self._sample, axis=0).astype(np.uint8)
-        return usual
-
-
 class _Looker:
     """Measures one frame; each thread has networks of its own."""
 
@@ -269,16 +203,16 @@ class _Looker:
         )
         return look, picture
 
-    def cover(self, picture: BgrImage, landmarks: FaceLandmarks, mesh: FaceMeshPoints) -> _Cover:
+    def cover(self, picture: BgrImage, landmarks: FaceLandmarks, mesh: FaceMeshPoints) -> Marked:
         """Return what is before the face of an upright picture; lips beyond the frame's edge are hidden."""
         if not hasattr(self._own, "finder"):
             self._own.finder = HiddenFinder()
         marks = self._own.finder.cover([aligned(picture)])[0]
         size = self._layout.width, self._layout.height
         if not ((mesh[list(LIPS), :2] > 0) & (mesh[list(LIPS), :2] < size)).all():
-            return _Cover(np.full_like(marks, 255), 1.0)
+            return Marked(np.full_like(marks, 255), 1.0)
         points = in_upright(mesh[:, :2], upright_affine(landmarks))
-        return _Cover(marks, lips_hidden(marks, ((points - 0.5) / 2).astype(np.float32)))
+        return Marked(marks, lips_hidden(marks, ((points - 0.5) / 2).astype(np.float32)))
 
     def picture(self, frame: I420Frame, landmarks: FaceLandmarks) -> BgrImage:
         """Return the upright picture of a face."""

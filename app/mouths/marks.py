@@ -1,0 +1,77 @@
+"""What is marked before a face while its footage is studied: where nothing is unusual, frames are skipped."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.faces.hidden import CROP_SIZE, STILL_HIDDEN
+from app.mouths.covers import NOTED, beyond, lower_face_share
+
+_USUAL_FRAMES: Final = 60
+COVER_EVERY: Final = 3
+"""Frames at which covers are looked for first: nothing comes before a mouth and goes again in between."""
+_CLEAR: Final = 0.04
+"""Share of the lips, beyond what is usual, up to which nothing is before them."""
+NOTHING: Final = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What is marked before the face of one frame, (96, 96), and the share of the lips that it hides."""
+
+    marks: npt.NDArray[np.uint8]
+    lips: float
+
+
+class Marks:
+    """What was marked before the face: of doubtful frames each, and of a few in general what is usual."""
+
+    def __init__(self, count: int) -> None:
+        self._step = COVER_EVERY * max(1, count // (COVER_EVERY * _USUAL_FRAMES))
+        self._sample: list[npt.NDArray[np.uint8]] = []
+        self.lips = np.full(count, np.nan, np.float32)
+        """Share of the lips that is hidden in each frame; nan without a face."""
+        self.kept: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def take(self, index: int, cover: Marked) -> None:
+        """Take what was found in a frame."""
+        self.lips[index] = cover.lips
+        if index % self._step == 0:
+            self._sample.append(cover.marks)
+        if lower_face_share(cover.marks) >= NOTED:
+            self.kept[index] = cover.marks
+
+    def doubtful(self, takes: npt.NDArray[np.int32], found: npt.NDArray[np.bool_]) -> list[int]:
+        """Return the frames that have yet to be looked at.
+
+        Between two of a take that hide no more than is usual, and as much as each other, nothing comes.
+        """
+        rest = np.flatnonzero(found & np.isnan(self.lips))
+        before, after = rest - rest % COVER_EVERY, rest - rest % COVER_EVERY + COVER_EVERY
+        after = np.minimum(after, len(takes) - 1)
+        same = (takes[before] == takes[rest]) & (takes[after] == takes[rest])
+        same &= np.abs(self.lips[before] - self.lips[after]) < STILL_HIDDEN
+        as_usual = self._as_usual()
+        clear = same & as_usual[before] & as_usual[after]
+        self.lips[rest[clear]] = np.maximum(self.lips[before[clear]], self.lips[after[clear]])
+        doubtful: list[int] = rest[~clear].tolist()
+        return doubtful
+
+    def _as_usual(self) -> npt.NDArray[np.bool_]:
+        """Tell in which of the frames that were looked at no more is hidden than is usual."""
+        seen = np.isfinite(self.lips)
+        as_usual = seen & (self.lips - np.median(self.lips[seen]) < _CLEAR) if seen.any() else seen
+        marks = self.usual
+        for index, kept in self.kept.items():
+            as_usual[index] &= lower_face_share(beyond(kept, marks)) < NOTED
+        return as_usual
+
+    @property
+    def usual(self) -> npt.NDArray[np.uint8]:
+        """The median of the marks: a beard, say, that is taken for something before the face."""
+        if not self._sample:
+            return NOTHING
+        usual: npt.NDArray[np.uint8] = np.median(self._sample, axis=0).astype(np.uint8)
+        return usual

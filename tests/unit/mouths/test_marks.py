@@ -1,0 +1,42 @@
+import numpy as np
+
+from app.faces.hidden import CROP_SIZE
+from app.mouths.marks import COVER_EVERY, Marked, Marks
+
+SMILE = (slice(50, 62), slice(30, 66))
+"""Where the teeth of a smile are marked, in an aligned crop."""
+
+
+def doubtful(lips: list[float], *, marked: int = 255, takes: list[int] | None = None) -> list[int]:
+    """Return the frames to be looked at of footage with a marked smile; ``lips`` are the frames looked at."""
+    count = len(lips) * COVER_EVERY
+    marks = Marks(count)
+    for place, share in enumerate(lips):
+        cover = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+        cover[SMILE] = marked
+        if share > 0.8:
+            cover[40:90, 20:70] = 255
+        marks.take(COVER_EVERY * place, Marked(cover, share))
+    everywhere = np.zeros(count, np.int32) if takes is None else np.array(takes, np.int32)
+    return marks.doubtful(everywhere, np.ones(count, np.bool_))
+
+
+def test_between_frames_that_hide_what_is_usual_none_is_looked_at_but_the_last() -> None:
+    assert doubtful([0.6, 0.62, 0.6, 0.61, 0.6]) == [13, 14]
+    assert doubtful([0.0] * 5, marked=0) == [13, 14]
+
+
+def test_frames_beside_one_that_hides_more_than_is_usual_are_looked_at() -> None:
+    assert doubtful([0.6, 0.6, 0.9, 0.6, 0.6]) == [4, 5, 7, 8, 13, 14]
+
+
+def test_between_two_takes_everything_is_looked_at() -> None:
+    assert doubtful([0.6] * 5, takes=[0] * 7 + [1] * 8) == [7, 8, 13, 14]
+
+
+def test_what_is_skipped_hides_as_much_as_its_neighbours() -> None:
+    marks = Marks(6)
+    for index, share in ((0, 0.01), (3, 0.03)):
+        marks.take(index, Marked(np.zeros((CROP_SIZE, CROP_SIZE), np.uint8), share))
+    assert marks.doubtful(np.zeros(6, np.int32), np.ones(6, np.bool_)) == [4, 5]
+    np.testing.assert_allclose(marks.lips[1:3], 0.03)
