@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,7 +73,8 @@ def _serve(request: "Request", max_memory_bytes: int, be_decoder: Callable[["Req
     finally:
         os.close(said)
     _, status = os.waitpid(pid, 0)
-    os.write(1, f"={os.waitstatus_to_exitcode(status)}\n".encode())
+    with suppress(BrokenPipeError):  # a worker that was killed needs no answer
+        os.write(1, f"={os.waitstatus_to_exitcode(status)}\n".encode())
 
 
 def _pass_on(said: int, pid: int) -> None:
