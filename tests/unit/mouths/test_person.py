@@ -1,10 +1,11 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from app.mouths.choice import rest_lenders
-from app.mouths.person import OWN_TAKE, SOFT_FRAMES
+from app.mouths.person import OWN_TAKE, SOFT_FRAMES, meet
 from tests.support.mouths import person_of, talk
 
 NOBODY = {
@@ -98,6 +99,12 @@ def test_somebody_talks_whose_mouth_opens_and_shuts() -> None:
     assert not person_of(np.zeros((60, 1))).talks
     assert not person_of(talk(60, size=0.3)).talks
     assert person_of(talk(60, size=6.0)).range == pytest.approx(2 * person_of(talk(60)).range, rel=0.05)
+
+
+def test_what_is_trembling_in_a_small_face_is_talk_in_a_large_one() -> None:
+    small = person_of(talk(60, size=0.7))
+    large = meet(replace(small.study, meshes=3 * small.study.meshes), small.fps)
+    assert (small.talks, large.talks) == (False, True)
 
 
 def test_habits_are_those_of_frames_in_which_somebody_talks() -> None:
