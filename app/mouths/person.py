@@ -85,7 +85,7 @@ somebody is seen talking. Six people filmed with a shut mouth have 0.0035 to 0.0
 has 0.0136; by the range of the opening alone, heads that come nearer pass for talkers."""
 
 LARGE, MOST_TREMBLING = 60.0, 1.5
-"""Distance of the inner eyes, pixels, from which a mesh trembles no more for being small, and by how much more
+"""Distance of the inner eyes, pixels, from which a mesh trembles no more for being small, and how much more
 it may below: of a shut mouth in interlaced footage, 41 pixels, the opening deviates by 0.0133; of 30 clips of
 people of 28 to 50 pixels who talk, the least has 0.0199."""
 
