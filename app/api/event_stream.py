@@ -34,10 +34,11 @@ PING_SECONDS: Final = 15.0
 class EventStream(Response):
     """What ``news`` tells of a job, each an event named `progress`, or `end` for the last."""
 
-    media_type = MEDIA_TYPE
+    media_type = None  # of the class: FastAPI would describe a string beside EVENTS
 
     def __init__(self, news: AsyncGenerator[Job, None]) -> None:
-        super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(headers=headers, media_type=MEDIA_TYPE)
         del self.headers["content-length"]
         self._news = news
 
