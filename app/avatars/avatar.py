@@ -140,12 +140,17 @@ def open_avatar(
 
 
 def is_whole(store: AvatarStore, avatar_id: str) -> bool:
-    """Return whether an avatar has, undamaged, all that cannot be rebuilt. Raises :class:`AvatarNotFound`."""
+    """Return whether an avatar has, undamaged, all that would not come out the same if it were rebuilt.
+
+    Raises :class:`AvatarNotFound`.
+    """
     try:
         manifest, folder = store.manifest(avatar_id), store.path(avatar_id)
         _check(folder, manifest, (BOXES, LANDMARKS))
         treatment = manifest.treatment
         if treatment.has_backdrop and PICTURE + sha256_of(folder / BACKDROP) != treatment.background:
+            return False
+        if Study.load(folder / STUDY, manifest.frame_count) is None:
             return False
         return sha256_of(folder / SOURCE) == manifest.source.sha256
     except (AvatarDamaged, OSError):

@@ -111,4 +111,4 @@ def test_a_high_dynamic_range_may_be_kept(server: Server, speech: Speech, tmp_pa
     assert len(decode_deep(tmp_path / "talk.mp4")) == 10
     refused = post(server, "/v1/avatars/bright/renders", speech(0.4), data | {"format": "mov"})
     assert refused.status_code == 422
-    assert "Only an MP4" in refused.json()["detail"]
+    assert "Only MP4" in refused.json()["detail"]

@@ -33,7 +33,7 @@ def ask(server: Server, video: bytes, sound: bytes, **data: str) -> httpx.Respon
     ("name", "value", "words"),
     [
         ("keep", "0.1-0.5,0.4-0.6", "overlap"),
-        ("keep", "0.5-0.1", "ends before it has begun"),
+        ("keep", "0.5-0.1", "ends before it starts"),
         ("keep", "0.1-9", "lies beyond the end of the result, which lasts 0.60 s"),
         ("keep", "all", "seconds such as"),
         ("height", "242", "can only be made smaller"),
@@ -45,7 +45,7 @@ def ask(server: Server, video: bytes, sound: bytes, **data: str) -> httpx.Respon
         ("end", "3", "lies beyond the clip"),
         ("background", "http://127.0.0.1/a.png", "picture sent as a file"),
         ("background", "/etc/passwd", "picture sent as a file"),
-        ("rotate", "45", "turned by 0, 90, 180 or 270"),
+        ("rotate", "45", "rotated by 0, 90, 180 or 270"),
         ("format", "avi", "format"),
         ("hdr", "perhaps", "hdr"),
     ],

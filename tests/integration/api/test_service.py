@@ -208,7 +208,7 @@ async def test_no_job_is_taken_for_a_database_that_was_taken_away(start: Start, 
         file.unlink()
     while (ready := await client.get("/readyz")).status_code == 200:  # noqa: ASYNC110 - no events
         await asyncio.sleep(0.1)
-    assert "taken away" in ready.json()["detail"]
+    assert "was removed" in ready.json()["detail"]
     answer = await post_video(client)
     assert (answer.status_code, answer.json()) == (503, ready.json())
 

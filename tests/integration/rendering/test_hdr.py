@@ -174,5 +174,5 @@ def test_footage_without_a_high_dynamic_range_has_none_to_keep(
 
 
 def test_only_an_mp4_keeps_a_high_dynamic_range() -> None:
-    with pytest.raises(InvalidRequest, match="Only an MP4"):
+    with pytest.raises(InvalidRequest, match="Only MP4"):
         RenderOptions(hdr="keep", format="webm")
