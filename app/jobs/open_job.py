@@ -28,7 +28,8 @@ class OpenJob:
     """A job that has not ended, with what the scheduler knows of it beyond its record."""
 
     def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
-        self.job = job
+        self.job = self.told = job
+        """How it stands, and how it stood when its followers were last told."""
         self.followers = Crowd()
         """Those who look at it when it has changed."""
         self.running: list[Call] = []
@@ -185,7 +186,8 @@ class OpenJob:
         self.job = replace(self.job, revision=self.job.revision + 1, **values)
 
     def tell(self) -> None:
-        """Have all look at it who follow it."""
+        """Have all who follow it look at how it stands now, and no further."""
+        self.told = self.job
         self.followers.tell()
 
     def ended(self) -> Ended:

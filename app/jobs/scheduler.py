@@ -104,15 +104,16 @@ class Scheduler:
         if job is None:
             yield await self.get(job_id)
             return
+        record = job.job
         while True:
-            record = job.job
             yield record
             if record.state.is_terminal:
                 return
-            while job.job is record:
+            while job.told.revision <= record.revision:
                 if self._closed:
                     raise ShuttingDown("The service is stopping; the job continues after the next start.")
                 await job.followers.change()
+            record = job.told
 
     async def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job and return how it stands then. Raises ``JobNotFound``."""
@@ -290,12 +291,6 @@ class Scheduler:
             # The files go first: once the job is said to have ended so, nothing of it is left.
             await to_thread.run_sync(self._files.forget, job.job.id)
         job.finish(state, problem)
-        if state is not JobState.SUCCEEDED:
-            job.tell()  # who waits is answered although the volume may be too full to write this down
-        await self._records.save(job)
-        if state is JobState.SUCCEEDED:
-            await to_thread.run_sync(self._files.forget_upload, job.job.id)
-        del self._jobs[job.job.id]
         ended = job.ended()
         log.info(
             "job_ended",
@@ -304,6 +299,12 @@ class Scheduler:
             frames=ended.frames,
             seconds=round(ended.work_seconds, 3),
         )
+        if state is not JobState.SUCCEEDED:
+            job.tell()  # who waits is answered although the volume may be too full to write this down
+        await self._records.save(job)
+        if state is JobState.SUCCEEDED:
+            await to_thread.run_sync(self._files.forget_upload, job.job.id)
+        del self._jobs[job.job.id]
         self._job_seconds += 0.2 * (ended.work_seconds - self._job_seconds)
         self._on_ended(ended)
         job.tell()

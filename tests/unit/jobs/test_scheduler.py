@@ -1,7 +1,7 @@
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -381,54 +381,68 @@ async def test_who_follows_is_told_that_the_service_stops(tmp_path: Path) -> Non
                 await anext(news)
 
 
-async def test_who_waits_hears_of_a_failure_that_cannot_be_written_down_yet(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.jobs.records.RETRY_SECONDS", 0.01)
+@contextmanager
+def nothing_written_down(service: Service) -> Iterator[None]:
+    """Have the table take nothing while the block lasts, as on a full volume."""
+
+    def refuse(job: Job) -> bool:
+        raise OperationalError("update", {}, Exception("database or disk is full"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.jobs.records.RETRY_SECONDS", 0.01)
+        patch.setattr("app.jobs.scheduler.NOTE_SECONDS", 0.02)
+        patch.setattr(service.table, "save", refuse)
+        yield
+
+
+async def test_who_waits_hears_of_a_failure_that_cannot_be_written_down_yet(tmp_path: Path) -> None:
     async with running(tmp_path) as service:
-        job_id, save, full = await service.submit(), service.table.save, True
-
-        def try_to_save(job: Job) -> bool:
-            if full:
-                raise OperationalError("update", {}, Exception("database or disk is full"))
-            return save(job)
-
-        monkeypatch.setattr(service.table, "save", try_to_save)
-        service.pool.refuse(service.pool.find(job_id), StorageFull("The volume is full."))
-        async with asyncio.timeout(10), aclosing(service.scheduler.follow(job_id)) as news:
-            states = [job.state async for job in news]
-        assert states[-1] is JobState.FAILED
-        assert service.table.get(job_id).state is JobState.RUNNING
-
-        full = False
+        job_id = await service.submit()
+        with nothing_written_down(service):
+            service.pool.refuse(service.pool.find(job_id), StorageFull("The volume is full."))
+            async with asyncio.timeout(10), aclosing(service.scheduler.follow(job_id)) as news:
+                states = [job.state async for job in news]
+            assert states[-1] is JobState.FAILED
+            assert service.table.get(job_id).state is JobState.RUNNING
         await service.settle()
         assert service.table.get(job_id).state is JobState.FAILED
 
 
-async def test_a_job_begins_and_is_canceled_although_nothing_can_be_written_down(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.jobs.records.RETRY_SECONDS", 0.01)
-    monkeypatch.setattr("app.jobs.scheduler.NOTE_SECONDS", 0.02)
+async def test_who_waits_hears_of_a_success_when_it_is_written_down_and_counted(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        job_id = await service.submit(kind=JobKind.AVATAR)
+        states: list[JobState] = []
+
+        async def follow() -> None:
+            async for job in service.scheduler.follow(job_id):
+                states.append(job.state)
+                if job.state is JobState.SUCCEEDED:
+                    assert service.table.get(job_id).state is JobState.SUCCEEDED
+                    assert [ended.job.id for ended in service.ended] == [job_id]
+
+        following = asyncio.create_task(follow())
+        await service.settle()
+        with nothing_written_down(service):
+            service.pool.finish(service.pool.find(job_id))
+            await asyncio.sleep(0.05)
+            assert JobState.SUCCEEDED not in states
+        async with asyncio.timeout(10):
+            await following
+        assert states[-1] is JobState.SUCCEEDED
+
+
+async def test_a_job_begins_and_is_canceled_although_nothing_can_be_written_down(tmp_path: Path) -> None:
     async with running(tmp_path) as service:
         first = await service.submit()
-        second, save, full = await service.submit(), service.table.save, True
-
-        def try_to_save(job: Job) -> bool:
-            if full:
-                raise OperationalError("update", {}, Exception("database or disk is full"))
-            return save(job)
-
-        monkeypatch.setattr(service.table, "save", try_to_save)
-        async with asyncio.timeout(10):
-            await service.scheduler.cancel(first)
-            while not service.methods(second):  # noqa: ASYNC110 - no events
-                await asyncio.sleep(0.01)
-            service.pool.refuse(service.pool.find(second), StorageFull("The volume is full."))
-            states = [job.state async for job in service.scheduler.follow(second)]
-        assert states[-1] is JobState.FAILED
-
-        full = False
+        second = await service.submit()
+        with nothing_written_down(service):
+            async with asyncio.timeout(10):
+                await service.scheduler.cancel(first)
+                while not service.methods(second):  # noqa: ASYNC110 - no events
+                    await asyncio.sleep(0.01)
+                service.pool.refuse(service.pool.find(second), StorageFull("The volume is full."))
+                states = [job.state async for job in service.scheduler.follow(second)]
+            assert states[-1] is JobState.FAILED
         await service.settle()
         stored = [service.table.get(job_id).state for job_id in (first, second)]
         assert stored == [JobState.CANCELED, JobState.FAILED]
