@@ -26,7 +26,7 @@ from app.media.probe import VideoLimits
 from app.media.treatment import PICTURE, Treatment
 from app.mouths.person import Person, meet
 from app.mouths.study import STUDY, Study, study_frames
-from app.progress import Alive
+from app.progress import Alive, nothing
 from app.wav2lip.arrays import FaceCrops
 from app.wav2lip.card import Reference
 
@@ -87,7 +87,7 @@ def open_avatar(
     cache: FrameCache,
     avatar_id: str,
     form: CropForm,
-    alive: Alive = lambda: None,
+    alive: Alive = nothing,
     decoder: Decoder = HERE,
     *,
     transparent: bool = False,

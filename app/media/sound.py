@@ -38,7 +38,7 @@ from app.media.probe import (
 from app.media.sound_clock import SoundClock
 from app.media.sound_levels import BLOCK_SECONDS, Blocks, measure
 from app.notices import Notice, NoticeCode, notice
-from app.progress import Alive
+from app.progress import Alive, nothing
 from app.volume import Growth
 
 TrackSamples = npt.NDArray[np.int16]
@@ -126,7 +126,7 @@ def decode_sound(
     limits: AudioLimits,
     track_path: Path,
     speech_path: Path,
-    alive: Alive = lambda: None,
+    alive: Alive = nothing,
 ) -> Sound:
     """Decode the sound of ``path`` into the two raw files and describe them.
 

@@ -26,7 +26,7 @@ from app.mouths.looks import LIPS, PATCH_SIZE, Patch, Skin, patch_of, redness, s
 from app.mouths.marks import COVER_EVERY, NOTHING, Marked, Marks
 from app.mouths.teeth import shown_teeth
 from app.mouths.upright import SIZE, aligned, in_upright, upright_affine, upright_picture
-from app.progress import Alive
+from app.progress import Alive, nothing
 
 STUDY: Final = "mouths.npz"
 """Name of the file among those of an avatar; it can be rebuilt from the others."""
@@ -93,7 +93,7 @@ def study_frames(
     layout: FrameLayout,
     boxes: Boxes,
     landmarks: Landmarks,
-    alive: Alive = lambda: None,
+    alive: Alive = nothing,
     meshes: FaceMeshes | None = None,
 ) -> Study:
     """Measure every frame of an avatar; ``alive`` is called for each and may raise to stop the work.

@@ -24,7 +24,7 @@ export async function check(form) {
   try {
     const onProgress = (sent) => say(`Uploading, ${Math.round(100 * sent)} %`);
     job = await upload("v1/avatars?check=true", form, onProgress, signal);
-    for await (job of follow(job.id, signal)) say(job.state === "queued" ? "Waiting for its turn" : pace(job.progress));
+    for await (job of follow(job.id, signal)) say(job.state === "queued" ? "Queued" : pace(job.progress));
     if (job.error) throw problem(job.error.detail);
     const report = await getJson(job.links.report);
     const picture = await media(job.links.sheet);
