@@ -280,7 +280,8 @@ class Scheduler:
         if job.verdict is None:
             job.end(state, problem)
             for call in job.running:
-                self._answers[call].cancel()
+                # Not at once: what was canceled before its first step would never give its worker back.
+                asyncio.get_running_loop().call_soon(self._answers[call].cancel)
 
     async def _end(self, job: OpenJob) -> None:
         if job.ending or job.verdict is None:

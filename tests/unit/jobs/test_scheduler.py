@@ -1,10 +1,11 @@
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -16,6 +17,7 @@ from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, JobState, NewJob, new_id
 from app.jobs.limits import Limits
+from app.jobs.pool import Answer, Call, Told
 from app.jobs.scheduler import Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
@@ -310,6 +312,26 @@ async def test_a_canceled_job_is_gone_from_all_workers_and_leaves_no_files(tmp_p
             assert job.cancel_requested_at is not None
             assert not service.files.job(job_id).exists()
         assert service.pool.running == []
+
+
+async def test_a_job_that_is_canceled_as_its_call_begins_gives_its_worker_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as service:
+        take = service.pool.call
+
+        def call_and_cancel(call: Call, told: Told) -> Coroutine[Any, Any, Answer]:
+            answer, job = take(call, told), service.scheduler._jobs[call.order.job_id]
+            asyncio.get_running_loop().call_soon(service.scheduler._settle, job, JobState.CANCELED)
+            return answer
+
+        with monkeypatch.context() as patch:
+            patch.setattr(service.pool, "call", call_and_cancel)
+            first = await service.submit()
+        assert (await service.job(first)).state is JobState.CANCELED
+        assert service.pool.idle == 1
+        second = await service.submit()
+        assert service.methods(second) == ["prepare"]
 
 
 async def test_canceling_a_finished_job_changes_nothing(tmp_path: Path) -> None:
