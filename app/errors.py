@@ -53,6 +53,7 @@ MouthpieceError                      status  code
     └── IncompatibleData                500  incompatible-data
 
 The codes are stable: clients branch on ``type`` (``urn:mouthpiece:problem:<code>``), never on the text.
+They stand in one module, long as it is, because they are one list: of all that a client can be told.
 """
 
 from typing import ClassVar, TypedDict

@@ -14,8 +14,8 @@ from app.errors import AvatarExists, InvalidRequest
 from app.faces.detector import load_detector
 from app.faces.types import Boxes
 from app.media.decoder import HERE, Decoder
+from app.media.limits import AudioLimits, VideoLimits, check_frames
 from app.media.nvenc import choose_encoder
-from app.media.probe import AudioLimits, VideoLimits, check_frames
 from app.media.sound import Sound
 from app.mouths.model import LipModel, open_model
 from app.progress import Alive, Progress

@@ -18,7 +18,8 @@ from app.audio.mel import BANDS, mel_spectrogram
 from app.errors import InvalidRequest, MouthpieceError
 from app.media.files import replacing
 from app.media.frames import BgrImage
-from app.media.probe import AudioLimits, VideoLimits, probe_video
+from app.media.limits import AudioLimits, VideoLimits
+from app.media.probe import probe_video
 from app.media.sound import decode_sound
 from app.media.video import decode_frames
 from app.mouths.mesh import POINTS, CropMesh, MeshPoints, Presence

@@ -23,7 +23,8 @@ from app.faces.tracking import track_face
 from app.faces.types import Box, FaceFlags, FaceTrack, has_face
 from app.media.files import replacing
 from app.media.frames import BgrImage
-from app.media.probe import AudioLimits, VideoInfo, VideoLimits, probe_video
+from app.media.limits import AudioLimits, VideoLimits
+from app.media.probe import VideoInfo, probe_video
 from app.media.sound import SPEECH_RATE, SpeechSamples, decode_sound
 from app.media.video import decode_frames
 from training.clip_writer import write_clip

@@ -22,7 +22,7 @@ from app.media.files import replacing
 from app.media.findings import Findings
 from app.media.frame_file import FrameReader
 from app.media.frames import Color, ColorMatrix, ColorRange, FrameLayout, I420Frame
-from app.media.probe import VideoLimits
+from app.media.limits import VideoLimits
 from app.media.treatment import PICTURE, Treatment
 from app.mouths.person import Person, meet
 from app.mouths.study import STUDY, Study, study_frames

@@ -28,7 +28,8 @@ from app.faces.types import Boxes, FaceChoice, FaceTrack, Pads, has_face
 from app.media.decoder import HERE, Decoder
 from app.media.findings import Findings
 from app.media.frame_file import FrameReader
-from app.media.probe import VideoInfo, VideoLimits
+from app.media.limits import VideoLimits
+from app.media.probe import VideoInfo
 from app.media.tone_mapping import HLG, PQ
 from app.media.treatment import PICTURE, Treatment
 from app.mouths.person import meet

@@ -44,7 +44,8 @@ def avatar_add(
     """Make an avatar from a video."""
     from app.avatars.builder import AvatarRequest
     from app.avatars.manifest import check_avatar_id
-    from app.media.probe import VideoLimits, probe_video
+    from app.media.limits import VideoLimits
+    from app.media.probe import probe_video
 
     settings = settings_of(model=model, device=device, avatars_dir=avatars_dir)
     request = AvatarRequest(
@@ -82,7 +83,7 @@ def check(
     from app.avatars.frame_cache import FrameCache
     from app.avatars.store import AvatarStore
     from app.faces.detector import load_detector
-    from app.media.probe import VideoLimits
+    from app.media.limits import VideoLimits
 
     settings = settings_of()
     limits = VideoLimits(settings.max_video_seconds, settings.max_pixels)

@@ -55,7 +55,8 @@ def render(
     options: Any,
 ) -> None:
     """Render a video in which the avatar says the audio."""
-    from app.media.probe import AudioLimits, probe_audio
+    from app.media.limits import AudioLimits
+    from app.media.probe import probe_audio
     from app.rendering.renderer import RenderRequest
 
     _check_name(output, options)
@@ -91,7 +92,8 @@ def dub(
     """
     from app.avatars.arrays import sha256_of
     from app.avatars.builder import AvatarRequest
-    from app.media.probe import AudioLimits, VideoLimits, probe_audio, probe_video
+    from app.media.limits import AudioLimits, VideoLimits
+    from app.media.probe import probe_audio, probe_video
     from app.rendering.renderer import RenderRequest
 
     _check_name(output, options)

@@ -31,7 +31,8 @@ from app.errors import AvatarDamaged, from_problem
 from app.media.findings import Findings
 from app.media.frame_file import FrameReader
 from app.media.frames import I420Frame
-from app.media.probe import AudioLimits, VideoInfo, VideoLimits, check_pixels, check_sound
+from app.media.limits import AudioLimits, VideoLimits, check_pixels, check_sound
+from app.media.probe import VideoInfo
 from app.media.sound import Sound
 from app.media.treatment import Treatment
 from app.progress import Alive

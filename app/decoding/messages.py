@@ -12,7 +12,8 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from app.media.findings import Findings
-from app.media.probe import AudioLimits, VideoInfo, VideoLimits
+from app.media.limits import AudioLimits, VideoLimits
+from app.media.probe import VideoInfo
 from app.media.sound import Sound
 from app.media.treatment import Treatment
 

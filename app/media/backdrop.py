@@ -8,8 +8,9 @@ import numpy as np
 
 from app.errors import TooManyPixels, TooMuchMemory, UnsupportedMedia
 from app.media.frames import BgrImage, FrameLayout, Plane, bgr_to_yuv
+from app.media.limits import VideoLimits, check_pixels
 from app.media.pictures import PictureForm, PictureReader
-from app.media.probe import VideoLimits, check_pixels, decode_pictures, open_video
+from app.media.probe import decode_pictures, open_video
 from app.media.still import look_at
 from app.media.treatment import GREY, Treatment
 

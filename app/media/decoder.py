@@ -7,7 +7,8 @@ from typing import Final, Protocol
 from app.media.findings import Findings
 from app.media.frame_file import write_frames
 from app.media.frames import I420Frame
-from app.media.probe import AudioLimits, VideoInfo, VideoLimits, probe_video
+from app.media.limits import AudioLimits, VideoLimits
+from app.media.probe import VideoInfo, probe_video
 from app.media.sound import Sound, decode_sound
 from app.media.treatment import Treatment
 from app.media.video import decode_frames

@@ -1,7 +1,6 @@
 """What an upload is, before any expensive work: size, rate, duration, or the right refusal."""
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,59 +12,27 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
 
-from app.errors import (
-    LimitExceeded,
-    MediaTooLong,
-    NoSound,
-    NotAudio,
-    NotAVideo,
-    TooManyFrames,
-    TooManyPixels,
-    UnsupportedMedia,
-)
+from app.errors import LimitExceeded, NoSound, NotAudio, NotAVideo, UnsupportedMedia
 from app.media import codecs
 from app.media.containers import Refusal, decode_stream, open_media, refuse
 from app.media.frames import FrameLayout
+from app.media.limits import (
+    MAX_FRAME_SAMPLES,
+    AudioLimits,
+    VideoLimits,
+    check_length,
+    check_pixels,
+    check_seconds,
+    check_sound,
+)
 from app.media.pictures import PictureForm
 from app.media.still import look_at
-from app.media.timing import MAX_FPS, MIN_FPS, exact_fps, frame_count
+from app.media.timing import choose_fps, frame_count
 from app.media.transparency import alpha_decoder
 from app.media.treatment import PLAIN, Treatment
 
 _StreamT = TypeVar("_StreamT", av.VideoStream, av.AudioStream)
 _NOT_CONTENT: Final = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
-
-MIN_SAMPLE_RATE: Final = 4_000
-MAX_SAMPLE_RATE: Final = 384_000
-"""The sample rates that are read, Hz: with them a second of sound becomes twelve seconds' worth at most."""
-MAX_CHANNELS: Final = 24
-"""As many as 22.2 surround sound has."""
-MAX_FRAME_SAMPLES: Final = 1 << 21
-"""Most samples, of all channels, that a decoder may give at once; the longest of FLAC has a quarter of it."""
-
-_FALLBACK_FPS: Final = Fraction(25)
-_SAME_RATE: Final = Fraction(1, 50)
-"""A nominal rate this near to the measured one is the rate that was meant,"""
-_CAMERA_FPS: Final = Fraction(30)
-"""and so is a higher one up to that of a common camera."""
-
-
-@dataclass(frozen=True)
-class VideoLimits:
-    """What is accepted as a video: ``max_seconds`` of length, ``max_pixels`` in a picture."""
-
-    max_seconds: float
-    max_pixels: int
-
-
-@dataclass(frozen=True)
-class AudioLimits:
-    """What is accepted as sound: ``max_seconds`` of length, for a video of ``max_frames`` frames at most."""
-
-    max_seconds: float
-    max_frames: int = sys.maxsize
-    fps: Fraction | None = None
-    """Frame rate of a video that will be as long as the sound; None: its length is not the sound's."""
 
 
 @dataclass(frozen=True)
@@ -230,17 +197,6 @@ def _alac_frame_samples(cookie: bytes) -> int:
     return int.from_bytes(cookie[12:16], "big")
 
 
-def check_sound(rate: int, channels: int) -> None:
-    """Raise NotAudio for sound of a sample rate or a number of channels that is not read."""
-    if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
-        raise refuse(
-            NotAudio,
-            f"The audio has {rate} samples per second; accepted are {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}.",
-        )
-    if channels > MAX_CHANNELS:
-        raise refuse(NotAudio, f"The audio has {channels} channels; up to {MAX_CHANNELS} are accepted.")
-
-
 def no_picture(limits: VideoLimits) -> UnsupportedMedia:
     """Return the error for a video of which nothing decodes."""
     return refuse(
@@ -248,30 +204,6 @@ def no_picture(limits: VideoLimits) -> UnsupportedMedia:
         "No frame of the video can be decoded: the file is damaged, "
         f"or its frames have more than the limit of {limits.max_pixels} pixels.",
     )
-
-
-def check_pixels(width: int, height: int, limits: VideoLimits) -> None:
-    """Raise TooManyPixels for a picture larger than the limit."""
-    if width * height > limits.max_pixels:
-        raise TooManyPixels(
-            f"The picture size is {width}x{height}, {width * height} pixels; the limit is "
-            f"{limits.max_pixels}. Scale it down and send it again."
-        )
-
-
-def check_seconds(seconds: float | Fraction, max_seconds: float, what: str) -> None:
-    """Raise MediaTooLong if ``what`` ("video", "audio") lasts longer than the limit."""
-    if seconds > max_seconds:
-        raise MediaTooLong(
-            f"The {what} lasts {float(seconds):.1f} s; the limit is {max_seconds:g} s. Send a shorter one."
-        )
-
-
-def check_length(seconds: float | Fraction, limits: AudioLimits) -> None:
-    """Raise MediaTooLong or TooManyFrames for a sound that lasts longer than the limits allow."""
-    check_seconds(seconds, limits.max_seconds, "audio")
-    if limits.fps is not None:
-        check_frames(frame_count(seconds, limits.fps), limits)
 
 
 def check_announced(seconds: Fraction, limits: AudioLimits, path: Path, part: range | None = None) -> None:
@@ -296,15 +228,6 @@ def _packet_seconds(path: Path, part: range | None) -> Fraction:
             for packet in container.demux(stream):
                 lasting += packet.duration or 0
         return lasting * stream.time_base
-
-
-def check_frames(frames: int, limits: AudioLimits) -> None:
-    """Raise TooManyFrames for a render that would have more frames than the limit."""
-    if frames > limits.max_frames:
-        raise TooManyFrames(
-            f"The video would have {frames} frames; the limit is {limits.max_frames}. Send shorter "
-            "audio, or request a lower frame rate."
-        )
 
 
 def check_complete(
@@ -333,7 +256,7 @@ def announced(container: InputContainer, stream: av.VideoStream | av.AudioStream
 
 
 def _video_info(container: InputContainer, stream: av.VideoStream, form: PictureForm) -> VideoInfo:
-    fps = _choose_fps(stream.average_rate, (stream.guessed_rate, stream.base_rate))
+    fps = choose_fps(stream.average_rate, (stream.guessed_rate, stream.base_rate))
     duration = announced(container, stream)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     return VideoInfo(
@@ -344,21 +267,3 @@ def _video_info(container: InputContainer, stream: av.VideoStream, form: Picture
         sample_aspect_ratio=1 / aspect if form.orientation.swaps_sides else aspect,
         codec=stream.codec_context.name,
     )
-
-
-def _choose_fps(measured: Fraction | None, nominal: Iterable[Fraction | None]) -> Fraction:
-    """Return the rate at which a clip loses no picture and repeats few.
-
-    The measured (average) rate of a clip with a dropped picture is 29.98 where 30 is meant, and 18 if many
-    were dropped: the nominal rate is right. But that of a clip with a variable rate may be its clock's, 1000
-    or 90000: then the measured rate is.
-    """
-    candidates = [rate for rate in nominal if rate and MIN_FPS <= rate <= MAX_FPS]
-    if not measured or not MIN_FPS <= measured <= MAX_FPS:
-        return exact_fps(candidates[0]) if candidates else _FALLBACK_FPS
-    meant = (
-        rate
-        for rate in candidates
-        if abs(rate - measured) <= _SAME_RATE * measured or measured < rate <= _CAMERA_FPS
-    )
-    return exact_fps(next(meant, measured))

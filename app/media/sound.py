@@ -24,17 +24,9 @@ from av.audio.layout import AudioLayout
 from app.errors import NoSound, NotAudio, UnsupportedMedia
 from app.media.containers import decode_stream
 from app.media.files import replacing
+from app.media.limits import AudioLimits, check_length, check_sound
 from app.media.ogg_chain import ogg_links
-from app.media.probe import (
-    AudioLimits,
-    announced,
-    check_announced,
-    check_complete,
-    check_length,
-    check_sound,
-    open_audio,
-    pictures_begin,
-)
+from app.media.probe import announced, check_announced, check_complete, open_audio, pictures_begin
 from app.media.sound_clock import SoundClock
 from app.media.sound_levels import BLOCK_SECONDS, Blocks, measure
 from app.notices import Notice, NoticeCode, notice

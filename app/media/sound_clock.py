@@ -12,7 +12,7 @@ from typing import Final
 
 import av
 
-from app.media.probe import AudioLimits, check_length
+from app.media.limits import AudioLimits, check_length
 
 _TOLERANCE: Final = Fraction(15, 1000)
 """Being late by less is no hole: clocks count milliseconds, and those of Vorbis, whose blocks change their

@@ -1,5 +1,6 @@
 """Exact frame rates and frame counts: a rate is a fraction, and time is counted in frames."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -14,6 +15,12 @@ _NTSC_TOLERANCE: Final = Fraction(1, 5000)
 
 _MAX_DENOMINATOR: Final = 1001
 
+_FALLBACK_FPS: Final = Fraction(25)
+_SAME_RATE: Final = Fraction(1, 50)
+"""A nominal rate this near to the measured one is the rate that was meant,"""
+_CAMERA_FPS: Final = Fraction(30)
+"""and so is a higher one up to that of a common camera."""
+
 
 def exact_fps(fps: float | Fraction) -> Fraction:
     """Return the frame rate that ``fps`` stands for: an NTSC rate, or the nearest fraction of few digits."""
@@ -22,6 +29,24 @@ def exact_fps(fps: float | Fraction) -> Fraction:
         if abs(rate - ntsc) < _NTSC_TOLERANCE * ntsc:
             return ntsc
     return rate.limit_denominator(_MAX_DENOMINATOR)
+
+
+def choose_fps(measured: Fraction | None, nominal: Iterable[Fraction | None]) -> Fraction:
+    """Return the rate at which a clip loses no picture and repeats few.
+
+    The measured (average) rate of a clip with a dropped picture is 29.98 where 30 is meant, and 18 if many
+    were dropped: the nominal rate is right. But that of a clip with a variable rate may be its clock's, 1000
+    or 90000: then the measured rate is.
+    """
+    candidates = [rate for rate in nominal if rate and MIN_FPS <= rate <= MAX_FPS]
+    if not measured or not MIN_FPS <= measured <= MAX_FPS:
+        return exact_fps(candidates[0]) if candidates else _FALLBACK_FPS
+    meant = (
+        rate
+        for rate in candidates
+        if abs(rate - measured) <= _SAME_RATE * measured or measured < rate <= _CAMERA_FPS
+    )
+    return exact_fps(next(meant, measured))
 
 
 def frame_count(duration: float | Fraction, fps: Fraction) -> int:

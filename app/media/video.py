@@ -17,16 +17,9 @@ from app.media.backdrop import read_backdrop
 from app.media.filters import treated
 from app.media.findings import Findings
 from app.media.frames import I420Frame
+from app.media.limits import VideoLimits, check_pixels, check_seconds
 from app.media.pictures import PictureReader
-from app.media.probe import (
-    VideoInfo,
-    VideoLimits,
-    check_pixels,
-    check_seconds,
-    decode_pictures,
-    no_picture,
-    open_video,
-)
+from app.media.probe import VideoInfo, decode_pictures, no_picture, open_video
 
 _EARLY: Final = Fraction(1, 4)
 """A picture is shown up to this part of a frame before its time: clocks in milliseconds and jittery cameras

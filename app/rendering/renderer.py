@@ -18,7 +18,7 @@ from app.avatars.store import SOURCE, AvatarStore
 from app.media.decoder import HERE, Decoder
 from app.media.encoder import VideoFormat
 from app.media.frames import FrameLayout
-from app.media.probe import AudioLimits, check_frames
+from app.media.limits import AudioLimits, check_frames
 from app.media.quality import Encoder, encoder_settings
 from app.media.sound import Sound
 from app.media.timing import Segment

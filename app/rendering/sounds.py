@@ -10,8 +10,8 @@ from typing import Final
 
 from app.errors import LimitExceeded, NoSound, NotAudio, UnsupportedMedia, UnusableMedia
 from app.media.decoder import Decoder
+from app.media.limits import AudioLimits
 from app.media.mixing import mixed
-from app.media.probe import AudioLimits
 from app.media.sound import Sound
 from app.media.timing import exact_fps
 from app.notices import Notice, NoticeCode, notice

@@ -10,7 +10,7 @@ from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import ColorTags, FaceOptions, Manifest, Source
 from app.avatars.store import MANIFEST, AvatarStore
 from app.faces.detector import load_detector
-from app.media.probe import VideoLimits
+from app.media.limits import VideoLimits
 
 FORM = CropForm(96)
 LIMITS = VideoLimits(max_seconds=60, max_pixels=1 << 22)

@@ -13,7 +13,7 @@ from app.media.encoder import VideoFormat
 from app.media.finish import finish
 from app.media.fragments import encode_segment, write_init
 from app.media.frames import FrameLayout, I420Frame
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.media.quality import EncoderSettings
 from app.media.sound import Sound, decode_sound
 from app.media.timing import Segment, frame_count

@@ -13,7 +13,8 @@ from app.faces.detector import load_detector
 from app.faces.hidden import CROP_SIZE, aligned_crop, in_crop
 from app.faces.tracking import track_face
 from app.media.files import replacing
-from app.media.probe import VideoLimits, probe_video
+from app.media.limits import VideoLimits
+from app.media.probe import probe_video
 from app.media.video import decode_frames
 
 AlignedFaces = npt.NDArray[np.uint8]

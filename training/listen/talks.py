@@ -16,7 +16,8 @@ from app.faces.detector import load_detector
 from app.faces.tracking import track_face
 from app.faces.types import Box, has_face
 from app.media.files import replacing
-from app.media.probe import AudioLimits, VideoLimits, probe_video
+from app.media.limits import AudioLimits, VideoLimits
+from app.media.probe import probe_video
 from app.media.sound import SpeechSamples, decode_sound
 from app.media.video import decode_frames
 from app.mouths.mesh import LEAST_PRESENCE, CropMesh

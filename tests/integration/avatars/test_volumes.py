@@ -13,7 +13,7 @@ from app.avatars.builder import AvatarRequest
 from app.errors import StorageFull, StorageReadOnly, TooManyFrames
 from app.media.files import replacing
 from app.media.frame_file import write_frames
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.media.sound import decode_sound
 from app.volume import room
 from tests.support import clips

@@ -9,7 +9,8 @@ import pytest
 
 from app.errors import NotAudio, TooMuchMemory
 from app.media.containers import open_media
-from app.media.probe import AudioLimits, probe_audio
+from app.media.limits import AudioLimits
+from app.media.probe import probe_audio
 from app.media.sound import decode_sound
 from tests.support import bombs, clips
 
@@ -18,7 +19,7 @@ DECODE = """
 import resource, sys
 from pathlib import Path
 from app.errors import MouthpieceError
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.media.sound import decode_sound
 
 def peak():
@@ -65,7 +66,8 @@ def test_a_video_that_wants_more_memory_than_a_job_may_have_is_refused(tmp_path:
     path = clips.talking_head(tmp_path / "large.mp4", 0.2, width=2048, height=2048)
     script = (
         "import sys\nfrom pathlib import Path\nfrom app.errors import NotAVideo, TooMuchMemory\n"
-        "from app.media.probe import VideoLimits, probe_video\nfrom app.sandbox import cap_memory\n"
+        "from app.media.limits import VideoLimits\nfrom app.media.probe import probe_video\n"
+        "from app.sandbox import cap_memory\n"
         "cap_memory(4 << 20)\n"
         "try:\n    probe_video(Path(sys.argv[1]), VideoLimits(10, 1 << 24))\n"
         "except (NotAVideo, TooMuchMemory):\n    print('refused')\n"

@@ -10,7 +10,8 @@ import av
 import pytest
 
 from app.errors import MouthpieceError
-from app.media.probe import AudioLimits, VideoLimits, probe_audio, probe_video
+from app.media.limits import AudioLimits, VideoLimits
+from app.media.probe import probe_audio, probe_video
 from app.media.sound import decode_sound
 from app.media.video import decode_frames
 from tests.support.clips import moving_portrait, speech_like, write_video

@@ -13,7 +13,8 @@ import pytest
 
 from app.errors import MediaTooLong, NotAVideo, TooManyPixels
 from app.media.frames import BgrImage
-from app.media.probe import VideoInfo, VideoLimits, probe_video
+from app.media.limits import VideoLimits
+from app.media.probe import VideoInfo, probe_video
 from app.media.treatment import GREY, Treatment
 from app.media.video import decode_frames
 from tests.support.clips import portrait

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from app.errors import MediaTooLong, NoSound, NotAudio, NotAVideo, TooManyPixels
-from app.media.probe import AudioLimits, VideoLimits, probe_audio, probe_video
+from app.media.limits import AudioLimits, VideoLimits
+from app.media.probe import probe_audio, probe_video
 from app.media.sound import decode_sound
 from tests.support.clips import portrait, speech, speech_like, talking_head, write_wav
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from app.errors import LimitExceeded, MediaTooLong, NotAudio, TooManyFrames
-from app.media.probe import AudioLimits, announced
+from app.media.limits import AudioLimits
+from app.media.probe import announced
 from app.media.sound import Sound, decode_sound
 from tests.support.clips import speech, speech_like, talking_head
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from app.errors import MediaTooLong
-from app.media.probe import AudioLimits, probe_audio
+from app.media.limits import AudioLimits
+from app.media.probe import probe_audio
 from app.media.sound import SPEECH_RATE, Sound, decode_sound
 from app.notices import NoticeCode
 from tests.support.clips import speech, speech_like, talking_head

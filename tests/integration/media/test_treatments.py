@@ -12,7 +12,8 @@ import pytest
 from app.errors import TooManyPixels, UnsupportedMedia
 from app.media.findings import Findings
 from app.media.frames import I420Frame
-from app.media.probe import VideoInfo, VideoLimits, probe_video
+from app.media.limits import VideoLimits
+from app.media.probe import VideoInfo, probe_video
 from app.media.tone_mapping import HLG, PQ, mapped, unmapped
 from app.media.treatment import GREY, PICTURE, PLAIN, Treatment
 from app.media.video import decode_frames

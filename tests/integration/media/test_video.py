@@ -9,7 +9,8 @@ import pytest
 
 from app.errors import MediaTooLong, NotAVideo
 from app.media.frames import FrameLayout, I420Frame
-from app.media.probe import VideoInfo, VideoLimits, probe_video
+from app.media.limits import VideoLimits
+from app.media.probe import VideoInfo, probe_video
 from app.media.video import decode_frames
 from tests.support.clips import moving_portrait, write_video
 from tests.support.renders import numbered_frame

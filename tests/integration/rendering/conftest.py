@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from app.avatars.builder import AvatarBuilder, AvatarRequest
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.mouths.model import LipModel
 from app.rendering.renderer import Renderer
 from tests.support import clips

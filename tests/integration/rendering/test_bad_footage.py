@@ -9,7 +9,7 @@ import pytest
 
 from app.avatars.builder import AvatarRequest
 from app.media.frames import BgrImage
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.mouths.model import LipModel
 from app.rendering.renderer import Renderer, RenderRequest
 from app.rendering.workspace import Workspace

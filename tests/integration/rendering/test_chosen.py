@@ -13,7 +13,7 @@ import pytest
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.errors import JobCanceled
 from app.media.frames import I420Frame
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.mouths.person import Person, meet
 from app.mouths.study import STUDY, study_frames
 from app.rendering.chosen import ChosenMouths

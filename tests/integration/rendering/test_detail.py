@@ -11,7 +11,7 @@ import pytest
 from app.audio.windows import MelTrack
 from app.avatars.avatar import open_avatar
 from app.avatars.builder import AvatarBuilder, AvatarRequest
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.media.sound import decode_sound
 from app.rendering.options import RenderOptions
 from app.rendering.renderer import Renderer, RenderRequest

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from app.avatars.builder import AvatarBuilder
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.rendering.options import RenderOptions
 from app.rendering.renderer import Renderer, RenderRequest
 from app.rendering.timeline import Loop

@@ -13,7 +13,7 @@ import pytest
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.errors import JobCanceled
 from app.media.formats import Format
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.mouths.model import LipModel
 from app.notices import NoticeCode
 from app.rendering.options import RenderOptions

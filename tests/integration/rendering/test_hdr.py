@@ -14,7 +14,7 @@ from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.errors import InvalidRequest, JobCanceled
 from app.media.excerpts import read_frames
 from app.media.frames import Color, yuv_to_bgr
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.media.tone_mapping import HLG, PQ, mapped
 from app.mouths.model import LipModel
 from app.notices import NoticeCode

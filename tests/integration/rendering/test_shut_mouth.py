@@ -10,7 +10,7 @@ import pytest
 from app.avatars.builder import AvatarRequest
 from app.faces.types import FaceLandmarks
 from app.media.frames import BgrImage
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.mouths.points import LOWER_LIP_INNER, LOWER_LIP_OUTER, UPPER_LIP_INNER, UPPER_LIP_OUTER
 from app.rendering.renderer import Renderer, RenderRequest
 from app.rendering.workspace import Workspace

@@ -11,7 +11,7 @@ import pytest
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.errors import InvalidRequest, NotAudio
 from app.media.frames import I420Frame
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.mouths.model import LipModel
 from app.notices import NoticeCode
 from app.rendering.options import RenderOptions

@@ -16,7 +16,8 @@ from app.decoding.process import DecoderDied, start_server
 from app.errors import JobCanceled, NotAudio, TooManyFrames
 from app.media.decoder import Decoder, DecoderHere
 from app.media.findings import Findings
-from app.media.probe import AudioLimits, VideoInfo, VideoLimits
+from app.media.limits import AudioLimits, VideoLimits
+from app.media.probe import VideoInfo
 from app.media.treatment import Treatment
 from app.progress import Alive
 from app.sandbox import protection
@@ -157,7 +158,7 @@ import sys
 from pathlib import Path
 from app.decoding.apart import DecoderApart
 from app.decoding.process import start_server
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.settings import Settings
 job, late = Path(sys.argv[1]), sys.argv[2] == "late"
 server = start_server()

@@ -1,7 +1,7 @@
 import pytest
 
 from app.errors import NotAudio, TooManyFrames
-from app.media.probe import AudioLimits, check_frames, check_sound
+from app.media.limits import AudioLimits, check_frames, check_sound
 
 
 def test_an_hour_at_120_frames_a_second_is_more_than_the_limit() -> None:

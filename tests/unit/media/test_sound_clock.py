@@ -4,7 +4,7 @@ from fractions import Fraction
 import av
 import pytest
 
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.media.sound_clock import SoundClock
 
 RATE = 8000

@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from app.media.timing import exact_fps, frame_count
+from app.media.timing import choose_fps, exact_fps, frame_count
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,23 @@ from app.media.timing import exact_fps, frame_count
 )
 def test_a_written_rate_stands_for_an_exact_one(written: float, meant: Fraction) -> None:
     assert exact_fps(written) == meant
+
+
+@pytest.mark.parametrize(
+    ("measured", "nominal", "chosen"),
+    [
+        (Fraction(2998, 100), 30, Fraction(30)),  # one picture was dropped
+        (Fraction(18), 30, Fraction(30)),  # many were
+        (Fraction(18), 1000, Fraction(18)),  # the nominal rate is a clock's
+        (Fraction(24), 60, Fraction(24)),  # no camera's rate that was missed
+        (None, 50, Fraction(50)),
+        (None, 90_000, Fraction(25)),
+    ],
+)
+def test_the_rate_of_a_clip_is_the_one_that_was_meant(
+    measured: Fraction | None, nominal: int, chosen: Fraction
+) -> None:
+    assert choose_fps(measured, [Fraction(nominal)]) == chosen
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.media.probe import AudioLimits
+from app.media.limits import AudioLimits
 from app.media.sound import Sound, decode_sound
 from app.media.timing import Segment
 from app.mouths.looks import PATCH_SIZE
