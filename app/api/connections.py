@@ -88,7 +88,7 @@ class CalmProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, or one whose head is too large, and hang up."""
-        self._refuse(400, "Bad Request", f"{msg} Its head may have {MAX_HEAD_BYTES >> 10} kB.")
+        self._refuse(400, "Bad Request", f"{msg} The headers may have {MAX_HEAD_BYTES >> 10} kB.")
 
     @property
     def asks_for_nothing(self) -> bool:
@@ -117,7 +117,7 @@ class CalmProtocol(H11Protocol):
         if self._stands_still(now):
             self.transport.abort()
         elif self._is_late(now) and not self.transport.is_closing():
-            self._refuse(408, "Request Timeout", "The head of the request took too long.")
+            self._refuse(408, "Request Timeout", "The headers of the request took too long to arrive.")
         self._timer = self.loop.call_later(self.look_seconds, self._look)
 
     def _is_late(self, now: float) -> bool:

@@ -54,7 +54,7 @@ class Metrics:
         )
         self.request_seconds = Histogram(
             "mouthpiece_http_request_duration_seconds",
-            "From a request's first byte to its answer's last.",
+            "Time from the first byte of a request to the last of its response.",
             ["method", "route"],
             buckets=REQUEST_SECONDS,
             registry=registry,
@@ -71,7 +71,7 @@ class Metrics:
         )
         self._wait_seconds = Histogram(
             "mouthpiece_job_wait_seconds",
-            "From a job's submission to its first turn.",
+            "Time from a job's submission to its first turn.",
             ["kind"],
             buckets=JOB_SECONDS,
             registry=registry,
@@ -79,13 +79,13 @@ class Metrics:
         self._frames = Counter("mouthpiece_frames", "Frames made.", ["kind"], registry=registry)
         self._media_seconds = Counter(
             "mouthpiece_media_seconds",
-            "Length of what was made; over the job duration this is the real-time factor.",
+            "Seconds of media produced; divided by the job duration, this is the real-time factor.",
             ["kind"],
             registry=registry,
         )
         self._real_time_factor = Histogram(
             "mouthpiece_job_real_time_factor",
-            "Length of what a job made over the time that it took.",
+            "Seconds of media a job produced per second of work.",
             ["kind"],
             buckets=REAL_TIME_FACTORS,
             registry=registry,
@@ -99,7 +99,7 @@ class Metrics:
 
         self._deliveries = Counter(
             "mouthpiece_deliveries",
-            "Results and webhooks that were delivered, or given up.",
+            "Results and webhooks that were delivered or given up.",
             ["kind", "state"],
             registry=registry,
         )

@@ -58,7 +58,7 @@ class OriginGuard:
         headers = Headers(scope=scope)
         if not self._is_known(_PORT.sub("", headers.get("host", "")).lower()):
             return UnknownHost(
-                "The name in the Host header is not one of this service; the operator can add it to "
+                "The name in the Host header is not one of this service's; the operator can add it to "
                 "MOUTHPIECE_ALLOWED_HOSTS."
             )
         if scope["method"] in _SAFE_METHODS or self._is_own(headers):

@@ -59,8 +59,8 @@ _Text = Annotated[
     str | None,
     Field(
         max_length=10_000,
-        description="What the avatar shall say, instead of `audio`, where the service has a text-to-speech "
-        "server: `text_to_speech` of `/v1/info`.",
+        description="What the avatar says, instead of `audio`, if the service has a text-to-speech server "
+        "(`text_to_speech` at `/v1/info`).",
     ),
 ]
 

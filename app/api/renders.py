@@ -223,7 +223,7 @@ def _useless(upload: Upload) -> list[Notice]:
     """Return what is to be said of parameters for avatars where there is one already."""
     given = {*upload.fields, *upload.files}
     names = ", ".join(field.name for field in fields(AvatarOptions) if field.name in given)
-    detail = f"The avatar is there already; how one is made was ignored: {names}."
+    detail = f"The avatar already exists; the fields that shape a new one were ignored: {names}."
     return [notice(NoticeCode.UNKNOWN_FIELDS, detail)] if names else []
 
 

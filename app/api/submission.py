@@ -178,7 +178,7 @@ def multipart_body(files: Sequence[FileField], parameters: type[BaseModel]) -> d
     alone = {
         "type": "string",
         "format": "binary",
-        "description": f"{files[0].description} Parameters: in the query.",
+        "description": f"{files[0].description} Parameters go into the query.",
     }
     content |= {kind: {"schema": alone} for kind in ("audio/*", "video/*", "image/*")}
     key = {"name": HEADER, "in": "header", "description": DESCRIPTION, "schema": {"type": "string"}}

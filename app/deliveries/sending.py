@@ -71,7 +71,7 @@ class Sender:
         try:
             size = (await to_thread.run_sync(path.stat)).st_size
         except FileNotFoundError:
-            return Outcome(False, detail="The file is not there any more.", final=True)
+            return Outcome(False, detail="The file no longer exists.", final=True)
         headers = {"Content-Type": media_type, "Content-Length": str(size)}
         if (httpx.URL(url).host or "").endswith(_AZURE):
             headers["x-ms-blob-type"] = "BlockBlob"

@@ -37,7 +37,7 @@ class S3fd:
         weights = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS
         if not weights.is_file():
             raise EngineUnavailable(
-                f"The weights of the S3FD detector are not there: put {WEIGHTS_URL} at {weights}, "
+                f"The weights of the S3FD detector are missing: download {WEIGHTS_URL} to {weights}, "
                 "or choose the blazeface detector."
             )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -155,8 +155,8 @@ def _open_sqlite(path: Path) -> Engine:
         engine.dispose()
         if isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF in _NOT_ITS_FAULT:
             raise DatabaseUnreachable(
-                f"{path} cannot be opened: {error.orig}. Make room on the volume, or end what keeps it from "
-                "being written, and start again."
+                f"{path} cannot be opened: {error.orig}. Make room on the volume, or stop what blocks "
+                "writing to it, and start again."
             ) from error
         raise
     except DatabaseError as error:

@@ -27,7 +27,7 @@ def read_backdrop(path: Path, limits: VideoLimits, layout: FrameLayout) -> list[
         return _filling(_read(path, limits), layout)
     except UnsupportedMedia as error:
         raise UnsupportedMedia(
-            "background: The file is no picture that can be read. Send a JPEG, PNG, WebP or GIF, or a colour "
+            "background: The file is not a readable picture. Send a JPEG, PNG, WebP or GIF, or a colour "
             f"such as {GREY!r}."
         ) from error
     except (TooManyPixels, TooMuchMemory) as error:

@@ -35,8 +35,8 @@ def choose_encoder(wanted: str, device: str) -> Encoder:
         return "h264_nvenc"
     if wanted == "nvenc":
         raise EngineUnavailable(
-            "MOUTHPIECE_VIDEO_ENCODER is nvenc, but a trial with it failed: it takes an NVIDIA card with an "
-            "encoder and, in a container, NVIDIA_DRIVER_CAPABILITIES with video; auto takes x264 then."
+            "MOUTHPIECE_VIDEO_ENCODER is nvenc, but a trial with it failed: it needs an NVIDIA card with an "
+            "encoder and, in a container, video in NVIDIA_DRIVER_CAPABILITIES. auto uses x264 instead."
         )
     return "libx264"
 

@@ -239,7 +239,7 @@ def check_complete(
         return
     last = entries[len(entries) - 1]
     if last.pos + last.size > container.size:
-        raise refuse(refusal, "The file is cut short: it ends before the last of what its index lists.")
+        raise refuse(refusal, "The file is cut short: it ends before the last packet that its index lists.")
 
 
 def _main_stream(streams: Sequence[_StreamT]) -> _StreamT | None:

@@ -78,13 +78,13 @@ class RayPool(MemberPool):
         while True:
             if await answers(address):
                 self._reason = (
-                    f"The cluster at {address} is being asked for its workers; try again in a few seconds."
+                    f"The service is connecting to the cluster at {address}; try again in a few seconds."
                 )
                 self._reason = await self._run(address, marks)
             else:
                 self._reason = (
                     f"No head of a Ray cluster answers at {address}: start it with 'ray start --head', or "
-                    "correct MOUTHPIECE_RAY_ADDRESS. Jobs are taken, and begun when it is there."
+                    "correct MOUTHPIECE_RAY_ADDRESS. Jobs are accepted, and start when it is there."
                 )
             log.warning("cluster_unreachable", reason=self._reason)
             await asyncio.sleep(AGAIN_SECONDS)
@@ -113,7 +113,7 @@ class RayPool(MemberPool):
                         patience.reschedule(None)
                         self._connected = True
                         self._reason = (
-                            f"The cluster at {address} has no worker that is ready yet; try again in a few "
+                            f"The cluster at {address} has no ready worker yet; try again in a few "
                             "seconds, or start one with 'mouthpiece worker'."
                         )
                         log.info("cluster_joined", address=address)
@@ -123,7 +123,7 @@ class RayPool(MemberPool):
                         self._hear(message)
                     self._changed()
         if self._connected:
-            return f"The cluster at {address} was lost; jobs are taken, and go on when it is back."
+            return f"The cluster at {address} was lost; jobs are accepted, and continue when it is back."
         return (
             f"The cluster at {address} does not let this service in ({refused or 'no answer'}): give it the "
             "head's token, in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and run it where 'ray start' was run."

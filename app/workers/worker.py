@@ -238,8 +238,8 @@ class Worker:
             render = self._open[1]
             if not anew and not render.is_begun:
                 raise MouthpieceError(
-                    "The avatar was made again meanwhile, or the workers differ in model or encoder; "
-                    "try again when they are alike."
+                    "The avatar was replaced meanwhile, or the workers differ in model or encoder; try "
+                    "again once they match."
                 )
             yield render
             self._check_stopped()

@@ -97,9 +97,9 @@ def test_json_has_the_picture_as_a_data_uri(server: Server, footage: bytes) -> N
 @pytest.mark.parametrize(
     ("background", "status", "code", "words"),
     [
-        (b"/etc/passwd", 415, "unsupported-media", "no picture"),
-        (b"#EXTM3U\nfile:///etc/passwd\n", 415, "unsupported-media", "no picture"),
-        (b"PK\3\4" + bytes(200), 415, "unsupported-media", "no picture"),
+        (b"/etc/passwd", 415, "unsupported-media", "not a readable picture"),
+        (b"#EXTM3U\nfile:///etc/passwd\n", 415, "unsupported-media", "not a readable picture"),
+        (b"PK\3\4" + bytes(200), 415, "unsupported-media", "not a readable picture"),
         (b"GIF89a" + b"\xff" * 8, 413, "too-many-pixels", "65535x65535"),
         ("http://127.0.0.1/a.png", 422, "invalid-request", "picture sent as a file"),
         ("/etc/passwd", 422, "invalid-request", "picture sent as a file"),

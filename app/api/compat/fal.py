@@ -166,7 +166,7 @@ async def get_result(
     """Show the result of a request."""
     job = await common.find(request, services, API, request_id)
     if not job.state.is_terminal:
-        raise JobNotFinished(f"The request is {job.state} and has made nothing yet; ask for its status.")
+        raise JobNotFinished(f"The request is {job.state} and has no result yet; query its status.")
     return await _answer(services, job)
 
 
