@@ -5,6 +5,11 @@ from collections.abc import Generator
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import settings
+
+# Property tests draw the same examples on every run, and none fails for being slow on a busy machine.
+settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+settings.load_profile("suite")
 
 # Several workers share the cores (pytest-xdist), and so do the services that they start: threads that spin
 # while they wait would take the cores from each other. Read when numpy, torch and OpenMP are loaded.

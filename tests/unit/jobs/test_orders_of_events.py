@@ -120,9 +120,7 @@ class World:
 
 
 @given(EVENTS)
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
-)
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 def test_every_job_ends_once_and_as_it_should_whatever_happens(events: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder))

@@ -1,9 +1,12 @@
 from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.media.aac import FRAME, packet_range
 from app.media.sound import Sound
+from app.media.timing import frame_count
 from tests.support.renders import plan
 
 
@@ -11,12 +14,17 @@ def _sound(samples: int, rate: int) -> Sound:
     return Sound("track", "speech", rate, 1, "mono", samples, 0, samples / rate)
 
 
-@pytest.mark.parametrize("fps", [Fraction(15), Fraction(24000, 1001), Fraction(60)])
-@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
-@pytest.mark.parametrize("sizes", [[1], [7, 1, 30], [25, 250]])
-def test_every_packet_belongs_to_exactly_one_segment(fps: Fraction, rate: int, sizes: list[int]) -> None:
-    sound = _sound(7 * rate + 123, rate)
-    segments = plan(round(Fraction(sound.samples, rate) * fps), sizes)
+@given(
+    samples=st.integers(1, 100_000),
+    rate=st.sampled_from([8000, 16000, 44100, 48000]) | st.integers(4000, 96000),
+    fps=st.sampled_from([Fraction(24000, 1001), Fraction(25)]) | st.fractions(1, 120, max_denominator=1001),
+    sizes=st.lists(st.integers(1, 300), min_size=1, max_size=5),
+)
+def test_every_packet_belongs_to_exactly_one_segment(
+    samples: int, rate: int, fps: Fraction, sizes: list[int]
+) -> None:
+    sound = _sound(samples, rate)
+    segments = plan(frame_count(Fraction(samples, rate), fps), sizes)
 
     packets = [packet for segment in segments for packet in packet_range(segment, fps, sound)]
 

@@ -1,8 +1,10 @@
 from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.media.timing import choose_fps, exact_fps, frame_count
+from app.media.timing import MAX_FPS, MIN_FPS, choose_fps, exact_fps, frame_count
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,17 @@ def test_frames_are_the_nearest_whole_number_and_at_least_one(
     duration: float, fps: Fraction, frames: int
 ) -> None:
     assert frame_count(duration, fps) == frames
+
+
+@given(st.fractions(MIN_FPS, MAX_FPS))
+def test_an_exact_rate_is_near_what_was_written_and_stands_for_itself(written: Fraction) -> None:
+    rate = exact_fps(written)
+    assert abs(rate - written) <= written / 5000 + Fraction(1, 1001)
+    assert rate.denominator <= 1001
+    assert exact_fps(rate) == rate
+
+
+@given(st.fractions(0, 4000), st.fractions(MIN_FPS, MAX_FPS))
+def test_frames_are_off_by_half_of_one_at_most(seconds: Fraction, fps: Fraction) -> None:
+    frames = frame_count(seconds, fps)
+    assert frames == 1 or abs(frames - seconds * fps) <= Fraction(1, 2)

@@ -136,7 +136,7 @@ def test_mouths_are_as_unlike_as_their_pictures() -> None:
 Walk = st.lists(st.tuples(st.floats(-1, 3.5), st.integers(0, COUNT - 1)), min_size=3, max_size=14)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(walk=Walk, share=st.floats(0, 1))
 def test_runs_that_share_a_pinned_frame_agree_on_it_whichever_is_asked_for_first(
     walk: list[tuple[float, int]], share: float
@@ -161,7 +161,7 @@ def test_runs_that_share_a_pinned_frame_agree_on_it_whichever_is_asked_for_first
     assert one["second"][0] == candidates[cost.argmin()]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     walk=st.lists(st.floats(-1, 3), min_size=1, max_size=4),
     grays=st.lists(st.integers(0, 60), min_size=5, max_size=5),

@@ -163,7 +163,7 @@ def test_bending_brings_the_lenders_rows_to_where_the_lip_goes() -> None:
     assert straight == pytest.approx(np.repeat(np.arange(120, 200)[:, None], 100, axis=1), abs=0.51)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     left=st.integers(-150, 330),
     top=st.integers(-200, 250),

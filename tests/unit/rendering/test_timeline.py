@@ -1,12 +1,23 @@
 from fractions import Fraction
+from itertools import pairwise
+from math import ceil
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
+from app.mouths.person import SOFT_FRAMES
 from app.rendering.options import RenderOptions
 from app.rendering.timeline import SEGMENT_SECONDS, Loop, Timeline, lay_out, split_segments
+
+RATES = st.sampled_from(
+    [Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)]
+) | st.fractions(1, 120, max_denominator=1001)
+LENGTHS = get_args(get_type_hints(RenderOptions)["length"])
+LOOPS: tuple[Loop, ...] = get_args(Loop)
 
 
 def shown(count: int, *, avatar_frames: int, start_frame: int = 0, loop: Loop = "pingpong") -> list[int]:
@@ -47,8 +58,7 @@ def test_an_hour_at_an_ntsc_rate_does_not_drift() -> None:
     assert timeline.time(107892) == pytest.approx(3600, abs=0.04)
 
 
-@pytest.mark.parametrize("fps", [Fraction(15), Fraction(24000, 1001), Fraction(25), Fraction(5998, 100)])
-@pytest.mark.parametrize("count", [1, 2, 24, 25, 26, 1500, 90000])
+@given(count=st.integers(1, 20_000), fps=RATES)
 def test_segments_cover_every_frame_once_and_only_the_last_is_last(count: int, fps: Fraction) -> None:
     segments = split_segments(count, fps)
     assert [segment.index for segment in segments] == list(range(len(segments)))
@@ -66,40 +76,61 @@ def test_the_first_segments_are_short() -> None:
     assert counts == [25, 50, 100, 250, 250, 250, 75]
 
 
-RATES = [Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)]
-LENGTHS = get_args(get_type_hints(RenderOptions)["length"])
-LOOPS: tuple[Loop, ...] = get_args(Loop)
-
-
 def laid(sound: float, frames: int = 50, last_word: float = 1e9, **options: Any) -> Timeline:
     """Lay out a clip of 25 frames a second, two seconds long."""
     return lay_out(RenderOptions(**options), frames, Fraction(25), sound, last_word)
 
 
-@pytest.mark.parametrize("fps", RATES)
-@pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("length", LENGTHS)
+@given(
+    length=st.sampled_from(LENGTHS),
+    loop=st.sampled_from(LOOPS),
+    fps=RATES,
+    milliseconds=st.integers(1, 5000) | st.integers(1, 60_000),
+    part=st.tuples(st.integers(0, 49), st.none() | st.integers(1, 50)).filter(
+        lambda part: part[1] is None or part[0] < part[1]
+    ),
+)
 def test_every_length_is_exact_and_every_frame_one_of_the_clip(
-    length: str, loop: Loop, fps: Fraction
+    length: str, loop: Loop, fps: Fraction, milliseconds: int, part: tuple[int, int | None]
 ) -> None:
-    for milliseconds in (1, 40, 999, 1300, 1999, 2000, 2001, 2019, 2021, 4700, 60_017):
-        sound = milliseconds / 1000
-        for start, end in ((0.0, None), (0.4, 1.2), (1.96, 2.0)):
-            made = laid(sound, length=length, loop=loop, fps=fps, start=start, end=end)
-            clip = (Fraction(str(end or 2)) - Fraction(str(start))) * 25
-            both: list[float | Fraction] = [sound, clip / 25]
-            by_rule: dict[str, Any] = {
-                "audio": sound,
-                "video": clip / 25,
-                "shortest": min(both),
-                "longest": max(both),
-            }
-            wanted = by_rule[length]
-            assert made.duration == wanted
-            assert made.frame_count == max(1, round(wanted * fps))
-            shown = [made.avatar_frame(index) for index in range(made.frame_count)]
-            assert min(shown) >= round(start * 25)
-            assert max(shown) < round((end or 2) * 25)
+    sound, (first, stop) = milliseconds / 1000, part
+    end = None if stop is None else stop / 25
+    made = laid(sound, length=length, loop=loop, fps=fps, start=first / 25, end=end)
+    clip = Fraction((stop or 50) - first, 25)
+    both: list[float | Fraction] = [sound, clip]
+    by_rule = {"audio": sound, "video": clip, "shortest": min(both), "longest": max(both)}
+    assert made.duration == by_rule[length]
+    assert made.frame_count == max(1, round(made.duration * made.fps))
+    shown = [made.avatar_frame(index) for index in range(made.frame_count)]
+    assert set(shown) <= set(range(first, stop or 50))
+
+
+@given(loop=st.sampled_from(LOOPS), frames=st.integers(1, 40), start=st.integers(0, 100))
+def test_a_clip_at_its_own_rate_goes_on_frame_by_frame(loop: Loop, frames: int, start: int) -> None:
+    for before, after in pairwise(shown(100, avatar_frames=frames, start_frame=start, loop=loop)):
+        match loop:
+            case "pingpong":
+                assert abs(after - before) == min(1, frames - 1)
+            case "restart":
+                assert after == (before + 1) % frames
+            case "hold":
+                assert after == min(before + 1, frames - 1)
+            case "stretch":
+                assert after in (before, before + 1)
+
+
+@given(
+    loop=st.sampled_from(LOOPS), seconds=st.integers(1, 9000), first=st.integers(0, 49), at=st.integers(0, 99)
+)
+def test_the_own_sound_is_as_long_as_the_result_and_comes_from_the_clip(
+    loop: Loop, seconds: int, first: int, at: int
+) -> None:
+    made = laid(seconds / 1000, loop=loop, start=first / 25, start_frame=at)
+    heard = list(made.own_sound())
+    assert sum(span.seconds for span in heard) == Fraction(made.duration)
+    for span in heard:
+        assert span.seconds > 0
+        assert span.begin is None or Fraction(first, 25) <= span.begin <= 2 - span.seconds
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -142,6 +173,21 @@ def test_kept_frames_keep_their_mouths_and_those_beside_give_way_softly() -> Non
     assert weights[10:14].tolist() == [0.25, 0.5, 0.75, 1]
     assert (weights[14:44] == 1).all()
     assert (laid(2.0).mouth_weights(range(50)) == 1).all()
+
+
+@given(marks=st.lists(st.integers(0, 20_000), min_size=2, max_size=20, unique=True).map(sorted), fps=RATES)
+def test_in_kept_ranges_no_frame_is_changed_and_beside_them_each_nearer_one_less(
+    marks: list[int], fps: Fraction
+) -> None:
+    ranges = [(start, end) for start, end in zip(marks[::2], marks[1::2], strict=False)]
+    keep = ",".join(f"{start / 1000}-{end / 1000}" for start, end in ranges)
+    made = laid(20.0, keep=keep, fps=fps)
+    weights = made.mouth_weights(range(made.frame_count))
+    assert ((weights >= 0) & (weights <= 1)).all()
+    for start, end in ranges:
+        inside = range(ceil(start * made.fps / 1000), min(ceil(end * made.fps / 1000), made.frame_count))
+        assert (weights[inside] == 0).all()
+    assert np.abs(np.diff(weights)).max(initial=0) <= 1 / (SOFT_FRAMES + 1) + 1e-6
 
 
 def test_after_the_last_word_the_clips_own_mouth_stays_if_that_is_asked_for() -> None:

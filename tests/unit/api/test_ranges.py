@@ -1,0 +1,68 @@
+"""Ranges of a finished video, as RFC 9110 has them, whichever are asked for."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request, Response
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api.videos import finished_video
+from app.jobs.job import Job, JobKind
+
+VIDEO = bytes(range(251)) * 4
+SIZE = len(VIDEO)
+PLACES = st.none() | st.integers(0, SIZE + 2) | st.integers(0, 10**20)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    """A service of nothing but a finished video."""
+    path: Path = tmp_path_factory.mktemp("job") / "result.mp4"
+    path.write_bytes(VIDEO)
+    app = FastAPI()
+
+    @app.get("/")
+    async def video(request: Request) -> Response:
+        return await finished_video(request, Job("job", JobKind.RENDER, "anna"), path, {})
+
+    return app
+
+
+def ask(service: FastAPI, wanted: str) -> httpx.Response:
+    """Return the answer to a request for a range."""
+
+    async def get() -> httpx.Response:
+        transport = httpx.ASGITransport(service)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.get("/", headers={"Range": wanted})
+
+    return asyncio.run(get())
+
+
+@given(first=PLACES, last=PLACES)
+def test_a_range_is_answered_with_its_bytes_or_refused_or_ignored(
+    service: FastAPI, first: int | None, last: int | None
+) -> None:
+    places = ["" if place is None else str(place) for place in (first, last)]
+    answer = ask(service, f"bytes={'-'.join(places)}")
+    backward = first is not None and last is not None and last < first
+    if first is last is None or backward or any(len(place) > 18 for place in places):
+        assert (answer.status_code, answer.content) == (200, VIDEO)  # no range: to be ignored
+        return
+    begin = SIZE - min(last or 0, SIZE) if first is None else first
+    end = SIZE if first is None or last is None else min(last + 1, SIZE)
+    if begin >= SIZE:
+        assert answer.status_code == 416
+        assert answer.headers["Content-Range"] == f"bytes */{SIZE}"
+    else:
+        assert (answer.status_code, answer.content) == (206, VIDEO[begin:end])
+        assert answer.headers["Content-Range"] == f"bytes {begin}-{end - 1}/{SIZE}"
+
+
+@pytest.mark.parametrize("wanted", ["", "bytes", "bytes=", "bytes=1", "bytes=a-b", "bytes=0-1,4-5"])
+def test_what_is_no_single_range_of_bytes_is_ignored(service: FastAPI, wanted: str) -> None:
+    answer = ask(service, wanted)
+    assert (answer.status_code, answer.content) == (200, VIDEO)
