@@ -41,6 +41,9 @@ a wide smile that was taken for something before the face had 0.3 to 0.4, a capt
 REST_SHARE: Final = 0.2
 """A mouth rests if it opens no further than this share of the way from the 5th to the 95th percentile."""
 
+LEAST_OPEN: Final = 0.02
+"""Share of the frames that are passed over to find how far a mouth closes: meshes tremble."""
+
 PALE: Final = 0.7
 """Lips that show less than this share of the red that the person's usually show are pressed in: seen on a
 woman with lipstick, 0.41 where pressed."""
@@ -48,6 +51,9 @@ woman with lipstick, 0.41 where pressed."""
 RED: Final = 0.4
 """Median red of lips, in percent of the eyes' distance squared, from which their red tells anything: where
 skin is dark or the picture has little colour it is mostly noise."""
+
+SHUT: Final = 0.05
+"""Opening at which lips meet, in distances of the inner eyes: a mesh gives shut mouths 0.02 to 0.05."""
 
 OWN_TAKE: Final = 12
 """Frames from which a take has a resting mouth of its own; shorter ones share that of all frames."""
@@ -117,6 +123,8 @@ class Person:
     """Above the person's rest, in distances of the inner eyes."""
     rest: Flags
     """Frames whose mouth rests."""
+    ajar: Numbers
+    """How far lips are parted when the mouth rests, in distances of the inner eyes; 0 where they meet."""
 
     def __len__(self) -> int:
         return len(self.seen)
@@ -128,6 +136,13 @@ class Person:
             return 0.0
         low, high = np.quantile(self.openings[self.usable], [0.05, 0.95])
         return float(high - low)
+
+    @cached_property
+    def least(self) -> float:
+        """How far this mouth closes beyond its rest, for sounds that need it: 0 or less."""
+        if not self.usable.any():
+            return 0.0
+        return min(0.0, float(np.quantile(self.openings[self.usable], LEAST_OPEN)))
 
     @cached_property
     def talks(self) -> bool:
@@ -249,7 +264,8 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
     free = clean if clean.sum() >= LEAST_FREE * seen.sum() else free
     teeth = study.teeth / np.array(TEETH_UNITS)
     shapes = np.zeros((len(study), 8), np.float32)
-    openings, rest, usable = np.zeros(len(study)), np.zeros(len(study), np.bool_), free.copy()
+    openings, ajar = np.zeros((2, len(study)))
+    rest, usable = np.zeros(len(study), np.bool_), free.copy()
     for take, pool in _pools(study.takes, free):
         usable[take] &= ~_pressed(study.redness, pool)[take]
         among = pool & usable if (pool & usable).any() else pool
@@ -258,9 +274,11 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
         components = (flat[take] - zero) @ space.basis.T
         more = np.clip(teeth[take] - np.median(teeth[resting], axis=0), -MOST_TEETH, MOST_TEETH)
         shapes[take] = np.column_stack([components, more])
-        openings[take] = opening[take] - np.median(opening[resting])
+        parted = float(np.median(opening[resting]))
+        openings[take] = opening[take] - parted
+        ajar[take] = max(0.0, parted - SHUT)
         rest |= take & resting
-    return Person(study, fps, seen, usable, pose, front, shapes, openings, rest)
+    return Person(study, fps, seen, usable, pose, front, shapes, openings, rest, ajar)
 
 
 def _posed(study: Study, found: Flags) -> tuple[Pose, Canonical]:

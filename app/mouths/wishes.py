@@ -11,7 +11,7 @@ import numpy as np
 
 from app.mouths.ear import Heard
 from app.mouths.person import Habits, Numbers, Person
-from app.mouths.space import COMPONENTS, MouthShapes, opening_of, shape_space
+from app.mouths.space import COMPONENTS, SHAPE_DIMS, MouthShapes, opening_of, shape_space
 
 SPREAD: Final = 1.0
 """Share of the footage's deviation that the wanted opening gets. Bending keeps some nine tenths of it."""
@@ -50,12 +50,14 @@ class Adaptation:
     """(9,) each: eight shapes, the opening."""
     scale: Numbers
     """(9,): from the average person to this one, before that."""
+    least: float = 0.0
+    """Least opening: 0, or how far the person's mouth closes beyond its rest, which is negative."""
 
     def __call__(self, heard: Heard) -> MouthShapes:
         """Return the wanted shapes (n, 8), from the person's rest."""
         numbers = np.column_stack([heard.shapes, heard.opening]) * self.scale
         numbers = (numbers - self.middle) * self.gain + self.wanted
-        shapes, opening = numbers[:, :-1], np.maximum(numbers[:, -1], 0)
+        shapes, opening = numbers[:, :-1], np.maximum(numbers[:, -1], self.least)
         lacking = opening - shapes[:, :COMPONENTS] @ OPENING
         shapes[:, :COMPONENTS] += lacking[:, None] * OPENING / (OPENING @ OPENING)
         return (shapes * heard.speech[:, None]).astype(np.float32)
@@ -72,7 +74,14 @@ def adapt(person: Person, heard: Heard, average_range: float) -> Adaptation:
     ratio = SPREAD * own.deviation / np.maximum(deviation, 1e-6)
     gain[adapted] = np.clip(ratio, LEAST_GAIN, MOST_GAIN if person.talks else UNSEEN_GAIN)[adapted]
     wanted[adapted] = own.mean[adapted]
-    return Adaptation(middle, gain, wanted, scale)
+    return Adaptation(middle, gain, wanted, scale, person.least if person.talks else 0.0)
+
+
+def shut(ajar: Numbers) -> MouthShapes:
+    """Return the shapes (n, 8) whose lips meet, of mouths whose lips are parted by ``ajar`` (n,) at rest."""
+    shapes = np.zeros((len(ajar), SHAPE_DIMS), np.float32)
+    shapes[:, :COMPONENTS] = -ajar[:, None] * OPENING / (OPENING @ OPENING)
+    return shapes
 
 
 def _while_speaking(heard: Heard, scale: Numbers) -> tuple[Numbers, Numbers]:

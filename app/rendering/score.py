@@ -78,7 +78,7 @@ class Scorer:
         indices = range(segment.first_frame, segment.first_frame + segment.frame_count + beyond)
         shown = np.array([self._timeline.avatar_frame(index) for index in indices], np.int32)
         asked = self._wanted.ask(indices, alive)
-        wanted = asked.shapes * np.float32(self._strength)
+        wanted = asked.shapes * np.float32(self._strength) + asked.rest * np.float32(min(self._strength, 1.0))
         if self._person.talks:
             lenders = self._chosen(wanted, shown, (segment.first_frame > 0, not segment.last), alive)
             partners = self._partners(lenders)

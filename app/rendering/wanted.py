@@ -7,15 +7,15 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from app.audio.windows import MelTrack
+from app.audio.windows import FrameTimes, MelTrack
 from app.avatars.avatar import Avatar
 from app.media.sound import Sound
-from app.mouths.ear import Ear, SpeechShares
+from app.mouths.ear import Ear, Heard, SpeechShares
 from app.mouths.mesh import LEAST_PRESENCE, CropMesh, MeshPoints
 from app.mouths.person import Numbers, Person
 from app.mouths.space import COMPONENTS, MOST_TEETH, TEETH_UNITS, Meshes, MouthShapes, components_of
 from app.mouths.teeth import shown_teeth
-from app.mouths.wishes import Adaptation, adapt
+from app.mouths.wishes import Adaptation, adapt, shut
 from app.progress import Alive, nothing
 from app.rendering.timeline import Timeline
 from app.wav2lip.arrays import FaceCrops
@@ -25,14 +25,21 @@ LISTENED_SECONDS: Final = 20.0
 """How much of a sound's beginning tells how its speaker opens, on the whole."""
 LISTENED_RATE: Final = 25.0
 
+HELD_BEFORE, HELD_AFTER, PARTED_SECONDS, HELD_RATE = 0.2, 1.0, 0.4, 12.5
+"""How long before and after speech lips that are parted at rest are held together, how long it takes to bring
+them together or apart, seconds, and how often a second speech is looked for. Set by eye."""
+
 
 @dataclass(frozen=True)
 class Asked:
     """What is asked of the mouths of some frames."""
 
     shapes: MouthShapes
+    """By how much they leave ``rest``."""
     speech: SpeechShares
     """1 where nobody listens for speech."""
+    rest: MouthShapes
+    """How they are between words, from the person's rest: lips that are parted there meet."""
 
 
 class Wanted(Protocol):
@@ -62,8 +69,32 @@ class HeardShapes:
             early = np.arange(max(1, round(seconds * LISTENED_RATE))) / LISTENED_RATE
             heard = self._ear.hear(self._sound, early, alive)
             self._adaptation = adapt(self._person, heard, self._ear.average_range)
-        heard = self._ear.hear(self._sound, times - self._offset, alive)
-        return Asked(self._adaptation(heard), heard.speech)
+        sources = [self._timeline.avatar_frame(index) for index in indices]
+        ajar = np.zeros(len(sources)) if self._person.talks else self._person.ajar[sources]
+        heard, held = self._listen(times - self._offset, alive, around=bool(ajar.any()))
+        return Asked(self._adaptation(heard), heard.speech, shut(ajar * held))
+
+    def _listen(self, times: FrameTimes, alive: Alive, *, around: bool) -> tuple[Heard, Numbers]:
+        """Return what is heard at ``times``, and for each how near speech is, 0..1.
+
+        Only if it is heard ``around`` them too: else there is none near.
+        """
+        if not around:
+            return self._ear.hear(self._sound, times, alive), np.zeros(len(times))
+        earliest = times[0] - HELD_AFTER - PARTED_SECONDS
+        latest = times[-1] + HELD_BEFORE + PARTED_SECONDS
+        grid = np.arange(np.floor(earliest * HELD_RATE), np.ceil(latest * HELD_RATE) + 1) / HELD_RATE
+        both = np.concatenate([times, grid])
+        order = np.argsort(both, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(both))
+        heard = self._ear.hear(self._sound, both[order], alive)
+        here, there = place[: len(times)], place[len(times) :]
+        since = times[:, None] - grid
+        apart = np.maximum(since - HELD_AFTER, -HELD_BEFORE - since)
+        near = np.clip(1 - apart / PARTED_SECONDS, 0, 1)
+        held = (near * near * (3 - 2 * near) * heard.speech[there]).max(axis=1)
+        return Heard(heard.opening[here], heard.shapes[here], heard.speech[here]), held
 
 
 class GeneratedShapes:
@@ -94,7 +125,7 @@ class GeneratedShapes:
         smooth = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
         start = indices[0] - first
         shapes = smooth[start : start + len(indices)].astype(np.float32)
-        return Asked(shapes, np.ones(len(indices), np.float32))
+        return Asked(shapes, np.ones(len(indices), np.float32), np.zeros_like(shapes))
 
     def _single(self, indices: range, alive: Alive) -> Numbers:
         sources = [self._timeline.avatar_frame(index) for index in indices]

@@ -4,6 +4,7 @@ import io
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.errors import JobCanceled
+from app.faces.hidden import CROP_SIZE
 from app.media.frames import I420Frame
 from app.media.limits import AudioLimits
+from app.mouths.covers import gather
 from app.mouths.person import Person, meet
 from app.mouths.study import STUDY, study_frames
 from app.rendering.chosen import ChosenMouths
@@ -91,6 +94,9 @@ def seen(render: OpenRender) -> Person:
     frames = [frame.copy() for frame in render.maker.make(range(count))]
     sources = [render.maker.timeline.avatar_frame(index) for index in range(count)]
     study = study_frames(Made(frames), avatar.layout, avatar.boxes[sources], avatar.landmarks[sources])
+    if not avatar.person.talks:  # a pale smile is taken for something before the face
+        bare = gather(np.zeros(count, np.float32), {}, np.zeros((CROP_SIZE, CROP_SIZE), np.uint8))
+        study = replace(study, covers=bare)
     return meet(study, 25.0)
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from app.mouths.ear import Heard
 from app.mouths.person import Numbers, Person
-from app.mouths.wishes import OPENING, SPREAD, UNSEEN, adapt
+from app.mouths.wishes import OPENING, SPREAD, UNSEEN, adapt, shut
 from tests.support.mouths import person_of, talk
 
 FRAMES = 2000
@@ -47,8 +47,20 @@ def test_a_mouth_rests_while_nobody_speaks() -> None:
         assert (adapt(person, said, AVERAGE_RANGE)(said) == 0).all()
 
 
-def test_an_opening_is_never_below_rest() -> None:
-    assert openings(person_of(talk(200)), heard(0.4)).min() > -1e-6
+def test_a_mouth_closes_no_further_than_its_footage_shows() -> None:
+    person = person_of(talk(200) - 0.5 * (np.arange(200) % 20 == 0)[:, None])
+    assert person.least < -0.002
+    assert openings(person, heard(0.4)).min() == pytest.approx(person.least, abs=1e-6)
+
+
+def test_whose_footage_does_not_show_talk_closes_no_further_than_to_rest() -> None:
+    assert openings(person_of(np.zeros((50, 1))), heard(0.4)).min() > -1e-6
+
+
+def test_the_lips_of_a_shut_mouth_meet() -> None:
+    ajar = person_of(np.zeros((1, 1))).ajar
+    assert ajar[0] > 0.1
+    assert person_of(shut(ajar)[:, :6].astype(np.float64)).ajar[0] == pytest.approx(0, abs=0.005)
 
 
 def test_somebody_whose_footage_never_talks_opens_as_people_usually_do() -> None:

@@ -16,6 +16,7 @@ from app.media.sound import Sound, decode_sound
 from app.media.timing import Segment
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.person import Person
+from app.mouths.wishes import shut
 from app.rendering.score import Score, ScoreBook, Scorer
 from app.rendering.timeline import Timeline, split_segments
 from app.rendering.wanted import HeardShapes
@@ -75,6 +76,20 @@ def test_speech_opens_the_mouth(sound: Sound) -> None:
     assert np.corrcoef(score.wanted[shown, 0], openings)[0, 1] > 0.5
 
 
+def test_lips_that_are_parted_at_rest_meet_while_somebody_speaks_and_not_long_after(sound: Sound) -> None:
+    smiling = person_of(np.zeros((1, 1)))
+    still = Timeline(FRAMES, FPS, 1, FPS)
+    wanted = HeardShapes(smiling, default_model().ear, sound, still, 0)
+    end = round(sound.duration * FPS)
+    asked = wanted.ask(range(end + 75))
+    assert asked.rest[end // 2] == pytest.approx(shut(smiling.ajar)[0])
+    assert np.abs(np.diff(asked.rest[:, 0])).max() < 0.2 * np.abs(asked.rest[:, 0]).max()
+    assert not asked.rest[-10:].any()
+    apart = wanted.ask(range(end - 20, end + 30))
+    assert np.array_equal(apart.rest, asked.rest[end - 20 : end + 30])
+    assert not HeardShapes(talker(), default_model().ear, sound, still, 0).ask(range(end)).rest.any()
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
 def test_segments_have_the_same_scores_in_whatever_order_and_by_whomever_they_are_made(
     sound: Sound, order: Iterable[int]
@@ -121,7 +136,7 @@ def test_who_never_talks_lends_resting_mouths_whose_inside_is_drawn(sound: Sound
     assert score.drawn.all()
     assert (score.partners == -1).all()
     assert person.rest[score.lenders].all()
-    assert score.wanted[:, 0].max() > 0.3
+    assert np.ptp(score.wanted[:, 0]) > 0.3
 
 
 def test_a_mouth_moves_later_by_the_offset(sound: Sound) -> None:
