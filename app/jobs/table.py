@@ -6,7 +6,7 @@ note what became of its deliveries. A job with deliveries to come does not expir
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -30,22 +30,6 @@ from app.jobs.delivery import Delivery, due_at
 from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob, utc_now
 from app.jobs.schema import SERVICE, jobs
 
-_SUBMITTED: Final = [field.name for field in fields(NewJob)]
-_COUNTED: Final = ("frames_done", "frames_total", "fps", "attempts", "deaths", "revision")
-"""What begins at 0."""
-_CHANGING: Final = (
-    "attempts",
-    "deaths",
-    "error",
-    "warnings",
-    "cancel_requested_at",
-    "started_at",
-    "finished_at",
-    "revision",
-)
-"""What changes while a job is open, besides its state and its progress."""
-
-
 _NEWEST_FIRST: Final = jobs.c.number.desc()
 
 
@@ -68,9 +52,7 @@ class JobTable:
     def insert(self, new: NewJob) -> Job:
         """Add a job. Raises ``AvatarExists`` where a job that makes the same avatar is in progress."""
         now = utc_now()
-        values = {name: getattr(new, name) for name in _SUBMITTED} | dict.fromkeys(_COUNTED, 0)
-        values |= {"kind": new.kind.value, "state": JobState.QUEUED.value}
-        values |= {"created_at": now, "deliver_at": due_at(new.deliveries, now)}
+        values = _to_row(Job(**vars(new), created_at=now)) | {"deliver_at": due_at(new.deliveries, now)}
         try:
             return self._change(insert(jobs).values(values).returning(*jobs.c))[0]
         except IntegrityError:
@@ -142,10 +124,8 @@ class JobTable:
 
     def save(self, job: Job) -> bool:
         """Write down how an open job stands; return False if it is not there, or has ended already."""
-        values = {name: getattr(job, name) for name in _CHANGING} | asdict(job.progress)
-        values["state"] = job.state.value
         statement = update(jobs).where((jobs.c.id == job.id) & jobs.c.state.not_in(TERMINAL_STATES))
-        return bool(self._change(statement.values(values).returning(*jobs.c)))
+        return bool(self._change(statement.values(_to_row(job)).returning(*jobs.c)))
 
     def due(self, now: datetime, limit: int) -> list[Job]:
         """Return up to ``limit`` jobs that have ended and have something to be sent now, the oldest first."""
@@ -244,6 +224,13 @@ def _count(condition: ColumnElement[bool]) -> Any:
 
 def _delete_ended(condition: ColumnElement[bool]) -> Any:
     return delete(jobs).where(condition & jobs.c.state.in_(TERMINAL_STATES)).returning(*jobs.c)
+
+
+def _to_row(job: Job) -> dict[str, Any]:
+    """Return a job's columns, but for its number and when something of it is to be sent."""
+    values = vars(job) | asdict(job.progress) | {"kind": job.kind.value, "state": job.state.value}
+    del values["progress"], values["number"]
+    return values
 
 
 def _to_job(row: RowMapping) -> Job:
