@@ -10,7 +10,7 @@ from app.errors import Problem, RenderProcessCrashed, RenderProcessStalled
 from app.jobs.crowd import Crowd
 from app.jobs.ended import Ended
 from app.jobs.job import Job, JobKind, JobProgress, JobState, utc_now
-from app.jobs.pool import Answer, Call, Method, Order, WorkerDied
+from app.jobs.pool import Answer, Call, Method, WorkerDied
 from app.notices import NoticeCode
 from app.tracing import about
 
@@ -94,7 +94,8 @@ class OpenJob:
         method = self.next_method
         assert method is not None
         segments = self._share(workers) if method == "encode" else ()
-        return Call(method, Order.of(self.job), segments)
+        job = self.job
+        return Call(method, job.id, job.avatar_id, job.params, job.traceparent, segments)
 
     def start(self, call: Call) -> None:
         """Note that a worker does a call."""

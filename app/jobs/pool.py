@@ -1,11 +1,10 @@
 """The interface through which the scheduler calls workers, on one machine or many."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from app.errors import Problem
-from app.jobs.job import Job
 
 Method = Literal["check", "build_avatar", "prepare", "encode", "finish"]
 
@@ -16,36 +15,24 @@ Told = Callable[[int, int], None]
 """Hears (frames done, frames in all) of a call while it runs."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """A job, as its workers need to know it."""
-
-    job_id: str
-    avatar_id: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    attempts: int = 1
-    traceparent: str | None = None
-    """The request's span, as W3C Trace Context writes it."""
-
-    @classmethod
-    def of(cls, job: Job) -> "Order":
-        """Return the order of a job."""
-        return cls(job.id, job.avatar_id, dict(job.params), job.attempts, job.traceparent)
-
-    @property
-    def is_one_call(self) -> bool:
-        """Whether it makes the avatar that it renders with, of the ``video`` that came with the sound."""
-        return "video" in self.params
-
-
 @dataclass(frozen=True, eq=False)
 class Call:
     """One thing for one worker to do, once; doing the same again in another call does no harm."""
 
     method: Method
-    order: Order
-    segments: tuple[int, ...] = ()
+    job_id: str
+    avatar_id: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """Those of the job, as JSON."""
+    traceparent: str | None = None
+    """The request's span, as W3C Trace Context writes it."""
+    segments: Sequence[int] = ()
     """The segments to encode."""
+
+    @property
+    def is_one_call(self) -> bool:
+        """Whether the job makes the avatar that it renders with, of the ``video`` sent with the sound."""
+        return "video" in self.params
 
 
 class WorkerDied(Exception):

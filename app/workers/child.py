@@ -24,7 +24,7 @@ from app.jobs.pool import Call
 from app.logs import configure_logs
 from app.sandbox import Sandbox, cap_memory, enter, keep_temporary_files_in
 from app.settings import Settings
-from app.workers.messages import Message, from_line, to_call, to_line
+from app.workers.messages import Message, from_line, to_line
 from app.workers.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
@@ -54,7 +54,6 @@ def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
         check_volumes(settings, start["marks"])
         model = worker.load()
     except ModelError as error:
-        log.error("model_unusable", detail=error.detail)
         tell({"unusable": error.problem()})
         return
     cap_memory(settings.max_job_memory_bytes)
@@ -89,7 +88,7 @@ def hear(worker: Worker, calls: "queue.SimpleQueue[Call]", message: Message) -> 
     """Take a message of the pool; calls are done by another thread."""
     if "call" in message:
         worker.go_on()
-        calls.put(to_call(message["call"]))
+        calls.put(Call(**message["call"]))
     elif "stop" in message:
         worker.stop()
     elif "give_way" in message:

@@ -9,20 +9,18 @@ import os
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import structlog
 
 from app.decoding.process import how_it_ended
-from app.jobs.pool import WorkerDied, WorkerLeft
 from app.sandbox import without_secrets
 from app.settings import Settings
 from app.wav2lip.devices import has_cuda_driver, usable_cores
 from app.workers.member import NEVER_READY, Member, Patience
-from app.workers.messages import Message, from_line
-from app.workers.pool import MemberPool, send
+from app.workers.pool import MemberPool, end, messages, send
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -39,7 +37,7 @@ class Slot:
     """Where a worker works: a device, and the cores that it may use; none: all."""
 
     device: str
-    cores: tuple[int, ...] = field(default=())
+    cores: tuple[int, ...] = ()
 
 
 class LocalPool(MemberPool):
@@ -49,14 +47,8 @@ class LocalPool(MemberPool):
         self, settings: Settings, *, patience: Patience | None = None, command: Sequence[str] = COMMAND
     ) -> None:
         super().__init__(settings, command, patience)
-        self._processes: dict[Member, Process] = {}
-        self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
-
-    @property
-    def pids(self) -> list[int]:
-        """The processes of the workers that are there."""
-        return [process.pid for process in self._processes.values()]
+        self.processes: dict[str, Process] = {}
+        """The process of each worker, by its name."""
 
     async def start(self, changed: Callable[[], None]) -> None:
         """See :class:`Pool`."""
@@ -64,45 +56,23 @@ class LocalPool(MemberPool):
         for slot in slots_of(self._settings):
             self._add(slot)
 
-    async def stop(self) -> None:
-        """See :class:`Pool`. What they do is not waited for: it is done again at the next start."""
-        self._stopping = True
-        for member in list(self._processes):
-            member.die(WorkerLeft("the service is being stopped"))
-            self._kill(member)
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    def wish(self, workers: int) -> None:
-        """See :class:`app.jobs.pool.Pool`: this one cannot grow."""
-
-    def _deliver(self, member: Member, message: Message) -> None:
-        send(self._processes.get(member), message)
-
-    def _kill(self, member: Member) -> None:
-        process = self._processes.get(member)
-        if process is not None and process.returncode is None:
-            process.kill()
-
     def _add(self, slot: Slot) -> None:
-        number = len(self._tasks)
-        placeholder = Member(f"worker-{number}", lambda _: None, lambda: None)
-        self.members.append(placeholder)
-        self._tasks.append(asyncio.create_task(self._keep(slot, placeholder, number)))
+        name = f"worker-{len(self.members)}"
+        member = Member(
+            name,
+            lambda message: send(self.processes.get(name), message),
+            lambda: end(self.processes.get(name)),
+        )
+        self.members.append(member)
+        self._keepers.append(asyncio.create_task(self._keep(member, slot)))
 
-    async def _keep(self, slot: Slot, last: Member, number: int) -> None:
-        """Run one child after another, until canceled."""
+    async def _keep(self, member: Member, slot: Slot) -> None:
+        """Run one child after another, until canceled. A problem stays until it is fixed."""
         failures = 0
         while True:
-            started = time.monotonic()
-            member = last = self._replace(last)
-            signature = self._signature()
-            how = await self._run(slot, member, number)
-            self._changed()
-            if self._stopping:
-                return
+            started, signature, member.job = time.monotonic(), self._signature(), ""
+            how = await self._run(member, slot)
+            self._hear(member, {"gone": how})
             if member.problem is not None:
                 await self._until_changed(signature)
             else:
@@ -115,64 +85,33 @@ class LocalPool(MemberPool):
                 await asyncio.sleep(self._patience.delay(failures))
             self.restarts += 1
 
-    def _replace(self, last: Member) -> Member:
-        """Return a new member in the place of one that is gone; its problem stays until it is fixed."""
-        member = Member(last.name, lambda message: self._deliver(member, message), lambda: self._kill(member))
-        member.problem = last.problem
-        self.members[self.members.index(last)] = member
-        return member
-
-    async def _run(self, slot: Slot, member: Member, number: int) -> str:
+    async def _run(self, member: Member, slot: Slot) -> str:
         """Run a child to its end; return how that came about."""
+        start = asdict(slot) | {"name": member.name, "marks": {}}
         try:
-            process = await self._spawn(
-                without_secrets(os.environ), device=slot.device, cores=slot.cores, name=member.name, marks={}
-            )
-        except OSError as error:
-            return f"could not be started ({error.strerror})"
-        self._processes[member] = process
-        log.info("worker_process_started", worker=member.name, pid=process.pid, device=slot.device)
-        try:
-            await self._listen(process, member, number)
-            how = how_it_ended(await process.wait())
-            member.die(WorkerDied(how))
-            return how
+            async with (
+                self._process(without_secrets(os.environ), **start) as process,
+                asyncio.timeout(self._patience.start) as patience,
+            ):
+                self.processes[member.name] = process
+                log.info("worker_process_started", worker=member.name, pid=process.pid, device=slot.device)
+                async for message in messages(process):
+                    self._hear(member, message)
+                    if "ready" in message:
+                        self._use_other_devices(message["ready"].get("devices", 0))
+                    if member.model is not None:
+                        patience.reschedule(None)
+                return how_it_ended(await process.wait())
         except TimeoutError:
             return NEVER_READY
-        finally:
-            self._kill(member)
-            await process.wait()
-            del self._processes[member]
+        except OSError as error:
+            return f"could not be started ({error.strerror})"
 
-    async def _listen(self, process: Process, member: Member, number: int) -> None:
-        """Hear a child until it ends. Raises TimeoutError if it does not become ready for too long."""
-        assert process.stdout is not None
-        async with asyncio.timeout(self._patience.start) as patience:
-            while line := await process.stdout.readline():
-                self._hear(member, line, number)
-                if member.model is not None:
-                    patience.reschedule(None)
-
-    def _hear(self, member: Member, line: bytes, number: int) -> None:
-        try:
-            message = from_line(line)
-        except ValueError:
-            log.warning("message_not_understood", line=line[:200])
-            return
-        if "ready" in message:
-            self._admit(member, message["ready"])
-            if number == 0 and len(self._tasks) == 1:
-                for slot in self._other_devices(message["ready"].get("devices", 0)):
-                    self._add(slot)
-        elif "unusable" in message:
-            member.problem = message["unusable"]
-        else:
-            member.hear(message)
-
-    def _other_devices(self, devices: int) -> Iterator[Slot]:
-        """Yield the slots of the GPUs that ``auto`` takes besides the first, which has told of them."""
-        if self._settings.device in ("auto", "cuda"):
-            yield from (Slot(f"cuda:{index}") for index in range(1, devices))
+    def _use_other_devices(self, devices: int) -> None:
+        """Add workers on the GPUs that ``auto`` takes besides the first, which has told of them."""
+        if len(self.members) == 1 and self._settings.device in ("auto", "cuda"):
+            for index in range(1, devices):
+                self._add(Slot(f"cuda:{index}"))
 
     def _signature(self) -> tuple[float, int] | None:
         try:

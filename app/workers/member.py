@@ -45,29 +45,29 @@ def difference(model: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 
 class Member:
-    """The state of one worker. Who runs it feeds it messages, and sends what it wants sent."""
+    """The state of one worker. Who runs it has it :meth:`hear` what its process says, and of its end."""
 
-    def __init__(self, name: str, send: Callable[[Message], None], end: Callable[[], None]) -> None:
-        """``send`` gives a message to the process, ``end`` kills it."""
+    def __init__(self, name: str, tell: Callable[[Message], None], end: Callable[[], None]) -> None:
+        """``tell`` gives a message to the process, ``end`` kills it."""
         self.name = name
+        self.tell = tell
         self.model: Mapping[str, Any] | None = None
+        """What it has loaded; None as long as that, or its process, is not there."""
         self.problem: Problem | None = None
         self.job = ""
         """The job that it worked on last."""
         self.call: Call | None = None
         self.leaving = False
         """Whether it takes no call any more."""
-        self._send = send
         self._end = end
-        self._told: Told = lambda _done, _total: None
+        self._told: Told | None = None
         self._heard = asyncio.Event()
         self._last: Message | None = None
-        self._death: Exception | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether its model is loaded and its process there."""
-        return self.model is not None and self._death is None and not self.leaving
+        """Whether its model is loaded and it may take calls."""
+        return self.model is not None and not self.leaving
 
     @property
     def idle(self) -> bool:
@@ -76,64 +76,56 @@ class Member:
 
     def take(self, call: Call, told: Told) -> None:
         """Give it a call."""
-        self.call, self.job, self._told, self._last = call, call.order.job_id, told, None
-        self._heard.clear()
+        self.call, self.job, self._told, self._last = call, call.job_id, told, None
+        self.tell({"call": vars(call)})
 
     def hear(self, message: Message) -> None:
-        """Take a message of its call."""
-        if self.call is None:
-            return
-        if "told" in message:
-            self._told(*message["told"])
-        else:
+        """Take a message of its call, or that its process is gone."""
+        if "told" not in message:
             self._last = message
-        self._heard.set()
-
-    def die(self, how: Exception) -> None:
-        """Note that its process is gone."""
-        self._death = self._death or how
+        elif self._told is not None:
+            self._told(*message["told"])
+        if "gone" in message:
+            self.model = None
         self._heard.set()
 
     async def answer(self, patience: Patience) -> Answer:
         """Wait for the end of its call; see ``Pool.call``."""
         try:
             while self._last is None:
-                if self._death is not None:
-                    raise self._death
                 self._heard.clear()
                 async with asyncio.timeout(patience.stall):
                     await self._heard.wait()
         except TimeoutError:
-            self.die(WorkerDied("stalled and was stopped", stalled=True))
-            self._end()
-            raise self._death or WorkerLeft from None
+            self._give_up({"gone": "stalled and was stopped", "stalled": True})
         except asyncio.CancelledError:
-            await self._stop(patience.stop)
+            self._told = None
+            self.tell({"stop": True})
+            try:
+                async with asyncio.timeout(patience.stop):
+                    while self._last is None:
+                        self._heard.clear()
+                        await self._heard.wait()
+            except TimeoutError:
+                self._give_up({"gone": "did not stop when it was told to", "left": True})
             raise
         finally:
-            self.call, self._told = None, lambda _done, _total: None
+            self.call = self._told = None
+        assert self._last is not None
         return _result(self._last)
 
-    async def _stop(self, seconds: float) -> None:
-        """Have its call stopped, by force where it does not hear."""
-        self._send({"stop": True})
-        self._told = lambda _done, _total: None
-        try:
-            async with asyncio.timeout(seconds):
-                while self._last is None and self._death is None:
-                    self._heard.clear()
-                    await self._heard.wait()
-        except TimeoutError:
-            self.die(WorkerLeft("did not stop when it was told to"))
-            self._end()
+    def _give_up(self, gone: Message) -> None:
+        self.hear(gone)
+        self._end()
 
 
 def _result(message: Message) -> Answer:
+    """Return an answer; raises what a message says instead, see ``Pool.call``."""
     if "failed" in message:
         raise CallFailed(message["failed"])
-    if "died" in message:
-        raise WorkerDied(message["died"])
-    if "stopped" in message:
-        raise WorkerLeft("stopped")
+    if "stopped" in message or message.get("left"):
+        raise WorkerLeft(message.get("gone", "stopped"))
+    if "answer" not in message:
+        raise WorkerDied(message.get("gone") or message["died"], stalled=message.get("stalled", False))
     answer: Answer = message["answer"]
     return answer

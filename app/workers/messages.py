@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
-from app.jobs.pool import Call, Order
-
 Message = Mapping[str, Any]
-"""From the pool: ``call``, ``stop``, ``give_way``. From the worker: ``ready`` (the model) or ``unusable`` (a
-problem) at first; then for each call any number of ``told`` ([frames done, frames in all]) and one of
-``answer``, ``failed`` (a problem), ``died`` (how the process did that decoded its file), ``stopped``."""
+"""From the pool: ``call`` (the fields of a :class:`app.jobs.pool.Call`), ``stop``, ``give_way``. From the
+worker: ``ready`` (the model) or ``unusable`` (a problem) at first; then for each call any number of ``told``
+([frames done, frames in all]) and one of ``answer``, ``failed`` (a problem), ``stopped``, or ``died`` (how
+its decoder ended). From what runs the worker: ``leaving``, if it is to take no other call, and ``gone`` (how
+its process ended), with ``left`` if that was no death and ``stalled`` if it made no progress."""
 
 
 def to_line(message: Message) -> bytes:
@@ -24,13 +23,3 @@ def from_line(line: bytes) -> Message:
     if not isinstance(message, dict):
         raise ValueError("a message is an object")
     return message
-
-
-def from_call(call: Call) -> dict[str, Any]:
-    """Return a call as plain data."""
-    return {"method": call.method, "order": asdict(call.order), "segments": list(call.segments)}
-
-
-def to_call(plain: Message) -> Call:
-    """Return the call that :func:`from_call` wrote down."""
-    return Call(plain["method"], Order(**plain["order"]), tuple(plain["segments"]))

@@ -1,28 +1,27 @@
-"""What all pools share: they track their workers, and give calls to idle ones."""
+"""What all pools share: they run processes, track their workers, and give calls to idle ones."""
 
 import asyncio
-from abc import ABC, abstractmethod
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import structlog
 
-from app.errors import InvalidModel
+from app.errors import InvalidModel, Problem
 from app.jobs.pool import Answer, Call, Told
 from app.settings import SECRETS, Settings
 from app.workers.member import Member, Patience, difference
-from app.workers.messages import Message, from_call, to_line
+from app.workers.messages import Message, from_line, to_line
 
 log = structlog.stdlib.get_logger(__name__)
 
-LOADING = "The model is loading; try again in a few seconds."
 LONGEST_LINE: Final = 1 << 20
 """Bytes of a message from a process."""
 
 
-class MemberPool(ABC):
-    """A pool of members; whoever inherits starts them and hears them. See :class:`app.jobs.pool.Pool`."""
+class MemberPool:
+    """A pool of members; whoever inherits keeps them running, in tasks. See :class:`app.jobs.pool.Pool`."""
 
     def __init__(self, settings: Settings, command: Sequence[str], patience: Patience | None) -> None:
         """``command`` runs a process that reads and writes messages."""
@@ -32,8 +31,9 @@ class MemberPool(ABC):
         self._settings = settings
         self._command = command
         self._patience = patience or Patience(stall=settings.stall_seconds)
-        self._reason = LOADING
+        self._reason = "The model is loading; try again in a few seconds."
         self._changed: Callable[[], None] = lambda: None
+        self._keepers: list[asyncio.Task[None]] = []
 
     @property
     def size(self) -> int:
@@ -63,16 +63,26 @@ class MemberPool(ABC):
         idle = [member for member in self.members if member.idle]
         if not idle:
             raise LookupError("no worker is idle")
-        member = next((each for each in idle if each.job == call.order.job_id), idle[0])
+        member = next((each for each in idle if each.job == call.job_id), idle[0])
         member.take(call, told)
-        self._deliver(member, {"call": from_call(call)})
         return self._answer(member)
 
     def give_way(self, call: Call) -> None:
         """See :class:`Pool`."""
         for member in self.members:
             if member.call is call:
-                self._deliver(member, {"give_way": True})
+                member.tell({"give_way": True})
+
+    def wish(self, workers: int) -> None:
+        """See :class:`Pool`: this one cannot grow."""
+
+    async def stop(self) -> None:
+        """See :class:`Pool`. What they do is not waited for: it is done again at the next start."""
+        for member in self.members:
+            member.hear({"gone": "the service is being stopped", "left": True})
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
 
     async def _answer(self, member: Member) -> Answer:
         try:
@@ -80,12 +90,9 @@ class MemberPool(ABC):
         finally:
             self._changed()
 
-    @abstractmethod
-    def _deliver(self, member: Member, message: Message) -> None:
-        """Send a message to a member."""
-
-    async def _spawn(self, environment: Mapping[str, str], **start: Any) -> Process:
-        """Start a process, and tell it the settings, without the keys and the database's address.
+    @asynccontextmanager
+    async def _process(self, environment: Mapping[str, str], **start: Any) -> AsyncIterator[Process]:
+        """Run a process for as long as the block lasts; it is told the settings first, without secrets.
 
         It has a session of its own: a Ctrl-C on the terminal is for the service, which then stops it.
         """
@@ -97,9 +104,30 @@ class MemberPool(ABC):
             env=environment,
             limit=LONGEST_LINE,
         )
-        settings = self._settings.model_dump(mode="json", exclude=set(SECRETS))
-        send(process, {"settings": settings} | start)
-        return process
+        try:
+            settings = self._settings.model_dump(mode="json", exclude=set(SECRETS))
+            send(process, {"settings": settings} | start)
+            yield process
+        finally:
+            end(process)
+            await process.wait()
+
+    def _hear(self, member: Member, message: Message) -> None:
+        """Take a message of a worker."""
+        if "told" in message:
+            member.hear(message)
+            return
+        if "ready" in message:
+            self._admit(member, message["ready"])
+        elif "unusable" in message:
+            problem: Problem = message["unusable"]
+            member.problem = problem
+            log.error("model_unusable", worker=member.name, detail=problem["detail"])
+        elif "leaving" in message:
+            member.leaving = True
+        else:
+            member.hear(message)
+        self._changed()
 
     def _admit(self, member: Member, model: Mapping[str, Any]) -> None:
         """Let a worker take part that has loaded its model, unless it is another one than the others have."""
@@ -115,10 +143,28 @@ class MemberPool(ABC):
         else:
             member.model, member.problem = model, None
             self.model = model
-        self._changed()
+
+
+async def messages(process: Process) -> AsyncIterator[Message]:
+    """Yield what a process says, until it closes its output."""
+    assert process.stdout is not None
+    while line := await process.stdout.readline():
+        try:
+            message = from_line(line)
+        except ValueError:
+            log.warning("message_not_understood", line=line[:200])
+        else:
+            yield message
 
 
 def send(process: Process | None, message: Message) -> None:
     """Tell a process something, unless it is gone."""
     if process is not None and process.stdin is not None and not process.stdin.is_closing():
         process.stdin.write(to_line(message))
+
+
+def end(process: Process | None) -> None:
+    """Kill a process, unless it is gone."""
+    if process is not None:
+        with suppress(ProcessLookupError):
+            process.kill()

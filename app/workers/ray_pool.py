@@ -10,15 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
-from app.jobs.pool import WorkerDied, WorkerLeft
 from app.settings import Settings
 from app.workers.member import Member, Patience
-from app.workers.messages import Message, from_line
-from app.workers.pool import MemberPool, send
+from app.workers.messages import Message
+from app.workers.pool import MemberPool, messages, send
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -45,31 +44,19 @@ class RayPool(MemberPool):
         self, settings: Settings, *, patience: Patience | None = None, command: Sequence[str] = COMMAND
     ) -> None:
         super().__init__(settings, command, patience)
-        self._process: Process | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._wished = -1
-        self._connected = False
+        self._driver: Process | None = None
+        self._wished = 0
 
     async def start(self, changed: Callable[[], None]) -> None:
         """See :class:`Pool`."""
         self._changed = changed
-        self._task = asyncio.create_task(self._keep())
-
-    async def stop(self) -> None:
-        """See :class:`Pool`. With the driver the cluster ends the workers."""
-        self._lose("the service is being stopped")
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        self._keepers = [asyncio.create_task(self._keep())]
 
     def wish(self, workers: int) -> None:
         """See :class:`Pool`."""
-        if workers != self._wished and self._connected and self._settings.ray_autoscaling:
+        if workers != self._wished and self._driver is not None and self._settings.ray_autoscaling:
             self._wished = workers
-            send(self._process, {"wish": workers})
-
-    def _deliver(self, member: Member, message: Message) -> None:
-        self._tell(member.name, message)
+            send(self._driver, {"wish": workers})
 
     async def _keep(self) -> None:
         """Run one driver after another, until canceled."""
@@ -92,26 +79,17 @@ class RayPool(MemberPool):
     async def _run(self, address: str, marks: Mapping[str, str]) -> str:
         """Run a driver to its end; return what to say of the cluster then."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
-        process = self._process = await self._spawn(RAY | environment, marks=marks)
-        try:
-            return await self._listen(process, address)
-        finally:
-            self._process, self._wished, self._connected = None, -1, False
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-            self._lose("the cluster was lost")
-
-    async def _listen(self, process: Process, address: str) -> str:
-        assert process.stdout is not None
-        refused = ""
+        connected, refused = False, "no answer"
         with suppress(TimeoutError):
-            async with asyncio.timeout(CONNECT_SECONDS) as patience:
-                while line := await process.stdout.readline():
-                    message = from_line(line)
+            async with (
+                self._process(RAY | environment, marks=marks) as driver,
+                asyncio.timeout(CONNECT_SECONDS) as patience,
+            ):
+                self._driver, self._wished = driver, -1
+                async for message in messages(driver):
                     if "connected" in message:
+                        connected = True
                         patience.reschedule(None)
-                        self._connected = True
                         self._reason = (
                             f"The cluster at {address} has no ready worker yet; try again in a few "
                             "seconds, or start one with 'mouthpiece worker'."
@@ -120,52 +98,38 @@ class RayPool(MemberPool):
                     elif "refused" in message:
                         refused = message["refused"]
                     else:
-                        self._hear(message)
-                    self._changed()
-        if self._connected:
+                        self._hear_of(message["worker"], message)
+        self._driver = None
+        for member in self.members[:]:
+            self._hear_of(member.name, {"gone": "the cluster was lost", "left": True})
+        if connected:
             return f"The cluster at {address} was lost; jobs are accepted, and continue when it is back."
         return (
-            f"The cluster at {address} does not let this service in ({refused or 'no answer'}): give it the "
-            "head's token, in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and run it where 'ray start' was run."
+            f"The cluster at {address} does not let this service in ({refused}): give it the head's token, "
+            "in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and run it where 'ray start' was run."
         )
 
-    def _hear(self, message: Mapping[str, Any]) -> None:
-        name = message["worker"]
+    def _hear_of(self, name: str, message: Message) -> None:
+        """Take a message of a worker, that it is there, or that it is gone."""
         member = next((each for each in self.members if each.name == name), None)
-        if member is None:
-            tell = partial(self._tell, name)
-            member = Member(name, tell, lambda: tell({"end": True}))
+        if "ready" in message or "unusable" in message:
+            member = Member(name, partial(self._tell, name), partial(self._tell, name, {"end": True}))
+            self.members.append(member)
         if "ready" in message:
-            self.members.append(member)
             log.info("worker_joined", worker=name, host=message.get("host"))
-            self._admit(member, message["ready"])
-        elif "unusable" in message:
-            member.problem = message["unusable"]
-            log.error("model_unusable", worker=name, detail=member.problem["detail"])
-            self.members.append(member)
-        elif "leaving" in message:
-            member.leaving = True
-        elif "gone" in message:
-            self._forget(member, message["gone"], left=message.get("left", False))
-        else:
-            member.hear(message)
+        if member is not None:
+            self._hear(member, message)
+        if "gone" in message:
+            how, died = message["gone"], not message.get("left")
+            if died:
+                self._reason = f"A worker {how}; another one is being started, try again in a few seconds."
+            if member is not None:
+                self.members.remove(member)
+                self.restarts += died
+                log.warning("worker_gone", worker=name, how=how)
 
     def _tell(self, name: str, message: Message) -> None:
-        send(self._process, dict(message) | {"worker": name})
-
-    def _forget(self, member: Member, how: str, *, left: bool) -> None:
-        member.die(WorkerLeft(how) if left else WorkerDied(how))
-        if not left:
-            self._reason = f"A worker {how}; another one is being started, try again in a few seconds."
-        if member in self.members:
-            self.members.remove(member)
-            self.restarts += not left
-            log.warning("worker_gone", worker=member.name, how=how)
-        self._changed()
-
-    def _lose(self, how: str) -> None:
-        for member in self.members[:]:
-            self._forget(member, how, left=True)
+        send(self._driver, {**message, "worker": name})
 
 
 async def answers(address: str) -> bool:

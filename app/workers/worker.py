@@ -27,7 +27,7 @@ from app.errors import (
     TooMuchMemory,
 )
 from app.jobs.files import DataFolder
-from app.jobs.pool import Answer, Call, Order
+from app.jobs.pool import Answer, Call
 from app.media.files import replacing
 from app.notices import Notice, NoticeCode
 from app.options import read
@@ -91,17 +91,16 @@ class Worker:
     def do(self, call: Call, progress: Progress) -> Answer:
         """Do a call; raises :class:`MouthpieceError`, ``JobCanceled`` if it was stopped, ``DecoderDied``."""
         method: Callable[..., Answer] = getattr(self, call.method)
-        arguments = (call.segments,) if call.method == "encode" else ()
-        with structlog.contextvars.bound_contextvars(**about(call.order.job_id, call.order.traceparent)):
+        with structlog.contextvars.bound_contextvars(**about(call.job_id, call.traceparent)):
             try:
                 self._check_stopped()
-                return method(call.order, *arguments, partial(self._tell, progress))
+                return method(call, partial(self._tell, progress))
             except DecoderDied:
                 self._close()
                 raise
             except Exception as error:
                 self._close()
-                raise as_error(error, call.order.job_id) from error
+                raise as_error(error, call.job_id) from error
 
     def go_on(self) -> None:
         """Forget what was asked of earlier calls; the next one may be stopped before it has begun."""
@@ -115,31 +114,31 @@ class Worker:
         """Have the present call answer when the segment is done that is being encoded."""
         self._giving_way = True
 
-    def build_avatar(self, order: Order, progress: Progress) -> Answer:
+    def build_avatar(self, call: Call, progress: Progress) -> Answer:
         """Make an avatar; answers ``frames_made``, ``media_seconds`` and ``warnings``.
 
         One that a render makes of its video may be there already: then no frames were made.
         """
-        request, own = self._avatar_request(order), True
+        request, own = self._avatar_request(call), True
         try:
-            if order.is_one_call:
-                render, workspace = self._render_request(order), self._files.workspace(order.job_id)
+            if call.is_one_call:
+                render, workspace = self._render_request(call), self._files.workspace(call.job_id)
                 manifest = self._workshop.build_ahead(request, render, workspace, progress)
             else:
                 manifest = self._workshop.builder.build(request, progress)
         except AvatarExists:
-            manifest = self._made_before(order)
-            own = manifest.job == order.job_id
+            manifest = self._made_before(call)
+            own = manifest.job == call.job_id
         return {
             "frames_made": manifest.frame_count if own else 0,
             "media_seconds": manifest.duration,
             "warnings": manifest.warnings,
         }
 
-    def check(self, order: Order, progress: Progress) -> Answer:
+    def check(self, call: Call, progress: Progress) -> Answer:
         """Report on a video of which an avatar might be made; answers as :meth:`build_avatar`."""
-        workspace = self._files.workspace(order.job_id)
-        found = self._workshop.builder.examine(self._avatar_request(order), workspace.sheet, progress)
+        workspace = self._files.workspace(call.job_id)
+        found = self._workshop.builder.examine(self._avatar_request(call), workspace.sheet, progress)
         with replacing(workspace.report) as temporary:
             temporary.write_text(json.dumps(found.as_dict()), encoding="utf-8")
         return {
@@ -148,15 +147,15 @@ class Worker:
             "warnings": found.warnings,
         }
 
-    def prepare(self, order: Order, progress: Progress) -> Answer:
+    def prepare(self, call: Call, progress: Progress) -> Answer:
         """Open a render, and make its workspace ready for all workers.
 
         Answers ``frames`` of each segment, ``there`` (the segments that are on the volume already) and
         ``media_seconds`` and ``warnings``.
         """
         self._close()
-        with self._rendering(order, progress, anew=True) as render:
-            self._store.use(order.avatar_id)
+        with self._rendering(call, progress, anew=True) as render:
+            self._store.use(call.avatar_id)
             render.begin()
             render.share_sound()
             spent = render.report(0, 0).stage_seconds
@@ -165,33 +164,33 @@ class Worker:
                 "frames": [segment.frame_count for segment in render.segments],
                 "there": [s.index for s in render.segments if render.workspace.fragment(s.index).exists()],
                 "media_seconds": render.duration,
-                "warnings": _warnings(order, render),
+                "warnings": _warnings(call, render),
                 "stage_seconds": spent,
             }
 
-    def encode(self, order: Order, segments: tuple[int, ...], progress: Progress) -> Answer:
+    def encode(self, call: Call, progress: Progress) -> Answer:
         """Encode segments; answers ``segments`` that are there now, ``frames_made`` and ``stage_seconds``."""
-        with self._rendering(order, progress) as render:
-            missing = [i for i in segments if not render.workspace.fragment(i).exists()]
+        with self._rendering(call, progress) as render:
+            missing = [i for i in call.segments if not render.workspace.fragment(i).exists()]
             heard = partial(self._between_segments, render, missing, progress)
             with _timed(render) as spent, suppress(_GaveWay):
-                render.encode([render.segments[index] for index in segments], heard)
-            made = [index for index in missing if render.workspace.fragment(index).exists()]
+                render.encode([render.segments[index] for index in call.segments], heard)
+            there = [i for i in call.segments if render.workspace.fragment(i).exists()]
             return {
-                "segments": [index for index in segments if index in made or index not in missing],
-                "frames_made": sum(render.segments[index].frame_count for index in made),
+                "segments": there,
+                "frames_made": sum(render.segments[i].frame_count for i in there if i in missing),
                 "stage_seconds": spent,
             }
 
-    def finish(self, order: Order, progress: Progress) -> Answer:
+    def finish(self, call: Call, progress: Progress) -> Answer:
         """Join the segments, which all have to be there; answers ``stage_seconds`` and ``warnings``."""
-        with self._rendering(order, progress) as render:
+        with self._rendering(call, progress) as render:
             alive = partial(progress, 0, 0)
             with _timed(render) as spent:
                 render.join(alive)
             self._report(render, alive)
-            warnings = [*_warnings(order, render), *render.heard_notices()]
-            render.workspace.clear_scratch(keep_fragments=order.params["stream"])
+            warnings = [*_warnings(call, render), *render.heard_notices()]
+            render.workspace.clear_scratch(keep_fragments=call.params["stream"])
         self._close()
         return {"stage_seconds": spent, "warnings": warnings}
 
@@ -228,13 +227,15 @@ class Worker:
                 raise _GaveWay
 
     @contextmanager
-    def _rendering(self, order: Order, progress: Progress, *, anew: bool = False) -> Iterator["OpenRender"]:
+    def _rendering(self, call: Call, progress: Progress, *, anew: bool = False) -> Iterator["OpenRender"]:
         """Open a render. The last one stays open, so that the next call for it costs nothing to begin."""
         self._there = None
-        with self._telling_of_deletion(order.avatar_id):
-            if self._open is None or self._open[0] != order.job_id:
+        with self._telling_of_deletion(call.avatar_id):
+            if self._open is None or self._open[0] != call.job_id:
                 self._close()
-                self._open = order.job_id, self._opened.enter_context(self._opening(order, progress))
+                request, workspace = self._render_request(call), self._files.workspace(call.job_id)
+                opening = self._workshop.renderer.open(request, workspace, partial(progress, 0, 0))
+                self._open = call.job_id, self._opened.enter_context(opening)
             render = self._open[1]
             if not anew and not render.is_begun:
                 raise MouthpieceError(
@@ -244,51 +245,45 @@ class Worker:
             yield render
             self._check_stopped()
 
-    @contextmanager
-    def _opening(self, order: Order, progress: Progress) -> Iterator["OpenRender"]:
-        request, workspace = self._render_request(order), self._files.workspace(order.job_id)
-        with self._workshop.renderer.open(request, workspace, partial(progress, 0, 0)) as render:
-            yield render
-
-    def _avatar_request(self, order: Order) -> "AvatarRequest":
+    def _avatar_request(self, call: Call) -> "AvatarRequest":
         from app.avatars.builder import AvatarRequest
         from app.avatars.options import AvatarOptions
 
-        video, name = ("video", "video") if order.is_one_call else ("upload", "filename")
+        video, name = ("video", "video") if call.is_one_call else ("upload", "filename")
         return AvatarRequest(
-            id=order.avatar_id,
-            video=self._files.upload(order.job_id, video),
-            filename=order.params[name],
-            options=read(AvatarOptions, order.params),
-            implicit=order.is_one_call,
-            job=order.job_id,
-            backdrop=self._files.upload(order.job_id, "background") if "backdrop" in order.params else None,
+            id=call.avatar_id,
+            video=self._files.upload(call.job_id, video),
+            filename=call.params[name],
+            options=read(AvatarOptions, call.params),
+            implicit=call.is_one_call,
+            job=call.job_id,
+            backdrop=self._files.upload(call.job_id, "background") if "backdrop" in call.params else None,
         )
 
-    def _render_request(self, order: Order) -> "RenderRequest":
+    def _render_request(self, call: Call) -> "RenderRequest":
         from app.rendering.options import RenderOptions
         from app.rendering.renderer import RenderRequest
 
         return RenderRequest(
-            avatar_id=order.avatar_id,
-            audio=self._files.upload(order.job_id),
-            options=read(RenderOptions, order.params),
-            voice=self._files.upload(order.job_id, "voice") if order.params.get("voice") else None,
+            avatar_id=call.avatar_id,
+            audio=self._files.upload(call.job_id),
+            options=read(RenderOptions, call.params),
+            voice=self._files.upload(call.job_id, "voice") if call.params.get("voice") else None,
         )
 
     def _close(self) -> None:
         self._open = None
         self._opened.close()
 
-    def _made_before(self, order: Order) -> Manifest:
+    def _made_before(self, call: Call) -> Manifest:
         """Return the avatar that an earlier attempt finished before its process died, or an implicit one.
 
         Raises ``AvatarExists`` if the avatar is somebody else's.
         """
-        manifest = self._store.manifest(order.avatar_id)
-        if manifest.job == order.job_id or (order.is_one_call and manifest.implicit):
+        manifest = self._store.manifest(call.avatar_id)
+        if manifest.job == call.job_id or (call.is_one_call and manifest.implicit):
             return manifest
-        raise AvatarExists(f"There is already an avatar {order.avatar_id!r}; delete it or choose another id.")
+        raise AvatarExists(f"There is already an avatar {call.avatar_id!r}; delete it or choose another id.")
 
     @contextmanager
     def _telling_of_deletion(self, avatar_id: str) -> Iterator[None]:
@@ -303,14 +298,14 @@ class Worker:
             ) from error
 
 
-def _warnings(order: Order, render: "OpenRender") -> list[Notice]:
+def _warnings(call: Call, render: "OpenRender") -> list[Notice]:
     """Return what is known before the frames are made, of the avatar too if it is the job's own."""
     avatar = render.maker.avatar
     settled = {NoticeCode.ALPHA_FLATTENED, *([NoticeCode.HDR_MAPPED] if avatar.deep is not None else [])}
     own = [
         told for told in avatar.manifest.warnings if told["code"] not in settled
     ]  # the render's form decides
-    return [*(own if order.is_one_call else []), *render.notices]
+    return [*(own if call.is_one_call else []), *render.notices]
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A pool that pretends: its calls are answered when a test says so, in the order in which it says so."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,7 +99,7 @@ class PretendingPool:
 
     def find(self, job_id: str) -> Pretended:
         """Return the one call of a job that runs."""
-        (found,) = [each for each in self.running if each.call.order.job_id == job_id]
+        (found,) = [each for each in self.running if each.call.job_id == job_id]
         return found
 
     def finish(self, pretended: Pretended, segments: int | None = None) -> None:
@@ -123,9 +123,9 @@ class PretendingPool:
         if not pretended.answer.done():
             pretended.answer.set_exception(CallFailed(error.problem()))
 
-    def _answer(self, call: Call, segments: tuple[int, ...]) -> Answer:
-        there = self.there.setdefault(call.order.job_id, set())
-        seconds = call.order.params.get("seconds", 3.0)
+    def _answer(self, call: Call, segments: Sequence[int]) -> Answer:
+        there = self.there.setdefault(call.job_id, set())
+        seconds = call.params.get("seconds", 3.0)
         frames = frames_of(seconds)
         match call.method:
             case "prepare":

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.errors import InvalidModel, JobCanceled, NoFace
 from app.jobs.files import DataFolder
-from app.jobs.pool import Answer, Call, Order
+from app.jobs.pool import Answer, Call
 from app.progress import Progress
 from app.settings import Settings
 from app.workers import child
@@ -17,8 +17,8 @@ from app.workers.worker import Worker, as_error
 
 
 class ScriptedWorker(Worker):
-    """A job's parameters: ``frames``, ``pause`` (seconds a frame), how to ``misbehave`` on the first
-    ``attempts``; an upload misbehaves as its file's name says."""
+    """A job's parameters: ``frames``, ``pause`` (seconds a frame), how to ``misbehave`` the first
+    ``attempts`` times; an upload misbehaves as its file's name says."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -43,22 +43,22 @@ class ScriptedWorker(Worker):
 
     def do(self, call: Call, progress: Progress) -> Answer:
         """Do as the job's parameters say."""
-        order, frames = call.order, call.order.params.get("frames", 3)
+        frames = call.params.get("frames", 3)
         try:
             match call.method:
                 case "prepare":
                     return {"frames": [frames], "there": [], "media_seconds": frames / 25}
                 case "finish":
-                    self._data.workspace(order.job_id).result.write_text(f"attempt {order.attempts}")
+                    self._data.workspace(call.job_id).result.write_text(f"frames {frames}")
                     return {}
-            self._work(order, frames, progress)
+            self._work(call, frames, progress)
         except Exception as error:
-            raise as_error(error, order.job_id) from error
+            raise as_error(error, call.job_id) from error
         return {"frames_made": frames, "media_seconds": frames / 25, "segments": list(call.segments)}
 
-    def _work(self, order: Order, frames: int, progress: Progress) -> None:
-        params = order.params
-        if order.attempts <= params.get("attempts", 99):
+    def _work(self, call: Call, frames: int, progress: Progress) -> None:
+        params = call.params
+        if self._tries(call) <= params.get("attempts", 99):
             match params.get("misbehave", Path(params.get("filename", "")).stem):
                 case "crash":
                     progress(1, frames)
@@ -70,12 +70,20 @@ class ScriptedWorker(Worker):
                     raise NoFace("No face.")
                 case "break":
                     raise RuntimeError("secret words of a traceback")
-        self._data.job(order.job_id).mkdir(parents=True, exist_ok=True)
+        self._data.job(call.job_id).mkdir(parents=True, exist_ok=True)
         for done in range(frames):
             if self._stopped:
                 raise JobCanceled("The job was canceled.")
             progress(done, frames)
             time.sleep(params.get("pause", 0))
+
+    def _tries(self, call: Call) -> int:
+        """Return how often this was tried, this time included, where the job asks for that to be counted."""
+        if "attempts" not in call.params:
+            return 1
+        with (self._data.job(call.job_id) / "tries").open("ab") as file:
+            file.write(b".")
+            return file.tell()
 
 
 if __name__ == "__main__":

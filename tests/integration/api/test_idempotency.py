@@ -57,7 +57,7 @@ async def test_fifty_equal_requests_at_once_make_one_job(start: Start, tmp_path:
 async def test_a_job_that_has_ended_answers_again(start: Start) -> None:
     client = await start()
     first, second, third = [await post(client, wait=True) for _ in range(3)]
-    assert first.content == second.content == third.content == b"attempt 1"
+    assert first.content == second.content == third.content == b"frames 3"
     assert first.headers["content-location"] == third.headers["content-location"]
     streamed = await post(client, key="two", path=f"{RENDERS}?stream=true", wait=True)
     assert (

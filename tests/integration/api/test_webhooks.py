@@ -66,7 +66,7 @@ async def test_a_render_is_put_and_told_to_the_addresses_of_its_request(
     assert (result["state"], result["url"]) == ("delivered", f"{neighbour.url}/b")
     assert (webhook["state"], webhook["attempts"], webhook["status"]) == ("delivered", 1, 200)
     put, post = neighbour.taken
-    assert (put.method, put.path, put.body) == ("PUT", "/b?sig=x", b"attempt 1")
+    assert (put.method, put.path, put.body) == ("PUT", "/b?sig=x", b"frames 3")
     assert (post.method, post.path) == ("POST", "/hook?token=s3cret")
     said = Webhook(SECRET).verify(post.body, post.headers)
     assert said["type"] == "job.succeeded"

@@ -39,7 +39,7 @@ class Service(Generic[AnyPool]):
     def pid(self) -> int:
         """The process of the first worker."""
         assert isinstance(self.pool, LocalPool)
-        return self.pool.pids[0]
+        return self.pool.processes["worker-0"].pid
 
     async def submit(self, **params: Any) -> Job:
         """Submit a job whose parameters the scripted worker follows."""

@@ -58,7 +58,7 @@ async def test_a_model_that_cannot_be_loaded_is_reported_and_looked_at_again_whe
     service.scheduler.check_usable()
 
     model.write_text("damaged")  # also when a worker that was ready has to be started again
-    os.kill(service.pool.pids[0], signal.SIGKILL)
+    os.kill(service.pid, signal.SIGKILL)
     await until(lambda: service.pool.unusable)
     with pytest.raises(NotReady, match="352 entries expected, 17 found"):
         service.scheduler.check_ready()
@@ -85,7 +85,7 @@ async def test_a_job_that_crashes_its_process_once_is_tried_again(start: Start) 
     service = await start()
     job = await service.outcome(await service.submit(misbehave="crash", attempts=1))
     assert (job.state, job.attempts) == (JobState.SUCCEEDED, 2)
-    assert service.files.workspace(job.id).result.read_text() == "attempt 2"
+    assert service.files.workspace(job.id).result.read_text() == "frames 3"
     assert service.pool.restarts == 1
 
 

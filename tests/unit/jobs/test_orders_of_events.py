@@ -90,12 +90,12 @@ class World:
     def check(self, service: Service) -> None:
         """Check what has to be true at any time."""
         calls = [each.call for each in self.pool.running]
-        making = Counter(call.order.avatar_id for call in calls if call.method == "build_avatar")
+        making = Counter(call.avatar_id for call in calls if call.method == "build_avatar")
         assert set(making.values()) <= {1}, "an avatar is made twice at a time"
-        segments = Counter((call.order.job_id, index) for call in calls for index in call.segments)
+        segments = Counter((call.job_id, index) for call in calls for index in call.segments)
         assert not segments or max(segments.values()) == 1, "a segment is made by two workers at a time"
-        alone = Counter(call.order.job_id for call in calls if call.method != "encode")
-        assert all(sum(call.order.job_id == job_id for call in calls) == 1 for job_id in alone)
+        alone = Counter(call.job_id for call in calls if call.method != "encode")
+        assert all(sum(call.job_id == job_id for call in calls) == 1 for job_id in alone)
         jobs = service.scheduler._jobs.values()
         under_way = Counter(job.job.owner for job in jobs if job.begun and job.job.owner)
         assert not under_way or max(under_way.values()) <= LIMITS.running_per_key

@@ -86,7 +86,7 @@ class Service:
         while self.pool.running:
             self.pool.finish(self.pool.running[0])
             await self.settle()
-        return [call.order.job_id for call in self.pool.history[begun:]]
+        return [call.job_id for call in self.pool.history[begun:]]
 
     async def job(self, job_id: str) -> Job:
         """Return a job as it stands."""
@@ -94,7 +94,7 @@ class Service:
 
     def methods(self, job_id: str) -> list[str]:
         """Return the methods of a job's calls until now."""
-        return [call.method for call in self.pool.history if call.order.job_id == job_id]
+        return [call.method for call in self.pool.history if call.job_id == job_id]
 
 
 @asynccontextmanager
@@ -135,7 +135,7 @@ async def test_a_render_is_prepared_encoded_and_joined_and_an_avatar_is_made_in_
 async def test_jobs_of_one_kind_are_done_in_the_order_in_which_they_came(tmp_path: Path) -> None:
     async with running(tmp_path) as service:
         submitted = [await service.submit() for _ in range(4)]
-        order = [service.pool.history[0].order.job_id, *await service.finish_all()]
+        order = [service.pool.history[0].job_id, *await service.finish_all()]
         assert list(dict.fromkeys(order)) == submitted
         assert order == [job_id for job_id in submitted for _ in range(3)]
 
@@ -145,7 +145,7 @@ async def test_who_waits_comes_before_a_batch(tmp_path: Path) -> None:
         first, second = await service.submit(), await service.submit()
         waits = await service.submit(waited_for=True)
         await service.finish(first)
-        assert [each.call.order.job_id for each in service.pool.running] == [waits]
+        assert [each.call.job_id for each in service.pool.running] == [waits]
         order = await service.finish_all()
         assert list(dict.fromkeys(order)) == [waits, first, second]
 
@@ -170,7 +170,7 @@ async def test_a_short_render_starts_within_one_segment_behind_an_hour_long_one(
         short = await service.submit(waited_for=True)
         assert encoding.gave_way
         await service.finish(long, segments=1)
-        assert service.pool.running[0].call.order.job_id == short
+        assert service.pool.running[0].call.job_id == short
         for _ in range(3):
             await service.finish(short)
         assert (await service.job(short)).state is JobState.SUCCEEDED
@@ -197,7 +197,7 @@ async def test_keys_take_turns_and_none_has_more_under_way_than_its_share(tmp_pa
         states = [(await service.job(job_id)).state for job_id in (*a, *b)]
         assert states.count(JobState.RUNNING) == 2
         while service.pool.running:
-            owners = [(await service.job(each.call.order.job_id)).owner for each in service.pool.running]
+            owners = [(await service.job(each.call.job_id)).owner for each in service.pool.running]
             assert len(set(owners)) == len(owners)
             service.pool.finish(service.pool.running[0])
             await service.settle()
@@ -321,7 +321,7 @@ async def test_a_job_that_is_canceled_as_its_call_begins_gives_its_worker_back(
         take = service.pool.call
 
         def call_and_cancel(call: Call, told: Told) -> Coroutine[Any, Any, Answer]:
-            answer, job = take(call, told), service.scheduler._jobs[call.order.job_id]
+            answer, job = take(call, told), service.scheduler._jobs[call.job_id]
             asyncio.get_running_loop().call_soon(service.scheduler._settle, job, JobState.CANCELED)
             return answer
 

@@ -1,6 +1,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,13 @@ import pytest
 from pydantic import ValidationError
 
 from app.errors import InvalidRequest
-from app.jobs.pool import Call, CallFailed, Order, WorkerDied, WorkerLeft
+from app.jobs.pool import Call, CallFailed, WorkerDied, WorkerLeft
 from app.settings import Settings
 from app.workers import local
 from app.workers.join import check_token
 from app.workers.local import Slot, slots_of
 from app.workers.member import Member, Patience, difference
-from app.workers.messages import Message, from_call, from_line, to_call, to_line
+from app.workers.messages import Message, from_line, to_line
 from app.workers.pool import MemberPool
 
 pytestmark = pytest.mark.anyio
@@ -36,19 +37,16 @@ class Pool(MemberPool):
         self.ended: list[str] = []
         for index, model in enumerate(models):
             name = f"worker-{index}"
-            member = Member(name, lambda message, to=name: self.sent.append((to, message)), self.note(name))  # type: ignore[misc]
+            member = Member(name, partial(self.note, name), partial(self.ended.append, name))
             self.members.append(member)
             self._admit(member, model)
 
-    def note(self, name: str) -> Any:
-        return lambda: self.ended.append(name)
-
-    def _deliver(self, member: Member, message: Message) -> None:
-        self.sent.append((member.name, message))
+    def note(self, name: str, message: Message) -> None:
+        self.sent.append((name, message))
 
 
 def call(job_id: str = "one") -> Call:
-    return Call("encode", Order(job_id, "anna"), (0, 1))
+    return Call("encode", job_id, "anna", segments=(0, 1))
 
 
 def ignore(done: int, total: int) -> None:
@@ -87,7 +85,7 @@ async def test_what_ends_a_call_is_told_apart() -> None:
         await answer
     assert pool.size == 1  # that was its decoder
     answer = asyncio.create_task(pool.call(call(), ignore))
-    member.die(WorkerDied("was ended by SIGKILL"))
+    member.hear({"gone": "was ended by SIGKILL"})
     with pytest.raises(WorkerDied, match="SIGKILL"):
         await answer
     assert pool.size == 0
@@ -133,7 +131,7 @@ async def test_a_worker_that_does_not_hear_a_cancel_is_ended() -> None:
 async def test_what_a_worker_says_after_it_was_given_up_does_no_harm() -> None:
     pool = Pool(MODEL)
     (member,) = pool.members
-    member.die(WorkerLeft("lost"))
+    member.hear({"gone": "was lost", "left": True})
     member.hear({"answer": {"segments": [0]}})
     assert (pool.size, pool.idle) == (0, 0)
 
@@ -151,9 +149,8 @@ def test_workers_on_other_devices_may_work_together() -> None:
 
 
 def test_a_call_survives_its_way_over_a_pipe() -> None:
-    given = Call("encode", Order("one", "anna", {"fps": "25"}, 2), (3, 4))
-    taken = to_call(from_line(to_line({"call": from_call(given)}))["call"])
-    assert (taken.method, taken.order, taken.segments) == (given.method, given.order, given.segments)
+    given = vars(Call("encode", "one", "anna", {"fps": "25"}, segments=[3, 4]))
+    assert vars(Call(**from_line(to_line({"call": given}))["call"])) == given
 
 
 @pytest.mark.parametrize(

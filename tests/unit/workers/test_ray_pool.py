@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.jobs.pool import Call, Order, WorkerLeft
+from app.jobs.pool import Call, WorkerLeft
 from app.settings import Settings
 from tests.support.waiting import until
 
@@ -140,4 +140,4 @@ async def test_a_call_is_given_back_when_the_cluster_is_lost(start: Start) -> No
     async with start(CONNECTED, READY, then="ends when it hears something") as pool:
         await until(lambda: pool.size)
         with pytest.raises(WorkerLeft):
-            await pool.call(Call("encode", Order("one", "anna"), (0,)), lambda _done, _total: None)
+            await pool.call(Call("encode", "one", "anna", segments=(0,)), lambda _done, _total: None)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import EngineUnavailable
-from app.jobs.pool import Call, Order
+from app.jobs.pool import Call
 from app.settings import Settings
 from tests.support.scripted_worker import ScriptedWorker
 from tests.support.waiting import script
@@ -11,7 +11,6 @@ from tests.support.waiting import script
 pytest.importorskip("ray")
 from app.workers import ray_worker
 from app.workers.child import check_volumes
-from app.workers.messages import from_call
 from app.workers.ray_pool import _mark
 
 
@@ -49,9 +48,9 @@ def begun(tmp_path: Path, model: str = "fine.onnx", **marks: str) -> Scripted:
 def test_an_actor_passes_on_what_its_worker_says_and_how_it_ends(tmp_path: Path) -> None:
     actor = begun(tmp_path)
     assert [message["ready"]["name"] for message in actor.hear()] == ["script"]
-    actor.tell({"call": from_call(Call("encode", Order("one", "anna", {"frames": 2}), (0,)))})
+    actor.tell({"call": vars(Call("encode", "one", "anna", {"frames": 2}, segments=(0,)))})
     assert list(actor.hear())[-1]["answer"]["frames_made"] == 2
-    actor.tell({"call": from_call(Call("encode", Order("two", "anna", {"misbehave": "crash"}), (0,)))})
+    actor.tell({"call": vars(Call("encode", "two", "anna", {"misbehave": "crash"}, segments=(0,)))})
     assert list(actor.hear())[-1] == {"gone": "was ended by SIGSEGV"}
 
 

@@ -21,22 +21,24 @@ from app.errors import (
     NotAudio,
     StorageFull,
 )
-from app.jobs.pool import Call, Order
+from app.jobs.pool import Call
 from app.media.timing import Segment
 from app.progress import Progress
 from app.rendering.workspace import Workspace
 from app.settings import Settings
 from app.workers.child import answer, hear
-from app.workers.messages import Message, from_call
+from app.workers.messages import Message
 from app.workers.worker import Worker
 from tests.support.avatars import made_up_manifest, put_made_up
 
-MAKING = Order(
+MAKING = Call(
+    "build_avatar",
     "one",
     "anna",
     {"filename": "a.mp4", "face": "left", "pads": [0, 0.05, 0, 0], "smoothing": 0.2},
 )
-RENDERING = Order(
+RENDERING = Call(
+    "prepare",
     "two",
     "anna",
     {
@@ -87,7 +89,7 @@ def ignore(done: int, total: int) -> None:
 
 def test_an_avatar_that_an_attempt_finished_before_it_died_counts_as_made(tmp_path: Path) -> None:
     store_avatar(tmp_path, job=MAKING.job_id)
-    answer = worker(tmp_path, Rooms(AvatarExists("taken"))).do(Call("build_avatar", MAKING), ignore)
+    answer = worker(tmp_path, Rooms(AvatarExists("taken"))).do(MAKING, ignore)
     assert (answer["frames_made"], answer["media_seconds"]) == (50, 2.0)
 
 
@@ -95,13 +97,13 @@ def test_an_avatar_that_an_attempt_finished_before_it_died_counts_as_made(tmp_pa
 def test_an_avatar_that_is_not_the_job_s_own_does_not(tmp_path: Path, job: str | None) -> None:
     store_avatar(tmp_path, job)
     with pytest.raises(AvatarExists):
-        worker(tmp_path, Rooms(AvatarExists("taken"))).do(Call("build_avatar", MAKING), ignore)
+        worker(tmp_path, Rooms(AvatarExists("taken"))).do(MAKING, ignore)
 
 
 @pytest.mark.parametrize("failure", [AvatarNotFound("gone"), FileNotFoundError("gone")])
 def test_a_render_whose_avatar_was_deleted_says_so(tmp_path: Path, failure: Exception) -> None:
     with pytest.raises(AvatarDeleted):
-        worker(tmp_path, Rooms(failure)).do(Call("prepare", RENDERING), ignore)
+        worker(tmp_path, Rooms(failure)).do(RENDERING, ignore)
 
 
 @pytest.mark.parametrize(
@@ -117,21 +119,21 @@ def test_another_failure_of_a_render_stays_what_it_is_without_its_words(
 ) -> None:
     store_avatar(tmp_path, None)
     with pytest.raises(error, match=r"^(?!.*secret)"):
-        worker(tmp_path, Rooms(failure)).do(Call("prepare", RENDERING), ignore)
+        worker(tmp_path, Rooms(failure)).do(RENDERING, ignore)
 
 
 def test_the_death_of_a_decoder_is_told_as_a_death_and_the_worker_lives(tmp_path: Path) -> None:
     dying = worker(tmp_path, Rooms(DecoderDied("was ended by SIGSEGV")))
     for _ in range(2):
-        assert answer(dying, Call("prepare", RENDERING), ignore_message) == {"died": "was ended by SIGSEGV"}
+        assert answer(dying, RENDERING, ignore_message) == {"died": "was ended by SIGSEGV"}
 
 
 def test_a_stop_that_comes_with_its_call_is_heard(tmp_path: Path) -> None:
     whole, calls = worker(tmp_path, Rooms(NotAudio("text"))), SimpleQueue[Call]()
-    for message in ({"stop": True}, {"call": from_call(Call("prepare", RENDERING))}):
+    for message in ({"stop": True}, {"call": vars(RENDERING)}):
         hear(whole, calls, message)
     assert "failed" in answer(whole, calls.get(), ignore_message)
-    for message in ({"call": from_call(Call("prepare", RENDERING))}, {"stop": True}):
+    for message in ({"call": vars(RENDERING)}, {"stop": True}):
         hear(whole, calls, message)
     assert answer(whole, calls.get(), ignore_message) == {"stopped": True}
 
@@ -140,7 +142,7 @@ def test_a_jobs_parameters_reach_the_rooms(tmp_path: Path) -> None:
     store_avatar(tmp_path, None)
     rooms = Rooms(NotAudio("text"))
     with pytest.raises(NotAudio):
-        worker(tmp_path, rooms).do(Call("prepare", RENDERING), ignore)
+        worker(tmp_path, rooms).do(RENDERING, ignore)
     request = rooms.asked["request"]
     assert (request.avatar_id, request.audio) == ("anna", tmp_path / "data" / "jobs" / "two" / "upload")
     options = request.options
@@ -148,7 +150,7 @@ def test_a_jobs_parameters_reach_the_rooms(tmp_path: Path) -> None:
     assert (options.mouth_offset_ms, options.start_frame) == (5.0, 3)
     assert rooms.asked["workspace"].folder == tmp_path / "data" / "jobs" / "two"
     with pytest.raises(AvatarExists):
-        worker(tmp_path, rooms := Rooms(AvatarExists("taken"))).do(Call("build_avatar", MAKING), ignore)
+        worker(tmp_path, rooms := Rooms(AvatarExists("taken"))).do(MAKING, ignore)
     request = rooms.asked["request"]
     assert (request.id, request.filename, request.options.face) == ("anna", "a.mp4", "left")
     assert (request.options.pads[1], request.options.smoothing) == (0.05, 0.2)
@@ -190,7 +192,7 @@ def segments(tmp_path: Path) -> Segments:
 
 def test_a_worker_that_gives_way_ends_with_a_segment_and_says_which_are_there(segments: Segments) -> None:
     segments.during = lambda index: segments.worker.give_way() if index == 1 else None
-    call = Call("encode", RENDERING, (0, 1, 2, 3))
+    call = replace(RENDERING, method="encode", segments=(0, 1, 2, 3))
     answer = segments.worker.do(call, ignore)
     assert answer["segments"] in ([0, 1], [0, 1, 2])
     assert answer["frames_made"] == 10 * len(answer["segments"])
@@ -200,11 +202,11 @@ def test_a_worker_that_gives_way_ends_with_a_segment_and_says_which_are_there(se
 def test_a_worker_that_is_stopped_raises(segments: Segments) -> None:
     segments.during = lambda index: segments.worker.stop()
     with pytest.raises(JobCanceled):
-        segments.worker.do(Call("encode", RENDERING, (0, 1, 2, 3)), ignore)
+        segments.worker.do(replace(RENDERING, method="encode", segments=(0, 1, 2, 3)), ignore)
     assert not segments.workspace.fragment(2).exists()
 
 
 def test_a_worker_that_differs_from_the_one_that_prepared_refuses(segments: Segments) -> None:
     segments.is_begun = False
     with pytest.raises(MouthpieceError, match="differ in model or encoder"):
-        segments.worker.do(Call("encode", RENDERING, (0,)), ignore)
+        segments.worker.do(replace(RENDERING, method="encode", segments=(0,)), ignore)
