@@ -16,33 +16,24 @@ class Crowd:
     """Belongs to the event loop; see the module."""
 
     def __init__(self) -> None:
-        self._waiting: dict[asyncio.Future[None], None] = {}
-        self._due: dict[asyncio.Future[None], None] = {}
-        """Those who waited when the last change came, and are still to be woken, in order."""
-        self._pausing = False
+        self._groups: list[asyncio.Event] = []
+        """What those wait for who have come since the last change: one for so many of them."""
+        self._size = 0
+        self._last = 0.0
+        """When the last of those is woken who waited for the change before."""
 
     async def change(self) -> None:
         """Wait for the next change."""
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting[turn] = None
-        try:
-            await turn
-        finally:
-            self._waiting.pop(turn, None)
-            self._due.pop(turn, None)
+        if self._size % AT_ONCE == 0:
+            self._groups.append(asyncio.Event())
+        self._size += 1
+        await self._groups[-1].wait()
 
     def tell(self) -> None:
         """Wake all who wait now: some at once, the others after a pause."""
-        self._due |= self._waiting
-        self._waiting = {}
-        if self._due and not self._pausing:
-            self._wake_some()
-
-    def _wake_some(self) -> None:
-        for turn in list(self._due)[:AT_ONCE]:
-            del self._due[turn]
-            if not turn.done():
-                turn.set_result(None)
-        self._pausing = bool(self._due)
-        if self._pausing:
-            asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._wake_some)
+        loop = asyncio.get_running_loop()
+        first = max(self._last, loop.time())
+        for place, group in enumerate(self._groups):
+            self._last = first + place * PAUSE_SECONDS
+            loop.call_at(self._last, group.set)
+        self._groups, self._size = [], 0

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -28,16 +28,14 @@ class OpenJob:
     """A job that has not ended, with what the scheduler knows of it beyond its record."""
 
     def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
-        self.job = self.told = job
-        """How it stands, and how it stood when its followers were last told."""
+        self.job = job
+        """How it stands."""
         self.followers = Crowd()
         """Those who look at it when it has changed."""
         self.running: list[Call] = []
         """The calls that workers are busy with."""
         self.verdict: tuple[JobState, Problem | None] | None = None
         """How it is to end, once that is settled; it ends when no call runs any more."""
-        self.saving = False
-        """Whether its record is being written, so that it has to wait for its first call."""
         self.ending = False
         """Whether its end is in progress."""
         self.served = 0
@@ -45,12 +43,9 @@ class OpenJob:
         self.media_seconds = 0.0
         """Length of what is made; 0 until that is known."""
         self._clock = clock
-        self._first_step: Method | None = _FIRST_STEPS.get(job.kind)
-        if job.is_one_call:
-            self._first_step = "build_avatar"
+        self._first_step: Method | None = "build_avatar" if job.is_one_call else _FIRST_STEPS.get(job.kind)
         self._avatar_frames = 0
         self._frames: list[int] = []
-        self._waiting: list[int] = []
         self._done: dict[int, int] = {}
         self._told: dict[Call, int] = {}
         self._total = 0
@@ -78,16 +73,17 @@ class OpenJob:
     @property
     def next_method(self) -> Method | None:
         """What a worker could do for it now; None if nothing, or not yet."""
-        if self.verdict is not None or self.saving:
+        if self.verdict is not None:
             return None
-        alone = self.job.deaths > 0 or not (self.long and self._waiting)
+        waiting = self._waiting()
+        alone = self.job.deaths > 0 or not (self.long and waiting)
         if alone and self.running:
             return None
         if self._first_step:
             return self._first_step
         if not self._frames:
             return "prepare"
-        return "encode" if self._waiting else "finish"
+        return "encode" if waiting else "finish"
 
     def next_call(self, workers: int) -> Call:
         """Return what one of so many workers is to do for it now; there has to be something."""
@@ -102,7 +98,6 @@ class OpenJob:
         if not self.running:
             self._busy_since = self._clock()
         self.running.append(call)
-        self._waiting = [index for index in self._waiting if index not in call.segments]
 
     def stop(self, call: Call) -> None:
         """Note that a worker no longer does a call; what it has not answered for is to be done again."""
@@ -110,7 +105,6 @@ class OpenJob:
         self._told.pop(call, None)
         if not self.running:
             self._busy_seconds += self._clock() - self._busy_since
-        self._waiting = sorted({*self._waiting, *(set(call.segments) - self._done.keys())})
         if call.method == "finish" and self.verdict is None:
             self._frames = []  # some of what it joins may be gone: looked at again
 
@@ -125,7 +119,8 @@ class OpenJob:
 
     def take(self, call: Call, answer: Answer) -> None:
         """Take the answer to a call."""
-        self._add(answer.get("frames_made", 0), answer.get("stage_seconds", {}))
+        self._made += answer.get("frames_made", 0)
+        self._stages.update(answer.get("stage_seconds", {}))
         self.media_seconds = answer.get("media_seconds", self.media_seconds)
         if "warnings" in answer:
             submitted = [w for w in self.job.warnings if w["code"] == NoticeCode.UNKNOWN_FIELDS]
@@ -135,7 +130,6 @@ class OpenJob:
                 self._frames = list(answer["frames"])
                 self._total = self._avatar_frames + sum(self._frames)
                 self._done = {index: self._frames[index] for index in answer["there"]}
-                self._waiting = [index for index in range(len(self._frames)) if index not in self._done]
             case "encode":
                 self._done |= {index: self._frames[index] for index in answer["segments"]}
             case "build_avatar":
@@ -165,7 +159,7 @@ class OpenJob:
 
     def splits(self) -> Call | None:
         """Return a call that has so much to do that a worker without a call can take some of it."""
-        if not self.long or self.job.deaths or self._waiting or self.verdict:
+        if not self.long or self.job.deaths or self.verdict or self._waiting():
             return None
         least = LEAST_SHARE_SECONDS * sum(self._frames) / self.media_seconds
 
@@ -175,45 +169,46 @@ class OpenJob:
         longest = max((call for call in self.running if len(call.segments) > 1), key=left, default=None)
         return longest if longest and left(longest) > least else None
 
-    def finish(self, state: JobState, problem: Problem | None) -> None:
-        """Have its record say how it ended."""
-        progress = self.job.progress
-        if state is JobState.SUCCEEDED:
-            progress = replace(progress, frames_done=progress.frames_total)
-        self.change(state=state, error=problem, finished_at=utc_now(), progress=progress)
-
     def change(self, **values: Any) -> None:
         """Change its record."""
-        self.job = replace(self.job, revision=self.job.revision + 1, **values)
-
-    def tell(self) -> None:
-        """Have all who follow it look at how it stands now, and no further."""
-        self.told = self.job
-        self.followers.tell()
+        self.job = self._changed(**values)
 
     def ended(self) -> Ended:
-        """Return what the metrics are told."""
+        """Return its record as it is to end, and what the metrics are told besides."""
+        assert self.verdict is not None
+        (state, problem), progress = self.verdict, self.job.progress
+        if state is JobState.SUCCEEDED:
+            progress = replace(progress, frames_done=progress.frames_total)
         return Ended(
-            self.job,
+            self._changed(state=state, error=problem, progress=progress, finished_at=utc_now()),
             work_seconds=self._busy_seconds,
             frames=self._made,
             media_seconds=self.media_seconds,
             stage_seconds=dict(self._stages),
         )
 
-    def _share(self, workers: int) -> tuple[int, ...]:
+    def _changed(self, **values: Any) -> Job:
+        return replace(self.job, revision=self.job.revision + 1, **values)
+
+    def _waiting(self) -> list[int]:
+        """Return the segments that are still to be made and that no call is for."""
+        taken = self._done.keys() | {index for call in self.running for index in call.segments}
+        return [index for index in range(len(self._frames)) if index not in taken]
+
+    def _share(self, workers: int) -> Sequence[int]:
         """Return the next segments for one of so many workers; all that are left if it is the only one."""
+        waiting = self._waiting()
         if workers < 2 or not self.long or self.job.deaths:
-            return tuple(self._waiting)
+            return waiting
         second = sum(self._frames) / self.media_seconds
-        left = sum(self._frames[index] for index in self._waiting) / second / workers
+        left = sum(self._frames[index] for index in waiting) / second / workers
         most = min(MOST_SHARE_SECONDS, max(LEAST_SHARE_SECONDS, left)) * second
         share: list[int] = []
-        for index in self._waiting:
+        for index in waiting:
             if share and sum(self._frames[each] for each in (*share, index)) > most:
                 break
             share.append(index)
-        return tuple(share)
+        return share
 
     def _count(self) -> None:
         done = self._avatar_frames + sum(self._done.values()) + sum(self._told.values())
@@ -223,7 +218,3 @@ class OpenJob:
         since, before = self._first or (now, done)
         fps = (done - before) / (now - since) if now > since else 0.0
         self.change(progress=JobProgress(done, self._total, max(0.0, fps)))
-
-    def _add(self, frames: int, stages: Mapping[str, float]) -> None:
-        self._made += frames
-        self._stages.update(stages)

@@ -8,7 +8,7 @@ from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import DataFolderError, NotReady
-from app.jobs.open_job import OpenJob
+from app.jobs.job import Job
 from app.jobs.table import JobTable
 
 log = structlog.stdlib.get_logger(__name__)
@@ -23,7 +23,7 @@ class Records:
     """The job table, as the scheduler writes to it."""
 
     def __init__(self, table: JobTable) -> None:
-        self.table = table
+        self._table = table
         self._problem = ""
 
     def check(self) -> None:
@@ -31,13 +31,11 @@ class Records:
         if self._problem:
             raise NotReady(self._problem)
 
-    async def save(self, job: OpenJob) -> None:
-        """Write down how a job stands by then, however often that has to be tried."""
+    async def save(self, job: Job) -> bool:
+        """Write down how a job stands, however often that has to be tried; see :meth:`JobTable.save`."""
         while True:
             try:
-                if not await to_thread.run_sync(self.table.save, job.job):
-                    log.warning("job_not_on_record", **job.about)
-                return
+                return await to_thread.run_sync(self._table.save, job)
             except SQLAlchemyError as error:
                 self._note(error)
                 await asyncio.sleep(RETRY_SECONDS)
@@ -46,7 +44,7 @@ class Records:
         """Look at the table again and again, until canceled."""
         while True:
             try:
-                await to_thread.run_sync(self.table.check)
+                await to_thread.run_sync(self._table.check)
                 self._problem = ""
             except (SQLAlchemyError, DataFolderError) as error:
                 self._note(error)

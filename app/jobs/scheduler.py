@@ -63,7 +63,7 @@ class Scheduler:
         self._coming: dict[str, str | None] = {}
         self._answers: dict[Call, asyncio.Future[Answer]] = {}
         self._asked: set[Call] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._closed = False
@@ -109,11 +109,11 @@ class Scheduler:
             yield record
             if record.state.is_terminal:
                 return
-            while job.told.revision <= record.revision:
+            while job.job.revision <= record.revision:
                 if self._closed:
                     raise ShuttingDown("The service is stopping; the job continues after the next start.")
                 await job.followers.change()
-            record = job.told
+            record = job.job
 
     async def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job and return how it stands then. Raises ``JobNotFound``."""
@@ -172,7 +172,7 @@ class Scheduler:
         """Let go of all who follow jobs: the service is about to stop."""
         self._closed = True
         for job in self._jobs.values():
-            job.tell()
+            job.followers.tell()
 
     async def stop(self) -> None:
         """Stop giving turns and end the pool; what is not done goes on at the next start, as untried."""
@@ -199,40 +199,25 @@ class Scheduler:
         while True:
             wanting = self._turns.wanting(self._jobs.values())
             best = self._turns.best(wanting)
-            free = self._free()
+            # Not those whose last answer is still to be taken.
+            free = min(self.pool.idle, self.pool.size - len(self._answers))
             if best is None or free <= 0:
                 break
             self._turns.served(best)
-            if best.begun:
-                self._start(best, best.next_call(self.pool.size))
-            else:
+            if not best.begun:
                 self._begin(best)
+            self._start(best, best.next_call(self.pool.size))
         if not self._asked and (call := self._turns.to_shorten(self._jobs.values(), best, free)):
             self._asked.add(call)
             self.pool.give_way(call)
         self.pool.wish(len(wanting) + len(self._answers))
 
-    def _free(self) -> int:
-        """Return how many workers can be given a call: those not whose last answer is still to be taken."""
-        idle = min(self.pool.idle, self.pool.size - len(self._answers))
-        return idle - sum(job.saving for job in self._jobs.values())
-
     def _begin(self, job: OpenJob) -> None:
-        record = job.job
-        job.saving = True
-        job.change(
-            state=JobState.RUNNING, attempts=record.attempts + 1, started_at=record.started_at or utc_now()
-        )
-        log.info(
-            "job_started", **job.about, kind=record.kind, avatar=record.avatar_id, attempt=job.job.attempts
-        )
-        self._spawn(self._record_begin(job))
-
-    async def _record_begin(self, job: OpenJob) -> None:
-        await self._note(job)
-        job.saving = False
-        job.tell()
-        self._wake.set()
+        record, attempt = job.job, job.job.attempts + 1
+        job.change(state=JobState.RUNNING, attempts=attempt, started_at=record.started_at or utc_now())
+        log.info("job_started", **job.about, kind=record.kind, avatar=record.avatar_id, attempt=attempt)
+        self._spawn(self._records.save(job.job))
+        job.followers.tell()
 
     def _start(self, job: OpenJob, call: Call) -> None:
         job.start(call)
@@ -243,7 +228,7 @@ class Scheduler:
     def _hear(self, job: OpenJob, call: Call, done: int, total: int) -> None:
         if call in job.running:
             job.hear(call, done, total)
-            job.tell()
+            job.followers.tell()
 
     async def _await(self, job: OpenJob, call: Call, answer: asyncio.Future[Answer]) -> None:
         """See a call to its end, and the job if that was its last."""
@@ -270,7 +255,7 @@ class Scheduler:
         if died:
             await self._note(job)
             await to_thread.run_sync(self._on_death)
-        job.tell()
+        job.followers.tell()
         self._wake.set()
         if not self._stopping and not job.running:
             await self._end(job)
@@ -287,35 +272,32 @@ class Scheduler:
         if job.ending or job.verdict is None:
             return
         job.ending = True
-        state, problem = job.verdict
-        if state is not JobState.SUCCEEDED:
+        succeeded = job.verdict[0] is JobState.SUCCEEDED
+        if not succeeded:
             # The files go first: once the job is said to have ended so, nothing of it is left.
             await to_thread.run_sync(self._files.forget, job.job.id)
-        job.finish(state, problem)
         ended = job.ended()
-        log.info(
-            "job_ended",
-            **job.about,
-            state=state,
-            frames=ended.frames,
-            seconds=round(ended.work_seconds, 3),
-        )
-        if state is not JobState.SUCCEEDED:
-            job.tell()  # who waits is answered although the volume may be too full to write this down
-        await self._records.save(job)
-        if state is JobState.SUCCEEDED:
+        seconds = round(ended.work_seconds, 3)
+        log.info("job_ended", **job.about, state=ended.job.state, frames=ended.frames, seconds=seconds)
+        if not succeeded:  # who waits is answered although the volume may be too full to write this down
+            job.job = ended.job
+            job.followers.tell()
+        if not await self._records.save(ended.job):
+            log.warning("job_not_on_record", **job.about)
+        if succeeded:
             await to_thread.run_sync(self._files.forget_upload, job.job.id)
         del self._jobs[job.job.id]
         self._job_seconds += 0.2 * (ended.work_seconds - self._job_seconds)
         self._on_ended(ended)
-        job.tell()
+        job.job = ended.job
+        job.followers.tell()
         self._wake.set()
 
     async def _note(self, job: OpenJob) -> None:
         """Write down how an open job stands; if the table does not take it soon, go on meanwhile."""
-        await asyncio.wait({self._spawn(self._records.save(job))}, timeout=NOTE_SECONDS)
+        await asyncio.wait({self._spawn(self._records.save(job.job))}, timeout=NOTE_SECONDS)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

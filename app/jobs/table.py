@@ -68,9 +68,8 @@ class JobTable:
             & (jobs.c.avatar_id == avatar_id)
             & jobs.c.state.not_in(TERMINAL_STATES)
         )
-        with self._engine.connect() as connection:
-            if connection.scalar(_count(under_way)):
-                raise AvatarExists(f"A job that makes the avatar {avatar_id!r} is in progress.")
+        if self._read(under_way, limit=1):
+            raise AvatarExists(f"A job that makes the avatar {avatar_id!r} is in progress.")
 
     def get(self, job_id: str) -> Job:
         """Return a job. Raises ``JobNotFound``."""
@@ -81,9 +80,8 @@ class JobTable:
 
     def claimed(self, claim: str) -> str | None:
         """Return the id of the job that was made under a claim."""
-        with self._engine.connect() as connection:
-            job_id: str | None = connection.scalar(select(jobs.c.id).where(jobs.c.claim == claim))
-        return job_id
+        found = self._read(jobs.c.claim == claim)
+        return found[0].id if found else None
 
     def page(
         self,
@@ -113,18 +111,19 @@ class JobTable:
 
     def avatars_in_use(self) -> set[str]:
         """Return the avatars of the jobs that wait or work."""
-        with self._engine.connect() as connection:
-            return set(
-                connection.scalars(select(jobs.c.avatar_id).where(jobs.c.state.not_in(TERMINAL_STATES)))
-            )
+        return {job.avatar_id for job in self.open_jobs()}
 
     def open_jobs(self) -> list[Job]:
         """Return the jobs that wait or work, oldest first."""
         return self._read(jobs.c.state.not_in(TERMINAL_STATES))[::-1]
 
     def save(self, job: Job) -> bool:
-        """Write down how an open job stands; return False if it is not there, or has ended already."""
-        statement = update(jobs).where((jobs.c.id == job.id) & jobs.c.state.not_in(TERMINAL_STATES))
+        """Write down how an open job stands.
+
+        Return False if it is not there, has ended already, or is on record as it stood later.
+        """
+        older = (jobs.c.revision <= job.revision) & jobs.c.state.not_in(TERMINAL_STATES)
+        statement = update(jobs).where((jobs.c.id == job.id) & older)
         return bool(self._change(statement.values(_to_row(job)).returning(*jobs.c)))
 
     def due(self, now: datetime, limit: int) -> list[Job]:
@@ -216,10 +215,6 @@ class JobTable:
         with self._engine.begin() as connection:
             result: CursorResult[Any] = connection.execute(statement)
             return [_to_job(row) for row in result.mappings()]
-
-
-def _count(condition: ColumnElement[bool]) -> Any:
-    return select(func.count()).select_from(jobs).where(condition)
 
 
 def _delete_ended(condition: ColumnElement[bool]) -> Any:

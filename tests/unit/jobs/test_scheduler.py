@@ -174,7 +174,7 @@ async def test_a_short_render_starts_within_one_segment_behind_an_hour_long_one(
         for _ in range(3):
             await service.finish(short)
         assert (await service.job(short)).state is JobState.SUCCEEDED
-        assert service.pool.find(long).call.segments == tuple(range(1, 363))
+        assert service.pool.find(long).call.segments == list(range(1, 363))
         await service.finish_all()
         assert (await service.job(long)).state is JobState.SUCCEEDED
 
@@ -351,7 +351,7 @@ async def test_a_stopped_service_goes_on_where_it_was_and_counts_no_attempt(tmp_
     async with running(tmp_path, pool=pool) as service:
         assert service.methods(job_id)[-1] == "prepare"
         await service.finish(job_id)
-        assert pool.find(job_id).call.segments == (2, 3, 4, 5)
+        assert pool.find(job_id).call.segments == [2, 3, 4, 5]
         await service.finish_all()
         job = await service.job(job_id)
         assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
