@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     DateTime,
     Dialect,
     Engine,
@@ -29,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from app.errors import DatabaseUnreachable, IncompatibleData
+from app.errors import DatabaseUnreachable, DataFolderError, IncompatibleData
 from app.jobs.migrations import migrate
 
 SCHEMA = 0x6D6F757468
@@ -122,67 +123,64 @@ def open_database(where: Path | str) -> Engine:
     Raises ``IncompatibleData`` where there is another database or one of a newer release, and
     ``DatabaseUnreachable`` where PostgreSQL does not answer, or the volume of the file is full or read-only.
     """
-    return _open_sqlite(where) if isinstance(where, Path) else _open_postgresql(where)
+    engine = _sqlite(where) if isinstance(where, Path) else _postgresql(where)
+    try:
+        with engine.begin() as connection:
+            if isinstance(where, Path):
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins none to change the schema
+            else:
+                connection.execute(select(func.pg_advisory_xact_lock(SCHEMA)))
+            migrate(connection)
+            if isinstance(where, Path):
+                _check_integrity(connection, where)
+    except BaseException as error:
+        engine.dispose()
+        if isinstance(error, DatabaseError) and (meant := _meaning(error, where)):
+            raise meant from error
+        raise
+    return engine
 
 
-def _open_postgresql(url: str) -> Engine:
+def _postgresql(url: str) -> Engine:
     # A connection is tried before it is used: after a restart of PostgreSQL all that were kept are dead.
-    engine = create_engine(
+    return create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=8,
         max_overflow=56,
         pool_pre_ping=True,
         connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "mouthpiece"},
     )
-    try:
-        _create(engine)
-    except BaseException as error:
-        engine.dispose()
-        if isinstance(error, OperationalError):
-            raise DatabaseUnreachable(f"PostgreSQL cannot be reached: {error.orig}") from error
-        raise
-    return engine
 
 
-def _open_sqlite(path: Path) -> Engine:
+def _sqlite(path: Path) -> Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", pool_size=8, max_overflow=56)
     event.listen(engine, "connect", _tune_sqlite)
-    try:
-        _create(engine)
-        _check_integrity(engine, path)
-    except OperationalError as error:
-        engine.dispose()
-        if isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF in _NOT_ITS_FAULT:
-            raise DatabaseUnreachable(
-                f"{path} cannot be opened: {error.orig}. Make room on the volume, or stop what blocks "
-                "writing to it, and start again."
-            ) from error
-        raise
-    except DatabaseError as error:
-        engine.dispose()
-        raise IncompatibleData(f"{path} is not a job database: {error.orig}. Move it away.") from error
     return engine
 
 
-def _check_integrity(engine: Engine, path: Path) -> None:
-    with engine.connect() as connection:
-        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+def _meaning(error: DatabaseError, where: Path | str) -> DataFolderError | None:
+    """Return what to say of a database that could not be opened, if that can be known."""
+    operational = isinstance(error, OperationalError)
+    if not isinstance(where, Path):
+        return DatabaseUnreachable(f"PostgreSQL cannot be reached: {error.orig}") if operational else None
+    if not operational:
+        return IncompatibleData(f"{where} is not a job database: {error.orig}. Move it away.")
+    if isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF in _NOT_ITS_FAULT:
+        return DatabaseUnreachable(
+            f"{where} cannot be opened: {error.orig}. Make room on the volume, or stop what blocks "
+            "writing to it, and start again."
+        )
+    return None
+
+
+def _check_integrity(connection: Connection, path: Path) -> None:
+    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if found != "ok":
-        engine.dispose()
         raise IncompatibleData(
             f"{path} is damaged: {found}. Move it away: the service then starts with no jobs; avatars and "
             "the files of finished jobs are not in it."
         )
-
-
-def _create(engine: Engine) -> None:
-    with engine.begin() as connection:
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins none for a change of the schema
-        else:
-            connection.execute(select(func.pg_advisory_xact_lock(SCHEMA)))
-        migrate(connection)
 
 
 def _tune_sqlite(connection: Any, record: object) -> None:
