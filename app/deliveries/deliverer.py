@@ -7,6 +7,7 @@ so no crash loses one. What a receiver took is written down before anything else
 import asyncio
 import json
 import random
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.deliveries.sending import Outcome, Sender
 from app.deliveries.signature import headers
-from app.jobs.delivery import Delivery, DeliveryKind, DeliveryState, delivery, next_waiting, replaced
+from app.jobs.delivery import Delivery, DeliveryKind, DeliveryState, next_waiting
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobState, utc_now
 from app.jobs.records import RETRY_SECONDS
@@ -65,6 +66,21 @@ class Terms:
 def said(event: str, data: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     """Return the body of a webhook in our own words."""
     return {"type": event, "timestamp": at.isoformat().replace("+00:00", "Z"), "data": data}
+
+
+def delivery(kind: DeliveryKind, url: str) -> Delivery:
+    """Return a delivery that waits for the end of its job."""
+    return Delivery(
+        id=f"msg_{secrets.token_hex(12)}",
+        kind=kind.value,
+        url=url,
+        state=DeliveryState.WAITING.value,
+        attempts=0,
+        status=None,
+        detail=None,
+        next_at=None,
+        delivered_at=None,
+    )
 
 
 class Deliverer:
@@ -145,7 +161,7 @@ class Deliverer:
         try:
             outcome = await self._attempt(job, message)
             noted = self._noted(message, outcome)
-            await self._note(job.id, replaced(job.deliveries, noted))
+            await self._note(job.id, [noted if each is message else each for each in job.deliveries])
             host = urlsplit(message["url"]).hostname
             log.info(
                 "delivery_attempted",

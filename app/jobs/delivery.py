@@ -1,7 +1,6 @@
 """What is sent out when a job has ended: its file, and the news of it; kept with the job."""
 
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import TypedDict
@@ -46,21 +45,6 @@ class Delivery(TypedDict):
     """When its receiver had it, ISO 8601."""
 
 
-def delivery(kind: DeliveryKind, url: str) -> Delivery:
-    """Return a delivery that waits for the end of its job."""
-    return Delivery(
-        id=f"msg_{secrets.token_hex(12)}",
-        kind=kind.value,
-        url=url,
-        state=DeliveryState.WAITING.value,
-        attempts=0,
-        status=None,
-        detail=None,
-        next_at=None,
-        delivered_at=None,
-    )
-
-
 def next_waiting(deliveries: Sequence[Delivery]) -> Delivery | None:
     """Return the delivery whose turn it is: the file goes first, the news that it is there after it."""
     waiting = [each for each in deliveries if each["state"] == DeliveryState.WAITING]
@@ -73,8 +57,3 @@ def due_at(deliveries: Sequence[Delivery], now: datetime) -> datetime | None:
     if first is None:
         return None
     return datetime.fromisoformat(first["next_at"]) if first["next_at"] else now
-
-
-def replaced(deliveries: Iterable[Delivery], changed: Delivery) -> list[Delivery]:
-    """Return deliveries with one of them as it is now."""
-    return [changed if each["id"] == changed["id"] else each for each in deliveries]
