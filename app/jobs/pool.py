@@ -59,9 +59,10 @@ class CallFailed(Exception):
 class Pool(Protocol):
     """Some workers, each of which does one call at a time; lives on the web process's event loop."""
 
-    @property
-    def model(self) -> Mapping[str, Any] | None:
-        """What the workers have loaded; None until that is known."""
+    model: Mapping[str, Any] | None
+    """What the workers have loaded; None until that is known."""
+    restarts: int
+    """How often a worker was started in place of a dead one."""
 
     @property
     def size(self) -> int:
@@ -70,10 +71,6 @@ class Pool(Protocol):
     @property
     def idle(self) -> int:
         """How many of them wait for a call."""
-
-    @property
-    def restarts(self) -> int:
-        """How often a worker was started in place of a dead one."""
 
     @property
     def status(self) -> str:

@@ -38,7 +38,7 @@ Tell = Callable[[Message], None]
 def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
     """Run the worker until its parent ends it or is gone."""
     tell, start, settings = begin()
-    if cores := start["cores"]:
+    if cores := start.get("cores"):
         os.sched_setaffinity(0, cores)
     settings = settings.model_copy(update={"device": start["device"]})
     structlog.contextvars.bind_contextvars(worker=start["name"])
@@ -51,7 +51,7 @@ def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
     calls = queue.SimpleQueue[Call]()
     listen(partial(hear, worker, calls))
     try:
-        check_volumes(settings, start["marks"])
+        check_volumes(settings, start.get("marks", {}))
         model = worker.load()
     except ModelError as error:
         tell({"unusable": error.problem()})

@@ -87,7 +87,7 @@ class LocalPool(MemberPool):
 
     async def _run(self, member: Member, slot: Slot) -> str:
         """Run a child to its end; return how that came about."""
-        start = asdict(slot) | {"name": member.name, "marks": {}}
+        start = {"name": member.name} | asdict(slot)
         try:
             async with (
                 self._process(without_secrets(os.environ), **start) as process,

@@ -19,7 +19,7 @@ import structlog
 from ray._private.state import state
 from ray.exceptions import RayError
 
-from app.settings import SECRETS, Settings
+from app.settings import Settings
 from app.workers.child import Tell, begin, listen
 from app.workers.member import NEVER_READY, Patience
 from app.workers.messages import Message
@@ -41,14 +41,11 @@ LINGER_SECONDS: Final = 120.0
 class Driver:
     """Keeps one actor on each device of the cluster, and passes messages between them and the service."""
 
-    def __init__(self, settings: Settings, marks: Message, tell: Tell, actor: type[RayWorker]) -> None:
+    def __init__(self, settings: Settings, start: Message, tell: Tell, actor: type[RayWorker]) -> None:
+        """``start`` is what each worker is told first, besides its name and device."""
         self._actor: Any = ray.remote(actor)
         self._settings = settings
-        self._start = {
-            "settings": settings.model_dump(mode="json", exclude=set(SECRETS)),
-            "cores": (),
-            "marks": marks,
-        }
+        self._start = start
         self._tell = tell
         self._actors: dict[str, Any] = {}
         self._ready: dict[str, str] = {}
@@ -116,7 +113,7 @@ class Driver:
         name = f"worker-{os.getpid()}-{self._count}"
         self._count += 1
         device, resource = ("cuda", "num_gpus") if kind == "GPU" else ("cpu", "num_cpus")
-        start = self._start | {"name": name, "device": device}
+        start = dict(self._start) | {"name": name, "device": device}
         # Ray does not start it again: whether it has a place anywhere is counted anew.
         options = {resource: 1, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": 2}
         self._actors[name] = actor = self._actor.options(**options).remote(start)
@@ -215,7 +212,7 @@ def main(actor: type[RayWorker] = RayWorker) -> None:
         tell({"refused": str(error).strip().splitlines()[-1][:300]})
         os._exit(1)
     tell({"connected": True})
-    asyncio.run(_serve(Driver(settings, start["marks"], tell, actor)))
+    asyncio.run(_serve(Driver(settings, start, tell, actor)))
 
 
 async def _serve(driver: Driver) -> None:

@@ -63,7 +63,6 @@ class Worker:
         self._opened = ExitStack()
         self._stopped = False
         self._giving_way = False
-        self._there: int | None = None
 
     def begin(self) -> None:
         """Start what decodes, while this process may still start others."""
@@ -172,7 +171,18 @@ class Worker:
         """Encode segments; answers ``segments`` that are there now, ``frames_made`` and ``stage_seconds``."""
         with self._rendering(call, progress) as render:
             missing = [i for i in call.segments if not render.workspace.fragment(i).exists()]
-            heard = partial(self._between_segments, render, missing, progress)
+            at_first: int | None = None
+
+            def heard(done: int, total: int) -> None:
+                """Pass progress on; end the work when it is to give way and one more segment is there."""
+                nonlocal at_first
+                progress(done, total)
+                if self._giving_way:
+                    there = sum(render.workspace.fragment(index).exists() for index in missing)
+                    at_first = there if at_first is None else at_first
+                    if there > at_first:
+                        raise _GaveWay
+
             with _timed(render) as spent, suppress(_GaveWay):
                 render.encode([render.segments[index] for index in call.segments], heard)
             there = [i for i in call.segments if render.workspace.fragment(i).exists()]
@@ -214,22 +224,9 @@ class Worker:
         if self._stopped:
             raise JobCanceled("The job was canceled.")
 
-    def _between_segments(
-        self, render: "OpenRender", missing: list[int], progress: Progress, done: int, total: int
-    ) -> None:
-        """Pass progress on; end the work when it is to give way and one more segment is there."""
-        progress(done, total)
-        if self._giving_way:
-            there = sum(render.workspace.fragment(index).exists() for index in missing)
-            if self._there is None:
-                self._there = there
-            elif there > self._there:
-                raise _GaveWay
-
     @contextmanager
     def _rendering(self, call: Call, progress: Progress, *, anew: bool = False) -> Iterator["OpenRender"]:
         """Open a render. The last one stays open, so that the next call for it costs nothing to begin."""
-        self._there = None
         with self._telling_of_deletion(call.avatar_id):
             if self._open is None or self._open[0] != call.job_id:
                 self._close()
