@@ -7,6 +7,7 @@ concatenative speech synthesis system using a large speech database", 1996).
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
@@ -25,6 +26,9 @@ CANDIDATES: Final = 48
 
 MOST_LENDERS: Final = 4000
 """Frames of a take that may lend: more than two minutes of talk hold no more mouths, and take longer."""
+
+MOST_PRODUCTS: Final = 1000
+"""Frames of footage whose mouths are all compared with each other at once: 4 MB, and 0.1 CPU s."""
 
 _STRETCH: Final = 50
 """Frames that are kept or left out together, for they are lent in a row."""
@@ -116,7 +120,9 @@ class Chooser:
         )
         self._shapes = person.shapes * self._weights
         self._light, self._veil = light, _veil_of(person)
-        self._patches = person.study.patches.reshape(len(person), -1).astype(np.float32)
+        patches = person.study.patches.reshape(len(person), -1).astype(np.float32)
+        self._patches = patches - patches.mean(axis=0)  # nearer to 0, so that fewer digits are lost
+        self._lengths = np.square(self._patches).sum(axis=1)
         self._pools = {
             int(take): _thinned(np.flatnonzero(person.usable & (person.study.takes == take)))
             for take in np.unique(person.study.takes[person.study.takes >= 0])
@@ -176,10 +182,18 @@ class Chooser:
 
     def unlike(self, one: Lenders, other: Lenders) -> Numbers:
         """Return how different mouths look, (len(one), len(other)): root mean square, steps of 0..255."""
-        a, b = self._patches[one], self._patches[other]
-        square = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
-        unlike: Numbers = np.sqrt(np.maximum(square, 0) / a.shape[1]).astype(np.float64)
+        if self._products is None:
+            products = self._patches[one] @ self._patches[other].T
+        else:
+            products = self._products[one[:, None], other]
+        square = self._lengths[one][:, None] + self._lengths[other] - 2 * products
+        unlike: Numbers = np.sqrt(np.maximum(square, 0) / self._patches.shape[1]).astype(np.float64)
         return unlike
+
+    @cached_property
+    def _products(self) -> npt.NDArray[np.float32] | None:
+        """Of each frame's patch with each other one's, (n, n); None for so many that it would take long."""
+        return self._patches @ self._patches.T if len(self._patches) <= MOST_PRODUCTS else None
 
     def _fits(self, pool: npt.NDArray[np.int64], frame: int) -> npt.NDArray[np.bool_]:
         turned = np.hypot(*(self._person.turns[pool] - self._person.turns[frame]).T)

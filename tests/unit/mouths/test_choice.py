@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.mouths import choice
 from app.mouths.choice import (
     CANDIDATES,
     FARTHEST_LIGHT,
@@ -126,7 +127,11 @@ def test_a_change_is_made_between_mouths_that_look_alike() -> None:
         assert abs(second - alike) <= 1
 
 
-def test_mouths_are_as_unlike_as_their_pictures() -> None:
+@pytest.mark.parametrize("compared_at_once", [0, 1000])
+def test_mouths_are_as_unlike_as_their_pictures(
+    monkeypatch: pytest.MonkeyPatch, compared_at_once: int
+) -> None:
+    monkeypatch.setattr(choice, "MOST_PRODUCTS", compared_at_once)
     looks = np.zeros((3, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8)
     looks[1], looks[2] = 30, 255
     unlike = Chooser(person_of(np.zeros((3, 1)), patches=looks)).unlike(frames(0, 1), frames(0, 1, 2))
