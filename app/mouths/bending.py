@@ -65,12 +65,21 @@ class Placing:
 
 
 def place(
-    person: Person, landmarks: npt.NDArray[np.float32], frame: int, lender: int, lack: Numbers
+    person: Person,
+    landmarks: npt.NDArray[np.float32],
+    frame: int,
+    lender: int,
+    lack: Numbers,
+    mesh: FaceLandmarks | None = None,
 ) -> Placing:
-    """Lay the mouth of ``lender`` onto the head of ``frame``, its components changed by ``lack`` (6,)."""
+    """Lay the mouth of ``lender`` onto the head of ``frame``, its components changed by ``lack`` (6,).
+
+    ``mesh`` (468, 2) is the lender's, None for that of the study.
+    """
+    lent = person.study.meshes[lender, :, :2] if mesh is None else mesh
     head = head_affine(landmarks[frame], landmarks[lender])
     turned = _parallax(person, frame, lender)
-    laid = (_mapped(person.study.meshes[lender, :, :2], _inverse(head)) + turned).astype(np.float32)
+    laid = (_mapped(lent, _inverse(head)) + turned).astype(np.float32)
     return Placing(head, laid, turned, _moves(person, frame, lack))
 
 

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from app.avatars.avatar import Avatar
+from app.faces.types import FaceLandmarks
 from app.media.frames import I420Frame
 from app.media.timing import Segment
 from app.mouths.bending import place
 from app.mouths.ear import SpeechShares
 from app.mouths.model import MouthModel
 from app.mouths.person import Flags
+from app.mouths.seam import seam_of
 from app.mouths.space import COMPONENTS
 from app.mouths.wishes import OPENING
 from app.progress import Alive
@@ -78,6 +80,8 @@ class _ChosenRun:
         self._person = mouths.avatar.person
         self._layer = Layer(mouths.avatar.layout)
         self._frames = _Frames(mouths.avatar)
+        self._seam: tuple[int, FaceLandmarks] = (-1, np.empty((0, 2), np.float32))
+        """The last lender whose lips were looked at, and its mesh."""
 
     def put(self, frames: list[I420Frame], indices: Sequence[int], sources: list[int]) -> None:
         started = perf_counter()
@@ -110,15 +114,23 @@ class _ChosenRun:
         if not drawn:
             lack = np.clip(lack, -MOST_BENT, MOST_BENT)
             lack += (BENT_MORE - 1) * (lack @ OPENING) / (OPENING @ OPENING) * OPENING
-        study = self._person.study
+        study, frame = self._person.study, self._frames[lender]
+        mesh = self._shut(lender, frame) if drawn and not self._person.ajar[lender] else None
         return Lent(
-            frame=self._frames[lender],
-            placing=place(self._person, self._avatar.landmarks, source, lender, lack),
+            frame=frame,
+            placing=place(self._person, self._avatar.landmarks, source, lender, lack, mesh),
             share=share,
             opened=Opened(study.skin[lender], wanted[COMPONENTS:]) if drawn else None,
             cover=self._person.cover(lender, self._avatar.landmarks[lender]),
             landmarks=self._avatar.landmarks[lender],
         )
+
+    def _shut(self, lender: int, frame: I420Frame) -> FaceLandmarks:
+        """Return the mesh of a lender whose lips meet."""
+        if lender != self._seam[0]:
+            luma = self._avatar.layout.planes(frame)[0]
+            self._seam = lender, seam_of(luma, self._person.study.meshes[lender, :, :2])
+        return self._seam[1]
 
 
 class _Frames:
