@@ -153,7 +153,9 @@ class AvatarBuilder:
             info, track, findings = self._find_face(request, info, cached, progress)
             with FrameReader(cached, info.layout.frame_bytes) as frames:
                 alive = partial(progress, len(track.boxes), len(track.boxes))
-                study = study_frames(frames, info.layout, track.boxes, track.landmarks, alive, track.meshes)
+                study = study_frames(
+                    frames, info.layout, track.boxes, track.landmarks, alive, track.meshes, track.cuts
+                )
                 yield _Seen(info, track, findings, study, frames, cached)
 
     def _find_face(

@@ -5,6 +5,7 @@ picture is the region, 192x192, eyes level; the answer is 468 points in its pixe
 being there.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -53,18 +54,19 @@ class FaceMesh:
         """
         affine = region.affine(INPUT_SIZE)
         picture = layout.sample_bgr(frame, affine, (INPUT_SIZE, INPUT_SIZE))
-        points, logit = (output.reshape(-1).astype(np.float64) for output in self._network(picture))
-        presence = float(1 / (1 + np.exp(-np.clip(logit[0], -100, 100))))
+        points, logit = self._network(picture)
+        presence = 1 / (1 + math.exp(-min(max(logit.item(), -100.0), 100.0)))
         if presence < MIN_PRESENCE:
             return None
-        space = points.reshape(POINTS, 3)
-        flat = (space[:, :2] - 0.5) @ affine[:, :2].T + affine[:, 2]
-        depth = space[:, 2:] * (region.side / INPUT_SIZE)
-        fit = MeshFit(np.hstack([flat, depth]).astype(np.float32), presence)
+        space = points.reshape(POINTS, 3).astype(np.float64)
+        mesh = np.empty((POINTS, 3), np.float32)
+        mesh[:, :2] = (space[:, :2] - 0.5) @ affine[:, :2].T + affine[:, 2]
+        mesh[:, 2] = space[:, 2] * (region.side / INPUT_SIZE)
+        fit = MeshFit(mesh, presence)
         return fit if _plausible(fit.region, region) else None
 
 
 def _plausible(mesh: Region, region: Region) -> bool:
     """Tell whether a mesh lies in its region as that of a face does: 2/3 of its side, in the middle."""
-    shift = np.hypot(mesh.x - region.x, mesh.y - region.y) / region.side
-    return bool(0.5 < mesh.side / region.side < 1.7 and shift < 0.3)
+    shift = math.hypot(mesh.x - region.x, mesh.y - region.y) / region.side
+    return 0.5 < mesh.side / region.side < 1.7 and shift < 0.3

@@ -72,7 +72,7 @@ class _Passed:
 
 
 class Follower:
-    """Takes the frames in order and keeps a :class:`Run` for each face."""
+    """Takes the frames in order; keeps a :class:`Run` for each face, and before which frames a cut lies."""
 
     def __init__(self, layout: FrameLayout, fps: float, detector: FaceDetector) -> None:
         self._layout = layout
@@ -88,10 +88,12 @@ class Follower:
         self._passed: list[_Passed] = []
         self._active: list[Run] = []
         self.runs: list[Run] = []
+        self.cuts: list[bool] = []
 
     def take(self, index: int, frame: I420Frame) -> None:
         """Follow the known faces into frame ``index``, and search for others when it is time."""
         cut = self._is_cut(frame)
+        self.cuts.append(cut)
         if self._active or self._unseen < self._idle_after:
             self._follow(index, frame, cut=cut)
             return

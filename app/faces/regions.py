@@ -48,11 +48,11 @@ def region_of_detection(detection: Detection) -> Region:
 
 def region_of_landmarks(landmarks: FaceLandmarks) -> Region:
     """Return the region in which Face Mesh looks for a face that was here in the frame before."""
-    points = landmarks.astype(np.float64)
-    low, high = points.min(axis=0), points.max(axis=0)
-    x, y = (low + high) / 2
-    side = ROI_SCALE * float((high - low).max())
-    return Region(float(x), float(y), side, _tilt(points[RIGHT_EYE], points[LEFT_EYE]))
+    left, top = landmarks.min(axis=0).tolist()
+    right, bottom = landmarks.max(axis=0).tolist()
+    eyes = landmarks[[RIGHT_EYE, LEFT_EYE]].astype(np.float64)
+    side = ROI_SCALE * max(right - left, bottom - top)
+    return Region((left + right) / 2, (top + bottom) / 2, side, _tilt(*eyes))
 
 
 def shrink(frame: I420Frame, layout: FrameLayout, box: ExactBox, size: tuple[int, int]) -> BgrImage:

@@ -64,7 +64,8 @@ def track_face(
     runs = choose(follower.runs, choice, fps, min_frames=min(MIN_FRAMES, count))
     boxes, landmarks, meshes = _assemble(runs, count, smoothing * fps)
     faces = faces_at_once(follower.runs, count)
-    return FaceTrack(padded(boxes, pads), landmarks, meshes, detector.name, faces)
+    cuts = np.array(follower.cuts, np.bool_)
+    return FaceTrack(padded(boxes, pads), landmarks, meshes, detector.name, cuts, faces)
 
 
 def _assemble(runs: list[Run], count: int, window: float) -> tuple[ExactBox, Landmarks, FaceMeshes]:

@@ -15,7 +15,7 @@ Boxes = npt.NDArray[np.int32]
 """int32 (n, 4): one :data:`Box` a frame, -1 in all four where there is no face (see :func:`has_face`)."""
 
 FaceFlags = npt.NDArray[np.bool_]
-"""bool (n,): whether each frame has a face."""
+"""bool (n,): something of each frame, such as whether it has a face."""
 
 ExactBox = npt.NDArray[np.float64]
 """float64 (4,) or (n, 4): y1, y2, x1, x2 in luma pixels before rounding; nan where there is no face."""
@@ -111,6 +111,8 @@ class FaceTrack:
     """Smoothed, with short gaps filled."""
     meshes: FaceMeshes
     detector: str
+    cuts: FaceFlags
+    """Before which frames a cut lies."""
     faces: int = 1
     """How many faces are visible at once, for a good part of the time."""
 

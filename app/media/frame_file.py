@@ -5,15 +5,17 @@ no page of it counts as the process's memory.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Final, Self
 
 from app.errors import AvatarDamaged, TooManyFrames
 from app.media.frames import I420Frame
 from app.volume import Growth
+
+_ALL: Final = (slice(None),)
 
 
 class FrameReader:
@@ -24,13 +26,18 @@ class FrameReader:
         self._frame_bytes = frame_bytes
         self._descriptor = os.open(path, os.O_RDONLY)
 
-    def read_into(self, index: int, frame: I420Frame) -> None:
-        """Fill ``frame`` with frame ``index``. Raises :class:`AvatarDamaged` if the file is shorter."""
-        got = os.preadv(self._descriptor, [frame.data], index * self._frame_bytes)
-        if got != self._frame_bytes:
-            raise AvatarDamaged(
-                f"Frame {index} is missing from {self._path.name}; delete that file to rebuild it."
-            )
+    def read_into(self, index: int, frame: I420Frame, parts: Sequence[slice] = _ALL) -> None:
+        """Fill ``frame``, or ``parts`` of its bytes, with frame ``index``.
+
+        Raises :class:`AvatarDamaged` if the file is shorter.
+        """
+        for part in parts:
+            target, start = frame[part], part.start or 0
+            got = os.preadv(self._descriptor, [target.data], index * self._frame_bytes + start)
+            if got != target.nbytes:
+                raise AvatarDamaged(
+                    f"Frame {index} is missing from {self._path.name}; delete that file to rebuild it."
+                )
 
     def close(self) -> None:
         """Close the file."""

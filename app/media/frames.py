@@ -107,6 +107,13 @@ class FrameLayout:
             frame[luma + chroma :].reshape(half),
         )
 
+    def rows(self, top: int, bottom: int) -> list[slice]:
+        """Return where the rows from ``top`` to ``bottom``, both even, lie in a frame: of Y, U and V."""
+        luma, chroma = self.width * self.height, self.width * self.height // 4
+        first, last = top // 2 * self.width // 2, bottom // 2 * self.width // 2
+        starts = (luma, luma + chroma)
+        return [slice(top * self.width, bottom * self.width)] + [slice(s + first, s + last) for s in starts]
+
     def sample_bgr(self, frame: I420Frame, affine: Affine, size: tuple[int, int]) -> BgrImage:
         """Cut a (width, height) = ``size`` BGR picture out of ``frame`` through ``affine``, bilinear.
 

@@ -36,7 +36,8 @@ def skin_of(picture: BgrImage, points: Points) -> Skin:
     places = np.clip(np.rint(points[list(CHEEKS)]), 0, len(picture) - 1).astype(int)
     rows, columns = (np.clip(places[:, axis, None] + offsets, 0, len(picture) - 1) for axis in (1, 0))
     patches = picture[rows[:, :, None], columns[:, None, :]]
-    color = np.median(patches.mean(axis=(1, 2)), axis=0)
+    means = np.sort(patches.mean(axis=(1, 2)), axis=0)
+    color = (means[2] + means[3]) / 2  # the median of six
     return np.array([*color, patches.mean(axis=3).std()], np.float32)
 
 
@@ -51,11 +52,11 @@ def redness(picture: BgrImage, points: Points) -> float:
     high = np.clip(np.ceil(line.max(axis=0)).astype(int) + _SURROUNDINGS + 2, 0, len(picture))
     if (high <= low).any():
         return 0.0
-    colors = picture[low[1] : high[1], low[0] : high[0]].astype(np.float32)
-    inside = np.zeros(colors.shape[:2], np.uint8)
+    blue, green, red = cv2.split(picture[low[1] : high[1], low[0] : high[0]])
+    inside = np.zeros(red.shape, np.uint8)
     cv2.fillPoly(inside, [np.rint((line - low) * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
     around = cv2.dilate(inside, np.ones((2 * _SURROUNDINGS + 1,) * 2, np.uint8))
-    tone = (colors[..., 2] - colors[..., 1]) / (colors.sum(axis=2) + 30)
+    tone = cv2.subtract(red, green, dtype=cv2.CV_32F) / (cv2.add(blue, green, dtype=cv2.CV_32F) + red + 30)
     lips, skin = inside > 0, (around > 0) & (inside == 0)
     if not lips.any() or not skin.any():
         return 0.0

@@ -19,13 +19,29 @@ from app.faces.face_mesh import POINTS, FaceMesh
 from app.faces.geometry import same_place
 from app.faces.hidden import THREADS, HiddenFinder, lips_hidden
 from app.faces.regions import region_of_landmarks
-from app.faces.types import Boxes, FaceLandmarks, FaceMeshes, FaceMeshPoints, Landmarks, has_face
+from app.faces.types import (
+    Boxes,
+    FaceFlags,
+    FaceLandmarks,
+    FaceMeshes,
+    FaceMeshPoints,
+    Landmarks,
+    has_face,
+)
 from app.media.frames import BgrImage, FrameLayout, I420Frame
 from app.mouths.covers import Covers, gather
 from app.mouths.looks import LIPS, PATCH_SIZE, Patch, Skin, patch_of, redness, skin_of
 from app.mouths.marks import COVER_EVERY, NOTHING, Marked, Marks
 from app.mouths.teeth import shown_teeth
-from app.mouths.upright import SIZE, aligned, in_upright, upright_affine, upright_picture
+from app.mouths.upright import (
+    SIZE,
+    Points,
+    aligned,
+    in_upright,
+    rows_shown,
+    upright_affine,
+    upright_picture,
+)
 from app.progress import Alive, nothing
 
 STUDY: Final = "mouths.npz"
@@ -47,8 +63,8 @@ Made = TypeVar("Made")
 class Frames(Protocol):
     """Frames that can be read by number."""
 
-    def read_into(self, index: int, frame: I420Frame) -> None:
-        """Fill ``frame`` with frame ``index``."""
+    def read_into(self, index: int, frame: I420Frame, parts: Sequence[slice] = ...) -> None:
+        """Fill ``frame``, or ``parts`` of its bytes at least, with frame ``index``."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +111,12 @@ def study_frames(
     landmarks: Landmarks,
     alive: Alive = nothing,
     meshes: FaceMeshes | None = None,
+    cuts: FaceFlags | None = None,
 ) -> Study:
     """Measure every frame of an avatar; ``alive`` is called for each and may raise to stop the work.
 
-    ``meshes`` are those of the track, which become the study's; where it has none, one is fitted.
+    ``meshes`` are those of the track, which become the study's; where it has none, one is fitted. ``cuts``
+    are the track's, too; without them they are looked for.
     """
     count = len(boxes)
     shown = has_face(boxes) & np.isfinite(landmarks).all(axis=(1, 2))
@@ -111,36 +129,45 @@ def study_frames(
         takes=np.full(count, -1, np.int32),
         covers=gather(np.full(count, np.nan, np.float32), {}, NOTHING),
     )
-    is_cut, cuts = CutDetector(layout), np.zeros(count, np.bool_)
-    looker, marks = _Looker(layout), Marks(count)
+    looker, marks = _Looker(layout, frames), Marks(count)
 
-    def look_at(index: int, frame: I420Frame) -> tuple[_Look | None, Marked | None]:
-        if not shown[index]:
+    def look_at(index: int, buffer: I420Frame) -> tuple[_Look | None, Marked | None]:
+        face = looker.face(index, buffer, landmarks[index], study.meshes[index])
+        if face is None:
             return None, None
-        look, picture = looker.look(frame, landmarks[index], study.meshes[index])
-        if look is None or index % COVER_EVERY:
-            return look, None
-        return look, looker.cover(picture, landmarks[index], look.meshes)
+        return looker.look(face), None if index % COVER_EVERY else looker.cover(face)
 
-    for index, frame, (look, cover) in _ahead(frames, layout, look_at, range(count)):
+    for index, (look, cover) in _ahead(layout, look_at, np.flatnonzero(shown).tolist()):
         alive()
-        cuts[index] = is_cut(frame)
         if look is not None:
             for name in ("meshes", "teeth", "redness", "skin", "patches"):
                 getattr(study, name)[index] = getattr(look, name)
         if cover is not None:
             marks.take(index, cover)
+    if cuts is None:
+        cuts = _cuts_of(frames, layout, count, alive)
     study.takes[:] = takes_of(cuts, boxes, shown)
 
-    def cover_of(index: int, frame: I420Frame) -> Marked:
-        picture = looker.picture(frame, landmarks[index])
-        return looker.cover(picture, landmarks[index], study.meshes[index])
+    def cover_of(index: int, buffer: I420Frame) -> Marked | None:
+        face = looker.face(index, buffer, landmarks[index], study.meshes[index])
+        return None if face is None else looker.cover(face)
 
     found = np.isfinite(study.meshes[:, 0, 0])
-    for index, _, cover in _ahead(frames, layout, cover_of, marks.doubtful(study.takes, found)):
+    for index, cover in _ahead(layout, cover_of, marks.doubtful(study.takes, found)):
         alive()
-        marks.take(index, cover)
+        if cover is not None:
+            marks.take(index, cover)
     return replace(study, covers=gather(marks.lips, marks.kept, marks.usual))
+
+
+def _cuts_of(frames: Frames, layout: FrameLayout, count: int, alive: Alive) -> FaceFlags:
+    is_cut, frame = CutDetector(layout), np.empty(layout.frame_bytes, np.uint8)
+    cuts = np.zeros(count, np.bool_)
+    for index in range(count):
+        alive()
+        frames.read_into(index, frame)
+        cuts[index] = is_cut(frame)
+    return cuts
 
 
 def takes_of(
@@ -170,69 +197,78 @@ class _Look:
     patches: Patch
 
 
+@dataclass(frozen=True)
+class _Face:
+    """The face of one frame."""
+
+    mesh: FaceMeshPoints
+    picture: BgrImage
+    """Upright."""
+    points: Points
+    """The mesh in the picture."""
+
+
 class _Looker:
     """Measures one frame; each thread has networks of its own."""
 
-    def __init__(self, layout: FrameLayout) -> None:
+    def __init__(self, layout: FrameLayout, frames: Frames) -> None:
         self._layout = layout
+        self._frames = frames
         self._own = local()
 
-    def look(
-        self, frame: I420Frame, landmarks: FaceLandmarks, mesh: FaceMeshPoints
-    ) -> tuple[_Look | None, BgrImage]:
-        """Return what is measured, None if no mesh is found, and the upright picture of the face.
+    def face(
+        self, index: int, buffer: I420Frame, landmarks: FaceLandmarks, mesh: FaceMeshPoints
+    ) -> _Face | None:
+        """Return the face of a frame, None if no mesh is found; ``mesh`` is its mesh, or nan.
 
-        ``mesh`` is the frame's, or nan.
+        What is needed of the frame is read into ``buffer``.
         """
-        picture = self.picture(frame, landmarks)
-        if not np.isfinite(mesh[0, 0]):
+        affine = upright_affine(landmarks)
+        if np.isfinite(mesh[0, 0]):
+            self._frames.read_into(index, buffer, self._layout.rows(*rows_shown(self._layout, affine)))
+        else:
+            self._frames.read_into(index, buffer)
             if not hasattr(self._own, "mesh"):
                 self._own.mesh = FaceMesh()
-            fit = self._own.mesh.fit(frame, self._layout, region_of_landmarks(landmarks))
+            fit = self._own.mesh.fit(buffer, self._layout, region_of_landmarks(landmarks))
             if fit is None:
-                return None, picture
+                return None
             mesh = fit.mesh
-        points = in_upright(mesh[:, :2], upright_affine(landmarks))
-        shares = np.column_stack([(points + 0.5) / SIZE, np.zeros(len(points))]).astype(np.float32)
-        look = _Look(
-            meshes=mesh,
-            teeth=shown_teeth([picture], shares[None], 1.0)[0],
-            redness=redness(picture, points),
-            skin=skin_of(picture, points),
-            patches=patch_of(picture),
-        )
-        return look, picture
+        picture = upright_picture(self._layout, buffer, affine)
+        return _Face(mesh, picture, in_upright(mesh[:, :2], affine))
 
-    def cover(self, picture: BgrImage, landmarks: FaceLandmarks, mesh: FaceMeshPoints) -> Marked:
-        """Return what is before the face of an upright picture; lips beyond the frame's edge are hidden."""
+    def look(self, face: _Face) -> _Look:
+        """Return what is measured."""
+        shares = ((face.points + 0.5) / SIZE).astype(np.float32)
+        return _Look(
+            meshes=face.mesh,
+            teeth=shown_teeth([face.picture], shares[None], 1.0)[0],
+            redness=redness(face.picture, face.points),
+            skin=skin_of(face.picture, face.points),
+            patches=patch_of(face.picture),
+        )
+
+    def cover(self, face: _Face) -> Marked:
+        """Return what is before a face; lips beyond the frame's edge are hidden."""
         if not hasattr(self._own, "finder"):
             self._own.finder = HiddenFinder()
-        marks = self._own.finder.cover([aligned(picture)])[0]
+        marks = self._own.finder.cover([aligned(face.picture)])[0]
         size = self._layout.width, self._layout.height
-        if not ((mesh[list(LIPS), :2] > 0) & (mesh[list(LIPS), :2] < size)).all():
+        lips = face.mesh[list(LIPS), :2]
+        if not ((lips > 0) & (lips < size)).all():
             return Marked(np.full_like(marks, 255), 1.0)
-        points = in_upright(mesh[:, :2], upright_affine(landmarks))
-        return Marked(marks, lips_hidden(marks, ((points - 0.5) / 2).astype(np.float32)))
-
-    def picture(self, frame: I420Frame, landmarks: FaceLandmarks) -> BgrImage:
-        """Return the upright picture of a face."""
-        return upright_picture(self._layout, frame, upright_affine(landmarks))
+        return Marked(marks, lips_hidden(marks, ((face.points - 0.5) / 2).astype(np.float32)))
 
 
 def _ahead(
-    frames: Frames, layout: FrameLayout, work: Callable[[int, I420Frame], Made], indices: Sequence[int]
-) -> Iterator[tuple[int, I420Frame, Made]]:
-    """Yield each index with its frame and what ``work`` makes of it, the next being worked on meanwhile."""
-
-    def one(index: int, buffer: I420Frame) -> Made:
-        frames.read_into(index, buffer)
-        return work(index, buffer)
-
+    layout: FrameLayout, work: Callable[[int, I420Frame], Made], indices: Sequence[int]
+) -> Iterator[tuple[int, Made]]:
+    """Yield each index with what ``work`` makes of it and a buffer, the next being worked on meanwhile."""
     buffers = [np.empty(layout.frame_bytes, np.uint8) for _ in range(min(_AHEAD, len(indices)))]
     with ThreadPoolExecutor(THREADS, "study") as pool:
-        pending = [pool.submit(one, index, buffer) for index, buffer in zip(indices, buffers, strict=False)]
+        pending = [pool.submit(work, index, buffer) for index, buffer in zip(indices, buffers, strict=False)]
         for place, index in enumerate(indices):
             slot = place % len(buffers)
-            yield index, buffers[slot], pending[slot].result()
+            yield index, pending[slot].result()
             if place + len(buffers) < len(indices):
-                pending[slot] = pool.submit(one, indices[place + len(buffers)], buffers[slot])
+                pending[slot] = pool.submit(work, indices[place + len(buffers)], buffers[slot])

@@ -13,8 +13,13 @@ from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame
 Points = npt.NDArray[np.float64]
 """float64 (k, 2): x, y in pixels of a picture, pixel centres at integers."""
 
+_MARGIN: Final = 4
+"""Rows around a picture that sampling it may look at: two of chroma."""
+
 SIZE: Final = 192
 """Side of the picture, pixels: twice that of an aligned crop, which it is otherwise."""
+
+_CORNERS: Final = np.array([[0, 0, 1, 1], [0, 1, 0, 1]]) * (SIZE - 1)
 
 
 def upright_affine(landmarks: FaceLandmarks) -> Affine:
@@ -28,8 +33,7 @@ def upright_affine(landmarks: FaceLandmarks) -> Affine:
 
 def upright_picture(layout: FrameLayout, frame: I420Frame, affine: Affine) -> BgrImage:
     """Cut the upright picture (192, 192, 3) out of a frame; a larger face is averaged first."""
-    factor = int(np.hypot(*affine[:, 0]))
-    region = _around(layout, affine, 2 * factor) if factor > 1 else None
+    factor, region = _averaged(layout, affine)
     if region is None:
         return layout.sample_bgr(frame, affine, (SIZE, SIZE))
     (top, bottom), (left, right) = region
@@ -44,9 +48,27 @@ def upright_picture(layout: FrameLayout, frame: I420Frame, affine: Affine) -> Bg
     return small.sample_bgr(np.concatenate(planes), there, (SIZE, SIZE))
 
 
+def rows_shown(layout: FrameLayout, affine: Affine) -> tuple[int, int]:
+    """Return the first row that :func:`upright_picture` looks at, and the one after the last; both even."""
+    _, region = _averaged(layout, affine)
+    if region is not None:
+        return region[0]
+    rows = affine[1, :2] @ _CORNERS + affine[1, 2]
+    top = min(max(int(rows.min()) // 2 * 2 - _MARGIN, 0), layout.height - 2)
+    return top, min(max(int(rows.max()) // 2 * 2 + 2 + _MARGIN, top + 2), layout.height)
+
+
+def _averaged(
+    layout: FrameLayout, affine: Affine
+) -> tuple[int, tuple[tuple[int, int], tuple[int, int]] | None]:
+    """Return how many pixels are averaged each way, and the part of the frame where they are, if any are."""
+    factor = int(np.hypot(*affine[:, 0]))
+    return factor, _around(layout, affine, 2 * factor) if factor > 1 else None
+
+
 def _around(layout: FrameLayout, affine: Affine, step: int) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """Return the rows and columns of a frame, in steps, that hold the upright picture; None if none do."""
-    corners = affine[:, :2] @ (np.array([[0, 0, 1, 1], [0, 1, 0, 1]]) * (SIZE - 1)) + affine[:, 2:]
+    corners = affine[:, :2] @ _CORNERS + affine[:, 2:]
     ends = []
     for places, length in zip(corners[::-1], (layout.height, layout.width), strict=True):
         first, last = int(places.min() // step) - 1, int(places.max() // step) + 2

@@ -14,7 +14,6 @@ import pytest
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.errors import JobCanceled
 from app.faces.hidden import CROP_SIZE
-from app.media.frames import I420Frame
 from app.media.limits import AudioLimits
 from app.mouths.covers import gather
 from app.mouths.person import Person, meet
@@ -26,6 +25,7 @@ from app.rendering.renderer import Renderer, RenderRequest
 from app.rendering.workspace import Workspace
 from tests.support import clips
 from tests.support.avatars import builder, no_progress
+from tests.support.frames import Listed
 from tests.support.models import default_model, form_of
 from tests.support.talkers import talker
 from tests.support.videos import decode
@@ -78,22 +78,12 @@ def opened(
         yield render, render.maker.mouths
 
 
-class Made:
-    """Frames of a result, to be studied as footage is."""
-
-    def __init__(self, frames: list[I420Frame]) -> None:
-        self.frames = frames
-
-    def read_into(self, index: int, frame: I420Frame) -> None:
-        frame[:] = self.frames[index]
-
-
 def seen(render: OpenRender) -> Person:
     """Return the person who is seen in the frames of a render."""
     avatar, count = render.maker.avatar, render.frame_count
     frames = [frame.copy() for frame in render.maker.make(range(count))]
     sources = [render.maker.timeline.avatar_frame(index) for index in range(count)]
-    study = study_frames(Made(frames), avatar.layout, avatar.boxes[sources], avatar.landmarks[sources])
+    study = study_frames(Listed(frames), avatar.layout, avatar.boxes[sources], avatar.landmarks[sources])
     if not avatar.person.talks:  # a pale smile is taken for something before the face
         bare = gather(np.zeros(count, np.float32), {}, np.zeros((CROP_SIZE, CROP_SIZE), np.uint8))
         study = replace(study, covers=bare)

@@ -25,7 +25,7 @@ INFO = VideoInfo(
 def track(height: int = 100) -> FaceTrack:
     boxes = np.tile(np.array([50, 50 + height, 100, 200], np.int32), (FRAMES, 1))
     landmarks, meshes = np.zeros((FRAMES, 468, 2), np.float32), np.zeros((FRAMES, 468, 3), np.float32)
-    return FaceTrack(boxes, landmarks, meshes, "none")
+    return FaceTrack(boxes, landmarks, meshes, "none", np.zeros(FRAMES, np.bool_))
 
 
 def doubts(turns: Numbers | None = None, height: int = 100) -> Doubts:

@@ -42,6 +42,14 @@ def test_frames_are_decoded_once_and_read_by_number(store: AvatarStore) -> None:
     assert frame.tolist() == [2] * 12
 
 
+def test_parts_of_a_frame_are_read_alone(store: AvatarStore) -> None:
+    manifest, cache = add(store, "anna"), FrameCache(store, 1000)
+    frame = np.zeros(12, np.uint8)
+    with cache.open(manifest, numbered(3)) as frames:
+        frames.read_into(2, frame, [slice(2, 4), slice(11, 12)])
+    assert frame.tolist() == [0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 2]
+
+
 @pytest.mark.parametrize("count", [2, 4])
 def test_a_source_that_gives_another_number_of_frames_is_damaged(store: AvatarStore, count: int) -> None:
     with pytest.raises(AvatarDamaged, match=f"decodes to {count} frames, not 3"):

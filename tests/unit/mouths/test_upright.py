@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from app.media.frames import Affine, BgrImage, FrameLayout
-from app.mouths.upright import SIZE, upright_picture
+from app.mouths.upright import SIZE, rows_shown, upright_picture
 from tests.support.frames import i420
 
 LAYOUT = FrameLayout(1280, 722)
@@ -26,6 +26,20 @@ def test_a_face_of_any_size_is_cut_out_where_it_lies(scale: float, middle: tuple
     upright = upright_picture(LAYOUT, frame, around(middle, scale))
 
     assert np.abs(upright - sampled).mean() < 2.5
+
+
+@pytest.mark.parametrize("scale", [0.6, 1.4, 2.3, 3.6])
+@pytest.mark.parametrize("middle", [(640, 360), (60, 40), (1270, 700), (640, -900), (640, 2000)], ids=str)
+def test_rows_that_are_not_shown_do_not_matter(scale: float, middle: tuple[int, int]) -> None:
+    frame = np.random.default_rng(3).integers(30, 220, LAYOUT.frame_bytes, np.uint8)
+    affine = around(middle, scale)
+    top, bottom = rows_shown(LAYOUT, affine)
+    part = np.zeros_like(frame)
+    for rows in LAYOUT.rows(top, bottom):
+        part[rows] = frame[rows]
+
+    assert 0 <= top < bottom <= LAYOUT.height
+    assert np.array_equal(upright_picture(LAYOUT, part, affine), upright_picture(LAYOUT, frame, affine))
 
 
 @pytest.mark.parametrize("scale", [2.3, 3.6])

@@ -1,0 +1,56 @@
+"""A study of real pictures: of no more than is shown of a face, and whether or not the cuts are known."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+
+from app.faces.detector import load_detector
+from app.faces.tracking import track_face
+from app.faces.types import FaceTrack
+from app.media.frames import FrameLayout, I420Frame
+from app.mouths.study import Study, study_frames
+from tests.support.clips import moving_portrait
+from tests.support.frames import Listed, i420
+
+LAYOUT = FrameLayout(320, 240)
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[I420Frame]:
+    """Two shots of one head, a hand before it in the second, and nobody in between."""
+    pictures = [moving_portrait(index, LAYOUT.width, LAYOUT.height) for index in range(24)]
+    pictures[12:14] = [np.full_like(pictures[0], 240)] * 2
+    for picture in pictures[14:]:
+        picture[:] = np.roll(picture, 40, axis=1)
+    for picture in pictures[17:21]:
+        cv2.rectangle(picture, (175, 90), (215, 150), (95, 110, 140), cv2.FILLED)
+    return [i420(picture, LAYOUT) for picture in pictures]
+
+
+@pytest.fixture(scope="module")
+def track(frames: list[I420Frame]) -> FaceTrack:
+    return track_face(frames, LAYOUT, fps=25, detector=load_detector("blazeface"))
+
+
+def arrays(study: Study) -> bytes:
+    file = io.BytesIO()
+    study.save(file)
+    return file.getvalue()
+
+
+def test_a_study_is_the_same_with_the_cuts_of_the_track_and_without(
+    frames: list[I420Frame], track: FaceTrack
+) -> None:
+    common = Listed(frames), LAYOUT, track.boxes, track.landmarks, lambda: None, track.meshes.copy()
+    told, found = study_frames(*common, track.cuts), study_frames(*common)
+    assert set(told.takes[np.isfinite(told.meshes[:, 0, 0])]) == {0, 1}
+    assert told.covers.lips[18] > told.covers.lips[0] + 0.2
+    assert arrays(told) == arrays(found)
+
+
+def test_only_what_is_shown_of_a_frame_is_read(frames: list[I420Frame], track: FaceTrack) -> None:
+    source = Listed(frames)
+    study_frames(source, LAYOUT, track.boxes, track.landmarks, meshes=track.meshes, cuts=track.cuts)
+    assert 0 < source.bytes_read < 0.8 * track.face_frames * LAYOUT.frame_bytes
