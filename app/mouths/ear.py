@@ -6,7 +6,8 @@ neither on the frames that are asked for together, nor on threads, nor on where 
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +37,13 @@ ROWS_PER_SECOND: Final = 50
 OUTPUTS: Final = 2 + SHAPE_DIMS
 _COLUMNS: Final = COLUMNS_PER_SECOND // ROWS_PER_SECOND
 
+_REMEMBERED: Final = 32
+"""Pieces of a sound that are kept: a render asks for its beginning first, to learn how its speaker opens, and
+neighbouring segments share the piece in which they meet."""
+
+_Rows = npt.NDArray[np.float32]
+"""float32 (rows, 10): the model's answers, 50 a second."""
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -63,6 +71,18 @@ class _Layout:
         return self.past + self.piece + self.ahead
 
 
+@dataclass(frozen=True)
+class _Memory:
+    """What is known of the sound that was heard last, while its file stays as it is."""
+
+    sound: Sound
+    changed: int
+    """When its file was written, nanoseconds."""
+    gain: float
+    pieces: dict[int, _Rows] = field(default_factory=dict)
+    """Those of the grid that were heard last."""
+
+
 class Ear:
     """Hears with a model file, on the CPU. One at a time may call it."""
 
@@ -86,7 +106,7 @@ class Ear:
             },
         )
         self._requests = [self._model.create_infer_request() for _ in range(threads)]
-        self._level: tuple[tuple[Sound, int], float] | None = None
+        self._memory: _Memory | None = None
 
     def warm_up(self) -> None:
         """Hear a window of silence by every thread."""
@@ -97,9 +117,9 @@ class Ear:
     def hear(self, sound: Sound, times: FrameTimes, alive: Alive = nothing) -> Heard:
         """Return what is heard at ``times`` of a sound: seconds, sorted, near to each other.
 
-        Work and memory are in proportion to the time between the first and the last. At times outside of the
-        sound silence is heard. Equal times hear equal things, to the bit, in whatever calls they come.
-        ``alive`` is called meanwhile.
+        Work and memory are in proportion to the time between the first and the last; what was heard shortly
+        before is not heard again. At times outside of the sound silence is heard. Equal times hear equal
+        things, to the bit, in whatever calls they come. ``alive`` is called meanwhile.
         """
         if not len(times):
             return _heard(np.empty((0, OUTPUTS), np.float32))
@@ -112,34 +132,47 @@ class Ear:
         share = (places - low).astype(np.float32)[:, None]
         return _heard(rows[index] * (1 - share) + rows[index + 1] * share)
 
-    def _rows(self, sound: Sound, first: int, stop: int, alive: Alive) -> npt.NDArray[np.float32]:
-        """Return what is heard in pieces ``first`` to ``stop`` of the grid, (rows, 10)."""
-        layout, gain = self._layout, self._gain(sound)
-        begin = first * layout.piece - layout.past
-        end = (stop - 1) * layout.piece - layout.past + layout.window
-        mel = log_mel(sound, begin * _COLUMNS, end * _COLUMNS, gain, alive)
-        heard = np.empty((stop - first, layout.piece, OUTPUTS), np.float32)
-        for start in range(0, len(heard), len(self._requests)):
+    def _rows(self, sound: Sound, first: int, stop: int, alive: Alive) -> _Rows:
+        """Return what is heard in pieces ``first`` to ``stop`` of the grid."""
+        memory = self._memory_of(sound)
+        wanted = range(first, stop)
+        pieces = {index: memory.pieces.pop(index) for index in wanted if index in memory.pieces}
+        missing = [index for index in wanted if index not in pieces]
+        if missing:
+            pieces.update(zip(missing, self._listen(memory, missing, alive), strict=True))
+        memory.pieces.update((index, pieces[index]) for index in wanted)
+        for oldest in list(memory.pieces)[:-_REMEMBERED]:
+            del memory.pieces[oldest]
+        return np.concatenate([pieces[index] for index in wanted])
+
+    def _listen(self, memory: _Memory, indices: Sequence[int], alive: Alive) -> list[_Rows]:
+        """Run the model on the windows of pieces ``indices``, sorted and near to each other."""
+        layout = self._layout
+        begin = indices[0] * layout.piece - layout.past
+        end = indices[-1] * layout.piece - layout.past + layout.window
+        mel = log_mel(memory.sound, begin * _COLUMNS, end * _COLUMNS, memory.gain, alive)
+        heard: list[_Rows] = []
+        for start in range(0, len(indices), len(self._requests)):
             alive()
-            group = list(zip(range(start, len(heard)), self._requests, strict=False))
+            group = list(zip(indices[start:], self._requests, strict=False))
             for index, request in group:
-                place = index * layout.piece * _COLUMNS
+                place = (index - indices[0]) * layout.piece * _COLUMNS
                 window = mel[None, :, place : place + layout.window * _COLUMNS]
                 request.start_async([np.ascontiguousarray(window)])
-            for index, request in group:
+            for _, request in group:
                 request.wait()
-                heard[index] = request.get_output_tensor().data[0]
-        return heard.reshape(-1, OUTPUTS)
+                heard.append(request.get_output_tensor().data[0].copy())
+        return heard
 
-    def _gain(self, sound: Sound) -> float:
-        """Return the gain of ``sound``, which is measured once while its file stays as it is."""
-        key = (sound, Path(sound.speech_path).stat().st_mtime_ns)
-        if self._level is None or self._level[0] != key:
-            self._level = (key, levelling_gain(sound))
-        return self._level[1]
+    def _memory_of(self, sound: Sound) -> _Memory:
+        """Return what is known of ``sound``; another one is forgotten."""
+        memory, changed = self._memory, Path(sound.speech_path).stat().st_mtime_ns
+        if memory is None or (memory.sound, memory.changed) != (sound, changed):
+            memory = self._memory = _Memory(sound, changed, levelling_gain(sound))
+        return memory
 
 
-def _heard(rows: npt.NDArray[np.float32]) -> Heard:
+def _heard(rows: _Rows) -> Heard:
     return Heard(
         opening=np.ascontiguousarray(rows[:, 0]),
         shapes=np.ascontiguousarray(rows[:, 1 : 1 + SHAPE_DIMS]),

@@ -3,12 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.audio.logmel import log_mel
+from app.audio.logmel import LogMel, log_mel
 from app.audio.loudness import levelling_gain
 from app.errors import InvalidModel, ModelNotFound
 from app.media.sound import Sound
 from app.mouths.ear import Ear, Heard
 from app.mouths.space import SHAPE_DIMS
+from app.progress import Alive
 from tests.support.clips import speech_like
 from tests.support.ears import sound_of, write_ear
 from tests.support.onnx_models import write_classifier
@@ -24,10 +25,27 @@ def sound(tmp_path: Path) -> Sound:
     return sound_of(tmp_path / "speech", speech_like(2.0))
 
 
+@pytest.fixture
+def listened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The columns of the mel that were asked for."""
+    asked: list[tuple[int, int]] = []
+
+    def log_mel_noted(sound: Sound, start: int, stop: int, gain: float, alive: Alive) -> LogMel:
+        asked.append((start, stop))
+        return log_mel(sound, start, stop, gain, alive)
+
+    monkeypatch.setattr("app.mouths.ear.log_mel", log_mel_noted)
+    return asked
+
+
 def _joined(parts: list[Heard]) -> Heard:
     return Heard(
         *(np.concatenate([getattr(part, name) for part in parts]) for name in ("opening", "shapes", "speech"))
     )
+
+
+def _part(heard: Heard, start: int, stop: int) -> Heard:
+    return Heard(heard.opening[start:stop], heard.shapes[start:stop], heard.speech[start:stop])
 
 
 def _same(one: Heard, other: Heard) -> None:
@@ -85,6 +103,32 @@ def test_another_sound_of_the_same_name_gets_its_own_level(tmp_path: Path, ear: 
     loud = ear.hear(sound_of(tmp_path / "speech", words), times)
     faint = ear.hear(sound_of(tmp_path / "speech", words * np.float32(0.1)), times)
     np.testing.assert_allclose(loud.opening, faint.opening, atol=1e-4)
+
+
+def test_what_was_heard_shortly_before_is_not_heard_again(
+    tmp_path: Path, ear: Ear, sound: Sound, listened: list[tuple[int, int]]
+) -> None:
+    first, other = np.arange(39) / 20, sound_of(tmp_path / "other", speech_like(2.0))
+    ear.hear(sound, first)
+    assert listened == [(-10, 206)]  # with what the windows hear before and after
+    ear.hear(sound, first[20:30])
+    assert len(listened) == 1
+    ear.hear(sound, np.arange(30, 50) / 20)
+    assert listened[1:] == [(190, 266)]
+    ear.hear(other, first)
+    ear.hear(sound, first)
+    assert listened[2:] == [(-10, 206)] * 2
+
+
+def test_what_was_heard_long_before_is_heard_again(
+    ear: Ear, sound: Sound, listened: list[tuple[int, int]]
+) -> None:
+    times = np.arange(2000) / 50
+    whole = ear.hear(sound, times)
+    _same(ear.hear(sound, times[-250:]), _part(whole, 1750, 2000))
+    assert len(listened) == 1
+    _same(ear.hear(sound, times[:250]), _part(whole, 0, 250))
+    assert len(listened) == 2
 
 
 def test_the_average_range_is_told(ear: Ear) -> None:
