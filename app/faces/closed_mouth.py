@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +18,7 @@ STILL_POINTS: Final = (
 )
 """Face Mesh points that speech does not move: eyes, nose, forehead, temples, cheekbones."""
 
+_STILL: Final = np.array(STILL_POINTS)
 _UPPER_LIP, _LOWER_LIP = (81, 82, 13, 312, 311), (178, 87, 14, 317, 402)
 _EYES: Final = (33, 263)
 
@@ -35,8 +37,8 @@ def head_affine(target: FaceLandmarks, reference: FaceLandmarks) -> Affine:
     Least squares over :data:`STILL_POINTS`; both (468, 2). To lay the reference's picture onto the target,
     sample it at the mapped positions.
     """
-    still = list(STILL_POINTS)
-    here = np.column_stack([target[still].astype(np.float64), np.ones(len(still))])
-    solution = np.linalg.lstsq(here, reference[still].astype(np.float64), rcond=None)[0]
-    affine: Affine = np.ascontiguousarray(solution.T)
+    here = np.ones((len(_STILL), 3))
+    here[:, :2] = target[_STILL]
+    _, solution = cv2.solve(here, reference[_STILL].astype(np.float64), flags=cv2.DECOMP_SVD)
+    affine: Affine = np.ascontiguousarray(solution.T, np.float64)
     return affine

@@ -97,10 +97,11 @@ def _fill(contour: Contour, center: Contour, size: int) -> npt.NDArray[np.float3
     In a profile the far side's points fold over the near side's; a fan has no holes even so.
     """
     canvas = np.zeros((size * OVERSAMPLING, size * OVERSAMPLING), np.uint8)
-    corners = np.rint((contour * OVERSAMPLING - 0.5) * 16).astype(np.int32)
-    middle = np.rint((center * OVERSAMPLING - 0.5) * 16).astype(np.int32)
-    for corner, following in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        cv2.fillConvexPoly(canvas, np.array([middle, corner, following]), 255, cv2.LINE_8, shift=4)
+    fan = np.empty((len(contour), 3, 2))
+    fan[:, 0], fan[:, 1] = center, contour
+    fan[:-1, 2], fan[-1, 2] = contour[1:], contour[0]
+    for triangle in np.rint((fan * OVERSAMPLING - 0.5) * 16).astype(np.int32):
+        cv2.fillConvexPoly(canvas, triangle, 255, cv2.LINE_8, shift=4)
     filled = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
     return filled.astype(np.float32) / np.float32(255)
 

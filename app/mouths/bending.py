@@ -8,6 +8,7 @@ belong to the skull: they are not stretched with lips.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import cv2
@@ -38,10 +39,13 @@ FIRMNESS: Final = 2e-3
 NODES: Final = (14, 18)
 """Rows and columns of the grid on which a bend is computed."""
 
+_ENDS: Final = np.concatenate([BENT, ANCHORS])
+"""All points between which a bend is spread."""
+
 TEETH_SHARE: Final = 0.7
 """Upper share of the inner mouth that stays with the skull."""
 
-_BACK: Final = np.linalg.pinv(shape_space().basis)
+_BACK: Final = np.linalg.pinv(shape_space().basis)[:, :COMPONENTS]
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Placing:
     moves: Numbers
     """float64 (63, 2): by how much the speech points are bent, pixels of the frame."""
 
-    @property
+    @cached_property
     def points(self) -> FaceLandmarks:
         """The lender's mesh on the frame's head, bent."""
         points = self.laid.copy()
@@ -79,7 +83,7 @@ def place(
     lent = person.study.meshes[lender, :, :2] if mesh is None else mesh
     head = head_affine(landmarks[frame], landmarks[lender])
     turned = _parallax(person, frame, lender)
-    laid = (_mapped(lent, _inverse(head)) + turned).astype(np.float32)
+    laid = (_mapped(lent.astype(np.float64), _inverse(head)) + turned).astype(np.float32)
     return Placing(head, laid, turned, _moves(person, frame, lack))
 
 
@@ -92,17 +96,18 @@ def bend(
     have :data:`NODES`, each in the middle of its cell.
     """
     eye = float(np.linalg.norm(landmarks[RIGHT_EYE] - landmarks[LEFT_EYE]))
-    still = list(ANCHORS)
-    goals = np.vstack([placing.laid[BENT] + placing.moves, landmarks[still]]).astype(np.float64) / eye
-    moved = np.zeros((len(goals), 4))
-    moved[:, :2] = np.vstack([placing.turned[BENT], placing.turned[still]])
+    goals, moved = np.empty((len(_ENDS), 2)), np.zeros((len(_ENDS), 4))
+    goals[: len(BENT)] = placing.laid[BENT] + placing.moves
+    goals[len(BENT) :] = landmarks[_ENDS[len(BENT) :]]
+    moved[:, :2] = placing.turned[_ENDS]
     moved[: len(BENT), 2:] = placing.moves
     values = -(moved.reshape(-1, 2) @ placing.head[:, :2].T).reshape(-1, 4)
     top, bottom, left, right = region
-    rows = (np.arange(NODES[0]) + 0.5) * (bottom - top) / NODES[0] - 0.5 + top
-    columns = (np.arange(NODES[1]) + 0.5) * (right - left) / NODES[1] - 0.5 + left
-    where = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2) / eye
-    fields = _thin_plate(goals, values, where).reshape(*NODES, 4).astype(np.float32)
+    where = np.empty((*NODES, 2))
+    where[..., 0] = (np.arange(NODES[1]) + 0.5) * (right - left) / NODES[1] - 0.5 + left
+    where[..., 1] = ((np.arange(NODES[0]) + 0.5) * (bottom - top) / NODES[0] - 0.5 + top)[:, None]
+    fields = _thin_plate(goals / eye, values, where.reshape(-1, 2) / eye)
+    fields = fields.reshape(*NODES, 4).astype(np.float32)
     return np.ascontiguousarray(fields[..., :2]), np.ascontiguousarray(fields[..., 2:])
 
 
@@ -125,8 +130,7 @@ def _parallax(person: Person, frame: int, lender: int) -> Numbers:
 
 
 def _inverse(affine: Affine) -> Affine:
-    inverse: Affine = np.linalg.inv(np.vstack([affine, [0, 0, 1]]))[:2]
-    return inverse
+    return np.asarray(cv2.invertAffineTransform(affine), np.float64)
 
 
 def _mapped(points: npt.NDArray[np.floating[Any]], affine: Affine) -> Numbers:
@@ -136,7 +140,7 @@ def _mapped(points: npt.NDArray[np.floating[Any]], affine: Affine) -> Numbers:
 
 def _moves(person: Person, frame: int, lack: Numbers) -> Numbers:
     deviation = np.zeros((len(SPEECH_POINTS), 3))
-    deviation[:, :2] = (_BACK[:, :COMPONENTS] @ lack).reshape(-1, 2)
+    deviation[:, :2] = (_BACK @ lack).reshape(-1, 2)
     turned = deviation @ person.pose.turn[frame].T / person.pose.scale[frame]
     moves: Numbers = turned[_UNIQUE, :2]
     return moves
@@ -144,23 +148,30 @@ def _moves(person: Person, frame: int, lack: Numbers) -> Numbers:
 
 def _thin_plate(points: Numbers, values: Numbers, where: Numbers) -> Numbers:
     count = len(points)
+    kernel = _kernel(np.concatenate([points, where]), points)
     system = np.zeros((count + 3, count + 3))
-    system[:count, :count] = _kernel(points, points)
+    system[:count, :count] = kernel[:count]
     system[np.arange(count), np.arange(count)] += FIRMNESS
     system[:count, count] = 1
     system[:count, count + 1 :] = points
     system[count:, :count] = system[:count, count:].T
-    solution = np.linalg.solve(system, np.vstack([values, np.zeros((3, values.shape[1]))]))
-    plane = np.column_stack([np.ones(len(where)), where])
-    result: Numbers = _kernel(where, points) @ solution[:count] + plane @ solution[count:]
+    asked = np.zeros((count + 3, values.shape[1]))
+    asked[:count] = values
+    solution = np.linalg.solve(system, asked)
+    result: Numbers = kernel[count:] @ solution[:count]
+    result += where @ solution[count + 1 :] + solution[count]
     return result
 
 
 def _kernel(a: Numbers, b: Numbers) -> Numbers:
-    square = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
+    square = a @ (-2 * b.T)
+    square += np.square(a).sum(axis=1)[:, None]
+    square += np.square(b).sum(axis=1)
     np.maximum(square, 1e-12, out=square)
-    result: Numbers = 0.5 * square * np.log(square)
-    return result
+    kernel = np.asarray(cv2.log(square), np.float64)  # numpy's takes four times as long
+    kernel *= square
+    kernel *= 0.5
+    return kernel
 
 
 def _inner(

@@ -10,7 +10,8 @@ the middle of the resting lips, along the eyes (``across``) and down the face (`
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from math import floor
 from typing import Final
 
 import cv2
@@ -36,8 +37,9 @@ _Profile = npt.NDArray[np.float64]
 """float64 (k,): one number for each place across the mouth."""
 
 _STEP: Final = 0.05
+_REACH: Final = 100
 _FAR: Final = 1e3
-"""Millimetres from one such place to the next, and to where nothing is."""
+"""Millimetres from one such place to the next, from the middle to the last, and to where nothing is."""
 
 _MOUTH_WIDTH, _EYES_DISTANCE = 50.0, 110.0
 """Of the corners of a mouth at rest; of the outer eye corners, at least, so that pursed lips are not taken
@@ -205,34 +207,36 @@ class _Mouth:
 
         ``upper`` and ``lower`` are the teeth that are to show.
         """
-        falling = np.clip(1 - 0.6 * np.square(self._steps / 21), 0.12, 1)
-        (upper_edge, upper_shade), (lower_edge, lower_shade) = self._upper_row(upper), self._lower_row(lower)
-        edges = self._over(upper_edge, lower_edge, falling * upper_shade, falling * lower_shade)
+        row = _row()
+        edges = self._over(
+            self._upper_edge(upper),
+            self._lower_edge(lower),
+            row.upper_shade[self._steps],
+            row.lower_shade[self._steps],
+        )
         shadow = np.asarray(0.76 + 0.24 * np.clip((self.below - self._upper_lip) / 3, 0, 1), np.float32)
         return (
             (_smooth(self.below - edges[1], -0.35, 0.35), edges[3]),
             (_smooth(edges[0] - self.below, -0.3, 0.3), shadow * edges[2]),
         )
 
-    def _upper_row(self, shown: float) -> tuple[_Profile, _Profile]:
-        """Return where the edge of the upper teeth runs, and how dark it is between two of them."""
+    def _upper_edge(self, shown: float) -> _Profile:
+        """Return where the edge of the upper teeth runs."""
         usual, more, least, most = _UPPER_DROP
-        drop = min(max(usual + more * shown, least), most)
-        place, gap = _in_row(self._steps, _UPPER_TEETH)
-        canine = 0.35 * np.exp(-np.square((np.abs(self._steps) - 17.5) / 2.5))
-        arch = 1 - 0.25 * np.square(self._steps / 22)
-        edge = self._line(self._rest[list(UPPER_LIP_INNER)]) + drop * arch + canine - 0.55 * _rounded(place)
-        edge[np.abs(self._steps) >= _UPPER_TEETH[-1]] = -_FAR
-        return edge, 1 - 0.22 * np.exp(-np.square(gap / 0.4))
+        drop, row = min(max(usual + more * shown, least), most), _row()
+        line = self._line(self._rest[list(UPPER_LIP_INNER)])
+        edge = line + drop * row.arch[self._steps] + row.upper_edge[self._steps]
+        edge[row.no_upper[self._steps]] = -_FAR
+        return edge
 
-    def _lower_row(self, shown: float) -> tuple[_Profile, _Profile]:
-        """Return the same of the lower teeth."""
+    def _lower_edge(self, shown: float) -> _Profile:
+        """Return where the edge of the lower teeth runs."""
         usual, more, least, most = _LOWER_RISE
         rise = min(max(usual + more * max(shown, 0.0), least), most) * min(max(self.opening / 8, 0.0), 1.0)
-        place, gap = _in_row(self._steps, _LOWER_TEETH)
-        edge = self._line(self._goal[list(LOWER_LIP_INNER)]) - rise + 0.35 * _rounded(place)
-        edge[np.abs(self._steps) >= _LOWER_TEETH[-2]] = _FAR
-        return edge, 0.62 * (1 - 0.25 * np.exp(-np.square(gap / 0.45)))
+        row = _row()
+        edge = self._lines[1] - rise + row.lower_edge[self._steps]
+        edge[row.no_lower[self._steps]] = _FAR
+        return edge
 
     @property
     def _upper_lip(self) -> _Map:
@@ -247,9 +251,13 @@ class _Mouth:
         return self._lips[2]
 
     @cached_property
+    def _lines(self) -> list[_Profile]:
+        """Where the inner edges of the upper and of the lower lip run."""
+        return [self._line(self._goal[list(row)]) for row in (UPPER_LIP_INNER, LOWER_LIP_INNER)]
+
+    @cached_property
     def _lips(self) -> list[_Map]:
-        lines = (self._line(self._goal[list(row)]) for row in (UPPER_LIP_INNER, LOWER_LIP_INNER))
-        return self._over(*lines, np.exp(-np.square(self._steps / 17)))
+        return self._over(*self._lines, _row().breadth[self._steps])
 
     @cached_property
     def _across(self) -> _Map:
@@ -257,15 +265,18 @@ class _Mouth:
         return self._places(self._along)
 
     @cached_property
-    def _steps(self) -> _Profile:
-        """Places across the mouth, at which is computed what depends on them alone."""
-        low, high = np.floor(self._across.min() / _STEP) * _STEP, self._across.max()
-        return np.asarray(low + _STEP * np.arange(int((high - low) / _STEP) + 2), np.float64)
+    def _steps(self) -> slice:
+        """The places of :class:`_Row` between which all pixels lie."""
+        low, high = (float(place) / _STEP for place in (self._across.min(), self._across.max()))
+        middle = len(_row().places) // 2
+        first, last = (min(max(middle + floor(place), 0), 2 * middle) for place in (low, high))
+        return slice(first, min(last + 2, 2 * middle + 1))
 
     def _over(self, *profiles: _Profile) -> list[_Map]:
-        """Return what profiles say at every pixel."""
+        """Return what profiles say at every pixel; beyond their ends what they say there."""
         table = np.ascontiguousarray(np.stack(profiles, axis=-1)[None], np.float32)
-        places = (self._across - np.float32(self._steps[0])) * np.float32(1 / _STEP)
+        first = np.float32(_row().places[self._steps.start])
+        places = (self._across - first) * np.float32(1 / _STEP)
         spread = cv2.remap(
             table, places, np.zeros_like(places), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
@@ -283,8 +294,50 @@ class _Mouth:
         relative = (points - self._middle) / self.millimetre
         along, down = relative @ self._along, relative @ self._down
         order = np.argsort(along)
-        line: _Profile = np.interp(self._steps, along[order], down[order])
+        line: _Profile = np.interp(_row().places[self._steps], along[order], down[order])
         return line
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What depends on the place across a mouth alone: everybody's teeth, one beside the other."""
+
+    places: _Profile
+    """Millimetres from the middle."""
+    arch: _Profile
+    """By how much more of the upper teeth shows in the middle than at the sides, times what shows."""
+    upper_edge: _Profile
+    lower_edge: _Profile
+    """How far below its line the edge of each tooth runs."""
+    upper_shade: _Profile
+    lower_shade: _Profile
+    """How bright the teeth are, 0..1: darker at the sides, and between two of them."""
+    no_upper: npt.NDArray[np.bool_]
+    no_lower: npt.NDArray[np.bool_]
+    """Where there are none."""
+    breadth: _Profile
+    """How much of a tongue there is, 0..1."""
+
+
+@cache
+def _row() -> _Row:
+    last = round(_REACH / _STEP)
+    places = np.asarray(_STEP * np.arange(-last, last + 1), np.float64)
+    upper, upper_gap = _in_row(places, _UPPER_TEETH)
+    lower, lower_gap = _in_row(places, _LOWER_TEETH)
+    canine = 0.35 * np.exp(-np.square((np.abs(places) - 17.5) / 2.5))
+    falling = np.clip(1 - 0.6 * np.square(places / 21), 0.12, 1)
+    return _Row(
+        places=places,
+        arch=1 - 0.25 * np.square(places / 22),
+        upper_edge=canine - 0.55 * _rounded(upper),
+        lower_edge=0.35 * _rounded(lower),
+        upper_shade=falling * (1 - 0.22 * np.exp(-np.square(upper_gap / 0.4))),
+        lower_shade=falling * 0.62 * (1 - 0.25 * np.exp(-np.square(lower_gap / 0.45))),
+        no_upper=np.abs(places) >= _UPPER_TEETH[-1],
+        no_lower=np.abs(places) >= _LOWER_TEETH[-2],
+        breadth=np.exp(-np.square(places / 17)),
+    )
 
 
 def _in_row(across: _Profile, edges: npt.NDArray[np.float64]) -> tuple[_Profile, _Profile]:

@@ -4,6 +4,7 @@ The map of positions is that of the heads, bent by what the lender's shape lacks
 are shut and the wanted ones are not, the inside of the mouth is drawn.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,6 +20,10 @@ from app.mouths.looks import Skin
 
 FloatPlane = npt.NDArray[np.float32]
 """float32 (rows, columns): samples of one plane, 0..255."""
+
+Displacements = tuple[FloatPlane, FloatPlane]
+"""By how much the map of two heads is wrong, to the right and down: pixels of the lender at every pixel of
+chroma, float32 (rows / 2, columns / 2) each."""
 
 CoverMarks = npt.NDArray[np.uint8]
 """uint8 (96, 96): one of :data:`app.faces.hidden.Cover`."""
@@ -76,23 +81,32 @@ class _Bent:
 
     def __init__(self, placing: Placing, landmarks: FaceLandmarks, region: Region) -> None:
         self.region = region
-        self._turned: FloatPlane | None = None
-        self.field: FloatPlane | None = None
-        """float32 (rows / 2, columns / 2, 2), pixels of the lender; None for nothing at all."""
+        self._turned: Displacements | None = None
+        self.field: Displacements | None = None
+        """None for nothing at all."""
         if not placing.moves.any() and not placing.turned.any():
             return
         top, bottom, left, right = region
         turned, moved = (
-            cv2.resize(field, ((right - left) // 2, (bottom - top) // 2), interpolation=cv2.INTER_CUBIC)
+            cv2.split(
+                cv2.resize(field, ((right - left) // 2, (bottom - top) // 2), interpolation=cv2.INTER_CUBIC)
+            )
             for field in bend(placing, landmarks, region)
         )
         free = 1 - teeth_stay(placing, region, 0.5)
-        self._turned = np.asarray(turned, np.float32)
-        self.field = np.asarray(turned + moved * free[..., None], np.float32)
+        self._turned = _both(turned)
+        self.field = _both([here + more * free for here, more in zip(turned, moved, strict=True)])
 
-    def still(self, part: Region) -> FloatPlane | None:
+    def still(self, part: Region) -> Displacements | None:
         """Return the field over a part of the region before the mouth is bent."""
-        return None if self._turned is None else _view(self._turned, self.region, part)
+        if self._turned is None:
+            return None
+        return _both([_view(one, self.region, part) for one in self._turned])
+
+
+def _both(planes: Sequence[cv2.typing.MatLike]) -> Displacements:
+    across, down = (np.asarray(plane, np.float32) for plane in planes)
+    return across, down
 
 
 def _places(
@@ -103,7 +117,7 @@ def _places(
     return a * columns + (b * rows + c), d * columns + (e * rows + f)
 
 
-def _remapped(layout: FrameLayout, lent: Lent, region: Region, field: FloatPlane | None) -> list[Plane]:
+def _remapped(layout: FrameLayout, lent: Lent, region: Region, field: Displacements | None) -> list[Plane]:
     """Return the planes of a lender over a region of the frame; ``field`` is one of :class:`_Bent`."""
     top, bottom, left, right = region
     columns, rows = (
@@ -113,7 +127,7 @@ def _remapped(layout: FrameLayout, lent: Lent, region: Region, field: FloatPlane
     x, y = _places(lent.placing, columns, rows)
     half_x, half_y = _places(lent.placing, columns[::2], rows[::2] + np.float32(0.5))
     if field is not None:
-        for more, full, half in zip(cv2.split(field), (x, y), (half_x, half_y), strict=True):
+        for more, full, half in zip(field, (x, y), (half_x, half_y), strict=True):
             full += cv2.resize(more, full.shape[::-1], interpolation=cv2.INTER_LINEAR)
             half += more
     half_x *= np.float32(0.5)
@@ -143,19 +157,25 @@ def _draw_opened(
     inside = draw_inside(lent.placing, landmarks, opened.skin, opened.teeth, bent.region)
     if inside is None:
         return
-    still = _remapped(layout, lent, inside.region, bent.still(inside.region))
     before, after = (
         between_lips(points, inside.region) for points in (lent.placing.laid, lent.placing.points)
     )
-    keep = above_lower_lip(before) * np.float32(kept_teeth(before, _blue(layout, still), opened.skin))
-    drawn = cv2.transform(inside.picture, bgr_to_yuv(layout.color))
-    for index, (plane, own) in enumerate(zip(planes, still, strict=True)):
-        made, kept, shown = np.ascontiguousarray(drawn[..., index], np.float32), keep, after
-        if index:
-            made, kept, shown = halved(made), halved(keep), halved(after)
+    still = _remapped(layout, lent, inside.region, bent.still(inside.region))
+    share = np.float32(kept_teeth(before, _blue(layout, still), opened.skin))
+    drawn = _in_planes(cv2.split(cv2.transform(inside.picture, bgr_to_yuv(layout.color))))
+    if share:
+        kept = above_lower_lip(before) * share
+        for made, keep, own in zip(drawn, [kept, *[halved(kept)] * 2], still, strict=True):
+            made += keep * (own - made)
+    for plane, made, shown in zip(planes, drawn, [after, *[halved(after)] * 2], strict=True):
         view = _view(plane, bent.region, inside.region)
-        made += kept * (own - made)
         view[:] = np.clip(view + shown * (made - view) + np.float32(0.5), 0, 255).astype(np.uint8)
+
+
+def _in_planes(channels: Sequence[cv2.typing.MatLike]) -> list[FloatPlane]:
+    """Return Y, U and V of every pixel at the size of their planes."""
+    luma, *chroma = (np.asarray(channel, np.float32) for channel in channels)
+    return [luma, *(halved(plane) for plane in chroma)]
 
 
 def _view(plane: npt.NDArray[_SampleT], region: Region, part: Region) -> npt.NDArray[_SampleT]:
