@@ -3,7 +3,6 @@
 They are bounded by a budget over all avatars; the least recently used go first.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,9 +45,9 @@ class FrameCache:
             with storing():
                 check_room(path.parent, needed)
                 self._rebuild(path, manifest, decode, max(self.budget, needed))
-        with suppress(OSError):  # on a volume that is only read nothing is ever dropped, either
-            os.utime(path)
-        return FrameReader(path, frame_bytes)
+        reader = FrameReader(path, frame_bytes)
+        reader.note_use()
+        return reader
 
     @contextmanager
     def adding(self, needed: int, avatar: Path) -> Iterator[Path]:

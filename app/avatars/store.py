@@ -91,8 +91,12 @@ class AvatarStore:
 
     def use(self, avatar_id: str) -> None:
         """Note that an avatar is used now: an implicit one that is not, goes."""
-        with suppress(OSError):  # a volume that is only read, from which nothing goes, either
-            os.utime(self._folder(avatar_id) / MANIFEST)
+        manifest = self._folder(avatar_id) / MANIFEST
+        with (
+            suppress(OSError),
+            manifest.open("rb") as file,
+        ):  # not on a volume that is only read: nothing goes
+            os.utime(file.fileno())  # a locked process may change the times of open files alone
 
     def unused(self, since: datetime) -> Iterator[str]:
         """Yield the ids of the implicit avatars that were last used before ``since``."""

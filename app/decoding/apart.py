@@ -6,6 +6,7 @@ With footage comes the picture that is laid behind it, if its caller sent one.
 import json
 import os
 import select
+import signal
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from subprocess import Popen
@@ -27,13 +28,13 @@ from app.decoding.messages import (
 )
 from app.decoding.process import DecoderDied, how_it_ended
 from app.decoding.server import LONGEST_LINE, STOP
-from app.errors import AvatarDamaged, from_problem
+from app.errors import AvatarDamaged, LimitExceeded, from_problem
 from app.media.findings import Findings
 from app.media.frame_file import FrameReader
 from app.media.frames import I420Frame
 from app.media.limits import AudioLimits, VideoLimits, check_pixels, check_sound
 from app.media.probe import VideoInfo
-from app.media.sound import Sound
+from app.media.sound import SPEECH_BYTES, TRACK_BYTES, Sound
 from app.media.treatment import Treatment
 from app.progress import Alive
 from app.sandbox import Sandbox
@@ -93,7 +94,7 @@ class DecoderApart:
         frame = np.empty(info.frame_bytes, np.uint8)
         with FrameReader(file, info.frame_bytes) as reader:
             for message in self._ask(request, alive):
-                for index in range(given, message.get("frames", given)):
+                for index in range(given, _count(message, given)):
                     try:
                         reader.read_into(index, frame)
                     except AvatarDamaged:
@@ -107,6 +108,8 @@ class DecoderApart:
         """See :class:`app.media.decoder.Decoder`."""
         sound = _only(SOUND, self._ask(DecodeSound(audio, limits, track, speech), alive))
         check_sound(sound.sample_rate, sound.channels)
+        if not _is_there(sound, track, speech):
+            raise DecoderDied("described files that it did not make")
         return sound
 
     def _ask(self, request: Request, alive: Alive) -> Generator[_Message, None, None]:
@@ -127,8 +130,11 @@ class DecoderApart:
                 self._send(STOP)
                 while not line.startswith(b"="):
                     line = self._next_line(lambda: None)
+        status = int(line[1:])
+        if status == -signal.SIGXCPU:
+            raise LimitExceeded("Decoding the file takes too long; send it in another format.")
         if not answered:
-            raise DecoderDied(how_it_ended(int(line[1:])))
+            raise DecoderDied(how_it_ended(status))
 
     def _next_line(self, alive: Alive) -> bytes:
         assert self._server.stdout is not None
@@ -158,10 +164,28 @@ def _start_over() -> NoReturn:
     os._exit(1)
 
 
+def _count(message: _Message, given: int) -> int:
+    """Return how many frames are there by a message; as many as were ``given`` if it does not say."""
+    count = message.get("frames", given)
+    if not isinstance(count, int):
+        raise DecoderDied("sent a message that cannot be read")
+    return count
+
+
 def _only(kind: TypeAdapter[_AnswerT], messages: Iterator[_Message]) -> _AnswerT:
     """Return the one answer to a request."""
     (answer,) = [message["answer"] for message in messages if "answer" in message]
     return _checked(kind, answer)
+
+
+def _is_there(sound: Sound, track: Path, speech: Path) -> bool:
+    """Whether a sound is in the two files where it was to be made, and in no other, as long as it says."""
+    if (sound.track_path, sound.speech_path) != (str(track), str(speech)):
+        return False
+    if sound.duration != sound.samples / sound.sample_rate:
+        return False
+    sizes = (sound.samples * sound.channels * TRACK_BYTES, sound.speech_samples * SPEECH_BYTES)
+    return sizes == (track.stat().st_size, speech.stat().st_size)
 
 
 def _checked(kind: TypeAdapter[_AnswerT], answer: object) -> _AnswerT:
@@ -184,5 +208,5 @@ def _understood(line: bytes) -> _Message:
         if "broke" in message:
             raise RuntimeError(message["broke"])
         return dict(message)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DecoderDied("sent a message that cannot be read") from error

@@ -20,6 +20,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 STOP: Final = b"stop\n"
 TELL_SECONDS: Final = 0.02
 """Least time between two reports of the frames that are there."""
+OPENING_CPU_SECONDS: Final = 60.0
+"""The CPU time in which a file must have been opened, and its first picture decoded;"""
+SOUND_CPU_SECONDS: Final = 0.2
+"""and what each second of sound may take, a hundred times as much as common formats do,"""
+FRAMES_CPU_SECONDS: Final = 10.0
+"""and each second of a video: more than 60 frames of 4K take. Beyond that, the decoder is ended."""
+SOUND_BYTES: Final = 512 << 20
+"""Memory for decoding sound, of which only a frame is held at a time."""
 LONGEST_LINE: Final = 1 << 20
 """Bytes of what a decoder may say at a time."""
 _PR_SET_PDEATHSIG: Final = 1
@@ -102,16 +111,22 @@ def _lock_in(request: "Request", says: int, max_memory_bytes: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(says, 1)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    seconds = OPENING_CPU_SECONDS
     match request:
         case DecodeSound():
             read, write = {request.audio}, {request.track.parent, request.speech.parent}
+            seconds += SOUND_CPU_SECONDS * request.limits.max_seconds
+            max_memory_bytes = min(max_memory_bytes, SOUND_BYTES)
         case DecodeFrames():
             read, write = {request.video}, {request.file}
+            seconds += FRAMES_CPU_SECONDS * request.limits.max_seconds
             if request.backdrop:
                 read.add(request.backdrop)
             resource.setrlimit(resource.RLIMIT_FSIZE, (request.most_bytes, request.most_bytes))
         case _:
             read, write = {request.video}, set()
+    limit = ceil(seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
     enter(Sandbox.of_files(read, write))
     cap_memory(max_memory_bytes)
 

@@ -10,7 +10,7 @@ caller names the decoders that may be run meanwhile: none, as long as only heade
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, overload
 
@@ -22,6 +22,7 @@ from av.stream import Stream
 from app.errors import NotAudio, NotAVideo, TooMuchMemory, UnsupportedMedia
 from app.media.boxes import has_sane_index
 from app.media.ogg_chain import FilePart
+from app.sandbox import sparing
 
 DEMUXERS: Final = (
     "mov",
@@ -49,6 +50,10 @@ ADVICE: Final[dict[type[UnsupportedMedia], str]] = {
 
 NO_DECODER: Final = "none"
 _MAX_STREAMS: Final = 64
+_HEADER_BYTES: Final = 192 << 20
+_MOST_HEADER_BYTES: Final = 512 << 20
+"""Memory for what a file says of itself, while nothing is decoded: the longest index and twice the file, up
+to so much. A chunk of twelve bytes may claim to be two gigabytes long."""
 
 _STILL_IMAGE_BRANDS: Final = frozenset({"avif", "heic", "heix", "heim", "heis", "mif1", "miaf"})
 """Major brands (ISO/IEC 23008-12, AVIF) of single images in the container of the MP4 family."""
@@ -77,7 +82,8 @@ def open_media(
     NotAudio) for anything else, and for every error that FFmpeg raises inside the ``with`` block;
     TooMuchMemory where that is what is wanting.
     """
-    if path.stat().st_size == 0:
+    size = path.stat().st_size
+    if size == 0:
         raise refuse(refusal, "The file is empty.")
     if not has_sane_index(path):
         raise refuse(refusal, "The file's index lists more samples than this service accepts.")
@@ -87,10 +93,14 @@ def open_media(
         "codec_whitelist": decoder,
         "max_streams": str(_MAX_STREAMS),
     }
+    memory = min(_HEADER_BYTES + 2 * size, _MOST_HEADER_BYTES)
     try:
         source = f"file:{path.absolute()}" if part is None else FilePart(path, part)
         options = {**(options or {}), **shut}
-        with av.open(source, "r", demuxer, options=options, metadata_errors="replace") as container:
+        with ExitStack() as stack:
+            with sparing(memory) if decoder == NO_DECODER else nullcontext():
+                opened = av.open(source, "r", demuxer, options=options, metadata_errors="replace")
+                container = stack.enter_context(opened)
             if container.metadata.get("major_brand", "").strip() in _STILL_IMAGE_BRANDS:
                 raise refuse(refusal, "The file is a still image.")
             yield container

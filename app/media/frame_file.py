@@ -7,6 +7,7 @@ no page of it counts as the process's memory.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -38,6 +39,11 @@ class FrameReader:
                 raise AvatarDamaged(
                     f"Frame {index} is missing from {self._path.name}; delete that file to rebuild it."
                 )
+
+    def note_use(self) -> None:
+        """Set the file's time of change to now, where the volume is not only read."""
+        with suppress(OSError):
+            os.utime(self._descriptor)
 
     def close(self) -> None:
         """Close the file."""

@@ -30,9 +30,14 @@ from app.media.still import look_at
 from app.media.timing import choose_fps, frame_count
 from app.media.transparency import alpha_decoder
 from app.media.treatment import PLAIN, Treatment
+from app.sandbox import sparing
 
 _StreamT = TypeVar("_StreamT", av.VideoStream, av.AudioStream)
 _NOT_CONTENT: Final = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+
+_DECODER_BYTES: Final = 512 << 20
+_DECODER_BYTES_A_PIXEL: Final = 256
+"""Memory for decoding pictures: sixteen threads and as many references of 12 bits in all colours take 200."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +113,10 @@ def open_video(path: Path, limits: VideoLimits) -> Iterator[tuple[InputContainer
         check_pixels(still.width, still.height, limits)
     demuxer = still.demuxer if still else None
     with open_media(path, NotAVideo, demuxer=demuxer) as container:
-        decoder = _video_decoder(container, limits)
+        decoder, pixels = _video_decoder(container, limits)
     options = {"max_pixels": str(limits.max_pixels)}
-    with open_media(path, NotAVideo, decoder, options, demuxer=demuxer) as container:
+    memory = _DECODER_BYTES + _DECODER_BYTES_A_PIXEL * pixels
+    with sparing(memory), open_media(path, NotAVideo, decoder, options, demuxer=demuxer) as container:
         stream = _main_stream(container.streams.video)
         if stream is None or stream.codec_context.name != decoder:
             raise refuse(NotAVideo, "The video stream of the file changes from one reading to the next.")
@@ -163,8 +169,11 @@ def pictures_begin(path: Path, part: range | None = None) -> Fraction | None:
         return None if first is None else first * stream.time_base
 
 
-def _video_decoder(container: InputContainer, limits: VideoLimits) -> str:
-    """Return the decoder of the video stream, from what the headers say."""
+def _video_decoder(container: InputContainer, limits: VideoLimits) -> tuple[str, int]:
+    """Return the decoder of the video stream and how many pixels its pictures have, from the headers.
+
+    Where they do not say, it is as many as a picture may have.
+    """
     for any_stream in container.streams.video:
         if any_stream.codec_context:
             check_pixels(any_stream.width, any_stream.height, limits)
@@ -174,7 +183,7 @@ def _video_decoder(container: InputContainer, limits: VideoLimits) -> str:
         raise refuse(NotAVideo, f"The file {kind}.")
     if not stream.codec_context or not codecs.is_video(stream.codec_context.name):
         raise refuse(NotAVideo, "The video's codec is not supported.")
-    return stream.codec_context.name
+    return stream.codec_context.name, stream.width * stream.height or limits.max_pixels
 
 
 def _sound_decoder(container: InputContainer) -> str:

@@ -59,8 +59,9 @@ _DOWNMIX: Final = {"rematrix_maxval": "1.0"}
 _NOTED_LATE: Final = Fraction(1, 10)
 """Sound that begins later than this after the pictures is worth a word; an encoder's priming is not."""
 
-_TRACK_BYTES: Final = 2
-_SPEECH_BYTES: Final = 4
+TRACK_BYTES: Final = 2
+SPEECH_BYTES: Final = 4
+"""Bytes of a sample in the two files, of one channel."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,14 @@ class Sound:
         """Return samples ``start`` to ``stop`` of the track, as many of them as there are."""
         start, stop = max(0, start), min(stop, self.samples)
         count = max(0, stop - start) * self.channels
-        offset = start * self.channels * _TRACK_BYTES
+        offset = start * self.channels * TRACK_BYTES
         return np.fromfile(self.track_path, "<i2", count, offset=offset).reshape(-1, self.channels)
 
     def lasting(self, seconds: float | Fraction) -> "Sound":
         """Return the sound cut to so many ``seconds``, or followed by silence for as long as it lacks."""
         samples, speech_samples = round(seconds * self.sample_rate), round(seconds * SPEECH_RATE)
-        _lengthen(self.track_path, samples * self.channels * _TRACK_BYTES)
-        _lengthen(self.speech_path, speech_samples * _SPEECH_BYTES)
+        _lengthen(self.track_path, samples * self.channels * TRACK_BYTES)
+        _lengthen(self.speech_path, speech_samples * SPEECH_BYTES)
         duration = samples / self.sample_rate
         return replace(self, samples=samples, speech_samples=speech_samples, duration=duration)
 
@@ -104,7 +105,7 @@ class Sound:
     def read_speech(self, start: int, stop: int) -> SpeechSamples:
         """Return samples ``start`` to ``stop`` of the 16 kHz mono sound, as many of them as there are."""
         start, stop = max(0, start), min(stop, self.speech_samples)
-        return np.fromfile(self.speech_path, "<f4", max(0, stop - start), offset=start * _SPEECH_BYTES)
+        return np.fromfile(self.speech_path, "<f4", max(0, stop - start), offset=start * SPEECH_BYTES)
 
 
 def _lengthen(path: str, size: int) -> None:

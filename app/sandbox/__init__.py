@@ -7,7 +7,7 @@ others still apply, and ``mouthpiece doctor`` and ``/v1/info`` report it.
 """
 
 from app.sandbox.environment import without_secrets
-from app.sandbox.memory import cap_memory
+from app.sandbox.memory import cap_memory, sparing
 from app.sandbox.paths import Sandbox, keep_temporary_files_in
 from app.sandbox.protection import Protection, enter, lock_files, protection
 
@@ -19,5 +19,6 @@ __all__ = [
     "keep_temporary_files_in",
     "lock_files",
     "protection",
+    "sparing",
     "without_secrets",
 ]

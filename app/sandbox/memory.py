@@ -1,6 +1,8 @@
 """A memory limit on a process, enforced by the kernel."""
 
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,21 @@ def cap_memory(headroom: int) -> bool:
         ceiling = min(ceiling, most)
     resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
     return True
+
+
+@contextmanager
+def sparing(headroom: int) -> Iterator[None]:
+    """Let this process take ``headroom`` bytes more at most while the block lasts, if it is capped at all."""
+    held = _data_bytes()
+    _, ceiling = resource.getrlimit(resource.RLIMIT_DATA)
+    if held is None or ceiling == resource.RLIM_INFINITY:
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (min(ceiling, held + headroom), ceiling))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
 
 
 def _data_bytes() -> int | None:

@@ -29,6 +29,9 @@ _SYSTEM: Final = (
 )
 """What libraries read. Of other processes /proc shows a locked one no memory and no environment."""
 
+_OF_A_PREFIX: Final = ("bin", "lib", "lib64", "share", "pyvenv.cfg")
+"""What of Python's folder is read where the service works inside of it."""
+
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom", "nvidia*", "nvidia-caps/*", "dri/*")
 """Below /dev; the last three are graphics cards."""
 
@@ -70,11 +73,17 @@ def keep_temporary_files_in(folder: Path) -> None:
 
 @cache
 def _libraries() -> tuple[Path, ...]:
-    python = map(Path, {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()})
-    code = Path(app.__file__).parent
-    # Other folders of modules, but not the one in which the project lies, where .env is.
-    modules = (path for path in map(Path, filter(None, sys.path)) if path.resolve() != code.parent.resolve())
-    return *map(Path, _SYSTEM), *python, code, *modules
+    code = Path(app.__file__).parent.resolve()
+    own = (code.parent, Path.cwd())
+
+    def holds_own(folder: Path) -> bool:
+        """Whether the project or the working folder lies in it, with ``.env``, avatars and jobs."""
+        return any(path.is_relative_to(folder.resolve()) for path in own)
+
+    python = [*map(Path, {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()})]
+    parts = (folder / name for folder in python if holds_own(folder) for name in _OF_A_PREFIX)
+    folders = (*python, *map(Path, filter(None, sys.path)))
+    return *map(Path, _SYSTEM), *parts, code, *(path for path in folders if not holds_own(path))
 
 
 def _models(settings: Settings) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""seccomp: a process gives up the system calls that reach the network or other processes.
+"""seccomp: a process gives up the system calls that reach the network, other processes and others' files.
 
 The filter is a program for the kernel's packet filter (Documentation/userspace-api/seccomp_filter.rst). It
 lists what is refused, not what is allowed: numeric libraries and graphics drivers use more calls than could
@@ -22,6 +22,7 @@ _KILL_PROCESS: Final = 0x80000000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 """Offsets in ``struct seccomp_data``; of an argument, its low half on a little-endian machine."""
+_HIGH_HALF: Final = 4
 
 _CLONE_THREAD: Final = 0x10000
 _X32: Final = 0x40000000
@@ -45,10 +46,30 @@ _CALLS: Final[dict[str, tuple[int, int]]] = {
     "tkill": (200, 130),
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
     "shmget": (29, 194),
     "shmat": (30, 196),
     "msgget": (68, 186),
     "semget": (64, 190),
+    "mq_open": (240, 180),
+    # Files by their path, where Landlock asks nobody: whose they are, who may use them, what befalls them.
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "fchown": (93, 55),
+    "fchownat": (260, 54),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+    "inotify_init1": (294, 26),
+    "fanotify_init": (300, 262),
     # The kernel: larger surfaces than the work needs.
     "io_uring_setup": (425, 425),
     "bpf": (321, 280),
@@ -81,8 +102,25 @@ _CALLS: Final[dict[str, tuple[int, int]]] = {
 }
 """Refused whatever their arguments: number on x86-64, number on 64-bit Arm."""
 
-_OF_X86_64_ONLY: Final = (57, 58)
-"""fork and vfork; elsewhere both are clone."""
+_OF_X86_64_ONLY: Final = (57, 58, 90, 92, 94, 132, 235, 261, 253, 154)
+"""fork, vfork, chmod, chown, lchown, utime, utimes, futimesat, inotify_init, modify_ldt: old or its own."""
+
+_OF_ITSELF: Final[dict[str, tuple[int, int]]] = {
+    "prlimit64": (302, 261),
+    "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
+}
+"""Allowed for the thread that calls, whose number is 0 then: number on x86-64, number on 64-bit Arm."""
+
+_FCNTL, _IOCTL, _PRCTL = (72, 25), (16, 29), (157, 167)
+_SIGNALS: Final = (8, 10, 15)
+"""F_SETOWN, F_SETSIG, F_SETOWN_EX: have the kernel signal another process."""
+_OF_TERMINALS: Final = (0x5412, 0x541C, 0x8901, 0x8902)
+"""TIOCSTI, TIOCLINUX: type on the terminal of whoever started the service. FIOSETOWN, SIOCSPGRP: signals."""
+_PR_SET_PDEATHSIG: Final = 1
+_UTIMENSAT: Final = (280, 88)
 
 _CLONE: Final = (56, 220)
 _CLONE3: Final = (435, 435)
@@ -142,6 +180,14 @@ def _assemble(pid: int) -> bytes:
     code += _unless(_number(_CLONE), _FIRST_ARGUMENT, _step(_ANY_BIT, _CLONE_THREAD, 1, 0))
     for call in (_KILL, _TGKILL):
         code += _unless(_number(call), _FIRST_ARGUMENT, _step(_EQUAL, pid, 1, 0))
+    for call in _OF_ITSELF.values():
+        code += _unless(_number(call), _FIRST_ARGUMENT, _step(_EQUAL, 0, 1, 0))
+    code += _if_any(_number(_FCNTL), _SECOND_ARGUMENT, _SIGNALS)
+    code += _if_any(_number(_IOCTL), _SECOND_ARGUMENT, _OF_TERMINALS)
+    code += _if_any(_number(_PRCTL), _FIRST_ARGUMENT, (_PR_SET_PDEATHSIG,))
+    # The times of an open file, which has no path: so avatars are noted as used.
+    no_path = _step(_EQUAL, 0, 0, 2), _step(_LOAD, _SECOND_ARGUMENT + _HIGH_HALF), _step(_EQUAL, 0, 1, 0)
+    code += _unless(_number(_UTIMENSAT), _SECOND_ARGUMENT, *no_path)
     # A pair of streams reaches nobody: event loops wake themselves up with it.
     masked = _step(_AND, _SOCK_TYPE), _step(_EQUAL, _SOCK_STREAM, 1, 0)
     code += _unless(_number(_SOCKETPAIR), _SECOND_ARGUMENT, *masked)
@@ -152,6 +198,15 @@ def _unless(number: int, argument: int, *test: bytes) -> list[bytes]:
     """Refuse a call unless the last step of ``test`` jumps over one step for its argument."""
     allowed_or_refused = [_refusal(errno.EPERM), _step(_RETURN, _ALLOW)]
     body = [_step(_LOAD, argument), *test, *allowed_or_refused]
+    return [_step(_EQUAL, number, 0, len(body)), *body]
+
+
+def _if_any(number: int, argument: int, values: tuple[int, ...]) -> list[bytes]:
+    """Refuse a call if its argument is one of these values."""
+    body = [_step(_LOAD, argument)]
+    for value in values:
+        body += [_step(_EQUAL, value, 0, 1), _refusal(errno.EPERM)]
+    body.append(_step(_RETURN, _ALLOW))
     return [_step(_EQUAL, number, 0, len(body)), *body]
 
 

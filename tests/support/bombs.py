@@ -96,6 +96,14 @@ def long_alac(folder: Path) -> Path:
     return _finish(folder / "long.m4a", data)
 
 
+def endless_note(folder: Path) -> Path:
+    """A WAV with a note that says that it is two gigabytes long."""
+    data = bytes(_sound(folder / "note.wav", "pcm_s16le"))
+    place = data.index(b"data")
+    note = struct.pack("<4sI4s4sI", b"LIST", 0x7FFFFFF0, b"INFO", b"ISFT", 0x7FFFFF00)
+    return _finish(folder / "note.wav", data[:place] + note + data[place:])
+
+
 def large_cover(folder: Path) -> Path:
     """An MP3 with a PNG of 256 megapixels as its cover (ID3v2.3, 4.15)."""
     sound = bytes(_sound(folder / "cover.mp3", "mp3"))
@@ -107,6 +115,15 @@ def large_cover(folder: Path) -> Path:
     frame = b"APIC" + struct.pack(">IH", len(picture), 0) + picture
     size = bytes(len(frame) >> shift & 0x7F for shift in (21, 14, 7, 0))
     return _finish(folder / "cover.mp3", b"ID3\x03\0\0" + size + frame + sound)
+
+
+def long_text(folder: Path) -> Path:
+    """A PNG of 320 x 240 pixels with a compressed text of one gigabyte (PNG, 11.3.3.3)."""
+    packer = zlib.compressobj(1)
+    text = b"".join(packer.compress(bytes(1 << 20)) for _ in range(1 << 10)) + packer.flush()
+    png = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", 320, 240, 8, 0, 0, 0, 0))
+    png += _chunk(b"zTXt", b"a\0\0" + text) + _chunk(b"IDAT", zlib.compress(bytes(321 * 240)))
+    return _finish(folder / "text.png", png + _chunk(b"IEND", b""))
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -22,6 +22,9 @@ def be_hijacked(request: Request) -> None:
             bytearray(1 << 30)
         case "hang":
             time.sleep(3600)
+        case "toil":
+            while True:
+                pass
         case "say":
             os.write(1, "\n".join(words).encode() + b"\n")
         case "try" if isinstance(request, DecodeSound):

@@ -1,18 +1,25 @@
 """What a decoder would do that a file has taken over: run in a process that has entered the sandbox."""
 
 import ctypes
+import fcntl
 import json
 import os
+import platform
+import resource
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 from app.sandbox import Sandbox, enter, without_secrets
 
 PTRACE_ATTACH = 16
+F_SETSIG, TIOCSTI = 10, 0x5412
+MQ_OPEN, INOTIFY_INIT1 = (180, 26) if platform.machine() == "aarch64" else (240, 294)
 
 
 def try_all(inside: Path, outside: list[Path]) -> dict[str, str]:
@@ -36,10 +43,23 @@ def try_all(inside: Path, outside: list[Path]) -> dict[str, str]:
         "program": lambda: subprocess.run(["true"]),
         "home": lambda: list(Path.home().iterdir()),
         "shadow": lambda: Path("/etc/shadow").read_bytes(),
+        "limits of the service": lambda: resource.prlimit(parent, resource.RLIMIT_CPU, (1, 1)),
+        "turns of the service": lambda: os.setpriority(os.PRIO_PROCESS, parent, 19),
+        "cores of the service": lambda: os.sched_setaffinity(parent, {0}),
+        "signals by a pipe": lambda: _own_pipe(fcntl.F_SETOWN, parent),
+        "kill by a pipe": lambda: _own_pipe(F_SETSIG, 9),
+        "type on the terminal": lambda: fcntl.ioctl(2, TIOCSTI, b"x"),
+        "outlive the service": lambda: _checked(ctypes.CDLL(None, use_errno=True).prctl(1, 0, 0, 0, 0)),
+        "queue of messages": lambda: _call(MQ_OPEN, b"/q", os.O_CREAT | os.O_RDWR, 0o600, None),
+        "watch folders": lambda: _call(INOTIFY_INIT1, 0),
         "write to the code": lambda: Path(__file__).with_suffix(".pwned").write_text("x"),
     }
     attempts |= {f"read {path.name}": path.read_bytes for path in outside}
     attempts |= {f"delete {path.name}": path.unlink for path in outside}
+    attempts |= {f"lock {path.name}": partial(path.chmod, 0) for path in outside}
+    attempts |= {f"own {path.name}": partial(os.chown, path, 1, 1) for path in outside}
+    attempts |= {f"age {path.name}": partial(os.utime, path, (1, 1)) for path in outside}
+    attempts |= {f"mark {path.name}": partial(os.setxattr, path, "user.x", b"x") for path in outside}
     return {name: _outcome(attempt) for name, attempt in attempts.items()}
 
 
@@ -55,6 +75,19 @@ def _run_thread() -> None:
     thread = Thread(target=int)
     thread.start()
     thread.join()
+
+
+def _own_pipe(command: int, value: int) -> None:
+    reading, writing = os.pipe()
+    try:
+        fcntl.fcntl(reading, command, value)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _call(number: int, *arguments: Any) -> None:
+    _checked(ctypes.CDLL(None, use_errno=True).syscall(number, *arguments))
 
 
 def _fork() -> None:

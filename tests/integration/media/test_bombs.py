@@ -21,10 +21,13 @@ from pathlib import Path
 from app.errors import MouthpieceError
 from app.media.limits import AudioLimits
 from app.media.sound import decode_sound
+from app.sandbox import cap_memory
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
+if sys.argv[3:]:
+    cap_memory(4 << 30)
 before, folder = peak(), Path(sys.argv[2])
 try:
     decode_sound(Path(sys.argv[1]), AudioLimits(36000), folder / "track", folder / "speech")
@@ -34,9 +37,9 @@ except MouthpieceError as error:
 """
 
 
-def decode(path: Path) -> tuple[str, int]:
+def decode(path: Path, *, cap: bool = False) -> tuple[str, int]:
     """Decode a sound in a process of its own; return how that ended, and the megabytes that it took."""
-    arguments = (str(path), str(path.parent))
+    arguments = (str(path), str(path.parent), *["cap"] * cap)
     done = subprocess.run([sys.executable, "-c", DECODE, *arguments], stdout=subprocess.PIPE, text=True)
     assert done.returncode == 0
     code, megabytes = done.stdout.split()
@@ -54,6 +57,28 @@ def test_a_small_file_takes_little_memory(make: Callable[[Path], Path], tmp_path
 def test_a_bomb_is_refused_by_its_header(make: Callable[[Path], Path], tmp_path: Path) -> None:
     with pytest.raises(NotAudio):
         probe_audio(make(tmp_path), LIMITS)
+
+
+def test_what_a_file_says_of_itself_takes_little_memory_of_a_capped_process(tmp_path: Path) -> None:
+    code, megabytes = decode(bombs.endless_note(tmp_path), cap=True)
+    assert code in ("not-audio", "too-much-memory")
+    assert megabytes < 256
+
+
+def test_a_small_picture_takes_little_memory_of_a_capped_process(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys\nfrom pathlib import Path\nfrom app.errors import NotAVideo, TooMuchMemory\n"
+        "from app.media.probe import VideoLimits, probe_video\nfrom app.sandbox import cap_memory\n"
+        "cap_memory(4 << 30)\n"
+        "try:\n    probe_video(Path(sys.argv[1]), VideoLimits(10, 1 << 24))\n"
+        "except (NotAVideo, TooMuchMemory):\n    pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)\n"
+    )
+    path = bombs.long_text(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert int(done.stdout) < 1000
 
 
 def test_sound_of_a_camera_in_pcm_is_no_bomb(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from subprocess import PIPE, Popen
 
@@ -13,7 +14,8 @@ import pytest
 
 from app.decoding.apart import DecoderApart
 from app.decoding.process import DecoderDied, start_server
-from app.errors import JobCanceled, NotAudio, TooManyFrames
+from app.decoding.server import OPENING_CPU_SECONDS
+from app.errors import JobCanceled, LimitExceeded, NotAudio, TooManyFrames
 from app.media.decoder import Decoder, DecoderHere
 from app.media.findings import Findings
 from app.media.limits import AudioLimits, VideoLimits
@@ -124,6 +126,7 @@ def test_a_decoder_that_is_not_needed_any_more_is_ended_and_the_next_begins(
         ('say\n{"answer": {"sample_rate": "much"}}', "cannot be read"),
         ("say\nnonsense", "cannot be read"),
         ("say\n[1, 2]", "cannot be read"),
+        ("say\n" + "[" * 100_000, "cannot be read"),
         ('say\n{"failed": {"type": "x"}}', "cannot be read"),
         ("say\n=0", "cannot be read"),
     ],
@@ -187,6 +190,42 @@ def test_frames_that_are_not_there_are_not_believed(
     (job / "upload").write_text('say\n{"frames": 3}')
     with pytest.raises(DecoderDied, match="do not exist"):
         list(hijacked.frames(job / "upload", info, VIDEO, job / "file", 1 << 30, Findings(), ignore))
+
+
+@pytest.mark.parametrize("number", ['"many"', "1e400", "[1]"])
+def test_a_number_of_frames_that_is_none_is_not_understood(
+    hijacked: DecoderApart, apart: DecoderApart, job: Path, number: str
+) -> None:
+    info = apart.probe(clips.talking_head(job / "head.mp4", 0.2), VIDEO, Treatment(), ignore)
+    (job / "upload").write_text(f'say\n{{"frames": {number}}}')
+    with pytest.raises(DecoderDied, match="cannot be read"):
+        list(hijacked.frames(job / "upload", info, VIDEO, job / "file", 1 << 30, Findings(), ignore))
+
+
+@pytest.mark.parametrize(
+    "lie", [{"track_path": "/etc/passwd"}, {"speech_path": "speech"}, {"samples": 10**12}, {"duration": 1e9}]
+)
+def test_a_decoder_cannot_have_the_worker_read_what_it_did_not_make(
+    hijacked: DecoderApart, apart: DecoderApart, job: Path, lie: dict[str, object]
+) -> None:
+    words = clips.speech(job / "words.wav", 0.1)
+    true = apart.sound(words, AUDIO, job / "track", job / "speech", ignore)
+    answer = {"answer": asdict(true)}
+    (job / "upload").write_text(f"say\n{json.dumps(answer)}")
+    assert sound(hijacked, job / "upload") == true
+    answer = {"answer": asdict(true) | lie}
+    (job / "upload").write_text(f"say\n{json.dumps(answer)}")
+    with pytest.raises(DecoderDied, match="did not make"):
+        sound(hijacked, job / "upload")
+
+
+def test_a_decoder_that_takes_too_long_is_ended_and_its_file_refused(
+    hijacked: DecoderApart, job: Path
+) -> None:
+    (job / "upload").write_text("toil")
+    short = AudioLimits(-5 * (OPENING_CPU_SECONDS - 1))  # a second in all
+    with pytest.raises(LimitExceeded, match="takes too long"):
+        hijacked.sound(job / "upload", short, job / "track", job / "speech", ignore)
 
 
 @pytest.mark.skipif(bool(protection().missing), reason="the kernel lacks a part of the sandbox")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import app
 from app.sandbox import Sandbox, protection, without_secrets
 from app.settings import Settings
 from tests.support import clips, payload
@@ -15,6 +16,7 @@ from tests.support import clips, payload
 pytestmark = pytest.mark.skipif(bool(protection().missing), reason="the kernel lacks a part of the sandbox")
 
 INSIDE = ("work inside", "rename inside", "run a thread", "pair of streams")
+COMMON = "from app.sandbox import Sandbox\nprint(*Sandbox.of_files((), ()).read, sep='\\n')"
 
 
 @pytest.fixture
@@ -52,6 +54,34 @@ def test_a_room_for_one_avatar_hides_the_others(settings: Settings) -> None:
 
     assert outcome["work inside"] == "done"
     assert outcome["read source.mp4"] == outcome["delete source.mp4"] == "PermissionError"
+
+
+@pytest.mark.parametrize("on_the_path", [True, False])
+def test_the_folder_in_which_the_service_works_is_no_library(tmp_path: Path, on_the_path: bool) -> None:
+    work, code = tmp_path / "work", str(Path(app.__file__).parents[1])
+    (work / "modules").mkdir(parents=True)
+    path = os.pathsep.join([code, str(work / "modules"), *[str(work)] * on_the_path])
+    done = subprocess.run(  # -c and -m have Python look for modules in the working folder
+        [sys.executable, "-c", COMMON],
+        cwd=work,
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    read = {Path(line).resolve() for line in done.stdout.splitlines()}
+    assert work / "modules" in read
+    assert not read & {work, tmp_path, Path(code)}
+
+
+def test_a_locked_process_may_change_the_times_of_what_it_has_open(tmp_path: Path) -> None:
+    script = (
+        "import os, sys\nfrom pathlib import Path\nfrom app.sandbox import Sandbox, enter\n"
+        "enter(Sandbox.of_files((), (Path(sys.argv[1]),)))\n"
+        "with open(sys.argv[1] + '/used', 'wb') as file:\n    os.utime(file.fileno(), (7, 7))\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    assert (tmp_path / "used").stat().st_mtime == 7
 
 
 def test_the_environment_of_the_room_has_no_secrets() -> None:
@@ -94,6 +124,18 @@ def test_avatars_are_made_and_renders_rendered_inside(settings: Settings) -> Non
     )
     assert done.stdout.split()[-1:] == ["25"], done.stderr
     assert json.loads((settings.avatars_dir / "anna" / "avatar.json").read_text())["frame_count"] == 25
+
+
+def test_a_capped_process_can_spare_for_a_while() -> None:
+    script = (
+        "from app.sandbox import cap_memory, sparing\n"
+        "with sparing(1 << 20):\n    bytearray(32 << 20)\n"
+        "assert cap_memory(256 << 20)\n"
+        "try:\n    with sparing(1 << 20):\n        bytearray(32 << 20)\n"
+        "except MemoryError:\n    bytearray(64 << 20)\n    print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"
 
 
 def test_memory_beyond_the_ceiling_is_refused_and_the_process_goes_on() -> None:
