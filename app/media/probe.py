@@ -115,7 +115,8 @@ def open_video(path: Path, limits: VideoLimits) -> Iterator[tuple[InputContainer
     with open_media(path, NotAVideo, demuxer=demuxer) as container:
         decoder, pixels = _video_decoder(container, limits)
     options = {"max_pixels": str(limits.max_pixels)}
-    memory = _DECODER_BYTES + _DECODER_BYTES_A_PIXEL * pixels
+    pixels = still.width * still.height if still else pixels
+    memory = _DECODER_BYTES + _DECODER_BYTES_A_PIXEL * (pixels or limits.max_pixels)
     with sparing(memory), open_media(path, NotAVideo, decoder, options, demuxer=demuxer) as container:
         stream = _main_stream(container.streams.video)
         if stream is None or stream.codec_context.name != decoder:
@@ -170,10 +171,7 @@ def pictures_begin(path: Path, part: range | None = None) -> Fraction | None:
 
 
 def _video_decoder(container: InputContainer, limits: VideoLimits) -> tuple[str, int]:
-    """Return the decoder of the video stream and how many pixels its pictures have, from the headers.
-
-    Where they do not say, it is as many as a picture may have.
-    """
+    """Return the decoder of the video stream, and the pixels of its pictures by the headers; 0: unsaid."""
     for any_stream in container.streams.video:
         if any_stream.codec_context:
             check_pixels(any_stream.width, any_stream.height, limits)
@@ -183,7 +181,7 @@ def _video_decoder(container: InputContainer, limits: VideoLimits) -> tuple[str,
         raise refuse(NotAVideo, f"The file {kind}.")
     if not stream.codec_context or not codecs.is_video(stream.codec_context.name):
         raise refuse(NotAVideo, "The video's codec is not supported.")
-    return stream.codec_context.name, stream.width * stream.height or limits.max_pixels
+    return stream.codec_context.name, stream.width * stream.height
 
 
 def _sound_decoder(container: InputContainer) -> str:
