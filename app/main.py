@@ -14,7 +14,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from app.api import avatars, compat, jobs, llms, operations, problems, renders, studio, webhooks
-from app.api.connections import MAX_HEAD_BYTES, connections_for, protocol_for
+from app.api.connections import connections_for, protocol_for
 from app.api.dependencies import Services, require_key
 from app.api.leniency import Lenient
 from app.api.metrics import Metrics, RequestMetrics
@@ -109,7 +109,6 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         http=protocol_for(connections_for(settings.max_connections)),
-        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         ws="none",
         log_config=None,
         access_log=False,

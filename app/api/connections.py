@@ -24,6 +24,9 @@ _HANDLES_A_CONNECTION: Final = 3
 """Its socket, a file that it writes or reads, and what that takes in between."""
 _OTHER_HANDLES: Final = 128
 _MOST_HANDLES: Final = 65536
+_FREE_CHUNKS: Final = 1000
+_LEAST_CHUNK: Final = 64
+"""Bytes that the chunks of a body must have on average, after the first so many: each takes 12 us to read."""
 _numbers: Final = count()
 
 
@@ -39,6 +42,25 @@ def connections_for(wanted: int) -> int:
 def protocol_for(max_connections: int) -> type["CalmProtocol"]:
     """Return the protocol for a server of that many connections."""
     return type("Protocol", (CalmProtocol,), {"max_connections": max_connections})
+
+
+class _Connection(h11.Connection):
+    """A connection that refuses bodies in tiny chunks, with which a client could keep the event loop busy."""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, MAX_HEAD_BYTES)
+        self._chunks = self._bytes = 0
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = self._bytes = 0
+        elif isinstance(event, h11.Data):
+            self._chunks += event.chunk_start
+            self._bytes += len(event.data)
+            if self._chunks > _FREE_CHUNKS and self._bytes < self._chunks * _LEAST_CHUNK:
+                raise h11.RemoteProtocolError(f"The chunks have fewer than {_LEAST_CHUNK} bytes on average.")
+        return event
 
 
 class CalmProtocol(H11Protocol):
@@ -57,6 +79,7 @@ class CalmProtocol(H11Protocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
+        self.conn = _Connection()
         self.number = next(_numbers)
         """Which connection this is, counted from the start."""
         self._timer: asyncio.TimerHandle | None = None
@@ -88,7 +111,8 @@ class CalmProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, or one whose head is too large, and hang up."""
-        self._refuse(400, "Bad Request", f"{msg} The headers may have {MAX_HEAD_BYTES >> 10} kB.")
+        limits = f"The headers may have {MAX_HEAD_BYTES >> 10} kB, and chunks need {_LEAST_CHUNK} bytes."
+        self._refuse(400, "Bad Request", f"{msg} {limits}")
 
     @property
     def asks_for_nothing(self) -> bool:

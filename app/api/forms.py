@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MAX_FIELD_BYTES: Final = 4096
 MAX_TEXT_BYTES: Final = 40_000
+MAX_FIELDS: Final = 100
+"""How many fields and files a form may have."""
 ANY_FILE: Final = frozenset({"file", "data"})
 """What the first file may be called as well, by clients that call every file so: many, and n8n."""
 TEXT: Final = "text"
@@ -128,6 +130,7 @@ class Form:
         self._fields: dict[str, str] = {}
         self._ignored: list[str] = []
         self._ended = False
+        self._parts = 0
         callbacks: MultipartCallbacks = {
             "on_part_begin": self._on_part_begin,
             "on_header_field": self._on_header_field,
@@ -159,6 +162,9 @@ class Form:
 
     def _on_part_begin(self) -> None:
         self._part = _Part()
+        self._parts += 1
+        if self._parts > MAX_FIELDS:
+            raise InvalidRequest(f"The form has more than {MAX_FIELDS} fields.")
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._part.header_name += data[start:end]

@@ -1,6 +1,6 @@
 """JSON bodies: fields, and files by URL or as ``data:`` URIs (RFC 2397).
 
-A body is collected on disk; only a few requests at a time read theirs into memory.
+A body is collected on disk; one request at a time reads its own into memory.
 """
 
 import json
@@ -8,7 +8,8 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from threading import BoundedSemaphore
+from string import whitespace
+from threading import Lock
 from typing import Any, Final, NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -17,13 +18,16 @@ from app.errors import InvalidRequest, UploadTooLarge
 
 MAX_JSON_BYTES: Final = 32 << 20
 """How large a body of JSON may be, with all that is in it."""
+MAX_VALUES: Final = 50_000
+"""How many values a body of JSON may have: each takes up to twenty times as much memory as its text."""
 NAME: Final = "body.json"
 """Under what name it arrives, which no file that a caller sends has."""
 
 Translate = Callable[[dict[str, Any]], dict[str, Any]]
 """Returns the fields that the body of another service's client means. Raises ``InvalidRequest``."""
 
-_at_a_time: Final = BoundedSemaphore(2)
+_PIECE: Final = 1 << 16
+_one_at_a_time: Final = Lock()
 
 
 class JsonBody:
@@ -52,8 +56,10 @@ class JsonBody:
 
     def parse(self, path: Path) -> None:
         """Read the fields of the body that lies at ``path``, and delete it. Raises ``InvalidRequest``."""
-        with _at_a_time:
-            values = self._translate(_read(path.read_bytes()))
+        with _one_at_a_time:
+            body = path.read_bytes()
+            _check_values(body)
+            values = self._translate(_read(body))
             path.unlink()
             for name, value in values.items():
                 self._take(name, value)
@@ -64,11 +70,13 @@ class JsonBody:
 
     def _take(self, name: str, value: Any) -> None:
         text = _text(value)
-        if not text.isascii() and any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+        if not _is_whole(text):
             raise InvalidRequest(f"{tidy(name)}: the value is not valid text: it contains half a character.")
         file = next((each for each in self._files if name in (each.name, each.address)), None)
         if file and name == file.name and name in self._names and not is_data(text):
             file = None  # a name, and not the file that is called so, too
+        if file and is_data(text) and not text.isascii():
+            raise InvalidRequest(f"{name}: a data: URI has letters of ASCII alone (RFC 2397).")
         known = file.address if file else name
         if known not in self._names:
             self._ignored.append(tidy(name))
@@ -88,16 +96,46 @@ def is_data(address: str) -> bool:
 
 def data_of(address: str) -> bytes:
     """Return the bytes that a ``data:`` URI is. Raises ``InvalidRequest``."""
-    with _at_a_time:
+    with _one_at_a_time:
         head, comma, rest = address.partition(",")
         if not comma:
             raise InvalidRequest("A data: URI lacks its comma; write it as data:audio/wav;base64,....")
+        data = _unquoted(rest)
         if not head.lower().endswith(";base64"):
-            return unquote_to_bytes(rest)
+            return data
         try:
-            return b64decode("".join(unquote_to_bytes(rest).decode("ascii").split()), validate=True)
-        except (NotBase64, UnicodeDecodeError) as error:
+            return b64decode(data.translate(None, whitespace.encode()), validate=True)
+        except NotBase64 as error:
             raise InvalidRequest("The data: URI says base64, but is not.") from error
+
+
+def _unquoted(text: str) -> bytes:
+    """Return the bytes of a percent-encoded text; piece by piece, as each escape is an object meanwhile."""
+    data, place = bytearray(), 0
+    while place < len(text):
+        end = place + _PIECE
+        # An escape is not cut in two.
+        end -= next((back for back in (1, 2) if text[end - back : end - back + 1] == "%"), 0)
+        data += unquote_to_bytes(text[place:end])
+        place = end
+    return bytes(data)
+
+
+def _check_values(body: bytes) -> None:
+    """Raise ``InvalidRequest`` for more values than a request of ours can mean; commas in texts count too."""
+    if sum(body.count(sign) for sign in (b",", b"[", b"{", b":")) > MAX_VALUES:
+        raise InvalidRequest(
+            f"The body has more than {MAX_VALUES} values; send an object of fields, and files as base64."
+        )
+
+
+def _is_whole(text: str) -> bool:
+    """Whether no character of a text is half of a pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read(body: bytes) -> dict[str, Any]:

@@ -18,7 +18,18 @@ from anyio import to_thread
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
-from app.api.forms import TEXT, VOICE, FileField, Form, Incoming, Upload, UploadedFile, tidy, too_large
+from app.api.forms import (
+    MAX_FIELDS,
+    TEXT,
+    VOICE,
+    FileField,
+    Form,
+    Incoming,
+    Upload,
+    UploadedFile,
+    tidy,
+    too_large,
+)
 from app.api.json_body import NAME, JsonBody, Translate, data_of, is_data
 from app.errors import InvalidRequest, UnsupportedMedia
 from app.outside.fetching import Fetcher
@@ -29,7 +40,6 @@ FORM_BYTES: Final = 64 << 10
 WRITE_BYTES: Final = 1 << 20
 """How much is gathered before it is handed to a thread that writes it."""
 
-_MOST_FIELDS: Final = 100
 _RAW_KINDS: Final = ("audio/", "video/", "image/")
 _RAW_TYPES: Final = ("application/octet-stream", "application/ogg", "application/mp4")
 _NOT_FIELDS: Final = ("stream", "check")
@@ -204,7 +214,7 @@ class _Fields:
 
     def result(self) -> Upload:
         try:
-            given = parse_qsl(self._text.decode("ascii"), errors="strict", max_num_fields=_MOST_FIELDS)
+            given = parse_qsl(self._text.decode("ascii"), errors="strict", max_num_fields=MAX_FIELDS)
         except ValueError:
             raise InvalidRequest("The form is malformed; send it as 'curl -d name=value' does.") from None
         known = [(name, value) for name, value in given if name in self._names and value.strip()]

@@ -44,7 +44,6 @@ def serve() -> Iterator[Serve]:
                 http=protocol,
                 lifespan="off",
                 log_config=None,
-                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             )
             server = uvicorn.Server(config)
             thread = threading.Thread(target=server.run)
@@ -113,6 +112,23 @@ def test_half_a_second_head_does_not_either(serve: Serve) -> None:
 
 
 BODY = "Content-Length: 100000\r\n"
+CHUNKED = "Transfer-Encoding: chunked\r\n"
+
+
+def test_a_body_in_tiny_chunks_is_refused(serve: Serve) -> None:
+    with connect(serve()) as connection:
+        ask(connection, more=CHUNKED)
+        connection.sendall(b"1\r\nx\r\n" * 1001)
+        assert rest(connection).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("chunks", [b"1\r\nx\r\n" * 1000, (b"80\r\n" + b"x" * 128 + b"\r\n") * 3000])
+def test_a_body_in_other_chunks_is_taken(serve: Serve, chunks: bytes) -> None:
+    with connect(serve()) as connection:
+        for _ in range(2):
+            ask(connection, more=CHUNKED)
+            connection.sendall(chunks + b"0\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_body_that_stands_still_is_cut_off(serve: Serve) -> None:

@@ -68,7 +68,8 @@ def test_what_a_file_says_of_itself_takes_little_memory_of_a_capped_process(tmp_
 def test_a_small_picture_takes_little_memory_of_a_capped_process(tmp_path: Path) -> None:
     script = (
         "import resource, sys\nfrom pathlib import Path\nfrom app.errors import NotAVideo, TooMuchMemory\n"
-        "from app.media.probe import VideoLimits, probe_video\nfrom app.sandbox import cap_memory\n"
+        "from app.media.limits import VideoLimits\nfrom app.media.probe import probe_video\n"
+        "from app.sandbox import cap_memory\n"
         "cap_memory(4 << 30)\n"
         "try:\n    probe_video(Path(sys.argv[1]), VideoLimits(10, 1 << 24))\n"
         "except (NotAVideo, TooMuchMemory):\n    pass\n"

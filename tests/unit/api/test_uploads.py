@@ -7,7 +7,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from app.api.forms import MAX_FIELD_BYTES, FileField, Upload, UploadedFile
+from app.api.forms import MAX_FIELD_BYTES, MAX_FIELDS, FileField, Upload, UploadedFile
 from app.api.uploads import receive_upload
 from app.errors import AvatarExists, InvalidRequest, UnsupportedMedia, UploadTooLarge
 
@@ -232,3 +232,10 @@ async def test_a_file_that_may_be_missing_may_be_missing(tmp_path: Path) -> None
     assert upload.files == ME
     with pytest.raises(InvalidRequest, match="lacks the file 'audio'"):
         await receive("required", VIDEO, SAID)
+
+
+async def test_a_form_of_countless_fields_is_refused(tmp_path: Path) -> None:
+    part = b'--edge!\r\nContent-Disposition: form-data; name="n%d"\r\n\r\n\r\n'
+    body = b"".join(part % number for number in range(MAX_FIELDS + 1))
+    with pytest.raises(InvalidRequest, match="more than 100 fields"):
+        await receive(request(body, 1 << 16), tmp_path / "job" / "upload")
