@@ -2,8 +2,9 @@
 PYTHON ?= python3
 JOBS ?= 2
 TESTS ?= tests
+OPTIONS ?=
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --no-loadscope-reorder $(TESTS)
+PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --no-loadscope-reorder $(TESTS) $(OPTIONS)
 
 .PHONY: setup serve demo pictures test test-slow test-all check bench lock release clean
 

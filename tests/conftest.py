@@ -16,11 +16,13 @@ settings.load_profile("suite")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
-SHARED = ("e2e", "browser", "cluster", "integration/wav2lip")
+SHARED = ("e2e", "browser", "integration/wav2lip")
 """Folders whose tests share something costly: a running service, an exported network."""
 
 HARDWARE = ("no CUDA device", "does not compute in bf16", "NVENC")
 """What the reason of a skip says where the machine, not an installation, lacks something."""
+SERVICES = ("apt-get install",)
+"""What it says where something is missing that ``scripts/services`` installs."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,6 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--nothing-missing",
         action="store_true",
         help="Fail a test that would be skipped for want of a package, a program or a service.",
+    )
+    parser.addoption(
+        "--but-services",
+        action="store_true",
+        help="With --nothing-missing: what scripts/services installs may be missing all the same.",
     )
 
 
@@ -61,7 +68,8 @@ def pytest_make_collect_report(
 def _refused_if_skipped(config: pytest.Config, report: Report) -> Report:
     if report.skipped and not hasattr(report, "wasxfail") and config.getoption("--nothing-missing"):
         reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if not any(lack in reason for lack in HARDWARE):
+        allowed = HARDWARE + SERVICES * config.getoption("--but-services")
+        if not any(lack in reason for lack in allowed):
             report.outcome = "failed"
             report.longrepr = f"{reason}\n(with --nothing-missing a skip is a failure)"
     return report

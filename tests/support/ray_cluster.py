@@ -45,6 +45,8 @@ class RayCluster:
             "num_cpus": 0,
             "object_store_memory": STORE,
             "include_dashboard": False,
+            "include_log_monitor": False,
+            "no_monitor": True,
             "gcs_server_port": self._port,
         }
         self._cluster = self._started(lambda: Cluster(initialize_head=True, head_node_args=head))

@@ -50,6 +50,16 @@ def test_a_machine_without_the_hardware_still_skips(tmp_path: Path) -> None:
     assert "1 skipped" in outcome(tmp_path, source, "--nothing-missing")
 
 
+@pytest.mark.parametrize(
+    ("reason", "ended"), [("no Chromium: apt-get install chromium", "1 skipped"), ("no torch", "1 failed")]
+)
+def test_only_what_scripts_services_installs_may_be_missing_where_it_could_not(
+    tmp_path: Path, reason: str, ended: str
+) -> None:
+    source = f"def test_it(): pytest.skip({reason!r})"
+    assert ended in outcome(tmp_path, source, "--nothing-missing", "--but-services")
+
+
 def test_an_expected_failure_is_no_skip(tmp_path: Path) -> None:
     source = "@pytest.mark.xfail\ndef test_it(): assert False"
     assert "1 xfailed" in outcome(tmp_path, source, "--nothing-missing")
