@@ -12,3 +12,8 @@ def table(tmp_path: Path) -> Iterator[JobTable]:
     engine = open_database(tmp_path / "jobs.sqlite3")
     yield JobTable(engine)
     engine.dispose()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"

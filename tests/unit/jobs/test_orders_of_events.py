@@ -12,7 +12,7 @@ from app.errors import NoFace
 from app.jobs.job import JobKind, JobState
 from app.jobs.limits import Limits
 from tests.support.pretending import PretendingPool, frames_of
-from tests.unit.jobs.test_scheduler import Service, running
+from tests.support.scheduling import Service, running
 
 EVENTS = st.lists(
     st.tuples(
