@@ -62,14 +62,17 @@ def track_face(
             progress(count, max(count, expected_frames))
     follower.end()
     runs = choose(follower.runs, choice, fps, min_frames=min(MIN_FRAMES, count))
-    boxes, landmarks, meshes = _assemble(runs, count, smoothing * fps)
     faces = faces_at_once(follower.runs, count)
+    boxes, landmarks, meshes = _assemble(runs, count, smoothing * fps)
     cuts = np.array(follower.cuts, np.bool_)
     return FaceTrack(padded(boxes, pads), landmarks, meshes, detector.name, cuts, faces)
 
 
 def _assemble(runs: list[Run], count: int, window: float) -> tuple[ExactBox, Landmarks, FaceMeshes]:
-    """Lay the smoothed runs out over all frames; ``window`` is the smoothing in frames."""
+    """Lay the smoothed runs out over all frames; ``window`` is the smoothing in frames.
+
+    The runs are empty afterwards: of ten minutes, their sightings take 165 MB.
+    """
     boxes = np.full((count, 4), np.nan)
     landmarks = np.full((count, POINTS, 2), np.nan, np.float32)
     meshes = np.full((count, POINTS, 3), np.nan, np.float32)
@@ -81,6 +84,7 @@ def _assemble(runs: list[Run], count: int, window: float) -> tuple[ExactBox, Lan
         boxes[first : last + 1] = smooth(fill_gaps(run_boxes), window)
         for sighting in run.sightings:
             meshes[sighting.frame] = sighting.fit.mesh
+        run.sightings.clear()
         for some in np.array_split(np.arange(POINTS), 1 + (last - first) * POINTS // _POINTS_AT_ONCE):
             points = meshes[first : last + 1, some, :2].reshape(last - first + 1, -1)
             smoothed = smooth(fill_gaps(points), window * LANDMARK_SHARE)

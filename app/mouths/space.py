@@ -91,7 +91,8 @@ def align(points: Canonical, front: npt.NDArray[np.float64]) -> Pose:
 
 def turned_front(speech: Canonical, pose: Pose) -> Canonical:
     """Return speech points (n, k, 3) turned to the front."""
-    turned: Canonical = pose.scale[:, None, None] * ((speech - pose.mean) @ pose.turn)
+    turned: Canonical = (speech - pose.mean) @ pose.turn
+    turned *= pose.scale[:, None, None]
     return turned
 
 

@@ -7,7 +7,7 @@ others still apply, and ``mouthpiece doctor`` and ``/v1/info`` report it.
 """
 
 from app.sandbox.environment import without_secrets
-from app.sandbox.memory import cap_memory, sparing
+from app.sandbox.memory import cap_memory, give_back_memory, sparing
 from app.sandbox.paths import Sandbox, keep_temporary_files_in
 from app.sandbox.protection import Protection, enter, lock_files, protection
 
@@ -16,6 +16,7 @@ __all__ = [
     "Sandbox",
     "cap_memory",
     "enter",
+    "give_back_memory",
     "keep_temporary_files_in",
     "lock_files",
     "protection",

@@ -1,5 +1,6 @@
-"""A memory limit on a process, enforced by the kernel."""
+"""Memory of a process: a limit that the kernel enforces, and what is given back to it."""
 
+import ctypes
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,13 @@ def sparing(headroom: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
+
+
+def give_back_memory() -> None:
+    """Give back to the system what this process has freed, where the C library keeps it (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
 
 
 def _data_bytes() -> int | None:
