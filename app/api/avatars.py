@@ -24,6 +24,7 @@ from app.api.submission import (
     wait_for,
 )
 from app.api.uploads import CheckField
+from app.api.whole_file import WholeFile
 from app.avatars.manifest import ID_PATTERN, Manifest
 from app.avatars.store import PREVIEW
 from app.errors import (
@@ -178,7 +179,7 @@ def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
 )
 def get_preview(avatar_id: str, services: ServicesDep) -> Response:
     """Show one frame of an avatar with the face box and the mouth mask drawn in."""
-    return FileResponse(_preview(services, avatar_id), media_type="image/jpeg")
+    return WholeFile(_preview(services, avatar_id), media_type="image/jpeg")
 
 
 @router.delete("/{avatar_id}", status_code=204, responses=documented(AvatarNotFound, StorageReadOnly))

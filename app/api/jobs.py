@@ -16,6 +16,7 @@ from app.api.problems import documented
 from app.api.reports import CheckReport, RenderReceipt
 from app.api.submission import content_location, follow, wait_for
 from app.api.videos import VIDEOS, FragmentStream, finished_video, unfinished_video
+from app.api.whole_file import WholeFile
 from app.errors import (
     InvalidRequest,
     JobCanceled,
@@ -140,7 +141,7 @@ async def _reported(job: Job, path: Path, media_type: str) -> Response:
         raise NotFound(
             f"Job {job.id} has no report: an earlier release ran it, or the report could not be written."
         )
-    return FileResponse(path, media_type=media_type, headers={"Cache-Control": "private, no-cache"})
+    return WholeFile(path, media_type=media_type, headers={"Cache-Control": "private, no-cache"})
 
 
 def _check_succeeded(job: Job) -> None:

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
+
+from app.api.whole_file import WholeFile, without_range
 
 FOLDER: Final = Path(__file__).parent.parent / "web"
 
@@ -33,10 +35,13 @@ def mount(app: FastAPI) -> None:
 @router.get("/")
 async def page() -> Response:
     """Give the page."""
-    return FileResponse(FOLDER / "index.html", headers=HEADERS)
+    return WholeFile(FOLDER / "index.html", headers=HEADERS)
 
 
 class _Files(StaticFiles):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(without_range(scope), receive, send)
+
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
         response.headers.update(HEADERS)

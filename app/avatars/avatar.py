@@ -1,5 +1,6 @@
 """An avatar opened for rendering: arrays verified, frames ready to read."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -171,8 +172,9 @@ def _studied(folder: Path, manifest: Manifest, frames: FrameReader, alive: Alive
     if study is None:
         boxes, landmarks = np.load(folder / BOXES), np.load(folder / LANDMARKS)
         study = study_frames(frames, layout_of(manifest), boxes, landmarks, alive)
-        with replacing(folder / STUDY) as temporary, temporary.open("wb") as file:
-            study.save(file)
+        if os.access(folder, os.W_OK):  # else it is studied again the next time
+            with replacing(folder / STUDY) as temporary, temporary.open("wb") as file:
+                study.save(file)
     return study
 
 

@@ -3,9 +3,11 @@
 They are bounded by a budget over all avatars; the least recently used go first.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Final
 
 from app.avatars.manifest import Manifest
@@ -32,8 +34,9 @@ class FrameCache:
     def open(self, manifest: Manifest, decode: Decode, name: str = FRAMES) -> FrameReader:
         """Open the frames of an avatar; if they are not cached, have ``decode`` write them.
 
-        ``name`` is one of ``CACHES``. Raises :class:`AvatarDamaged` if that are not as
-        many as the manifest says, :class:`TooManyFrames` if they take more than is there for all avatars.
+        ``name`` is one of ``CACHES``. On a volume that is only read they are decoded for this once, to a
+        temporary file. Raises :class:`AvatarDamaged` if that are not as many as the manifest says,
+        :class:`TooManyFrames` if they take more than is there for all avatars.
         """
         path = self._path(manifest, name)
         frame_bytes = _HALVES[name] * manifest.width * manifest.height // 2
@@ -41,10 +44,13 @@ class FrameCache:
         if not _is_whole(path, needed):
             if name != FRAMES:
                 check_budget(needed, self.budget)
+            most = max(self.budget, needed)
+            if not _takes_files(path.parent):
+                return self._open_once(manifest, decode, name, frame_bytes, most)
             self.make_room(needed, keep=path)
             with storing():
                 check_room(path.parent, needed)
-                self._rebuild(path, manifest, decode, max(self.budget, needed))
+                self._rebuild(path, manifest, decode, most)
         reader = FrameReader(path, frame_bytes)
         reader.note_use()
         return reader
@@ -90,14 +96,24 @@ class FrameCache:
                     path.unlink()
                 total -= size
 
+    def _open_once(
+        self, manifest: Manifest, decode: Decode, name: str, frame_bytes: int, most: int
+    ) -> FrameReader:
+        """Decode frames to a temporary file, which is gone when its reader is closed."""
+        with storing():
+            descriptor, temporary = mkstemp(suffix=Path(name).suffix)
+            os.close(descriptor)
+            path = Path(temporary)
+            try:
+                check_room(path.parent, manifest.frame_count * frame_bytes)
+                _decode(path, manifest, decode, most)
+                return FrameReader(path, frame_bytes)
+            finally:
+                path.unlink()
+
     def _rebuild(self, path: Path, manifest: Manifest, decode: Decode, most: int) -> None:
         with replacing(path) as temporary:
-            count = sum(1 for _ in decode(temporary, most))
-            if count != manifest.frame_count:
-                raise AvatarDamaged(
-                    f"The source of avatar {manifest.id!r} decodes to {count} frames, not "
-                    f"{manifest.frame_count}; delete the avatar and create it again."
-                )
+            _decode(temporary, manifest, decode, most)
 
     def _path(self, manifest: Manifest, name: str) -> Path:
         # Named by what they are decoded from: another avatar may get this id, on whichever machine.
@@ -120,6 +136,20 @@ class FrameCache:
 
 _HALVES: Final = {FRAMES: 3, TRANSPARENT_FRAMES: 5, DEEP_FRAMES: 6}
 """Half bytes that each pixel of a frame takes."""
+
+
+def _decode(path: Path, manifest: Manifest, decode: Decode, most: int) -> None:
+    count = sum(1 for _ in decode(path, most))
+    if count != manifest.frame_count:
+        raise AvatarDamaged(
+            f"The source of avatar {manifest.id!r} decodes to {count} frames, not "
+            f"{manifest.frame_count}; delete the avatar and create it again."
+        )
+
+
+def _takes_files(folder: Path) -> bool:
+    """Whether files may be made in a folder, which need not exist yet."""
+    return os.access(folder, os.W_OK) or not folder.exists()
 
 
 def _is_whole(path: Path, size: int) -> bool:

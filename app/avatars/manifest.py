@@ -9,11 +9,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Self
 
+from pydantic import TypeAdapter
+
 from app.errors import InvalidRequest
 from app.media.treatment import PLAIN, Treatment
 from app.notices import Notice
 
 SCHEMA_VERSION: Final = 1
+_WARNINGS: Final = TypeAdapter(list[Notice])
 ID_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -156,13 +159,23 @@ class Manifest:
 def _check_sane(manifest: Manifest) -> None:
     """Raise ValueError or TypeError for values with which nothing could be done."""
     counts = (manifest.width, manifest.height, manifest.frame_count, manifest.face_size)
-    texts = (manifest.id, manifest.reference, manifest.source.sha256, manifest.source.filename)
-    if not all(isinstance(count, int) and 0 < count < 1 << 31 for count in counts):
+    texts = [manifest.id, manifest.reference, manifest.source.sha256, manifest.source.filename]
+    if not all(type(count) is int and 0 < count < 1 << 31 for count in counts):
         raise ValueError("sizes and counts must be whole numbers above 0")
-    if not 0 <= manifest.face_frames <= manifest.frame_count:
+    if manifest.width % 2 or manifest.height % 2:
+        raise ValueError("width and height must be even")
+    if type(manifest.face_frames) is not int or not 0 <= manifest.face_frames <= manifest.frame_count:
         raise ValueError("there cannot be more faces than frames")
+    if not all(isinstance(flag, bool) for flag in (manifest.implicit, manifest.transparent)):
+        raise TypeError("what is so or not so must be true or false")
+    texts += [
+        text
+        for told in _WARNINGS.validate_python(manifest.warnings)
+        for text in (told["code"], told["detail"])
+    ]
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("names must be texts")
+    "".join(texts).encode()  # raises for half a character, which nobody could be told
     if not 0 < manifest.fps < 1 << 16 or not 0 < manifest.sample_aspect_ratio < 1 << 16:
         raise ValueError("rates and ratios must be above 0")
     if manifest.created_at.tzinfo is None:

@@ -144,6 +144,8 @@ def decode_sound(
             check_sound(frame.sample_rate, frame.layout.nb_channels)
             track.write(frame)
             speech.write(frame)
+            if limits.cut and track.samples >= limits.max_seconds * rate:
+                break
             check_length(Fraction(track.samples, rate), limits)
         track.finish()
         speech.finish()

@@ -24,8 +24,6 @@ _NOTED_SECONDS: Final = 0.05
 """Sounds that differ by less are as long as each other: encoders pad them."""
 _OF_THE_MOUTH: Final = (NoticeCode.QUIET_SOUND, NoticeCode.OUT_OF_PHASE_SOUND)
 """What matters only of the sound that the mouth follows."""
-_UNLIMITED: Final = AudioLimits(max_seconds=1e9)
-"""The video was within the limits when it came."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,11 @@ def with_own_sound(
     """
     if workspace.mixture.exists():
         return replace(sound, track_path=str(workspace.mixture))
+    clip_end = (timeline.clip_begin + timeline.clip_frames) / timeline.clip_fps
+    limits = AudioLimits(max_seconds=float(clip_end), cut=True)  # nobody has looked at its sound before
     with _scratch(workspace) as scratch:
         try:
-            own = decoder.sound(video, _UNLIMITED, scratch.track, scratch.speech, alive)
+            own = decoder.sound(video, limits, scratch.track, scratch.speech, alive)
         except (NoSound, NotAudio):
             return None
         return mixed(sound, own, timeline.own_sound(), level, workspace.mixture, alive)

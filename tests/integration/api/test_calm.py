@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from app.api.videos import _settle_range
-from app.avatars.store import MANIFEST, AvatarStore
+from app.avatars.store import MANIFEST, PREVIEW, AvatarStore
 from tests.integration.api.conftest import Start
 from tests.support.avatars import made_up_manifest, put_made_up
 
@@ -20,6 +20,12 @@ DAMAGED = {
     "still": made_up_manifest().to_json().replace('"30000/1001"', '"0"'),
     "width": made_up_manifest().to_json().replace('"width": 4', '"width": "wide"'),
     "time": made_up_manifest().to_json().replace("+00:00", ""),
+    "odd": made_up_manifest().to_json().replace('"width": 4', '"width": 3'),
+    "flag": made_up_manifest().to_json().replace('"implicit": false', '"implicit": "so"'),
+    "faces": made_up_manifest().to_json().replace('"face_frames": 2', '"face_frames": 1.5'),
+    "half a letter": made_up_manifest().to_json().replace("anna.mp4", "\\ud800.mp4"),
+    "no warnings": made_up_manifest().to_json().replace('"warnings": []', '"warnings": null'),
+    "strange warning": made_up_manifest().to_json().replace('"warnings": []', '"warnings": [{"code": "x"}]'),
     "other": made_up_manifest("ben").to_json(),
 }
 
@@ -67,6 +73,19 @@ async def test_the_list_of_avatars_comes_in_pages(start: Start, tmp_path: Path) 
     assert seen == names
     for bad in ("limit=0", "limit=1001", "cursor=x", "cursor=" + "9" * 4300 + "-a"):
         assert (await client.get(f"/v1/avatars?{bad}")).status_code == 422
+
+
+@pytest.mark.parametrize("given", ["bytes=" + "9" * 4300 + "-", "bytes=5-3", "bytes=x", "lines=1-2"])
+async def test_a_small_file_is_sent_whole_whatever_is_asked_for(
+    start: Start, tmp_path: Path, given: str
+) -> None:
+    folder = put_made_up(AvatarStore(tmp_path / "avatars"), made_up_manifest("anna"))
+    (folder / PREVIEW).write_bytes(b"picture")
+    client = await start()
+    for path in ("/v1/avatars/anna/preview.jpg", "/", "/studio/studio.css"):
+        answer = await client.get(path, headers={"Range": given})
+        assert answer.status_code == 200
+        assert answer.content == (await client.get(path)).content
 
 
 @pytest.mark.parametrize(

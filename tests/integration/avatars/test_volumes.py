@@ -1,6 +1,7 @@
 """Volumes that are small, full or only read, and videos that would fill them."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 
 from app.avatars.avatar import open_avatar
 from app.avatars.builder import AvatarRequest
+from app.avatars.store import FRAMES
 from app.errors import StorageFull, StorageReadOnly, TooManyFrames
 from app.media.files import replacing
 from app.media.frame_file import write_frames
 from app.media.limits import AudioLimits
 from app.media.sound import decode_sound
+from app.mouths.study import STUDY
 from app.volume import room
 from tests.support import clips
 from tests.support.avatars import FORM, builder, no_progress
@@ -65,6 +68,26 @@ def test_a_share_of_the_volume_stays_free(small: Path, tmp_path: Path) -> None:
     assert shutil.disk_usage(small).free > 0
     with pytest.raises(StorageFull), replacing(small / "fragment"):
         pytest.fail("begun")
+
+
+def test_frames_that_were_dropped_are_decoded_for_once_on_a_volume_that_is_only_read(
+    small: Path, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker, scratch = builder(small), tmp_path / "scratch"
+    manifest = maker.build(AvatarRequest("anna", video, "head.mp4"), no_progress)
+    kept = (small / "anna" / FRAMES).read_bytes()
+    (small / "anna" / FRAMES).unlink()
+    (small / "anna" / STUDY).unlink()
+    make_read_only(small)
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+
+    with open_avatar(maker.store, maker.cache, "anna", FORM) as avatar:
+        frame = np.empty(manifest.frame_bytes, np.uint8)
+        for index in (0, manifest.frame_count - 1):
+            avatar.frames.read_into(index, frame)
+            assert frame.tobytes() == kept[index * frame.nbytes :][: frame.nbytes]
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_volume_that_is_only_read_serves_renders_and_says_why_nothing_else_works(

@@ -12,6 +12,7 @@ from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.errors import InvalidRequest, NotAudio
 from app.media.frames import I420Frame
 from app.media.limits import AudioLimits
+from app.media.sound import decode_sound
 from app.mouths.model import LipModel
 from app.notices import NoticeCode
 from app.rendering.options import RenderOptions
@@ -187,3 +188,13 @@ def test_all_who_open_a_render_have_the_same_mixture(
 def test_levels_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match="keep_sound"):
         RenderOptions(**wrong)
+
+
+def test_a_video_whose_sound_goes_on_for_hours_is_heard_as_long_as_its_pictures(tmp_path: Path) -> None:
+    limits = AudioLimits(max_seconds=2.0, cut=True)
+    mute = clips.talking_head(tmp_path / "mute.mp4", 0.2)
+    late = add_sound(mute, tmp_path / "late.mkv", tone(9, TONE)[None], RATE, 10_000)
+    track, speech = tmp_path / "track", tmp_path / "speech"
+    sound = decode_sound(late, limits, track, speech)
+    assert 2.0 <= sound.duration < 2.3
+    assert track.stat().st_size == sound.samples * 2

@@ -22,6 +22,7 @@ from app.notices import NoticeCode, notice
 from tests.support.avatars import made_up_manifest
 
 SIZES = st.integers(1, 8192)
+SIDES = st.integers(1, 4096).map(lambda half: 2 * half)
 NUMBERS = st.floats(-1000, 1000)
 RATIOS = st.fractions(Fraction(1, 1000), 1000, max_denominator=10**6)
 
@@ -31,8 +32,8 @@ RATIOS = st.fractions(Fraction(1, 1000), 1000, max_denominator=10**6)
     st.builds(
         Manifest,
         id=st.from_regex(ID_PATTERN, fullmatch=True),
-        width=SIZES,
-        height=SIZES,
+        width=SIDES,
+        height=SIDES,
         fps=RATIOS,
         sample_aspect_ratio=RATIOS,
         frame_count=st.integers(10, 10**6),
