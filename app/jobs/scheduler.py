@@ -198,7 +198,7 @@ class Scheduler:
     def _give_turns(self) -> None:
         while True:
             wanting = self._turns.wanting(self._jobs.values())
-            best = self._turns.best(wanting)
+            best = min(wanting, key=self._turns.rank, default=None)
             # Not those whose last answer is still to be taken.
             free = min(self.pool.idle, self.pool.size - len(self._answers))
             if best is None or free <= 0:

@@ -6,7 +6,7 @@ submission, or, for long renders that somebody watches, the longest wait since t
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Final
 
 from app.jobs.open_job import OpenJob
@@ -48,10 +48,6 @@ class Turns:
             if job.begun or job.job.owner is None or under_way[job.job.owner] < self._most
             if (method := job.next_method) and not (method == "build_avatar" and job.job.avatar_id in making)
         ]
-
-    def best(self, ready: Iterable[OpenJob]) -> OpenJob | None:
-        """Return whose turn it is."""
-        return min(ready, key=self.rank, default=None)
 
     def to_shorten(self, jobs: Collection[OpenJob], best: OpenJob | None, free: int) -> Call | None:
         """Return the call that is to end with its segment: for the next turn's owner, or to be shared."""

@@ -226,8 +226,11 @@ class Worker:
 
     @contextmanager
     def _rendering(self, call: Call, progress: Progress, *, anew: bool = False) -> Iterator["OpenRender"]:
-        """Open a render. The last one stays open, so that the next call for it costs nothing to begin."""
-        with self._telling_of_deletion(call.avatar_id):
+        """Open a render. The last one stays open, so that the next call for it costs nothing to begin.
+
+        Raises ``AvatarDeleted`` for what goes wrong because the avatar is gone.
+        """
+        try:
             if self._open is None or self._open[0] != call.job_id:
                 self._close()
                 request, workspace = self._render_request(call), self._files.workspace(call.job_id)
@@ -241,6 +244,12 @@ class Worker:
                 )
             yield render
             self._check_stopped()
+        except (AvatarNotFound, AvatarDamaged, OSError) as error:
+            if self._store.exists(call.avatar_id):
+                raise
+            raise AvatarDeleted(
+                f"The avatar {call.avatar_id!r} was deleted before the render finished."
+            ) from error
 
     def _avatar_request(self, call: Call) -> "AvatarRequest":
         from app.avatars.builder import AvatarRequest
@@ -281,18 +290,6 @@ class Worker:
         if manifest.job == call.job_id or (call.is_one_call and manifest.implicit):
             return manifest
         raise AvatarExists(f"There is already an avatar {call.avatar_id!r}; delete it or choose another id.")
-
-    @contextmanager
-    def _telling_of_deletion(self, avatar_id: str) -> Iterator[None]:
-        """Raise ``AvatarDeleted`` for what goes wrong in the block because the avatar is gone."""
-        try:
-            yield
-        except (AvatarNotFound, AvatarDamaged, OSError) as error:
-            if self._store.exists(avatar_id):
-                raise
-            raise AvatarDeleted(
-                f"The avatar {avatar_id!r} was deleted before the render finished."
-            ) from error
 
 
 def _warnings(call: Call, render: "OpenRender") -> list[Notice]:
