@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app.api import avatars, compat, jobs, llms, operations, problems, renders, studio, webhooks
 from app.api.connections import connections_for, protocol_for
 from app.api.dependencies import Services, require_key
+from app.api.last_word import LastWord
 from app.api.leniency import Lenient
 from app.api.metrics import Metrics, RequestMetrics
 from app.api.models import news_of
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=SENT,
             expose_headers=READ,
         )
+    app.add_middleware(LastWord)
     app.add_middleware(RequestMetrics, metrics=metrics, spans=spans)
     app.add_middleware(Turnstile)
     problems.install_handlers(app)
