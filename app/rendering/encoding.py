@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import ceil
 from threading import Lock
 from time import perf_counter
 from typing import Final
@@ -21,6 +22,8 @@ from app.wav2lip.devices import usable_cores
 
 _PROGRESS_EVERY: Final = 8
 _CORES_A_LANE: Final = 4
+_TWO_ROWS: Final = 32
+"""Pixels."""
 _LANES_BYTES: Final = 512 << 20
 _NVENC_LANES: Final = 3
 """The driver lets consumer cards encode a few streams at once, and three keep one NVENC engine busy."""
@@ -81,6 +84,16 @@ def lanes_for(device: str, frame_bytes: int, batch_size: int, encoder: Encoder =
     wanted = _NVENC_LANES if encoder == "h264_nvenc" else usable_cores() // _CORES_A_LANE
     fitting = _LANES_BYTES // (BATCHES_HELD * batch_size * frame_bytes)
     return max(1, min(wanted, fitting))
+
+
+def threads_for(height: int, lanes: int) -> int:
+    """Return how many threads each of several encoders of frames of a ``height`` gets: together the cores'.
+
+    x264 by itself takes half as many again, of all cores of a machine whose container may use some of them;
+    frames that are coded side by side see less of each other (docs/benchmarks.md). One for two rows of
+    macroblocks at most, as x264 has it.
+    """
+    return min(ceil(usable_cores() / lanes), max(1, height // _TWO_ROWS))
 
 
 class _StoppedByAnother(Exception):

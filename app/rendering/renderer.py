@@ -5,7 +5,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
-from math import ceil
 from pathlib import Path
 from time import perf_counter
 
@@ -26,7 +25,7 @@ from app.mouths.model import LipModel
 from app.options import plain
 from app.progress import Alive, Progress
 from app.rendering.chosen import ChosenMouths
-from app.rendering.encoding import SegmentEncoding, lanes_for
+from app.rendering.encoding import SegmentEncoding, lanes_for, threads_for
 from app.rendering.frames import FrameMaker
 from app.rendering.framing import frame_of
 from app.rendering.mouths import GeneratedMouths, Mouths
@@ -41,7 +40,6 @@ from app.rendering.timeline import Timeline, lay_out, split_segments
 from app.rendering.wanted import GeneratedShapes, HeardShapes, Wanted
 from app.rendering.warned import render_notices
 from app.rendering.workspace import Workspace
-from app.wav2lip.devices import usable_cores
 from app.wav2lip.infer import Wav2LipInfer
 
 
@@ -136,7 +134,8 @@ class Renderer:
                 self.infer.info.device, avatar.layout.frame_bytes, self.infer.batch_size, self.encoder
             )
             video = _video_format(avatar, framing.layout, timeline.fps)
-            packing = self._packing(request.options, video, mixture or sound, self._threads(lanes))
+            threads = self.encoder_threads or threads_for(video.layout.height, lanes)
+            packing = self._packing(request.options, video, mixture or sound, threads)
             plan = self._plan(request, avatar, timeline, packing)
             segments = split_segments(timeline.frame_count, timeline.fps)
             mouths = self._mouths(request, avatar, sound, timeline, segments, workspace, plan)
@@ -186,9 +185,6 @@ class Renderer:
         key = f"{plan.digest} {sound.speech_sha256()}"
         book = ScoreBook(scorer, segments, workspace.scores, key)
         return ChosenMouths(avatar, timeline, book)
-
-    def _threads(self, lanes: int) -> int:
-        return self.encoder_threads if self.encoder_threads or lanes == 1 else ceil(usable_cores() / lanes)
 
     def _open(self, request: RenderRequest, alive: Alive) -> Avatar:
         return open_avatar(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import JobCanceled
-from app.rendering.encoding import lanes_for
+from app.rendering.encoding import lanes_for, threads_for
 from app.rendering.options import RenderOptions
 from app.rendering.renderer import Renderer, RenderRequest
 from app.rendering.workspace import Workspace
@@ -60,3 +60,11 @@ def test_a_model_on_the_cpu_leaves_one_encoder_and_large_frames_leave_fewer(
     assert lanes_for("cuda:0", hd, 32) == 4
     assert lanes_for("cuda:0", uhd, 32) == 1
     assert lanes_for("cuda:0", hd, 32, "h264_nvenc") == 3
+
+
+def test_encoders_share_the_cores_and_small_frames_take_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.rendering.encoding.usable_cores", lambda: 16)
+    assert [threads_for(1080, lanes) for lanes in (1, 3, 4)] == [16, 6, 4]
+    assert [threads_for(height, 1) for height in (720, 240, 2)] == [16, 7, 1]
+    monkeypatch.setattr("app.rendering.encoding.usable_cores", lambda: 2)
+    assert [threads_for(1080, lanes) for lanes in (1, 4)] == [2, 1]
