@@ -48,7 +48,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_without_weights_their_place_and_origin_are_named(hub: Path) -> None:
-    with pytest.raises(EngineUnavailable, match=f"https://.*{WEIGHTS} at {hub / WEIGHTS}"):
+    with pytest.raises(EngineUnavailable, match=f"https://.*{WEIGHTS} to {hub / WEIGHTS}"):
         S3fd()
 
 
