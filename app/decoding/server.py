@@ -36,6 +36,9 @@ SOUND_CPU_SECONDS: Final = 0.2
 """and what each second of sound may take, a hundred times as much as common formats do,"""
 FRAMES_CPU_SECONDS: Final = 10.0
 """and each second of a video: more than 60 frames of 4K take. Beyond that, the decoder is ended."""
+FRAMES_NICENESS: Final = 5
+"""By how much a decoder of frames, which has several threads, stands back behind the one of its worker that
+follows the face in them: where there are two cores, they are through with a video together."""
 SOUND_BYTES: Final = 512 << 20
 """Memory for decoding sound, of which only a frame is held at a time."""
 LONGEST_LINE: Final = 1 << 20
@@ -120,6 +123,7 @@ def _lock_in(request: "Request", says: int, max_memory_bytes: int) -> None:
         case DecodeFrames():
             read, write = {request.video}, {request.file}
             seconds += FRAMES_CPU_SECONDS * request.limits.max_seconds
+            os.nice(FRAMES_NICENESS)
             if request.backdrop:
                 read.add(request.backdrop)
             resource.setrlimit(resource.RLIMIT_FSIZE, (request.most_bytes, request.most_bytes))

@@ -93,6 +93,7 @@ def probe_video(path: Path, limits: VideoLimits, treatment: Treatment = PLAIN) -
     with open_video(path, limits) as (container, stream):
         check_seconds(announced(container, stream), limits.max_seconds, "video")
         check_complete(container, stream, NotAVideo)
+        stream.codec_context.thread_count = 1  # more take longer to start than a single picture does
         first = next(decode_pictures(container, stream), None)
         if first is None:
             raise no_picture(limits)

@@ -25,6 +25,8 @@ def be_hijacked(request: Request) -> None:
         case "toil":
             while True:
                 pass
+        case "tell the niceness":
+            server.say({"broke": str(os.getpriority(os.PRIO_PROCESS, 0))})
         case "say":
             os.write(1, "\n".join(words).encode() + b"\n")
         case "try" if isinstance(request, DecodeSound):

@@ -14,7 +14,7 @@ import pytest
 
 from app.decoding.apart import DecoderApart
 from app.decoding.process import DecoderDied, start_server
-from app.decoding.server import OPENING_CPU_SECONDS
+from app.decoding.server import FRAMES_NICENESS, OPENING_CPU_SECONDS
 from app.errors import JobCanceled, LimitExceeded, NotAudio, TooManyFrames
 from app.media.decoder import Decoder, DecoderHere
 from app.media.findings import Findings
@@ -90,6 +90,18 @@ def test_a_decoder_apart_gives_what_one_here_gives(apart: DecoderApart, job: Pat
     assert video(apart, clip, job / "a") == video(DecoderHere(), clip, job / "b")
     assert np.array_equal(np.fromfile(job / "a"), np.fromfile(job / "b"))
     assert sound(apart, words) == sound(DecoderHere(), words)
+
+
+def test_a_decoder_of_frames_stands_back_behind_whoever_takes_them(
+    hijacked: DecoderApart, apart: DecoderApart, job: Path
+) -> None:
+    info = apart.probe(clips.talking_head(job / "head.mp4", 0.2), VIDEO, Treatment(), ignore)
+    (job / "upload").write_text("tell the niceness")
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    with pytest.raises(RuntimeError, match=f"^{own}$"):
+        hijacked.probe(job / "upload", VIDEO, Treatment(), ignore)
+    with pytest.raises(RuntimeError, match=f"^{own + FRAMES_NICENESS}$"):
+        list(hijacked.frames(job / "upload", info, VIDEO, job / "file", 1 << 30, Findings(), ignore))
 
 
 def test_refusals_and_errors_of_the_system_come_through(apart: DecoderApart, job: Path) -> None:
