@@ -100,11 +100,6 @@ class NewJob:
     traceparent: str | None = None
     """The request's span, as W3C Trace Context writes it."""
 
-    @property
-    def is_one_call(self) -> bool:
-        """Whether it makes the avatar that it renders with, of the ``video`` that came with the sound."""
-        return "video" in self.params
-
 
 @dataclass(frozen=True)
 class Job(NewJob):
@@ -135,6 +130,11 @@ class Job(NewJob):
 
     def __hash__(self) -> int:
         return hash((self.id, self.revision))  # a job's JSON is kept by it, and its parameters are a dict
+
+
+def is_one_call(params: Mapping[str, Any]) -> bool:
+    """Return whether a job makes the avatar that it renders with, of the ``video`` sent with the sound."""
+    return "video" in params
 
 
 def new_id() -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from app.errors import Problem, RenderProcessCrashed, RenderProcessStalled
 from app.jobs.crowd import Crowd
 from app.jobs.ended import Ended
-from app.jobs.job import Job, JobKind, JobProgress, JobState, utc_now
+from app.jobs.job import Job, JobKind, JobProgress, JobState, is_one_call, utc_now
 from app.jobs.pool import Answer, Call, Method, WorkerDied
 from app.notices import NoticeCode
 from app.tracing import about
@@ -43,7 +43,9 @@ class OpenJob:
         self.media_seconds = 0.0
         """Length of what is made; 0 until that is known."""
         self._clock = clock
-        self._first_step: Method | None = "build_avatar" if job.is_one_call else _FIRST_STEPS.get(job.kind)
+        self._first_step: Method | None = (
+            "build_avatar" if is_one_call(job.params) else _FIRST_STEPS.get(job.kind)
+        )
         self._avatar_frames = 0
         self._frames: list[int] = []
         self._done: dict[int, int] = {}

@@ -29,11 +29,6 @@ class Call:
     segments: Sequence[int] = ()
     """The segments to encode."""
 
-    @property
-    def is_one_call(self) -> bool:
-        """Whether the job makes the avatar that it renders with, of the ``video`` sent with the sound."""
-        return "video" in self.params
-
 
 class WorkerDied(Exception):
     """The process that worked on a call is gone, or stalled and was killed; the text says how."""

@@ -13,6 +13,9 @@ from app.wav2lip.devices import cuda_devices
 STORE_BYTES: Final = 80 << 20
 """Ray's store of objects, in shared memory: nothing but small messages goes through it."""
 
+RAY: Final = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+"""What Ray reads of the environment as soon as it is imported."""
+
 HEALTH: Final = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "1000",
@@ -65,6 +68,6 @@ def _run(*options: str) -> None:
     program = str(beside) if beside.exists() else shutil.which("ray")
     if program is None:
         raise EngineUnavailable("A cluster needs the extra 'cluster': pip install 'mouthpiece[cluster]'.")
-    environment = HEALTH | os.environ | {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = HEALTH | os.environ | RAY
     command = [program, "start", *options, f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats"]
     os.execve(program, command, environment)  # noqa: S606 - no shell, and no caller's text

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from app.settings import Settings
+from app.workers.join import RAY
 from app.workers.member import Member, Patience
 from app.workers.messages import Message
 from app.workers.pool import MemberPool, messages, send
@@ -29,8 +30,6 @@ COMMAND: Final = (sys.executable, "-m", "app.workers.ray_driver")
 PROBE_SECONDS: Final = 2.0
 CONNECT_SECONDS: Final = 25.0
 """How long Ray may take to let the service in: it would try for minutes with a wrong token."""
-RAY: Final = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
-"""What Ray reads of the environment as soon as it is imported."""
 AGAIN_SECONDS: Final = 2.0
 """Time between two tries to reach the cluster."""
 MARK: Final = ".mouthpiece-volume-"

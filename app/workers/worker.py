@@ -27,6 +27,7 @@ from app.errors import (
     TooMuchMemory,
 )
 from app.jobs.files import DataFolder
+from app.jobs.job import is_one_call
 from app.jobs.pool import Answer, Call
 from app.media.files import replacing
 from app.notices import Notice, NoticeCode
@@ -121,7 +122,7 @@ class Worker:
         """
         request, own = self._avatar_request(call), True
         try:
-            if call.is_one_call:
+            if is_one_call(call.params):
                 render, workspace = self._render_request(call), self._files.workspace(call.job_id)
                 manifest = self._workshop.build_ahead(request, render, workspace, progress)
             else:
@@ -256,13 +257,13 @@ class Worker:
         from app.avatars.builder import AvatarRequest
         from app.avatars.options import AvatarOptions
 
-        video, name = ("video", "video") if call.is_one_call else ("upload", "filename")
+        video, name = ("video", "video") if is_one_call(call.params) else ("upload", "filename")
         return AvatarRequest(
             id=call.avatar_id,
             video=self._files.upload(call.job_id, video),
             filename=call.params[name],
             options=read(AvatarOptions, call.params),
-            implicit=call.is_one_call,
+            implicit=is_one_call(call.params),
             job=call.job_id,
             backdrop=self._files.upload(call.job_id, "background") if "backdrop" in call.params else None,
         )
@@ -288,7 +289,7 @@ class Worker:
         Raises ``AvatarExists`` if the avatar is somebody else's.
         """
         manifest = self._store.manifest(call.avatar_id)
-        if manifest.job == call.job_id or (call.is_one_call and manifest.implicit):
+        if manifest.job == call.job_id or (is_one_call(call.params) and manifest.implicit):
             return manifest
         raise AvatarExists(f"There is already an avatar {call.avatar_id!r}; delete it or choose another id.")
 
@@ -300,7 +301,7 @@ def _warnings(call: Call, render: "OpenRender") -> list[Notice]:
     own = [
         told for told in avatar.manifest.warnings if told["code"] not in settled
     ]  # the render's form decides
-    return [*(own if call.is_one_call else []), *render.notices]
+    return [*(own if is_one_call(call.params) else []), *render.notices]
 
 
 @contextmanager
