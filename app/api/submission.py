@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
-from anyio import CancelScope
+from anyio import CancelScope, to_thread
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
@@ -74,7 +74,7 @@ async def submit_upload(
         async with turn(claim):
             if known := await claimed(services, claim):
                 check_same(known, fingerprint)
-                services.files.forget(job_id)
+                await _forget(services, job_id)
                 return known
             if claim and check_field:
                 for name, value in upload.fields.items():
@@ -98,11 +98,17 @@ async def submit_upload(
             with CancelScope(shield=True):
                 job = await services.scheduler.submit(new)
     except BaseException:
-        services.files.forget(job_id)
+        await _forget(services, job_id)
         raise
     structlog.contextvars.bind_contextvars(job=job.id)
     log.info("job_submitted", kind=job.kind, avatar=job.avatar_id)
     return job
+
+
+async def _forget(services: Services, job_id: str) -> None:
+    """Delete what has arrived; not on the event loop, which a large file would hold up."""
+    with CancelScope(shield=True):
+        await to_thread.run_sync(services.files.forget, job_id)
 
 
 async def _completed(
