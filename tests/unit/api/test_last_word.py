@@ -30,7 +30,7 @@ async def cut_off(*, begun: bool) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    request = asyncio.create_task(LastWord(application)({"type": "http"}, receive, send))  # type: ignore[arg-type]
+    request = asyncio.create_task(LastWord(application)({"type": "http"}, receive, send))
     await waiting.wait()
     request.cancel()
     await asyncio.wait([request])
