@@ -11,6 +11,7 @@ from rich.progress import Progress
 from training.hidden.faces import Footage
 from training.recipe import RECIPE
 from training.settings import load_settings
+from training.split import HeldOut
 
 _CHECKED: Final = 16
 """Scenes by which the written file is checked."""
@@ -28,9 +29,14 @@ def hidden(
     pack: Annotated[
         Path | None, typer.Option(help="A pack: more people, smaller.", exists=True, file_okay=False)
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Go on from this .onnx file.", exists=True, dir_okay=False)
+    ] = None,
     recipe: Annotated[Path, typer.Option(help="YAML file of settings, with a section 'hidden'.")] = RECIPE,
 ) -> None:
     """Train the network that marks what covers a mouth, judge it on people held out, write it.
+
+    Videos that are named like somebody whom the recipe holds out of everything are passed over.
 
     Stopped, it goes on from its last checkpoint.
     """
@@ -43,19 +49,24 @@ def hidden(
     from training.hidden.train import split_people, train_hidden
     from training.videos import list_videos
 
-    settings = load_hidden_settings(recipe)
+    settings, held_out = load_hidden_settings(recipe), load_settings(recipe, "expert").held_out
+    taught = [path for path in list_videos(videos) if path.stem not in held_out.groups]
     with Progress(transient=True) as bar:
         reading = bar.add_task("Following faces")
         footage = read_footage(
-            list_videos(videos),
+            taught,
             runs / SECTION / "faces",
             lambda done, total: bar.update(reading, completed=done, total=total),
         )
-        packed = _packed(pack, runs, recipe, settings.packed_frames) if pack else []
+        packed = _packed(pack, runs, held_out, settings.packed_frames) if pack else []
         people = split_people(footage, packed, settings)
         training = bar.add_task("Training")
         network = train_hidden(
-            people, settings, runs, lambda done, total: bar.update(training, completed=done, total=total)
+            people,
+            settings,
+            runs,
+            lambda done, total: bar.update(training, completed=done, total=total),
+            start=start,
         )
     maker, rng = SceneMaker(people.filmed, people.packed, settings), np.random.default_rng(settings.seed)
     difference = export_hidden(network, output, [maker.draw(rng) for _ in range(_CHECKED)])
@@ -66,12 +77,12 @@ def hidden(
         _out.print(as_text(judge_hidden(HiddenFinder(output), people.held_out, settings)))
 
 
-def _packed(pack: Path, runs: Path, recipe: Path, frames_each: int) -> list[Footage]:
+def _packed(pack: Path, runs: Path, held_out: HeldOut, frames_each: int) -> list[Footage]:
     """Return the faces of a pack's people, but for those whom the recipe holds out of everything."""
     from training.cache import open_cache
     from training.hidden.packed import packed_footage
     from training.pack import load_pack
 
     cache = open_cache(load_pack(pack), runs / "cache")
-    kept, _ = load_settings(recipe, "expert").held_out.split(cache.spans)
+    kept, _ = held_out.split(cache.spans)
     return packed_footage(cache, kept, frames_each)

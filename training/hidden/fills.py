@@ -27,7 +27,7 @@ def skin(rng: np.random.Generator, faces: AlignedFaces) -> Picture:
     filled = cv2.resize(
         patch[top : top + 12, left : left + 12], (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC
     )
-    lit = filled * rng.uniform(0.6, 1.3) + rng.normal(0, 6, 3)
+    lit = filled * np.float32(rng.uniform(0.6, 1.3)) + rng.normal(0, 6, 3).astype(np.float32)
     return _clipped(lit + smooth_noise(rng, rng.uniform(2, 25), rng.uniform(1, 6)))
 
 
@@ -44,17 +44,17 @@ def picture(rng: np.random.Generator) -> Picture:
 
 def plain(rng: np.random.Generator, darkest: float = 0, brightest: float = 255) -> Picture:
     """Return one colour, lit from a side, with a little grain."""
-    ramp = np.linspace(-1, 1, CROP_SIZE)
+    ramp = np.linspace(-1, 1, CROP_SIZE, dtype=np.float32)
     light = ramp[:, None] * rng.uniform(-50, 50) + ramp[None] * rng.uniform(-50, 50)
-    grain = rng.normal(0, rng.uniform(0.1, 8), (CROP_SIZE, CROP_SIZE, 1))
+    grain = rng.standard_normal((CROP_SIZE, CROP_SIZE, 1), np.float32) * rng.uniform(0.1, 8)
     base = rng.uniform(darkest, brightest)
-    color = np.clip(base + rng.normal(0, rng.choice([8.0, 60.0]), 3), 0, 255)
+    color = np.clip(base + rng.normal(0, rng.choice([8.0, 60.0]), 3), 0, 255).astype(np.float32)
     return _clipped(color + light[..., None] * base / 255 + grain)
 
 
 def smooth_noise(rng: np.random.Generator, amount: float, width: float) -> Picture:
     """Return gray noise (96, 96, 1) that is smooth over ``width`` pixels."""
-    rough = rng.normal(0, amount * max(width, 1), (CROP_SIZE, CROP_SIZE)).astype(np.float32)
+    rough = rng.standard_normal((CROP_SIZE, CROP_SIZE), np.float32) * (amount * max(width, 1))
     return np.asarray(cv2.GaussianBlur(rough, (0, 0), width)[..., None], np.float32)
 
 

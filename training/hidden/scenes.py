@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.hidden import CROP_SIZE
+from app.faces.types import FaceLandmarks
 from app.mouths.points import JAW, LOWER_LIP_OUTER, UPPER_LIP_OUTER
 from training.hidden.faces import AlignedFaces, CropPoints, Footage
 from training.hidden.fills import Picture, smooth_noise
 from training.hidden.occluders import Occluder, draw
 from training.hidden.settings import HiddenSettings
+from training.hidden.smiles import painted_lips, smile_frames, smiling
 
 _MIDDLE: Final = (CROP_SIZE / 2, CROP_SIZE / 2)
 _BELOW_NOSE: Final = (327, 2, 98)
@@ -29,6 +31,8 @@ class Scene:
     """uint8 (96, 96, 3), BGR."""
     hidden: npt.NDArray[np.float32]
     """float32 (96, 96): 1 where something is before the face, else 0."""
+    points: FaceLandmarks
+    """The face's mesh, pixels of the picture; a mirrored face has its right points on its left."""
 
 
 class SceneMaker:
@@ -45,24 +49,41 @@ class SceneMaker:
         shares = [(1 - settings.packed) / max(len(filmed), 1)] * len(filmed)
         shares += [settings.packed / max(len(packed), 1)] * len(packed)
         self._shares = np.array(shares) / sum(shares)
+        self._smiles = [smile_frames(person.points) for person in people]
+        self._smilers = [index for index, frames in enumerate(self._smiles) if len(frames)]
 
     def draw(self, rng: np.random.Generator) -> Scene:
         """Return a scene; each person of a kind is as frequent as any other, however long their video."""
-        person = int(rng.choice(len(self._faces), p=self._shares))
-        frame = int(rng.integers(len(self._faces[person])))
-        face = self._faces[person][frame].astype(np.float32)
-        if rng.random() < self._settings.beards:
-            face = _bearded(rng, face, self._points[person][frame])
-        face = self._moved(rng, face)
+        face, points = self._moved(rng, *self._face(rng))
         hidden = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
         if rng.random() < self._settings.covered:
             for _ in range(1 + int(rng.random() < self._settings.second_object)):
                 other = self._faces[rng.integers(len(self._faces))]
                 face, shown = self._laid_on(rng, face, draw(rng, self._settings, other))
                 hidden = np.maximum(hidden, shown)
-        return Scene(self._spoilt(rng, face), (hidden > 0.5).astype(np.float32))
+        return Scene(self._spoilt(rng, face), (hidden > 0.5).astype(np.float32), points)
 
-    def _moved(self, rng: np.random.Generator, face: Picture) -> Picture:
+    def _face(self, rng: np.random.Generator) -> tuple[Picture, FaceLandmarks]:
+        """Return somebody's face, as filmed, smiling, painted or bearded, and its points."""
+        settings = self._settings
+        smiler = len(self._smilers) > 0 and rng.random() < settings.smilers
+        person = int(
+            rng.choice(self._smilers if smiler else len(self._faces), p=None if smiler else self._shares)
+        )
+        frames = self._smiles[person] if smiler else range(len(self._faces[person]))
+        frame = frames[int(rng.integers(len(frames)))]
+        face, points = self._faces[person][frame].astype(np.float32), self._points[person][frame]
+        if rng.random() < settings.smiles:
+            face, points = smiling(rng, face, points)
+        if rng.random() < settings.lipstick:
+            face = painted_lips(rng, face, points)
+        if rng.random() < settings.beards:
+            face = _bearded(rng, face, points)
+        return face, points
+
+    def _moved(
+        self, rng: np.random.Generator, face: Picture, points: FaceLandmarks
+    ) -> tuple[Picture, FaceLandmarks]:
         settings = self._settings
         zoom = float(np.exp(rng.normal(0, settings.zoom)))
         turn = float(rng.normal(0, settings.turn))
@@ -71,7 +92,10 @@ class SceneMaker:
         moved = np.asarray(
             cv2.warpAffine(face, way, (CROP_SIZE, CROP_SIZE), borderMode=cv2.BORDER_REPLICATE), np.float32
         )
-        return moved[:, ::-1] if rng.random() < 0.5 else moved
+        there = (points @ way[:, :2].T + way[:, 2]).astype(np.float32)
+        if rng.random() < 0.5:
+            return moved[:, ::-1], np.asarray((CROP_SIZE - 1, 0) - there * (1, -1), np.float32)
+        return moved, there
 
     def _laid_on(
         self, rng: np.random.Generator, face: Picture, thing: Occluder
@@ -87,11 +111,14 @@ class SceneMaker:
     def _spoilt(self, rng: np.random.Generator, face: Picture) -> npt.NDArray[np.uint8]:
         settings = self._settings
         bright = 255 * np.clip(face / 255, 0, 1) ** rng.uniform(*settings.gamma)
-        tinted = bright * rng.uniform(*settings.gain) * np.exp(rng.normal(0, settings.tint, 3))
+        gains = rng.uniform(*settings.gain) * np.exp(rng.normal(0, settings.tint, 3))
+        tinted: Picture = np.asarray(bright * gains.astype(np.float32), np.float32)
         if rng.random() < settings.coloured:
-            tinted = tinted @ _hue_turned(rng.uniform(-settings.hue, settings.hue))
-        grain = rng.normal(0, rng.uniform(0.01, settings.noise), (CROP_SIZE, CROP_SIZE, 1))
-        result = (tinted + cv2.GaussianBlur(grain, (0, 0), 0.7)[..., None]).astype(np.float32)
+            tinted = np.asarray(tinted @ _hue_turned(rng.uniform(-settings.hue, settings.hue)), np.float32)
+        if rng.random() < settings.pale:
+            tinted = _paler(rng, tinted, settings.haze)
+        grain = rng.standard_normal((CROP_SIZE, CROP_SIZE), np.float32) * rng.uniform(0.01, settings.noise)
+        result = np.asarray(tinted + cv2.GaussianBlur(grain, (0, 0), 0.7)[..., None], np.float32)
         if rng.random() < settings.spoilt:
             result = np.asarray(cv2.GaussianBlur(result, (0, 0), rng.uniform(*settings.blur)), np.float32)
         pixels = np.clip(result, 0, 255).astype(np.uint8)
@@ -115,6 +142,13 @@ def _bearded(rng: np.random.Generator, face: Picture, points: npt.NDArray[np.flo
     hair = rng.uniform(10, 70) * np.array([0.85, 0.95, 1.1]) + smooth_noise(rng, 14, 0.8)
     haired = face * (1 - thick[..., None]) + np.clip(hair, 0, 255) * thick[..., None]
     return np.asarray(haired, np.float32)
+
+
+def _paler(rng: np.random.Generator, face: Picture, most: float) -> Picture:
+    """Return the face with less colour and in a haze, each up to ``most``."""
+    gray = face.mean(axis=2, keepdims=True)
+    faded = face + (gray - face) * rng.uniform(0, most)
+    return np.asarray(faded + (255 - faded) * rng.uniform(0, most), np.float32)
 
 
 def _hue_turned(degrees: float) -> npt.NDArray[np.float32]:

@@ -41,6 +41,12 @@ class HiddenSettings:
     """How often an object shows skin of other people, a part of a picture, or a plain colour."""
     beards: float
     """Share of the samples whose lower face is darkened like a beard, which covers nothing."""
+    smilers: float
+    """Share of the samples that show a wide mouth with parted lips, if the people have such frames."""
+    smiles: float
+    """Share of the samples whose mouth is made wider, with lips that are parted over teeth."""
+    lipstick: float
+    """Share of the samples with painted lips."""
     edge_blur: tuple[float, float]
     """Deviation of the blur of objects' edges, pixels."""
     shadow: float
@@ -53,6 +59,10 @@ class HiddenSettings:
     gain: tuple[float, float]
     tint: float
     """Deviation of the colours' gains."""
+    pale: float
+    """Share of the samples that are made paler."""
+    haze: float
+    """How much of a pale picture is white, and how much of its colour is gone, at most."""
     coloured: float
     """Share of the samples in coloured light."""
     hue: float

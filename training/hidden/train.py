@@ -18,6 +18,7 @@ from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from training.hidden.faces import Footage
 from training.hidden.scenes import Scene, SceneMaker
 from training.hidden.settings import SECTION, HiddenSettings
+from training.hidden.written import take_up
 from training.journal import Journal
 from training.networks.hidden_mouth import HiddenMouth
 from training.stage import cpu_has_bf16
@@ -57,9 +58,18 @@ def split_people(filmed: list[Footage], packed: list[Footage], settings: HiddenS
 
 
 def train_hidden(
-    people: People, settings: HiddenSettings, runs: Path, report: Report | None = None
+    people: People,
+    settings: HiddenSettings,
+    runs: Path,
+    report: Report | None = None,
+    *,
+    start: Path | None = None,
 ) -> HiddenMouth:
-    """Train on ``people`` and return the network, evaluating; ``runs/hidden`` has checkpoint and journal."""
+    """Train on ``people`` and return the network, evaluating; ``runs/hidden`` has checkpoint and journal.
+
+    ``start`` is a file that this stage wrote before: its weights are those of the first step. Raises
+    InvalidModel if it is another.
+    """
     folder = runs / SECTION
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
@@ -67,12 +77,14 @@ def train_hidden(
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )
-    done = _resume(folder / CHECKPOINT, network, optimizer)
-    journal = Journal(folder, done)
-    maker, steps = (
-        SceneMaker(people.filmed, people.packed, settings),
+    maker = SceneMaker(people.filmed, people.packed, settings)
+    done, steps = (
+        _resume(folder / CHECKPOINT, network, optimizer),
         max(1, settings.samples // settings.batch),
     )
+    if start and not done:
+        take_up(start, network, _batch(maker, settings, 0)[0])
+    journal = Journal(folder, done)
     started, sums = time.monotonic() - journal.seconds, np.zeros(2)
     network.train()
     for step, batch in _batches(maker, settings, done, steps):

@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.errors import InvalidRequest
+from app.errors import InvalidModel, InvalidRequest
 from app.faces.hidden import CROP_SIZE, aligned_crop, in_crop
 from app.media.frames import FrameLayout
+from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from tests.support.clips import portrait
 from tests.support.faces import portrait_face
 from tests.support.frames import i420
@@ -15,10 +16,29 @@ from training.hidden.fills import skin
 from training.hidden.occluders import draw
 from training.hidden.scenes import SceneMaker
 from training.hidden.settings import HiddenSettings, load_hidden_settings
+from training.hidden.smiles import painted_lips, smile_frames, smiling
 from training.recipe import RECIPE
 
 SETTINGS = load_hidden_settings(RECIPE)
 BARE = replace(SETTINGS, covered=0.0, beards=0.0)
+AS_FILMED = replace(
+    SETTINGS,
+    move=0,
+    turn=0,
+    zoom=0,
+    beards=0.0,
+    smiles=0.0,
+    lipstick=0.0,
+    gamma=(1, 1),
+    gain=(1, 1),
+    tint=0,
+    pale=0,
+    coloured=0,
+    noise=0.02,
+    spoilt=0,
+    shadow=0,
+)
+RIGHT_CORNER, LEFT_CORNER, UPPER_LIP, LOWER_LIP, CHEEK = 61, 291, 13, 14, 50
 
 
 def footage(name: str = "eileen", frames: int = 4) -> Footage:
@@ -27,6 +47,14 @@ def footage(name: str = "eileen", frames: int = 4) -> Footage:
     crop, affine = aligned_crop(layout, i420(portrait(), layout), landmarks)
     points = in_crop(affine, landmarks)
     return Footage(name, np.stack([crop] * frames), np.stack([points] * frames))
+
+
+def shut_mouth(frames: int = 4) -> Footage:
+    """The portrait with a lower lip that reaches the upper one."""
+    smile = footage("shut", frames)
+    points = smile.points.copy()
+    points[:, list(LOWER_LIP_INNER)] = points[:, list(UPPER_LIP_INNER)]
+    return Footage("shut", smile.faces, points)
 
 
 @pytest.mark.parametrize("kind", sorted(SETTINGS.objects))
@@ -57,15 +85,69 @@ def test_nothing_is_hidden_where_nothing_is_drawn() -> None:
 
 
 def test_what_is_drawn_changes_the_picture_where_it_is_hidden() -> None:
-    covered = replace(SETTINGS, covered=1.0, second_object=0.0, beards=0.0, move=0.0, turn=0.0, zoom=0.0)
-    plain = replace(covered, gamma=(1, 1), gain=(1, 1), tint=0, coloured=0, noise=0.02, spoilt=0, shadow=0)
-    maker, person = SceneMaker([footage()], [], plain), footage()
+    covered = replace(AS_FILMED, covered=1.0, second_object=0.0)
+    maker, person = SceneMaker([footage()], [], covered), footage()
     rng = np.random.default_rng(0)
     for _ in range(8):
         scene = maker.draw(rng)
         own = (person.faces[0], person.faces[0][:, ::-1])
         apart = min((np.abs(scene.picture.astype(int) - face).mean(axis=2) for face in own), key=np.mean)
         assert apart[scene.hidden == 0].mean() < apart[scene.hidden > 0].mean() / 2
+
+
+def test_the_points_of_a_scene_lie_where_its_face_does() -> None:
+    person = footage()
+    maker, rng = SceneMaker([person], [], replace(AS_FILMED, covered=0.0)), np.random.default_rng(0)
+    mirrored = set()
+    for _ in range(12):
+        scene = maker.draw(rng)
+        mirrored.add(bool(scene.points[RIGHT_CORNER, 0] > scene.points[LEFT_CORNER, 0]))
+        face, points = scene.picture, scene.points
+        if scene.points[RIGHT_CORNER, 0] > scene.points[LEFT_CORNER, 0]:
+            face, points = face[:, ::-1], (CROP_SIZE - 1, 0) - points * (1, -1)
+        assert np.abs(face.astype(int) - person.faces[0]).max() <= 2
+        assert points == pytest.approx(person.points[0], abs=1e-3)
+    assert mirrored == {False, True}
+
+
+def test_a_face_that_is_made_to_smile_has_a_wider_mouth_with_parted_lips() -> None:
+    shut, rng = shut_mouth(), np.random.default_rng(0)
+    face, points = shut.faces[0].astype(np.float32), shut.points[0]
+    for _ in range(8):
+        smile, moved = smiling(rng, face, points)
+        assert np.ptp(moved[[RIGHT_CORNER, LEFT_CORNER], 0]) >= np.ptp(points[[RIGHT_CORNER, LEFT_CORNER], 0])
+        assert moved[LOWER_LIP, 1] > moved[UPPER_LIP, 1] + 0.5
+        changed = np.abs(smile - face).mean(axis=2)
+        assert changed[30:44, 30:66].mean() > 2 * changed[:8].mean()
+
+
+def test_frames_that_smile_are_found_by_their_meshes() -> None:
+    both = Footage(
+        "both",
+        np.concatenate([footage().faces, shut_mouth().faces]),
+        np.concatenate([footage().points, shut_mouth().points]),
+    )
+    assert smile_frames(both.points).tolist() == [0, 1, 2, 3]
+
+
+def test_lipstick_is_painted_on_lips_alone() -> None:
+    person, rng = footage(), np.random.default_rng(0)
+    face, points = person.faces[0].astype(np.float32), person.points[0]
+    changed = np.abs(painted_lips(rng, face, points) - face).mean(axis=2)
+    row, column = np.rint((points[17] + points[LOWER_LIP])[::-1] / 2).astype(int)
+    assert changed[row, column] > 3
+    across, down = np.rint(points[CHEEK]).astype(int)
+    assert changed[down, across] == 0
+
+
+def test_a_pale_picture_is_brighter_and_has_less_colour() -> None:
+    usual, pale = (
+        SceneMaker([footage()], [], replace(AS_FILMED, covered=0.0, pale=share, haze=0.9)) for share in (0, 1)
+    )
+    drawn = [pale.draw(np.random.default_rng(index)).picture.astype(int) for index in range(6)]
+    filmed = usual.draw(np.random.default_rng(0)).picture.astype(int)
+    assert np.mean(drawn) > filmed.mean() + 20
+    assert np.ptp(np.array(drawn), axis=-1).mean() < 0.8 * np.ptp(filmed, axis=-1).mean()
 
 
 def test_a_recipe_that_lacks_a_setting_is_refused(tmp_path: Path) -> None:
@@ -120,6 +202,8 @@ class TestWithTorch:
         from app.faces.hidden import HiddenFinder
         from training.hidden.export import LARGEST_DIFFERENCE, export_hidden
         from training.hidden.judge import as_text, judge_hidden
+        from training.hidden.train import as_tensors
+        from training.hidden.written import take_up
         from training.networks.hidden_mouth import HiddenMouth
 
         torch.manual_seed(0)
@@ -131,4 +215,22 @@ class TestWithTorch:
         assert path.stat().st_size < 500_000
         figures = judge_hidden(HiddenFinder(path), [footage()], SETTINGS)
         assert 0 <= figures.bare <= figures.bare_p99 <= 1
+        assert 0 <= figures.smiles <= 1
         assert "Overlap" in as_text(figures)
+        taken_up, pictures = HiddenMouth(), as_tensors([maker.draw(rng) for _ in range(4)])[0]
+        take_up(path, taken_up, pictures)
+        with torch.inference_mode():
+            apart = (taken_up.eval()(pictures).sigmoid() - network(pictures).sigmoid()).abs().max()
+        assert apart < LARGEST_DIFFERENCE / 255
+
+    def test_training_does_not_go_on_from_a_file_that_is_no_such_network(self, tmp_path: Path) -> None:
+        import torch
+
+        from training.hidden.written import take_up
+        from training.networks.hidden_mouth import HiddenMouth
+
+        path = tmp_path / "hidden.onnx"
+        for content in (b"junk", b""):
+            path.write_bytes(content)
+            with pytest.raises(InvalidModel, match="is not a network of the stage 'hidden'"):
+                take_up(path, HiddenMouth(), torch.zeros(1, 3, CROP_SIZE, CROP_SIZE))
