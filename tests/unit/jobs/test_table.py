@@ -212,6 +212,13 @@ def test_a_database_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
         table.check()
 
 
+def test_a_postgresql_that_cannot_be_reached_is_said_to_be_so_without_its_password() -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    with pytest.raises(DatabaseUnreachable, match="PostgreSQL cannot be reached") as refused:
+        open_database("postgresql://mouthpiece:hush-hush@127.0.0.1:1/jobs")
+    assert "hush-hush" not in str(refused.value)
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite3"
     path.write_bytes(b"something else entirely, and long enough to be looked at" * 20)
