@@ -111,8 +111,7 @@ class CalmProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, or one whose head is too large, and hang up."""
-        limits = f"The headers may have {MAX_HEAD_BYTES >> 10} kB, and chunks need {_LEAST_CHUNK} bytes."
-        self._refuse(400, "Bad Request", f"{msg} {limits}")
+        self._refuse(400, "Bad Request", f"{msg} The headers may have {MAX_HEAD_BYTES >> 10} kB.")
 
     @property
     def asks_for_nothing(self) -> bool:

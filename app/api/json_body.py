@@ -76,7 +76,7 @@ class JsonBody:
         if file and name == file.name and name in self._names and not is_data(text):
             file = None  # a name, and not the file that is called so, too
         if file and is_data(text) and not text.isascii():
-            raise InvalidRequest(f"{name}: a data: URI has letters of ASCII alone (RFC 2397).")
+            raise InvalidRequest(f"{name}: a data: URI may contain only ASCII characters (RFC 2397).")
         known = file.address if file else name
         if known not in self._names:
             self._ignored.append(tidy(name))

@@ -44,5 +44,5 @@ class _Files(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
-        response.headers.update(HEADERS)
+        response.headers.update(HEADERS | {"Accept-Ranges": "none"})
         return response

@@ -34,8 +34,8 @@ class FrameCache:
     def open(self, manifest: Manifest, decode: Decode, name: str = FRAMES) -> FrameReader:
         """Open the frames of an avatar; if they are not cached, have ``decode`` write them.
 
-        ``name`` is one of ``CACHES``. On a volume that is only read they are decoded for this once, to a
-        temporary file. Raises :class:`AvatarDamaged` if that are not as many as the manifest says,
+        ``name`` is one of ``CACHES``. On a volume that is only read they are decoded just this once, to a
+        temporary file. Raises :class:`AvatarDamaged` if there are not as many as the manifest says,
         :class:`TooManyFrames` if they take more than is there for all avatars.
         """
         path = self._path(manifest, name)

@@ -167,7 +167,7 @@ def _check_sane(manifest: Manifest) -> None:
     if type(manifest.face_frames) is not int or not 0 <= manifest.face_frames <= manifest.frame_count:
         raise ValueError("there cannot be more faces than frames")
     if not all(isinstance(flag, bool) for flag in (manifest.implicit, manifest.transparent)):
-        raise TypeError("what is so or not so must be true or false")
+        raise TypeError("flags must be true or false")
     texts += [
         text
         for told in _WARNINGS.validate_python(manifest.warnings)

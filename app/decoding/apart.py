@@ -185,7 +185,10 @@ def _is_there(sound: Sound, track: Path, speech: Path) -> bool:
     if sound.duration != sound.samples / sound.sample_rate:
         return False
     sizes = (sound.samples * sound.channels * TRACK_BYTES, sound.speech_samples * SPEECH_BYTES)
-    return sizes == (track.stat().st_size, speech.stat().st_size)
+    try:
+        return sizes == (track.stat().st_size, speech.stat().st_size)
+    except OSError:
+        return False
 
 
 def _checked(kind: TypeAdapter[_AnswerT], answer: object) -> _AnswerT:

@@ -16,24 +16,33 @@ class Crowd:
     """Belongs to the event loop; see the module."""
 
     def __init__(self) -> None:
-        self._groups: list[asyncio.Event] = []
-        """What those wait for who have come since the last change: one for so many of them."""
-        self._size = 0
+        self._groups: list[_Group] = []
+        """Those who have come since the last change."""
         self._last = 0.0
         """When the last of those is woken who waited for the change before."""
 
     async def change(self) -> None:
         """Wait for the next change."""
-        if self._size % AT_ONCE == 0:
-            self._groups.append(asyncio.Event())
-        self._size += 1
-        await self._groups[-1].wait()
+        if not self._groups or self._groups[-1].size >= AT_ONCE:
+            self._groups.append(_Group())
+        group = self._groups[-1]
+        group.size += 1
+        try:
+            await group.wait()
+        finally:  # who goes away is not waited for
+            group.size -= 1
 
     def tell(self) -> None:
         """Wake all who wait now: some at once, the others after a pause."""
         loop = asyncio.get_running_loop()
         first = max(self._last, loop.time())
-        for place, group in enumerate(self._groups):
+        for place, group in enumerate(group for group in self._groups if group.size):
             self._last = first + place * PAUSE_SECONDS
             loop.call_at(self._last, group.set)
-        self._groups, self._size = [], 0
+        self._groups = []
+
+
+class _Group(asyncio.Event):
+    """At most so many who are woken together."""
+
+    size = 0

@@ -53,9 +53,9 @@ class DataFolder:
 
     def forget_upload(self, job_id: str) -> None:
         """Delete what the caller sent, and the job's folder if that was all in it."""
-        for name in UPLOADS:
-            self.upload(job_id, name).unlink(missing_ok=True)
         with suppress(OSError):
+            for name in UPLOADS:
+                self.upload(job_id, name).unlink(missing_ok=True)
             self.job(job_id).rmdir()
 
     def sweep(self, known: Collection[str]) -> int:

@@ -284,12 +284,12 @@ class Scheduler:
             job.followers.tell()
         if not await self._records.save(ended.job):
             log.warning("job_not_on_record", **job.about)
-        if succeeded:
-            await to_thread.run_sync(self._files.forget_upload, job.job.id)
-        del self._jobs[job.job.id]
         self._job_seconds += 0.2 * (ended.work_seconds - self._job_seconds)
         self._on_ended(ended)
         job.job = ended.job
+        if succeeded:
+            await to_thread.run_sync(self._files.forget_upload, job.job.id)
+        del self._jobs[job.job.id]
         job.followers.tell()
         self._wake.set()
 

@@ -148,6 +148,10 @@ class Person:
             return 0.0
         return min(0.0, float(np.quantile(self.openings[self.usable], LEAST_OPEN)))
 
+    def shut(self, frame: int) -> bool:
+        """Whether the mouth of a frame rests, and its lips meet."""
+        return bool(self.rest[frame] and not self.ajar[frame])
+
     @cached_property
     def talks(self) -> bool:
         """Whether the footage shows this person talking, so that it has mouths to lend."""

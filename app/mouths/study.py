@@ -263,7 +263,7 @@ class _Looker:
 def _ahead(
     layout: FrameLayout, work: Callable[[int, I420Frame], Made], indices: Sequence[int]
 ) -> Iterator[tuple[int, Made]]:
-    """Yield each index with what ``work`` makes of it and a buffer, the next being worked on meanwhile."""
+    """Yield each index with what ``work`` makes of it, given a buffer; the next ones are made meanwhile."""
     buffers = [np.empty(layout.frame_bytes, np.uint8) for _ in range(min(_AHEAD, len(indices)))]
     with ThreadPoolExecutor(THREADS, "study") as pool:
         pending = [pool.submit(work, index, buffer) for index, buffer in zip(indices, buffers, strict=False)]

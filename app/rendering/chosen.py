@@ -115,7 +115,7 @@ class _ChosenRun:
             lack = np.clip(lack, -MOST_BENT, MOST_BENT)
             lack += (BENT_MORE - 1) * (lack @ OPENING) / (OPENING @ OPENING) * OPENING
         study, frame = self._person.study, self._frames[lender]
-        mesh = self._shut(lender, frame) if drawn and not self._person.ajar[lender] else None
+        mesh = self._shut(lender, frame) if drawn and self._person.shut(lender) else None
         return Lent(
             frame=frame,
             placing=place(self._person, self._avatar.landmarks, source, lender, lack, mesh),

@@ -10,6 +10,8 @@ _KEPT: Final = re.compile(
     r"|CUDA|CUDNN|NVIDIA|NCCL|TORCH|PYTORCH|TRT|XDG)_?[A-Z0-9_]*"
 )
 """Names of variables, or their beginnings: of the system, of Python and of the libraries for numbers."""
+_PINNING: Final = re.compile(r"OMP_PROC_BIND|OMP_PLACES|GOMP_CPU_AFFINITY|KMP_(AFFINITY|HW_SUBSET)")
+"""What has OpenMP put its threads on certain cores: the sandbox refuses that, which ends the process."""
 _SECRET: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 
@@ -20,5 +22,7 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     service's own settings are not among them; they come to the process in another way, without the keys.
     """
     return {
-        name: value for name, value in environ.items() if _KEPT.fullmatch(name) and not _SECRET.search(name)
+        name: value
+        for name, value in environ.items()
+        if _KEPT.fullmatch(name) and not _SECRET.search(name) and not _PINNING.fullmatch(name)
     }

@@ -32,15 +32,15 @@ def cap_memory(headroom: int) -> bool:
 def sparing(headroom: int) -> Iterator[None]:
     """Let this process take ``headroom`` bytes more at most while the block lasts, if it is capped at all."""
     held = _data_bytes()
-    _, ceiling = resource.getrlimit(resource.RLIMIT_DATA)
+    before, ceiling = resource.getrlimit(resource.RLIMIT_DATA)
     if held is None or ceiling == resource.RLIM_INFINITY:
         yield
         return
-    resource.setrlimit(resource.RLIMIT_DATA, (min(ceiling, held + headroom), ceiling))
+    resource.setrlimit(resource.RLIMIT_DATA, (min(before, held + headroom), ceiling))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
+        resource.setrlimit(resource.RLIMIT_DATA, (before, ceiling))
 
 
 def give_back_memory() -> None:

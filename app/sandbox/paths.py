@@ -4,7 +4,7 @@ import os
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -74,7 +74,9 @@ def keep_temporary_files_in(folder: Path) -> None:
 @cache
 def _libraries() -> tuple[Path, ...]:
     code = Path(app.__file__).parent.resolve()
-    own = (code.parent, Path.cwd())
+    own = [code.parent]
+    with suppress(OSError):  # the working folder is gone
+        own.append(Path.cwd())
 
     def holds_own(folder: Path) -> bool:
         """Whether the project or the working folder lies in it, with ``.env``, avatars and jobs."""
@@ -83,7 +85,17 @@ def _libraries() -> tuple[Path, ...]:
     python = [*map(Path, {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()})]
     parts = (folder / name for folder in python if holds_own(folder) for name in _OF_A_PREFIX)
     folders = (*python, *map(Path, filter(None, sys.path)))
-    return *map(Path, _SYSTEM), *parts, code, *(path for path in folders if not holds_own(path))
+    system = (part for path in map(Path, _SYSTEM) for part in _without(path, own))
+    return *system, *parts, code, *(path for path in folders if not holds_own(path))
+
+
+def _without(folder: Path, own: Sequence[Path]) -> Iterator[Path]:
+    """Yield a folder, or what is in it beside the folders of ``own`` that lie below it."""
+    if not any(path.is_relative_to(folder.resolve()) for path in own):
+        yield folder
+    elif folder not in own:
+        for part in folder.iterdir():
+            yield from _without(part, own)
 
 
 def _models(settings: Settings) -> Iterator[Path]:

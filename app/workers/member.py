@@ -81,10 +81,11 @@ class Member:
 
     def hear(self, message: Message) -> None:
         """Take a message of its call, or that its process is gone."""
-        if "told" not in message:
+        if "told" in message:
+            if self._told is not None:
+                self._told(*message["told"])
+        elif self._last is None:  # an answer stays one, though the process ended with it
             self._last = message
-        elif self._told is not None:
-            self._told(*message["told"])
         if "gone" in message:
             self.model = None
         self._heard.set()

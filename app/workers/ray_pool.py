@@ -94,6 +94,7 @@ class RayPool(MemberPool):
                             "seconds, or start one with 'mouthpiece worker'."
                         )
                         log.info("cluster_joined", address=address)
+                        self._changed()  # what was wished for before there was a driver is wished again
                     elif "refused" in message:
                         refused = message["refused"]
                     else:

@@ -82,3 +82,15 @@ async def test_who_leaves_holds_nobody_up() -> None:
     del watched.seen[: 4 * AT_ONCE]
     await watched.until_all_saw(1)
     await watched.end()
+
+
+async def test_who_left_before_a_change_is_not_waited_for() -> None:
+    crowd = Crowd()
+    tasks = [asyncio.create_task(crowd.change()) for _ in range(5 * AT_ONCE + 1)]
+    await turns()
+    for task in tasks[:-1]:
+        task.cancel()
+    await turns()
+    crowd.tell()
+    await turns()
+    assert tasks[-1].done()

@@ -6,6 +6,7 @@ import pytest
 
 from app.mouths.choice import rest_lenders
 from app.mouths.person import OWN_TAKE, SOFT_FRAMES, meet
+from app.mouths.wishes import shut
 from tests.support.mouths import person_of, talk
 
 NOBODY = {
@@ -127,3 +128,12 @@ def test_a_mouth_that_does_not_talk_trembles_less_than_its_meshes() -> None:
     still, talking = person_of(tremor), person_of(talk(90) + tremor)
     assert (still.talks, talking.talks) == (False, True)
     assert still.shapes[:, 0].std() < 0.6 * (talking.shapes[:, 0] - person_of(talk(90)).shapes[:, 0]).std()
+
+
+def test_a_mouth_is_shut_if_it_rests_and_its_lips_meet() -> None:
+    parted = person_of(np.zeros((12, 1)))
+    meeting = np.repeat(shut(parted.ajar[:1])[:, :6].astype(np.float64), 12, axis=0)
+    meeting[3] = 0
+    person = person_of(meeting)
+    assert not parted.shut(0)
+    assert [person.shut(frame) for frame in (0, 3, 11)] == [True, False, True]

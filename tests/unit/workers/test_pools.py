@@ -91,6 +91,15 @@ async def test_what_ends_a_call_is_told_apart() -> None:
     assert pool.size == 0
 
 
+async def test_an_answer_is_one_though_its_worker_ended_right_after_it() -> None:
+    pool = Pool(MODEL)
+    answer = asyncio.create_task(pool.call(call(), ignore))
+    pool.members[0].hear({"answer": {"segments": [0, 1]}})
+    pool.members[0].hear({"gone": "was ended by SIGKILL"})
+    assert await answer == {"segments": [0, 1]}
+    assert pool.size == 0
+
+
 async def test_a_worker_that_makes_no_progress_is_ended_and_one_that_does_is_not() -> None:
     pool, told = Pool(MODEL), list[int]()
     answer = asyncio.create_task(pool.call(call(), lambda done, _: told.append(done)))

@@ -58,10 +58,12 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     folders = {"data_dir": tmp_path / "data", "avatars_dir": tmp_path / "avatars"}
 
     @asynccontextmanager
-    async def start(*messages: dict[str, Any], then: str = "waits") -> AsyncIterator[RayPool]:
+    async def start(
+        *messages: dict[str, Any], then: str = "waits", changed: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[RayPool]:
         settings = Settings(**folders, ray_address=address, log_level="error")  # type: ignore[arg-type]
         pool = RayPool(settings, command=(sys.executable, "-c", DRIVER, json.dumps(messages), then))
-        await pool.start(lambda: None)
+        await pool.start(changed)
         try:
             yield pool
         finally:
@@ -81,6 +83,12 @@ async def test_ray_is_told_to_use_the_token_and_nothing_of_the_service(
         assert pool.model["RAY_AUTH_MODE"] == "token"
         assert not any(name.startswith("MOUTHPIECE") for name in pool.model)
         assert pool.model["marks"].keys() == {"data_dir", "avatars_dir"}
+
+
+async def test_a_cluster_that_is_joined_is_told_of_so_that_workers_are_wished_for(start: Start) -> None:
+    told: list[bool] = []
+    async with start(CONNECTED, changed=lambda: told.append(True)):
+        await until(lambda: bool(told))
 
 
 async def test_a_cluster_that_does_not_let_the_service_in_is_said_in_a_sentence(start: Start) -> None:
