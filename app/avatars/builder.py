@@ -23,8 +23,6 @@ from app.avatars.turning import find_turn, turn_of
 from app.avatars.warned import avatar_notices
 from app.errors import NoFace
 from app.faces.detector import FaceDetector
-from app.faces.face_mesh import FaceMesh
-from app.faces.hidden import HiddenFinder
 from app.faces.tracking import track_face
 from app.faces.types import Boxes, FaceChoice, FaceTrack, Pads, has_face
 from app.media.decoder import HERE, Decoder
@@ -89,11 +87,6 @@ class AvatarBuilder:
     limits: VideoLimits
     detector: FaceDetector
     decoder: Decoder = HERE
-
-    def warm_up(self) -> None:
-        """Compile the networks that follow and study faces: otherwise the first video waits for them."""
-        FaceMesh()
-        HiddenFinder()
 
     def build(
         self, request: AvatarRequest, progress: Progress, check: Check = lambda manifest, boxes: None

@@ -83,7 +83,6 @@ class Worker:
         decoder = DecoderApart(self._decoding, self._settings)
         self._workshop = Workshop.open(self._settings, decoder)
         self._workshop.infer.warm_up()
-        self._workshop.builder.warm_up()
         decoder.load()
         info = self._workshop.infer.info
         devices = cuda_devices() if info.device.startswith("cuda") else 0

@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import pytest
 
 from app.avatars.avatar import open_avatar
@@ -12,7 +11,6 @@ from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.avatars.crops import CROPS, LANDMARKS, MASKS, CropForm
 from app.avatars.store import FRAMES, PREVIEW, SOURCE
 from app.errors import AvatarDamaged, AvatarExists, JobCanceled, NoFace
-from app.faces import hidden, networks
 from tests.support import clips
 from tests.support.avatars import FORM, builder, no_progress
 
@@ -66,17 +64,6 @@ def test_progress_ends_at_all_frames(video: Path, tmp_path: Path) -> None:
     builder(tmp_path).build(AvatarRequest("anna", video, "a"), lambda done, total: told.append((done, total)))
     assert told[-1] == (FRAME_COUNT, FRAME_COUNT)
     assert told == sorted(told)
-
-
-def test_a_warm_builder_compiles_no_more_networks(
-    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = builder(tmp_path)
-    for module in (networks, hidden):
-        module._compile.cache_clear()
-    made.warm_up()
-    monkeypatch.setattr(ov.Core, "compile_model", lambda *_: pytest.fail("compiled only now"))
-    assert made.build(AvatarRequest("anna", video, "a"), no_progress).face_frames == FRAME_COUNT
 
 
 def test_a_video_without_a_face_is_refused_and_nothing_is_stored(tmp_path: Path) -> None:
