@@ -37,6 +37,7 @@ SOUND_CPU_SECONDS: Final = 0.2
 FRAMES_CPU_SECONDS: Final = 30.0
 """and each second of a video: more than 60 frames of 4K in HDR take. Beyond that, the decoder is ended."""
 MOST_CPU_SECONDS: Final = 100 * 3600.0
+"""The most of that, for what is decoded without limits: the kernel counts nanoseconds, in 64 bits."""
 FRAMES_NICENESS: Final = 5
 """By how much a decoder of frames, which has several threads, stands back behind the one of its worker that
 follows the face in them: where there are two cores, they are through with a video together."""
@@ -130,9 +131,10 @@ def _lock_in(request: "Request", says: int, max_memory_bytes: int) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (request.most_bytes, request.most_bytes))
         case _:
             read, write = {request.video}, set()
+    limit = ceil(min(seconds, MOST_CPU_SECONDS))
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    limit = ceil(min(seconds, MOST_CPU_SECONDS, *([most] if most != resource.RLIM_INFINITY else [])))
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1 if most == resource.RLIM_INFINITY else most))
+    hard = limit + 1 if most == resource.RLIM_INFINITY else min(limit + 1, most)
+    resource.setrlimit(resource.RLIMIT_CPU, (min(limit, hard), hard))
     enter(Sandbox.of_files(read, write))
     cap_memory(max_memory_bytes)
 
