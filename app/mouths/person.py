@@ -54,7 +54,7 @@ skin is dark or the picture has little colour it is mostly noise."""
 
 SHUT, MOST_SHUT = 0.05, 0.12
 """Opening that a mesh gives to lips that meet, in distances of the inner eyes, usually and at most: of 20
-people with shut lips it gives 14 less than 0.1, and full ones 0.11."""
+people whose lips were the least open it gives 15 less than 0.1, and full ones 0.11."""
 
 OWN_TAKE: Final = 12
 """Frames from which a take has a resting mouth of its own; shorter ones share that of all frames."""

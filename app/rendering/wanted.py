@@ -10,7 +10,7 @@ import numpy as np
 from app.audio.windows import FrameTimes, MelTrack
 from app.avatars.avatar import Avatar
 from app.media.sound import Sound
-from app.mouths.ear import Ear, Heard, SpeechShares
+from app.mouths.ear import Ear, SpeechShares
 from app.mouths.mesh import LEAST_PRESENCE, CropMesh, MeshPoints
 from app.mouths.person import Numbers, Person
 from app.mouths.space import COMPONENTS, MOST_TEETH, TEETH_UNITS, Meshes, MouthShapes, components_of
@@ -71,30 +71,21 @@ class HeardShapes:
             self._adaptation = adapt(self._person, heard, self._ear.average_range)
         sources = [self._timeline.avatar_frame(index) for index in indices]
         ajar = np.zeros(len(sources)) if self._person.talks else self._person.ajar[sources]
-        heard, held = self._listen(times - self._offset, alive, around=bool(ajar.any()))
-        return Asked(self._adaptation(heard), heard.speech, shut(ajar * held))
+        heard = self._ear.hear(self._sound, times - self._offset, alive)
+        rest = shut(ajar * self._near_speech(times - self._offset, alive) if ajar.any() else ajar)
+        return Asked(self._adaptation(heard), heard.speech, rest)
 
-    def _listen(self, times: FrameTimes, alive: Alive, *, around: bool) -> tuple[Heard, Numbers]:
-        """Return what is heard at ``times``, and for each how near speech is, 0..1.
-
-        Only if it is heard ``around`` them too: else there is none near.
-        """
-        if not around:
-            return self._ear.hear(self._sound, times, alive), np.zeros(len(times))
+    def _near_speech(self, times: FrameTimes, alive: Alive) -> Numbers:
+        """Return for each time how near speech is, 0..1."""
         earliest = times[0] - HELD_AFTER - PARTED_SECONDS
         latest = times[-1] + HELD_BEFORE + PARTED_SECONDS
         grid = np.arange(np.floor(earliest * HELD_RATE), np.ceil(latest * HELD_RATE) + 1) / HELD_RATE
-        both = np.concatenate([times, grid])
-        order = np.argsort(both, kind="stable")
-        place = np.empty_like(order)
-        place[order] = np.arange(len(both))
-        heard = self._ear.hear(self._sound, both[order], alive)
-        here, there = place[: len(times)], place[len(times) :]
+        speech = self._ear.hear(self._sound, grid, alive).speech
         since = times[:, None] - grid
         apart = np.maximum(since - HELD_AFTER, -HELD_BEFORE - since)
         near = np.clip(1 - apart / PARTED_SECONDS, 0, 1)
-        held = (near * near * (3 - 2 * near) * heard.speech[there]).max(axis=1)
-        return Heard(heard.opening[here], heard.shapes[here], heard.speech[here]), held
+        nearness: Numbers = (near * near * (3 - 2 * near) * speech).max(axis=1)
+        return nearness
 
 
 class GeneratedShapes:

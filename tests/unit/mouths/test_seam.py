@@ -4,7 +4,7 @@ import pytest
 
 from app.faces.types import FaceLandmarks
 from app.media.frames import Plane
-from app.mouths.points import LOWER_LIP_INNER, SPEECH_POINTS, UPPER_LIP_INNER
+from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from app.mouths.seam import seam_of
 from tests.support.mouths import MIDDLE, PIXELS, front_mesh
 
@@ -49,7 +49,6 @@ def test_nothing_but_the_inner_lips_and_the_corners_is_moved() -> None:
     found = seam_of(picture(mesh, np.array([0, 3], np.float32)), mesh)
     others = sorted(set(range(468)) - INNER - {61, 291})
     assert np.array_equal(found[others], mesh[others])
-    assert set(SPEECH_POINTS) >= INNER
 
 
 def test_where_no_line_is_seen_lips_meet_in_their_middle() -> None:
