@@ -15,9 +15,11 @@ from app.media.frames import I420Frame
 from app.media.timing import Segment
 from app.mouths.bending import place
 from app.mouths.ear import SpeechShares
+from app.mouths.looks import Skin
 from app.mouths.model import MouthModel
 from app.mouths.person import Flags
 from app.mouths.seam import seam_of
+from app.mouths.shown import NOTHING_SHOWN, ShownInside, shown_inside
 from app.mouths.space import COMPONENTS
 from app.mouths.wishes import OPENING
 from app.progress import Alive
@@ -80,8 +82,8 @@ class _ChosenRun:
         self._person = mouths.avatar.person
         self._layer = Layer(mouths.avatar.layout)
         self._frames = _Frames(mouths.avatar)
-        self._seam: tuple[int, FaceLandmarks] = (-1, np.empty((0, 2), np.float32))
-        """The last lender whose lips were looked at, and its mesh."""
+        self._drawn: tuple[int, _Drawn] | None = None
+        """The last lender whose lips were looked at."""
 
     def put(self, frames: list[I420Frame], indices: Sequence[int], sources: list[int]) -> None:
         started = perf_counter()
@@ -114,23 +116,40 @@ class _ChosenRun:
         if not drawn:
             lack = np.clip(lack, -MOST_BENT, MOST_BENT)
             lack += (BENT_MORE - 1) * (lack @ OPENING) / (OPENING @ OPENING) * OPENING
-        study, frame = self._person.study, self._frames[lender]
-        mesh = self._shut(lender, frame) if drawn and self._person.shut(lender) else None
+        frame = self._frames[lender]
+        look = self._look(lender, frame) if drawn else None
         return Lent(
             frame=frame,
-            placing=place(self._person, self._avatar.landmarks, source, lender, lack, mesh),
+            placing=place(
+                self._person, self._avatar.landmarks, source, lender, lack, look.mesh if look else None
+            ),
             share=share,
-            opened=Opened(study.skin[lender], wanted[COMPONENTS:]) if drawn else None,
+            opened=Opened(look.skin, wanted[COMPONENTS:], look.shown) if look else None,
             cover=self._person.cover(lender, self._avatar.landmarks[lender]),
             landmarks=self._avatar.landmarks[lender],
         )
 
-    def _shut(self, lender: int, frame: I420Frame) -> FaceLandmarks:
-        """Return the mesh of a lender whose lips meet."""
-        if lender != self._seam[0]:
-            luma = self._avatar.layout.planes(frame)[0]
-            self._seam = lender, seam_of(luma, self._person.study.meshes[lender, :, :2])
-        return self._seam[1]
+    def _look(self, lender: int, frame: I420Frame) -> "_Drawn":
+        """Return what has to be known of a lender whose inside is drawn."""
+        if self._drawn is None or lender != self._drawn[0]:
+            layout, study = self._avatar.layout, self._person.study
+            mesh, skin = study.meshes[lender, :, :2], study.skin[lender]
+            if self._person.shut(lender):
+                look = _Drawn(seam_of(layout.planes(frame)[0], mesh), skin, NOTHING_SHOWN)
+            else:
+                look = _Drawn(mesh, skin, shown_inside(layout, frame, mesh, skin))
+            self._drawn = lender, look
+        return self._drawn[1]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What is known of a lender whose inside is drawn."""
+
+    mesh: FaceLandmarks
+    """Lips that are shut meet where they are seen to."""
+    skin: Skin
+    shown: ShownInside
 
 
 class _Frames:

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.types import FaceLandmarks
-from app.media.frames import FrameLayout, I420Frame, Plane, bgr_to_yuv, yuv_to_bgr
+from app.media.frames import FrameLayout, I420Frame, Plane, bgr_to_yuv
 from app.mouths.bending import Placing, bend, teeth_stay
-from app.mouths.inside import ShownTeeth, above_lower_lip, between_lips, draw_inside, kept_teeth
+from app.mouths.inside import ShownTeeth, above_lower_lip, between_lips, draw_inside
 from app.mouths.looks import Skin
+from app.mouths.shown import NOTHING_SHOWN, ShownInside
 
 FloatPlane = npt.NDArray[np.float32]
 """float32 (rows, columns): samples of one plane, 0..255."""
@@ -36,12 +37,14 @@ Region = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Opened:
-    """That the inside of a mouth is to be drawn, for the lender shows none."""
+    """That the inside of a mouth is to be drawn, for the lender shows none, or too little."""
 
     skin: Skin
     """The lender's, float32 (4,)."""
     teeth: ShownTeeth
     """float32 (2,): that are to show."""
+    shown: ShownInside = NOTHING_SHOWN
+    """What the lender shows between its lips."""
 
 
 @dataclass(frozen=True)
@@ -152,21 +155,19 @@ def _draw_opened(
 ) -> None:
     """Draw the inside of a mouth between the lips of bent planes of a region.
 
-    Teeth that the lender shows stay as they lie on the skull.
+    What the lender shows between its lips stays as it lies on the skull.
     """
-    inside = draw_inside(lent.placing, landmarks, opened.skin, opened.teeth, bent.region)
+    own, tooth = np.float32(opened.shown.kept), opened.shown.tooth
+    inside = draw_inside(lent.placing, landmarks, opened.skin, opened.teeth, bent.region, tooth)
     if inside is None:
         return
-    before, after = (
-        between_lips(points, inside.region) for points in (lent.placing.laid, lent.placing.points)
-    )
-    still = _remapped(layout, lent, inside.region, bent.still(inside.region))
-    share = np.float32(kept_teeth(before, _blue(layout, still), opened.skin))
     drawn = _in_planes(cv2.split(cv2.transform(inside.picture, bgr_to_yuv(layout.color))))
-    if share:
-        kept = above_lower_lip(before) * share
-        for made, keep, own in zip(drawn, [kept, *[halved(kept)] * 2], still, strict=True):
-            made += keep * (own - made)
+    if own:
+        still = _remapped(layout, lent, inside.region, bent.still(inside.region))
+        kept = above_lower_lip(between_lips(lent.placing.laid, inside.region)) * own
+        for made, keep, plane in zip(drawn, [kept, *[halved(kept)] * 2], still, strict=True):
+            made += keep * (plane - made)
+    after = between_lips(lent.placing.points, inside.region)
     for plane, made, shown in zip(planes, drawn, [after, *[halved(after)] * 2], strict=True):
         view = _view(plane, bent.region, inside.region)
         view[:] = np.clip(view + shown * (made - view) + np.float32(0.5), 0, 255).astype(np.uint8)
@@ -184,12 +185,3 @@ def _view(plane: npt.NDArray[_SampleT], region: Region, part: Region) -> npt.NDA
     top, bottom = ((edge - region[0]) // scale for edge in part[:2])
     left, right = ((edge - region[2]) // scale for edge in part[2:])
     return plane[top:bottom, left:right]
-
-
-def _blue(layout: FrameLayout, planes: list[Plane]) -> FloatPlane:
-    """Return the blue of every pixel of luma, 0..255."""
-    luma, *chroma = (plane.astype(np.float32) for plane in planes)
-    weights = yuv_to_bgr(layout.color)[0].astype(np.float32)
-    tint = weights[1] * chroma[0] + weights[2] * chroma[1] + weights[3]
-    blue: FloatPlane = weights[0] * luma + cv2.resize(tint, luma.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return blue

@@ -10,7 +10,7 @@ import pytest
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane
 from app.mouths.bending import BENT, Placing
-from app.mouths.inside import Inside, between_lips, draw_inside, kept_teeth
+from app.mouths.inside import Inside, between_lips, draw_inside
 from app.mouths.looks import skin_of
 from app.mouths.points import (
     BELOW_LIP,
@@ -21,6 +21,7 @@ from app.mouths.points import (
     UPPER_LIP_INNER,
     UPPER_LIP_OUTER,
 )
+from app.mouths.shown import shown_inside
 from app.rendering.sampling import Lent, Opened, Region, sampled
 from tests.support.clips import portrait
 from tests.support.faces import portrait_face
@@ -123,6 +124,21 @@ def test_teeth_that_are_wanted_show_more_of_them() -> None:
     assert teeth_edge(told) > teeth_edge(drawn(placing)) + 1
 
 
+def test_teeth_have_the_colour_that_the_person_s_are_known_to_have() -> None:
+    placing, own = opened(shut_mesh(), 14.0), np.array([120.0, 180.0, 200.0])
+    told = draw_inside(placing, placing.laid, SKIN, NO_TEETH, WHOLE, own)
+    assert told is not None
+    row, column = MIDDLE - told.region[0] + 3, MIDDLE - told.region[2] + 5
+    tooth = told.picture[row, column]
+    assert tooth / tooth[2] == pytest.approx(own / own[2], abs=0.06)
+    assert 0.6 < tooth[2] / own[2] <= 1
+
+
+def test_a_slit_is_darker_than_an_open_mouth() -> None:
+    slit, wide = (below(drawn(opened(shut_mesh(), falls)), 0.3) for falls in (0.8, 8.0))
+    assert slit < 0.85 * wide
+
+
 def test_the_light_s_colour_is_that_of_the_skin() -> None:
     placing = opened(shut_mesh(), 14.0)
     cold = drawn(placing, np.array([165, 125, 100, 20], np.float32))
@@ -204,10 +220,9 @@ def test_the_teeth_of_a_smile_stay_where_they_are() -> None:
     placing = opened(mesh, 8.0)
     region: Region = (0, 512, 0, 512)
     own = between_lips(mesh, region)
-    blue = portrait()[..., 0].astype(np.float32)
     skin = skin_of(portrait(), mesh.astype(np.float64))
-    assert kept_teeth(own, blue, skin) > 0.9
-    luma = sampled(LAYOUT, Lent(frame, placing, opened=Opened(skin, NO_TEETH)), landmarks, region)[0]
+    told = Opened(skin, NO_TEETH, shown_inside(LAYOUT, frame, mesh, skin))
+    luma = sampled(LAYOUT, Lent(frame, placing, opened=told), landmarks, region)[0]
     core = cv2.erode((own > 0.95).astype(np.uint8), np.ones((3, 3))) > 0
     difference = np.abs(luma.astype(int) - LAYOUT.planes(frame)[0])[core]
     assert core.sum() > 60
