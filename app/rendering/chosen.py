@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp
 from time import perf_counter
 from typing import Final
 
@@ -17,7 +18,7 @@ from app.mouths.bending import place
 from app.mouths.ear import SpeechShares
 from app.mouths.looks import Skin
 from app.mouths.model import MouthModel
-from app.mouths.person import Flags
+from app.mouths.person import Flags, Numbers
 from app.mouths.seam import seam_of
 from app.mouths.shown import NOTHING_SHOWN, ShownInside, shown_inside
 from app.mouths.space import COMPONENTS
@@ -42,6 +43,10 @@ BENT_MORE: Final = 1.4
 """By how much more than it lacks an opening is bent: a spline that gives way at its points, and looks that do
 not quite follow, leave two thirds of it. On 10 halves of people in training, with 1, 1.4 and 1.8: 0.59, 0.61
 and 0.61 of the opening are followed, and its spread is 0.91, 1.00 and 1.10 of the true one."""
+
+WIDER: Final = 0.05
+"""Most that lips which show the inside of their mouth part further, in distances of the inner eyes: what they
+show is stretched, and a strip of drawn shade below somebody's own teeth would look like a rim."""
 
 _FRAMES_BYTES: Final = 64 << 20
 """Lenders' frames that are kept for the next frame's sake."""
@@ -118,6 +123,8 @@ class _ChosenRun:
             lack += (BENT_MORE - 1) * (lack @ OPENING) / (OPENING @ OPENING) * OPENING
         frame = self._frames[lender]
         look = self._look(lender, frame) if drawn else None
+        if look is not None:
+            lack -= look.shown.kept * _too_wide(lack) * OPENING / (OPENING @ OPENING)
         return Lent(
             frame=frame,
             placing=place(
@@ -140,6 +147,12 @@ class _ChosenRun:
                 look = _Drawn(mesh, skin, shown_inside(layout, frame, mesh, skin))
             self._drawn = lender, look
         return self._drawn[1]
+
+
+def _too_wide(lack: Numbers) -> float:
+    """Return by how much lips would part further than by :data:`WIDER`, which is neared softly."""
+    wider = max(float(lack @ OPENING), 0.0)
+    return wider - WIDER * (1 - exp(-wider / WIDER))
 
 
 @dataclass(frozen=True)

@@ -155,21 +155,23 @@ def _draw_opened(
 ) -> None:
     """Draw the inside of a mouth between the lips of bent planes of a region.
 
-    What the lender shows between its lips stays as it lies on the skull.
+    What the lender shows between its lips stays as it lies on the skull; where its lips part a little further
+    than in the lender, that is stretched.
     """
     own, tooth = np.float32(opened.shown.kept), opened.shown.tooth
     inside = draw_inside(lent.placing, landmarks, opened.skin, opened.teeth, bent.region, tooth)
     if inside is None:
         return
     drawn = _in_planes(cv2.split(cv2.transform(inside.picture, bgr_to_yuv(layout.color))))
+    views = [_view(plane, bent.region, inside.region) for plane in planes]
     if own:
         still = _remapped(layout, lent, inside.region, bent.still(inside.region))
         kept = above_lower_lip(between_lips(lent.placing.laid, inside.region)) * own
-        for made, keep, plane in zip(drawn, [kept, *[halved(kept)] * 2], still, strict=True):
+        for made, view, keep, plane in zip(drawn, views, [kept, *[halved(kept)] * 2], still, strict=True):
+            made += own * (view - made)
             made += keep * (plane - made)
     after = between_lips(lent.placing.points, inside.region)
-    for plane, made, shown in zip(planes, drawn, [after, *[halved(after)] * 2], strict=True):
-        view = _view(plane, bent.region, inside.region)
+    for view, made, shown in zip(views, drawn, [after, *[halved(after)] * 2], strict=True):
         view[:] = np.clip(view + shown * (made - view) + np.float32(0.5), 0, 255).astype(np.uint8)
 
 
