@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -32,11 +33,16 @@ from app.media.limits import VideoLimits
 from app.media.probe import VideoInfo
 from app.media.tone_mapping import HLG, PQ
 from app.media.treatment import PICTURE, Treatment
+from app.mouths.ahead import StudyAhead
+from app.mouths.notes import Notes
 from app.mouths.person import meet
 from app.mouths.study import STUDY, Study, study_frames
 from app.progress import Alive, Progress, Repeated
 from app.sandbox import give_back_memory
 from app.volume import check_room
+
+_UNKNOWN_SECONDS: Final = 60
+"""What is studied ahead at most of a video that does not say how long it is."""
 
 Check = Callable[[Manifest, Boxes], None]
 """Raises what stands against an avatar, of which it sees the manifest and the face boxes."""
@@ -62,6 +68,16 @@ class AvatarRequest:
         """What is done to the pictures, as far as it is known before a face was searched for."""
         background = PICTURE + sha256_of(self.backdrop) if self.backdrop else self.options.background
         return Treatment(self.options.rotate or 0, background, deinterlace=True, tone_map=True)
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """A video whose face was followed."""
+
+    info: VideoInfo
+    track: FaceTrack
+    findings: Findings
+    notes: Notes
 
 
 @dataclass(frozen=True)
@@ -151,25 +167,33 @@ class AvatarBuilder:
         info = self.decoder.probe(request.video, self.limits, request.treatment, partial(progress, 0, 0))
         needed = info.frame_count * info.layout.frame_bytes
         with self.cache.adding(needed, folder) as cached:
-            info, track, findings = self._find_face(request, info, cached, progress)
+            cached.touch()
+            followed = self._find_face(request, info, cached, progress)
+            info, track = followed.info, followed.track
             give_back_memory()  # of what following left behind: 90 MB of ten minutes
             with FrameReader(cached, info.layout.frame_bytes) as frames:
                 alive = partial(progress, len(track.boxes), len(track.boxes))
                 study = study_frames(
-                    frames, info.layout, track.boxes, track.landmarks, alive, track.meshes, track.cuts
+                    frames,
+                    info.layout,
+                    track.boxes,
+                    track.landmarks,
+                    alive,
+                    track.meshes,
+                    track.cuts,
+                    followed.notes,
                 )
-                yield _Seen(info, track, findings, study, frames, cached)
+                yield _Seen(info, track, followed.findings, study, frames, cached)
 
     def _find_face(
         self, request: AvatarRequest, info: VideoInfo, cached: Path, progress: Progress
-    ) -> tuple[VideoInfo, FaceTrack, Findings]:
+    ) -> _Followed:
         """Follow the face, in the video turned upright if need be."""
-        findings = Findings()
         try:
-            track = self._follow_face(request, info, cached, progress, findings)
-            turn = 0 if request.options.rotate is not None else turn_of(track.landmarks)
+            followed = self._follow_face(request, info, cached, progress)
+            turn = 0 if request.options.rotate is not None else turn_of(followed.track.landmarks)
             if not turn:
-                return info, track, findings
+                return followed
         except NoFace:
             if request.options.rotate is not None:
                 raise
@@ -181,33 +205,40 @@ class AvatarBuilder:
                 raise
         turned = replace(info.treatment, rotate=turn)
         info = self.decoder.probe(request.video, self.limits, turned, partial(progress, 0, 0))
-        findings = Findings()
-        return info, self._follow_face(request, info, cached, progress, findings), findings
+        return self._follow_face(request, info, cached, progress)
 
     def _follow_face(
-        self, request: AvatarRequest, info: VideoInfo, cached: Path, progress: Progress, findings: Findings
-    ) -> FaceTrack:
-        told = Repeated(progress)
-        return track_face(
-            self.decoder.frames(
-                request.video,
-                info,
-                self.limits,
-                cached,
-                self.cache.budget,
-                findings,
-                told.again,
-                request.backdrop,
-            ),
-            info.layout,
-            fps=float(info.fps),
-            choice=FaceChoice(request.options.face),
-            pads=Pads(*request.options.pads),
-            smoothing=request.options.smoothing,
-            detector=self.detector,
-            expected_frames=info.frame_count,
-            progress=told,
-        )
+        self, request: AvatarRequest, info: VideoInfo, cached: Path, progress: Progress
+    ) -> _Followed:
+        """Follow the face, and study it as far as that can be done meanwhile."""
+        findings, told = Findings(), Repeated(progress)
+        expected = info.frame_count if info.duration else round(_UNKNOWN_SECONDS * info.fps)
+        with (
+            FrameReader(cached, info.layout.frame_bytes) as written,
+            StudyAhead(written, info.layout, expected) as ahead,
+        ):
+            track = track_face(
+                self.decoder.frames(
+                    request.video,
+                    info,
+                    self.limits,
+                    cached,
+                    self.cache.budget,
+                    findings,
+                    told.again,
+                    request.backdrop,
+                ),
+                info.layout,
+                fps=float(info.fps),
+                choice=FaceChoice(request.options.face),
+                pads=Pads(*request.options.pads),
+                smoothing=request.options.smoothing,
+                detector=self.detector,
+                expected_frames=info.frame_count,
+                progress=told,
+                settled=ahead.take,
+            )
+        return _Followed(info, track, findings, ahead.notes)
 
     def _manifest(self, request: AvatarRequest, info: VideoInfo, track: FaceTrack, folder: Path) -> Manifest:
         pads = Pads(*request.options.pads)

@@ -12,8 +12,9 @@ from app.media.findings import Findings
 from app.media.frames import Plane
 from app.media.probe import VideoInfo
 from app.media.sharpness import sharpness
+from app.mouths.looking import Frames
 from app.mouths.person import Flags, Person, meet
-from app.mouths.study import Frames, Study
+from app.mouths.study import Study
 from app.notices import Notice, NoticeCode
 
 Verdict = Literal["good", "fair", "poor"]

@@ -11,7 +11,7 @@ from app.faces.types import Box, FaceTrack, MouthMask, has_face
 from app.media.frames import BgrImage
 from app.media.probe import VideoInfo
 from app.media.sheet import write_sheet
-from app.mouths.study import Frames
+from app.mouths.looking import Frames
 
 _BOX_COLOR: Final = (80, 220, 80)
 _MASK_COLOR: Final = np.array([60, 140, 255], np.float32)

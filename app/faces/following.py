@@ -1,6 +1,7 @@
 """Tracking every face of a video, frame by frame, in one pass."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 from app.faces.boxes import box_of_landmarks
@@ -72,12 +73,14 @@ class _Passed:
 
 
 class Follower:
-    """Takes the frames in order; keeps a :class:`Run` for each face, and before which frames a cut lies."""
+    """Takes the frames in order; keeps a :class:`Run` for each face, and before which frames a cut lies.
+
+    The runs that are ``active`` are those of faces that are in sight.
+    """
 
     def __init__(self, layout: FrameLayout, fps: float, detector: FaceDetector) -> None:
         self._layout = layout
         self._detector = detector
-        self._mesh = FaceMesh()
         self._is_cut = CutDetector(layout)
         self._search_every = max(1, round(SEARCH_SECONDS * fps))
         self._next_search = 0
@@ -86,15 +89,20 @@ class Follower:
         self._glance_every = max(1, min(round(GLANCE_SECONDS * fps), _PASSED_BYTES // layout.frame_bytes))
         self._unseen = 0
         self._passed: list[_Passed] = []
-        self._active: list[Run] = []
+        self.active: list[Run] = []
         self.runs: list[Run] = []
         self.cuts: list[bool] = []
+
+    @cached_property
+    def _mesh(self) -> FaceMesh:
+        """Compiled when there is a face, so that decoding has begun by then."""
+        return FaceMesh()
 
     def take(self, index: int, frame: I420Frame) -> None:
         """Follow the known faces into frame ``index``, and search for others when it is time."""
         cut = self._is_cut(frame)
         self.cuts.append(cut)
-        if self._active or self._unseen < self._idle_after:
+        if self.active or self._unseen < self._idle_after:
             self._follow(index, frame, cut=cut)
             return
         self._passed.append(_Passed(index, frame.copy(), cut))
@@ -108,7 +116,7 @@ class Follower:
             return
         if self._shows_face(passed):
             for each in passed:
-                if not self._active:
+                if not self.active:
                     self._next_search = each.index  # it may be one that only a thorough search finds
                 self._follow(each.index, each.frame, cut=each.cut)
         else:
@@ -128,30 +136,30 @@ class Follower:
         if cut:
             self._shot += 1
             self._next_search = index
-            self._active = []
-        self._active = [run for run in self._active if index - run.last.frame <= MAX_GAP + 1]
-        for run in self._active:
+            self.active = []
+        self.active = [run for run in self.active if index - run.last.frame <= MAX_GAP + 1]
+        for run in self.active:
             fit = self._mesh.fit(frame, self._layout, run.last.fit.region)
             if fit:
                 run.sightings.append(_sighting(index, fit))
         self._part_doubles()
         if self._is_missed(index) or index >= self._next_search or self._detector.crops_like_training:
             self._search(index, frame)
-        self._unseen = 0 if self._active else self._unseen + 1
+        self._unseen = 0 if self.active else self._unseen + 1
 
     def _search(self, index: int, frame: I420Frame) -> None:
         thorough = index >= self._next_search
         if thorough:
             self._next_search = index + self._search_every
-        if any(is_large(run.last.box, self._layout) for run in self._active):
+        if any(is_large(run.last.box, self._layout) for run in self.active):
             thorough = False
         for detection in self._detector.detect(frame, self._layout, thorough=thorough):
             self._place(index, frame, detection)
-        self._active = sorted(self._active, key=lambda run: -extent(run.last.box))[:MAX_FACES]
+        self.active = sorted(self.active, key=lambda run: -extent(run.last.box))[:MAX_FACES]
 
     def _place(self, index: int, frame: I420Frame, detection: Detection) -> None:
         """Give a detection to the run that it continues, or start a new one."""
-        near = [run for run in self._active if _is_near(run, detection)]
+        near = [run for run in self.active if _is_near(run, detection)]
         run = min(near, key=lambda run: distance(run.last.box, detection.box), default=None)
         if run is None or run.last.frame < index:
             sighting = self._look(index, frame, detection)
@@ -159,7 +167,7 @@ class Follower:
                 return
             if run is None:
                 run = Run(self._shot)
-                self._active.append(run)
+                self.active.append(run)
                 self.runs.append(run)
             run.sightings.append(sighting)
         if self._detector.crops_like_training:
@@ -175,23 +183,23 @@ class Follower:
         if fit is None:
             return None
         sighting = _sighting(index, fit)
-        seen = [run.last for run in self._active if run.last.frame == index]
+        seen = [run.last for run in self.active if run.last.frame == index]
         known = any(distance(sighting.box, other.box) < SAME_FACE for other in seen)
         return None if known else sighting
 
     def _is_missed(self, index: int) -> bool:
         """Tell whether no face is in sight, or one was lost that the plain search can find again."""
-        lost = [run.last.box for run in self._active if run.last.frame < index]
-        return len(lost) == len(self._active) or any(is_large(box, self._layout) for box in lost)
+        lost = [run.last.box for run in self.active if run.last.frame < index]
+        return len(lost) == len(self.active) or any(is_large(box, self._layout) for box in lost)
 
     def _part_doubles(self) -> None:
         """End the younger of two runs that have come to follow the same face."""
         kept: list[Run] = []
-        for run in sorted(self._active, key=lambda run: run.sightings[0].frame):
+        for run in sorted(self.active, key=lambda run: run.sightings[0].frame):
             if any(distance(run.last.box, other.last.box) < SAME_FACE for other in kept):
                 continue
             kept.append(run)
-        self._active = kept
+        self.active = kept
 
 
 def _is_near(run: Run, detection: Detection) -> bool:

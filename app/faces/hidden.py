@@ -36,7 +36,9 @@ _NOSE_OF_EYES: Final = 0.516
 """From the middle of the eyes to below the nose, in distances of their outer corners: the mean face's.
 The larger of both measures is taken, as turning a head shortens one and nodding the other."""
 
-_RIGHT_EYE, _LEFT_EYE, _BELOW_NOSE = 33, 263, 2
+ALIGNED_BY: Final = (33, 263, 2)
+"""Face Mesh points that say how a face is aligned: the outer corners of the eyes, and below the nose."""
+
 _RIGHT_CORNER, _LEFT_CORNER, _UPPER_LIP, _LOWER_LIP = 61, 291, 0, 17
 _LIP_MARGIN: Final = (3.0, 2.0)
 _LEAST_HEIGHT: Final = 5.0
@@ -77,11 +79,11 @@ def aligned_crop(layout: FrameLayout, frame: I420Frame, landmarks: FaceLandmarks
 
 def alignment(landmarks: FaceLandmarks) -> Affine:
     """Return the map from pixels of the aligned crop of a face to positions in its frame."""
-    points = landmarks.astype(np.float64)
-    middle = (points[_RIGHT_EYE] + points[_LEFT_EYE]) / 2
-    across = points[_LEFT_EYE] - points[_RIGHT_EYE]
+    right_eye, left_eye, below_nose = landmarks[list(ALIGNED_BY)].astype(np.float64)
+    middle = (right_eye + left_eye) / 2
+    across = left_eye - right_eye
     length = float(np.hypot(*across))
-    down = float(np.hypot(*(points[_BELOW_NOSE] - middle)))
+    down = float(np.hypot(*(below_nose - middle)))
     along = across / max(length, 1e-6) * max(length, down / _NOSE_OF_EYES, 1e-3) / _EYE_DISTANCE
     linear = np.array([[along[0], -along[1]], [along[1], along[0]]])
     return np.column_stack([linear, middle - linear @ [CROP_SIZE / 2, _EYE_LINE]])

@@ -29,11 +29,18 @@ class Network:
 
     def __init__(self, file_name: str, *, offset: float, divisor: float) -> None:
         self._request = _compile(file_name, offset, divisor).create_infer_request()
+        self._outputs = range(len(self._request.model_outputs))
+        self._input = np.empty((1, INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
+        self._request.set_input_tensor(0, ov.Tensor(self._input, shared_memory=True))
 
     def __call__(self, image: BgrImage) -> list[NetworkOutput]:
-        """Run the network on a BGR picture (192, 192, 3); return its outputs in the file's order."""
-        results = self._request.infer([image[None]])
-        return [np.asarray(results[port]) for port in self._request.model_outputs]
+        """Run the network on a BGR picture (192, 192, 3); return its outputs in the file's order.
+
+        The next call overwrites them.
+        """
+        self._input[0] = image
+        self._request.infer(share_outputs=True)
+        return [self._request.get_output_tensor(index).data for index in self._outputs]
 
 
 @cache

@@ -38,6 +38,11 @@ def fill_gaps(series: Series) -> npt.NDArray[np.float64]:
     return filled
 
 
+def reach_of(frames: float) -> int:
+    """Return how many rows before and after one :func:`smooth` takes into account."""
+    return int(np.ceil(3 * frames / np.sqrt(12)))
+
+
 def smooth(series: Series, frames: float) -> npt.NDArray[np.float64]:
     """Fit a line through the neighbourhood of each row and return its value there, float64 (n, k).
 
@@ -47,7 +52,7 @@ def smooth(series: Series, frames: float) -> npt.NDArray[np.float64]:
     count, sigma = len(series), frames / np.sqrt(12)
     if count < 2 or frames <= 0:
         return np.array(series, np.float64)
-    reach = int(np.ceil(3 * sigma))
+    reach = reach_of(frames)
     offsets = np.arange(-reach, reach + 1)
     inside = sliding_window_view(np.pad(np.ones(count), reach), len(offsets))
     weights = np.exp(-0.5 * (offsets / sigma) ** 2) * inside

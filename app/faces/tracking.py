@@ -10,6 +10,7 @@ from app.faces.choice import choose, faces_at_once
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import POINTS
 from app.faces.following import Follower, Run
+from app.faces.settling import Settled, Settling
 from app.faces.smoothing import DEFAULT_SMOOTHING, check_smoothing, fill_gaps, smooth
 from app.faces.types import (
     DEFAULT_PADS,
@@ -45,19 +46,24 @@ def track_face(
     pads: Pads = DEFAULT_PADS,
     expected_frames: int = 0,
     progress: Progress | None = None,
+    settled: Settled | None = None,
 ) -> FaceTrack:
     """Follow one face through ``frames``, which are read once and not kept.
 
     ``smoothing`` is in seconds, 0 (off) to 1. ``expected_frames`` is what ``progress`` is told as the
-    total. Boxes, landmarks and meshes are in luma pixels; frames without the face have -1 and nan. Raises
+    total; ``settled`` is told of the face in frames while it is still followed in others. Boxes, landmarks
+    and meshes are in luma pixels; frames without the face have -1 and nan. Raises
     :class:`app.errors.NoFace` if the video does not show the face that is asked for, and
     :class:`app.errors.InvalidRequest` for a smoothing out of range.
     """
     check_smoothing(smoothing)
     follower = Follower(layout, fps, detector)
+    settling = Settling(choice, smoothing * fps * LANDMARK_SHARE, settled) if settled else None
     count = 0
     for count, frame in enumerate(frames, start=1):
         follower.take(count - 1, frame)
+        if settling:
+            settling.take(follower.active)
         if progress:
             progress(count, max(count, expected_frames))
     follower.end()

@@ -1,7 +1,7 @@
 """What is marked before a face while its footage is studied: where nothing is unusual, frames are skipped."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ class Marks:
 
     def __init__(self, count: int) -> None:
         self._step = COVER_EVERY * max(1, count // (COVER_EVERY * _USUAL_FRAMES))
-        self._sample: list[npt.NDArray[np.uint8]] = []
+        self._sample: dict[int, npt.NDArray[np.uint8]] = {}
         self.lips = np.full(count, np.nan, np.float32)
         """Share of the lips that is hidden in each frame; nan without a face."""
         self.kept: dict[int, npt.NDArray[np.uint8]] = {}
@@ -39,9 +39,25 @@ class Marks:
         """Take what was found in a frame."""
         self.lips[index] = cover.lips
         if index % self._step == 0:
-            self._sample.append(cover.marks)
+            self._sample[index] = cover.marks
         if lower_face_share(cover.marks) >= NOTED:
             self.kept[index] = cover.marks
+
+    def wants(self, index: int) -> bool:
+        """Tell whether a frame is among those that are looked at first, and has yet to be."""
+        if index % COVER_EVERY:
+            return False
+        return bool(np.isnan(self.lips[index])) or (index % self._step == 0 and index not in self._sample)
+
+    def of(self, same: npt.NDArray[np.bool_]) -> Self:
+        """Return the marks of a whole video, of frames that are the ``same`` (n,) as when they were taken."""
+        marks, common = type(self)(len(same)), min(len(same), len(self.lips))
+        marks.lips[:common] = np.where(same[:common], self.lips[:common], np.nan)
+        marks.kept = {index: kept for index, kept in self.kept.items() if index < common and same[index]}
+        for index, sampled in self._sample.items():
+            if index < common and same[index] and index % marks._step == 0:
+                marks._sample[index] = sampled
+        return marks
 
     def doubtful(self, takes: npt.NDArray[np.int32], found: npt.NDArray[np.bool_]) -> list[int]:
         """Return the frames that have yet to be looked at.
@@ -73,5 +89,5 @@ class Marks:
         """The median of the marks: a beard, say, that is taken for something before the face."""
         if not self._sample:
             return NOTHING
-        usual: npt.NDArray[np.uint8] = np.median(self._sample, axis=0).astype(np.uint8)
+        usual: npt.NDArray[np.uint8] = np.median(list(self._sample.values()), axis=0).astype(np.uint8)
         return usual

@@ -6,42 +6,24 @@ earlier version, or when its file is lost.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
-from threading import local
-from typing import IO, Final, Protocol, Self, TypeVar
+from typing import IO, Final, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from app.faces.cuts import CutDetector
-from app.faces.face_mesh import POINTS, FaceMesh
+from app.faces.face_mesh import POINTS
 from app.faces.geometry import same_place
-from app.faces.hidden import THREADS, HiddenFinder, lips_hidden
-from app.faces.regions import region_of_landmarks
-from app.faces.types import (
-    Boxes,
-    FaceFlags,
-    FaceLandmarks,
-    FaceMeshes,
-    FaceMeshPoints,
-    Landmarks,
-    has_face,
-)
-from app.media.frames import BgrImage, FrameLayout, I420Frame
+from app.faces.hidden import THREADS
+from app.faces.types import Boxes, FaceFlags, FaceMeshes, Landmarks, has_face
+from app.media.frames import FrameLayout, I420Frame
 from app.mouths.covers import Covers, gather
-from app.mouths.looks import LIPS, PATCH_SIZE, Patch, Skin, patch_of, redness, skin_of
-from app.mouths.marks import COVER_EVERY, NOTHING, Marked, Marks
-from app.mouths.teeth import shown_teeth
-from app.mouths.upright import (
-    SIZE,
-    Points,
-    aligned,
-    in_upright,
-    rows_shown,
-    upright_affine,
-    upright_picture,
-)
+from app.mouths.looking import Frames, Look, Looker
+from app.mouths.looks import Patch, Skin
+from app.mouths.marks import Marked
+from app.mouths.notes import Notes
 from app.progress import Alive, nothing
 
 STUDY: Final = "mouths.npz"
@@ -50,7 +32,7 @@ STUDY: Final = "mouths.npz"
 VERSION: Final = 1
 """Of what is measured and how; a study of another version is made again."""
 
-_AHEAD: Final = 8
+_BUFFERS: Final = 8
 """Frames that are in memory."""
 
 SAME_PLACE, SAME_SIZE = 0.35, 1.35
@@ -58,13 +40,6 @@ SAME_PLACE, SAME_SIZE = 0.35, 1.35
 
 
 Made = TypeVar("Made")
-
-
-class Frames(Protocol):
-    """Frames that can be read by number."""
-
-    def read_into(self, index: int, frame: I420Frame, parts: Sequence[slice] = ...) -> None:
-        """Fill ``frame``, or ``parts`` of its bytes at least, with frame ``index``."""
 
 
 @dataclass(frozen=True)
@@ -112,52 +87,49 @@ def study_frames(
     alive: Alive = nothing,
     meshes: FaceMeshes | None = None,
     cuts: FaceFlags | None = None,
+    ahead: Notes | None = None,
 ) -> Study:
     """Measure every frame of an avatar; ``alive`` is called for each and may raise to stop the work.
 
     ``meshes`` are those of the track, which become the study's; where it has none, one is fitted. ``cuts``
-    are the track's, too; without them they are looked for.
+    are the track's, too; without them they are looked for. ``ahead`` is what was measured while the face was
+    still followed; the study is the same without it.
     """
     count = len(boxes)
     shown = has_face(boxes) & np.isfinite(landmarks).all(axis=(1, 2))
-    study = Study(
-        meshes=np.full((count, POINTS, 3), np.nan, np.float32) if meshes is None else meshes,
-        teeth=np.zeros((count, 2), np.float32),
-        redness=np.zeros(count, np.float32),
-        skin=np.zeros((count, 4), np.float32),
-        patches=np.zeros((count, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8),
-        takes=np.full(count, -1, np.int32),
-        covers=gather(np.full(count, np.nan, np.float32), {}, NOTHING),
-    )
-    looker, marks = _Looker(layout, frames), Marks(count)
+    notes = Notes(count) if ahead is None else ahead
+    notes.settle(landmarks, shown)
+    if meshes is None:
+        meshes = np.full((count, POINTS, 3), np.nan, np.float32)
+    looker, marks = Looker(layout, frames), notes.marks
 
-    def look_at(index: int, buffer: I420Frame) -> tuple[_Look | None, Marked | None]:
-        face = looker.face(index, buffer, landmarks[index], study.meshes[index])
+    def look_at(index: int, buffer: I420Frame) -> tuple[Look, Marked | None] | None:
+        face = looker.face(index, buffer, landmarks[index], meshes[index])
         if face is None:
-            return None, None
-        return looker.look(face), None if index % COVER_EVERY else looker.cover(face)
+            return None
+        return looker.look(face), looker.cover(face) if marks.wants(index) else None
 
-    for index, (look, cover) in _ahead(layout, look_at, np.flatnonzero(shown).tolist()):
+    measured = notes.measured
+    left = [index for index in np.flatnonzero(shown).tolist() if not measured[index] or marks.wants(index)]
+    for index, seen in _side_by_side(layout, look_at, left):
         alive()
-        if look is not None:
-            for name in ("meshes", "teeth", "redness", "skin", "patches"):
-                getattr(study, name)[index] = getattr(look, name)
-        if cover is not None:
-            marks.take(index, cover)
+        if seen is not None:
+            meshes[index] = seen[0].mesh
+            notes.take(index, landmarks[index], *seen)
     if cuts is None:
         cuts = _cuts_of(frames, layout, count, alive)
-    study.takes[:] = takes_of(cuts, boxes, shown)
+    takes = takes_of(cuts, boxes, shown)
 
     def cover_of(index: int, buffer: I420Frame) -> Marked | None:
-        face = looker.face(index, buffer, landmarks[index], study.meshes[index])
+        face = looker.face(index, buffer, landmarks[index], meshes[index])
         return None if face is None else looker.cover(face)
 
-    found = np.isfinite(study.meshes[:, 0, 0])
-    for index, cover in _ahead(layout, cover_of, marks.doubtful(study.takes, found)):
+    for index, cover in _side_by_side(layout, cover_of, marks.doubtful(takes, np.isfinite(meshes[:, 0, 0]))):
         alive()
         if cover is not None:
             marks.take(index, cover)
-    return replace(study, covers=gather(marks.lips, marks.kept, marks.usual))
+    covers = gather(marks.lips, marks.kept, marks.usual)
+    return Study(meshes, notes.teeth, notes.redness, notes.skin, notes.patches, takes, covers)
 
 
 def _cuts_of(frames: Frames, layout: FrameLayout, count: int, alive: Alive) -> FaceFlags:
@@ -186,85 +158,11 @@ def takes_of(
     return takes
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What is measured in one frame."""
-
-    meshes: FaceMeshPoints
-    teeth: npt.NDArray[np.float32]
-    redness: float
-    skin: Skin
-    patches: Patch
-
-
-@dataclass(frozen=True)
-class _Face:
-    """The face of one frame."""
-
-    mesh: FaceMeshPoints
-    picture: BgrImage
-    """Upright."""
-    points: Points
-    """The mesh in the picture."""
-
-
-class _Looker:
-    """Measures one frame; each thread has networks of its own."""
-
-    def __init__(self, layout: FrameLayout, frames: Frames) -> None:
-        self._layout = layout
-        self._frames = frames
-        self._own = local()
-
-    def face(
-        self, index: int, buffer: I420Frame, landmarks: FaceLandmarks, mesh: FaceMeshPoints
-    ) -> _Face | None:
-        """Return the face of a frame, None if no mesh is found; ``mesh`` is its mesh, or nan.
-
-        What is needed of the frame is read into ``buffer``.
-        """
-        affine = upright_affine(landmarks)
-        if np.isfinite(mesh[0, 0]):
-            self._frames.read_into(index, buffer, self._layout.rows(*rows_shown(self._layout, affine)))
-        else:
-            self._frames.read_into(index, buffer)
-            if not hasattr(self._own, "mesh"):
-                self._own.mesh = FaceMesh()
-            fit = self._own.mesh.fit(buffer, self._layout, region_of_landmarks(landmarks))
-            if fit is None:
-                return None
-            mesh = fit.mesh
-        picture = upright_picture(self._layout, buffer, affine)
-        return _Face(mesh, picture, in_upright(mesh[:, :2], affine))
-
-    def look(self, face: _Face) -> _Look:
-        """Return what is measured."""
-        shares = ((face.points + 0.5) / SIZE).astype(np.float32)
-        return _Look(
-            meshes=face.mesh,
-            teeth=shown_teeth([face.picture], shares[None], 1.0)[0],
-            redness=redness(face.picture, face.points),
-            skin=skin_of(face.picture, face.points),
-            patches=patch_of(face.picture),
-        )
-
-    def cover(self, face: _Face) -> Marked:
-        """Return what is before a face; lips beyond the frame's edge are hidden."""
-        if not hasattr(self._own, "finder"):
-            self._own.finder = HiddenFinder()
-        marks = self._own.finder.cover([aligned(face.picture)])[0]
-        size = self._layout.width, self._layout.height
-        lips = face.mesh[list(LIPS), :2]
-        if not ((lips > 0) & (lips < size)).all():
-            return Marked(np.full_like(marks, 255), 1.0)
-        return Marked(marks, lips_hidden(marks, ((face.points - 0.5) / 2).astype(np.float32)))
-
-
-def _ahead(
+def _side_by_side(
     layout: FrameLayout, work: Callable[[int, I420Frame], Made], indices: Sequence[int]
 ) -> Iterator[tuple[int, Made]]:
     """Yield each index with what ``work`` makes of it, given a buffer; the next ones are made meanwhile."""
-    buffers = [np.empty(layout.frame_bytes, np.uint8) for _ in range(min(_AHEAD, len(indices)))]
+    buffers = [np.empty(layout.frame_bytes, np.uint8) for _ in range(min(_BUFFERS, len(indices)))]
     with ThreadPoolExecutor(THREADS, "study") as pool:
         pending = [pool.submit(work, index, buffer) for index, buffer in zip(indices, buffers, strict=False)]
         for place, index in enumerate(indices):

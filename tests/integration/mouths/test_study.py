@@ -1,6 +1,7 @@
 """A study of real pictures: of no more than is shown of a face, and whether or not the cuts are known."""
 
 import io
+import time
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from app.faces.detector import load_detector
 from app.faces.tracking import track_face
 from app.faces.types import FaceTrack
 from app.media.frames import FrameLayout, I420Frame
+from app.mouths.ahead import StudyAhead
 from app.mouths.study import Study, study_frames
 from tests.support.clips import moving_portrait
 from tests.support.frames import Listed, i420
@@ -54,3 +56,33 @@ def test_only_what_is_shown_of_a_frame_is_read(frames: list[I420Frame], track: F
     source = Listed(frames)
     study_frames(source, LAYOUT, track.boxes, track.landmarks, meshes=track.meshes, cuts=track.cuts)
     assert 0 < source.bytes_read < 0.8 * track.face_frames * LAYOUT.frame_bytes
+
+
+@pytest.mark.parametrize("expected", [10, 24, 400])
+def test_what_was_studied_ahead_is_not_studied_again_and_changes_nothing(
+    frames: list[I420Frame], track: FaceTrack, expected: int
+) -> None:
+    alone, together = Listed(frames), Listed(frames)
+    common = LAYOUT, track.boxes, track.landmarks, lambda: None
+    study = study_frames(alone, *common, track.meshes.copy(), track.cuts)
+    early = [index for index in (*range(10), *range(14, 22)) if index < expected]
+    with StudyAhead(Listed(frames), LAYOUT, expected) as ahead:
+        for index in (*early, 400):
+            aside = 2.0 if index in (3, 4) else 0.0  # the face did not come out there
+            ahead.take(index, track.landmarks[index % 24] + np.float32(aside), track.meshes[index % 24])
+        while ahead.notes.measured.sum() < len(early):
+            time.sleep(0.01)
+    again = study_frames(together, *common, track.meshes.copy(), track.cuts, ahead.notes)
+    assert arrays(again) == arrays(study)
+    assert together.bytes_read < alone.bytes_read
+
+
+def test_a_frame_that_cannot_be_studied_ahead_is_studied_afterwards(
+    frames: list[I420Frame], track: FaceTrack
+) -> None:
+    with StudyAhead(Listed([]), LAYOUT, len(frames)) as ahead:
+        ahead.take(0, track.landmarks[0], track.meshes[0])
+    common = Listed(frames), LAYOUT, track.boxes, track.landmarks, lambda: None
+    study = study_frames(*common, track.meshes.copy(), track.cuts)
+    again = study_frames(*common, track.meshes.copy(), track.cuts, ahead.notes)
+    assert arrays(again) == arrays(study)

@@ -40,3 +40,14 @@ def test_what_is_skipped_hides_as_much_as_its_neighbours() -> None:
         marks.take(index, Marked(np.zeros((CROP_SIZE, CROP_SIZE), np.uint8), share))
     assert marks.doubtful(np.zeros(6, np.int32), np.ones(6, np.bool_)) == [4, 5]
     np.testing.assert_allclose(marks.lips[1:3], 0.03)
+
+
+def test_marks_of_a_video_that_came_out_otherwise_are_wanted_again() -> None:
+    marks = Marks(400)
+    for index in range(0, 30, 3):
+        marks.take(index, Marked(np.full((CROP_SIZE, CROP_SIZE), index, np.uint8), 0.5))
+    same = np.ones(30, np.bool_)
+    same[12] = False
+    whole = marks.of(same)
+    assert [index for index in range(30) if whole.wants(index)] == [3, 9, 12, 15, 21, 27]
+    assert 12 not in whole.kept
