@@ -110,8 +110,9 @@ class Sound:
 
 def _lengthen(path: str, size: int) -> None:
     """Have a file be so long at least; what is added is zeros, and takes no room on the disk."""
-    if os.stat(path).st_size < size:  # noqa: PTH116 - the path is plain data
-        os.truncate(path, size)
+    with Path(path).open("r+b") as file:  # a locked process may not change a file's length by its path
+        if os.fstat(file.fileno()).st_size < size:
+            file.truncate(size)
 
 
 def decode_sound(

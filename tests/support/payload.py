@@ -19,7 +19,9 @@ from app.sandbox import Sandbox, enter, without_secrets
 
 PTRACE_ATTACH = 16
 F_SETSIG, TIOCSTI = 10, 0x5412
-MQ_OPEN, INOTIFY_INIT1 = (180, 26) if platform.machine() == "aarch64" else (240, 294)
+ARM = platform.machine() == "aarch64"
+MQ_OPEN, MQ_UNLINK, INOTIFY_INIT1 = (180, 181, 26) if ARM else (240, 241, 294)
+SHMCTL, SEMCTL, MSGCTL = (195, 191, 187) if ARM else (31, 66, 71)
 
 
 def try_all(inside: Path, outside: list[Path]) -> dict[str, str]:
@@ -51,11 +53,16 @@ def try_all(inside: Path, outside: list[Path]) -> dict[str, str]:
         "type on the terminal": lambda: fcntl.ioctl(2, TIOCSTI, b"x"),
         "outlive the service": lambda: _checked(ctypes.CDLL(None, use_errno=True).prctl(1, 0, 0, 0, 0)),
         "queue of messages": lambda: _call(MQ_OPEN, b"/q", os.O_CREAT | os.O_RDWR, 0o600, None),
+        "queue of others": lambda: _call(MQ_UNLINK, b"/nobody's"),
+        "memory of others": lambda: _call(SHMCTL, -1, 0, None),
+        "semaphore of others": lambda: _call(SEMCTL, -1, 0, 0),
+        "messages of others": lambda: _call(MSGCTL, -1, 0, None),
         "watch folders": lambda: _call(INOTIFY_INIT1, 0),
         "write to the code": lambda: Path(__file__).with_suffix(".pwned").write_text("x"),
     }
     attempts |= {f"read {path.name}": path.read_bytes for path in outside}
     attempts |= {f"delete {path.name}": path.unlink for path in outside}
+    attempts |= {f"empty {path.name}": partial(os.truncate, path, 0) for path in outside}
     attempts |= {f"lock {path.name}": partial(path.chmod, 0) for path in outside}
     attempts |= {f"own {path.name}": partial(os.chown, path, 1, 1) for path in outside}
     attempts |= {f"age {path.name}": partial(os.utime, path, (1, 1)) for path in outside}
@@ -97,7 +104,7 @@ def _fork() -> None:
 
 def _checked(result: int) -> None:
     if result < 0:
-        raise PermissionError(ctypes.get_errno())
+        raise OSError(ctypes.get_errno(), "")
 
 
 def run(inside: Path, outside: list[Path], sandbox: Sandbox) -> dict[str, str]:
