@@ -1,6 +1,6 @@
 """JSON bodies: fields, and files by URL or as ``data:`` URIs (RFC 2397).
 
-A body is collected on disk; one request at a time reads its own into memory.
+A body is collected on disk, and read into memory when it is whole.
 """
 
 import json
@@ -9,7 +9,6 @@ from binascii import Error as NotBase64
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from string import whitespace
-from threading import Lock
 from typing import Any, Final, NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -27,7 +26,6 @@ Translate = Callable[[dict[str, Any]], dict[str, Any]]
 """Returns the fields that the body of another service's client means. Raises ``InvalidRequest``."""
 
 _PIECE: Final = 1 << 16
-_one_at_a_time: Final = Lock()
 
 
 class JsonBody:
@@ -56,13 +54,12 @@ class JsonBody:
 
     def parse(self, path: Path) -> None:
         """Read the fields of the body that lies at ``path``, and delete it. Raises ``InvalidRequest``."""
-        with _one_at_a_time:
-            body = path.read_bytes()
-            _check_values(body)
-            values = self._translate(_read(body))
-            path.unlink()
-            for name, value in values.items():
-                self._take(name, value)
+        body = path.read_bytes()
+        _check_values(body)
+        values = self._translate(_read(body))
+        path.unlink()
+        for name, value in values.items():
+            self._take(name, value)
 
     def result(self) -> Upload:
         """Return what was in it: no files yet."""
@@ -83,10 +80,10 @@ class JsonBody:
         elif known in self._fields:
             raise InvalidRequest(f"{name}: the field appears twice.")
         elif text.strip():
+            self._fields[known] = text
             if file is None:
                 check_length(name, len(text.encode()))
-            self._fields[known] = text
-            self.complete.append((known, text))
+                self.complete.append((known, text))
 
 
 def is_data(address: str) -> bool:
@@ -96,17 +93,16 @@ def is_data(address: str) -> bool:
 
 def data_of(address: str) -> bytes:
     """Return the bytes that a ``data:`` URI is. Raises ``InvalidRequest``."""
-    with _one_at_a_time:
-        head, comma, rest = address.partition(",")
-        if not comma:
-            raise InvalidRequest("A data: URI lacks its comma; write it as data:audio/wav;base64,....")
-        data = _unquoted(rest)
-        if not head.lower().endswith(";base64"):
-            return data
-        try:
-            return b64decode(data.translate(None, whitespace.encode()), validate=True)
-        except NotBase64 as error:
-            raise InvalidRequest("The data: URI says base64, but is not.") from error
+    head, comma, rest = address.partition(",")
+    if not comma:
+        raise InvalidRequest("A data: URI lacks its comma; write it as data:audio/wav;base64,....")
+    data = _unquoted(rest)
+    if not head.lower().endswith(";base64"):
+        return data
+    try:
+        return b64decode(data.translate(None, whitespace.encode()), validate=True)
+    except NotBase64 as error:
+        raise InvalidRequest("The data: URI says base64, but is not.") from error
 
 
 def _unquoted(text: str) -> bytes:

@@ -8,9 +8,10 @@ sees it.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import IO, Final
 from urllib.parse import parse_qsl
 
@@ -44,6 +45,7 @@ _RAW_KINDS: Final = ("audio/", "video/", "image/")
 _RAW_TYPES: Final = ("application/octet-stream", "application/ogg", "application/mp4")
 _NOT_FIELDS: Final = ("stream", "check")
 """What the query says to the route, and not about the upload."""
+_one_at_a_time: Final = Lock()
 
 CheckField = Callable[[str, str], Awaitable[None]]
 """Hears of each field (name, value) when it is complete; may raise to refuse the upload early."""
@@ -61,10 +63,11 @@ async def receive_upload(
 ) -> Upload:
     """Write the first of the ``files`` of a body to ``destination``, others beside it under their names.
 
-    Returns what came in; what it has addresses of is for :func:`fetch_files`. A body that is a file alone is
-    the first. With ``translate`` it is JSON in the words of another service, or a form. Raises
-    ``UnsupportedMedia`` for another kind of body, ``UploadTooLarge`` if a file has more than ``max_bytes``,
-    ``StorageFull``, and ``InvalidRequest`` for a body that is malformed or lacks a file.
+    Returns what came in; what it has addresses of is for :func:`fetch_files`, except ``data:`` URIs, which
+    are written here. A body that is a file alone is the first. With ``translate`` it is JSON in the words of
+    another service, or a form. Raises ``UnsupportedMedia`` for another kind of body, ``UploadTooLarge`` if a
+    file has more than ``max_bytes``, ``StorageFull``, and ``InvalidRequest`` for a body that is malformed or
+    lacks a file.
     """
     announced = int(request.headers.get("content-length", 0))
     most = len(files) * max_bytes + FORM_BYTES
@@ -86,10 +89,20 @@ async def receive_upload(
             if sum(len(file.data) for file in body.files.values()) >= WRITE_BYTES:
                 await to_thread.run_sync(writer.write, body.files)
         await to_thread.run_sync(writer.write, body.files)
+        upload = await to_thread.run_sync(_read, body, files, writer, max_bytes)
+        await _check(body, check_field)
+    return upload
+
+
+def _read(body: "_Body", files: Sequence[FileField], writer: "_Writer", max_bytes: int) -> Upload:
+    """Return the upload that a body is, with the files written that it gives as ``data:`` URIs.
+
+    Only one body of JSON at a time is in memory. Raises what :func:`receive_upload` does.
+    """
+    with _one_at_a_time if isinstance(body, JsonBody) else nullcontext():
         if isinstance(body, JsonBody):
-            await to_thread.run_sync(body.parse, paths[NAME])
-            await _check(body, check_field)
-    return _complete(files, body.result())
+            body.parse(writer.paths[NAME])
+        return writer.write_data(_complete(files, body.result()), max_bytes)
 
 
 async def fetch_files(upload: Upload, paths: dict[str, Path], fetcher: Fetcher, max_bytes: int) -> Upload:
@@ -143,7 +156,7 @@ class _Writer:
     """Writes files that arrive to the disk."""
 
     def __init__(self, paths: dict[str, Path], stack: ExitStack) -> None:
-        self._paths = paths
+        self.paths = paths
         self._growth = Growth(next(iter(paths.values())).parent)
         self._stack = stack
         self._open: dict[str, IO[bytes]] = {}
@@ -151,26 +164,37 @@ class _Writer:
     def write(self, files: dict[str, Incoming]) -> None:
         for name, incoming in files.items():
             if name not in self._open:
-                file = self._paths[name].open("wb", buffering=0)
+                file = self.paths[name].open("wb", buffering=0)
                 self._open[name] = self._stack.enter_context(file)
             data = incoming.take()
             self._growth.add(len(data))
             self._open[name].write(data)
 
-    async def fetch(self, name: str, address: str, fetcher: Fetcher, max_bytes: int) -> UploadedFile:
-        """Write the file that is at an address, or is a ``data:`` URI. Raises what ``Fetcher`` raises."""
-        if is_data(address):
+    def write_data(self, upload: Upload, max_bytes: int) -> Upload:
+        """Write the files that are ``data:`` URIs, and return the upload with them as if they had been sent.
+
+        Raises ``InvalidRequest``, ``UploadTooLarge``.
+        """
+        given = {name: address for name, address in upload.addresses.items() if is_data(address)}
+        written = {}
+        for name, address in given.items():
             incoming = Incoming("upload", max_bytes)
-            incoming.add(await to_thread.run_sync(data_of, address))
-        else:
-            async with fetcher.fetch(address) as fetched, aclosing(fetched.pieces) as pieces:
-                if fetched.announced > max_bytes:
-                    raise too_large(max_bytes)
-                incoming = Incoming(tidy(fetched.filename), max_bytes)
-                async for piece in pieces:
-                    incoming.add(piece)
-                    if len(incoming.data) >= WRITE_BYTES:
-                        await to_thread.run_sync(self.write, {name: incoming})
+            incoming.add(data_of(address))
+            self.write({name: incoming})
+            written[name] = incoming.result()
+        elsewhere = {name: address for name, address in upload.addresses.items() if name not in given}
+        return replace(upload, files=upload.files | written, addresses=elsewhere)
+
+    async def fetch(self, name: str, address: str, fetcher: Fetcher, max_bytes: int) -> UploadedFile:
+        """Write the file that is at an address. Raises what ``Fetcher`` raises."""
+        async with fetcher.fetch(address) as fetched, aclosing(fetched.pieces) as pieces:
+            if fetched.announced > max_bytes:
+                raise too_large(max_bytes)
+            incoming = Incoming(tidy(fetched.filename), max_bytes)
+            async for piece in pieces:
+                incoming.add(piece)
+                if len(incoming.data) >= WRITE_BYTES:
+                    await to_thread.run_sync(self.write, {name: incoming})
         await to_thread.run_sync(self.write, {name: incoming})
         return incoming.result()
 

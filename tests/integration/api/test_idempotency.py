@@ -1,18 +1,22 @@
 """The same request under the same key makes one job, whenever and however often it comes."""
 
 import asyncio
+import tracemalloc
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from app.api.idempotency import turn
 from app.avatars.store import AvatarStore
 from tests.integration.api.conftest import Start
 from tests.integration.api.test_service import code
 from tests.support.avatars import made_up_manifest, put_made_up
 from tests.support.neighbour import Neighbour
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -99,7 +103,8 @@ async def test_a_key_belongs_to_an_api_key(start: Start) -> None:
 
 async def test_an_avatar_with_an_id_is_not_said_to_be_there_already(start: Start) -> None:
     client = await start()
-    body: dict[str, Any] = {"path": "/v1/avatars", "files": {"video": b"x"}, "data": {"id": "bob"}}
+    lasting = {"video": ("hang.mp4", b"x")}
+    body: dict[str, Any] = {"path": "/v1/avatars", "files": lasting, "data": {"id": "bob"}}
     answers = await asyncio.gather(*(post(client, **body) for _ in range(10)))
     assert [answer.status_code for answer in answers] == [202] * 10
     other = await post(client, key="two", **body)
@@ -115,6 +120,30 @@ async def test_what_is_fetched_is_fetched_once(start: Start, neighbour: Neighbou
     answers.append(await post(client, files=None, json=body))
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert neighbour.paths() == ["/words.wav"]
+
+
+@pytest.mark.usefixtures("anna")
+async def test_who_waits_for_its_turn_under_a_key_keeps_its_files_on_the_disk(
+    start: Start, tmp_path: Path
+) -> None:
+    client = await start()
+    folder, bytes_each, waiting = tmp_path / "data/jobs", 4 << 20, 8
+    body = b'{"audio": "data:;base64,%s"}' % (b"QUJD" * (bytes_each // 4))
+    headers = {"Content-Type": "application/json"}
+    async with turn(sha256(b"\none").hexdigest()):
+        tracemalloc.start()
+        posts = [
+            asyncio.create_task(post(client, files=None, content=body, headers=headers))
+            for _ in range(waiting)
+        ]
+        uploads = [bytes_each // 4 * 3] * waiting
+        await until(lambda: [file.stat().st_size for file in folder.glob("*/upload")] == uploads)
+        await until(lambda: tracemalloc.get_traced_memory()[0] < bytes_each)
+        tracemalloc.stop()
+    answers = await asyncio.gather(*posts)
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(list(folder.iterdir())) == 1
 
 
 @pytest.mark.usefixtures("anna")
