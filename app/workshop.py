@@ -16,7 +16,6 @@ from app.faces.types import Boxes
 from app.media.decoder import HERE, Decoder
 from app.media.limits import AudioLimits, VideoLimits, check_frames
 from app.media.nvenc import choose_encoder
-from app.media.sound import Sound
 from app.mouths.model import LipModel, open_model
 from app.progress import Alive, Progress
 from app.rendering.framing import frame_of
@@ -82,18 +81,22 @@ class Workshop:
             if is_whole(store, avatar.id):
                 raise AvatarExists(f"There is already an avatar {avatar.id!r}; delete it.")
             store.delete(avatar.id)
-        sound, ahead = self._listen_ahead(avatar, render, workspace, partial(progress, 0, 0))
+        ahead = self._listen_ahead(avatar, render, workspace, partial(progress, 0, 0))
 
         def check(manifest: Manifest, boxes: Boxes) -> None:
-            timeline = timeline_of(render.options, manifest.frame_count, manifest.fps, sound)
+            count, fps = manifest.frame_count, manifest.fps
+            sound = self.renderer.listen(
+                render, count, fps, workspace, partial(progress, count, count + ahead)
+            )
+            timeline = timeline_of(render.options, count, fps, sound)
             frame_of(render.options, layout_of(manifest), boxes[timeline.clip])
 
         return self.builder.build(avatar, lambda done, total: progress(done, total + ahead), check)
 
     def _listen_ahead(
         self, avatar: AvatarRequest, render: RenderRequest, workspace: Workspace, alive: Alive
-    ) -> tuple[Sound, int]:
-        """Return the sound of a render whose avatar is still to be made, and how many frames it will have.
+    ) -> int:
+        """Decode the sound of a render whose avatar is still to be made; return how many frames it will have.
 
         So what is wrong with the header of the video, or the sound, is said before the work begins; not what
         depends on the video's length, of which a header is only a promise: then there are 0 frames.
@@ -103,9 +106,9 @@ class Workshop:
         try:
             count = timeline_of(render.options, info.frame_count, info.fps, sound).frame_count
         except InvalidRequest:
-            return sound, 0
+            return 0
         check_frames(count, self.renderer.limits)
-        return sound, count
+        return count
 
 
 def _encoding_device(settings: Settings) -> str:

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 from collections.abc import Generator, Iterator, Mapping
+from math import inf
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, Final, NoReturn, TypeVar
@@ -182,7 +183,7 @@ def _is_there(sound: Sound, track: Path, speech: Path) -> bool:
     """Whether a sound is in the two files where it was to be made, and in no other, as long as it says."""
     if (sound.track_path, sound.speech_path) != (str(track), str(speech)):
         return False
-    if sound.duration != sound.samples / sound.sample_rate:
+    if sound.duration != sound.samples / sound.sample_rate or not 0 <= sound.left_out < inf:
         return False
     sizes = (sound.samples * sound.channels * TRACK_BYTES, sound.speech_samples * SPEECH_BYTES)
     try:

@@ -120,7 +120,9 @@ def _lock_in(request: "Request", says: int, max_memory_bytes: int) -> None:
     match request:
         case DecodeSound():
             read, write = {request.audio}, {request.track.parent, request.speech.parent}
-            seconds += SOUND_CPU_SECONDS * request.limits.max_seconds
+            limits = request.limits
+            decoded = limits.max_seconds if limits.used_seconds is None else limits.used_seconds
+            seconds += SOUND_CPU_SECONDS * float(decoded)
             max_memory_bytes = min(max_memory_bytes, SOUND_BYTES)
         case DecodeFrames():
             read, write = {request.video}, {request.file}

@@ -38,8 +38,8 @@ class AudioLimits:
     max_frames: int = sys.maxsize
     fps: Fraction | None = None
     """Frame rate of a video that will be as long as the sound; None: its length is not the sound's."""
-    cut: bool = False
-    """Whether what is longer is left out, and not refused."""
+    used_seconds: Fraction | None = None
+    """How much of the sound is used; what comes after it is counted, but not decoded. None: all of it."""
 
 
 def check_pixels(width: int, height: int, limits: VideoLimits) -> None:
@@ -61,8 +61,6 @@ def check_seconds(seconds: float | Fraction, max_seconds: float, what: str) -> N
 
 def check_length(seconds: float | Fraction, limits: AudioLimits) -> None:
     """Raise MediaTooLong or TooManyFrames for a sound that lasts longer than the limits allow."""
-    if limits.cut:
-        return
     check_seconds(seconds, limits.max_seconds, "audio")
     if limits.fps is not None:
         check_frames(frame_count(seconds, limits.fps), limits)

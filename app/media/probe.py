@@ -222,20 +222,17 @@ def check_announced(seconds: Fraction, limits: AudioLimits, path: Path, part: ra
     try:
         check_length(seconds, limits)
     except LimitExceeded:
-        check_length(_packet_seconds(path, part), limits)
+        check_length(packet_seconds(path, part), limits)
 
 
-def _packet_seconds(path: Path, part: range | None) -> Fraction:
+def packet_seconds(path: Path, part: range | None) -> Fraction:
     """Return how long the packets of the sound last, seconds; those that say nothing count as 0."""
-    with open_media(path, NotAudio, part=part) as container:
-        stream = _main_stream(container.streams.audio)
-        if stream is None or stream.time_base is None:
-            return Fraction(0)
-        lasting = 0
+    with open_audio(path, part) as (container, stream):
+        lasting = Fraction(0)
         with suppress(FFmpegError):  # what is damaged is found when the sound is decoded
             for packet in container.demux(stream):
                 lasting += packet.duration or 0
-        return lasting * stream.time_base
+        return lasting * (stream.time_base or 0)
 
 
 def check_complete(

@@ -7,8 +7,8 @@ pictures. Gaps in the timestamps become silence, so the length is what a player 
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
@@ -26,7 +26,14 @@ from app.media.containers import decode_stream
 from app.media.files import replacing
 from app.media.limits import AudioLimits, check_length, check_sound
 from app.media.ogg_chain import ogg_links
-from app.media.probe import announced, check_announced, check_complete, open_audio, pictures_begin
+from app.media.probe import (
+    announced,
+    check_announced,
+    check_complete,
+    open_audio,
+    packet_seconds,
+    pictures_begin,
+)
 from app.media.sound_clock import SoundClock
 from app.media.sound_levels import BLOCK_SECONDS, Blocks, measure
 from app.notices import Notice, NoticeCode, notice
@@ -81,6 +88,13 @@ class Sound:
     duration: float
     notices: list[Notice] = field(default_factory=list)
     """What the caller should know of the recording."""
+    left_out: float = 0.0
+    """How many seconds follow in the recording that were not decoded, because they are not used."""
+
+    @property
+    def whole(self) -> float:
+        """How long the recording is, seconds."""
+        return self.duration + self.left_out
 
     def read_track(self, start: int, stop: int) -> TrackSamples:
         """Return samples ``start`` to ``stop`` of the track, as many of them as there are."""
@@ -125,8 +139,9 @@ def decode_sound(
     """Decode the sound of ``path`` into the two raw files and describe them.
 
     ``track_path`` gets interleaved little-endian s16, ``speech_path`` float32 mono at 16 kHz: the mix of the
-    channels, or the strongest one where they cancel each other. ``alive`` is called meanwhile and may raise
-    to stop the work. Raises NotAudio, NoSound, MediaTooLong, TooManyFrames, StorageFull.
+    channels, or the strongest one where they cancel each other. Of what comes after ``limits.used_seconds``,
+    a frame at most is decoded. ``alive`` is called meanwhile and may raise to stop the work. Raises NotAudio,
+    NoSound, MediaTooLong, TooManyFrames, StorageFull.
     """
     clock = SoundClock(limits)
     with ExitStack() as stack:
@@ -145,11 +160,13 @@ def decode_sound(
             check_sound(frame.sample_rate, frame.layout.nb_channels)
             track.write(frame)
             speech.write(frame)
-            if limits.cut and track.samples >= limits.max_seconds * rate:
-                break
             check_length(Fraction(track.samples, rate), limits)
+            if limits.used_seconds is not None and track.samples >= limits.used_seconds * rate:
+                break
+        frames.close()
         track.finish()
         speech.finish()
+    rest = _rest(path, Fraction(track.samples, rate), clock, alive)
     sound = Sound(
         track_path=str(track_path),
         speech_path=str(speech_path),
@@ -160,11 +177,29 @@ def decode_sound(
         speech_samples=speech.samples,
         duration=track.samples / rate,
         notices=_clock_notices(clock),
+        left_out=float(rest),
     )
     return _examined(sound, alive)
 
 
-def _frames(path: Path, clock: SoundClock, alive: Alive) -> Iterator[av.AudioFrame]:
+def _rest(path: Path, decoded: Fraction, clock: SoundClock, alive: Alive) -> Fraction:
+    """Return how long a sound goes on after what was decoded of it, by its packets, seconds.
+
+    Raises what :func:`check_length` does if it is too long as a whole.
+    """
+    used = clock.limits.used_seconds
+    if used is None or decoded < used:
+        return Fraction(0)
+    whole = clock.gaps + clock.late
+    parts: list[range | None] = [*ogg_links(path, alive)]
+    for part in parts or [None]:
+        with suppress(UnsupportedMedia, NoSound):  # a damaged link, as below
+            whole += packet_seconds(path, part)
+    check_length(whole, clock.limits)
+    return max(Fraction(0), whole - decoded)
+
+
+def _frames(path: Path, clock: SoundClock, alive: Alive) -> Generator[av.AudioFrame, None, None]:
     """Yield the frames of a file, or of all links of a chained one, with silence where the clock jumps."""
     links = ogg_links(path, alive)
     for number, part in enumerate(links or [None]):

@@ -74,7 +74,7 @@ def receipt_of(render: OpenRender, model: Mapping[str, str], alive: Alive) -> tu
     followed = following(render.sound, seen.stretches)
     return {
         "length": {
-            "sound": _short(render.sound.duration),
+            "sound": _short(render.sound.whole),
             "clip": _short(float(timeline.clip_frames / timeline.clip_fps)),
             "video": _short(times.video_length),
             "audio": _short(times.audio_length),

@@ -106,7 +106,8 @@ class Renderer:
     ) -> Sound:
         """Decode the sound of a render and leave it to whoever opens it, perhaps before there is its avatar.
 
-        Raises :class:`NotAudio`, :class:`NoSound`, :class:`LimitExceeded` or what ``alive`` raises.
+        What was left before stays if it is long enough for so many frames. Raises :class:`NotAudio`,
+        :class:`NoSound`, :class:`LimitExceeded` or what ``alive`` raises.
         """
         limits = limits_for(request.options, self.limits, avatar_frames, avatar_fps)
         sound = self._decode(request.sounds, limits, workspace, alive)
@@ -201,7 +202,9 @@ class Renderer:
     def _decode(self, sounds: SoundFiles, limits: AudioLimits, workspace: Workspace, alive: Alive) -> Sound:
         workspace.folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
-            return shared_sound(workspace)
+            shared = shared_sound(workspace)
+            if not shared.left_out or shared.duration >= (limits.used_seconds or 0):
+                return shared  # else it was cut to a clip that a header had told to be shorter
         return decode_sounds(sounds, limits, workspace, self.decoder, alive)
 
     def _packing(self, options: RenderOptions, video: VideoFormat, sound: Sound, threads: int) -> Packing:

@@ -1,5 +1,6 @@
 """The sounds of a render: what is heard, what the mouth follows, and the video's own audio under it."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,10 +38,10 @@ class SoundFiles:
 def limits_for(
     options: RenderOptions, limits: AudioLimits, avatar_frames: int, avatar_fps: Fraction
 ) -> AudioLimits:
-    """Return the limits of the sound of a render; it counts frames if the result is as long as the sound."""
+    """Return the limits of the sound of a render, which is as long as it, or no longer than the clip."""
     if options.length in ("audio", "longest") or avatar_frames == 1:
         return replace(limits, fps=exact_fps(options.fps) if options.fps else avatar_fps)
-    return limits
+    return replace(limits, used_seconds=avatar_frames / avatar_fps)
 
 
 def decode_sounds(
@@ -52,13 +53,13 @@ def decode_sounds(
         return sound
     with _scratch(workspace) as scratch:
         try:
-            apart = replace(limits, fps=None)  # what of it is longer than the audio is left out
+            apart = replace(limits, fps=None, used_seconds=Fraction(sound.duration))
             voice = decoder.sound(files.voice, apart, scratch.track, workspace.speech, alive)
         except (UnsupportedMedia, UnusableMedia, LimitExceeded) as error:
             raise type(error)(f"voice: {error.detail}") from error
     told = [each for each in sound.notices if each["code"] not in _OF_THE_MOUTH]
     told += [Notice(**each | {"detail": f"voice: {each['detail']}"}) for each in voice.notices]
-    longer = voice.duration - sound.duration
+    longer = voice.whole - sound.whole
     if abs(longer) >= _NOTED_SECONDS:
         what = "longer than the audio; its end is left out" if longer > 0 else "shorter; then the mouth rests"
         detail = f"The voice is {abs(longer):.2f} s {what}."
@@ -82,7 +83,7 @@ def with_own_sound(
     if workspace.mixture.exists():
         return replace(sound, track_path=str(workspace.mixture))
     clip_end = (timeline.clip_begin + timeline.clip_frames) / timeline.clip_fps
-    limits = AudioLimits(max_seconds=float(clip_end), cut=True)  # nobody has looked at its sound before
+    limits = AudioLimits(sys.maxsize, used_seconds=clip_end)
     with _scratch(workspace) as scratch:
         try:
             own = decoder.sound(video, limits, scratch.track, scratch.speech, alive)

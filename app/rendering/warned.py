@@ -45,7 +45,7 @@ def render_notices(
             f"(loop: {timeline.loop})."
         )
         told.append(notice(NoticeCode.SOUND_LONGER_THAN_CLIP, detail, longer))
-    lost = float(sound.duration - timeline.duration)
+    lost = float(sound.whole - timeline.duration)
     if lost >= frame:
         detail = f"The last {lost:.2f} s of the audio were cut: the video ends with the clip."
         told.append(notice(NoticeCode.SOUND_CUT, detail, lost))

@@ -184,6 +184,41 @@ def test_what_is_too_long_by_its_header_is_not_decoded(
         decode_sound(path, limits, tmp_path / "track", tmp_path / "speech", lambda: pytest.fail("decoded"))
 
 
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [
+        ("pcm_s16le", "wav"),
+        ("flac", "flac"),
+        ("libmp3lame", "mp3"),
+        ("aac", "m4a"),
+        ("aac", "aac"),
+        ("libopus", "webm"),
+        ("libopus", "ogg"),
+    ],
+)
+def test_sound_is_decoded_as_far_as_it_is_used_and_the_rest_counted(
+    tmp_path: Path, codec: str, suffix: str
+) -> None:
+    path = _write(tmp_path / f"a.{suffix}", speech_like(5.0, 48000), 48000, codec)
+    whole = _decode(path)
+    sound = _decode(path, AudioLimits(max_seconds=60, used_seconds=Fraction(2)))
+    assert whole.left_out == 0
+    assert 2 <= sound.duration < 2.3
+    assert sound.samples * 2 == Path(sound.track_path).stat().st_size
+    assert sound.whole == pytest.approx(whole.duration, abs=0.1)
+    with pytest.raises(MediaTooLong):
+        _decode(path, AudioLimits(max_seconds=4, used_seconds=Fraction(2)))
+
+
+def test_links_of_a_chain_that_are_not_used_are_counted(tmp_path: Path) -> None:
+    link = _write(tmp_path / "link.ogg", speech_like(2.0, 48000), 48000, "libopus").read_bytes()
+    path = tmp_path / "a.ogg"
+    path.write_bytes(link * 3 + link[:200])
+    sound = _decode(path, AudioLimits(max_seconds=60, used_seconds=Fraction(3)))
+    assert 3 <= sound.duration < 3.3
+    assert sound.whole == pytest.approx(6.0, abs=0.2)
+
+
 def test_a_header_that_says_too_much_is_not_believed(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.webm", speech_like(1.0, 48000), 48000, "libopus")
     data = bytearray(path.read_bytes())

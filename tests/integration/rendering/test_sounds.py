@@ -1,6 +1,9 @@
 """What is heard and what the mouth follows: a voice beside the audio, the video's own sound under it."""
 
+import sys
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +126,39 @@ def test_a_voice_of_another_length_is_padded_or_cut_and_that_is_said(
         assert not (frames[6] == resting[6]).all()
 
 
+def test_a_render_as_long_as_its_clip_decodes_no_more_sound_than_that(
+    renderer: Renderer, workspace: Workspace, tmp_path: Path
+) -> None:
+    audio, voice = clips.write_wav(tmp_path / "a.wav", tone(20, 500)), loud(tmp_path / "b.wav", 30)
+    request = RenderRequest("anna", audio, RenderOptions(length="video", quality="draft"), voice)
+    with renderer.open(request, workspace, lambda: None) as render:
+        assert workspace.track.stat().st_size < 2.5 * RATE * 2
+        assert workspace.speech.stat().st_size < 2.5 * RATE * 4
+        assert render.duration == pytest.approx(2.0)
+        told = {notice["code"]: notice["seconds"] for notice in render.notices}
+    assert told == {NoticeCode.SOUND_CUT: pytest.approx(18), NoticeCode.VOICE_LENGTH: pytest.approx(10)}
+
+
+def test_a_voice_is_decoded_no_further_than_its_audio_lasts(
+    renderer: Renderer, workspace: Workspace, tmp_path: Path
+) -> None:
+    request = RenderRequest("anna", clips.write_wav(tmp_path / "a.wav", tone(1, 500)))
+    with renderer.open(replace(request, voice=loud(tmp_path / "b.wav", 30)), workspace, lambda: None):
+        assert workspace.speech.stat().st_size < 1.5 * RATE * 4
+
+
+def test_sound_cut_to_a_clip_is_decoded_again_for_one_that_is_longer_than_its_header_told(
+    renderer: Renderer, workspace: Workspace, tmp_path: Path
+) -> None:
+    audio = clips.write_wav(tmp_path / "a.wav", tone(20, 500))
+    request = RenderRequest("anna", audio, RenderOptions(length="video"))
+    lengths = [
+        renderer.listen(request, frames, Fraction(25), workspace, lambda: None).duration
+        for frames in (25, 75, 50)
+    ]
+    assert lengths == pytest.approx([1, 3, 3], abs=0.2)
+
+
 def test_a_voice_that_is_none_is_refused_by_its_name(
     renderer: Renderer, workspace: Workspace, speech: Speech, tmp_path: Path
 ) -> None:
@@ -191,10 +227,11 @@ def test_levels_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_a_video_whose_sound_goes_on_for_hours_is_heard_as_long_as_its_pictures(tmp_path: Path) -> None:
-    limits = AudioLimits(max_seconds=2.0, cut=True)
+    limits = AudioLimits(sys.maxsize, used_seconds=Fraction(2))
     mute = clips.talking_head(tmp_path / "mute.mp4", 0.2)
     late = add_sound(mute, tmp_path / "late.mkv", tone(9, TONE)[None], RATE, 10_000)
     track, speech = tmp_path / "track", tmp_path / "speech"
     sound = decode_sound(late, limits, track, speech)
     assert 2.0 <= sound.duration < 2.3
+    assert sound.whole == pytest.approx(10_009, abs=0.1)
     assert track.stat().st_size == sound.samples * 2

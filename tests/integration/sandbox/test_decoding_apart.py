@@ -215,7 +215,15 @@ def test_a_number_of_frames_that_is_none_is_not_understood(
 
 
 @pytest.mark.parametrize(
-    "lie", [{"track_path": "/etc/passwd"}, {"speech_path": "speech"}, {"samples": 10**12}, {"duration": 1e9}]
+    "lie",
+    [
+        {"track_path": "/etc/passwd"},
+        {"speech_path": "speech"},
+        {"samples": 10**12},
+        {"duration": 1e9},
+        {"left_out": float("inf")},
+        {"left_out": -1.0},
+    ],
 )
 def test_a_decoder_cannot_have_the_worker_read_what_it_did_not_make(
     hijacked: DecoderApart, apart: DecoderApart, job: Path, lie: dict[str, object]
