@@ -48,6 +48,7 @@ class JobTable:
         self._engine = engine
         self._holder: Connection | None = None
         self._holds = False
+        self._file = self._file_now()
 
     def insert(self, new: NewJob) -> Job:
         """Add a job. Raises ``AvatarExists`` where a job that makes the same avatar is in progress."""
@@ -179,16 +180,30 @@ class JobTable:
             self._holder = None
 
     def check(self) -> None:
-        """Raise ``IncompatibleData`` if an SQLite file was removed, or what a query raises."""
-        path = self._engine.url.database
-        if self._engine.dialect.name == "sqlite" and path and not Path(path).exists():
+        """Raise ``IncompatibleData`` if an SQLite file was removed or replaced, or what a query raises."""
+        if (file := self._file_now()) != self._file:
+            path = self._engine.url.database
             raise IncompatibleData(
-                f"The job database {path} was removed; put it back or restart the service, which then "
+                f"The job database {path} was replaced by another file; restart the service, which then uses "
+                "that one."
+                if file
+                else f"The job database {path} was removed; put it back or restart the service, which then "
                 "starts with no jobs."
             )
         if self._holds:
             self._hold()
         self.counts()
+
+    def _file_now(self) -> tuple[int, int] | None:
+        """Return which file lies where the SQLite file is: its device and number; None if there is none."""
+        path = self._engine.url.database
+        if self._engine.dialect.name != "sqlite" or not path:
+            return None
+        try:
+            found = Path(path).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def delete_finished(self, job_id: str) -> bool:
         """Forget a job that has ended; return whether there was one."""

@@ -212,6 +212,18 @@ def test_a_database_that_was_taken_away_is_noticed(tmp_path: Path) -> None:
         table.check()
 
 
+def test_a_database_that_was_replaced_is_noticed_and_the_first_one_taken_back(tmp_path: Path) -> None:
+    path, copy = tmp_path / "jobs.sqlite3", tmp_path / "copy"
+    table = JobTable(open_database(path))
+    copy.write_bytes(path.read_bytes())
+    path.rename(tmp_path / "away")
+    copy.rename(path)
+    with pytest.raises(IncompatibleData, match="replaced"):
+        table.check()
+    (tmp_path / "away").rename(path)
+    table.check()
+
+
 def test_a_postgresql_that_cannot_be_reached_is_said_to_be_so_without_its_password() -> None:
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     with pytest.raises(DatabaseUnreachable, match="PostgreSQL cannot be reached") as refused:
