@@ -7,7 +7,6 @@ or a response may take as long as it needs while it makes progress.
 import asyncio
 import json
 import resource
-from itertools import count
 from typing import Any, ClassVar, Final
 
 import h11
@@ -27,7 +26,6 @@ _MOST_HANDLES: Final = 65536
 _FREE_CHUNKS: Final = 1000
 _LEAST_CHUNK: Final = 64
 """Bytes that the chunks of a body must have on average, after the first so many: each takes 12 us to read."""
-_numbers: Final = count()
 
 
 def connections_for(wanted: int) -> int:
@@ -76,12 +74,15 @@ class CalmProtocol(H11Protocol):
     """In so much time a body, and the reader of an answer, must come on by :attr:`least_bytes`."""
     least_bytes: ClassVar[int] = 1024
     look_seconds: ClassVar[float] = 2.0
+    _newcomers: ClassVar[dict["CalmProtocol", None]]
+    """Connections in the order of their coming, of which some may have asked for something since."""
+
+    def __init_subclass__(cls) -> None:
+        cls._newcomers = {}
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.conn = _Connection()
-        self.number = next(_numbers)
-        """Which connection this is, counted from the start."""
         self._timer: asyncio.TimerHandle | None = None
         self._since = self.loop.time()
         self._received = 0
@@ -90,6 +91,7 @@ class CalmProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; beyond the limit, for a probe only."""
         super().connection_made(transport)
+        self._newcomers[self] = None
         if len(self.connections) > self.max_connections:
             self.app = _only_probes(self.app)
         if len(self.connections) > self.max_connections + self.spare_connections:
@@ -100,6 +102,7 @@ class CalmProtocol(H11Protocol):
         """Forget a connection."""
         if self._timer is not None:
             self._timer.cancel()
+        self._newcomers.pop(self, None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -128,11 +131,13 @@ class CalmProtocol(H11Protocol):
         return self.conn.their_state is h11.SEND_BODY
 
     def _make_room(self) -> None:
-        """Cut off whoever has waited longest without a request."""
-        calm = (each for each in self.connections if isinstance(each, CalmProtocol))
-        silent = [each for each in calm if each.asks_for_nothing]
-        if silent:
-            min(silent, key=lambda each: each.number).transport.abort()
+        """Cut off whoever has waited longest without a request; each is looked at once."""
+        while self._newcomers:
+            first = next(iter(self._newcomers))
+            del self._newcomers[first]
+            if first.asks_for_nothing:
+                first.transport.abort()
+                return
 
     def _look(self) -> None:
         """Look whether the client has come on, and cut the connection off if not."""
