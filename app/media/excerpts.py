@@ -43,10 +43,12 @@ def track_times(path: Path) -> TrackTimes:
         return TrackTimes(starts[0], lengths[0], starts[1], lengths[1])
 
 
-def read_frames(path: Path, layout: FrameLayout, first: int, count: int) -> Iterator[tuple[int, I420Frame]]:
-    """Yield ``count`` frames of a video of ours from number ``first`` on, at which a key frame is best.
+def read_frames(
+    path: Path, layout: FrameLayout, first: int, count: int, every: int = 1
+) -> Iterator[tuple[int, I420Frame]]:
+    """Yield ``every`` so many of ``count`` frames of a video of ours, from number ``first`` on.
 
-    Fewer if it ends before. Each is good until the next one is asked for. A high dynamic range is mapped.
+    A key frame there is best. Fewer if the video ends before. A high dynamic range is mapped.
     """
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -62,7 +64,7 @@ def read_frames(path: Path, layout: FrameLayout, first: int, count: int) -> Iter
             if frame.pts is not None
         )
         wanted = ((number, frame) for number, frame in numbered if number >= first)
-        for number, frame in islice(wanted, count):
+        for number, frame in islice(wanted, 0, count, every):
             if number >= first + count or (frame.width, frame.height) != (layout.width, layout.height):
                 return
             if frame.format.is_rgb:  # a high dynamic range that was mapped

@@ -48,6 +48,8 @@ class Covers:
         frame would flicker.
         """
         first, stop = np.searchsorted(self.rows, (frame - _NEIGHBOURS, frame + _NEIGHBOURS + 1)).tolist()
+        if first == stop:
+            return None
         near = self.rows[first:stop]
         counts = (near == frame) | (self.face[near] >= LASTING)
         return self.covers[first:stop][counts].max(axis=0) if counts.any() else None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
 
 import cv2
 import numpy as np
@@ -38,12 +38,27 @@ class Pair:
     """A frame of the result, decoded, and the frame of the footage that it was made of, framed alike."""
 
     made: I420Frame
-    own: I420Frame
-    box: Box
-    """That of the face, in the result."""
-    landmarks: FaceLandmarks
-    """Of the footage's frame, in the result."""
+    avatar: Avatar
+    source: int
+    """The frame of the footage."""
     framing: Framing
+
+    @cached_property
+    def own(self) -> I420Frame:
+        """The frame of the footage, framed; read when it is asked for."""
+        frame = np.empty(self.avatar.layout.frame_bytes, np.uint8)
+        self.avatar.frames.read_into(self.source, frame)
+        return self.framing.framed(frame)
+
+    @cached_property
+    def box(self) -> Box:
+        """That of the face, in the result."""
+        return self.framing.framed_box(self.avatar.boxes[self.source])
+
+    @cached_property
+    def landmarks(self) -> FaceLandmarks:
+        """Of the footage's frame, in the result."""
+        return self.framing.framed_points(self.avatar.landmarks[self.source])
 
     @cached_property
     def _mask(self) -> npt.NDArray[np.uint8]:
@@ -58,14 +73,12 @@ class Pair:
         rows, columns = np.nonzero(inside)
         if not len(rows):
             return None
-        down, across = np.mgrid[:_SIDE, :_SIDE]
-        angle = np.arctan2(down - rows.mean(), across - columns.mean())
-        sector = ((angle + np.pi) / (2 * np.pi) * _SECTORS).astype(int) % _SECTORS
-        parts = [(within & (sector == number), beyond & (sector == number)) for number in range(_SECTORS)]
-        parts = [part for part in parts if min(part[0].sum(), part[1].sum()) >= _LEAST_PIXELS]
-        if not parts:
+        middle = float(rows.mean()), float(columns.mean())
+        sides = _Side.of(within, middle), _Side.of(beyond, middle)
+        shared = np.minimum(sides[0].counts, sides[1].counts) >= _LEAST_PIXELS
+        if not shared.any():
             return None
-        made, own = (_steps(self._square(frame), parts) for frame in (self.made, self.own))
+        made, own = (_step(self._square(frame), sides, shared) for frame in (self.made, self.own))
         return made, own
 
     def details(self) -> tuple[float, float] | None:
@@ -111,16 +124,30 @@ class Pair:
         return self.framing.layout.sample_bgr(frame, affine, (_SIDE, _SIDE))
 
 
-def pair_of(made: I420Frame, avatar: Avatar, source: int, framing: Framing) -> Pair:
-    """Return a frame of the result beside the avatar's frame ``source``."""
-    frame = np.empty(avatar.layout.frame_bytes, np.uint8)
-    avatar.frames.read_into(source, frame)
-    box, landmarks = framing.framed_box(avatar.boxes[source]), framing.framed_points(avatar.landmarks[source])
-    return Pair(made, framing.framed(frame), box, landmarks, framing)
+@dataclass(frozen=True)
+class _Side:
+    """One side of the seam: its pixels, the part in which each of them lies, and how many each part has."""
+
+    pixels: npt.NDArray[np.bool_]
+    parts: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pixels: npt.NDArray[np.bool_], middle: tuple[float, float]) -> Self:
+        """Divide the ``pixels`` of a square by their direction from its ``middle``, a row and a column."""
+        rows, columns = np.nonzero(pixels)
+        turns = (np.arctan2(rows - middle[0], columns - middle[1]) + np.pi) / (2 * np.pi)
+        parts = (turns * _SECTORS).astype(np.int64) % _SECTORS
+        return cls(pixels, parts, np.bincount(parts, minlength=_SECTORS))
+
+    def colors(self, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the mean colour of each part of a picture, (parts, 3)."""
+        sums = [np.bincount(self.parts, channel, _SECTORS) for channel in picture[self.pixels].T]
+        return np.stack(sums, axis=1) / np.maximum(self.counts, 1)[:, None]
 
 
-def _steps(picture: BgrImage, parts: list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]) -> float:
-    """Return the mean difference of colour across the seam, over its parts."""
-    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
-    steps = [np.linalg.norm(lab[within].mean(axis=0) - lab[beyond].mean(axis=0)) for within, beyond in parts]
-    return float(np.mean(steps))
+def _step(picture: BgrImage, sides: tuple[_Side, _Side], shared: npt.NDArray[np.bool_]) -> float:
+    """Return the mean difference of colour across the seam, over the parts that both sides have."""
+    lab = np.asarray(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_BGR2Lab), np.float32)
+    within, beyond = (side.colors(lab)[shared] for side in sides)
+    return float(np.linalg.norm(within - beyond, axis=1).mean())

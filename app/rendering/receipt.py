@@ -1,9 +1,8 @@
 """The receipt of a render: what was made, and what a sample of its frames, decoded again, is like.
 
 It is made when the render is finished: the avatar may be deleted soon after, and what the worker has open
-then would have to be opened again. So little is looked at that it costs half a second of one core: up to a
-tenth of a render of some seconds (0.43 to 0.63 of 5.7 CPU seconds for 13 s of 960x720), and next to nothing
-of a long one.
+then would have to be opened again. So little is looked at that it costs some tenths of a second of one core:
+a twentieth of a render of 20 seconds at 720p, and next to nothing of a long one.
 """
 
 import json
@@ -21,15 +20,19 @@ from app.media.files import replacing
 from app.media.sheet import write_sheet
 from app.media.timing import Segment
 from app.progress import Alive
-from app.rendering.comparing import Pair, pair_of
+from app.rendering.comparing import Pair
 from app.rendering.following import Stretch, following
 from app.rendering.opened import OpenRender
 from app.rendering.stages import noted_stages
 
 SHARE: Final = 10
-"""One frame in so many is looked at,"""
+"""Of one frame in so many stretches are decoded,"""
 LEAST, MOST = 50, 200
-"""but so many at least, and at most."""
+"""but of so many at least, and at most."""
+EVERY: Final = 2
+LEAST_RATE: Final = 10
+"""Of a stretch one frame in so many is looked at if that is so often a second at least, for a mouth does not
+open and close more than five times; of a render of less than :data:`LEAST` frames all are."""
 _IN_A_ROW: Final = 50
 _COMPARED: Final = 12
 """Frames whose seam and sharpness are measured."""
@@ -110,10 +113,11 @@ def _look(render: OpenRender, alive: Alive) -> _Seen:
     seen, mesh = _Seen(), _mesh()
     stretches = _stretches(render)
     total = sum(count for _, count in stretches)
-    step = max(1, total // _COMPARED)
+    every = EVERY if total >= LEAST and render.maker.timeline.fps >= EVERY * LEAST_RATE else 1
+    step = max(1, total // every // _COMPARED)
     for first, count in stretches:
         times, openings = [], []
-        for index, pair in _pairs(render, first, count):
+        for index, pair in _pairs(render, first, count, every):
             alive()
             seen.frames += 1
             if pair is None:
@@ -149,14 +153,14 @@ def _stretches(render: OpenRender) -> list[tuple[int, int]]:
     return [(segment.first_frame, min(each, segment.frame_count)) for segment in chosen]
 
 
-def _pairs(render: OpenRender, first: int, count: int) -> Iterator[tuple[int, Pair | None]]:
+def _pairs(render: OpenRender, first: int, count: int, every: int) -> Iterator[tuple[int, Pair | None]]:
     """Yield decoded frames beside the footage's, by number; None for one whose mouth is the footage's."""
     maker = render.maker
     shown = has_face(maker.avatar.boxes) & np.isfinite(maker.avatar.landmarks).all(axis=(1, 2))
-    for index, made in read_frames(render.result, maker.framing.layout, first, count):
+    for index, made in read_frames(render.result, maker.framing.layout, first, count, every):
         source = maker.timeline.avatar_frame(index)
         changed = maker.avatar.person.weights[source] * maker.timeline.mouth_weights([index])[0] > 0
-        yield index, pair_of(made, maker.avatar, source, maker.framing) if shown[source] and changed else None
+        yield index, Pair(made, maker.avatar, source, maker.framing) if shown[source] and changed else None
 
 
 def _add(to: list[tuple[float, float]], measure: Callable[[], tuple[float, float] | None]) -> None:

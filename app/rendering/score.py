@@ -6,6 +6,7 @@ be made in any order and by several processes.
 """
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import IO, Final, Self
@@ -69,8 +70,12 @@ class Scorer:
         """``strength`` multiplies how far the mouth leaves its rest."""
         self._person, self._wanted = person, wanted
         self._timeline, self._strength = timeline, strength
-        self._chooser = Chooser(person)
         self._resting: Lenders | None = None
+
+    @cached_property
+    def _chooser(self) -> Chooser:
+        """Chooses among frames in which the person talks; takes 6 KB a frame of the footage."""
+        return Chooser(self._person)
 
     def score(self, segment: Segment, alive: Alive = nothing) -> Score:
         """Return the score of a segment; ``alive`` is called meanwhile."""

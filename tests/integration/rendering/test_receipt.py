@@ -1,7 +1,7 @@
 """The receipt says of a render what its decoded frames are like."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.mouths.model import LipModel
-from app.rendering.comparing import Pair, pair_of
+from app.rendering.comparing import Pair
 from app.rendering.options import RenderOptions
 from app.rendering.receipt import write_receipt
 from app.rendering.renderer import Renderer, RenderRequest
@@ -76,6 +76,10 @@ def test_frames_that_pass_are_counted_and_not_measured(receipt: Callable[..., An
     assert (told["seam"], told["sharpness"], told["following"]) == (None, None, None)
 
 
+def test_of_a_longer_render_every_other_frame_is_measured(receipt: Callable[..., Any]) -> None:
+    assert receipt("anna", 2.4)["measured_frames"] == 13 + 13  # of 25 frames of each of two segments
+
+
 def test_another_size_and_format_are_measured_alike(receipt: Callable[..., Any]) -> None:
     whole = receipt("anna", 0.6)
     square = receipt("anna", 0.6, crop="face", format="webm")
@@ -85,14 +89,14 @@ def test_another_size_and_format_are_measured_alike(receipt: Callable[..., Any])
 
 
 @pytest.fixture
-def pair(renderer: Renderer, speech: Speech, tmp_path: Path) -> Pair:
+def pair(renderer: Renderer, speech: Speech, tmp_path: Path) -> Iterator[Pair]:
     """A frame of the footage beside itself."""
     request = RenderRequest("anna", speech(0.2))
     with renderer.open(request, Workspace(tmp_path / "pair"), lambda: None) as render:
         avatar, framing = render.maker.avatar, render.maker.framing
         own = np.empty(avatar.layout.frame_bytes, np.uint8)
         avatar.frames.read_into(3, own)
-        return pair_of(own.copy(), avatar, 3, framing)
+        yield Pair(own, avatar, 3, framing)
 
 
 def test_a_visible_seam_and_a_blurred_mouth_are_told(pair: Pair) -> None:
