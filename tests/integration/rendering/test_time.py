@@ -132,4 +132,4 @@ def test_a_padded_sound_is_shared_as_it_was_decoded(
             render.begin()
             render.share_sound()
             assert [told["code"] for told in render.notices] == [NoticeCode.SOUND_CUT]
-            assert (render.sound.duration, render.duration) == (0.9, CLIP)
+            assert (render.sound.whole, render.duration) == (pytest.approx(0.9), CLIP)
