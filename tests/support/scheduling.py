@@ -15,6 +15,7 @@ from app.jobs.limits import Limits
 from app.jobs.scheduler import Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
+from tests.support.databases import put_fresh
 from tests.support.pretending import PretendingPool
 
 
@@ -93,7 +94,7 @@ async def running(
 ) -> AsyncIterator[Service]:
     """Run a scheduler on a data folder for as long as the block lasts."""
     files = DataFolder(root)
-    engine: Engine = open_database(files.database)
+    engine: Engine = open_database(put_fresh(files.database))
     table, pool, ended = JobTable(engine), pool or PretendingPool(workers), list[Ended]()
     scheduler = Scheduler(table, files, pool, limits or Limits(queued=2000), on_ended=ended.append)
     await scheduler.start()

@@ -13,6 +13,8 @@ import app.backend
 import app.main
 from app.settings import Settings
 from app.workers.local import LocalPool
+from tests.support.databases import put_fresh
+from tests.support.scripted_pool import ScriptedPool
 from tests.support.scripted_worker import ScriptedWorker
 from tests.support.waiting import script
 
@@ -40,9 +42,10 @@ async def serving(application: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
-    """Start services whose render process follows a script; settings are given by name."""
+    """Start services whose worker follows a script; settings are given by name."""
     monkeypatch.setattr(app.main, "configure_logs", lambda *_: None)  # the log is pytest's here
-    monkeypatch.setattr(app.backend, "LocalPool", partial(LocalPool, command=script(ScriptedWorker)))
+    monkeypatch.setattr(app.backend, "LocalPool", ScriptedPool)
+    put_fresh(tmp_path / "data" / "jobs.sqlite3")
     async with AsyncExitStack() as stack:
 
         async def start(**settings: Any) -> httpx.AsyncClient:
@@ -52,3 +55,9 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             return await stack.enter_async_context(serving(app.main.create_app(given)))
 
         yield start
+
+
+@pytest.fixture
+def worker_process(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the worker of the services be a process of its own, which may crash and hang."""
+    monkeypatch.setattr(app.backend, "LocalPool", partial(LocalPool, command=script(ScriptedWorker)))

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -55,7 +56,7 @@ def serve() -> Iterator[Serve]:
 
             stack.callback(stop)
             while not server.started:
-                pass
+                time.sleep(0.005)
             return port
 
         yield serve

@@ -34,6 +34,7 @@ async def test_head_is_answered_as_get_is_but_for_the_body(start: Start, tmp_pat
             assert head.headers["content-length"] == get.headers["content-length"]
 
 
+@pytest.mark.usefixtures("worker_process")
 async def test_head_of_an_endless_answer_ends(start: Start) -> None:
     client = await start()
     job = await client.post(

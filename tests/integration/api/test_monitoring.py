@@ -20,6 +20,7 @@ from app.jobs.table import JobTable
 from app.settings import Settings
 from app.workers.local import LocalPool
 from tests.support.avatars import made_up_manifest, put_made_up
+from tests.support.databases import put_fresh
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -29,7 +30,7 @@ def text(tmp_path: Path) -> str:
     """What a scrape gives after a render, with one avatar of 1000 cached bytes on the volume."""
     metrics, store, files = Metrics(), AvatarStore(tmp_path / "avatars"), DataFolder(tmp_path)
     (put_made_up(store, made_up_manifest("anna")) / FRAMES).write_bytes(bytes(1000))
-    engine = open_database(files.database)
+    engine = open_database(put_fresh(files.database))
     table = JobTable(engine)
     metrics.watch(table, LocalPool(Settings()), store, 5)
     created, begun = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, microsecond=500_000, tzinfo=UTC)

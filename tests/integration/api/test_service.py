@@ -124,6 +124,7 @@ async def test_who_has_no_key_has_no_body_read(start: Start) -> None:
     assert response.status_code == 401
 
 
+@pytest.mark.usefixtures("worker_process")
 async def test_a_full_queue_is_said_before_the_body_is_read(start: Start) -> None:
     client = await start(max_queued=1)
     await post_video(client, "hang.mp4", Prefer="respond-async")
@@ -156,6 +157,7 @@ async def test_an_unknown_avatar_has_no_body_read(start: Start) -> None:
         ("crash.mp4", 500, "render-process-crashed"),
     ],
 )
+@pytest.mark.usefixtures("worker_process")
 async def test_a_waiting_client_gets_the_problem_of_its_job(
     start: Start, tmp_path: Path, name: str, status: int, expected: str
 ) -> None:
@@ -167,6 +169,7 @@ async def test_a_waiting_client_gets_the_problem_of_its_job(
     assert "secret" not in response.text
 
 
+@pytest.mark.usefixtures("worker_process")
 async def test_a_waiting_client_is_told_that_its_job_was_canceled(start: Start) -> None:
     client = await start()
     waiting = asyncio.create_task(post_video(client, "hang.mp4"))
@@ -213,6 +216,7 @@ async def test_no_job_is_taken_for_a_database_that_was_taken_away(start: Start, 
     assert (answer.status_code, answer.json()) == (503, ready.json())
 
 
+@pytest.mark.usefixtures("worker_process")
 async def test_a_damaged_model_is_said_where_an_operator_looks(start: Start, tmp_path: Path) -> None:
     client = await start(model=tmp_path / "damaged.onnx")
     response = await until_loaded(client)

@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.workers.local import LocalPool
 from app.workers.member import Patience
 from tests.support import waiting
+from tests.support.databases import put_fresh
 from tests.support.scripted_worker import ScriptedWorker
 
 PATIENCE = Patience(stall=1.5, stop=0.5, longest_delay=0.2)
@@ -77,7 +78,7 @@ async def running(
 async def served(settings: Settings, pool: AnyPool, attempts: int) -> AsyncIterator[Service[AnyPool]]:
     """Run a scheduler on a pool of scripted workers for as long as the block lasts."""
     files = DataFolder(settings.data_dir)
-    engine = open_database(files.database)
+    engine = open_database(put_fresh(files.database))
     ended: list[Ended] = []
     table = JobTable(engine)
     scheduler = Scheduler(table, files, pool, Limits(attempts=attempts), on_ended=ended.append)

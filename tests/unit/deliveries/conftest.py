@@ -9,6 +9,7 @@ from app.jobs.files import DataFolder
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from app.outside.allowance import Allowance
+from tests.support.databases import put_fresh
 from tests.support.neighbour import Neighbour
 from tests.unit.deliveries.delivering import QUICK, SECRET, news_of
 
@@ -20,7 +21,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Iterator[JobTable]:
-    engine = open_database(tmp_path / "jobs.sqlite3")
+    engine = open_database(put_fresh(tmp_path / "jobs.sqlite3"))
     yield JobTable(engine)
     engine.dispose()
 

@@ -5,11 +5,12 @@ import pytest
 
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
+from tests.support.databases import put_fresh
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> Iterator[JobTable]:
-    engine = open_database(tmp_path / "jobs.sqlite3")
+    engine = open_database(put_fresh(tmp_path / "jobs.sqlite3"))
     yield JobTable(engine)
     engine.dispose()
 
