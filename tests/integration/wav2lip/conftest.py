@@ -4,12 +4,14 @@ import pytest
 
 from tests.support.checkpoints import random_checkpoint
 
+EXPORTS = {"converted_checkpoint", "lower_checkpoint", "half_export"}
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what wants one more export of the full-size network."""
+    """Mark as slow what wants an export of the full-size network: each takes many seconds."""
     for item in items:
-        if "half_export" in getattr(item, "fixturenames", ()):
+        if not EXPORTS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 
@@ -27,6 +29,15 @@ def converted_checkpoint(checkpoint: Path) -> Path:
     from app.wav2lip.conversion import converted
 
     return converted(checkpoint)
+
+
+@pytest.fixture(scope="session")
+def lower_checkpoint(checkpoint: Path) -> Path:
+    """The ONNX model with which a CPU renders."""
+    pytest.importorskip("onnxscript")
+    from app.wav2lip.conversion import converted
+
+    return converted(checkpoint, lower_rows=True)
 
 
 @pytest.fixture(scope="session")

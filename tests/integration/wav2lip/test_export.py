@@ -1,5 +1,4 @@
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from app.wav2lip.card import load_card
 from app.wav2lip.conversion import converted
 from app.wav2lip.export import export
 from app.wav2lip.model_file import file_sha256
+from tests.support.onnx_models import TinyModel
 
 OPEN_BATCH_SHAPES = {
     "mel_batch": ["batch", 1, 80, 16],
@@ -23,17 +23,14 @@ OPEN_BATCH_SHAPES = {
 }
 
 
-def write_another_model(converted_checkpoint: Path) -> Any:
-    def write(checkpoint: Path, output: Path, *_: object) -> FaceOutput:
-        shutil.copyfile(converted_checkpoint, output)
-        return np.zeros((5, 3, 96, 96), np.float32)
-
-    return write
+def write_another_model(checkpoint: Path, output: Path, *_: object) -> FaceOutput:
+    """Write a model that makes something else than is returned."""
+    TinyModel(face_size=96).write(output)
+    return np.full((5, 3, 96, 96), 0.5, np.float32)
 
 
-@pytest.mark.parametrize(
-    "fixture", ["converted_checkpoint", pytest.param("half_export", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("fixture", ["converted_checkpoint", "half_export"])
 def test_an_export_has_float32_ends_with_their_usual_names_and_an_open_batch(
     fixture: str, request: pytest.FixtureRequest
 ) -> None:
@@ -64,9 +61,9 @@ def test_the_card_of_an_export_names_its_file(half_export: Path) -> None:
 
 
 def test_an_export_beside_its_checkpoint_shares_its_card_so_that_both_can_be_loaded(
-    checkpoint: Path, converted_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_module, "_write", write_another_model(converted_checkpoint))
+    monkeypatch.setattr(export_module, "_write", write_another_model)
     monkeypatch.setattr(export_module, "LARGEST_DIFFERENCE", 1.0)
     mine = tmp_path / "mine.pth"
     mine.symlink_to(checkpoint)
@@ -87,9 +84,9 @@ def test_a_converted_checkpoint_is_found_again(checkpoint: Path, converted_check
 
 
 def test_an_export_that_differs_from_its_checkpoint_is_not_kept(
-    checkpoint: Path, converted_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_module, "_write", write_another_model(converted_checkpoint))
+    monkeypatch.setattr(export_module, "_write", write_another_model)
     left_by_a_killed_export = tmp_path / ".wrong.1234.part.onnx"
     left_by_a_killed_export.touch()
     with pytest.raises(InvalidModel, match=r"was not kept: it differs from its checkpoint by 0\.\d+ of 1"):

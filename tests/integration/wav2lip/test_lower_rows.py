@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidModel
-from app.wav2lip.conversion import converted
 from app.wav2lip.engine import Engine
 from app.wav2lip.infer import Wav2LipInfer
 from app.wav2lip.onnxruntime_engine import OnnxRuntimeEngine
@@ -22,13 +21,6 @@ Opener = Callable[..., Engine]
 
 def onnxruntime_on_cpu(path: Path, dtype: str) -> Engine:
     return OnnxRuntimeEngine(path, "fp32", device="cpu")
-
-
-@pytest.fixture(scope="session")
-def lower_checkpoint(checkpoint: Path) -> Path:
-    """The ONNX model with which a CPU renders."""
-    pytest.importorskip("onnxscript")
-    return converted(checkpoint, lower_rows=True)
 
 
 @pytest.mark.parametrize("open_engine", [OpenVinoEngine, onnxruntime_on_cpu])
