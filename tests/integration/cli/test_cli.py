@@ -1,4 +1,4 @@
-"""The command line, run as a person runs it."""
+"""The command line: each command, most of them in this process."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -14,27 +15,72 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from app.cli import app
+from app.cli import app, main
+from app.commands import console
 from app.media.frames import Color, FrameLayout
 from tests.support import clips
 from tests.support.cutouts import cutout
 from tests.support.videos import decode
 
 REPOSITORY = Path(__file__).parents[3]
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MOUTHPIECE_")}
-    environment |= {
-        "MOUTHPIECE_MODELS_DIR": str(REPOSITORY / "models"),
-        "MOUTHPIECE_DATA_DIR": "data",
-        "COLUMNS": "200",
-    }
+def environment() -> dict[str, str]:
+    """The variables that a command sees, without settings of whoever runs the tests."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("MOUTHPIECE_")}
+    models = {"MOUTHPIECE_MODELS_DIR": str(REPOSITORY / "models"), "MOUTHPIECE_DATA_DIR": "data"}
+    return others | models | {"COLUMNS": "200"}
 
-    def call(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
+
+@pytest.fixture
+def run(
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Run commands in this process: libraries that take seconds to load are loaded once."""
+
+    def call(*arguments: str, **settings: str) -> Done:
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            given = environment | settings
+            for name in os.environ.keys() - given.keys():
+                patch.delenv(name)
+            for name, value in given.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["mouthpiece", *arguments])
+            for each in (console.out, console.err):
+                patch.setattr(each, "width", int(given["COLUMNS"]))
+            capsys.readouterr()
+            try:
+                main()
+            except SystemExit as end:
+                return Done(int(end.code or 0), *capsys.readouterr())
+        raise AssertionError("it did not end")
+
+    return call
+
+
+@pytest.fixture
+def run_apart(environment: dict[str, str], tmp_path: Path) -> Run:
+    """Run commands as a person runs them."""
+
+    def call(*arguments: str, **settings: str) -> Done:
+        done = subprocess.run(
             [sys.executable, "-m", "app.cli", *arguments],
             cwd=tmp_path,
             env=environment | settings,
@@ -43,19 +89,20 @@ def run(tmp_path: Path) -> Run:
             check=False,
             timeout=120,
         )
+        return Done(done.returncode, done.stdout, done.stderr)
 
     return call
 
 
-def test_from_a_video_to_a_talking_mp4(run: Run, tmp_path: Path) -> None:
+def test_from_a_video_to_a_talking_mp4(run: Run, run_apart: Run, tmp_path: Path) -> None:
     clips.talking_head(tmp_path / "Anna Smith.mp4", 0.4)
     clips.speech(tmp_path / "words.wav", 0.6)
     assert "Model not found:" in run("avatar", "add", "Anna Smith.mp4", "--model", "none.onnx").stderr
-    added = run("avatar", "add", "Anna Smith.mp4")
+    added = run_apart("avatar", "add", "Anna Smith.mp4")
     assert added.returncode == 0, added.stderr
     assert "Avatar anna-smith: 320x240, 25 fps, 10 frames, 10 of them with a face." in added.stdout
     assert "anna-smith" in run("avatar", "list").stdout
-    rendered = run("render", "anna-smith", "words.wav", "-o", "out/talk.mp4", "--quality", "draft")
+    rendered = run_apart("render", "anna-smith", "words.wav", "-o", "out/talk.mp4", "--quality", "draft")
     assert rendered.returncode == 0, rendered.stderr
     assert len(decode(tmp_path / "out" / "talk.mp4").frames) == 15
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["talk.mp4"]
@@ -205,8 +252,8 @@ def test_the_doctor_does_not_say_that_the_cpu_is_used_where_cuda_is_asked_for(ru
     assert "the CPU is used" not in cuda["found"]
 
 
-def test_a_setting_that_is_wrong_is_named_as_it_is_set(run: Run) -> None:
-    done = run("serve", MOUTHPIECE_FETCH="http://a", MOUTHPIECE_MAX_QUEUED="0")
+def test_a_setting_that_is_wrong_is_named_as_it_is_set(run_apart: Run) -> None:
+    done = run_apart("serve", MOUTHPIECE_FETCH="http://a", MOUTHPIECE_MAX_QUEUED="0")
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "MOUTHPIECE_FETCH: must be off, public, or hosts such as minio:9000, not 'http://a'",
@@ -214,5 +261,5 @@ def test_a_setting_that_is_wrong_is_named_as_it_is_set(run: Run) -> None:
     ]
 
 
-def test_what_an_error_says_is_shown_as_it_is(run: Run) -> None:
-    assert "[none].onnx" in run("export", "[none].onnx").stderr
+def test_what_an_error_says_is_shown_as_it_is(run_apart: Run) -> None:
+    assert "[none].onnx" in run_apart("export", "[none].onnx").stderr
