@@ -9,14 +9,13 @@ from tests.support.checkpoints import random_checkpoint
 from tests.support.server import running
 from tests.support.videos import decode
 
-pytest.importorskip("torch")
-pytest.importorskip("onnxscript")
-
 SPEECH = Path(__file__).parents[2] / "demo/speech.wav"
 
 
 @pytest.mark.slow
 def test_a_checkpoint_is_converted_at_the_first_start_and_renders(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
     model = random_checkpoint(tmp_path / "wav2lip.pth")
     video = clips.talking_head(tmp_path / "anna.mp4", 1.0)
     words = clips.beginning(SPEECH, tmp_path / "words.wav", 1.0)

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import pytest
 
 from app import errors
 from tests.support import clips
-from tests.support.server import Server, running
-from tests.support.speaking import speaking
+from tests.support.server import Server
 from tests.support.videos import decode
 
 ROOT = Path(__file__).parents[2]
@@ -46,12 +44,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service without any avatar, beside a text-to-speech server."""
-    folder = tmp_path_factory.mktemp("documented")
-    with speaking() as speaker, running(folder, TTS_URL=speaker.url, FETCH="127.0.0.1:9000") as server:
-        yield server
+@pytest.fixture
+def service(outward: Server) -> Server:
+    """A service without the avatar of the examples, beside a text-to-speech server."""
+    outward.client.delete("/v1/avatars/anna")
+    return outward
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -94,7 +91,6 @@ def test_the_quick_start_works_with_what_comes_with_the_project(service: Server,
 
 
 def test_the_examples_for_agents_work_as_they_stand(service: Server, folder: Path, tmp_path: Path) -> None:
-    service.client.delete("/v1/avatars/anna")
     for name in ("anna.mp4", "words.wav"):
         (tmp_path / name).symlink_to(folder / name)
     commands = "".join(fenced(service.client.get("/llms.txt").text, "sh"))

@@ -7,7 +7,7 @@ and ``<HOST>`` stand for what differs from one flow to the next.
 
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.client import HTTPResponse
 from pathlib import Path
 
@@ -15,25 +15,10 @@ import pytest
 
 from tests.support.neighbour import Neighbour
 from tests.support.renders import decode_pictures
-from tests.support.server import Server, running
+from tests.support.server import Server
 
 RECORDINGS = Path(__file__).parent / "n8n"
 LENGTH = re.compile(rb"(?<=content-length: )\d+", re.IGNORECASE)
-
-
-@pytest.fixture(scope="module")
-def neighbour() -> Iterator[Neighbour]:
-    with Neighbour().open() as neighbour:
-        yield neighbour
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, neighbour: Neighbour, video: Path) -> Iterator[Server]:
-    """A service that may fetch from the neighbour, with one avatar, anna."""
-    with running(tmp_path_factory.mktemp("n8n"), FETCH=f"127.0.0.1:{neighbour.port}") as server:
-        files = {"video": video.read_bytes()}
-        server.client.post("/v1/avatars", data={"id": "anna"}, files=files).raise_for_status()
-        yield server
 
 
 def recorded(name: str, file: bytes, address: str, host: str) -> bytes:
@@ -56,7 +41,7 @@ def exchange(port: int, request: bytes) -> tuple[HTTPResponse, bytes]:
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in RECORDINGS.glob("*.http")))
 def test_a_recorded_request_is_answered_with_the_video(
-    service: Server,
+    talking: Server,
     neighbour: Neighbour,
     speech: Callable[[float], Path],
     tmp_path: Path,
@@ -64,12 +49,12 @@ def test_a_recorded_request_is_answered_with_the_video(
 ) -> None:
     file = speech(0.4).read_bytes()
     neighbour.files["/words.wav"] = file
-    request = recorded(name, file, f"{neighbour.url}/words.wav", f"127.0.0.1:{service.port}")
-    answer, body = exchange(service.port, request)
+    request = recorded(name, file, f"{neighbour.url}/words.wav", f"127.0.0.1:{talking.port}")
+    answer, body = exchange(talking.port, request)
     assert answer.status == 200, body
     (tmp_path / "said.mp4").write_bytes(body)
     assert sum(1 for _ in decode_pictures(tmp_path / "said.mp4")) == 10
-    job = service.job(str(answer.headers["content-location"]).rsplit("/", 1)[1])
+    job = talking.job(str(answer.headers["content-location"]).rsplit("/", 1)[1])
     ignored = {"form-chunked": "colour", "json": "json"}.get(name)
     told = [warning["detail"] for warning in job["warnings"]]
     assert told == ([f"These fields are unknown here and were ignored: {ignored}."] if ignored else [])

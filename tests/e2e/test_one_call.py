@@ -85,12 +85,17 @@ def test_another_way_of_making_the_avatar_makes_another(server: Server, ben: Pat
     assert plain == same != wider
 
 
+@pytest.fixture(scope="module")
+def first(server: Server, ben: Path, speech: Speech) -> httpx.Response:
+    """What ben says in a fifth of a second."""
+    return post(server, ben, speech(0.2))
+
+
 @pytest.mark.parametrize("name", [MANIFEST, SOURCE, BOXES, LANDMARKS, STUDY, FRAMES])
 @pytest.mark.parametrize("damage", ["gone", "other"])
 def test_an_avatar_that_is_damaged_is_mended_by_the_next_call(
-    server: Server, ben: Path, speech: Speech, name: str, damage: str
+    server: Server, ben: Path, speech: Speech, first: httpx.Response, name: str, damage: str
 ) -> None:
-    first = post(server, ben, speech(0.2))
     path = server.avatars_dir / job_of(server, first)["avatar_id"] / name
     if damage == "gone":
         path.unlink()

@@ -2,32 +2,16 @@
 
 import io
 import wave
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support.renders import decode_pictures, decode_samples
-from tests.support.server import Server, running
-from tests.support.speaking import Speaking, say, speaking
+from tests.support.server import Server
+from tests.support.speaking import say
 
 TEXT = "Good morning. It's a pleasure to have you here; we'll begin in a minute."
-
-
-@pytest.fixture(scope="module")
-def speaker() -> Iterator[Speaking]:
-    with speaking() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def talking(tmp_path_factory: pytest.TempPathFactory, speaker: Speaking, video: Path) -> Iterator[Server]:
-    """A service that takes texts, with one avatar, anna."""
-    with running(tmp_path_factory.mktemp("texts"), TTS_URL=speaker.url) as server:
-        files = {"video": video.read_bytes()}
-        server.client.post("/v1/avatars", data={"id": "anna"}, files=files).raise_for_status()
-        yield server
 
 
 def test_the_avatar_says_the_text(talking: Server, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def train(bench: Workbench, stage: StageName, recipe: Path, *, steps: int | None
     return dict(load_checkpoint(bench.checkpoint(stage), stage)["average"])
 
 
-@pytest.mark.parametrize("stage", ["expert", "wav2lip"])
+@pytest.mark.parametrize("stage", ["expert", pytest.param("wav2lip", marks=pytest.mark.slow)])
 def test_a_stage_trains_and_leaves_checkpoint_losses_and_sheets(
     bench: Workbench, recipe: Path, stage: StageName
 ) -> None:
@@ -98,6 +98,7 @@ def synced(recipe: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_official_network_trains_and_is_fine_tuned(bench: Workbench, synced: Path) -> None:
     train(bench, "expert", synced)
     train(bench, "wav2lip", synced)
