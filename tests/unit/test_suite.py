@@ -1,6 +1,7 @@
 """The suite's own rule: with ``--nothing-missing`` a skip fails, unless it is hardware that is missing."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,60 +9,65 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+MODULES = {
+    "browser": "def test_it(): pytest.skip('no Chromium')",
+    "package": "pytest.importorskip('no_such_package')\ndef test_it(): pass",
+    "hardware": "def test_it(): pytest.skip('there is no CUDA device')",
+    "service": "def test_it(): pytest.skip('no Chromium: apt-get install chromium')",
+    "torch": "def test_it(): pytest.skip('no torch')",
+    "expected": "@pytest.mark.xfail\ndef test_it(): assert False",
+}
 
 
-def outcome(folder: Path, source: str, *options: str) -> str:
-    """Run a test module under the suite's conftest; return pytest's closing line."""
-    (folder / "test_one.py").write_text(f"import pytest\n{source}")
+def outcomes(folder: Path, *options: str) -> dict[str, str]:
+    """Run all modules under the suite's conftest; return how each one's test ended."""
+    for name, source in MODULES.items():
+        (folder / f"test_{name}.py").write_text(f"import pytest\n{source}")
     command = [
         sys.executable,
         "-m",
         "pytest",
         "-q",
+        "-rfEsx",
+        "--continue-on-collection-errors",
         "-p",
         "tests.conftest",
-        "-p",
-        "no:cacheprovider",
         *options,
     ]
     done = subprocess.run(
-        [*command, f"--rootdir={folder}", "-c", "/dev/null", str(folder)],
+        [*command, "-p", "no:cacheprovider", f"--rootdir={folder}", "-c", "/dev/null", str(folder)],
         cwd=ROOT,
         env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # they take seconds to load
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.stdout.splitlines()[-1]
+    ended = re.findall(
+        r"^(FAILED|ERROR|SKIPPED|XFAIL) (?:\[1\] )?\S*test_(\w+)\.py", done.stdout, re.MULTILINE
+    )
+    return {name: how for how, name in ended}
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "def test_it(): pytest.skip('no Chromium')",
-        "pytest.importorskip('no_such_package')\ndef test_it(): pass",
-    ],
-)
-def test_a_skip_is_a_failure_where_nothing_may_be_missing(tmp_path: Path, source: str) -> None:
-    line = outcome(tmp_path, source, "--nothing-missing")
-    assert "1 failed" in line or "1 error" in line
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return outcomes(tmp_path_factory.mktemp("strict"), "--nothing-missing")
 
 
-def test_a_machine_without_the_hardware_still_skips(tmp_path: Path) -> None:
-    source = "def test_it(): pytest.skip('there is no CUDA device')"
-    assert "1 skipped" in outcome(tmp_path, source, "--nothing-missing")
+def test_a_skip_is_a_failure_where_nothing_may_be_missing(strict: dict[str, str]) -> None:
+    assert (strict["browser"], strict["package"]) == ("FAILED", "ERROR")
 
 
-@pytest.mark.parametrize(
-    ("reason", "ended"), [("no Chromium: apt-get install chromium", "1 skipped"), ("no torch", "1 failed")]
-)
+def test_a_machine_without_the_hardware_still_skips(strict: dict[str, str]) -> None:
+    assert strict["hardware"] == "SKIPPED"
+
+
+def test_an_expected_failure_is_no_skip(strict: dict[str, str]) -> None:
+    assert strict["expected"] == "XFAIL"
+
+
 def test_only_what_scripts_services_installs_may_be_missing_where_it_could_not(
-    tmp_path: Path, reason: str, ended: str
+    strict: dict[str, str], tmp_path: Path
 ) -> None:
-    source = f"def test_it(): pytest.skip({reason!r})"
-    assert ended in outcome(tmp_path, source, "--nothing-missing", "--but-services")
-
-
-def test_an_expected_failure_is_no_skip(tmp_path: Path) -> None:
-    source = "@pytest.mark.xfail\ndef test_it(): assert False"
-    assert "1 xfailed" in outcome(tmp_path, source, "--nothing-missing")
+    lenient = outcomes(tmp_path, "--nothing-missing", "--but-services")
+    assert strict["service"] == "FAILED"
+    assert (lenient["service"], lenient["torch"]) == ("SKIPPED", "FAILED")
