@@ -9,9 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.support.clips import beginning
+
 SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
+FEW_SECONDS = 2.5
 VOICES = {"alloy": "en-gb", "nova": "en-us"}
 
 
@@ -68,10 +72,11 @@ def speaking() -> Iterator[Speaking]:
 
 
 def say(text: str, voice: str = "en-gb") -> bytes:
-    """Return a WAV file of the text; of other words, those of the demo, where espeak-ng is not installed."""
+    """Return a WAV file of the text; of the demo's first words, where espeak-ng is not installed."""
     program = shutil.which("espeak-ng")
     if program is None:
-        return SPEECH.read_bytes()
+        with TemporaryDirectory() as folder:
+            return beginning(SPEECH, Path(folder) / "words.wav", FEW_SECONDS).read_bytes()
     return subprocess.run(
         [program, "-v", voice, "--stdout", "--stdin"], input=text.encode(), capture_output=True, check=True
     ).stdout

@@ -134,7 +134,10 @@ def test_a_checkpoint_of_another_stage_is_refused(bench: Workbench, recipe: Path
         bench.run("wav2lip", recipe)
 
 
-@pytest.mark.parametrize(("stage", "part"), [("expert", "network"), ("wav2lip", "adversary")])
+@pytest.mark.parametrize(
+    ("stage", "part"),
+    [("expert", "network"), pytest.param("wav2lip", "adversary", marks=pytest.mark.slow)],
+)
 def test_a_checkpoint_with_other_layers_is_refused(
     bench: Workbench, recipe: Path, stage: StageName, part: str
 ) -> None:
