@@ -39,14 +39,6 @@ SERVICE = SCHEMA + 1
 """PostgreSQL's advisory lock that the one service on a database holds."""
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
-_NOT_ITS_FAULT = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_READONLY,
-}
-"""Why SQLite may fail to open a file that is as it should be (https://sqlite.org/rescode.html)."""
 BUSY_TIMEOUT_MS = 10_000
 """How long a statement waits for another process's write; writes here last well under a millisecond."""
 
@@ -63,10 +55,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """Return the stored instant as an aware one."""
-        if value is None:
-            return None
-        instant: datetime = value
-        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
 
 
 metadata = MetaData()
@@ -106,15 +95,15 @@ Index("jobs_by_avatar", jobs.c.avatar_id, jobs.c.number)
 Index("jobs_by_delivery", jobs.c.deliver_at)
 Index("one_job_a_claim", jobs.c.claim, unique=True)
 
-_being_made = (jobs.c.kind == "avatar") & jobs.c.state.in_(["queued", "running"])
-AVATAR_CLAIM = Index(
+MAKES_AVATAR = (jobs.c.kind == "avatar") & jobs.c.state.in_(["queued", "running"])
+"""Of two jobs that would make the same avatar, the database lets one in, however close together they come."""
+Index(
     "one_job_makes_an_avatar",
     jobs.c.avatar_id,
     unique=True,
-    sqlite_where=_being_made,
-    postgresql_where=_being_made,
+    sqlite_where=MAKES_AVATAR,
+    postgresql_where=MAKES_AVATAR,
 )
-"""Of two jobs that would make the same avatar, the database lets one in, however close together they come."""
 
 
 def open_database(where: Path | str) -> Engine:
@@ -166,7 +155,8 @@ def _meaning(error: DatabaseError, where: Path | str) -> DataFolderError | None:
         return DatabaseUnreachable(f"PostgreSQL cannot be reached: {error.orig}") if operational else None
     if not operational:
         return IncompatibleData(f"{where} is not a job database: {error.orig}. Move it away.")
-    if isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF in _NOT_ITS_FAULT:
+    # All but an error in a statement are no fault of the file's (https://sqlite.org/rescode.html).
+    if isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR:
         return DatabaseUnreachable(
             f"{where} cannot be opened: {error.orig}. Make room on the volume, or stop what blocks "
             "writing to it, and start again."

@@ -23,12 +23,12 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from app.errors import AvatarExists, DataFolderInUse, IncompatibleData, JobNotFound
 from app.jobs.delivery import Delivery, due_at
 from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob, utc_now
-from app.jobs.schema import SERVICE, jobs
+from app.jobs.schema import MAKES_AVATAR, SERVICE, jobs
 
 _NEWEST_FIRST: Final = jobs.c.number.desc()
 
@@ -47,7 +47,6 @@ class JobTable:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._holder: Connection | None = None
-        self._holds = False
         self._file = self._file_now()
 
     def insert(self, new: NewJob) -> Job:
@@ -57,20 +56,12 @@ class JobTable:
         try:
             return self._change(insert(jobs).values(values).returning(*jobs.c))[0]
         except IntegrityError:
-            raise AvatarExists(
-                f"A job that makes the avatar {new.avatar_id!r} is in progress; wait for it or choose "
-                "another id."
-            ) from None
+            raise _being_made(new.avatar_id) from None
 
     def check_avatar_free(self, avatar_id: str) -> None:
         """Raise ``AvatarExists`` if a job that makes this avatar is in progress."""
-        under_way = (
-            (jobs.c.kind == JobKind.AVATAR)
-            & (jobs.c.avatar_id == avatar_id)
-            & jobs.c.state.not_in(TERMINAL_STATES)
-        )
-        if self._read(under_way, limit=1):
-            raise AvatarExists(f"A job that makes the avatar {avatar_id!r} is in progress.")
+        if self._read(MAKES_AVATAR, jobs.c.avatar_id == avatar_id):
+            raise _being_made(avatar_id)
 
     def get(self, job_id: str) -> Job:
         """Return a job. Raises ``JobNotFound``."""
@@ -93,11 +84,8 @@ class JobTable:
         cursor: int | None = None,
     ) -> JobPage:
         """Return up to ``limit`` jobs, newest first, from ``cursor`` on."""
-        filters: list[ColumnElement[bool]] = []
-        if state is not None:
-            filters.append(jobs.c.state == state)
-        if avatar_id is not None:
-            filters.append(jobs.c.avatar_id == avatar_id)
+        wanted = {jobs.c.state: state, jobs.c.avatar_id: avatar_id}
+        filters = [column == value for column, value in wanted.items() if value is not None]
         if cursor is not None:
             filters.append(jobs.c.number <= cursor)
         found = self._read(*filters, limit=limit + 1)
@@ -150,34 +138,17 @@ class JobTable:
 
         Raises ``DataFolderInUse``. An SQLite file is kept by the lock on its data folder.
         """
-        self._hold()
-        self._holds = True
-        try:
-            yield
-        finally:
-            self._holds = False
-            self._let_go()
-
-    def _hold(self) -> None:
-        """Take the lock unless it is held: it goes with its connection, so when PostgreSQL restarts."""
         if self._engine.dialect.name != "postgresql":
+            yield
             return
-        if self._holder is None:
-            self._holder = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        try:
-            held = self._holder.scalar(select(func.pg_try_advisory_lock(SERVICE)))
-        except DBAPIError:
-            self._let_go()
-            raise
-        if not held:
-            self._let_go()
-            raise DataFolderInUse("Another service uses this database; stop it, or give this one its own.")
-
-    def _let_go(self) -> None:
-        if self._holder is not None:
-            self._holder.invalidate()  # the lock goes with the connection, which must not be used again
-            self._holder.close()
-            self._holder = None
+        with self._engine.connect() as holder:
+            try:
+                _hold(holder)
+                self._holder = holder
+                yield
+            finally:
+                self._holder = None
+                holder.invalidate()  # the lock goes with the connection, which must not be used again
 
     def check(self) -> None:
         """Raise ``IncompatibleData`` if an SQLite file was removed or replaced, or what a query raises."""
@@ -190,8 +161,8 @@ class JobTable:
                 else f"The job database {path} was removed; put it back or restart the service, which then "
                 "starts with no jobs."
             )
-        if self._holds:
-            self._hold()
+        if self._holder is not None:
+            _hold(self._holder)
         self.counts()
 
     def _file_now(self) -> tuple[int, int] | None:
@@ -230,6 +201,22 @@ class JobTable:
         with self._engine.begin() as connection:
             result: CursorResult[Any] = connection.execute(statement)
             return [_to_job(row) for row in result.mappings()]
+
+
+def _hold(holder: Connection) -> None:
+    """Take the lock, although it may be held: it is lost with its connection, so when PostgreSQL restarts."""
+    try:
+        held = holder.scalar(select(func.pg_try_advisory_lock(SERVICE)))
+    finally:
+        holder.rollback()  # which keeps the lock; a connection that was lost is made anew next time
+    if not held:
+        raise DataFolderInUse("Another service uses this database; stop it, or give this one its own.")
+
+
+def _being_made(avatar_id: str) -> AvatarExists:
+    return AvatarExists(
+        f"A job that makes the avatar {avatar_id!r} is in progress; wait for it or choose another id."
+    )
 
 
 def _delete_ended(condition: ColumnElement[bool]) -> Any:
