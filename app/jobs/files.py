@@ -1,7 +1,6 @@
 """The layout of the data folder: the job database, and one folder per job."""
 
 import fcntl
-import os
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -76,15 +75,11 @@ class DataFolder:
         Raises ``DataFolderInUse``.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.root / "service.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise DataFolderInUse(
-                f"Another service works on {self.root}; stop it, or set another MOUTHPIECE_DATA_DIR."
-            ) from None
-        try:
+        with (self.root / "service.lock").open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataFolderInUse(
+                    f"Another service works on {self.root}; stop it, or set another MOUTHPIECE_DATA_DIR."
+                ) from None
             yield
-        finally:
-            os.close(descriptor)

@@ -151,7 +151,7 @@ class OpenJob:
         times = "once" if deaths == 1 else f"{deaths} times"
         error = RenderProcessStalled if death.stalled else RenderProcessCrashed
         return error(
-            f"The render process {death.how} while it worked on this job, which was tried {times}; "
+            f"The render process {death} while it worked on this job, which was tried {times}; "
             "check the file that was sent, and the service's log."
         ).problem()
 

@@ -35,7 +35,6 @@ class WorkerDied(Exception):
 
     def __init__(self, how: str, *, stalled: bool = False) -> None:
         super().__init__(how)
-        self.how = how
         self.stalled = stalled
 
 

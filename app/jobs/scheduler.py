@@ -239,7 +239,7 @@ class Scheduler:
             self._settle(job, JobState.FAILED, failure.problem)
         except WorkerDied as death:
             died = True
-            log.error("worker_died", **job.about, how=death.how)
+            log.error("worker_died", **job.about, how=str(death))
             if job.verdict is None and (problem := job.die(death, self.limits.attempts)):
                 self._settle(job, JobState.FAILED, problem)
         except (WorkerLeft, asyncio.CancelledError):

@@ -117,11 +117,10 @@ def open_database(where: Path | str) -> Engine:
         with engine.begin() as connection:
             if isinstance(where, Path):
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins none to change the schema
+                _check_integrity(connection, where)
             else:
                 connection.execute(select(func.pg_advisory_xact_lock(SCHEMA)))
             migrate(connection)
-            if isinstance(where, Path):
-                _check_integrity(connection, where)
     except BaseException as error:
         engine.dispose()
         if isinstance(error, DatabaseError) and (meant := _meaning(error, where)):

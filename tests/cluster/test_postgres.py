@@ -10,6 +10,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 
 from app.errors import DatabaseUnreachable, DataFolderInUse
 from app.jobs.job import JobProgress
@@ -93,6 +94,25 @@ def test_a_second_service_is_kept_off_the_table(table: JobTable, url: str) -> No
     with JobTable(engine).holding():
         pass
     engine.dispose()
+
+
+def test_a_table_is_kept_for_one_service_again_when_its_database_has_restarted(
+    postgres: Postgres, table: JobTable, url: str
+) -> None:
+    other = open_database(url)
+    with table.holding():
+        table.check()
+        postgres.stop()
+        for _ in range(2):
+            with pytest.raises(OperationalError):
+                table.check()
+        postgres.start()
+        table.check()
+        with pytest.raises(DataFolderInUse), JobTable(other).holding():
+            pass
+    with JobTable(other).holding():
+        pass
+    other.dispose()
 
 
 @pytest.mark.slow
