@@ -62,6 +62,8 @@ class Worker:
         self._workshop: Workshop
         self._open: tuple[str, OpenRender] | None = None
         self._opened = ExitStack()
+        self._told: Mapping[str, float] = {}
+        """The seconds of each stage of the open render that were answered."""
         self._stopped = False
         self._giving_way = False
 
@@ -158,14 +160,12 @@ class Worker:
             self._store.use(call.avatar_id)
             render.begin()
             render.share_sound()
-            spent = render.report(0, 0).stage_seconds
-            note_stages(render.workspace.stages, spent)
             return {
                 "frames": [segment.frame_count for segment in render.segments],
                 "there": [s.index for s in render.segments if render.workspace.fragment(s.index).exists()],
                 "media_seconds": render.duration,
                 "warnings": _warnings(call, render),
-                "stage_seconds": spent,
+                "stage_seconds": self._spent(render),
             }
 
     def encode(self, call: Call, progress: Progress) -> Answer:
@@ -184,26 +184,34 @@ class Worker:
                     if there > at_first:
                         raise _GaveWay
 
-            with _timed(render) as spent, suppress(_GaveWay):
+            with suppress(_GaveWay):
                 render.encode([render.segments[index] for index in call.segments], heard)
             there = [i for i in call.segments if render.workspace.fragment(i).exists()]
             return {
                 "segments": there,
                 "frames_made": sum(render.segments[i].frame_count for i in there if i in missing),
-                "stage_seconds": spent,
+                "stage_seconds": self._spent(render),
             }
 
     def finish(self, call: Call, progress: Progress) -> Answer:
         """Join the segments, which all have to be there; answers ``stage_seconds`` and ``warnings``."""
         with self._rendering(call, progress) as render:
             alive = partial(progress, 0, 0)
-            with _timed(render) as spent:
-                render.join(alive)
+            render.join(alive)
+            spent = self._spent(render)
             self._report(render, alive)
             warnings = [*_warnings(call, render), *render.heard_notices()]
             render.workspace.clear_scratch(keep_fragments=call.params["stream"])
         self._close()
         return {"stage_seconds": spent, "warnings": warnings}
+
+    def _spent(self, render: "OpenRender") -> dict[str, float]:
+        """Return how long each stage took since the last call for a render, and note it beside that."""
+        now = render.report(0, 0).stage_seconds
+        spent = {stage: seconds - self._told.get(stage, 0.0) for stage, seconds in now.items()}
+        self._told = now
+        note_stages(render.workspace.stages, spent)
+        return spent
 
     def _report(self, render: "OpenRender", alive: Alive) -> None:
         """Write the receipt of a render. It must not fail for that: what it is like can be seen otherwise."""
@@ -236,7 +244,7 @@ class Worker:
                 self._close()
                 request, workspace = self._render_request(call), self._files.workspace(call.job_id)
                 opening = self._workshop.renderer.open(request, workspace, partial(progress, 0, 0))
-                self._open = call.job_id, self._opened.enter_context(opening)
+                self._open, self._told = (call.job_id, self._opened.enter_context(opening)), {}
             render = self._open[1]
             if not anew and not render.is_begun:
                 raise MouthpieceError(
@@ -301,15 +309,6 @@ def _warnings(call: Call, render: "OpenRender") -> list[Notice]:
         told for told in avatar.manifest.warnings if told["code"] not in settled
     ]  # the render's form decides
     return [*(own if is_one_call(call.params) else []), *render.notices]
-
-
-@contextmanager
-def _timed(render: "OpenRender") -> Iterator[dict[str, float]]:
-    """Note beside a render how long each stage takes in the block; what is yielded holds it then."""
-    before, spent = render.report(0, 0).stage_seconds, dict[str, float]()
-    yield spent
-    spent |= {stage: now - before[stage] for stage, now in render.report(0, 0).stage_seconds.items()}
-    note_stages(render.workspace.stages, spent)
 
 
 def as_error(error: Exception, job_id: str) -> MouthpieceError:

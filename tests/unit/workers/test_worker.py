@@ -24,6 +24,7 @@ from app.errors import (
 from app.jobs.pool import Call
 from app.media.timing import Segment
 from app.progress import Progress
+from app.rendering.stages import noted_stages
 from app.rendering.workspace import Workspace
 from app.settings import Settings
 from app.workers.child import answer, hear
@@ -197,6 +198,13 @@ def test_a_worker_that_gives_way_ends_with_a_segment_and_says_which_are_there(se
     assert answer["segments"] in ([0, 1], [0, 1, 2])
     assert answer["frames_made"] == 10 * len(answer["segments"])
     assert segments.worker.do(call, ignore)["segments"] == [0, 1, 2, 3]
+
+
+def test_each_answer_tells_of_the_time_since_the_last_one(segments: Segments) -> None:
+    call = replace(RENDERING, method="encode", segments=(0,))
+    assert segments.worker.do(call, ignore)["stage_seconds"] == {"model": 1.0}
+    assert segments.worker.do(call, ignore)["stage_seconds"] == {"model": 0.0}
+    assert noted_stages(segments.workspace.stages) == {"model": 1.0}
 
 
 def test_a_worker_that_is_stopped_raises(segments: Segments) -> None:
