@@ -15,12 +15,12 @@ from typing import Final
 
 import structlog
 
-from app.decoding.process import how_it_ended
 from app.sandbox import without_secrets
 from app.settings import Settings
 from app.wav2lip.devices import has_cuda_driver, usable_cores
-from app.workers.member import NEVER_READY, Member, Patience
-from app.workers.pool import MemberPool, end, messages, send
+from app.workers.member import Member, Patience
+from app.workers.messages import Message
+from app.workers.pool import MemberPool, end, hear_out, send
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -88,22 +88,18 @@ class LocalPool(MemberPool):
     async def _run(self, member: Member, slot: Slot) -> str:
         """Run a child to its end; return how that came about."""
         start = {"name": member.name} | asdict(slot)
+
+        def hear(message: Message) -> bool:
+            self._hear(member, message)
+            if "ready" in message:
+                self._use_other_devices(message["ready"].get("devices", 0))
+            return member.model is not None
+
         try:
-            async with (
-                self._process(without_secrets(os.environ), **start) as process,
-                asyncio.timeout(self._patience.start) as patience,
-            ):
+            async with self._process(without_secrets(os.environ), **start) as process:
                 self.processes[member.name] = process
                 log.info("worker_process_started", worker=member.name, pid=process.pid, device=slot.device)
-                async for message in messages(process):
-                    self._hear(member, message)
-                    if "ready" in message:
-                        self._use_other_devices(message["ready"].get("devices", 0))
-                    if member.model is not None:
-                        patience.reschedule(None)
-                return how_it_ended(await process.wait())
-        except TimeoutError:
-            return NEVER_READY
+                return await hear_out(process, self._patience.start, hear)
         except OSError as error:
             return f"could not be started ({error.strerror})"
 

@@ -1,6 +1,7 @@
 """One worker as its pool sees it: idle, busy, loading, or unusable."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -61,8 +62,9 @@ class Member:
         """Whether it takes no call any more."""
         self._end = end
         self._told: Told | None = None
-        self._heard = asyncio.Event()
-        self._last: Message | None = None
+        self._heard_at = 0.0
+        self._last: asyncio.Future[Message] | None = None
+        """What its process says last of its call."""
 
     @property
     def ready(self) -> bool:
@@ -76,44 +78,40 @@ class Member:
 
     def take(self, call: Call, told: Told) -> None:
         """Give it a call."""
-        self.call, self.job, self._told, self._last = call, call.job_id, told, None
+        self.call, self.job, self._told = call, call.job_id, told
+        self._last, self._heard_at = asyncio.get_running_loop().create_future(), time.monotonic()
         self.tell({"call": vars(call)})
 
     def hear(self, message: Message) -> None:
         """Take a message of its call, or that its process is gone."""
         if "told" in message:
+            self._heard_at = time.monotonic()
             if self._told is not None:
                 self._told(*message["told"])
-        elif self._last is None:  # an answer stays one, though the process ended with it
-            self._last = message
+        elif self._last and not self._last.done():  # an answer stays one, though the process ended with it
+            self._last.set_result(message)
         if "gone" in message:
             self.model = None
-        self._heard.set()
 
     async def answer(self, patience: Patience) -> Answer:
         """Wait for the end of its call; see ``Pool.call``."""
+        last = self._last
+        assert last is not None, "it was given a call"
         try:
-            while self._last is None:
-                self._heard.clear()
-                async with asyncio.timeout(patience.stall):
-                    await self._heard.wait()
-        except TimeoutError:
-            self._give_up({"gone": "stalled and was stopped", "stalled": True})
+            while not last.done() and (left := self._heard_at + patience.stall - time.monotonic()) > 0:
+                await asyncio.wait({last}, timeout=left)
+            if not last.done():
+                self._give_up({"gone": "stalled and was stopped", "stalled": True})
         except asyncio.CancelledError:
             self._told = None
             self.tell({"stop": True})
-            try:
-                async with asyncio.timeout(patience.stop):
-                    while self._last is None:
-                        self._heard.clear()
-                        await self._heard.wait()
-            except TimeoutError:
+            await asyncio.wait({last}, timeout=patience.stop)
+            if not last.done():
                 self._give_up({"gone": "did not stop when it was told to", "left": True})
             raise
         finally:
             self.call = self._told = None
-        assert self._last is not None
-        return _result(self._last)
+        return _result(last.result())
 
     def _give_up(self, gone: Message) -> None:
         self.hear(gone)

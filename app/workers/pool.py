@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import structlog
 
+from app.decoding.process import how_it_ended
 from app.errors import InvalidModel, Problem
 from app.jobs.pool import Answer, Call, Told
 from app.settings import SECRETS, Settings
-from app.workers.member import Member, Patience, difference
+from app.workers.member import NEVER_READY, Member, Patience, difference
 from app.workers.messages import Message, from_line, to_line
 
 log = structlog.stdlib.get_logger(__name__)
@@ -145,16 +146,25 @@ class MemberPool:
             self.model = model
 
 
-async def messages(process: Process) -> AsyncIterator[Message]:
-    """Yield what a process says, until it closes its output."""
+async def hear_out(process: Process, seconds: float, hear: Callable[[Message], bool]) -> str:
+    """Have ``hear`` take what a process says, until it ends; return how it ended.
+
+    It is given up unless ``hear`` has returned True, for its being ready, within so many seconds.
+    """
     assert process.stdout is not None
-    while line := await process.stdout.readline():
-        try:
-            message = from_line(line)
-        except ValueError:
-            log.warning("message_not_understood", line=line[:200])
-        else:
-            yield message
+    try:
+        async with asyncio.timeout(seconds) as patience:
+            while line := await process.stdout.readline():
+                try:
+                    message = from_line(line)
+                except ValueError:
+                    log.warning("message_not_understood", line=line[:200])
+                    continue
+                if hear(message):
+                    patience.reschedule(None)
+            return how_it_ended(await process.wait())
+    except TimeoutError:
+        return NEVER_READY
 
 
 def send(process: Process | None, message: Message) -> None:

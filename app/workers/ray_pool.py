@@ -6,8 +6,7 @@ import os
 import secrets
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,7 +17,7 @@ from app.settings import Settings
 from app.workers.join import RAY
 from app.workers.member import Member, Patience
 from app.workers.messages import Message
-from app.workers.pool import MemberPool, messages, send
+from app.workers.pool import MemberPool, hear_out, send
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -44,6 +43,8 @@ class RayPool(MemberPool):
     ) -> None:
         super().__init__(settings, command, patience)
         self._driver: Process | None = None
+        self._refused = ""
+        """Why the cluster does not let the service in; empty once it does."""
         self._wished = 0
 
     async def start(self, changed: Callable[[], None]) -> None:
@@ -59,14 +60,28 @@ class RayPool(MemberPool):
 
     async def _keep(self) -> None:
         """Run one driver after another, until canceled."""
-        address = self._settings.ray_address or ""
-        marks = _mark(self._settings)
+        address, marks = self._settings.ray_address or "", _mark(self._settings)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
         while True:
             if await answers(address):
                 self._reason = (
                     f"The service is connecting to the cluster at {address}; try again in a few seconds."
                 )
-                self._reason = await self._run(address, marks)
+                self._refused, self._wished = "no answer", -1
+                async with self._process(RAY | environment, marks=marks) as self._driver:
+                    await hear_out(self._driver, CONNECT_SECONDS, self._hear_driver)
+                self._driver = None
+                for member in self.members[:]:
+                    self._hear_of(member.name, {"gone": "the cluster was lost", "left": True})
+                self._reason = (
+                    f"The cluster at {address} was lost; jobs are accepted, and continue when it is back."
+                )
+                if self._refused:
+                    self._reason = (
+                        f"The cluster at {address} does not let this service in ({self._refused}): give it "
+                        "the head's token, in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and run it where 'ray "
+                        "start' was run."
+                    )
             else:
                 self._reason = (
                     f"No head of a Ray cluster answers at {address}: start it with 'ray start --head', or "
@@ -75,39 +90,21 @@ class RayPool(MemberPool):
             log.warning("cluster_unreachable", reason=self._reason)
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _run(self, address: str, marks: Mapping[str, str]) -> str:
-        """Run a driver to its end; return what to say of the cluster then."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
-        connected, refused = False, "no answer"
-        with suppress(TimeoutError):
-            async with (
-                self._process(RAY | environment, marks=marks) as driver,
-                asyncio.timeout(CONNECT_SECONDS) as patience,
-            ):
-                self._driver, self._wished = driver, -1
-                async for message in messages(driver):
-                    if "connected" in message:
-                        connected = True
-                        patience.reschedule(None)
-                        self._reason = (
-                            f"The cluster at {address} has no ready worker yet; try again in a few "
-                            "seconds, or start one with 'mouthpiece worker'."
-                        )
-                        log.info("cluster_joined", address=address)
-                        self._changed()  # what was wished for before there was a driver is wished again
-                    elif "refused" in message:
-                        refused = message["refused"]
-                    else:
-                        self._hear_of(message["worker"], message)
-        self._driver = None
-        for member in self.members[:]:
-            self._hear_of(member.name, {"gone": "the cluster was lost", "left": True})
-        if connected:
-            return f"The cluster at {address} was lost; jobs are accepted, and continue when it is back."
-        return (
-            f"The cluster at {address} does not let this service in ({refused}): give it the head's token, "
-            "in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and run it where 'ray start' was run."
+    def _hear_driver(self, message: Message) -> bool:
+        """Take a message of the driver; return whether it tells that the cluster was joined."""
+        if "worker" in message:
+            self._hear_of(message["worker"], message)
+            return False
+        self._refused = message.get("refused", "")
+        if self._refused:
+            return False
+        self._reason = (
+            f"The cluster at {self._settings.ray_address} has no ready worker yet; try again in a few "
+            "seconds, or start one with 'mouthpiece worker'."
         )
+        log.info("cluster_joined", address=self._settings.ray_address)
+        self._changed()  # what was wished for before there was a driver is wished again
+        return True
 
     def _hear_of(self, name: str, message: Message) -> None:
         """Take a message of a worker, that it is there, or that it is gone."""
