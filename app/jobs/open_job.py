@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -27,13 +27,13 @@ _FIRST_STEPS: Final[Mapping[JobKind, Method]] = {JobKind.AVATAR: "build_avatar",
 class OpenJob:
     """A job that has not ended, with what the scheduler knows of it beyond its record."""
 
-    def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, job: Job) -> None:
         self.job = job
         """How it stands."""
         self.followers = Crowd()
         """Those who look at it when it has changed."""
-        self.running: list[Call] = []
-        """The calls that workers are busy with."""
+        self.running: dict[Call, int] = {}
+        """The calls that workers are busy with, and how many frames each has told of."""
         self.verdict: tuple[JobState, Problem | None] | None = None
         """How it is to end, once that is settled; it ends when no call runs any more."""
         self.ending = False
@@ -42,14 +42,12 @@ class OpenJob:
         """When it was last given a turn: the number of the turn."""
         self.media_seconds = 0.0
         """Length of what is made; 0 until that is known."""
-        self._clock = clock
         self._first_step: Method | None = (
             "build_avatar" if is_one_call(job.params) else _FIRST_STEPS.get(job.kind)
         )
         self._avatar_frames = 0
         self._frames: list[int] = []
         self._done: dict[int, int] = {}
-        self._told: dict[Call, int] = {}
         self._total = 0
         self._first: tuple[float, int] | None = None
         self._busy_since = 0.0
@@ -98,15 +96,14 @@ class OpenJob:
     def start(self, call: Call) -> None:
         """Note that a worker does a call."""
         if not self.running:
-            self._busy_since = self._clock()
-        self.running.append(call)
+            self._busy_since = time.monotonic()
+        self.running[call] = 0
 
     def stop(self, call: Call) -> None:
         """Note that a worker no longer does a call; what it has not answered for is to be done again."""
-        self.running.remove(call)
-        self._told.pop(call, None)
+        del self.running[call]
         if not self.running:
-            self._busy_seconds += self._clock() - self._busy_since
+            self._busy_seconds += time.monotonic() - self._busy_since
         if call.method == "finish" and self.verdict is None:
             self._frames = []  # some of what it joins may be gone: looked at again
 
@@ -116,7 +113,7 @@ class OpenJob:
             self._total = total
         elif call.method != "encode":
             return
-        self._told[call] = done
+        self.running[call] = done
         self._count()
 
     def take(self, call: Call, answer: Answer) -> None:
@@ -138,7 +135,7 @@ class OpenJob:
                 self._first_step, self._avatar_frames = None, answer["frames_made"]
         if call.method == "finish" or self.job.kind in _FIRST_STEPS:
             self.end(JobState.SUCCEEDED)
-        self._told.pop(call, None)
+        self.running[call] = 0
         self._count()
 
     def die(self, death: WorkerDied, most: int) -> Problem | None:
@@ -166,7 +163,7 @@ class OpenJob:
         least = LEAST_SHARE_SECONDS * sum(self._frames) / self.media_seconds
 
         def left(call: Call) -> int:
-            return sum(self._frames[index] for index in call.segments) - self._told.get(call, 0)
+            return sum(self._frames[index] for index in call.segments) - self.running[call]
 
         longest = max((call for call in self.running if len(call.segments) > 1), key=left, default=None)
         return longest if longest and left(longest) > least else None
@@ -213,8 +210,8 @@ class OpenJob:
         return share
 
     def _count(self) -> None:
-        done = self._avatar_frames + sum(self._done.values()) + sum(self._told.values())
-        now = self._clock()
+        done = self._avatar_frames + sum(self._done.values()) + sum(self.running.values())
+        now = time.monotonic()
         if self._first is None and self._total:
             self._first = now, done
         since, before = self._first or (now, done)

@@ -1,16 +1,16 @@
 """The pool of one machine: child processes of the service, one per device. No ports, no other service.
 
-A child decodes hostile media, so its death is an ordinary event: it is restarted, and the caller of its
-call is told. A child that cannot load its model tries again when the file changes, or later.
+A child that ends is started again: at once, and ever later if it keeps dying; if it could not load its model,
+when the file changes, or later.
 """
 
 import asyncio
 import os
 import sys
 import time
-from asyncio.subprocess import Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -18,14 +18,12 @@ import structlog
 from app.sandbox import without_secrets
 from app.settings import Settings
 from app.wav2lip.devices import has_cuda_driver, usable_cores
-from app.workers.member import Member, Patience
+from app.workers.member import Member
 from app.workers.messages import Message
-from app.workers.pool import MemberPool, end, hear_out, send
+from app.workers.pool import MemberPool
 
 log = structlog.stdlib.get_logger(__name__)
 
-COMMAND: Final = (sys.executable, "-m", "app.workers.child")
-"""The command that runs a worker."""
 LONG_LIFE_SECONDS: Final = 60.0
 """A worker that lived this long, or answered a call, is not one of a row that keeps dying."""
 LOOK_SECONDS: Final = 0.5
@@ -43,12 +41,7 @@ class Slot:
 class LocalPool(MemberPool):
     """Keeps one child process a slot running; see :class:`app.jobs.pool.Pool`."""
 
-    def __init__(
-        self, settings: Settings, *, patience: Patience | None = None, command: Sequence[str] = COMMAND
-    ) -> None:
-        super().__init__(settings, command, patience)
-        self.processes: dict[str, Process] = {}
-        """The process of each worker, by its name."""
+    command = (sys.executable, "-m", "app.workers.child")
 
     async def start(self, changed: Callable[[], None]) -> None:
         """See :class:`Pool`."""
@@ -58,11 +51,7 @@ class LocalPool(MemberPool):
 
     def _add(self, slot: Slot) -> None:
         name = f"worker-{len(self.members)}"
-        member = Member(
-            name,
-            lambda message: send(self.processes.get(name), message),
-            lambda: end(self.processes.get(name)),
-        )
+        member = Member(name, partial(self._send, name), partial(self._end, name))
         self.members.append(member)
         self._keepers.append(asyncio.create_task(self._keep(member, slot)))
 
@@ -71,7 +60,13 @@ class LocalPool(MemberPool):
         failures = 0
         while True:
             started, signature, member.job = time.monotonic(), self._signature(), ""
-            how = await self._run(member, slot)
+            how = await self._run(
+                member.name,
+                without_secrets(os.environ),
+                self._patience.start,
+                partial(self._hear, member),
+                **asdict(slot),
+            )
             self._hear(member, {"gone": how})
             if member.problem is not None:
                 await self._until_changed(signature)
@@ -85,23 +80,11 @@ class LocalPool(MemberPool):
                 await asyncio.sleep(self._patience.delay(failures))
             self.restarts += 1
 
-    async def _run(self, member: Member, slot: Slot) -> str:
-        """Run a child to its end; return how that came about."""
-        start = {"name": member.name} | asdict(slot)
-
-        def hear(message: Message) -> bool:
-            self._hear(member, message)
-            if "ready" in message:
-                self._use_other_devices(message["ready"].get("devices", 0))
-            return member.model is not None
-
-        try:
-            async with self._process(without_secrets(os.environ), **start) as process:
-                self.processes[member.name] = process
-                log.info("worker_process_started", worker=member.name, pid=process.pid, device=slot.device)
-                return await hear_out(process, self._patience.start, hear)
-        except OSError as error:
-            return f"could not be started ({error.strerror})"
+    def _hear(self, member: Member, message: Message) -> bool:
+        ready = super()._hear(member, message)
+        if "ready" in message:
+            self._use_other_devices(message["ready"].get("devices", 0))
+        return ready
 
     def _use_other_devices(self, devices: int) -> None:
         """Add workers on the GPUs that ``auto`` takes besides the first, which has told of them."""

@@ -2,9 +2,9 @@
 
 import asyncio
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar, Final
 
 import structlog
 
@@ -24,13 +24,19 @@ LONGEST_LINE: Final = 1 << 20
 class MemberPool:
     """A pool of members; whoever inherits keeps them running, in tasks. See :class:`app.jobs.pool.Pool`."""
 
-    def __init__(self, settings: Settings, command: Sequence[str], patience: Patience | None) -> None:
-        """``command`` runs a process that reads and writes messages."""
+    command: ClassVar[Sequence[str]] = ()
+    """What runs a process that reads and writes messages."""
+
+    def __init__(
+        self, settings: Settings, *, patience: Patience | None = None, command: Sequence[str] = ()
+    ) -> None:
         self.model: Mapping[str, Any] | None = None
         self.restarts = 0
         self.members: list[Member] = []
+        self.processes: dict[str, Process] = {}
+        """Those that run, by their names."""
         self._settings = settings
-        self._command = command
+        self._command = command or self.command
         self._patience = patience or Patience(stall=settings.stall_seconds)
         self._reason = "The model is loading; try again in a few seconds."
         self._changed: Callable[[], None] = lambda: None
@@ -91,33 +97,71 @@ class MemberPool:
         finally:
             self._changed()
 
-    @asynccontextmanager
-    async def _process(self, environment: Mapping[str, str], **start: Any) -> AsyncIterator[Process]:
-        """Run a process for as long as the block lasts; it is told the settings first, without secrets.
+    async def _run(
+        self,
+        name: str,
+        environment: Mapping[str, str],
+        seconds: float,
+        hear: Callable[[Message], bool],
+        **start: Any,
+    ) -> str:
+        """Run a process, which is told the settings first, without secrets; return how it ended.
 
-        It has a session of its own: a Ctrl-C on the terminal is for the service, which then stops it.
+        It is ended unless ``hear``, which takes what it says, has returned True within so many seconds: it is
+        ready. It has a session of its own: a Ctrl-C on the terminal is for the service, which then stops it.
         """
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=PIPE,
-            stdout=PIPE,
-            start_new_session=True,
-            env=environment,
-            limit=LONGEST_LINE,
-        )
         try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=PIPE,
+                stdout=PIPE,
+                start_new_session=True,
+                env=environment,
+                limit=LONGEST_LINE,
+            )
+        except OSError as error:
+            return f"could not be started ({error.strerror})"
+        self.processes[name] = process
+        try:
+            device = start.get("device", self._settings.device)
+            log.info("worker_process_started", worker=name, pid=process.pid, device=device)
             settings = self._settings.model_dump(mode="json", exclude=set(SECRETS))
-            send(process, {"settings": settings} | start)
-            yield process
+            self._send(name, {"settings": settings, "name": name} | start)
+            assert process.stdout is not None
+            async with asyncio.timeout(seconds) as patience:
+                while line := await process.stdout.readline():
+                    try:
+                        message = from_line(line)
+                    except ValueError:
+                        log.warning("message_not_understood", line=line[:200])
+                        continue
+                    if hear(message):
+                        patience.reschedule(None)
+                return how_it_ended(await process.wait())
+        except TimeoutError:
+            return NEVER_READY
         finally:
-            end(process)
+            self._end(name)
             await process.wait()
+            del self.processes[name]
 
-    def _hear(self, member: Member, message: Message) -> None:
-        """Take a message of a worker."""
+    def _send(self, name: str, message: Message) -> None:
+        """Tell a process something, unless it is gone."""
+        process = self.processes.get(name)
+        if process is not None and process.stdin is not None and not process.stdin.is_closing():
+            process.stdin.write(to_line(message))
+
+    def _end(self, name: str) -> None:
+        """Kill a process, unless it is gone."""
+        if name in self.processes:
+            with suppress(ProcessLookupError):
+                self.processes[name].kill()
+
+    def _hear(self, member: Member, message: Message) -> bool:
+        """Take a message of a worker; return whether that has its model loaded."""
         if "told" in message:
             member.hear(message)
-            return
+            return True
         if "ready" in message:
             self._admit(member, message["ready"])
         elif "unusable" in message:
@@ -129,6 +173,7 @@ class MemberPool:
         else:
             member.hear(message)
         self._changed()
+        return member.model is not None
 
     def _admit(self, member: Member, model: Mapping[str, Any]) -> None:
         """Let a worker take part that has loaded its model, unless it is another one than the others have."""
@@ -144,37 +189,3 @@ class MemberPool:
         else:
             member.model, member.problem = model, None
             self.model = model
-
-
-async def hear_out(process: Process, seconds: float, hear: Callable[[Message], bool]) -> str:
-    """Have ``hear`` take what a process says, until it ends; return how it ended.
-
-    It is given up unless ``hear`` has returned True, for its being ready, within so many seconds.
-    """
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(seconds) as patience:
-            while line := await process.stdout.readline():
-                try:
-                    message = from_line(line)
-                except ValueError:
-                    log.warning("message_not_understood", line=line[:200])
-                    continue
-                if hear(message):
-                    patience.reschedule(None)
-            return how_it_ended(await process.wait())
-    except TimeoutError:
-        return NEVER_READY
-
-
-def send(process: Process | None, message: Message) -> None:
-    """Tell a process something, unless it is gone."""
-    if process is not None and process.stdin is not None and not process.stdin.is_closing():
-        process.stdin.write(to_line(message))
-
-
-def end(process: Process | None) -> None:
-    """Kill a process, unless it is gone."""
-    if process is not None:
-        with suppress(ProcessLookupError):
-            process.kill()

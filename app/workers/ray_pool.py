@@ -5,7 +5,6 @@ import importlib.util
 import os
 import secrets
 import sys
-from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,17 +14,17 @@ import structlog
 
 from app.settings import Settings
 from app.workers.join import RAY
-from app.workers.member import Member, Patience
+from app.workers.member import Member
 from app.workers.messages import Message
-from app.workers.pool import MemberPool, hear_out, send
+from app.workers.pool import MemberPool
 
 log = structlog.stdlib.get_logger(__name__)
 
 if importlib.util.find_spec("ray") is None:  # the web process does not import it, only its driver does
     raise ImportError("No module named 'ray'")
 
-COMMAND: Final = (sys.executable, "-m", "app.workers.ray_driver")
-"""The command that runs the driver."""
+DRIVER: Final = "driver"
+"""How the process is called that talks to Ray."""
 PROBE_SECONDS: Final = 2.0
 CONNECT_SECONDS: Final = 25.0
 """How long Ray may take to let the service in: it would try for minutes with a wrong token."""
@@ -38,11 +37,10 @@ MARK: Final = ".mouthpiece-volume-"
 class RayPool(MemberPool):
     """See :class:`app.jobs.pool.Pool`."""
 
-    def __init__(
-        self, settings: Settings, *, patience: Patience | None = None, command: Sequence[str] = COMMAND
-    ) -> None:
-        super().__init__(settings, command, patience)
-        self._driver: Process | None = None
+    command = (sys.executable, "-m", "app.workers.ray_driver")
+
+    def __init__(self, settings: Settings, *, command: Sequence[str] = ()) -> None:
+        super().__init__(settings, command=command)
         self._refused = ""
         """Why the cluster does not let the service in; empty once it does."""
         self._wished = 0
@@ -54,9 +52,9 @@ class RayPool(MemberPool):
 
     def wish(self, workers: int) -> None:
         """See :class:`Pool`."""
-        if workers != self._wished and self._driver is not None and self._settings.ray_autoscaling:
+        if workers != self._wished and DRIVER in self.processes and self._settings.ray_autoscaling:
             self._wished = workers
-            send(self._driver, {"wish": workers})
+            self._send(DRIVER, {"wish": workers})
 
     async def _keep(self) -> None:
         """Run one driver after another, until canceled."""
@@ -68,9 +66,7 @@ class RayPool(MemberPool):
                     f"The service is connecting to the cluster at {address}; try again in a few seconds."
                 )
                 self._refused, self._wished = "no answer", -1
-                async with self._process(RAY | environment, marks=marks) as self._driver:
-                    await hear_out(self._driver, CONNECT_SECONDS, self._hear_driver)
-                self._driver = None
+                await self._run(DRIVER, RAY | environment, CONNECT_SECONDS, self._hear_driver, marks=marks)
                 for member in self.members[:]:
                     self._hear_of(member.name, {"gone": "the cluster was lost", "left": True})
                 self._reason = (
@@ -126,7 +122,7 @@ class RayPool(MemberPool):
                 log.warning("worker_gone", worker=name, how=how)
 
     def _tell(self, name: str, message: Message) -> None:
-        send(self._driver, {**message, "worker": name})
+        self._send(DRIVER, {**message, "worker": name})
 
 
 async def answers(address: str) -> bool:

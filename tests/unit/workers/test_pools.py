@@ -32,7 +32,7 @@ class Pool(MemberPool):
     """A pool whose members do nothing; it notes what they are sent."""
 
     def __init__(self, *models: Mapping[str, Any]) -> None:
-        super().__init__(Settings(), (), Patience(stall=1.0, stop=0.05))
+        super().__init__(Settings(), patience=Patience(stall=1.0, stop=0.05))
         self.sent: list[tuple[str, Message]] = []
         self.ended: list[str] = []
         for index, model in enumerate(models):
