@@ -33,7 +33,7 @@ LOOK_SECONDS: Final = 1.0
 LOST_SECONDS: Final = 8.0
 """A cluster that does not answer for this long is lost."""
 AGAIN_SECONDS: Final = 15.0
-"""How long a worker that could not load its model stands, before it is tried again."""
+"""How long the place of a worker that could not load its model, or died over it, is left as it is."""
 LINGER_SECONDS: Final = 120.0
 """How long an autoscaled worker without work is kept."""
 
@@ -145,6 +145,8 @@ class Driver:
         async for item in actor.hear.options(num_returns="streaming").remote():
             message = await item
             if "gone" in message:
+                if name not in self._ready:  # whatever it died of, the next one would as well
+                    await asyncio.sleep(AGAIN_SECONDS)
                 gone: str = message["gone"]
                 return gone
             if "told" not in message:

@@ -1,9 +1,17 @@
+import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from app.settings import Settings
+from app.workers.messages import Message
+
 pytest.importorskip("ray")
-from app.workers.ray_driver import LINGER_SECONDS, most, surplus
+from app.workers.ray_driver import AGAIN_SECONDS, LINGER_SECONDS, Driver, most, surplus
+from app.workers.ray_worker import RayWorker
 
 ACTORS = ["a", "b", "c"]
 
@@ -26,3 +34,38 @@ def test_a_wish_for_workers_holds_until_the_next_and_lingers() -> None:
     assert most(wishes, 11 * LINGER_SECONDS - 1) == 5
     assert most(wishes, 11 * LINGER_SECONDS) == 1
     assert most(deque(), 0.0) == 0
+
+
+class Pretended:
+    """An actor whose process says the same to every call, without Ray."""
+
+    def __init__(self, *said: Message) -> None:
+        self.said = said
+        self.hear = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self.items))
+
+    async def items(self) -> AsyncIterator[Any]:
+        for message in self.said:
+            future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+            future.set_result(message)
+            yield future
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("loaded", [True, False])
+async def test_a_worker_that_dies_before_it_is_ready_is_not_followed_by_another_at_once(
+    monkeypatch: pytest.MonkeyPatch, loaded: bool
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    driver = Driver(Settings(), {}, lambda _: None, RayWorker)
+    if loaded:
+        await driver._hear("a", Pretended({"ready": {}}), "machine")
+    assert await driver._hear("a", Pretended({"gone": "was ended by SIGSEGV"}), "machine") == (
+        "was ended by SIGSEGV"
+    )
+    assert slept == ([] if loaded else [AGAIN_SECONDS])
