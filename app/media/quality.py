@@ -37,9 +37,9 @@ class EncoderSettings:
         }
 
 
-_X264: Final = {"superfast": {"x264-params": "b-adapt=0:scenecut=0"}}
+_X264: Final = {"superfast": {"x264-params": "b-adapt=0:scenecut=0:sync-lookahead=0"}}
 """The preset follows the motion in small copies of pictures, only to choose which refers to which others.
-In a fixed order it takes 0.63 to 0.84 of the CPU time (docs/benchmarks.md)."""
+In a fixed order it takes 0.63 to 0.84 of the CPU time (docs/benchmarks.md), and no thread need look ahead."""
 
 _X265: Final = "bframes=0:open-gop=0:frame-threads=1:log-level=none"
 """Runs that can be joined, and that are the same whatever the threads."""
