@@ -1,5 +1,6 @@
 """What lies before a face, frame by frame: hands, cups, captions; mouths are laid around it, if at all."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,18 +56,16 @@ class Covers:
         return self.covers[first:stop][counts].max(axis=0) if counts.any() else None
 
 
-def gather(lips: Shares, kept: dict[int, npt.NDArray[np.uint8]], usual: npt.NDArray[np.uint8]) -> Covers:
+def gather(lips: Shares, kept: Mapping[int, npt.NDArray[np.uint8]], usual: npt.NDArray[np.uint8]) -> Covers:
     """Make covers of the marks of single frames; ``usual`` (96, 96) is what is marked in most of them."""
     face = np.zeros(len(lips), np.float32)
-    rows, covers = [], []
-    for frame, marks in sorted(kept.items()):
-        cover = beyond(marks, usual)
-        face[frame] = lower_face_share(cover)
-        if face[frame] >= NOTED:
-            rows.append(frame)
-            covers.append(cover)
-    stacked = np.array(covers, np.uint8).reshape(-1, CROP_SIZE, CROP_SIZE)
-    return Covers(lips, face, np.array(rows, np.int32), stacked)
+    for frame in kept:
+        face[frame] = lower_face_share(beyond(kept[frame], usual))
+    rows = np.flatnonzero(face >= np.float32(NOTED)).astype(np.int32)
+    covers = np.empty((len(rows), CROP_SIZE, CROP_SIZE), np.uint8)
+    for cover, frame in zip(covers, rows.tolist(), strict=True):
+        cover[:] = beyond(kept[frame], usual)
+    return Covers(lips, face, rows, covers)
 
 
 def beyond(marks: npt.NDArray[np.uint8], usual: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -1,5 +1,7 @@
 """What is marked before a face while its footage is studied: where nothing is unusual, frames are skipped."""
 
+import zlib
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -25,6 +27,29 @@ class Marked:
     lips: float
 
 
+class Kept(MutableMapping[int, npt.NDArray[np.uint8]]):
+    """Marks (96, 96) of frames, packed: those of ten minutes would take up to 138 MB."""
+
+    def __init__(self) -> None:
+        self._packed: dict[int, bytes] = {}
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        marks = np.frombuffer(zlib.decompress(self._packed[index]), np.uint8)
+        return marks.reshape(CROP_SIZE, CROP_SIZE)
+
+    def __setitem__(self, index: int, marks: npt.NDArray[np.uint8]) -> None:
+        self._packed[index] = zlib.compress(np.ascontiguousarray(marks).data, zlib.Z_BEST_SPEED)
+
+    def __delitem__(self, index: int) -> None:
+        del self._packed[index]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+
 class Marks:
     """What was marked before the face: of doubtful frames each, and of a few in general what is usual."""
 
@@ -33,7 +58,7 @@ class Marks:
         self._sample: dict[int, npt.NDArray[np.uint8]] = {}
         self.lips = np.full(count, np.nan, np.float32)
         """Share of the lips that is hidden in each frame; nan without a face."""
-        self.kept: dict[int, npt.NDArray[np.uint8]] = {}
+        self.kept = Kept()
 
     def take(self, index: int, cover: Marked) -> None:
         """Take what was found in a frame."""
@@ -50,10 +75,13 @@ class Marks:
         return bool(np.isnan(self.lips[index])) or (index % self._step == 0 and index not in self._sample)
 
     def of(self, same: npt.NDArray[np.bool_]) -> Self:
-        """Return the marks of a whole video, of frames that are the ``same`` (n,) as when they were taken."""
+        """Make of these the marks of a whole video, of frames that are the ``same`` (n,) as when taken."""
         marks, common = type(self)(len(same)), min(len(same), len(self.lips))
         marks.lips[:common] = np.where(same[:common], self.lips[:common], np.nan)
-        marks.kept = {index: kept for index, kept in self.kept.items() if index < common and same[index]}
+        marks.kept = self.kept
+        for index in list(marks.kept):
+            if index >= common or not same[index]:
+                del marks.kept[index]
         for index, sampled in self._sample.items():
             if index < common and same[index] and index % marks._step == 0:
                 marks._sample[index] = sampled

@@ -51,3 +51,4 @@ def test_marks_of_a_video_that_came_out_otherwise_are_wanted_again() -> None:
     whole = marks.of(same)
     assert [index for index in range(30) if whole.wants(index)] == [3, 9, 12, 15, 21, 27]
     assert 12 not in whole.kept
+    np.testing.assert_array_equal(whole.kept[9], np.full((CROP_SIZE, CROP_SIZE), 9, np.uint8))
