@@ -39,7 +39,9 @@ class AudioLimits:
     fps: Fraction | None = None
     """Frame rate of a video that will be as long as the sound; None: its length is not the sound's."""
     used_seconds: Fraction | None = None
-    """How much of the sound is used; what comes after it is counted, but not decoded. None: all of it."""
+    """How much of the sound is used; what comes after it is not decoded. None: all of it."""
+    counts_rest: bool = True
+    """Whether what comes after that is counted."""
 
 
 def check_pixels(width: int, height: int, limits: VideoLimits) -> None:

@@ -66,6 +66,9 @@ _DOWNMIX: Final = {"rematrix_maxval": "1.0"}
 _NOTED_LATE: Final = Fraction(1, 10)
 """Sound that begins later than this after the pictures is worth a word; an encoder's priming is not."""
 
+_PADDING: Final = Fraction(1, 10)
+"""Packets hold up to so much more than is heard, an encoder's priming and padding: that is not left out."""
+
 TRACK_BYTES: Final = 2
 SPEECH_BYTES: Final = 4
 """Bytes of a sample in the two files, of one channel."""
@@ -88,8 +91,10 @@ class Sound:
     duration: float
     notices: list[Notice] = field(default_factory=list)
     """What the caller should know of the recording."""
+    cut: bool = False
+    """Whether decoding ended where the sound is used no further."""
     left_out: float = 0.0
-    """How many seconds follow in the recording that were not decoded, because they are not used."""
+    """How many seconds follow then in the recording, by its packets."""
 
     @property
     def whole(self) -> float:
@@ -166,7 +171,9 @@ def decode_sound(
         frames.close()
         track.finish()
         speech.finish()
-    rest = _rest(path, Fraction(track.samples, rate), clock, alive)
+    decoded, used = Fraction(track.samples, rate), limits.used_seconds
+    cut = used is not None and decoded >= used
+    rest = _rest(path, decoded, clock, alive) if cut and limits.counts_rest else Fraction(0)
     sound = Sound(
         track_path=str(track_path),
         speech_path=str(speech_path),
@@ -177,6 +184,7 @@ def decode_sound(
         speech_samples=speech.samples,
         duration=track.samples / rate,
         notices=_clock_notices(clock),
+        cut=cut,
         left_out=float(rest),
     )
     return _examined(sound, alive)
@@ -187,16 +195,14 @@ def _rest(path: Path, decoded: Fraction, clock: SoundClock, alive: Alive) -> Fra
 
     Raises what :func:`check_length` does if it is too long as a whole.
     """
-    used = clock.limits.used_seconds
-    if used is None or decoded < used:
-        return Fraction(0)
     whole = clock.gaps + clock.late
     parts: list[range | None] = [*ogg_links(path, alive)]
     for part in parts or [None]:
         with suppress(UnsupportedMedia, NoSound):  # a damaged link, as below
             whole += packet_seconds(path, part)
     check_length(whole, clock.limits)
-    return max(Fraction(0), whole - decoded)
+    rest = whole - decoded
+    return rest if rest >= _PADDING else Fraction(0)
 
 
 def _frames(path: Path, clock: SoundClock, alive: Alive) -> Generator[av.AudioFrame, None, None]:

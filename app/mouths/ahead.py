@@ -6,11 +6,14 @@ from types import TracebackType
 from typing import Final, Self
 
 import numpy as np
+import structlog
 
 from app.faces.types import FaceLandmarks, FaceMeshPoints
 from app.media.frames import FrameLayout
 from app.mouths.looking import Frames, Looker
 from app.mouths.notes import Notes
+
+log = structlog.stdlib.get_logger(__name__)
 
 _MOST_WAITING: Final = 64
 """Frames that wait to be studied; of more, what comes is passed over."""
@@ -46,6 +49,12 @@ class StudyAhead:
 
     def _study(self, index: int, landmarks: FaceLandmarks, mesh: FaceMeshPoints) -> None:
         self._room.release()
+        try:
+            self._look(index, landmarks, mesh)
+        except Exception as error:
+            log.warning("not_studied_ahead", frame=index, error=repr(error))
+
+    def _look(self, index: int, landmarks: FaceLandmarks, mesh: FaceMeshPoints) -> None:
         face = self._looker.face(index, self._buffer, landmarks, mesh)
         if face is not None:
             cover = self._looker.cover(face) if self.notes.marks.wants(index) else None

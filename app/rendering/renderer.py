@@ -202,8 +202,8 @@ class Renderer:
     def _decode(self, sounds: SoundFiles, limits: AudioLimits, workspace: Workspace, alive: Alive) -> Sound:
         workspace.folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
-            shared = shared_sound(workspace)
-            if not shared.left_out or shared.duration >= (limits.used_seconds or 0):
+            shared, used = shared_sound(workspace), limits.used_seconds
+            if not shared.cut or (used is not None and shared.samples >= used * shared.sample_rate):
                 return shared  # else it was cut to a clip that a header had told to be shorter
         return decode_sounds(sounds, limits, workspace, self.decoder, alive)
 

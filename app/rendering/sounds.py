@@ -83,7 +83,7 @@ def with_own_sound(
     if workspace.mixture.exists():
         return replace(sound, track_path=str(workspace.mixture))
     clip_end = (timeline.clip_begin + timeline.clip_frames) / timeline.clip_fps
-    limits = AudioLimits(sys.maxsize, used_seconds=clip_end)
+    limits = AudioLimits(sys.maxsize, used_seconds=clip_end, counts_rest=False)
     with _scratch(workspace) as scratch:
         try:
             own = decoder.sound(video, limits, scratch.track, scratch.speech, alive)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import struct
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -208,6 +209,19 @@ def test_sound_is_decoded_as_far_as_it_is_used_and_the_rest_counted(
     assert sound.whole == pytest.approx(whole.duration, abs=0.1)
     with pytest.raises(MediaTooLong):
         _decode(path, AudioLimits(max_seconds=4, used_seconds=Fraction(2)))
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("libmp3lame", "mp3"), ("aac", "m4a"), ("libopus", "ogg")])
+def test_priming_and_padding_are_no_sound_that_is_left_out(tmp_path: Path, codec: str, suffix: str) -> None:
+    path = _write(tmp_path / f"a.{suffix}", speech_like(2.0, 48000), 48000, codec)
+    sound = _decode(path, AudioLimits(max_seconds=60, used_seconds=Fraction(2)))
+    assert (sound.cut, sound.left_out) == (sound.duration >= 2, 0)
+
+
+def test_nobody_counts_what_follows_if_it_is_not_asked_for(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.wav", speech_like(5.0, 48000), 48000, "pcm_s16le")
+    sound = _decode(path, AudioLimits(sys.maxsize, used_seconds=Fraction(2), counts_rest=False))
+    assert (sound.cut, sound.left_out) == (True, 0)
 
 
 def test_links_of_a_chain_that_are_not_used_are_counted(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A study of real pictures: of no more than is shown of a face, and whether or not the cuts are known."""
 
+import asyncio
 import io
-import time
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from app.mouths.ahead import StudyAhead
 from app.mouths.study import Study, study_frames
 from tests.support.clips import moving_portrait
 from tests.support.frames import Listed, i420
+from tests.support.waiting import until
 
 LAYOUT = FrameLayout(320, 240)
 
@@ -70,8 +71,7 @@ def test_what_was_studied_ahead_is_not_studied_again_and_changes_nothing(
         for index in (*early, 400):
             aside = 2.0 if index in (3, 4) else 0.0  # the face did not come out there
             ahead.take(index, track.landmarks[index % 24] + np.float32(aside), track.meshes[index % 24])
-        while ahead.notes.measured.sum() < len(early):
-            time.sleep(0.01)
+        asyncio.run(until(lambda: ahead.notes.measured.sum() == len(early)))
     again = study_frames(together, *common, track.meshes.copy(), track.cuts, ahead.notes)
     assert arrays(again) == arrays(study)
     assert together.bytes_read < alone.bytes_read

@@ -135,3 +135,17 @@ def test_a_padded_sound_is_shared_as_it_was_decoded(
             assert [told["code"] for told in render.notices] == [NoticeCode.SOUND_CUT]
             assert render.sound.whole == pytest.approx(0.9)
             assert render.duration == CLIP
+
+
+def test_a_sound_that_was_cut_too_short_is_decoded_again(
+    renderer: Renderer, workspace: Workspace, speech: Speech
+) -> None:
+    """A header told the clip to be shorter than it is; or it has one frame, and lasts as long as the sound."""
+    request = RenderRequest("anna", speech(3.0), RenderOptions(length="video"))
+    known = (workspace, lambda: None)
+    assert renderer.listen(request, 10, Fraction(25), *known).duration < 1
+    again = renderer.listen(request, 25, Fraction(25), *known)
+    assert again.cut
+    assert 1 <= again.duration < 1.5
+    assert renderer.listen(request, 25, Fraction(25), *known) == again
+    assert renderer.listen(request, 1, Fraction(25), *known).duration == pytest.approx(3.0, abs=0.01)
