@@ -17,8 +17,8 @@ MOST_LAG: Final = 0.3
 _STEP: Final = 0.01
 _WINDOW: Final = 0.08
 """A loudness is that of so many seconds, a syllable's kernel."""
-_LEAST: Final = 12
-"""Frames in a row from which a stretch tells anything."""
+_LEAST, _LEAST_SECONDS = 6, 0.4
+"""Frames, and seconds, from which a stretch tells anything."""
 _STILL: Final = 1e-4
 """Deviation of an opening, or a loudness, below which it does not move."""
 
@@ -30,13 +30,18 @@ class Stretch:
     times: Numbers
     openings: Numbers
 
+    @property
+    def tells(self) -> bool:
+        """Whether it is long enough to tell anything."""
+        return len(self.times) >= _LEAST and float(self.times[-1] - self.times[0]) >= _LEAST_SECONDS
+
 
 def following(sound: Sound, stretches: Sequence[Stretch]) -> tuple[float, float] | None:
     """Return the best correlation, -1..1, and its lag, seconds: above 0 the mouth is later than the sound.
 
     None if too little of a mouth is seen, or neither moves.
     """
-    told = [stretch for stretch in stretches if len(stretch.times) >= _LEAST]
+    told = [stretch for stretch in stretches if stretch.tells]
     lags = np.arange(-MOST_LAG, MOST_LAG + _STEP / 2, _STEP)
     if not told:
         return None

@@ -140,7 +140,7 @@ def test_a_padded_sound_is_shared_as_it_was_decoded(
 def test_a_sound_that_was_cut_too_short_is_decoded_again(
     renderer: Renderer, workspace: Workspace, speech: Speech
 ) -> None:
-    """A header told the clip to be shorter than it is; or it has one frame, and lasts as long as the sound."""
+    """A header told the clip to be shorter than it is, or to have more than its one frame."""
     request = RenderRequest("anna", speech(3.0), RenderOptions(length="video"))
     known = (workspace, lambda: None)
     assert renderer.listen(request, 10, Fraction(25), *known).duration < 1
