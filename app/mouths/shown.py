@@ -15,6 +15,7 @@ from app.media.frames import FrameLayout, I420Frame
 from app.mouths.inside import Tooth, between_lips, head_millimetre
 from app.mouths.looks import Skin
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
+from app.mouths.teeth import BLUE_OF_TEETH
 
 _Map = npt.NDArray[np.float32]
 """float32 (rows, columns): one number a pixel."""
@@ -25,9 +26,6 @@ stays."""
 
 _TEETH_SHARE: Final = (0.15, 0.45)
 """Share of what shows between the lips that is teeth: none stay up to the first, all from the second."""
-
-_BLUE: Final = (0.75, 1.1)
-"""Blue of teeth over that of the cheeks, as in :mod:`app.mouths.teeth`."""
 
 _PALE: Final = (0.5, 0.85)
 _BRIGHT: Final = (0.5, 0.75)
@@ -68,19 +66,20 @@ def shown_inside(layout: FrameLayout, frame: I420Frame, mesh: FaceLandmarks, ski
     picture = layout.sample_bgr(frame, corner, (right - left, bottom - top)).astype(np.float32)
     teeth = _teeth(picture, skin) * between
     parted = float(np.linalg.norm(lower - upper, axis=1).max()) / unit
-    kept = max(_share(float(teeth.sum()) / area, _TEETH_SHARE), _share(parted, _OPEN))
+    shares = (float(teeth.sum()) / area, _TEETH_SHARE), (parted, _OPEN)
+    kept = max(float(np.interp(value, ends, (0, 1))) for value, ends in shares)
     return ShownInside(kept, _color(picture, teeth) if teeth.sum() >= _LEAST_TEETH * unit**2 else None)
 
 
 def _teeth(picture: npt.NDArray[np.float32], skin: Skin) -> _Map:
     """Return how far each pixel is teeth, 0..1."""
     blue, green, red = (picture[..., channel] for channel in range(3))
-    as_blue = _ramp(blue / max(float(skin[0]), 8.0), _BLUE)
+    as_blue = np.interp(blue / max(float(skin[0]), 8.0), BLUE_OF_TEETH, (0, 1))
     usual = _redness(*skin[:3, None]).item()
     if usual < _LEAST_RED:
-        return as_blue
-    pale = 1 - _ramp(_redness(blue, green, red) / np.float32(usual), _PALE)
-    bright = _ramp(picture.mean(axis=2) / max(float(skin[:3].mean()), 8.0), _BRIGHT)
+        return np.asarray(as_blue, np.float32)
+    pale = 1 - np.interp(_redness(blue, green, red) / np.float32(usual), _PALE, (0, 1))
+    bright = np.interp(picture.mean(axis=2) / max(float(skin[:3].mean()), 8.0), _BRIGHT, (0, 1))
     return np.asarray(np.maximum(as_blue, pale * bright), np.float32)
 
 
@@ -95,13 +94,3 @@ def _color(picture: npt.NDArray[np.float32], teeth: _Map) -> Tooth:
     weight = teeth * (brightness >= np.median(brightness[teeth > 0.5 * teeth.max()]))
     color: Tooth = (picture * weight[..., None]).sum(axis=(0, 1)).astype(np.float64) / float(weight.sum())
     return color
-
-
-def _ramp(values: _Map, ends: tuple[float, float]) -> _Map:
-    low, high = ends
-    return np.asarray(np.clip((values - low) / (high - low), 0, 1), np.float32)
-
-
-def _share(value: float, ends: tuple[float, float]) -> float:
-    low, high = ends
-    return min(max((value - low) / (high - low), 0.0), 1.0)

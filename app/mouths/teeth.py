@@ -21,8 +21,9 @@ distance; 0 to about 3."""
 
 _CHEEKS: Final = (50, 280, 205, 425, 101, 330)
 _EYES: Final = (33, 263)
-_NO_TEETH, _TEETH = 0.75, 1.1
-"""Blue over that of the cheeks: between the two a pixel counts in part. Set by eye on 40 speakers' mouths."""
+BLUE_OF_TEETH: Final = (0.75, 1.1)
+"""Blue over that of the cheeks: up to the first no pixel is teeth, between the two it counts in part.
+Set by eye on 40 speakers' mouths."""
 _PATCH: Final = 2
 """Pixels on each side of a cheek's point that are averaged."""
 _DARKEST_CHEEK: Final = 8.0
@@ -45,7 +46,8 @@ def _shown(crop: BgrImage, places: FaceLandmarks, aspect: float) -> tuple[float,
     low = np.clip(np.floor(lips.min(axis=0)).astype(int) - 1, 0, crop.shape[0] - 1)
     high = np.clip(np.ceil(lips.max(axis=0)).astype(int) + 2, low + 1, crop.shape[0])
     blue = crop[low[1] : high[1], low[0] : high[0], 0].astype(np.float32)
-    bright = np.clip((blue / _cheek(crop, places) - _NO_TEETH) / (_TEETH - _NO_TEETH), 0, 1)
+    least, most = BLUE_OF_TEETH
+    bright = np.clip((blue / _cheek(crop, places) - least) / (most - least), 0, 1)
     upper, lower = np.split((lips - low).astype(np.float32), 2)
     middle: FaceLandmarks = ((upper + lower) / 2).astype(np.float32)
     return (
