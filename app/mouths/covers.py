@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.hidden import CROP_SIZE, Cover, Shares, alignment
-from app.faces.types import Box, FaceLandmarks, MouthMask
+from app.faces.hidden import CROP_SIZE, Cover, Shares, alignment, in_crop
+from app.faces.types import Box, FaceLandmarks, Landmarks, MouthMask
 from app.media.frames import Affine
 
 NOTED: Final = 0.012
@@ -17,6 +17,14 @@ NOTED: Final = 0.012
 
 _LOWER_FACE: Final = (slice(30, 84), slice(20, 76))
 """The part of an aligned crop that a mouth with its cheeks and chin takes."""
+
+FAINT, FIRM = 40, 160
+"""What is marked at least faintly counts in full where it goes on to what is marked firmly, 0..255: the tip
+of a finger is faint, its hand is not."""
+
+_BEYOND_FACE: Final = 5
+"""Pixels of the aligned crop beyond the outline of a face within which marks count: a jaw that opens is laid
+there. Farther off they are a collar, a neck or what stands behind."""
 
 LASTING: Final = 0.15
 """Share of the lower face from which a cover covers its neighbours in time as well. With every mark doing so,
@@ -56,16 +64,33 @@ class Covers:
         return self.covers[first:stop][counts].max(axis=0) if counts.any() else None
 
 
-def gather(lips: Shares, kept: Mapping[int, npt.NDArray[np.uint8]], usual: npt.NDArray[np.uint8]) -> Covers:
+def gather(
+    lips: Shares,
+    kept: Mapping[int, npt.NDArray[np.uint8]],
+    usual: npt.NDArray[np.uint8],
+    landmarks: Landmarks,
+) -> Covers:
     """Make covers of the marks of single frames; ``usual`` (96, 96) is what is marked in most of them."""
     face = np.zeros(len(lips), np.float32)
-    for frame in kept:
-        face[frame] = lower_face_share(beyond(kept[frame], usual))
-    rows = np.flatnonzero(face >= np.float32(NOTED)).astype(np.int32)
-    covers = np.empty((len(rows), CROP_SIZE, CROP_SIZE), np.uint8)
-    for cover, frame in zip(covers, rows.tolist(), strict=True):
-        cover[:] = beyond(kept[frame], usual)
-    return Covers(lips, face, rows, covers)
+    found = {}
+    for frame in sorted(kept):
+        cover = _before_face(beyond(kept[frame], usual), landmarks[frame])
+        face[frame] = lower_face_share(cover)
+        if face[frame] >= np.float32(NOTED):
+            found[frame] = cover
+    covers = np.array(list(found.values()), np.uint8).reshape(-1, CROP_SIZE, CROP_SIZE)
+    return Covers(lips, face, np.array(list(found), np.int32), covers)
+
+
+def _before_face(marks: npt.NDArray[np.uint8], landmarks: FaceLandmarks) -> npt.NDArray[np.uint8]:
+    """Return what marks hide of the face itself: see :data:`FIRM` and :data:`_BEYOND_FACE`."""
+    _, labels = cv2.connectedComponents((marks >= FAINT).astype(np.uint8))
+    cover = np.where(np.isin(labels, labels[marks >= FIRM]), np.uint8(255), marks)
+    outline = cv2.convexHull(in_crop(alignment(landmarks), landmarks))
+    face = np.zeros_like(cover)
+    cv2.fillPoly(face, [np.rint(outline).astype(np.int32)], 255)
+    around = cv2.dilate(face, np.ones((2 * _BEYOND_FACE + 1,) * 2, np.uint8))
+    return np.asarray(cv2.bitwise_and(cover, around), np.uint8)
 
 
 def beyond(marks: npt.NDArray[np.uint8], usual: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

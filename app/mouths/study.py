@@ -29,7 +29,7 @@ from app.progress import Alive, nothing
 STUDY: Final = "mouths.npz"
 """Name of the file among those of an avatar; it can be rebuilt from the others."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of what is measured and how; a study of another version is made again."""
 
 _BUFFERS: Final = 8
@@ -128,7 +128,7 @@ def study_frames(
         alive()
         if cover is not None:
             marks.take(index, cover)
-    covers = gather(marks.lips, marks.kept, marks.usual)
+    covers = gather(marks.lips, marks.kept, marks.usual, landmarks)
     return Study(meshes, notes.teeth, notes.redness, notes.skin, notes.patches, takes, covers)
 
 

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from app.faces.boxes import box_of_landmarks, padded
 from app.faces.face_mesh import FaceMesh
-from app.faces.hidden import CROP_SIZE
 from app.faces.regions import region_of_landmarks
 from app.faces.types import DEFAULT_PADS, Box, FaceLandmarks
 from app.media.frames import FrameLayout
 from app.mouths.covers import gather
 from app.mouths.looks import PATCH_SIZE
+from app.mouths.marks import NOTHING
 from app.mouths.person import Numbers, Person, meet
 from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import COMPONENTS, Canonical, pose_of, shape_space
@@ -88,7 +88,7 @@ def study_of(
         skin=skin,
         patches=small,
         takes=numbers,
-        covers=gather(np.zeros(count, np.float32), covers or {}, np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)),
+        covers=gather(np.zeros(count, np.float32), covers or {}, NOTHING, meshes[:, :, :2]),
     )
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.errors import JobCanceled
-from app.faces.hidden import CROP_SIZE
 from app.media.limits import AudioLimits
 from app.mouths.covers import gather
+from app.mouths.marks import NOTHING
 from app.mouths.person import Person, meet
 from app.mouths.study import STUDY, study_frames
 from app.rendering.chosen import ChosenMouths
@@ -85,7 +85,7 @@ def seen(render: OpenRender) -> Person:
     sources = [render.maker.timeline.avatar_frame(index) for index in range(count)]
     study = study_frames(Listed(frames), avatar.layout, avatar.boxes[sources], avatar.landmarks[sources])
     if not avatar.person.talks:  # a pale smile is taken for something before the face
-        bare = gather(np.zeros(count, np.float32), {}, np.zeros((CROP_SIZE, CROP_SIZE), np.uint8))
+        bare = gather(np.zeros(count, np.float32), {}, NOTHING, avatar.landmarks[sources])
         study = replace(study, covers=bare)
     return meet(study, 25.0)
 

@@ -9,21 +9,21 @@ from app.faces.hidden import CROP_SIZE
 from app.mouths.covers import Covers, gather
 from app.mouths.person import Person, meet
 from app.mouths.study import Study
-from tests.support.mouths import study_of, talk
+from tests.support.mouths import meshes_of, study_of, talk
 
 FRAMES = 40
 NOTHING = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
 
 
 def hand() -> np.ndarray:
-    """Return marks of something beside the mouth, low in the face."""
+    """Return marks of something below the mouth, within the face (whose chin lies at row 62)."""
     marks = NOTHING.copy()
-    marks[60:96, 30:66] = 255
+    marks[40:60, 34:60] = 255
     return marks
 
 
 def covered(frames: dict[int, np.ndarray]) -> Covers:
-    return gather(np.zeros(FRAMES, np.float32), frames, NOTHING)
+    return gather(np.zeros(FRAMES, np.float32), frames, NOTHING, meshes_of(talk(FRAMES))[:, :, :2])
 
 
 def test_a_cover_lasts_two_frames_longer_before_and_after() -> None:
@@ -36,7 +36,7 @@ def test_a_cover_lasts_two_frames_longer_before_and_after() -> None:
 
 
 def test_a_cover_that_is_missed_in_a_frame_is_filled_in() -> None:
-    moved = np.roll(hand(), 20, axis=1)
+    moved = np.roll(hand(), -6, axis=1)
     both = covered({10: hand(), 12: moved}).of(11)
     assert both is not None
     assert np.array_equal(both, np.maximum(hand(), moved))
@@ -62,7 +62,7 @@ def test_where_a_hand_is_nearly_always_there_every_mouth_that_is_seen_lends() ->
 def test_marks_on_lips_whose_red_is_seen_are_teeth(redness: float, kept: bool) -> None:
     """They count where the red is not seen: a caption over the lips."""
     marks = NOTHING.copy()
-    marks[40:90, 25:71] = 255
+    marks[30:60, 25:71] = 255
     half = dict.fromkeys(range(0, FRAMES, 2), marks)
     covers = replace(covered(half), lips=np.full(FRAMES, 0.5, np.float32))
     person = meet(studied(covers, redness), 25.0)
@@ -79,6 +79,28 @@ def _landmarks(person: Person) -> np.ndarray:
 
 def test_a_doubtful_mark_covers_its_own_frame_alone() -> None:
     faint = NOTHING.copy()
-    faint[76:96, 30:66] = 255
+    faint[56:62, 40:56] = 255
     covers = covered({10: faint})
     assert [frame for frame in range(FRAMES) if covers.of(frame) is not None] == [10]
+
+
+def test_what_is_marked_faintly_counts_in_full_where_it_goes_on_to_what_is_marked_firmly() -> None:
+    """The tip of a finger does, whose hand lies below the chin; a doubt elsewhere stays one."""
+    marks = NOTHING.copy()
+    marks[44:70, 40:46] = 60
+    marks[70:96, 30:70] = 250
+    marks[44:60, 56:62] = 60
+    cover = covered({10: marks}).of(10)
+    assert cover is not None
+    assert (cover[44:60, 40:46] == 255).all()
+    assert (cover[44:60, 56:62] == 60).all()
+
+
+def test_what_lies_beside_the_face_is_not_before_it() -> None:
+    """A collar, a neck, what stands behind: the cheeks are laid, and the frame lends."""
+    marks = NOTHING.copy()
+    marks[72:96] = 255
+    marks[:, 90:] = 255
+    covers = covered(dict.fromkeys(range(10), marks))
+    assert covers.of(5) is None
+    assert meet(studied(covers), 25.0).usable.all()
