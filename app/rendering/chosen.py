@@ -27,7 +27,7 @@ from app.progress import Alive
 from app.rendering.laying import Layer
 from app.rendering.mouths import MouthRun
 from app.rendering.sampling import Lent, Opened
-from app.rendering.score import FADED, Score, ScoreBook
+from app.rendering.score import Score, ScoreBook
 from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Timeline
 
@@ -107,16 +107,8 @@ class _ChosenRun:
             self._layer.lay(frame, box, landmarks, lent, float(weights[k]), cover)
         self._seconds.composite += perf_counter() - listened
 
-    def _lent(self, score: Score, row: int, source: int) -> list[Lent]:
-        lender, partner = int(score.lenders[row]), int(score.partners[row])
-        wanted, drawn = score.wanted[row], bool(score.drawn[row])
-        own = 1.0 if partner < 0 else 1 - FADED
-        lent = [self._lend(source, lender, wanted, own, drawn=drawn)]
-        if partner >= 0:
-            lent.append(self._lend(source, partner, wanted, FADED, drawn=drawn))
-        return lent
-
-    def _lend(self, source: int, lender: int, wanted: MouthShape, share: float, *, drawn: bool) -> Lent:
+    def _lent(self, score: Score, row: int, source: int) -> Lent:
+        lender, wanted, drawn = int(score.lenders[row]), score.wanted[row], bool(score.drawn[row])
         lack = wanted[:COMPONENTS].astype(np.float64) - self._person.shapes[lender, :COMPONENTS]
         if not drawn:
             lack = np.clip(lack, -MOST_BENT, MOST_BENT)
@@ -130,7 +122,6 @@ class _ChosenRun:
             placing=place(
                 self._person, self._avatar.landmarks, source, lender, lack, look.mesh if look else None
             ),
-            share=share,
             opened=Opened(look.skin, wanted[COMPONENTS:], look.shown) if look else None,
             cover=self._person.cover(lender, self._avatar.landmarks[lender]),
             landmarks=self._avatar.landmarks[lender],

@@ -70,11 +70,11 @@ class Layer:
         frame: I420Frame,
         box: Box,
         landmarks: FaceLandmarks,
-        lent: list[Lent],
+        lent: Lent,
         weight: float = 1.0,
         cover: CoverMarks | None = None,
     ) -> None:
-        """Blend the mouths of ``lent``, whose shares add up to 1, into ``frame``.
+        """Blend the mouth ``lent`` into ``frame``.
 
         ``landmarks`` (468, 2) are the frame's own; ``weight`` 0..1 fades the whole; ``cover`` (96, 96) is
         what lies before the face: then the cheeks are left alone, and what is covered.
@@ -83,7 +83,7 @@ class Layer:
         region = masks.region(self.layout)
         if region is None:
             return
-        laid = self._mixed(lent, landmarks, region)
+        laid = sampled(self.layout, lent, landmarks, region)
         own = self._parts(frame, region)
         masks.spare(cover, landmarks)
         mask = masks.over(region, masks.tight if masks.covered else masks.whole)
@@ -94,17 +94,6 @@ class Layer:
         alphas = [(alpha, 1 - alpha) for alpha in (mask, halved(mask))]
         for plane, fitted, (alpha, rest) in zip(own, light.evened(), [*alphas, alphas[1]], strict=True):
             plane[:] = cv2.blendLinear(fitted, plane, alpha, rest)
-
-    def _mixed(self, lent: list[Lent], landmarks: FaceLandmarks, region: Region) -> list[Plane]:
-        """Return the planes of one mouth, or of two that are faded into each other."""
-        mixed = sampled(self.layout, lent[0], landmarks, region)
-        for one in lent[1:]:
-            planes = sampled(self.layout, one, landmarks, region)
-            mixed = [
-                np.asarray(cv2.addWeighted(before, 1 - one.share, plane, one.share, 0), np.uint8)
-                for before, plane in zip(mixed, planes, strict=True)
-            ]
-        return mixed
 
     def _parts(self, frame: I420Frame, region: Region) -> list[Plane]:
         """Return views of a region of the frame's planes."""
@@ -117,28 +106,27 @@ class Layer:
 class _Masks:
     """The soft masks of one frame, in crop space: all that may change, and the mouth with its chin."""
 
-    def __init__(self, box: Box, landmarks: FaceLandmarks, lent: list[Lent]) -> None:
+    def __init__(self, box: Box, landmarks: FaceLandmarks, lent: Lent) -> None:
         self._box = box
         outline = landmarks.copy()
-        for one in lent:
-            jaw = one.placing.points[_MOVING_JAW]
-            lower = jaw[:, 1] > outline[_MOVING_JAW, 1]
-            outline[_MOVING_JAW[lower]] = jaw[lower]
+        jaw = lent.placing.points[_MOVING_JAW]
+        lower = jaw[:, 1] > outline[_MOVING_JAW, 1]
+        outline[_MOVING_JAW[lower]] = jaw[lower]
         self.whole = mouth_mask(outline, box, MASK_SIZE)
         self.covered = False
         self._own = landmarks
-        self._points = lent[0].placing.points
+        self._points = lent.placing.points
         self._lent = lent
 
     def spare(self, cover: CoverMarks | None, landmarks: FaceLandmarks) -> None:
-        """Leave out what lies before the frame's own face, or before a lender's."""
+        """Leave out what lies before the frame's own face, or before the lender's."""
         if cover is not None:
             self.whole = spare(self.whole, cover, landmarks, self._box)
             self.covered = True
-        for one in self._lent:
-            if one.cover is not None and one.landmarks is not None:
-                self.whole = spare(self.whole, one.cover, one.landmarks, self._box, one.placing.head)
-                self.covered = True
+        lent = self._lent
+        if lent.cover is not None and lent.landmarks is not None:
+            self.whole = spare(self.whole, lent.cover, lent.landmarks, self._box, lent.placing.head)
+            self.covered = True
 
     @cached_property
     def tight(self) -> MouthMask:

@@ -49,11 +49,10 @@ class Opened:
 
 @dataclass(frozen=True)
 class Lent:
-    """A mouth that is to be laid: the lender's pixels, how it lies, and its share of a cross-fade."""
+    """A mouth that is to be laid: the lender's pixels, and how it lies."""
 
     frame: I420Frame
     placing: Placing
-    share: float = 1.0
     opened: Opened | None = None
     """Its lips are parted by any amount, and the inside is drawn; None for what it shows by itself."""
     cover: CoverMarks | None = None

@@ -24,13 +24,6 @@ from app.progress import Alive, nothing
 from app.rendering.timeline import Timeline
 from app.rendering.wanted import Wanted
 
-ALIKE: Final = 15.0
-"""How different two mouths may look, steps of 0..255, to be faded into each other: others would both show, as
-teeth that are seen through do in a fade of 20 and more."""
-
-FADED: Final = 1 / 3
-"""Share of the other lender in the frames before and after a change."""
-
 
 @dataclass(frozen=True)
 class Score:
@@ -38,8 +31,6 @@ class Score:
 
     lenders: Lenders
     """-1 for a frame without a face."""
-    partners: Lenders
-    """The other lender of a cross-fade; -1 without."""
     wanted: MouthShapes
     drawn: Flags
     """Whether the lender only rests, and the inside of its mouth is drawn."""
@@ -86,12 +77,11 @@ class Scorer:
         wanted = asked.shapes * np.float32(self._strength) + asked.rest * np.float32(min(self._strength, 1.0))
         if self._person.talks:
             lenders = self._chosen(wanted, shown, (segment.first_frame > 0, not segment.last), alive)
-            partners = self._partners(lenders)
         else:
-            lenders, partners = self._rest_lenders(alive)[shown], np.full(len(shown), -1, np.int32)
+            lenders = self._rest_lenders(alive)[shown]
         count = segment.frame_count
         drawn = np.full(count, not self._person.talks)
-        return Score(lenders[:count], partners[:count], wanted[:count], drawn, asked.speech[:count])
+        return Score(lenders[:count], wanted[:count], drawn, asked.speech[:count])
 
     def _chosen(
         self, wanted: MouthShapes, shown: Lenders, pinned: tuple[bool, bool], alive: Alive
@@ -103,18 +93,6 @@ class Scorer:
             ends = pinned[0] and start == 0, pinned[1] and stop == len(shown)
             lenders[start:stop] = self._chooser.choose(wanted[start:stop], shown[start:stop], ends, alive)
         return lenders
-
-    def _partners(self, lenders: Lenders) -> Lenders:
-        """Return who shares the frames about a change: the lenders on its two sides, if they look alike."""
-        partners = np.full(len(lenders), -1, np.int32)
-        jumps = np.flatnonzero(np.abs(np.diff(lenders.astype(np.int64))) > 1) + 1
-        for at in jumps.tolist():
-            before, after = lenders[at - 1], lenders[at]
-            if min(before, after) < 0:
-                continue
-            if self._chooser.unlike(lenders[at - 1 : at], lenders[at : at + 1])[0, 0] < ALIKE:
-                partners[at - 1], partners[at] = after, before
-        return partners
 
     def _rest_lenders(self, alive: Alive) -> Lenders:
         if self._resting is None:

@@ -74,5 +74,5 @@ def _bent_shut() -> BgrImage:
         goal[list(lower)] -= half
     goal[[*JAW, *CHIN, *BELOW_LIP]] -= 0.7 * half[len(half) // 2]
     shut = replace(placing, moves=(goal - laid)[BENT].astype(np.float64))
-    Layer(LAYOUT).lay(frame, box, landmarks, [Lent(frame.copy(), shut)])
+    Layer(LAYOUT).lay(frame, box, landmarks, Lent(frame.copy(), shut))
     return LAYOUT.to_bgr(frame)

@@ -37,7 +37,7 @@ def mouth_frames(width: int, height: int, steps: int = 9) -> list[BgrImage]:
     for opened in np.linspace(0, OPEN, steps):
         lack, made = np.zeros(6), frame.copy()
         lack[0] = opened
-        Layer(layout).lay(made, box, landmarks, [Lent(frame, place(person, landmarks[None], 0, 0, lack))])
+        Layer(layout).lay(made, box, landmarks, Lent(frame, place(person, landmarks[None], 0, 0, lack)))
         pictures.append(layout.to_bgr(made))
     return pictures
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +52,7 @@ def scorer(sound: Sound, person: Person | None = None, offset_ms: float = 0.0) -
 
 
 def same(one: Score, other: Score) -> bool:
-    parts = ("lenders", "partners", "wanted", "drawn")
+    parts = ("lenders", "wanted", "drawn")
     return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in parts)
 
 
@@ -101,40 +100,10 @@ def test_segments_have_the_same_scores_in_whatever_order_and_by_whomever_they_ar
         assert same(scorer(sound).score(SEGMENTS[index]), expected[index])
 
 
-def test_where_segments_meet_both_agree_on_the_lender(sound: Sound) -> None:
-    """All mouths look alike, so that every change is faded: a segment's end tells whom it expects next."""
-    maker = scorer(sound, person_of(talk(60)))
-    segments = [Segment(i, 5 * i, 5, last=i == 43) for i in range(44)]
-    scores, changes = [maker.score(segment) for segment in segments], 0
-    for score, following in pairwise(scores):
-        first = following.lenders[0]
-        if abs(int(first) - int(score.lenders[-1])) > 1:
-            assert score.partners[-1] == first
-            changes += 1
-    assert changes > 5
-
-
-def test_mouths_that_look_alike_are_faded_and_others_are_not(sound: Sound) -> None:
-    def partners(brightness: int) -> set[bool]:
-        looks = np.zeros((60, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8)
-        looks[::2] = brightness
-        score = scorer(sound, person_of(talk(60), patches=looks)).score(Segment(0, 0, 200, True))
-        jumps = np.flatnonzero(np.abs(np.diff(score.lenders)) > 1)
-        odd = (np.diff(score.lenders)[jumps] % 2).astype(bool)
-        assert len(jumps) > 5
-        for at in jumps[score.partners[jumps] >= 0]:
-            assert score.partners[at] == score.lenders[at + 1]
-        return set((score.partners[jumps] >= 0)[odd].tolist())
-
-    assert partners(0) == {True}
-    assert True not in partners(200)
-
-
 def test_who_never_talks_lends_resting_mouths_whose_inside_is_drawn(sound: Sound) -> None:
     person = person_of(np.zeros((60, 1)))
     score = scorer(sound, person).score(SEGMENTS[1])
     assert score.drawn.all()
-    assert (score.partners == -1).all()
     assert person.rest[score.lenders].all()
     assert np.ptp(score.wanted[:, 0]) > 0.3
 
