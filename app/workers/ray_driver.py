@@ -64,7 +64,7 @@ class Driver:
             if self._settings.ray_autoscaling:
                 slots = min(slots, await self._grow(kind))
             for name in surplus(self._actors, self._ready, slots):
-                ray.kill(self._actors[name])
+                self._let_go(name, LEFT)
             while len(self._actors) < slots:
                 self._add(kind)
             await asyncio.sleep(LOOK_SECONDS)
@@ -106,8 +106,8 @@ class Driver:
 
     def _let_go(self, name: str, how: str) -> None:
         self._tell({"worker": name, "gone": how, "left": True})
-        self._ready.pop(name)
-        ray.kill(self._actors[name])
+        self._ready.pop(name, None)
+        ray.kill(self._actors.pop(name))
 
     def _add(self, kind: str) -> None:
         name = f"worker-{os.getpid()}-{self._count}"
@@ -120,7 +120,7 @@ class Driver:
         self._spawn(self._see(name, actor))
 
     async def _see(self, name: str, actor: Any) -> None:
-        """See an actor from its start to its end."""
+        """See an actor from its start to its end, and to when another one may have its place."""
         how = ""
         try:
             async with asyncio.timeout(Patience.start) as patience:
@@ -135,18 +135,19 @@ class Driver:
             how = _describe(error) if await answers(self._settings.ray_address or "") else LEFT
         finally:
             ray.kill(actor)
+            if name in self._actors:  # else it was let go
+                self._tell({"worker": name, "gone": how, "left": how == LEFT})
+                if name not in self._ready and how not in (LEFT, LOST):
+                    await asyncio.sleep(AGAIN_SECONDS)  # whatever it died of, the next one would as well
             self._actors.pop(name, None)
             self._ready.pop(name, None)
             self._busy.discard(name)
-            self._tell({"worker": name, "gone": how, "left": how == LEFT})
 
     async def _hear(self, name: str, actor: Any, machine: str) -> str:
         """Pass on what an actor says until its worker has answered; return how it ended, if it has."""
         async for item in actor.hear.options(num_returns="streaming").remote():
             message = await item
             if "gone" in message:
-                if name not in self._ready:  # whatever it died of, the next one would as well
-                    await asyncio.sleep(AGAIN_SECONDS)
                 gone: str = message["gone"]
                 return gone
             if "told" not in message:
@@ -164,6 +165,7 @@ class Driver:
 
 
 LEFT: Final = "left with its machine"
+LOST: Final = "was lost with its machine"
 
 
 def _describe(error: RayError) -> str:
@@ -171,7 +173,7 @@ def _describe(error: RayError) -> str:
     text = str(error)
     if "expectedly" in text.replace("unexpectedly", ""):
         return LEFT
-    return "was lost with its machine" if "node" in text and "died" in text else "ended unexpectedly"
+    return LOST if "node" in text and "died" in text else "ended unexpectedly"
 
 
 def most(wishes: deque[tuple[float, int]], now: float) -> int:

@@ -14,7 +14,7 @@ import structlog
 
 from app.settings import Settings
 from app.workers.join import RAY
-from app.workers.member import Member
+from app.workers.member import NEVER_READY, Member
 from app.workers.messages import Message
 from app.workers.pool import MemberPool
 
@@ -41,8 +41,9 @@ class RayPool(MemberPool):
 
     def __init__(self, settings: Settings, *, command: Sequence[str] = ()) -> None:
         super().__init__(settings, command=command)
+        self._joined = False
         self._refused = ""
-        """Why the cluster does not let the service in; empty once it does."""
+        """Why the cluster does not let the service in, in Ray's words."""
         self._wished = 0
 
     async def start(self, changed: Callable[[], None]) -> None:
@@ -65,19 +66,13 @@ class RayPool(MemberPool):
                 self._reason = (
                     f"The service is connecting to the cluster at {address}; try again in a few seconds."
                 )
-                self._refused, self._wished = "no answer", -1
-                await self._run(DRIVER, RAY | environment, CONNECT_SECONDS, self._hear_driver, marks=marks)
+                self._joined, self._refused, self._wished = False, "", -1
+                how = await self._run(
+                    DRIVER, RAY | environment, CONNECT_SECONDS, self._hear_driver, marks=marks
+                )
                 for member in self.members[:]:
                     self._hear_of(member.name, {"gone": "the cluster was lost", "left": True})
-                self._reason = (
-                    f"The cluster at {address} was lost; jobs are accepted, and continue when it is back."
-                )
-                if self._refused:
-                    self._reason = (
-                        f"The cluster at {address} does not let this service in ({self._refused}): give it "
-                        "the head's token, in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and run it where 'ray "
-                        "start' was run."
-                    )
+                self._reason = self._why_gone(address, how)
             else:
                 self._reason = (
                     f"No head of a Ray cluster answers at {address}: start it with 'ray start --head', or "
@@ -86,14 +81,27 @@ class RayPool(MemberPool):
             log.warning("cluster_unreachable", reason=self._reason)
             await asyncio.sleep(AGAIN_SECONDS)
 
+    def _why_gone(self, address: str, how: str) -> str:
+        """Return what to say of a driver that has ended."""
+        if self._joined:
+            return f"The cluster at {address} was lost; jobs are accepted, and continue when it is back."
+        if self._refused or how == NEVER_READY:  # with a wrong token, Ray says nothing for minutes
+            return (
+                f"The cluster at {address} does not let this service in ({self._refused or 'no answer'}): "
+                "give it the head's token, in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and run it where 'ray "
+                "start' was run."
+            )
+        return f"The process that is to join the cluster at {address} {how}; the service's log says why."
+
     def _hear_driver(self, message: Message) -> bool:
         """Take a message of the driver; return whether it tells that the cluster was joined."""
         if "worker" in message:
             self._hear_of(message["worker"], message)
             return False
-        self._refused = message.get("refused", "")
-        if self._refused:
+        if "refused" in message:
+            self._refused = message["refused"]
             return False
+        self._joined = True
         self._reason = (
             f"The cluster at {self._settings.ray_address} has no ready worker yet; try again in a few "
             "seconds, or start one with 'mouthpiece worker'."

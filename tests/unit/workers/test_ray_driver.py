@@ -10,7 +10,11 @@ from app.settings import Settings
 from app.workers.messages import Message
 
 pytest.importorskip("ray")
-from app.workers.ray_driver import AGAIN_SECONDS, LINGER_SECONDS, Driver, most, surplus
+import ray
+from ray.exceptions import RayError
+
+from app.workers import ray_driver
+from app.workers.ray_driver import AGAIN_SECONDS, LEFT, LINGER_SECONDS, LOST, Driver, most, surplus
 from app.workers.ray_worker import RayWorker
 
 ACTORS = ["a", "b", "c"]
@@ -37,35 +41,86 @@ def test_a_wish_for_workers_holds_until_the_next_and_lingers() -> None:
 
 
 class Pretended:
-    """An actor whose process says the same to every call, without Ray."""
+    """An actor that says so much, or fails as Ray tells of one that died, without Ray."""
 
-    def __init__(self, *said: Message) -> None:
-        self.said = said
-        self.hear = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self.items))
+    def __init__(self, *said: Message | RayError) -> None:
+        self._said = list(said)
+        self.machine = SimpleNamespace(remote=self._machine)
+        self.hear = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._items))
 
-    async def items(self) -> AsyncIterator[Any]:
-        for message in self.said:
-            future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-            future.set_result(message)
-            yield future
+    async def _machine(self) -> str:
+        return "machine"
+
+    async def _items(self) -> AsyncIterator[Any]:
+        said = self._said.pop(0)
+        if isinstance(said, RayError):
+            raise said
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        future.set_result(said)
+        yield future
+
+
+ENDED: Message = {"gone": "was ended by SIGSEGV"}
+READY: Message = {"ready": {}}
+DIED = RayError("The actor is dead because its worker process has died.")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    """What a driver tells; its cluster answers."""
+
+    async def answers(_: str) -> bool:
+        return True
+
+    monkeypatch.setattr(ray_driver, "answers", answers)
+    monkeypatch.setattr(ray, "kill", lambda _: None)
+    return []
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.parametrize("loaded", [True, False])
-async def test_a_worker_that_dies_before_it_is_ready_is_not_followed_by_another_at_once(
-    monkeypatch: pytest.MonkeyPatch, loaded: bool
+@pytest.mark.parametrize(
+    ("said", "how", "waits"),
+    [
+        ([ENDED], "was ended by SIGSEGV", True),
+        ([READY, ENDED], "was ended by SIGSEGV", False),
+        ([DIED], "ended unexpectedly", True),
+        ([READY, DIED], "ended unexpectedly", False),
+        ([RayError("The actor's node has died.")], LOST, False),
+    ],
+)
+async def test_the_place_of_a_worker_that_dies_before_it_is_ready_is_left_for_a_while(
+    told: list[Message],
+    monkeypatch: pytest.MonkeyPatch,
+    said: list[Message | RayError],
+    how: str,
+    waits: bool,
 ) -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
+        assert told[-1] == {"worker": "a", "gone": how, "left": False}
+        assert "a" in driver._actors
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    driver = Driver(Settings(), {}, lambda _: None, RayWorker)
-    if loaded:
-        await driver._hear("a", Pretended({"ready": {}}), "machine")
-    assert await driver._hear("a", Pretended({"gone": "was ended by SIGSEGV"}), "machine") == (
-        "was ended by SIGSEGV"
-    )
-    assert slept == ([] if loaded else [AGAIN_SECONDS])
+    driver = Driver(Settings(), {}, told.append, RayWorker)
+    driver._actors["a"] = actor = Pretended(*said)
+    await driver._see("a", actor)
+    assert slept == ([AGAIN_SECONDS] if waits else [])
+    assert not driver._actors
+    assert told[-1]["gone"] == how
+
+
+@pytest.mark.anyio
+async def test_a_worker_that_was_let_go_is_told_of_once_and_its_place_is_free(told: list[Message]) -> None:
+    driver = Driver(Settings(), {}, told.append, RayWorker)
+    driver._actors["a"] = actor = Pretended(DIED)
+    driver._let_go("a", LEFT)
+    assert not driver._actors
+    await driver._see("a", actor)
+    assert told == [{"worker": "a", "gone": LEFT, "left": True}]

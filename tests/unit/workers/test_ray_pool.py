@@ -105,6 +105,16 @@ async def test_a_cluster_that_does_not_answer_is_waited_for_so_long(
         await until(lambda: "does not let this service in (no answer)" in pool.status)
 
 
+async def test_a_driver_that_ends_before_it_has_joined_is_not_taken_for_a_wrong_token(start: Start) -> None:
+    async with start(then="ends") as pool:
+        await until(lambda: "is to join the cluster" in pool.status)
+        assert "ended with status 0; the service's log says why" in pool.status
+        assert "token" not in pool.status
+    async with start() as pool:
+        pool._command = ["/nothing/there"]
+        await until(lambda: "could not be started (No such file or directory)" in pool.status)
+
+
 async def test_a_worker_that_cannot_load_its_model_is_said_and_others_go_on(start: Start) -> None:
     problem = {"type": "x", "title": "x", "status": 503, "detail": "There is no model on two."}
     async with start(CONNECTED, {"worker": "b", "unusable": problem}) as pool:
