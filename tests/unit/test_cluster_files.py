@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from app.settings import Settings
@@ -19,7 +20,7 @@ CLUSTER_FIELDS = {
     "headGroupSpec",
     "workerGroupSpecs",
 }
-AUTOSCALER_FIELDS = {"idleTimeoutSeconds", "upscalingMode", "resources", "env"}
+AUTOSCALER_FIELDS = {"version", "idleTimeoutSeconds", "upscalingMode", "resources", "env"}
 GROUP_FIELDS = {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
 """Some fields of the ray.io/v1 resources, by KubeRay's reference of its API."""
 FILES = ("docs/cluster.md", "docker-compose.cluster.yml", "docs/kuberay.yaml")
@@ -48,6 +49,15 @@ def test_a_token_is_asked_for_and_no_port_of_ray_is_published() -> None:
         assert ":?" in service["environment"]["RAY_AUTH_TOKEN"]
     assert [port.rsplit(":", 1)[1] for port in services()["web"]["ports"]] == ["8000"]
     assert "ports" not in services()["worker"]
+
+
+def test_a_container_is_given_all_gpus_of_its_machine() -> None:
+    """Docker would give the first one to each of several containers that ask for one."""
+    alone = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["mouthpiece"]
+    for service in (alone, services()["worker"]):
+        (devices,) = service["deploy"]["resources"]["reservations"]["devices"]
+        assert devices == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+        assert "replicas" not in service["deploy"]
 
 
 def test_the_manifest_is_of_a_head_with_the_service_and_of_workers_that_see_the_same() -> None:
@@ -80,6 +90,20 @@ def test_the_manifest_has_no_field_that_kuberay_does_not_know() -> None:
     assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
     values = [value for each in (spec["headGroupSpec"], group) for value in each["rayStartParams"].values()]
     assert all(isinstance(value, str) for value in values)
+
+
+def test_ray_reads_of_the_manifest_that_a_group_of_one_gpu_each_may_grow() -> None:
+    pytest.importorskip("ray")
+    from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+
+    cluster, _ = yaml.safe_load_all((ROOT / "docs/kuberay.yaml").read_text())
+    cluster["metadata"]["namespace"] = "default"
+    config = _derive_autoscaling_config_from_ray_cr(cluster)
+    head, gpu = (config["available_node_types"][name] for name in ("headgroup", "gpu"))
+    assert (head["resources"]["CPU"], head["resources"]["GPU"]) == (0, 0)
+    assert (gpu["resources"]["GPU"], gpu["min_workers"], gpu["max_workers"]) == (1, 1, 8)
+    # Without it, a pod's container would start again as soon as its machine was released.
+    assert cluster["spec"]["autoscalerOptions"]["version"] == "v2"
 
 
 def test_pods_of_the_manifest_are_probed_where_something_listens() -> None:
