@@ -13,9 +13,9 @@ from typing import Any, Final, Self
 
 import httpx
 import structlog
-from anyio import to_thread
 
 from app.api.forms import UploadedFile, caption, too_large
+from app.api.uploads import on_volume
 from app.errors import InvalidRequest, SpeechFailed
 from app.settings import Settings
 from app.volume import Growth, storing
@@ -108,13 +108,13 @@ class Speaker:
         """Write the sound, and return its hash."""
         digest = sha256()
         growth = Growth(destination.parent)
-        with storing(), await to_thread.run_sync(destination.open, "wb", 0) as file:
+        with storing(), await on_volume(destination.open, "wb", 0) as file:
             async for piece in answer.aiter_bytes(1 << 20):
                 growth.add(len(piece))
                 if growth.total > self._max_bytes:
                     raise too_large(self._max_bytes)
                 digest.update(piece)
-                await to_thread.run_sync(file.write, piece)
+                await on_volume(file.write, piece)
         if not growth.total:
             raise SpeechFailed("The text-to-speech server sent an empty file; try another text.")
         return digest.hexdigest()

@@ -1,13 +1,14 @@
 """From an upload to a job, and from the job to a response: what avatars and renders share."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
-from anyio import CancelScope, to_thread
+from anyio import CancelScope
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
@@ -19,7 +20,7 @@ from app.api.json_body import Translate
 from app.api.models import JobResource, job_path
 from app.api.parameters import ADDRESSES
 from app.api.problems import invalid, problem_response
-from app.api.uploads import CheckField, fetch_files, paths_of, receive_upload
+from app.api.uploads import CheckField, fetch_files, on_volume, paths_of, receive_upload
 from app.errors import JobCanceled, ShuttingDown
 from app.jobs.job import Job, JobState, NewJob, new_id
 from app.notices import Notice, NoticeCode, notice
@@ -68,6 +69,7 @@ async def submit_upload(
             destination=destination,
             max_bytes=services.settings.max_upload_bytes,
             check_field=None if claim else check_field,
+            check_fields=partial(_validated, parameters),
             translate=translate,
         )
         fingerprint = fingerprint_of(request, upload)
@@ -79,7 +81,7 @@ async def submit_upload(
             if claim and check_field:
                 for name, value in upload.fields.items():
                     await check_field(name, value)
-            given = _validated(parameters, upload)
+            given = _validated(parameters, upload.fields)
             addresses = {name: getattr(given, name, None) for name in ADDRESSES}
             deliveries = services.deliverer.planned(**addresses)
             upload = await _completed(services, upload, files, paths_of(files, destination))
@@ -108,7 +110,7 @@ async def submit_upload(
 async def _forget(services: Services, job_id: str) -> None:
     """Delete what has arrived; not on the event loop, which a large file would hold up."""
     with CancelScope(shield=True):
-        await to_thread.run_sync(services.files.forget, job_id)
+        await on_volume(services.files.forget, job_id)
 
 
 async def _completed(
@@ -219,8 +221,8 @@ def _warnings(upload: Upload) -> list[Notice]:
     return [notice(NoticeCode.UNKNOWN_FIELDS, f"These fields are unknown here and were ignored: {names}.")]
 
 
-def _validated(parameters: type[Parameters], upload: Upload) -> Parameters:
+def _validated(parameters: type[Parameters], fields: Mapping[str, str]) -> Parameters:
     try:
-        return parameters.model_validate(upload.fields)
+        return parameters.model_validate(fields)
     except ValidationError as error:
         raise invalid(error) from error

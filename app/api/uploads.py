@@ -7,15 +7,15 @@ parsing is not used, because it writes the whole body, whatever its size, to a t
 sees it.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, aclosing, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import IO, Final
 from urllib.parse import parse_qsl
 
-from anyio import to_thread
+from anyio import CapacityLimiter, Lock, to_thread
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
@@ -46,9 +46,15 @@ _RAW_TYPES: Final = ("application/octet-stream", "application/ogg", "application
 _NOT_FIELDS: Final = ("stream", "check")
 """What the query says to the route, and not about the upload."""
 _one_at_a_time: Final = Lock()
+"""Held by the body of JSON that is in memory."""
+
+on_volume: Final = partial(to_thread.run_sync, limiter=CapacityLimiter(16))
+"""Runs in a thread what writes or deletes uploads: a slow volume holds these threads, and no others."""
 
 CheckField = Callable[[str, str], Awaitable[None]]
 """Hears of each field (name, value) when it is complete; may raise to refuse the upload early."""
+CheckFields = Callable[[Mapping[str, str]], object]
+"""Hears of all fields before files that are in the fields are written; may raise to refuse the upload."""
 
 
 async def receive_upload(
@@ -59,6 +65,7 @@ async def receive_upload(
     destination: Path,
     max_bytes: int,
     check_field: CheckField | None = None,
+    check_fields: CheckFields = dict,
     translate: Translate | None = None,
 ) -> Upload:
     """Write the first of the ``files`` of a body to ``destination``, others beside it under their names.
@@ -78,7 +85,7 @@ async def receive_upload(
     paths = paths_of(files, destination) | {NAME: destination.with_name(NAME)}
     received = 0
     with storing(), ExitStack() as stack:
-        await to_thread.run_sync(_make_folder, destination.parent, announced)
+        await on_volume(_make_folder, destination.parent, announced)
         writer = _Writer(paths, stack)
         async for chunk in request.stream():
             received += len(chunk)
@@ -87,22 +94,15 @@ async def receive_upload(
             body.feed(chunk)
             await _check(body, check_field)
             if sum(len(file.data) for file in body.files.values()) >= WRITE_BYTES:
-                await to_thread.run_sync(writer.write, body.files)
-        await to_thread.run_sync(writer.write, body.files)
-        upload = await to_thread.run_sync(_read, body, files, writer, max_bytes)
-        await _check(body, check_field)
-    return upload
-
-
-def _read(body: "_Body", files: Sequence[FileField], writer: "_Writer", max_bytes: int) -> Upload:
-    """Return the upload that a body is, with the files written that it gives as ``data:`` URIs.
-
-    Only one body of JSON at a time is in memory. Raises what :func:`receive_upload` does.
-    """
-    with _one_at_a_time if isinstance(body, JsonBody) else nullcontext():
-        if isinstance(body, JsonBody):
-            body.parse(writer.paths[NAME])
-        return writer.write_data(_complete(files, body.result()), max_bytes)
+                await on_volume(writer.write, body.files)
+        await on_volume(writer.write, body.files)
+        async with _one_at_a_time if isinstance(body, JsonBody) else nullcontext():
+            if isinstance(body, JsonBody):
+                await on_volume(body.parse, paths[NAME])
+            upload = _complete(files, body.result())
+            await _check(body, check_field)
+            check_fields(upload.fields)
+            return await on_volume(writer.write_data, upload, max_bytes)
 
 
 async def fetch_files(upload: Upload, paths: dict[str, Path], fetcher: Fetcher, max_bytes: int) -> Upload:
@@ -194,8 +194,8 @@ class _Writer:
             async for piece in pieces:
                 incoming.add(piece)
                 if len(incoming.data) >= WRITE_BYTES:
-                    await to_thread.run_sync(self.write, {name: incoming})
-        await to_thread.run_sync(self.write, {name: incoming})
+                    await on_volume(self.write, {name: incoming})
+        await on_volume(self.write, {name: incoming})
         return incoming.result()
 
 

@@ -1,15 +1,22 @@
-from collections.abc import AsyncIterator
+import asyncio
+import operator
+from collections.abc import AsyncIterator, Mapping
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
+from anyio import to_thread
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from app.api import uploads
 from app.api.forms import MAX_FIELD_BYTES, MAX_FIELDS, FileField, Upload, UploadedFile
 from app.api.uploads import receive_upload
 from app.errors import AvatarExists, InvalidRequest, UnsupportedMedia, UploadTooLarge
+from tests.support.waiting import DEADLINE, until
 
 pytestmark = pytest.mark.anyio
 
@@ -239,3 +246,62 @@ async def test_a_form_of_countless_fields_is_refused(tmp_path: Path) -> None:
     body = b"".join(part % number for number in range(MAX_FIELDS + 1))
     with pytest.raises(InvalidRequest, match="more than 100 fields"):
         await receive(request(body, 1 << 16), tmp_path / "job" / "upload")
+
+
+ASKED = b'{"id": "anna", "face": "x", "video_url": "data:,RIFF"}'
+
+
+async def test_all_fields_are_checked_before_a_file_that_is_one_of_them_is_written(tmp_path: Path) -> None:
+    heard: list[object] = []
+
+    async def hear(name: str, value: str) -> None:
+        heard.append((name, value))
+
+    def refuse(fields: Mapping[str, str]) -> None:
+        heard.append(dict(fields))
+        raise InvalidRequest("face: must be a number.")
+
+    with pytest.raises(InvalidRequest, match="a number"):
+        await receive_upload(
+            raw_request(ASKED, "", "application/json"),
+            files=[VIDEO],
+            fields=("id", "face"),
+            destination=tmp_path / "job" / "upload",
+            max_bytes=1 << 20,
+            check_field=hear,
+            check_fields=refuse,
+        )
+    assert heard == [("id", "anna"), ("face", "x"), {"id": "anna", "face": "x"}]
+    assert list((tmp_path / "job").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("slow", "kind", "body"),
+    [
+        ("check_room", "video/mp4", FILE),
+        ("JsonBody.parse", "application/json", ASKED),
+    ],
+)
+async def test_uploads_to_a_slow_volume_leave_threads_to_everything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str, kind: str, body: bytes
+) -> None:
+    goes_on, began = Event(), Event()
+    real = operator.attrgetter(slow)(uploads)
+
+    def slowly(*given: Any) -> Any:
+        began.set()
+        assert goes_on.wait(DEADLINE)
+        return real(*given)
+
+    monkeypatch.setattr(f"app.api.uploads.{slow}", slowly)
+    async with asyncio.TaskGroup() as group:
+        for number in range(60):
+            destination = tmp_path / str(number) / "upload"
+            group.create_task(receive(raw_request(body, "", kind), destination))
+        try:
+            await until(began.is_set)
+            await asyncio.sleep(0.1)  # the others arrive
+            assert await asyncio.wait_for(to_thread.run_sync(lambda: "there"), DEADLINE / 4) == "there"
+        finally:
+            goes_on.set()
+    assert len(list(tmp_path.glob("*/upload"))) == 60  # noqa: ASYNC240
