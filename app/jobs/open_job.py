@@ -16,7 +16,7 @@ from app.tracing import about
 
 LONG_SECONDS: Final = 60.0
 """A render of more is long: it is made by all workers that are free, and gives way to others."""
-LEAST_SHARE_SECONDS: Final = 10.0
+LEAST_SHARE_SECONDS: Final = 5.0
 MOST_SHARE_SECONDS: Final = 30.0
 """What a worker is given at a time of a long render that several work on, seconds of video."""
 

@@ -25,6 +25,9 @@ Loop = Literal["pingpong", "restart", "hold", "stretch"]
 FIRST_SEGMENT_SECONDS: Final = (1.0, 2.0, 4.0)
 SEGMENT_SECONDS: Final = 10.0
 """A segment is the unit of streaming and of resuming; the first are short, so that playing starts early."""
+LONG_SECONDS, END_SECONDS, END_SEGMENT_SECONDS = 60.0, 20.0, 5.0
+"""Those in the last seconds of a render that several workers share (``app/jobs/open_job.py``) are shorter, so
+that all of them have something to do until its end."""
 
 
 @dataclass(frozen=True)
@@ -194,16 +197,20 @@ def _joined(ranges: list[range]) -> tuple[range, ...]:
 
 
 def split_segments(frame_count: int, fps: Fraction) -> list[Segment]:
-    """Divide ``frame_count`` frames into segments: short ones first, then of ten seconds, a rest last."""
-    lengths = (
-        max(1, round(seconds * fps)) for seconds in chain(FIRST_SEGMENT_SECONDS, repeat(SEGMENT_SECONDS))
-    )
+    """Divide ``frame_count`` frames into segments: short ones first, then of ten seconds, a rest last.
+
+    Towards the end of a long render they are short again.
+    """
+    lengths = chain(FIRST_SEGMENT_SECONDS, repeat(SEGMENT_SECONDS))
+    long = frame_count > LONG_SECONDS * fps
     segments: list[Segment] = []
     first = 0
-    for index, length in enumerate(lengths):
-        count = min(length, frame_count - first)
-        segments.append(Segment(index, first, count, last=first + count == frame_count))
+    while (left := frame_count - first) > 0:
+        seconds = next(lengths)
+        if long and left < (SEGMENT_SECONDS + END_SECONDS) * fps:
+            seconds = min(seconds, END_SEGMENT_SECONDS)
+        count = min(max(1, round(seconds * fps)), left)
+        segments.append(Segment(len(segments), first, count, last=count == left))
         first += count
-        if first == frame_count:
-            return segments
+    return segments
     return segments

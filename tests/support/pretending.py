@@ -3,23 +3,18 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from app.jobs.pool import Answer, Call, CallFailed, Told, WorkerDied, WorkerLeft
+from app.rendering.timeline import split_segments
 
-LENGTHS = (1.0, 2.0, 4.0, 10.0)
-"""Seconds of a render's segments: the last length for all that follow."""
 FPS = 25
 
 
 def frames_of(seconds: float) -> list[int]:
     """Return the frames of the segments of a render of so many seconds."""
-    frames: list[int] = []
-    left = round(seconds * FPS)
-    while left > 0:
-        frames.append(min(left, round(LENGTHS[min(len(frames), len(LENGTHS) - 1)] * FPS)))
-        left -= frames[-1]
-    return frames
+    return [segment.frame_count for segment in split_segments(round(seconds * FPS), Fraction(FPS))]
 
 
 @dataclass(eq=False)

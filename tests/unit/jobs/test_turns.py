@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.jobs.job import JobState
 from app.jobs.limits import Limits
+from tests.support.pretending import FPS, Pretended, frames_of
 from tests.support.scheduling import running
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +51,7 @@ async def test_a_short_render_starts_within_one_segment_behind_an_hour_long_one(
         long = await service.submit(3600.0)
         await service.finish(long)
         encoding = service.pool.find(long)
-        assert (len(encoding.call.segments), encoding.gave_way) == (363, False)
+        assert (len(encoding.call.segments), encoding.gave_way) == (365, False)
         short = await service.submit(waited_for=True)
         assert encoding.gave_way
         await service.finish(long, segments=1)
@@ -58,7 +59,7 @@ async def test_a_short_render_starts_within_one_segment_behind_an_hour_long_one(
         for _ in range(3):
             await service.finish(short)
         assert (await service.job(short)).state is JobState.SUCCEEDED
-        assert service.pool.find(long).call.segments == list(range(1, 363))
+        assert service.pool.find(long).call.segments == list(range(1, 365))
         await service.finish_all()
         assert (await service.job(long)).state is JobState.SUCCEEDED
 
@@ -113,8 +114,25 @@ async def test_a_long_render_is_spread_over_all_workers_and_no_segment_is_made_t
         assert len(service.pool.running) == 3
         await service.finish_all()
         encoded = [index for call in service.pool.history for index in call.segments]
-        assert sorted(encoded) == list(range(33))
+        assert sorted(encoded) == list(range(35))
         assert (await service.job(long)).state is JobState.SUCCEEDED
+
+
+async def test_workers_that_share_a_render_are_done_together(tmp_path: Path) -> None:
+    async with running(tmp_path, workers=2) as service:
+        long = await service.submit(90.0)
+        await service.finish(long)
+        seconds = [count / FPS for count in frames_of(90.0)]
+        busy: dict[Pretended, float] = {}
+        ends = [0.0]
+        while service.methods(long)[-1] == "encode":
+            for each in service.pool.running:
+                busy.setdefault(each, ends[-1] + sum(seconds[index] for index in each.call.segments))
+            first = min(busy, key=busy.__getitem__)
+            ends.append(busy.pop(first))
+            service.pool.finish(first)
+            await service.settle()
+        assert ends[-1] - ends[-2] <= 2.0
 
 
 async def test_a_worker_that_joins_takes_a_part_of_what_another_one_has(tmp_path: Path) -> None:

@@ -76,6 +76,11 @@ def test_the_first_segments_are_short() -> None:
     assert counts == [25, 50, 100, 250, 250, 250, 75]
 
 
+def test_the_last_segments_of_a_render_that_workers_share_are_short() -> None:
+    counts = [segment.frame_count for segment in split_segments(90 * 25, Fraction(25))]
+    assert counts == [25, 50, 100, *[250] * 6, *[125] * 4, 75]
+
+
 def laid(sound: float, frames: int = 50, last_word: float = 1e9, **options: Any) -> Timeline:
     """Lay out a clip of 25 frames a second, two seconds long."""
     return lay_out(RenderOptions(**options), frames, Fraction(25), sound, last_word)
