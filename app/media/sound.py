@@ -19,6 +19,7 @@ from typing import BinaryIO, Final
 import av
 import numpy as np
 import numpy.typing as npt
+from av.audio.fifo import AudioFifo
 from av.audio.layout import AudioLayout
 
 from app.errors import NoSound, NotAudio, UnsupportedMedia
@@ -68,6 +69,9 @@ _NOTED_LATE: Final = Fraction(1, 10)
 
 _PADDING: Final = Fraction(1, 10)
 """Packets hold up to so much more than is heard, an encoder's priming and padding: that is not left out."""
+
+_A_SECOND: Final = 5
+"""How often sound is converted."""
 
 TRACK_BYTES: Final = 2
 SPEECH_BYTES: Final = 4
@@ -145,8 +149,8 @@ def decode_sound(
 
     ``track_path`` gets interleaved little-endian s16, ``speech_path`` float32 mono at 16 kHz: the mix of the
     channels, or the strongest one where they cancel each other. Of what comes after ``limits.used_seconds``,
-    a frame at most is decoded. ``alive`` is called meanwhile and may raise to stop the work. Raises NotAudio,
-    NoSound, MediaTooLong, TooManyFrames, StorageFull.
+    little more than a fifth of a second is decoded. ``alive`` is called meanwhile and may raise to stop the
+    work. Raises NotAudio, NoSound, MediaTooLong, TooManyFrames, StorageFull.
     """
     clock = SoundClock(limits)
     with ExitStack() as stack:
@@ -160,9 +164,7 @@ def decode_sound(
         growth = Growth(track_path.parent)
         track = _Output(files[0], growth, "s16", layout, rate)
         speech = _Output(files[1], growth, "flt", "mono", SPEECH_RATE)
-        for frame in chain([first], frames):
-            alive()
-            check_sound(frame.sample_rate, frame.layout.nb_channels)
+        for frame in _gathered(chain([first], frames), alive):
             track.write(frame)
             speech.write(frame)
             check_length(Fraction(track.samples, rate), limits)
@@ -188,6 +190,24 @@ def decode_sound(
         left_out=float(rest),
     )
     return _examined(sound, alive)
+
+
+def _gathered(frames: Iterator[av.AudioFrame], alive: Alive) -> Iterator[av.AudioFrame]:
+    """Yield the sound of ``frames`` in longer ones, of which fewer are to be converted.
+
+    Raises NotAudio for sound that is not read.
+    """
+    fifo, form, length = AudioFifo(), None, 0
+    for frame in frames:
+        alive()
+        check_sound(frame.sample_rate, frame.layout.nb_channels)
+        if form != _form(frame):
+            yield from fifo.read_many(length, partial=True)
+            fifo, form, length = AudioFifo(), _form(frame), frame.sample_rate // _A_SECOND
+        frame.pts = None
+        fifo.write(frame)
+        yield from fifo.read_many(length)
+    yield from fifo.read_many(length, partial=True)
 
 
 def _rest(path: Path, decoded: Fraction, clock: SoundClock, alive: Alive) -> Fraction:
@@ -264,6 +284,13 @@ def _writing(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+_Form = tuple[str, str, int]
+
+
+def _form(frame: av.AudioFrame) -> _Form:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
 class _Output:
     """Converts decoded frames to one format and appends them to a file."""
 
@@ -271,16 +298,15 @@ class _Output:
         self._file = file
         self._growth = growth
         self._target = (sample_format, layout, rate)
-        self._source: tuple[str, str, int] | None = None
+        self._source: _Form | None = None
         self._resampler: av.AudioResampler | None = None
         self.samples = 0
 
     def write(self, frame: av.AudioFrame) -> None:
         """Append ``frame``; the source may change its format on the way, as a broadcast does."""
-        source = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if source != self._source:
+        if _form(frame) != self._source:
             self.finish()
-            self._source = source
+            self._source = _form(frame)
             self._resampler = av.AudioResampler(*self._target, options=_DOWNMIX)
         frame.pts = None
         self._convert(frame)

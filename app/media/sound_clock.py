@@ -49,41 +49,44 @@ class SoundClock:
         MediaTooLong, TooManyFrames.
         """
         self._origin = None
-        for frame, following in pairwise(chain(frames, [None])):
+        timed = ((frame, _time(frame)) for frame in frames)
+        for (frame, time), (_, following) in pairwise(chain(timed, [(None, None)])):
             assert frame is not None
-            time = _time(frame)
-            if time is not None:
-                hole = self._hole(time, frame, following, container, pictures_begin)
+            length = _seconds(frame)
+            if time is not None and (hole := self._hole(time, length, following, container, pictures_begin)):
                 check_length(self._written + hole, self.limits)
                 for silence in _silence(frame, hole):
                     self._written += _seconds(silence)
                     yield silence
             yield frame
-            self._written += _seconds(frame)
-            self._end = (self._end if time is None else time) + _seconds(frame)
+            self._written += length
+            self._end = (self._end if time is None else time) + length
 
     def _hole(
         self,
         time: Fraction,
-        frame: av.AudioFrame,
-        following: av.AudioFrame | None,
+        length: Fraction,
+        following: Fraction | None,
         container: str,
         pictures_begin: Fraction | None,
     ) -> Fraction:
-        """Return how much silence goes before ``frame``, seconds."""
+        """Return how much silence goes before a frame of this ``time`` and ``length``, seconds."""
         if self._origin is None:
             lateness = Fraction(0) if pictures_begin is None else max(Fraction(0), time - pictures_begin)
             self._origin = time - lateness - self._written
             self.late += lateness
             return lateness
-        hole = time - self._origin - self._written
+        expected, step = self._origin + self._written, time - self._end
+        hole = time - expected
         other_clock = container in _BROADCAST and hole > _MOST_IN_BROADCAST
-        if other_clock or time - self._end < -_BACK:
+        if other_clock or step < -_BACK:
             self._origin = time - self._written
             return Fraction(0)
-        if following is not None and (next_time := _time(following)) is not None:
-            hole = min(hole, next_time - _seconds(frame) - self._origin - self._written)
-        if hole <= _TOLERANCE or time - self._end < _STEP:
+        if step < _STEP:
+            return Fraction(0)
+        if following is not None:
+            hole = min(hole, following - length - expected)
+        if hole <= _TOLERANCE:
             return Fraction(0)
         self.gaps += hole
         return hole

