@@ -26,7 +26,7 @@ from app.media.frames import Color, ColorMatrix, ColorRange, FrameLayout, I420Fr
 from app.media.limits import VideoLimits
 from app.media.treatment import PICTURE, Treatment
 from app.mouths.person import Person, meet
-from app.mouths.study import STUDY, Study, study_frames
+from app.mouths.study import STUDY, Study, stored_meshes, study_frames
 from app.progress import Alive, nothing
 from app.wav2lip.arrays import FaceCrops
 from app.wav2lip.card import Reference
@@ -167,11 +167,15 @@ def _faces(folder: Path, form: CropForm) -> CutFaces:
 
 
 def _studied(folder: Path, manifest: Manifest, frames: FrameReader, alive: Alive) -> Study:
-    """Return what was measured in every frame; measured now if it was not, or by another version."""
+    """Return what was measured in every frame; measured now if it was not, or by another version.
+
+    The meshes of another version stay: they are those by which the face was followed.
+    """
     study = Study.load(folder / STUDY, manifest.frame_count)
     if study is None:
         boxes, landmarks = np.load(folder / BOXES), np.load(folder / LANDMARKS)
-        study = study_frames(frames, layout_of(manifest), boxes, landmarks, alive)
+        meshes = stored_meshes(folder / STUDY, manifest.frame_count)
+        study = study_frames(frames, layout_of(manifest), boxes, landmarks, alive, meshes)
         if os.access(folder, os.W_OK):  # else it is studied again the next time
             with replacing(folder / STUDY) as temporary, temporary.open("wb") as file:
                 study.save(file)

@@ -79,6 +79,16 @@ class Study:
             return None
 
 
+def stored_meshes(path: Path, frame_count: int) -> FaceMeshes | None:
+    """Return the meshes of a study of any version; None if there are none, or not of so many frames."""
+    try:
+        with path.open("rb") as file, np.load(file) as stored:
+            meshes: FaceMeshes = stored["meshes"]
+            return meshes if meshes.shape == (frame_count, POINTS, 3) else None
+    except Exception:  # as above
+        return None
+
+
 def study_frames(
     frames: Frames,
     layout: FrameLayout,

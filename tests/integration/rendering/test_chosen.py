@@ -131,6 +131,19 @@ def test_in_silence_the_mouth_rests(people: AvatarBuilder, tmp_path: Path, works
     assert person.range < 0.25 * own.range
 
 
+def test_a_study_of_another_version_is_made_again_with_the_meshes_that_it_has(
+    copied: AvatarBuilder, words: Path, workspace: Workspace
+) -> None:
+    path = copied.store.path("talker") / STUDY
+    once = dict(np.load(path))
+    np.savez(path, **once | {"version": np.int32(0), "covers_face": once["covers_face"] + 1})
+    with opened(copied, "talker", words, workspace):
+        again = dict(np.load(path))
+    assert again.keys() == once.keys()
+    for name, numbers in once.items():
+        np.testing.assert_array_equal(again[name], numbers)
+
+
 @pytest.mark.parametrize("damage", [None, 0, 1000])
 def test_an_avatar_of_an_earlier_version_or_with_a_truncated_study_is_studied_when_it_is_opened(
     copied: AvatarBuilder, words: Path, workspace: Workspace, damage: int | None
