@@ -140,14 +140,15 @@ class _Side:
         parts = (turns * _SECTORS).astype(np.int64) % _SECTORS
         return cls(pixels, parts, np.bincount(parts, minlength=_SECTORS))
 
-    def colors(self, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return the mean colour of each part of a picture, (parts, 3)."""
-        sums = [np.bincount(self.parts, channel, _SECTORS) for channel in picture[self.pixels].T]
+    def colors(self, picture: BgrImage) -> npt.NDArray[np.float64]:
+        """Return the mean colour of each part of a picture, (parts, 3), in CIELAB."""
+        pixels = picture[self.pixels][None].astype(np.float32) / 255
+        lab = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2Lab), np.float32)[0]
+        sums = [np.bincount(self.parts, channel, _SECTORS) for channel in lab.T]
         return np.stack(sums, axis=1) / np.maximum(self.counts, 1)[:, None]
 
 
 def _step(picture: BgrImage, sides: tuple[_Side, _Side], shared: npt.NDArray[np.bool_]) -> float:
     """Return the mean difference of colour across the seam, over the parts that both sides have."""
-    lab = np.asarray(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_BGR2Lab), np.float32)
-    within, beyond = (side.colors(lab)[shared] for side in sides)
+    within, beyond = (side.colors(picture)[shared] for side in sides)
     return float(np.linalg.norm(within - beyond, axis=1).mean())
