@@ -8,6 +8,7 @@ import os
 import select
 import signal
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from math import inf
 from pathlib import Path
 from subprocess import Popen
@@ -59,6 +60,7 @@ class DecoderApart:
         self._settings = settings
         self._said: list[bytes] = []
         self._rest = b""
+        self._talk: Generator[_Message, None, None] | None = None
 
     def load(self) -> None:
         """Have the server load what decoders need, without waiting for it."""
@@ -93,8 +95,8 @@ class DecoderApart:
         given = 0
         request = DecodeFrames(video, info, limits, file, most_bytes, backdrop)
         frame = np.empty(info.frame_bytes, np.uint8)
-        with FrameReader(file, info.frame_bytes) as reader:
-            for message in self._ask(request, alive):
+        with FrameReader(file, info.frame_bytes) as reader, closing(self._ask(request, alive)) as messages:
+            for message in messages:
                 for index in range(given, _count(message, given)):
                     try:
                         reader.read_into(index, frame)
@@ -114,6 +116,13 @@ class DecoderApart:
         return sound
 
     def _ask(self, request: Request, alive: Alive) -> Generator[_Message, None, None]:
+        """Return what a decoder says; an earlier one that nobody has heard out is stopped."""
+        if self._talk is not None:
+            self._talk.close()
+        self._talk = self._heard(request, alive)
+        return self._talk
+
+    def _heard(self, request: Request, alive: Alive) -> Generator[_Message, None, None]:
         """Yield what a decoder says, until it has ended well; ended early, the decoder is stopped."""
         self._send(REQUEST.dump_json(request) + b"\n")
         line, ended, answered = b"", False, False

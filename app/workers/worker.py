@@ -102,7 +102,10 @@ class Worker:
                 raise
             except Exception as error:
                 self._close()
-                raise as_error(error, call.job_id) from error
+                # One that is its own cause, or has a name here, would live on with all that the call held.
+                raise as_error(error, call.job_id) from (
+                    None if isinstance(error, MouthpieceError) else error
+                )
 
     def go_on(self) -> None:
         """Forget what was asked of earlier calls; the next one may be stopped before it has begun."""

@@ -104,6 +104,16 @@ def test_a_decoder_of_frames_stands_back_behind_whoever_takes_them(
         list(hijacked.frames(job / "upload", info, VIDEO, job / "file", 1 << 30, Findings(), ignore))
 
 
+def test_a_decoder_that_nobody_hears_out_is_stopped_by_the_next(apart: DecoderApart, job: Path) -> None:
+    clip = clips.talking_head(job / "head.mp4", 4.0)
+    info = apart.probe(clip, VIDEO, Treatment(), ignore)
+    frames = apart.frames(clip, info, VIDEO, job / "file", 1 << 30, Findings(), ignore)
+    next(frames)  # and then an error ends whoever took them, and is kept with what it was in
+    assert apart.probe(clip, VIDEO, Treatment(), ignore) == info
+    del frames
+    assert apart.probe(clip, VIDEO, Treatment(), ignore) == info
+
+
 def test_refusals_and_errors_of_the_system_come_through(apart: DecoderApart, job: Path) -> None:
     (job / "upload").write_text("no sound")
     with pytest.raises(NotAudio, match="Send a sound file"):

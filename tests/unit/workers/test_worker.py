@@ -7,6 +7,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -127,6 +128,18 @@ def test_the_death_of_a_decoder_is_told_as_a_death_and_the_worker_lives(tmp_path
     dying = worker(tmp_path, Rooms(DecoderDied("was ended by SIGSEGV")))
     for _ in range(2):
         assert answer(dying, RENDERING, ignore_message) == {"died": "was ended by SIGSEGV"}
+
+
+def test_what_a_call_held_is_let_go_as_soon_as_it_has_failed(tmp_path: Path) -> None:
+    class Holding(Rooms):
+        def build(self, request: object, progress: object) -> None:
+            frames = set[object]()
+            self.held = ref(frames)
+            raise NotAudio("text")
+
+    rooms = Holding(NotAudio("another"))
+    assert "failed" in answer(worker(tmp_path, rooms), MAKING, ignore_message)
+    assert rooms.held() is None
 
 
 def test_a_stop_that_comes_with_its_call_is_heard(tmp_path: Path) -> None:
