@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from app.mouths.looks import colourfulness
 from app.mouths.person import Numbers, Person
 from app.mouths.space import MouthShapes, shape_space
 from app.progress import Alive, nothing
@@ -96,9 +97,7 @@ def _light_of(person: Person) -> Numbers:
 
 def _veil_of(person: Person) -> Numbers:
     """Return the logarithm of how colourful each frame's skin is, (n,): white light lowers it."""
-    skin = person.study.skin[:, :3].astype(np.float64)
-    colourfulness = (skin.max(axis=1) - skin.min(axis=1)) / np.maximum(skin.mean(axis=1), 1.0)
-    veil: Numbers = np.log(colourfulness + _COLOURLESS)
+    veil: Numbers = np.log(colourfulness(person.study.skin) + _COLOURLESS)
     return veil
 
 

@@ -11,7 +11,7 @@ the middle of the resting lips, along the eyes (``across``) and down the face (`
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import exp, floor
+from math import floor
 from typing import Final
 
 import cv2
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from app.faces.types import FaceLandmarks
 from app.mouths.bending import Placing
-from app.mouths.looks import Skin
+from app.mouths.looks import Skin, colourfulness
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from app.mouths.upright import Points
 
@@ -74,9 +74,15 @@ _TOOTH_LEAST, _TOOTH_MORE = 72.0, 0.68
 """Colour of teeth over their brightness; that in steps of 0..255, and what of the cheeks' is added: teeth
 are alike, skin is not. The brighter ones of those eight people are 1.08 times as bright as their cheeks."""
 
-_DARKER, _SLIT = 0.6, 1.2
-"""Share of the light that does not fall into a mouth that is hardly open; and the opening by which that share
-has fallen to a third."""
+_DARKER, _SLIT = 0.9, 1.8
+"""Share of the light that does not fall between lips that hardly part; and how far apart they are where that
+share has fallen to a third."""
+
+_REDDENED: Final = (1.25, 1.2, 0.85)
+"""Powers of that light in blue, green and red: what falls into a slit comes from the lips."""
+
+_GREY: Final = (0.03, 0.09)
+"""Colourfulness of skin up to which a picture is black and white, and from which it has all its colours."""
 
 _SHUT: Final = 0.25
 """Pixels by which the lips are nowhere further apart in a shut mouth."""
@@ -112,17 +118,19 @@ def draw_inside(
     if mouth.empty:
         return None
     mean = max(float(skin[:3].mean()), 1.0)
-    light = 1 - _DARKER * exp(-max(mouth.opening, 0.0) / _SLIT)
     cast = np.clip((skin[:3] / mean) * (_USUAL_SKIN.mean() / _USUAL_SKIN), 0.5, 2.0)
     soft_cast = cast**_SOFT_CAST
     planes = [np.full(mouth.below.shape, mean * one, np.float32) for one in (_CAVITY * soft_cast).tolist()]
-    _lay(planes, mouth.tongue * np.float32(light), None, mean * _TONGUE * soft_cast)
-    usual = light * (_TOOTH_LEAST + _TOOTH_MORE * mean) * _TOOTH * cast**_TOOTH_CAST
+    lights = [np.asarray(cv2.pow(mouth.light, power), np.float32) for power in _REDDENED]
+    _lay(planes, mouth.tongue, lights, mean * _TONGUE * soft_cast)
+    usual = (_TOOTH_LEAST + _TOOTH_MORE * mean) * _TOOTH * cast**_TOOTH_CAST
     tooth = usual if own is None else own
     for alpha, shade in mouth.teeth(float(teeth[0]), float(teeth[1])):
-        _lay(planes, alpha, shade, tooth)
+        _lay(planes, alpha, [shade * light for light in lights], tooth)
     soft = cv2.GaussianBlur(cv2.merge(planes), (0, 0), max(0.6, 0.3 * mouth.millimetre)).astype(np.float32)
-    return Inside(mouth.region, soft)
+    colour = np.interp(colourfulness(skin), _GREY, (0, 1)).astype(np.float32)
+    grey = soft.mean(axis=2, keepdims=True)
+    return Inside(mouth.region, grey + colour * (soft - grey))
 
 
 def between_lips(points: FaceLandmarks, region: tuple[int, int, int, int]) -> _Map:
@@ -198,11 +206,16 @@ class _Mouth:
         """Place of every pixel, downward."""
         return self._places(self._down)
 
+    @cached_property
+    def light(self) -> _Map:
+        """How much light falls between the lips, 0..1: a slit is dark, and so are the corners of a mouth."""
+        light: _Map = 1 - np.float32(_DARKER) * np.exp(self._gap / np.float32(-_SLIT))
+        return light
+
     @property
     def tongue(self) -> _Map:
         """How much of the tongue is seen, 0..1: it lies low and in the middle."""
-        height = np.maximum(self._lower_lip - self._upper_lip, 0.5)
-        return _smooth((self.below - self._upper_lip) / height, 0.3, 0.9) * self._breadth
+        return _smooth((self.below - self._upper_lip) / self._gap, 0.3, 0.9) * self._breadth
 
     def teeth(self, upper: float, lower: float) -> tuple[tuple[_Map, _Map], tuple[_Map, _Map]]:
         """Return how much of the lower and of the upper teeth is seen, and their shade; all 0..1.
@@ -226,8 +239,8 @@ class _Mouth:
         """Return where the edge of the upper teeth runs."""
         usual, more, least, most = _UPPER_DROP
         drop, row = min(max(usual + more * shown, least), most), _row()
-        line = self._line(self._rest[list(UPPER_LIP_INNER)])
-        edge = line + drop * row.arch[self._steps] + row.upper_edge[self._steps]
+        edge = self._curve(self._rest[list(UPPER_LIP_INNER)]) + row.upper_edge[self._steps]
+        edge += drop * row.arch[self._steps]
         edge[row.no_upper[self._steps]] = -_FAR
         return edge
 
@@ -236,7 +249,7 @@ class _Mouth:
         usual, more, least, most = _LOWER_RISE
         rise = min(max(usual + more * max(shown, 0.0), least), most) * min(max(self.opening / 8, 0.0), 1.0)
         row = _row()
-        edge = self._lines[1] - rise + row.lower_edge[self._steps]
+        edge = self._curve(self._goal[list(LOWER_LIP_INNER)]) - rise + row.lower_edge[self._steps]
         edge[row.no_lower[self._steps]] = _FAR
         return edge
 
@@ -247,6 +260,12 @@ class _Mouth:
     @property
     def _lower_lip(self) -> _Map:
         return self._lips[1]
+
+    @cached_property
+    def _gap(self) -> _Map:
+        """How far the lips are apart."""
+        gap: _Map = np.maximum(self._lower_lip - self._upper_lip, np.float32(0.1))
+        return gap
 
     @property
     def _breadth(self) -> _Map:
@@ -293,11 +312,20 @@ class _Mouth:
 
     def _line(self, points: Points) -> _Profile:
         """Return how far below the middle a line of points runs."""
-        relative = (points - self._middle) / self.millimetre
-        along, down = relative @ self._along, relative @ self._down
+        along, down = self._relative(points)
         order = np.argsort(along)
         line: _Profile = np.interp(_row().places[self._steps], along[order], down[order])
         return line
+
+    def _curve(self, points: Points) -> _Profile:
+        """Return :meth:`_line` without a lip's waves, as a row of teeth runs."""
+        curve = np.polyval(np.polyfit(*self._relative(points), 2), _row().places[self._steps])
+        return np.asarray(curve, np.float64)
+
+    def _relative(self, points: Points) -> tuple[_Profile, _Profile]:
+        """Return where points lie, across and below."""
+        relative = (points - self._middle) / self.millimetre
+        return relative @ self._along, relative @ self._down
 
 
 @dataclass(frozen=True)
@@ -362,7 +390,7 @@ def _smooth(value: _Map, low: float, high: float) -> _Map:
     return smooth
 
 
-def _lay(planes: list[_Map], alpha: _Map, shade: _Map | None, color: npt.NDArray[np.float64]) -> None:
-    """Lay a colour, as dark as ``shade`` says, over blue, green and red."""
-    for plane, one in zip(planes, color.tolist(), strict=True):
-        plane += alpha * ((one if shade is None else shade * np.float32(one)) - plane)
+def _lay(planes: list[_Map], alpha: _Map, shades: list[_Map], color: npt.NDArray[np.float64]) -> None:
+    """Lay a colour, as dark as ``shades`` say, over blue, green and red."""
+    for plane, shade, one in zip(planes, shades, color.tolist(), strict=True):
+        plane += alpha * (shade * np.float32(one) - plane)

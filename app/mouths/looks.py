@@ -41,6 +41,15 @@ def skin_of(picture: BgrImage, points: Points) -> Skin:
     return np.array([*color, patches.mean(axis=3).std()], np.float32)
 
 
+def colourfulness(skin: Skin) -> npt.NDArray[np.float64]:
+    """Return how far the colours of skins, (..., 4), are from grey: 0 for grey, about 0.5 usually."""
+    color = skin[..., :3].astype(np.float64)
+    far: npt.NDArray[np.float64] = (color.max(axis=-1) - color.min(axis=-1)) / np.maximum(
+        color.mean(axis=-1), 1.0
+    )
+    return far
+
+
 def redness(picture: BgrImage, points: Points) -> float:
     """Return how much red of the lips is seen: the area of the lips, weighted by how much redder they are.
 

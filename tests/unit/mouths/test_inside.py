@@ -90,6 +90,18 @@ def teeth_edge(inside: Inside) -> float:
     return float(bright[0] / unit)
 
 
+def edge_of_teeth(inside: Inside) -> npt.NDArray[np.float64]:
+    """Return where upper teeth end at some places across the mouth, millimetres below its middle."""
+    unit = millimetre(shut_mesh())
+    edges = []
+    for aside in (-15, -12, -9, -6, -3, 3, 6, 9, 12, 15):
+        column = inside.picture[:, round(MIDDLE + aside * unit) - inside.region[2]].mean(axis=1)
+        fall = cv2.GaussianBlur(column[:, None], (1, 0), 0, sigmaY=2)[:, 0]
+        start = MIDDLE - round(2 * unit) - inside.region[0]
+        edges.append((start + np.diff(fall[start : start + round(6 * unit)]).argmin()) / unit)
+    return np.array(edges)
+
+
 def test_upper_teeth_stay_on_the_skull_while_the_lips_go() -> None:
     edges = [teeth_edge(drawn(opened(shut_mesh(), falls))) for falls in (8.0, 14.0, 20.0)]
     assert 1 < min(edges) <= max(edges) < min(edges) + 0.3 < 4
@@ -137,6 +149,31 @@ def test_teeth_have_the_colour_that_the_person_s_are_known_to_have() -> None:
 def test_a_slit_is_darker_than_an_open_mouth() -> None:
     slit, wide = (below(drawn(opened(shut_mesh(), falls)), 0.3) for falls in (0.8, 8.0))
     assert slit < 0.85 * wide
+
+
+def test_teeth_in_a_slit_are_dark_and_lit_by_the_lips() -> None:
+    unit = millimetre(shut_mesh())
+    slit, wide = (drawn(opened(shut_mesh(), falls)) for falls in (2.0, 10.0))
+    tooth = [
+        one.picture[MIDDLE + round(unit) - one.region[0], MIDDLE + round(4 * unit) - one.region[2]]
+        for one in (slit, wide)
+    ]
+    assert tooth[0].mean() < 0.7 * tooth[1].mean()
+    assert tooth[0][2] / tooth[0][0] > 1.1 * tooth[1][2] / tooth[1][0]
+
+
+def test_teeth_do_not_follow_the_waves_of_a_lip() -> None:
+    even, waves = shut_mesh(), shut_mesh().copy()
+    for row in (UPPER_LIP_INNER, LOWER_LIP_INNER):
+        waves[list(row), 1] += 1.5 * millimetre(even) * np.cos(np.arange(11) * np.pi) * np.hanning(11)
+    edges = [edge_of_teeth(drawn(opened(mesh, 12.0))) for mesh in (even, waves)]
+    assert np.ptp(edges[1] - edges[0]) < 0.8
+
+
+def test_in_a_black_and_white_picture_the_inside_is_grey() -> None:
+    inside = drawn(opened(shut_mesh(), 14.0), np.array([130, 130, 131, 20], np.float32))
+    assert np.ptp(inside.picture, axis=2).max() < 2
+    assert np.ptp(inside.picture.mean(axis=2)) > 60
 
 
 def test_the_light_s_colour_is_that_of_the_skin() -> None:
