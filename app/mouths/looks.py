@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.media.frames import BgrImage
-from app.mouths.points import LOWER_LIP_OUTER, UPPER_LIP_OUTER
+from app.mouths.points import LOWER_LIP_INNER, LOWER_LIP_OUTER, UPPER_LIP_INNER, UPPER_LIP_OUTER
 from app.mouths.upright import Points
 
 Skin = npt.NDArray[np.float32]
@@ -28,6 +28,14 @@ PATCH_SIZE: Final = (26, 18)
 
 _SURROUNDINGS: Final = 7
 """Pixels about the lips that count as the skin they are compared with."""
+
+_MIDDLE: Final = slice(2, 9)
+"""The middle of a row of lip points."""
+
+_SUM: Final = np.ones((1, 3), np.float32)
+
+_OF_LIPS: Final = (8.0, 18.0)
+"""Delta E from a lip's colour up to which a pixel is of it, and from which it is none of it."""
 
 
 def skin_of(picture: BgrImage, points: Points) -> Skin:
@@ -71,6 +79,42 @@ def redness(picture: BgrImage, points: Points) -> float:
         return 0.0
     redder = np.clip(tone[lips] - np.median(tone[skin]), 0, None)
     return float(100 * redder.sum() / (len(picture) / 2) ** 2)
+
+
+def parting(picture: BgrImage, points: Points) -> float:
+    """Return how high that stands between the lips, on average, which has the colour of neither.
+
+    Teeth and the dark of a mouth do; the line along which lips meet is 0.5 to 3.5 high. In percent of the
+    eyes' distance, over the middle of the mouth.
+    """
+    top, upper, lower, bottom = (
+        points[np.array(row)[_MIDDLE]]
+        for row in (UPPER_LIP_OUTER, UPPER_LIP_INNER, LOWER_LIP_INNER, LOWER_LIP_OUTER)
+    )
+    lips = np.concatenate([top, upper, lower, bottom])
+    low = np.clip(np.floor(lips.min(axis=0)).astype(int) - 1, 0, len(picture))
+    high = np.clip(np.ceil(lips.max(axis=0)).astype(int) + 2, 0, len(picture))
+    if (high - low < 2).any():
+        return 0.0
+    part = picture[low[1] : high[1], low[0] : high[0]]
+    lab = np.asarray(cv2.cvtColor(part.astype(np.float32) / np.float32(255), cv2.COLOR_BGR2LAB), np.float32)
+    apart = np.full(part.shape[:2], np.inf, np.float32)
+    for first, last in ((top, (top + upper) / 2), ((lower + bottom) / 2, bottom)):
+        lip = _between(first - low, last - low, part)
+        square = cv2.transform(np.square(lab - np.array(cv2.mean(lab, lip)[:3], np.float32)), _SUM)
+        apart = np.minimum(apart, cv2.sqrt(square)) if lip.any() else apart
+    strange = np.clip((apart - _OF_LIPS[0]) * np.float32(1 / (_OF_LIPS[1] - _OF_LIPS[0])), 0, 1)
+    area = float((strange * _between(upper - low, lower - low, part)).sum()) / 255
+    width = max(float(np.linalg.norm(upper[-1] - upper[0])), 1.0)
+    return 100 * area / width / (len(picture) / 2)
+
+
+def _between(upper: Points, lower: Points, part: BgrImage) -> npt.NDArray[np.uint8]:
+    """Return 255 between two rows of points in a part of a picture."""
+    filled = np.zeros(part.shape[:2], np.uint8)
+    line = np.concatenate([upper, lower[::-1]])
+    cv2.fillPoly(filled, [np.rint(line * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return filled
 
 
 def patch_of(picture: BgrImage) -> Patch:

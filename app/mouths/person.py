@@ -56,6 +56,11 @@ SHUT, MOST_SHUT = 0.05, 0.12
 """Opening that a mesh gives to lips that meet, in distances of the inner eyes, usually and at most: of 20
 people whose lips were the least open it gives 15 less than 0.1, and full ones 0.11."""
 
+LEAST_PARTED, SEEN_PARTED = 0.08, 3.7
+"""Opening from which lips are parted nevertheless if that much is seen between them, by
+:func:`app.mouths.looks.parting`: of 16 faces with such openings below 0.12, six whose teeth show have 4.0 to
+5.0, eight whose lips hardly part less than 3.7, two in profile 3.9 and 4.6."""
+
 OWN_TAKE: Final = 12
 """Frames from which a take has a resting mouth of its own; shorter ones share that of all frames."""
 
@@ -285,7 +290,8 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
         shapes[take] = np.column_stack([components, more])
         parted = float(np.median(opening[resting]))
         openings[take] = opening[take] - parted
-        ajar[take] = 0.0 if parted < MOST_SHUT else parted - SHUT
+        seen_parted = float(np.median(study.parting[resting])) >= SEEN_PARTED
+        ajar[take] = 0.0 if parted < (LEAST_PARTED if seen_parted else MOST_SHUT) else parted - SHUT
         rest |= take & resting
     return Person(study, fps, seen, usable, pose, front, shapes, openings, rest, ajar)
 

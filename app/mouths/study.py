@@ -51,6 +51,8 @@ class Study:
     """float32 (n, 2): upper and lower teeth that show, as in :mod:`app.mouths.teeth`."""
     redness: npt.NDArray[np.float32]
     """float32 (n,): as :func:`app.mouths.looks.redness`."""
+    parting: npt.NDArray[np.float32]
+    """float32 (n,): as :func:`app.mouths.looks.parting`."""
     skin: Skin
     patches: Patch
     takes: npt.NDArray[np.int32]
@@ -139,7 +141,7 @@ def study_frames(
         if cover is not None:
             marks.take(index, cover)
     covers = gather(marks.lips, marks.kept, marks.usual, landmarks)
-    return Study(meshes, notes.teeth, notes.redness, notes.skin, notes.patches, takes, covers)
+    return Study(meshes, notes.teeth, notes.redness, notes.parting, notes.skin, notes.patches, takes, covers)
 
 
 def _cuts_of(frames: Frames, layout: FrameLayout, count: int, alive: Alive) -> FaceFlags:

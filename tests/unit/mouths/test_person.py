@@ -137,3 +137,14 @@ def test_a_mouth_is_shut_if_it_rests_and_its_lips_meet() -> None:
     person = person_of(meeting)
     assert not parted.shut(0)
     assert [person.shut(frame) for frame in (0, 3, 11)] == [True, False, True]
+
+
+@pytest.mark.parametrize(("parting", "parted"), [(2.0, False), (5.0, True)])
+def test_lips_that_a_mesh_hardly_parts_are_parted_if_their_inside_is_seen(
+    parting: float, parted: bool
+) -> None:
+    ajar = person_of(np.zeros((1, 1))).ajar
+    hardly = np.repeat(shut(ajar - 0.05)[:, :6].astype(np.float64), 12, axis=0)
+    person = person_of(hardly, parting=parting)
+    assert person.ajar == pytest.approx(0.05 if parted else 0.0, abs=0.005)
+    assert person.shut(0) is not parted
