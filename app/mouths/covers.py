@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import cv2
 import numpy as np
@@ -103,34 +103,40 @@ def lower_face_share(marks: npt.NDArray[np.uint8]) -> float:
     return float(marks[_LOWER_FACE].mean()) / 255
 
 
-def spare(
-    mask: MouthMask,
-    cover: npt.NDArray[np.uint8],
-    landmarks: FaceLandmarks,
-    box: Box,
-    head: Affine | None = None,
-) -> MouthMask:
-    """Return a mask in the crop space of ``box`` without what ``cover`` hides of the face at ``landmarks``.
+@dataclass(frozen=True)
+class FaceCover:
+    """What lies before the face of one frame."""
 
-    ``head`` maps positions of the box's frame to those of the landmarks', where that is another one.
+    hidden: npt.NDArray[np.uint8]
+    """uint8 (96, 96): how surely, spread a little, in the aligned crop."""
+    to_crop: Affine
+    """From positions in the frame to those in the crop."""
+
+    @classmethod
+    def of(cls, marks: npt.NDArray[np.uint8], landmarks: FaceLandmarks) -> Self:
+        """Spread the marks (96, 96) of a frame whose face is at ``landmarks`` (468, 2)."""
+        wide = cv2.GaussianBlur(cv2.dilate(marks, np.ones((_SPREAD, _SPREAD), np.uint8)), (0, 0), _SPREAD / 3)
+        to_crop: Affine = np.asarray(cv2.invertAffineTransform(alignment(landmarks)), np.float64)
+        return cls(np.asarray(wide, np.uint8), to_crop)
+
+
+def spare(mask: MouthMask, cover: FaceCover, box: Box, head: Affine | None = None) -> MouthMask:
+    """Return a mask in the crop space of ``box`` without what ``cover`` hides.
+
+    ``head`` maps positions of the box's frame to those of the covered one, where that is another one.
     """
-    wide = cv2.GaussianBlur(cv2.dilate(cover, np.ones((_SPREAD, _SPREAD), np.uint8)), (0, 0), _SPREAD / 3)
     hidden = cv2.warpAffine(
-        wide,
-        _from_box(landmarks, box, len(mask), head),
+        cover.hidden,
+        cover.to_crop @ _to_frame(box, len(mask), head),
         (len(mask), len(mask)),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     )
     return np.asarray(cv2.multiply(mask, 255 - hidden, scale=1 / 255), np.uint8)
 
 
-def _from_box(landmarks: FaceLandmarks, box: Box, size: int, head: Affine | None) -> Affine:
-    """Map pixels of a crop of ``box`` to those of the aligned crop."""
+def _to_frame(box: Box, size: int, head: Affine | None) -> npt.NDArray[np.float64]:
+    """Map pixels of a crop of ``box`` to positions of the covered frame, (3, 3)."""
     top, bottom, left, right = (float(edge) for edge in box)
     across, down = (right - left) / size, (bottom - top) / size
     to_frame = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5], [0, 0, 1]])
-    if head is not None:
-        to_frame = np.vstack([head, [0, 0, 1]]) @ to_frame
-    back = cv2.invertAffineTransform(alignment(landmarks))
-    affine: Affine = back @ to_frame
-    return affine
+    return to_frame if head is None else np.vstack([head, [0, 0, 1]]) @ to_frame

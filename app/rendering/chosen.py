@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from math import exp
 from time import perf_counter
 from typing import Final
@@ -15,6 +16,7 @@ from app.faces.types import FaceLandmarks
 from app.media.frames import I420Frame
 from app.media.timing import Segment
 from app.mouths.bending import place
+from app.mouths.covers import FaceCover
 from app.mouths.ear import SpeechShares
 from app.mouths.looks import Skin
 from app.mouths.model import MouthModel
@@ -50,6 +52,9 @@ show is stretched, and a strip of drawn shade below somebody's own teeth would l
 
 _FRAMES_BYTES: Final = 64 << 20
 """Lenders' frames that are kept for the next frame's sake."""
+
+_KEPT: Final = 16
+"""Frames of which is kept what was seen in them, likewise."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,8 @@ class _ChosenRun:
         self._person = mouths.avatar.person
         self._layer = Layer(mouths.avatar.layout)
         self._frames = _Frames(mouths.avatar)
-        self._drawn: tuple[int, _Drawn] | None = None
-        """The last lender whose lips were looked at."""
+        self._look = lru_cache(_KEPT)(partial(_look, mouths.avatar, self._frames))
+        self._cover = lru_cache(_KEPT)(partial(_cover, mouths.avatar))
 
     def put(self, frames: list[I420Frame], indices: Sequence[int], sources: list[int]) -> None:
         started = perf_counter()
@@ -103,8 +108,7 @@ class _ChosenRun:
                 continue
             lent = self._lent(score, row, source)
             box, landmarks = self._avatar.boxes[source], self._avatar.landmarks[source]
-            cover = self._person.cover(source, landmarks)
-            self._layer.lay(frame, box, landmarks, lent, float(weights[k]), cover)
+            self._layer.lay(frame, box, landmarks, lent, float(weights[k]), self._cover(source))
         self._seconds.composite += perf_counter() - listened
 
     def _lent(self, score: Score, row: int, source: int) -> Lent:
@@ -113,31 +117,33 @@ class _ChosenRun:
         if not drawn:
             lack = np.clip(lack, -MOST_BENT, MOST_BENT)
             lack += (BENT_MORE - 1) * (lack @ OPENING) / (OPENING @ OPENING) * OPENING
-        frame = self._frames[lender]
-        look = self._look(lender, frame) if drawn else None
+        look = self._look(lender) if drawn else None
         if look is not None:
             lack -= look.shown.kept * _too_wide(lack) * OPENING / (OPENING @ OPENING)
         return Lent(
-            frame=frame,
+            frame=self._frames[lender],
             placing=place(
                 self._person, self._avatar.landmarks, source, lender, lack, look.mesh if look else None
             ),
             opened=Opened(look.skin, wanted[COMPONENTS:], look.shown) if look else None,
-            cover=self._person.cover(lender, self._avatar.landmarks[lender]),
-            landmarks=self._avatar.landmarks[lender],
+            cover=self._cover(lender),
         )
 
-    def _look(self, lender: int, frame: I420Frame) -> "_Drawn":
-        """Return what has to be known of a lender whose inside is drawn."""
-        if self._drawn is None or lender != self._drawn[0]:
-            layout, study = self._avatar.layout, self._person.study
-            mesh, skin = study.meshes[lender, :, :2], study.skin[lender]
-            if self._person.shut(lender):
-                look = _Drawn(seam_of(layout.planes(frame)[0], mesh), skin, NOTHING_SHOWN)
-            else:
-                look = _Drawn(mesh, skin, shown_inside(layout, frame, mesh, skin))
-            self._drawn = lender, look
-        return self._drawn[1]
+
+def _cover(avatar: Avatar, frame: int) -> FaceCover | None:
+    """Return what lies before the face of a frame of the footage."""
+    landmarks = avatar.landmarks[frame]
+    marks = avatar.person.cover(frame, landmarks)
+    return None if marks is None else FaceCover.of(marks, landmarks)
+
+
+def _look(avatar: Avatar, frames: "_Frames", lender: int) -> "_Drawn":
+    """Return what has to be known of a lender whose inside is drawn."""
+    layout, study, frame = avatar.layout, avatar.person.study, frames[lender]
+    mesh, skin = study.meshes[lender, :, :2], study.skin[lender]
+    if avatar.person.shut(lender):
+        return _Drawn(seam_of(layout.planes(frame)[0], mesh), skin, NOTHING_SHOWN)
+    return _Drawn(mesh, skin, shown_inside(layout, frame, mesh, skin))
 
 
 def _too_wide(lack: Numbers) -> float:

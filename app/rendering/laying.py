@@ -16,9 +16,9 @@ import numpy.typing as npt
 from app.faces.mask import OUTLINE, mouth_mask
 from app.faces.types import Box, FaceLandmarks, MouthMask
 from app.media.frames import FrameLayout, I420Frame, Plane
-from app.mouths.covers import spare
+from app.mouths.covers import FaceCover, spare
 from app.mouths.points import JAW, LOWER_LIP_OUTER, UPPER_LIP_OUTER
-from app.rendering.sampling import CoverMarks, FloatPlane, Lent, Region, halved, sampled
+from app.rendering.sampling import FloatPlane, Lent, Region, sampled
 
 FloatPlanes = npt.NDArray[np.float32]
 """float32 (3, rows, columns): Y, U and V at one size, 0..255, or differences of them."""
@@ -72,12 +72,12 @@ class Layer:
         landmarks: FaceLandmarks,
         lent: Lent,
         weight: float = 1.0,
-        cover: CoverMarks | None = None,
+        cover: FaceCover | None = None,
     ) -> None:
         """Blend the mouth ``lent`` into ``frame``.
 
-        ``landmarks`` (468, 2) are the frame's own; ``weight`` 0..1 fades the whole; ``cover`` (96, 96) is
-        what lies before the face: then the cheeks are left alone, and what is covered.
+        ``landmarks`` (468, 2) are the frame's own; ``weight`` 0..1 fades the whole; ``cover`` is what lies
+        before the face: then the cheeks are left alone, and what is covered.
         """
         masks = _Masks(box, landmarks, lent)
         region = masks.region(self.layout)
@@ -85,15 +85,14 @@ class Layer:
             return
         laid = sampled(self.layout, lent, landmarks, region)
         own = self._parts(frame, region)
-        masks.spare(cover, landmarks)
-        mask = masks.over(region, masks.tight if masks.covered else masks.whole)
-        size = _light_size(region)
-        light = _Light(own, laid, masks.over(region, masks.skin, size))
+        masks.spare(cover)
+        light = _Light(own, laid, masks.over(region, masks.skin, _light_size(region)))
+        mask = masks.over(region, masks.tight if masks.covered else masks.whole, own[1].shape[::-1])
         if weight < 1:
             mask *= np.float32(weight)
-        alphas = [(alpha, 1 - alpha) for alpha in (mask, halved(mask))]
-        for plane, fitted, (alpha, rest) in zip(own, light.evened(), [*alphas, alphas[1]], strict=True):
-            plane[:] = cv2.blendLinear(fitted, plane, alpha, rest)
+        for plane, fitted in zip(own, light.evened(), strict=True):
+            alpha = np.asarray(cv2.resize(mask, plane.shape[::-1]), np.float32)
+            plane[:] = cv2.blendLinear(fitted, plane, alpha, 1 - alpha)
 
     def _parts(self, frame: I420Frame, region: Region) -> list[Plane]:
         """Return views of a region of the frame's planes."""
@@ -118,15 +117,12 @@ class _Masks:
         self._points = lent.placing.points
         self._lent = lent
 
-    def spare(self, cover: CoverMarks | None, landmarks: FaceLandmarks) -> None:
+    def spare(self, cover: FaceCover | None) -> None:
         """Leave out what lies before the frame's own face, or before the lender's."""
-        if cover is not None:
-            self.whole = spare(self.whole, cover, landmarks, self._box)
-            self.covered = True
-        lent = self._lent
-        if lent.cover is not None and lent.landmarks is not None:
-            self.whole = spare(self.whole, lent.cover, lent.landmarks, self._box, lent.placing.head)
-            self.covered = True
+        for one, head in ((cover, None), (self._lent.cover, self._lent.placing.head)):
+            if one is not None:
+                self.whole = spare(self.whole, one, self._box, head)
+                self.covered = True
 
     @cached_property
     def tight(self) -> MouthMask:
@@ -264,8 +260,11 @@ class _Light:
         return np.asarray(total, np.float32), mean
 
     def _all_small(self, planes: list[Plane]) -> FloatPlanes:
+        """Return planes at one small size; luma by way of chroma's, since halving takes next to no time."""
+        luma, *chroma = planes
+        halves = [cv2.resize(luma, chroma[0].shape[::-1], interpolation=cv2.INTER_AREA), *chroma]
         small: FloatPlanes = np.array(
-            [cv2.resize(plane, self._size, interpolation=cv2.INTER_AREA) for plane in planes], np.float32
+            [cv2.resize(plane, self._size, interpolation=cv2.INTER_AREA) for plane in halves], np.float32
         )
         return small
 

@@ -14,7 +14,7 @@ from app.audio.windows import MelTrack
 from app.avatars.avatar import Avatar, CutFaces
 from app.media.frames import I420Frame
 from app.media.timing import Segment
-from app.mouths.covers import spare
+from app.mouths.covers import FaceCover, spare
 from app.mouths.ear import SpeechShares
 from app.mouths.person import Flags
 from app.progress import Alive
@@ -116,9 +116,10 @@ class _GeneratedRun:
             drawn = perf_counter()
         for place, source, face, crop in zip(changed, wanted, faces, crops, strict=True):
             self._alive()
-            mask, cover = self._faces.masks[source], avatar.person.cover(source, avatar.landmarks[source])
-            if cover is not None:
-                mask = spare(mask, cover, avatar.landmarks[source], avatar.boxes[source])
+            mask, landmarks = self._faces.masks[source], avatar.landmarks[source]
+            marks = avatar.person.cover(source, landmarks)
+            if marks is not None:
+                mask = spare(mask, FaceCover.of(marks, landmarks), avatar.boxes[source])
             if weights[place] < 1:
                 mask = np.rint(mask * weights[place]).astype(np.uint8)
             self._compositor.paste(frames[place], face, crop, avatar.boxes[source], mask)

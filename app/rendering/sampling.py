@@ -15,7 +15,8 @@ import numpy.typing as npt
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane, bgr_to_yuv
 from app.mouths.bending import Placing, bend, teeth_stay
-from app.mouths.inside import ShownTeeth, above_lower_lip, between_lips, draw_inside
+from app.mouths.covers import FaceCover
+from app.mouths.inside import Picture, ShownTeeth, above_lower_lip, between_lips, draw_inside
 from app.mouths.looks import Skin
 from app.mouths.shown import NOTHING_SHOWN, ShownInside
 
@@ -25,9 +26,6 @@ FloatPlane = npt.NDArray[np.float32]
 Displacements = tuple[FloatPlane, FloatPlane]
 """By how much the map of two heads is wrong, to the right and down: pixels of the lender at every pixel of
 chroma, float32 (rows / 2, columns / 2) each."""
-
-CoverMarks = npt.NDArray[np.uint8]
-"""uint8 (96, 96): one of :data:`app.faces.hidden.Cover`."""
 
 _SampleT = TypeVar("_SampleT", np.uint8, np.float32)
 
@@ -55,9 +53,8 @@ class Lent:
     placing: Placing
     opened: Opened | None = None
     """Its lips are parted by any amount, and the inside is drawn; None for what it shows by itself."""
-    cover: CoverMarks | None = None
-    """What lies before the lender's face, whose landmarks are ``landmarks`` (468, 2)."""
-    landmarks: FaceLandmarks | None = None
+    cover: FaceCover | None = None
+    """What lies before the lender's face."""
 
 
 def sampled(layout: FrameLayout, lent: Lent, landmarks: FaceLandmarks, region: Region) -> list[Plane]:
@@ -67,12 +64,6 @@ def sampled(layout: FrameLayout, lent: Lent, landmarks: FaceLandmarks, region: R
     if lent.opened is not None:
         _draw_opened(layout, planes, lent, lent.opened, landmarks, bent)
     return planes
-
-
-def halved(plane: FloatPlane) -> FloatPlane:
-    """Return a plane at the resolution of chroma."""
-    size = plane.shape[1] // 2, plane.shape[0] // 2
-    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 class _Bent:
@@ -161,23 +152,29 @@ def _draw_opened(
     inside = draw_inside(lent.placing, landmarks, opened.skin, opened.teeth, bent.region, tooth)
     if inside is None:
         return
-    drawn = _in_planes(cv2.split(cv2.transform(inside.picture, bgr_to_yuv(layout.color))))
+    drawn = _in_planes(inside.picture, bgr_to_yuv(layout.color))
     views = [_view(plane, bent.region, inside.region) for plane in planes]
     if own:
         still = _remapped(layout, lent, inside.region, bent.still(inside.region))
         kept = above_lower_lip(between_lips(lent.placing.laid, inside.region)) * own
-        for made, view, keep, plane in zip(drawn, views, [kept, *[halved(kept)] * 2], still, strict=True):
+        for made, view, keep, plane in zip(drawn, views, [kept, *[_halved(kept)] * 2], still, strict=True):
             made += own * (view - made)
             made += keep * (plane - made)
     after = between_lips(lent.placing.points, inside.region)
-    for view, made, shown in zip(views, drawn, [after, *[halved(after)] * 2], strict=True):
+    for view, made, shown in zip(views, drawn, [after, *[_halved(after)] * 2], strict=True):
         view[:] = np.clip(view + shown * (made - view) + np.float32(0.5), 0, 255).astype(np.uint8)
 
 
-def _in_planes(channels: Sequence[cv2.typing.MatLike]) -> list[FloatPlane]:
-    """Return Y, U and V of every pixel at the size of their planes."""
-    luma, *chroma = (np.asarray(channel, np.float32) for channel in channels)
-    return [luma, *(halved(plane) for plane in chroma)]
+def _in_planes(picture: Picture, to_yuv: npt.NDArray[np.float64]) -> list[FloatPlane]:
+    """Return Y, U and V of a BGR picture, at the size of their planes."""
+    luma, chroma = cv2.transform(picture, to_yuv[:1]), cv2.transform(_halved(picture), to_yuv[1:])
+    return [np.asarray(plane, np.float32) for plane in (luma, *cv2.split(chroma))]
+
+
+def _halved(plane: FloatPlane) -> FloatPlane:
+    """Return a plane, or several in one array, at the resolution of chroma."""
+    size = plane.shape[1] // 2, plane.shape[0] // 2
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _view(plane: npt.NDArray[_SampleT], region: Region, part: Region) -> npt.NDArray[_SampleT]:
