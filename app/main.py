@@ -14,7 +14,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from app.api import avatars, compat, jobs, llms, operations, problems, renders, studio, webhooks
-from app.api.connections import connections_for, protocol_for
+from app.api.connections import connections_for, listen_more, protocol_for
 from app.api.dependencies import Services, require_key
 from app.api.last_word import LastWord
 from app.api.leniency import Lenient
@@ -126,6 +126,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Begin to take requests."""
         await super().startup(sockets)
+        await listen_more(self)
         gc.freeze()  # modules and routes stay: to search them for garbage would stop the loop for 0.3 s
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:

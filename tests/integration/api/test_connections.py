@@ -1,8 +1,10 @@
 """Clients that send too much, too slowly or nothing at all, against a real server."""
 
+import asyncio
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -11,7 +13,13 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app.api.connections import MAX_HEAD_BYTES, CalmProtocol, connections_for
+from app.api.connections import (
+    MAX_HEAD_BYTES,
+    TAKEN_AT_A_TURN,
+    CalmProtocol,
+    connections_for,
+    listen_more,
+)
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE
 
@@ -170,6 +178,65 @@ def test_a_crowd_leaves_room_for_probes(serve: Serve) -> None:
         probe = stack.enter_context(connect(port))
         ask(probe, "/livez")
         assert probe.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_that_is_refused_for_want_of_a_connection_has_no_body(serve: Serve) -> None:
+    port = serve(max_connections=0)
+    with connect(port) as connection:
+        connection.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = rest(connection)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_connection_for_probes_stays_one(serve: Serve) -> None:
+    with connect(serve(max_connections=0)) as connection:
+        connection.sendall(b"GET /livez?verbose HTTP/1.1\r\nHo")
+        threading.Event().wait(0.1)
+        connection.sendall(b"st: x\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        ask(connection)
+        assert rest(connection).startswith(b"HTTP/1.1 503 ")
+
+
+def test_many_connections_are_taken_in_a_turn_of_the_loop() -> None:
+    turns, counted, crowd = 0, Counter[int](), 4 * TAKEN_AT_A_TURN
+
+    class Counting(CalmProtocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            counted[turns] += 1
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            await listen_more(self)
+            asyncio.get_running_loop().call_soon(self.turn)
+
+        def turn(self) -> None:
+            nonlocal turns
+            turns += 1
+            if counted.total() < crowd:
+                asyncio.get_running_loop().call_soon(self.turn)
+                if not clients:  # they come while the loop is at something else
+                    clients.extend(connect(port) for _ in range(crowd))
+
+    port, clients = free_port(), list[socket.socket]()
+    config = uvicorn.Config(application, port=port, http=Counting, lifespan="off", log_config=None)
+    server = Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        end = time.monotonic() + DEADLINE
+        while counted.total() < crowd and time.monotonic() < end:
+            time.sleep(0.01)
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join()
+        for client in clients:
+            client.close()
+    assert counted.total() == crowd
+    assert max(counted.values()) > 1
 
 
 def test_whoever_asks_for_nothing_makes_room(serve: Serve) -> None:
