@@ -37,19 +37,15 @@ class EncoderSettings:
         }
 
 
-_X264: Final = {
-    "superfast": {"x264-params": "b-adapt=0:scenecut=0:sync-lookahead=0:aq-mode=0:weightp=0"},
-}
+_X264: Final = {"superfast": {"x264-params": "b-adapt=0:scenecut=0:sync-lookahead=0"}}
 """The preset follows the motion in small copies of pictures, only to choose which refers to which others.
-In a fixed order it takes 0.63 to 0.84 of the CPU time (docs/benchmarks.md), and no thread need look ahead.
-It looks for fades, and gives flat walls more bits than faces: without either it takes 0.88, for the same SSIM
-and 0.91 of the size, medians of ten clips."""
+In a fixed order it takes 0.63 to 0.84 of the CPU time (docs/benchmarks.md), and no thread need look ahead."""
 
 _X265: Final = "bframes=0:open-gop=0:frame-threads=1:log-level=none"
 """Runs that can be joined, and that are the same whatever the threads."""
 
 _PRESETS: Final[dict[Encoder, dict[Quality, tuple[str, float]]]] = {
-    "libx264": {"draft": ("ultrafast", 23), "standard": ("superfast", 21.7), "high": ("faster", 17)},
+    "libx264": {"draft": ("ultrafast", 23), "standard": ("superfast", 22), "high": ("faster", 17)},
     "libx265": {"draft": ("ultrafast", 26), "standard": ("superfast", 21), "high": ("faster", 17)},
     "h264_nvenc": {"draft": ("p2", 26), "standard": ("p4", 22), "high": ("p6", 17)},
 }
