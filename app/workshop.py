@@ -85,10 +85,9 @@ class Workshop:
 
         def check(manifest: Manifest, boxes: Boxes) -> None:
             count, fps = manifest.frame_count, manifest.fps
-            sound = self.renderer.listen(
-                render, count, fps, workspace, partial(progress, count, count + ahead)
-            )
-            timeline = timeline_of(render.options, count, fps, sound)
+            alive = partial(progress, count, count + ahead)
+            sound = self.renderer.listen(render, count, fps, workspace, alive)
+            timeline = timeline_of(render.options, count, fps, sound, alive)
             frame_of(render.options, layout_of(manifest), boxes[timeline.clip])
 
         return self.builder.build(avatar, lambda done, total: progress(done, total + ahead), check)
@@ -104,11 +103,11 @@ class Workshop:
         info = self.builder.decoder.probe(avatar.video, self.builder.limits, avatar.treatment, alive)
         sound = self.renderer.listen(render, info.frame_count, info.fps, workspace, alive)
         try:
-            count = timeline_of(render.options, info.frame_count, info.fps, sound).frame_count
+            timeline = timeline_of(render.options, info.frame_count, info.fps, sound, alive)
         except InvalidRequest:
             return 0
-        check_frames(count, self.renderer.limits)
-        return count
+        check_frames(timeline.frame_count, self.renderer.limits)
+        return timeline.frame_count
 
 
 def _encoding_device(settings: Settings) -> str:

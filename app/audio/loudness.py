@@ -1,12 +1,12 @@
 """Loudness of speech, and the gain that brings it to the level that the ear expects."""
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from app.media.sound import SPEECH_RATE, Sound, SpeechSamples
+from app.progress import Alive, nothing
 
 BlockLevels = npt.NDArray[np.float64]
 """float64 (n,): root mean square of each tenth of a second; 1 is full scale."""
@@ -29,26 +29,30 @@ _CHUNK: Final = 600 * _BLOCK
 """Samples that are read together: a minute, 4 MB."""
 
 
-def levelling_gain(sound: Sound) -> float:
-    """Return by what to multiply the samples of ``sound`` so that its speech has the target level."""
-    return gain_of(np.concatenate([block_levels(chunk) for chunk in _chunks(sound)] or [np.empty(0)]))
+def levelling_gain(sound: Sound, alive: Alive = nothing) -> float:
+    """Return by what to multiply the samples of ``sound`` so that its speech has the target level.
+
+    ``alive`` is called for each minute of it.
+    """
+    return gain_of(_levels(sound, alive))
 
 
-def last_word(sound: Sound) -> float:
+def last_word(sound: Sound, alive: Alive = nothing) -> float:
     """Return when the last word of ``sound`` ends, seconds; 0 if nothing is said.
 
     It goes on while a tenth of a second is loud beside the speech as a whole, and a little longer to fade.
+    ``alive`` is called for each minute of the sound.
     """
-    loud = np.flatnonzero(loud_blocks(sound))
+    loud = np.flatnonzero(loud_blocks(sound, alive))
     if not len(loud):
         return 0.0
     end = (int(loud[-1]) + 1) * _BLOCK / SPEECH_RATE + FADING_SECONDS
     return min(end, sound.duration)
 
 
-def loud_blocks(sound: Sound) -> LoudBlocks:
+def loud_blocks(sound: Sound, alive: Alive = nothing) -> LoudBlocks:
     """Return which tenths of a second of ``sound`` are loud beside its speech as a whole."""
-    levels = np.concatenate([block_levels(chunk) for chunk in _chunks(sound)] or [np.empty(0)])
+    levels = _levels(sound, alive)
     loud: LoudBlocks = levels > LEAST_LOUD * TARGET_LEVEL / gain_of(levels)
     return loud & (levels > 0)
 
@@ -87,6 +91,10 @@ def block_levels(samples: SpeechSamples) -> BlockLevels:
     return levels
 
 
-def _chunks(sound: Sound) -> Iterator[SpeechSamples]:
+def _levels(sound: Sound, alive: Alive) -> BlockLevels:
+    """Return the level of each tenth of a second of ``sound``."""
+    levels = [np.empty(0)]
     for start in range(0, sound.speech_samples, _CHUNK):
-        yield sound.read_speech(start, start + _CHUNK)
+        alive()
+        levels.append(block_levels(sound.read_speech(start, start + _CHUNK)))
+    return np.concatenate(levels)

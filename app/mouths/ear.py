@@ -134,7 +134,7 @@ class Ear:
 
     def _rows(self, sound: Sound, first: int, stop: int, alive: Alive) -> _Rows:
         """Return what is heard in pieces ``first`` to ``stop`` of the grid."""
-        memory = self._memory_of(sound)
+        memory = self._memory_of(sound, alive)
         wanted = range(first, stop)
         pieces = {index: memory.pieces.pop(index) for index in wanted if index in memory.pieces}
         missing = [index for index in wanted if index not in pieces]
@@ -164,11 +164,11 @@ class Ear:
                 heard.append(request.get_output_tensor().data[0].copy())
         return heard
 
-    def _memory_of(self, sound: Sound) -> _Memory:
+    def _memory_of(self, sound: Sound, alive: Alive) -> _Memory:
         """Return what is known of ``sound``; another one is forgotten."""
         memory, changed = self._memory, Path(sound.speech_path).stat().st_mtime_ns
         if memory is None or (memory.sound, memory.changed) != (sound, changed):
-            memory = self._memory = _Memory(sound, changed, levelling_gain(sound))
+            memory = self._memory = _Memory(sound, changed, levelling_gain(sound, alive))
         return memory
 
 

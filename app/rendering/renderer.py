@@ -125,7 +125,7 @@ class Renderer:
             manifest = avatar.manifest
             limits = limits_for(request.options, self.limits, manifest.frame_count, manifest.fps)
             decoded = self._decode(request.sounds, limits, workspace, alive)
-            timeline = timeline_of(request.options, manifest.frame_count, manifest.fps, decoded)
+            timeline = timeline_of(request.options, manifest.frame_count, manifest.fps, decoded, alive)
             sound = decoded if timeline.duration == decoded.duration else decoded.lasting(timeline.duration)
             mixture = self._mixture(request, sound, timeline, workspace, alive)
             seconds = StageSeconds(sound=perf_counter() - started)
@@ -239,7 +239,9 @@ def _video_format(avatar: Avatar, layout: FrameLayout, fps: Fraction) -> VideoFo
     )
 
 
-def timeline_of(options: RenderOptions, avatar_frames: int, avatar_fps: Fraction, sound: Sound) -> Timeline:
+def timeline_of(
+    options: RenderOptions, avatar_frames: int, avatar_fps: Fraction, sound: Sound, alive: Alive
+) -> Timeline:
     """Return the timeline of a render of an avatar of so many frames. Raises :class:`InvalidRequest`."""
-    end = last_word(sound) if options.rest == "own" else sound.duration
+    end = last_word(sound, alive) if options.rest == "own" else sound.duration
     return lay_out(options, avatar_frames, avatar_fps, sound.duration, end)

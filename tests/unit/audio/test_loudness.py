@@ -1,9 +1,13 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from app.audio.loudness import MOST_GAIN, TARGET_LEVEL, block_levels, gain_of, levelling_gain
+from app.audio.loudness import MOST_GAIN, TARGET_LEVEL, block_levels, gain_of, last_word, levelling_gain
+from app.errors import JobCanceled
+from app.media.sound import Sound
+from app.progress import Alive
 from tests.support.clips import speech_like
 from tests.support.ears import sound_of
 
@@ -22,6 +26,22 @@ def test_pauses_do_not_count(tmp_path: Path) -> None:
     words = speech_like(3.0)
     paused = np.concatenate([np.zeros(16000 * 60, np.float32), words, np.zeros(16000 * 70, np.float32)])
     assert levelling_gain(sound_of(tmp_path / "speech", paused)) == pytest.approx(_gain(words), rel=0.01)
+
+
+@pytest.mark.parametrize("listen", [levelling_gain, last_word])
+def test_a_long_sound_is_listened_to_no_further_once_it_is_canceled(
+    tmp_path: Path, listen: Callable[[Sound, Alive], float]
+) -> None:
+    heard = 0
+
+    def alive() -> None:
+        nonlocal heard
+        heard += 1
+        if heard == 2:
+            raise JobCanceled("The job was canceled.")
+
+    with pytest.raises(JobCanceled):
+        listen(sound_of(tmp_path / "long", np.zeros(16000 * 180, np.float32)), alive)
 
 
 def test_a_bang_does_not_make_the_words_faint() -> None:
