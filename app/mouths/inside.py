@@ -78,6 +78,9 @@ _DARKER, _SLIT = 0.9, 1.8
 """Share of the light that does not fall between lips that hardly part; and how far apart they are where that
 share has fallen to a third."""
 
+_LEAST_GAP: Final = 0.1
+"""Millimetres that count where lips touch, or cross."""
+
 _REDDENED: Final = (1.25, 1.2, 0.85)
 """Powers of that light in blue, green and red: what falls into a slit comes from the lips."""
 
@@ -121,16 +124,16 @@ def draw_inside(
     cast = np.clip((skin[:3] / mean) * (_USUAL_SKIN.mean() / _USUAL_SKIN), 0.5, 2.0)
     soft_cast = cast**_SOFT_CAST
     planes = [np.full(mouth.below.shape, mean * one, np.float32) for one in (_CAVITY * soft_cast).tolist()]
-    lights = [np.asarray(cv2.pow(mouth.light, power), np.float32) for power in _REDDENED]
+    lights = mouth.lights
     _lay(planes, mouth.tongue, lights, mean * _TONGUE * soft_cast)
     usual = (_TOOTH_LEAST + _TOOTH_MORE * mean) * _TOOTH * cast**_TOOTH_CAST
     tooth = usual if own is None else own
     for alpha, shade in mouth.teeth(float(teeth[0]), float(teeth[1])):
         _lay(planes, alpha, [shade * light for light in lights], tooth)
-    soft = cv2.GaussianBlur(cv2.merge(planes), (0, 0), max(0.6, 0.3 * mouth.millimetre)).astype(np.float32)
-    colour = np.interp(colourfulness(skin), _GREY, (0, 1)).astype(np.float32)
-    grey = soft.mean(axis=2, keepdims=True)
-    return Inside(mouth.region, grey + colour * (soft - grey))
+    soft = cv2.GaussianBlur(cv2.merge(planes), (0, 0), max(0.6, 0.3 * mouth.millimetre))
+    colour = float(np.interp(colourfulness(skin), _GREY, (0, 1)))
+    toned = cv2.transform(soft, colour * np.eye(3) + (1 - colour) / 3)
+    return Inside(mouth.region, np.asarray(toned, np.float32))
 
 
 def between_lips(points: FaceLandmarks, region: tuple[int, int, int, int]) -> _Map:
@@ -206,11 +209,12 @@ class _Mouth:
         """Place of every pixel, downward."""
         return self._places(self._down)
 
-    @cached_property
-    def light(self) -> _Map:
-        """How much light falls between the lips, 0..1: a slit is dark, and so are the corners of a mouth."""
-        light: _Map = 1 - np.float32(_DARKER) * np.exp(self._gap / np.float32(-_SLIT))
-        return light
+    @property
+    def lights(self) -> list[_Map]:
+        """How much blue, green and red light falls between the lips, 0..1: slits and corners are dark."""
+        upper, lower = self._lines
+        light = 1 - _DARKER * np.exp(-np.maximum(lower - upper, _LEAST_GAP) / _SLIT)
+        return self._over(*(light**power for power in _REDDENED))
 
     @property
     def tongue(self) -> _Map:
@@ -264,7 +268,7 @@ class _Mouth:
     @cached_property
     def _gap(self) -> _Map:
         """How far the lips are apart."""
-        gap: _Map = np.maximum(self._lower_lip - self._upper_lip, np.float32(0.1))
+        gap: _Map = np.maximum(self._lower_lip - self._upper_lip, np.float32(_LEAST_GAP))
         return gap
 
     @property
@@ -294,12 +298,12 @@ class _Mouth:
         return slice(first, min(last + 2, 2 * middle + 1))
 
     def _over(self, *profiles: _Profile) -> list[_Map]:
-        """Return what profiles say at every pixel; beyond their ends what they say there."""
+        """Return what profiles, finer than pixels, say nearest to each; beyond their ends as at the end."""
         table = np.ascontiguousarray(np.stack(profiles, axis=-1)[None], np.float32)
         first = np.float32(_row().places[self._steps.start])
         places = (self._across - first) * np.float32(1 / _STEP)
         spread = cv2.remap(
-            table, places, np.zeros_like(places), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            table, places, np.zeros_like(places), cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
         )
         return [np.asarray(one, np.float32) for one in cv2.split(spread)]
 
