@@ -36,6 +36,8 @@ AGAIN_SECONDS: Final = 15.0
 """How long the place of a worker that could not load its model, or died over it, is left as it is."""
 LINGER_SECONDS: Final = 120.0
 """How long an autoscaled worker without work is kept."""
+MOST_WAITING: Final = 16
+"""How many workers may wait for a device that the autoscaler is to add."""
 
 
 class Driver:
@@ -62,7 +64,7 @@ class Driver:
                 kind, slots, leaving = await asyncio.to_thread(_look, self._settings.device)
             self._drain(leaving)
             if self._settings.ray_autoscaling:
-                slots = min(slots, await self._grow(kind))
+                slots = self._wanted(slots)
             for name in surplus(self._actors, self._ready, slots):
                 self._let_go(name, LEFT)
             while len(self._actors) < slots:
@@ -84,16 +86,16 @@ class Driver:
                 self._busy.add(name)
             actor.tell.remote(message)
 
-    async def _grow(self, kind: str) -> int:
-        """Ask the autoscaler for as many workers as there were wishes for of late; return how many."""
-        from ray.autoscaler.sdk import request_resources
+    def _wanted(self, slots: int) -> int:
+        """Return how many workers there are to be, and let go of those that are not needed.
 
-        wished = most(self._wishes, time.monotonic())
-        await asyncio.to_thread(request_resources, bundles=[{kind: 1}] * wished)
-        spare = max(0, len(self._ready) - max(1, wished))
+        For workers that wait for a device, the autoscaler adds machines.
+        """
+        wished = max(1, most(self._wishes, time.monotonic()))
+        spare = max(0, len(self._ready) - wished)
         for name in sorted(self._ready.keys() - self._busy)[:spare]:
             self._let_go(name, "is not needed")
-        return max(1, wished)
+        return min(wished, slots + MOST_WAITING)
 
     def _drain(self, leaving: Collection[str]) -> None:
         """Let go of the workers of machines that are to leave, of those that are busy after their segment."""
@@ -187,9 +189,9 @@ def most(wishes: deque[tuple[float, int]], now: float) -> int:
 
 
 def surplus(actors: Collection[str], ready: Collection[str], slots: int) -> list[str]:
-    """Return which actors wait for a device in vain: as many as there are more actors than devices."""
+    """Return which actors wait for a device in vain, the newest: as many as there are more than devices."""
     loading = [name for name in actors if name not in ready]
-    return loading[: max(0, len(actors) - slots)]
+    return loading[::-1][: max(0, len(actors) - slots)]
 
 
 def _look(device: str) -> tuple[str, int, Collection[str]]:

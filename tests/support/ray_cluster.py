@@ -1,11 +1,15 @@
 """A Ray cluster of several machines, as far as one can be: all on this one, from wheels, in seconds."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from tests.support.ports import free_port
@@ -109,8 +113,10 @@ def _command(pid: int) -> bytes:
 
 def _tree(pid: int) -> list[int]:
     """Return a process and all that descend from it."""
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    children = path.read_text().split() if path.exists() else []
+    children: list[str] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            children += path.read_text().split()
     return [pid, *(below for child in children for below in _tree(int(child)))]
 
 
@@ -122,3 +128,64 @@ def ray_cluster(machines: int) -> Iterator[RayCluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+@contextmanager
+def growing_cluster(most: int) -> Iterator[str]:
+    """Run a head whose autoscaler, Ray's own, starts up to so many machines of a CPU; yield its address."""
+    from ray.autoscaler._private.fake_multi_node import node_provider
+
+    address, head = f"127.0.0.1:{free_port()}", node_provider.FAKE_HEAD_NODE_ID
+    config = {
+        "cluster_name": "here",
+        "max_workers": most,
+        "idle_timeout_minutes": 0.1,
+        "upscaling_speed": most,
+        "provider": {
+            "type": "external",
+            "module": f"{node_provider.__name__}.FakeMultiNodeProvider",
+            "disable_node_updaters": True,
+            "gcs_address": address,
+            "head_node_id": head,
+        },
+        "head_node_type": "ray.head.default",
+        "available_node_types": {
+            "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            "machine": {
+                "resources": {"CPU": 1, "object_store_memory": STORE},
+                "node_config": {},
+                "min_workers": 1,
+                "max_workers": most,
+            },
+        },
+        "cluster_synced_files": [],
+        "file_mounts_sync_continuously": False,
+        **{name: {} for name in ("auth", "docker", "file_mounts")},
+        **{f"{where}setup_commands": [] for where in ("", "head_", "worker_")},
+        **{f"{where}start_ray_commands": [] for where in ("head_", "worker_")},
+        "initialization_commands": [],
+    }
+    # Ray's own patience for machines that are silent: they start on one that has much else to do.
+    environment = {key: value for key, value in os.environ.items() if "health_check" not in key} | {
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "RAY_FAKE_CLUSTER": "1",
+        "RAY_enable_autoscaler_v2": "1",
+        "RAY_CLOUD_INSTANCE_ID": head,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": head,
+    }
+    with TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        file = Path(folder) / "cluster.json"
+        file.write_text(json.dumps(config))
+        command = [
+            *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=0"),
+            *("--include-dashboard=false", f"--port={address.rpartition(':')[2]}", f"--temp-dir={folder}"),
+            *(f"--object-store-memory={STORE}", f"--autoscaling-config={file}"),
+        ]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            yield address
+        finally:
+            for pid in _tree(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()

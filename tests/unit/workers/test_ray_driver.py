@@ -14,7 +14,16 @@ import ray
 from ray.exceptions import RayError
 
 from app.workers import ray_driver
-from app.workers.ray_driver import AGAIN_SECONDS, LEFT, LINGER_SECONDS, LOST, Driver, most, surplus
+from app.workers.ray_driver import (
+    AGAIN_SECONDS,
+    LEFT,
+    LINGER_SECONDS,
+    LOST,
+    MOST_WAITING,
+    Driver,
+    most,
+    surplus,
+)
 from app.workers.ray_worker import RayWorker
 
 ACTORS = ["a", "b", "c"]
@@ -26,8 +35,8 @@ def test_workers_that_load_are_left_alone_while_machines_join(slots: int) -> Non
 
 
 def test_as_many_workers_are_given_up_as_devices_have_gone_and_none_that_is_ready() -> None:
-    assert surplus(ACTORS, set(), 2) == ["a"]
-    assert surplus(ACTORS, {"a"}, 1) == ["b", "c"]
+    assert surplus(ACTORS, set(), 2) == ["c"]
+    assert surplus(ACTORS, {"a"}, 1) == ["c", "b"]
     assert surplus(ACTORS, {"a", "b"}, 0) == ["c"]
 
 
@@ -38,6 +47,15 @@ def test_a_wish_for_workers_holds_until_the_next_and_lingers() -> None:
     assert most(wishes, 11 * LINGER_SECONDS - 1) == 5
     assert most(wishes, 11 * LINGER_SECONDS) == 1
     assert most(deque(), 0.0) == 0
+
+
+@pytest.mark.parametrize(("slots", "wished", "wanted"), [(1, 0, 1), (1, 5, 5), (2, 100, 2 + MOST_WAITING)])
+def test_more_workers_than_devices_are_wanted_so_that_machines_are_added(
+    slots: int, wished: int, wanted: int
+) -> None:
+    driver = Driver(Settings(), {}, lambda _: None, RayWorker)
+    driver.hear({"wish": wished})
+    assert driver._wanted(slots) == wanted
 
 
 class Pretended:
