@@ -96,11 +96,38 @@ _LIP_EDGE: Final = 0.04
 
 @dataclass(frozen=True)
 class Inside:
-    """What is visible between the lips of one frame: a picture of a region of it."""
+    """What is visible between the lips of one frame; made by :func:`draw_inside`."""
 
-    region: tuple[int, int, int, int]
-    """Top, bottom, left, right, all even, bottom and right exclusive."""
-    picture: Picture
+    mouth: "_Mouth"
+    skin: Skin
+    teeth: ShownTeeth
+    own: Tooth | None
+    """The colour of the person's teeth."""
+
+    @property
+    def region(self) -> tuple[int, int, int, int]:
+        """Top, bottom, left, right of a part of the frame, all even, bottom and right exclusive."""
+        return self.mouth.region
+
+    @cached_property
+    def picture(self) -> Picture:
+        """What is drawn in the region, when it is first looked at."""
+        mouth, skin = self.mouth, self.skin
+        mean = max(float(skin[:3].mean()), 1.0)
+        cast = np.clip((skin[:3] / mean) * (_USUAL_SKIN.mean() / _USUAL_SKIN), 0.5, 2.0)
+        soft_cast = cast**_SOFT_CAST
+        dark = (mean * _CAVITY * soft_cast).tolist()
+        planes = [np.full(mouth.below.shape, one, np.float32) for one in dark]
+        lights = mouth.lights
+        _lay(planes, mouth.tongue, lights, mean * _TONGUE * soft_cast)
+        usual = (_TOOTH_LEAST + _TOOTH_MORE * mean) * _TOOTH * cast**_TOOTH_CAST
+        tooth = usual if self.own is None else self.own
+        for alpha, shade in mouth.teeth(float(self.teeth[0]), float(self.teeth[1])):
+            _lay(planes, alpha, [shade * light for light in lights], tooth)
+        soft = cv2.GaussianBlur(cv2.merge(planes), (0, 0), max(0.6, 0.3 * mouth.millimetre))
+        colour = float(np.interp(colourfulness(skin), _GREY, (0, 1)))
+        toned = cv2.transform(soft, colour * np.eye(3) + (1 - colour) / 3)
+        return np.asarray(toned, np.float32)
 
 
 def draw_inside(
@@ -118,22 +145,7 @@ def draw_inside(
     it is known. None if the lips part nowhere in the region.
     """
     mouth = _Mouth(placing, landmarks, region)
-    if mouth.empty:
-        return None
-    mean = max(float(skin[:3].mean()), 1.0)
-    cast = np.clip((skin[:3] / mean) * (_USUAL_SKIN.mean() / _USUAL_SKIN), 0.5, 2.0)
-    soft_cast = cast**_SOFT_CAST
-    planes = [np.full(mouth.below.shape, mean * one, np.float32) for one in (_CAVITY * soft_cast).tolist()]
-    lights = mouth.lights
-    _lay(planes, mouth.tongue, lights, mean * _TONGUE * soft_cast)
-    usual = (_TOOTH_LEAST + _TOOTH_MORE * mean) * _TOOTH * cast**_TOOTH_CAST
-    tooth = usual if own is None else own
-    for alpha, shade in mouth.teeth(float(teeth[0]), float(teeth[1])):
-        _lay(planes, alpha, [shade * light for light in lights], tooth)
-    soft = cv2.GaussianBlur(cv2.merge(planes), (0, 0), max(0.6, 0.3 * mouth.millimetre))
-    colour = float(np.interp(colourfulness(skin), _GREY, (0, 1)))
-    toned = cv2.transform(soft, colour * np.eye(3) + (1 - colour) / 3)
-    return Inside(mouth.region, np.asarray(toned, np.float32))
+    return None if mouth.empty else Inside(mouth, skin, teeth, own)
 
 
 def between_lips(points: FaceLandmarks, region: tuple[int, int, int, int]) -> _Map:

@@ -152,13 +152,15 @@ def _draw_opened(
     inside = draw_inside(lent.placing, landmarks, opened.skin, opened.teeth, bent.region, tooth)
     if inside is None:
         return
-    drawn = _in_planes(inside.picture, bgr_to_yuv(layout.color))
     views = [_view(plane, bent.region, inside.region) for plane in planes]
+    drawn = [view.astype(np.float32) for view in views]
+    if own < 1:
+        for made, new in zip(drawn, _in_planes(inside.picture, bgr_to_yuv(layout.color)), strict=True):
+            made += (1 - own) * (new - made)
     if own:
         still = _remapped(layout, lent, inside.region, bent.still(inside.region))
         kept = above_lower_lip(between_lips(lent.placing.laid, inside.region)) * own
-        for made, view, keep, plane in zip(drawn, views, [kept, *[_halved(kept)] * 2], still, strict=True):
-            made += own * (view - made)
+        for made, keep, plane in zip(drawn, [kept, *[_halved(kept)] * 2], still, strict=True):
             made += keep * (plane - made)
     after = between_lips(lent.placing.points, inside.region)
     for view, made, shown in zip(views, drawn, [after, *[_halved(after)] * 2], strict=True):

@@ -21,7 +21,7 @@ from app.mouths.points import (
     UPPER_LIP_INNER,
     UPPER_LIP_OUTER,
 )
-from app.mouths.shown import shown_inside
+from app.mouths.shown import ShownInside, shown_inside
 from app.rendering.sampling import Lent, Opened, Region, sampled
 from tests.support.clips import portrait
 from tests.support.faces import portrait_face
@@ -220,6 +220,14 @@ def test_between_lips_that_touch_nothing_is_drawn() -> None:
     placing = opened(shut_mesh(), 0.0)
     for made, plain in zip(laid(placing, inside=True), laid(placing, inside=False), strict=True):
         assert (made == plain).all()
+
+
+def test_nothing_is_drawn_where_all_that_the_lender_shows_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    placing = opened(shut_mesh(), 14.0)
+    monkeypatch.delattr(Inside, "picture")
+    told = Opened(SKIN, NO_TEETH, ShownInside(1.0, None))
+    made = sampled(FrameLayout(SIDE, SIDE), Lent(gray(140), placing, opened=told), placing.laid, WHOLE)
+    assert (made[0] == 140).all()
 
 
 @pytest.mark.parametrize("region", [(0, MIDDLE + 8, 0, MIDDLE + 20), (MIDDLE + 12, SIDE, MIDDLE - 10, SIDE)])
