@@ -75,15 +75,13 @@ class OpenJob:
         """What a worker could do for it now; None if nothing, or not yet."""
         if self.verdict is not None:
             return None
-        waiting = self._waiting()
-        alone = self.job.deaths > 0 or not (self.long and waiting)
-        if alone and self.running:
+        if self.running and not (self.long and self.job.deaths == 0 and self._waiting()):
             return None
         if self._first_step:
             return self._first_step
         if not self._frames:
             return "prepare"
-        return "encode" if waiting else "finish"
+        return "encode" if self._waiting() else "finish"
 
     def next_call(self, workers: int) -> Call:
         """Return what one of so many workers is to do for it now; there has to be something."""

@@ -40,12 +40,13 @@ class Turns:
 
         Of one key at most so many are in progress at a time, and one of them at a time makes an avatar.
         """
-        under_way = Counter(job.job.owner for job in jobs if job.begun)
-        making = {job.job.avatar_id for job in jobs if any(c.method == "build_avatar" for c in job.running)}
+        begun = [job for job in jobs if job.begun]
+        under_way = Counter(job.job.owner for job in begun)
+        making = {job.job.avatar_id for job in begun for c in job.running if c.method == "build_avatar"}
         return [
             job
             for job in jobs
-            if job.begun or job.job.owner is None or under_way[job.job.owner] < self._most
+            if job.job.owner is None or job.begun or under_way[job.job.owner] < self._most
             if (method := job.next_method) and not (method == "build_avatar" and job.job.avatar_id in making)
         ]
 
@@ -65,10 +66,9 @@ class Turns:
 
     def rank(self, job: OpenJob) -> Rank:
         """Return a job's place in the order of turns."""
-        short_and_begun = job.begun and not job.long
-        served = job.served if job.long and job.job.waited_for else 0
-        key = self._keys.get(job.job.owner, 0)
-        return self._class(job), not short_and_begun, key, job.long, served, job.job.number
+        long, key = job.long, self._keys.get(job.job.owner, 0)
+        served = job.served if long and job.job.waited_for else 0
+        return self._class(job), long or not job.begun, key, long, served, job.job.number
 
     def _class(self, job: OpenJob) -> int:
         if job.begun and job.long and self._count - job.served > PATIENCE:
