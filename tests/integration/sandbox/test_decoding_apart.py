@@ -31,22 +31,22 @@ AUDIO = AudioLimits(60)
 INSIDE = ("run a thread", "pair of streams")
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(
-        data_dir=tmp_path / "data", avatars_dir=tmp_path / "avatars", max_job_memory_bytes=256 << 20
-    )
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    root = tmp_path_factory.mktemp("volumes")
+    return Settings(data_dir=root / "data", avatars_dir=root / "avatars", max_job_memory_bytes=256 << 20)
 
 
 @pytest.fixture
-def job(settings: Settings) -> Path:
-    folder = settings.data_dir / "jobs" / "mine"
+def job(settings: Settings, tmp_path: Path) -> Path:
+    folder = settings.data_dir / "jobs" / tmp_path.name
     folder.mkdir(parents=True)
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def apart(settings: Settings) -> Iterator[DecoderApart]:
+    """Decoders that all come from one server, as those of a worker do."""
     with start_server() as server:
         decoder = DecoderApart(server, settings)
         decoder.load()
@@ -54,7 +54,7 @@ def apart(settings: Settings) -> Iterator[DecoderApart]:
         server.kill()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hijacked(settings: Settings) -> Iterator[DecoderApart]:
     """Decoders that do as their file's text says."""
     command = [sys.executable, "-m", "tests.support.hijacked_decoder"]
@@ -261,7 +261,7 @@ def test_a_decoder_that_takes_too_long_is_ended_and_its_file_refused(
 @pytest.mark.skipif(bool(protection().missing), reason="the kernel lacks a part of the sandbox")
 @pytest.mark.parametrize("deed", ["try", "write"])
 def test_a_decoder_reaches_nothing_but_its_file_and_what_it_makes(
-    hijacked: DecoderApart, apart: DecoderApart, settings: Settings, tmp_path: Path, job: Path, deed: str
+    hijacked: DecoderApart, apart: DecoderApart, settings: Settings, job: Path, deed: str
 ) -> None:
     upload, others = job / "upload", settings.data_dir / "jobs" / "other"
     outside = [
@@ -269,13 +269,13 @@ def test_a_decoder_reaches_nothing_but_its_file_and_what_it_makes(
         others / "upload",
         others / "result.mp4",
         settings.data_dir / "jobs.sqlite3",
-        tmp_path / ".env",
+        settings.data_dir.parent / ".env",
     ]
     for path in outside:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("secret")
     upload.write_text("\n".join([deed, *map(str, outside)]))
-    making = settings.avatars_dir / ".new-ben-1"
+    making = settings.avatars_dir / f".new-{deed}-1"
     making.mkdir()
 
     info = apart.probe(clips.talking_head(job / "head.mp4", 0.2), VIDEO, Treatment(), ignore)
