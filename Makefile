@@ -6,6 +6,9 @@ OPTIONS ?=
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --no-loadscope-reorder $(TESTS) $(OPTIONS)
 
+# Where this is set, each process of a service and of the tests would compile anew what all of them load.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup serve demo pictures test test-slow test-all check bench lock release clean
 
 setup: .venv/.dev                     ## everything for development
