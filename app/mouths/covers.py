@@ -1,5 +1,6 @@
 """What lies before a face, frame by frame: hands, cups, captions; mouths are laid around it, if at all."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
@@ -8,9 +9,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.hidden import CROP_SIZE, Cover, Shares, alignment, in_crop
+from app.faces.hidden import CROP_SIZE, Shares, alignment, in_crop
 from app.faces.types import Box, FaceLandmarks, Landmarks, MouthMask
 from app.media.frames import Affine
+
+Marking = npt.NDArray[np.uint8]
+"""uint8 (96, 96): how surely each pixel of one aligned crop is something before the face, 0 to 255."""
 
 NOTED: Final = 0.012
 """Share of the lower face from which a cover is kept; below it is nothing but doubt."""
@@ -39,7 +43,7 @@ _SPREAD: Final = 5
 
 @dataclass(frozen=True)
 class Covers:
-    """The covers of n frames, of which most have none."""
+    """The covers of n frames, of which most have none; those of ten minutes would take 166 MB unpacked."""
 
     lips: Shares
     """float32 (n,): share of the lips that is hidden; nan without a face."""
@@ -47,10 +51,12 @@ class Covers:
     """float32 (n,): share of the lower face that is hidden, beyond what is usual."""
     rows: npt.NDArray[np.int32]
     """int32 (m,): the frames, sorted, of which a cover is kept."""
-    covers: Cover
-    """uint8 (m, 96, 96), beyond what is usual for the person."""
+    ends: npt.NDArray[np.int64]
+    """int64 (m,): where in ``packed`` the cover of each of them ends, and the next one begins."""
+    packed: npt.NDArray[np.uint8]
+    """uint8 (k,): the covers, beyond what is usual for the person, by :func:`pack`."""
 
-    def of(self, frame: int) -> npt.NDArray[np.uint8] | None:
+    def of(self, frame: int) -> Marking | None:
         """Return the cover of a frame (96, 96), None if nothing is before the face.
 
         What its neighbours in time show counts too, if it is more than a doubt: a hand that is missed in one
@@ -61,28 +67,48 @@ class Covers:
             return None
         near = self.rows[first:stop]
         counts = (near == frame) | (self.face[near] >= LASTING)
-        return self.covers[first:stop][counts].max(axis=0) if counts.any() else None
+        covers = [self._unpacked(first + place) for place in np.flatnonzero(counts).tolist()]
+        return np.max(covers, axis=0) if covers else None
+
+    def _unpacked(self, row: int) -> Marking:
+        start = self.ends[row - 1] if row else 0
+        return unpack(self.packed[start : self.ends[row]].data)
 
 
 def gather(
     lips: Shares,
-    kept: Mapping[int, npt.NDArray[np.uint8]],
-    usual: npt.NDArray[np.uint8],
+    kept: Mapping[int, Marking],
+    usual: Marking,
     landmarks: Landmarks,
 ) -> Covers:
     """Make covers of the marks of single frames; ``usual`` (96, 96) is what is marked in most of them."""
     face = np.zeros(len(lips), np.float32)
-    found = {}
+    covers = {}
     for frame in sorted(kept):
         cover = _before_face(beyond(kept[frame], usual), landmarks[frame])
         face[frame] = lower_face_share(cover)
         if face[frame] >= np.float32(NOTED):
-            found[frame] = cover
-    covers = np.array(list(found.values()), np.uint8).reshape(-1, CROP_SIZE, CROP_SIZE)
-    return Covers(lips, face, np.array(list(found), np.int32), covers)
+            covers[frame] = pack(cover)
+    return Covers(
+        lips,
+        face,
+        rows=np.array(list(covers), np.int32),
+        ends=np.cumsum([len(cover) for cover in covers.values()], dtype=np.int64),
+        packed=np.frombuffer(b"".join(covers.values()), np.uint8),
+    )
 
 
-def _before_face(marks: npt.NDArray[np.uint8], landmarks: FaceLandmarks) -> npt.NDArray[np.uint8]:
+def pack(marks: Marking) -> bytes:
+    """Return marks (96, 96) in about a kilobyte, for :func:`unpack`."""
+    return zlib.compress(np.ascontiguousarray(marks).data, zlib.Z_BEST_SPEED)
+
+
+def unpack(packed: bytes | memoryview) -> Marking:
+    """Return the marks (96, 96) that :func:`pack` has packed; they cannot be written to."""
+    return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(CROP_SIZE, CROP_SIZE)
+
+
+def _before_face(marks: Marking, landmarks: FaceLandmarks) -> Marking:
     """Return what marks hide of the face itself: see :data:`FIRM` and :data:`_BEYOND_FACE`."""
     _, labels = cv2.connectedComponents((marks >= FAINT).astype(np.uint8))
     cover = np.where(np.isin(labels, labels[marks >= FIRM]), np.uint8(255), marks)
@@ -93,12 +119,12 @@ def _before_face(marks: npt.NDArray[np.uint8], landmarks: FaceLandmarks) -> npt.
     return np.asarray(cv2.bitwise_and(cover, around), np.uint8)
 
 
-def beyond(marks: npt.NDArray[np.uint8], usual: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def beyond(marks: Marking, usual: Marking) -> Marking:
     """Return what marks (96, 96) hide beyond what is usual."""
     return np.asarray(cv2.subtract(marks, usual), np.uint8)
 
 
-def lower_face_share(marks: npt.NDArray[np.uint8]) -> float:
+def lower_face_share(marks: Marking) -> float:
     """Return the share of the lower face that marks (96, 96) hide."""
     return float(marks[_LOWER_FACE].mean()) / 255
 
@@ -107,13 +133,13 @@ def lower_face_share(marks: npt.NDArray[np.uint8]) -> float:
 class FaceCover:
     """What lies before the face of one frame."""
 
-    hidden: npt.NDArray[np.uint8]
+    hidden: Marking
     """uint8 (96, 96): how surely, spread a little, in the aligned crop."""
     to_crop: Affine
     """From positions in the frame to those in the crop."""
 
     @classmethod
-    def of(cls, marks: npt.NDArray[np.uint8], landmarks: FaceLandmarks) -> Self:
+    def of(cls, marks: Marking, landmarks: FaceLandmarks) -> Self:
         """Spread the marks (96, 96) of a frame whose face is at ``landmarks`` (468, 2)."""
         wide = cv2.GaussianBlur(cv2.dilate(marks, np.ones((_SPREAD, _SPREAD), np.uint8)), (0, 0), _SPREAD / 3)
         to_crop: Affine = np.asarray(cv2.invertAffineTransform(alignment(landmarks)), np.float64)

@@ -1,6 +1,5 @@
 """What is marked before a face while its footage is studied: where nothing is unusual, frames are skipped."""
 
-import zlib
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Final, Self
@@ -9,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.hidden import CROP_SIZE, STILL_HIDDEN
-from app.mouths.covers import NOTED, beyond, lower_face_share
+from app.mouths.covers import NOTED, Marking, beyond, lower_face_share, pack, unpack
 
 _USUAL_FRAMES: Final = 60
 COVER_EVERY: Final = 3
@@ -23,22 +22,21 @@ NOTHING: Final = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
 class Marked:
     """What is marked before the face of one frame, (96, 96), and the share of the lips that it hides."""
 
-    marks: npt.NDArray[np.uint8]
+    marks: Marking
     lips: float
 
 
-class Kept(MutableMapping[int, npt.NDArray[np.uint8]]):
+class Kept(MutableMapping[int, Marking]):
     """Marks (96, 96) of frames, packed: those of ten minutes would take up to 138 MB."""
 
     def __init__(self) -> None:
         self._packed: dict[int, bytes] = {}
 
-    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
-        marks = np.frombuffer(zlib.decompress(self._packed[index]), np.uint8)
-        return marks.reshape(CROP_SIZE, CROP_SIZE)
+    def __getitem__(self, index: int) -> Marking:
+        return unpack(self._packed[index])
 
-    def __setitem__(self, index: int, marks: npt.NDArray[np.uint8]) -> None:
-        self._packed[index] = zlib.compress(np.ascontiguousarray(marks).data, zlib.Z_BEST_SPEED)
+    def __setitem__(self, index: int, marks: Marking) -> None:
+        self._packed[index] = pack(marks)
 
     def __delitem__(self, index: int) -> None:
         del self._packed[index]
@@ -55,7 +53,7 @@ class Marks:
 
     def __init__(self, count: int) -> None:
         self._step = COVER_EVERY * max(1, count // (COVER_EVERY * _USUAL_FRAMES))
-        self._sample: dict[int, npt.NDArray[np.uint8]] = {}
+        self._sample: dict[int, Marking] = {}
         self.lips = np.full(count, np.nan, np.float32)
         """Share of the lips that is hidden in each frame; nan without a face."""
         self.kept = Kept()
@@ -113,9 +111,9 @@ class Marks:
         return as_usual
 
     @property
-    def usual(self) -> npt.NDArray[np.uint8]:
+    def usual(self) -> Marking:
         """The median of the marks: a beard, say, that is taken for something before the face."""
         if not self._sample:
             return NOTHING
-        usual: npt.NDArray[np.uint8] = np.median(list(self._sample.values()), axis=0).astype(np.uint8)
+        usual: Marking = np.median(list(self._sample.values()), axis=0).astype(np.uint8)
         return usual

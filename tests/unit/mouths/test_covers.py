@@ -1,6 +1,6 @@
 """What lies before faces: kept frame by frame, lasting a little, and told from teeth."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -40,6 +40,11 @@ def test_a_cover_that_is_missed_in_a_frame_is_filled_in() -> None:
     both = covered({10: hand(), 12: moved}).of(11)
     assert both is not None
     assert np.array_equal(both, np.maximum(hand(), moved))
+
+
+def test_covers_are_kept_packed() -> None:
+    covers = covered(dict.fromkeys(range(FRAMES), hand()))
+    assert sum(getattr(covers, field.name).nbytes for field in fields(covers)) < 1000 * FRAMES
 
 
 def studied(covers: Covers, redness: float = 1.0) -> Study:
