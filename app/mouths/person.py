@@ -82,6 +82,9 @@ SOFT_FRAMES: Final = 3
 _POINTS_AT_ONCE: Final = 16
 """Points of all frames that are steadied together, which takes three times their memory."""
 
+_FRAMES_AT_ONCE: Final = 1024
+"""Frames whose mouths are turned to the front together, for the same reason."""
+
 FACES: Final = 64
 """Frames whose median is the person's face in space."""
 
@@ -301,15 +304,16 @@ def _posed(study: Study, found: Flags) -> tuple[Pose, Canonical]:
 
     Where no mesh was found another one stands, the mean face if there is none, so that its pose is defined.
     """
-    rigid, speech = (
-        _steady(study.meshes[:, list(points)].astype(np.float64), study.takes, found)
-        for points in (RIGID_POINTS, SPEECH_POINTS)
-    )
     first = int(found.argmax())
+    rigid = _steady(study.meshes[:, list(RIGID_POINTS)].astype(np.float64), study.takes, found)
     rigid[~found] = rigid[first] if found.any() else shape_space().front
-    speech[~found] = speech[first]
     pose = align(rigid, shape_space().front)
-    return pose, turned_front(speech, pose)
+    del rigid
+    speech = _steady(study.meshes[:, list(SPEECH_POINTS)].astype(np.float64), study.takes, found)
+    speech[~found] = speech[first]
+    for some in np.array_split(np.arange(len(speech)), 1 + len(speech) // _FRAMES_AT_ONCE):
+        speech[some] = turned_front(speech[some], Pose(pose.mean[some], pose.turn[some], pose.scale[some]))
+    return pose, speech
 
 
 def _hidden(study: Study, found: Flags) -> Flags:
