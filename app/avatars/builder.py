@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 import numpy as np
@@ -24,6 +25,8 @@ from app.avatars.turning import find_turn, turn_of
 from app.avatars.warned import avatar_notices
 from app.errors import NoFace
 from app.faces.detector import FaceDetector
+from app.faces.face_mesh import FaceMesh
+from app.faces.hidden import HiddenFinder
 from app.faces.tracking import track_face
 from app.faces.types import Boxes, FaceChoice, FaceTrack, Pads, has_face
 from app.media.decoder import HERE, Decoder
@@ -38,7 +41,6 @@ from app.mouths.notes import Notes
 from app.mouths.person import meet
 from app.mouths.study import STUDY, Study, study_frames
 from app.progress import Alive, Progress, Repeated
-from app.sandbox import give_back_memory
 from app.volume import check_room
 
 _UNKNOWN_SECONDS: Final = 60
@@ -164,13 +166,13 @@ class AvatarBuilder:
     @contextmanager
     def _look(self, request: AvatarRequest, folder: Path, progress: Progress) -> Iterator["_Seen"]:
         """Decode a video beside ``folder``, follow its face, and study it."""
+        Thread(target=_compile_networks, name="networks").start()
         info = self.decoder.probe(request.video, self.limits, request.treatment, partial(progress, 0, 0))
         needed = info.frame_count * info.layout.frame_bytes
         with self.cache.adding(needed, folder) as cached:
             cached.touch()
             followed = self._find_face(request, info, cached, progress)
             info, track = followed.info, followed.track
-            give_back_memory()  # of what following left behind: 90 MB of ten minutes
             with FrameReader(cached, info.layout.frame_bytes) as frames:
                 alive = partial(progress, len(track.boxes), len(track.boxes))
                 study = study_frames(
@@ -266,6 +268,12 @@ class AvatarBuilder:
             job=request.job,
             checksums={name: sha256_of(folder / name) for name in (BOXES, LANDMARKS, *self.form.files)},
         )
+
+
+def _compile_networks() -> None:
+    """Compile the networks that follow and study faces, once a process: while the first video is opened."""
+    FaceMesh()
+    HiddenFinder()
 
 
 def _write_preview(folder: Path, seen: _Seen) -> None:

@@ -56,6 +56,7 @@ def main(be_decoder: Callable[["Request"], None] | None = None) -> None:
     common: dict[str, Any] = json.loads(first)
     # Imported only now, when the worker has loaded its model: at the start both would want the processor.
     from app.decoding.messages import REQUEST
+    from app.media import frame_file, video  # noqa: F401 - else each decoder would load them anew
     from app.sandbox import Sandbox, lock_files
 
     lock_files(Sandbox(tuple(map(Path, common["read"])), tuple(map(Path, common["write"]))))

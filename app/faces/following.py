@@ -95,7 +95,7 @@ class Follower:
 
     @cached_property
     def _mesh(self) -> FaceMesh:
-        """Compiled when there is a face, so that decoding has begun by then."""
+        """Waited for when there is a face, so that decoding has begun by then."""
         return FaceMesh()
 
     def take(self, index: int, frame: I420Frame) -> None:

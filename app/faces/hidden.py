@@ -8,6 +8,7 @@ not face. ``docs/training/design.md`` describes its training and its accuracy.
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import cv2
@@ -60,6 +61,9 @@ THREADS: Final = 2
 
 _MODEL: Final = Path(__file__).parent / "models" / "hidden_mouth.onnx"
 
+_COMPILING: Final = Lock()
+"""Held while the network is compiled, so that whoever else wants it waits for it."""
+
 
 def aligned_crop(layout: FrameLayout, frame: I420Frame, landmarks: FaceLandmarks) -> tuple[BgrImage, Affine]:
     """Cut the lower face out of ``frame``, eyes level, uint8 (96, 96, 3).
@@ -100,7 +104,9 @@ class HiddenFinder:
     """Marks what covers faces in aligned crops, on one thread of the CPU: a crop in a millisecond or two."""
 
     def __init__(self, path: Path = _MODEL) -> None:
-        self._request = _compile(path).create_infer_request()
+        with _COMPILING:
+            compiled = _compile(path)
+        self._request = compiled.create_infer_request()
 
     def cover(self, crops: Iterable[BgrImage]) -> Cover:
         """Return how surely each pixel of any number of aligned crops (96, 96, 3) hides the face."""

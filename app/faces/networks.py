@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,9 @@ INPUT_SIZE: Final = 192
 
 _MODELS: Final = Path(__file__).parent / "models"
 
+_COMPILING: Final = Lock()
+"""Held while a network is compiled, so that whoever wants the same one waits for it."""
+
 
 class Network:
     """One compiled network with a 192x192 picture as input.
@@ -28,7 +32,9 @@ class Network:
     """
 
     def __init__(self, file_name: str, *, offset: float, divisor: float) -> None:
-        self._request = _compile(file_name, offset, divisor).create_infer_request()
+        with _COMPILING:
+            compiled = _compile(file_name, offset, divisor)
+        self._request = compiled.create_infer_request()
         self._outputs = range(len(self._request.model_outputs))
         self._input = np.empty((1, INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
         self._request.set_input_tensor(0, ov.Tensor(self._input, shared_memory=True))

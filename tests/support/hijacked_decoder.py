@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def be_hijacked(request: Request) -> None:
                 pass
         case "tell the niceness":
             server.say({"broke": str(os.getpriority(os.PRIO_PROCESS, 0))})
+        case "tell what is loaded":
+            server.say({"broke": " ".join(set(sys.modules) & set(words))})
         case "say":
             os.write(1, "\n".join(words).encode() + b"\n")
         case "try" if isinstance(request, DecodeSound):

@@ -1,9 +1,11 @@
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
 import pytest
 
 from app.avatars.avatar import open_avatar
@@ -11,6 +13,12 @@ from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.avatars.crops import CROPS, LANDMARKS, MASKS, CropForm
 from app.avatars.store import FRAMES, PREVIEW, SOURCE
 from app.errors import AvatarDamaged, AvatarExists, JobCanceled, NoFace
+from app.faces import hidden, networks
+from app.media.decoder import DecoderHere
+from app.media.limits import VideoLimits
+from app.media.probe import VideoInfo
+from app.media.treatment import Treatment
+from app.progress import Alive
 from tests.support import clips
 from tests.support.avatars import FORM, builder, no_progress
 
@@ -64,6 +72,35 @@ def test_progress_ends_at_all_frames(video: Path, tmp_path: Path) -> None:
     builder(tmp_path).build(AvatarRequest("anna", video, "a"), lambda done, total: told.append((done, total)))
     assert told[-1] == (FRAME_COUNT, FRAME_COUNT)
     assert told == sorted(told)
+
+
+class _Unhurried(DecoderHere):
+    """Opens a video when there is ``something`` to wait for no more."""
+
+    def __init__(self, something: threading.Semaphore, times: int) -> None:
+        self._something, self._times = something, times
+
+    def probe(self, video: Path, limits: VideoLimits, treatment: Treatment, alive: Alive) -> VideoInfo:
+        assert all(self._something.acquire(timeout=60) for _ in range(self._times))
+        return super().probe(video, limits, treatment, alive)
+
+
+def test_networks_are_compiled_once_and_while_the_first_video_is_opened(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (networks, hidden):
+        module._compile.cache_clear()
+    made, compiled, compile_model = builder(tmp_path), threading.Semaphore(0), ov.Core.compile_model
+
+    def noted(*arguments: object) -> ov.CompiledModel:
+        model = compile_model(*arguments)  # type: ignore[arg-type]
+        compiled.release()
+        return model
+
+    monkeypatch.setattr(ov.Core, "compile_model", noted)
+    made = replace(made, decoder=_Unhurried(compiled, 2))
+    made.build(AvatarRequest("anna", video, "a"), no_progress)
+    assert not compiled.acquire(blocking=False)
 
 
 def test_a_video_without_a_face_is_refused_and_nothing_is_stored(tmp_path: Path) -> None:

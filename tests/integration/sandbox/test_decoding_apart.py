@@ -104,6 +104,14 @@ def test_a_decoder_of_frames_stands_back_behind_whoever_takes_them(
         list(hijacked.frames(job / "upload", info, VIDEO, job / "file", 1 << 30, Findings(), ignore))
 
 
+def test_what_decodes_frames_is_loaded_once_and_not_by_each_decoder(
+    hijacked: DecoderApart, job: Path
+) -> None:
+    (job / "upload").write_text("tell what is loaded\napp.media.video")
+    with pytest.raises(RuntimeError, match=r"^app\.media\.video$"):
+        hijacked.probe(job / "upload", VIDEO, Treatment(), ignore)
+
+
 def test_a_decoder_that_nobody_hears_out_is_stopped_by_the_next(apart: DecoderApart, job: Path) -> None:
     clip = clips.talking_head(job / "head.mp4", 4.0)
     info = apart.probe(clip, VIDEO, Treatment(), ignore)
