@@ -148,3 +148,18 @@ def test_lips_that_a_mesh_hardly_parts_are_parted_if_their_inside_is_seen(
     person = person_of(hardly, parting=parting)
     assert person.ajar == pytest.approx(0.05 if parted else 0.0, abs=0.005)
     assert person.shut(0) is not parted
+
+
+@pytest.mark.parametrize("seconds", [2.4, 12.0])
+def test_a_smile_that_comes_and_goes_is_no_talk(seconds: float) -> None:
+    count = round(25 * seconds)
+    smile = np.zeros((count, 1))
+    smile[count // 3 : 2 * count // 3] = 3.0
+    assert not person_of(smile).talks
+
+
+def test_a_few_words_in_long_footage_are_talk() -> None:
+    listens = np.zeros((400, 1))
+    listens[300:350] = talk(50)
+    assert person_of(listens).talks
+    assert person_of(talk(25)).talks
