@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Final
 
 import h11
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from app.api.problems import MEDIA_TYPE
+from app.api.problems import MEDIA_TYPE, error_response
 from app.errors import Problem, TooBusy
 
 PROBES: Final = ("/livez", "/readyz", "/metrics")
@@ -123,6 +124,8 @@ class CalmProtocol(H11Protocol):
         super().connection_made(transport)
         self._newcomers[self] = None
         self._is_spare = len(self.connections) > self.max_connections
+        if self._is_spare:
+            self.app = _only_probes(self.app)
         if len(self.connections) > self.max_connections + self.spare_connections:
             self._make_room()
         self._timer = self.loop.call_later(self.look_seconds, self._look)
@@ -236,3 +239,17 @@ _BUSY_HEAD: Final = (
     f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(_BUSY_BODY)}\r\n"
     f"retry-after: {_BUSY.retry_after}\r\nconnection: close\r\n\r\n"
 ).encode()
+
+
+def _only_probes(app: ASGIApp) -> Any:
+    """Return an application that answers probes; other requests may come behind one in the same packet."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in PROBES:
+            await app(scope, receive, send)
+            return
+        response = error_response(_BUSY)
+        response.headers["Connection"] = "close"
+        await response(scope, receive, send)
+
+    return answer

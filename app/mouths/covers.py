@@ -12,6 +12,7 @@ import numpy.typing as npt
 from app.faces.hidden import CROP_SIZE, Shares, alignment, in_crop
 from app.faces.types import Box, FaceLandmarks, Landmarks, MouthMask
 from app.media.frames import Affine
+from app.progress import Alive, nothing
 
 Marking = npt.NDArray[np.uint8]
 """uint8 (96, 96): how surely each pixel of one aligned crop is something before the face, 0 to 255."""
@@ -80,11 +81,16 @@ def gather(
     kept: Mapping[int, Marking],
     usual: Marking,
     landmarks: Landmarks,
+    alive: Alive = nothing,
 ) -> Covers:
-    """Make covers of the marks of single frames; ``usual`` (96, 96) is what is marked in most of them."""
+    """Make covers of the marks of single frames; ``usual`` (96, 96) is what is marked in most of them.
+
+    ``alive`` is called for each and may raise to stop the work.
+    """
     face = np.zeros(len(lips), np.float32)
     covers = {}
     for frame in sorted(kept):
+        alive()
         cover = _before_face(beyond(kept[frame], usual), landmarks[frame])
         face[frame] = lower_face_share(cover)
         if face[frame] >= np.float32(NOTED):
@@ -110,8 +116,10 @@ def unpack(packed: bytes | memoryview) -> Marking:
 
 def _before_face(marks: Marking, landmarks: FaceLandmarks) -> Marking:
     """Return what marks hide of the face itself: see :data:`FIRM` and :data:`_BEYOND_FACE`."""
-    _, labels = cv2.connectedComponents((marks >= FAINT).astype(np.uint8))
-    cover = np.where(np.isin(labels, labels[marks >= FIRM]), np.uint8(255), marks)
+    count, labels = cv2.connectedComponents((marks >= FAINT).astype(np.uint8))
+    firm = np.zeros(count, np.bool_)
+    firm[labels[marks >= FIRM]] = True
+    cover = np.where(firm[labels], np.uint8(255), marks)
     outline = cv2.convexHull(in_crop(alignment(landmarks), landmarks))
     face = np.zeros_like(cover)
     cv2.fillPoly(face, [np.rint(outline).astype(np.int32)], 255)

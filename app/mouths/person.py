@@ -106,6 +106,9 @@ TURNING_SECONDS, TURN_SHARE, LEAST_TURNS = 2.5, 0.2, 3
 """Within this time the opening of somebody who talks turns so often, by that share of its range: a smile that
 comes and goes turns twice. Of 33 clips of people who talk the one that turns the least does so five times."""
 
+FEW_FRAMES: Final = 3 * LEAST_TURNS
+"""Fewer frames do not show how often a mouth turns: a clip of a blink, or one of 3 frames a second."""
+
 LARGE, MOST_TREMBLING = 60.0, 1.5
 """Distance of the inner eyes, pixels, from which a mesh trembles no more for being small, and how much more
 it may below: of a shut mouth in interlaced footage, 41 pixels, the opening deviates by 0.0133; of 30 clips of
@@ -180,7 +183,9 @@ class Person:
         """Tell whether the opening turns as often as speech has it, if for :data:`TURNING_SECONDS` alone."""
         openings = self.openings[self.seen]
         turned = _turns(openings, TURN_SHARE * self.range)
-        window = max(1, min(round(TURNING_SECONDS * self.fps), len(openings)))
+        window = min(round(TURNING_SECONDS * self.fps), len(openings))
+        if window < FEW_FRAMES:
+            return True
         most = np.convolve(turned, np.ones(window), mode="valid").max()
         return float(most) >= LEAST_TURNS * min(1.0, window / (TURNING_SECONDS * self.fps))
 

@@ -140,7 +140,7 @@ def study_frames(
         alive()
         if cover is not None:
             marks.take(index, cover)
-    covers = gather(marks.lips, marks.kept, marks.usual, landmarks)
+    covers = gather(marks.lips, marks.kept, marks.usual, landmarks, alive)
     return Study(meshes, notes.teeth, notes.redness, notes.parting, notes.skin, notes.patches, takes, covers)
 
 

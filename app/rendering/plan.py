@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from app import __version__
 from app.media.files import replacing
 
 
@@ -22,6 +23,8 @@ class Plan:
     fps: str
     frame_count: int
     fragment_count: int
+    version: str = __version__
+    """The release that makes the frames: those of another may look different, or be of other segments."""
 
     def is_at(self, path: Path) -> bool:
         """Return whether the plan at ``path``, if there is one, is this one."""

@@ -32,7 +32,7 @@ class Patience:
 NEVER_READY: Final = "did not become ready in time, and was ended"
 """How a worker ended whose model took too long to load."""
 
-_MODEL: Final = ("sha256", "encoder", "mouth_offset_ms", "reference")
+_MODEL: Final = ("sha256", "encoder", "mouth_offset_ms", "reference", "version")
 """What must be the same with all workers, for they make segments of one video."""
 
 

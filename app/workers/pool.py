@@ -181,7 +181,7 @@ class MemberPool:
         unlike = difference(model, others[0]) if others else ""
         if unlike:
             detail = (
-                f"The worker {member.name} has another model or encoder than the others: {unlike}; "
+                f"The worker {member.name} has another model, encoder or release than the others: {unlike}; "
                 "give all workers the same."
             )
             log.error("worker_refused", worker=member.name, detail=detail)

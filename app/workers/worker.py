@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from app import __version__
 from app.avatars.manifest import Manifest
 from app.avatars.store import AvatarStore
 from app.decoding.process import DecoderDied, start_server
@@ -74,8 +75,8 @@ class Worker:
     def load(self) -> Mapping[str, Any]:
         """Load and warm up the model; return what is to be known of it, by the fields of ``ModelInfo``.
 
-        ``encoder`` is that of the videos, ``devices`` the number of GPUs in this machine. Raises
-        ``ModelError``.
+        ``encoder`` is that of the videos, ``devices`` the number of GPUs in this machine, ``version`` this
+        release. Raises ``ModelError``.
         """
         # Imported here, and not with the module: it takes a second, and the web process does not need it.
         from app.decoding.apart import DecoderApart
@@ -88,7 +89,8 @@ class Worker:
         decoder.load()
         info = self._workshop.infer.info
         devices = cuda_devices() if info.device.startswith("cuda") else 0
-        return asdict(info) | {"encoder": self._workshop.renderer.encoder, "devices": devices}
+        encoder = self._workshop.renderer.encoder
+        return asdict(info) | {"encoder": encoder, "devices": devices, "version": __version__}
 
     def do(self, call: Call, progress: Progress) -> Answer:
         """Do a call; raises :class:`MouthpieceError`, ``JobCanceled`` if it was stopped, ``DecoderDied``."""
@@ -251,8 +253,8 @@ class Worker:
             render = self._open[1]
             if not anew and not render.is_begun:
                 raise MouthpieceError(
-                    "The avatar was replaced meanwhile, or the workers differ in model or encoder; try "
-                    "again once they match."
+                    "The avatar was replaced meanwhile, or the workers differ in model, encoder or release; "
+                    "try again once they match."
                 )
             yield render
             self._check_stopped()

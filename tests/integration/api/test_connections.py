@@ -199,6 +199,14 @@ def test_a_connection_for_probes_stays_one(serve: Serve) -> None:
         assert rest(connection).startswith(b"HTTP/1.1 503 ")
 
 
+def test_what_comes_behind_a_probe_in_one_packet_is_refused_as_well(serve: Serve) -> None:
+    with connect(serve(max_connections=0)) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nPOST /other HTTP/1.1\r\nHost: x\r\n\r\n")
+        answers = rest(connection)
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert answers.count(b"HTTP/1.1 503 ") == 1
+
+
 def test_many_connections_are_taken_in_a_turn_of_the_loop() -> None:
     turns, counted, crowd = 0, Counter[int](), 4 * TAKEN_AT_A_TURN
 

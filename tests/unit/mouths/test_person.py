@@ -163,3 +163,7 @@ def test_a_few_words_in_long_footage_are_talk() -> None:
     listens[300:350] = talk(50)
     assert person_of(listens).talks
     assert person_of(talk(25)).talks
+
+
+def test_at_one_frame_a_second_talk_is_told_by_how_lively_it_is() -> None:
+    assert person_of(np.tile([[0.0], [0.0], [5.0], [5.0]], (10, 1)), fps=1.0).talks

@@ -145,8 +145,8 @@ async def test_what_a_worker_says_after_it_was_given_up_does_no_harm() -> None:
     assert (pool.size, pool.idle) == (0, 0)
 
 
-@pytest.mark.parametrize(("key", "value"), [("sha256", "cd"), ("encoder", "h264_nvenc")])
-def test_a_worker_with_another_model_or_encoder_is_refused_and_named(key: str, value: str) -> None:
+@pytest.mark.parametrize(("key", "value"), [("sha256", "cd"), ("encoder", "h264_nvenc"), ("version", "9.9")])
+def test_a_worker_with_another_model_encoder_or_release_is_refused_and_named(key: str, value: str) -> None:
     pool = Pool(MODEL, MODEL | {key: value})
     assert (pool.size, pool.unusable) == (1, False)
     assert "worker-1" in pool.status

@@ -229,5 +229,5 @@ def test_a_worker_that_is_stopped_raises(segments: Segments) -> None:
 
 def test_a_worker_that_differs_from_the_one_that_prepared_refuses(segments: Segments) -> None:
     segments.is_begun = False
-    with pytest.raises(MouthpieceError, match="differ in model or encoder"):
+    with pytest.raises(MouthpieceError, match="differ in model, encoder or release"):
         segments.worker.do(replace(RENDERING, method="encode", segments=(0,)), ignore)
