@@ -52,6 +52,8 @@ class Driver:
         self._actors: dict[str, Any] = {}
         self._ready: dict[str, str] = {}
         """The machine of each worker whose model is loaded."""
+        self._freed: set[str] = set()
+        """Workers whose actor died as they loaded: their devices are free, and are left alone for a while."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
         self._busy: set[str] = set()
@@ -89,13 +91,14 @@ class Driver:
     def _wanted(self, slots: int) -> int:
         """Return how many workers there are to be, and let go of those that are not needed.
 
-        For workers that wait for a device, the autoscaler adds machines.
+        For workers that wait for a device, the autoscaler adds machines. None may wait while a device is left
+        alone: it would get that one.
         """
         wished = max(1, most(self._wishes, time.monotonic()))
         spare = max(0, len(self._ready) - wished)
         for name in sorted(self._ready.keys() - self._busy)[:spare]:
             self._let_go(name, "is not needed")
-        return min(wished, slots + MOST_WAITING)
+        return min(wished, slots if self._freed else slots + MOST_WAITING)
 
     def _drain(self, leaving: Collection[str]) -> None:
         """Let go of the workers of machines that are to leave, of those that are busy after their segment."""
@@ -125,8 +128,8 @@ class Driver:
         """See an actor from its start to its end, and to when another one may have its place."""
         how = ""
         try:
+            machine = await actor.machine.remote()  # it may wait for a device for as long as that takes
             async with asyncio.timeout(Patience.start) as patience:
-                machine = await actor.machine.remote()
                 while not how:
                     how = await self._hear(name, actor, machine)
                     patience.reschedule(None)
@@ -135,15 +138,20 @@ class Driver:
         except RayError as error:
             # Where the head has gone, its workers end with it: no fault of their jobs.
             how = _describe(error) if await answers(self._settings.ray_address or "") else LEFT
+            if name not in self._ready and how not in (LEFT, LOST):
+                self._freed.add(name)
         finally:
-            ray.kill(actor)
             if name in self._actors:  # else it was let go
-                self._tell({"worker": name, "gone": how, "left": how == LEFT})
-                if name not in self._ready and how not in (LEFT, LOST):
-                    await asyncio.sleep(AGAIN_SECONDS)  # whatever it died of, the next one would as well
+                # Whatever it died of as it loaded, the next one would as well.
+                pause = 0.0 if name in self._ready or how in (LEFT, LOST) else AGAIN_SECONDS
+                self._tell({"worker": name, "gone": how, "left": how == LEFT, "pause": pause})
+                if pause:
+                    await asyncio.sleep(pause)
+            ray.kill(actor)  # only now: if it is still there, it has kept its device from those that wait
             self._actors.pop(name, None)
             self._ready.pop(name, None)
             self._busy.discard(name)
+            self._freed.discard(name)
 
     async def _hear(self, name: str, actor: Any, machine: str) -> str:
         """Pass on what an actor says until its worker has answered; return how it ended, if it has."""

@@ -123,7 +123,12 @@ class RayPool(MemberPool):
         if "gone" in message:
             how, died = message["gone"], not message.get("left")
             if died:
-                self._reason = f"A worker {how}; another one is being started, try again in a few seconds."
+                pause = message.get("pause")  # where it was not ready yet
+                self._reason = f"A worker {how}; another one is " + (
+                    f"started after {pause:.0f} seconds, try again after that."
+                    if pause
+                    else "being started, try again in a few seconds."
+                )
             if member is not None:
                 self.members.remove(member)
                 self.restarts += died

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
+from app.workers.member import NEVER_READY, Patience
 from app.workers.messages import Message
 
 pytest.importorskip("ray")
@@ -63,13 +64,19 @@ class Pretended:
 
     def __init__(self, *said: Message | RayError) -> None:
         self._said = list(said)
+        self.device: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when it has a device, or failed."""
+        self.device.set_result(None)
         self.machine = SimpleNamespace(remote=self._machine)
         self.hear = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._items))
 
     async def _machine(self) -> str:
+        await self.device
         return "machine"
 
     async def _items(self) -> AsyncIterator[Any]:
+        if not self._said:
+            await asyncio.Event().wait()
         said = self._said.pop(0)
         if isinstance(said, RayError):
             raise said
@@ -122,7 +129,7 @@ async def test_the_place_of_a_worker_that_dies_before_it_is_ready_is_left_for_a_
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
-        assert told[-1] == {"worker": "a", "gone": how, "left": False}
+        assert told[-1] == {"worker": "a", "gone": how, "left": False, "pause": AGAIN_SECONDS}
         assert "a" in driver._actors
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
@@ -131,7 +138,62 @@ async def test_the_place_of_a_worker_that_dies_before_it_is_ready_is_left_for_a_
     await driver._see("a", actor)
     assert slept == ([AGAIN_SECONDS] if waits else [])
     assert not driver._actors
-    assert told[-1]["gone"] == how
+    assert told[-1] == {"worker": "a", "gone": how, "left": False, "pause": AGAIN_SECONDS if waits else 0}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("said", "dead"), [(ENDED, False), (DIED, True)])
+async def test_no_worker_that_waits_gets_a_device_that_is_left_alone(
+    told: list[Message], monkeypatch: pytest.MonkeyPatch, said: Message | RayError, dead: bool
+) -> None:
+    """An actor that is still there keeps its device; for that of a dead one, none may wait."""
+    killed: list[Any] = []
+    wanted: list[int] = []
+
+    async def sleep(_: float) -> None:
+        assert not killed
+        wanted.append(driver._wanted(2))
+
+    monkeypatch.setattr(ray, "kill", killed.append)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    driver = Driver(Settings(), {}, told.append, RayWorker)
+    driver.hear({"wish": 5})
+    driver._actors["a"] = actor = Pretended(said)
+    await driver._see("a", actor)
+    assert wanted == [2 if dead else 5]
+    assert killed == [actor]
+    assert driver._wanted(2) == 5
+
+
+@pytest.mark.anyio
+async def test_the_time_to_load_begins_when_there_is_a_device(
+    told: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Patience, "start", 0.05)
+    monkeypatch.setattr(ray_driver, "AGAIN_SECONDS", 0.01)
+    driver = Driver(Settings(), {}, told.append, RayWorker)
+    driver._actors["a"] = actor = Pretended()
+    actor.device = asyncio.get_running_loop().create_future()
+    seen = asyncio.ensure_future(driver._see("a", actor))
+    await asyncio.sleep(0.2)
+    assert not told
+    actor.device.set_result(None)
+    await seen
+    assert told == [{"worker": "a", "gone": NEVER_READY, "left": False, "pause": 0.01}]
+
+
+@pytest.mark.anyio
+async def test_a_worker_that_dies_as_it_waits_for_a_device_has_ended(
+    told: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_driver, "AGAIN_SECONDS", 0.01)
+    driver = Driver(Settings(), {}, told.append, RayWorker)
+    driver._actors["a"] = actor = Pretended()
+    actor.device = asyncio.get_running_loop().create_future()
+    actor.device.set_exception(DIED)
+    await driver._see("a", actor)
+    assert told == [{"worker": "a", "gone": "ended unexpectedly", "left": False, "pause": 0.01}]
+    assert not driver._actors
 
 
 @pytest.mark.anyio

@@ -140,6 +140,14 @@ async def test_a_worker_that_ends_before_it_is_ready_is_said(start: Start) -> No
         assert pool.restarts == 0
 
 
+@pytest.mark.parametrize(
+    ("pause", "again"), [(15.0, "started after 15 seconds"), (0.0, "being started, try again in a few")]
+)
+async def test_when_another_worker_is_started_is_said(start: Start, pause: float, again: str) -> None:
+    async with start(CONNECTED, {"worker": "a", "gone": "ended unexpectedly", "pause": pause}) as pool:
+        await until(lambda: f"A worker ended unexpectedly; another one is {again}" in pool.status)
+
+
 async def test_what_a_worker_says_that_is_gone_does_no_harm(start: Start) -> None:
     late = {"worker": "a", "answer": {"segments": [0]}}
     gone = {"worker": "a", "gone": "was lost with its machine"}
