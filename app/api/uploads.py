@@ -65,7 +65,7 @@ async def receive_upload(
     destination: Path,
     max_bytes: int,
     check_field: CheckField | None = None,
-    check_fields: CheckFields = dict,
+    check_fields: CheckFields | None = None,
     translate: Translate | None = None,
 ) -> Upload:
     """Write the first of the ``files`` of a body to ``destination``, others beside it under their names.
@@ -101,7 +101,8 @@ async def receive_upload(
                 await on_volume(body.parse, paths[NAME])
             upload = _complete(files, body.result())
             await _check(body, check_field)
-            check_fields(upload.fields)
+            if check_fields:
+                check_fields(upload.fields)
             return await on_volume(writer.write_data, upload, max_bytes)
 
 
@@ -156,7 +157,7 @@ class _Writer:
     """Writes files that arrive to the disk."""
 
     def __init__(self, paths: dict[str, Path], stack: ExitStack) -> None:
-        self.paths = paths
+        self._paths = paths
         self._growth = Growth(next(iter(paths.values())).parent)
         self._stack = stack
         self._open: dict[str, IO[bytes]] = {}
@@ -164,7 +165,7 @@ class _Writer:
     def write(self, files: dict[str, Incoming]) -> None:
         for name, incoming in files.items():
             if name not in self._open:
-                file = self.paths[name].open("wb", buffering=0)
+                file = self._paths[name].open("wb", buffering=0)
                 self._open[name] = self._stack.enter_context(file)
             data = incoming.take()
             self._growth.add(len(data))

@@ -11,14 +11,12 @@ from app.jobs.crowd import Crowd
 from app.jobs.ended import Ended
 from app.jobs.job import Job, JobKind, JobProgress, JobState, is_one_call, utc_now
 from app.jobs.pool import Answer, Call, Method, WorkerDied
+from app.media.timing import LEAST_SHARE_SECONDS, LONG_SECONDS
 from app.notices import NoticeCode
 from app.tracing import about
 
-LONG_SECONDS: Final = 60.0
-"""A render of more is long: it is made by all workers that are free, and gives way to others."""
-LEAST_SHARE_SECONDS: Final = 5.0
 MOST_SHARE_SECONDS: Final = 30.0
-"""What a worker is given at a time of a long render that several work on, seconds of video."""
+"""The most that a worker is given at a time of a long render that several work on, seconds of video."""
 
 _FIRST_STEPS: Final[Mapping[JobKind, Method]] = {JobKind.AVATAR: "build_avatar", JobKind.CHECK: "check"}
 """What is done for those jobs, which have no other step."""

@@ -70,8 +70,8 @@ _NOTED_LATE: Final = Fraction(1, 10)
 _PADDING: Final = Fraction(1, 10)
 """Packets hold up to so much more than is heard, an encoder's priming and padding: that is not left out."""
 
-_A_SECOND: Final = 5
-"""How often sound is converted."""
+_PIECES_A_SECOND: Final = 5
+"""In how many pieces a second of sound is converted."""
 
 TRACK_BYTES: Final = 2
 SPEECH_BYTES: Final = 4
@@ -203,7 +203,7 @@ def _gathered(frames: Iterator[av.AudioFrame], alive: Alive) -> Iterator[av.Audi
         check_sound(frame.sample_rate, frame.layout.nb_channels)
         if form != _form(frame):
             yield from fifo.read_many(length, partial=True)
-            fifo, form, length = AudioFifo(), _form(frame), frame.sample_rate // _A_SECOND
+            fifo, form, length = AudioFifo(), _form(frame), frame.sample_rate // _PIECES_A_SECOND
         frame.pts = None
         fifo.write(frame)
         yield from fifo.read_many(length)

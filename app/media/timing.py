@@ -9,6 +9,11 @@ MIN_FPS: Final = Fraction(1)
 MAX_FPS: Final = Fraction(120)
 """The frame rates that are read and written; a source outside of them is resampled."""
 
+LONG_SECONDS: Final = 60.0
+"""A render of more is long: it is made by all workers that are free, and gives way to others."""
+LEAST_SHARE_SECONDS: Final = 5.0
+"""The least that one of several workers is given of it at a time, and so the length of its last segments."""
+
 _NTSC_RATES: Final = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120))
 _NTSC_TOLERANCE: Final = Fraction(1, 5000)
 """23.976, 23.98, 29.97 and 59.94 stand for 24000/1001, 30000/1001 and 60000/1001; 59.98 does not."""

@@ -138,11 +138,12 @@ def draw_inside(
     region: tuple[int, int, int, int],
     own: Tooth | None = None,
 ) -> Inside | None:
-    """Draw the inside of the mouth that ``placing`` opens on the head at ``landmarks``.
+    """Return the inside of the mouth that ``placing`` opens on the head at ``landmarks``.
 
-    ``skin`` is the lender's, whose light is that of what is drawn; ``region`` is the part of the frame, top,
-    bottom, left, right, all even, within which it may lie; ``own`` is the colour of the person's teeth where
-    it is known. None if the lips part nowhere in the region.
+    It is drawn when its ``picture`` is first read. ``skin`` is the lender's, whose light is that of what is
+    drawn; ``region`` is the part of the frame, top, bottom, left, right, all even, within which it may lie;
+    ``own`` is the colour of the person's teeth where it is known. None if the lips part nowhere in the
+    region.
     """
     mouth = _Mouth(placing, landmarks, region)
     return None if mouth.empty else Inside(mouth, skin, teeth, own)

@@ -1,7 +1,7 @@
 """What is measured in every frame of an avatar before its mouths can be lent: one pass over its frames.
 
 All of it follows from the frames and the landmarks, so it can be made again at any time: for an avatar of an
-earlier version, or when its file is lost.
+earlier version, whose stored meshes are kept, or when its file is lost.
 """
 
 from collections.abc import Callable, Iterator, Sequence

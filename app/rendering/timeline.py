@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from app.errors import InvalidRequest
 from app.media.mixing import Span
-from app.media.timing import Segment, exact_fps, frame_count
+from app.media.timing import LEAST_SHARE_SECONDS, LONG_SECONDS, Segment, exact_fps, frame_count
 from app.mouths.person import SOFT_FRAMES
 from app.rendering.options import RenderOptions, read_ranges
 
@@ -25,9 +25,9 @@ Loop = Literal["pingpong", "restart", "hold", "stretch"]
 FIRST_SEGMENT_SECONDS: Final = (1.0, 2.0, 4.0)
 SEGMENT_SECONDS: Final = 10.0
 """A segment is the unit of streaming and of resuming; the first are short, so that playing starts early."""
-LONG_SECONDS, END_SECONDS, END_SEGMENT_SECONDS = 60.0, 20.0, 5.0
-"""Those in the last seconds of a render that several workers share (``app/jobs/open_job.py``) are shorter, so
-that all of them have something to do until its end."""
+END_SECONDS: Final = 20.0
+"""Those in the last seconds of a long render are short too, however many workers there are: where several
+share it (``app/jobs/open_job.py``), all of them have something to do until its end."""
 
 
 @dataclass(frozen=True)
@@ -208,9 +208,8 @@ def split_segments(frame_count: int, fps: Fraction) -> list[Segment]:
     while (left := frame_count - first) > 0:
         seconds = next(lengths)
         if long and left < (SEGMENT_SECONDS + END_SECONDS) * fps:
-            seconds = min(seconds, END_SEGMENT_SECONDS)
+            seconds = min(seconds, LEAST_SHARE_SECONDS)
         count = min(max(1, round(seconds * fps)), left)
         segments.append(Segment(len(segments), first, count, last=count == left))
         first += count
-    return segments
     return segments

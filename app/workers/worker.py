@@ -104,7 +104,8 @@ class Worker:
                 raise
             except Exception as error:
                 self._close()
-                # One that is its own cause, or has a name here, would live on with all that the call held.
+                # An error that is its own cause, or that a variable here holds, is part of a reference cycle:
+                # all that the call held would stay in memory until the garbage collector runs.
                 raise as_error(error, call.job_id) from (
                     None if isinstance(error, MouthpieceError) else error
                 )
