@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.hidden import CROP_SIZE, Shares, alignment, in_crop
+from app.faces.hidden import CROP_SIZE, Shares, alignment, in_crop, lips_ellipse
 from app.faces.types import Box, FaceLandmarks, Landmarks, MouthMask
 from app.media.frames import Affine
 from app.progress import Alive, nothing
@@ -25,18 +25,19 @@ _LOWER_FACE: Final = (slice(30, 84), slice(20, 76))
 
 FAINT, FIRM = 40, 160
 """What is marked at least faintly counts in full where it goes on to what is marked firmly, 0..255: the tip
-of a finger is faint, its hand is not."""
+of a finger is faint, its hand is not. Not over the lips, for what is marked between them and a neck may be
+the edge of a chin."""
 
 _BEYOND_FACE: Final = 5
 """Pixels of the aligned crop beyond the outline of a face within which marks count: a jaw that opens is laid
 there. Farther off they are a collar, a neck or what stands behind."""
 
 LASTING: Final = 0.15
-"""Share of the lower face from which a cover covers its neighbours in time as well. With every mark doing so,
+"""Share of the lower face from which covers cover the frames between them as well. With every mark doing so,
 mouths of two bearded people, marked a little here and there, followed what was heard by 0.12 less."""
 
 _NEIGHBOURS: Final = 2
-"""Frames before and after one in which what covers the face covers it in that one as well."""
+"""Frames before and after one: what covers the face in both covers it in that one as well."""
 
 _SPREAD: Final = 5
 """Pixels of the aligned crop by which a cover is spread: its edge blurs into what is laid."""
@@ -60,16 +61,22 @@ class Covers:
     def of(self, frame: int) -> Marking | None:
         """Return the cover of a frame (96, 96), None if nothing is before the face.
 
-        What its neighbours in time show counts too, if it is more than a doubt: a hand that is missed in one
-        frame would flicker.
+        What its neighbours in time show, those before it and those after, counts too, if it is more than a
+        doubt: a hand that is missed in one frame would flicker.
         """
-        first, stop = np.searchsorted(self.rows, (frame - _NEIGHBOURS, frame + _NEIGHBOURS + 1)).tolist()
-        if first == stop:
-            return None
-        near = self.rows[first:stop]
-        counts = (near == frame) | (self.face[near] >= LASTING)
-        covers = [self._unpacked(first + place) for place in np.flatnonzero(counts).tolist()]
-        return np.max(covers, axis=0) if covers else None
+        own = self._most(frame, frame + 1, 0.0)
+        before = self._most(frame - _NEIGHBOURS, frame, LASTING)
+        after = self._most(frame + 1, frame + 1 + _NEIGHBOURS, LASTING)
+        if before is None or after is None:
+            return own
+        both = np.minimum(before, after)
+        return both if own is None else np.maximum(own, both)
+
+    def _most(self, first: int, stop: int, least: float) -> Marking | None:
+        """Return what is before the face in any of some frames that have that share of it; None if nothing."""
+        start, end = np.searchsorted(self.rows, (first, stop)).tolist()
+        rows = [row for row in range(start, end) if self.face[self.rows[row]] >= least]
+        return np.max([self._unpacked(row) for row in rows], axis=0) if rows else None
 
     def _unpacked(self, row: int) -> Marking:
         start = self.ends[row - 1] if row else 0
@@ -116,11 +123,12 @@ def unpack(packed: bytes | memoryview) -> Marking:
 
 def _before_face(marks: Marking, landmarks: FaceLandmarks) -> Marking:
     """Return what marks hide of the face itself: see :data:`FIRM` and :data:`_BEYOND_FACE`."""
+    points = in_crop(alignment(landmarks), landmarks)
     count, labels = cv2.connectedComponents((marks >= FAINT).astype(np.uint8))
     firm = np.zeros(count, np.bool_)
     firm[labels[marks >= FIRM]] = True
-    cover = np.where(firm[labels], np.uint8(255), marks)
-    outline = cv2.convexHull(in_crop(alignment(landmarks), landmarks))
+    cover = np.where(firm[labels] & (lips_ellipse(points) == 0), np.uint8(255), marks)
+    outline = cv2.convexHull(points)
     face = np.zeros_like(cover)
     cv2.fillPoly(face, [np.rint(outline).astype(np.int32)], 255)
     around = cv2.dilate(face, np.ones((2 * _BEYOND_FACE + 1,) * 2, np.uint8))
