@@ -73,7 +73,7 @@ class Covers:
         return both if own is None else np.maximum(own, both)
 
     def _most(self, first: int, stop: int, least: float) -> Marking | None:
-        """Return what is before the face in any of some frames that have that share of it; None if nothing."""
+        """Return what is before the face in any of some frames that have that share of it, if anything."""
         start, end = np.searchsorted(self.rows, (first, stop)).tolist()
         rows = [row for row in range(start, end) if self.face[self.rows[row]] >= least]
         return np.max([self._unpacked(row) for row in rows], axis=0) if rows else None
