@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings
-from tests.integration.jobs.conftest import served
+from tests.integration.jobs.conftest import scripted_settings, served
 from tests.support.ray_cluster import growing_cluster
 from tests.support.waiting import until
 
@@ -31,12 +30,9 @@ def anyio_backend() -> str:
 
 async def test_workers_come_with_a_queue_of_any_length_and_go_when_it_is_empty(tmp_path: Path) -> None:
     with growing_cluster(2) as address:
-        settings = Settings(
-            data_dir=tmp_path / "data",
+        settings = scripted_settings(
+            tmp_path / "data",
             avatars_dir=tmp_path / "avatars",
-            model=Path("fine.onnx"),
-            log_level="error",
-            device="cpu",
             ray_address=address,
             ray_autoscaling=True,
         )

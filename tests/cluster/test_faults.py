@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from app.jobs.job import JobState
-from app.settings import Settings
-from tests.integration.jobs.conftest import served
+from tests.integration.jobs.conftest import scripted_settings, served
 from tests.support.ports import free_port
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.server import Server
@@ -107,13 +106,8 @@ def pair(
 async def test_a_file_that_crashes_every_worker_is_tried_three_times_and_others_go_on(
     cluster: RayCluster, tmp_path: Path
 ) -> None:
-    settings = Settings(
-        data_dir=tmp_path / "data",
-        avatars_dir=tmp_path / "avatars",
-        model=Path("fine.onnx"),
-        log_level="error",
-        device="cpu",
-        ray_address=cluster.address,
+    settings = scripted_settings(
+        tmp_path / "data", avatars_dir=tmp_path / "avatars", ray_address=cluster.address
     )
     pool = RayPool(settings, command=SCRIPTED)
     async with served(settings, pool, attempts=3) as service:

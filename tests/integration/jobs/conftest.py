@@ -63,12 +63,17 @@ class Service(Generic[AnyPool]):
         raise AssertionError("it ended without progress")
 
 
+def scripted_settings(data_dir: Path, model: Path = Path("fine.onnx"), **more: Any) -> Settings:
+    """Return the settings of a service with scripted workers, which know of a model by its name."""
+    return Settings(data_dir=data_dir, model=model, log_level="error", device="cpu", **more)
+
+
 @asynccontextmanager
 async def running(
-    data_dir: Path, patience: Patience = PATIENCE, model: Path = Path("fine.onnx"), **settings: Any
+    data_dir: Path, patience: Patience = PATIENCE, **settings: Any
 ) -> AsyncIterator[Service[LocalPool]]:
     """Run a service with scripted workers for as long as the block lasts."""
-    given = Settings(data_dir=data_dir, model=model, log_level="error", device="cpu", **settings)
+    given = scripted_settings(data_dir, **settings)
     pool = LocalPool(given, patience=patience, command=waiting.script(ScriptedWorker))
     async with served(given, pool, LIMITS.attempts) as service:
         yield service
