@@ -64,6 +64,8 @@ class Tally:
     answers: Counter[str] = field(default_factory=Counter)
     accepted: dict[str, str] = field(default_factory=dict)
     """What was sent, by the job's id."""
+    deleted: set[str] = field(default_factory=set)
+    """Jobs that a client wanted deleted: one that has ended by then is forgotten, others are canceled."""
     lost_answers: int = 0
     """Requests whose connection broke: a job may have come of them."""
     kills: Counter[str] = field(default_factory=Counter)
@@ -139,7 +141,8 @@ class Storm:
         client, tally = self._server.client, self.tally
         self._server.wait(lambda: not self._open_jobs(), QUIET_SECONDS)
         found = {job["id"]: job for job in self._all_jobs() if job["id"] not in before}
-        tally.wrong += [f"lost: {job_id}" for job_id in tally.accepted.keys() - found.keys() - before]
+        there = found.keys() | before | tally.deleted
+        tally.wrong += [f"lost: {job_id}" for job_id in tally.accepted.keys() - there]
         unasked = found.keys() - tally.accepted.keys()
         if len(unasked) > tally.lost_answers:
             tally.wrong.append(
@@ -215,8 +218,10 @@ class Storm:
         answer = self._render("canceled", self._long, headers={"Prefer": "respond-async"})
         if answer.status_code == 202:
             time.sleep(3 * dice.random())
+            job_id = answer.json()["id"]
+            self.tally.deleted.add(job_id)
             with httpx.Client(base_url=self._server.url, timeout=60) as client:
-                client.delete(f"/v1/jobs/{answer.json()['id']}")
+                client.delete(f"/v1/jobs/{job_id}")
 
     def _abandoned(self, _: random.Random) -> None:
         files, url = {"audio": self._speech}, f"{self._server.url}/v1/avatars/anna/renders?stream=true"
