@@ -90,7 +90,8 @@ FACES: Final = 64
 
 ACTIVE_SECONDS: Final = 0.6
 ACTIVE_SHARE: Final = 0.25
-"""Somebody talks where, within this time, the opening moves by this share of its range or more."""
+"""Somebody talks where, within this time, the opening moves by this share of its range or more. A take whose
+mouths open less has none that may be lent for open ones."""
 
 STILLER: Final = 4
 """How often the tremor is taken off mouths that do not talk, for it is all that moves there: they are bent by
@@ -190,6 +191,17 @@ class Person:
         return float(most) >= LEAST_TURNS * min(1.0, window / (TURNING_SECONDS * self.fps))
 
     @cached_property
+    def silent(self) -> Flags:
+        """Frames of takes that have no open mouth to lend; if the person never talks, all."""
+        silent = np.full(len(self), not self.talks)
+        for take in np.unique(self.study.takes[self.study.takes >= 0]) if self.talks else ():
+            own = self.study.takes == take
+            lending = self.openings[own & self.usable]
+            if len(lending) and float(np.quantile(lending, 0.95)) < ACTIVE_SHARE * self.range:
+                silent |= own
+        return silent
+
+    @cached_property
     def talking(self) -> Flags:
         """Frames in which the person talks."""
         reach = max(1, round(ACTIVE_SECONDS * self.fps / 2))
@@ -276,10 +288,11 @@ def meet(study: Study, fps: float) -> Person:
     found: Flags = np.asarray(np.isfinite(study.meshes).all(axis=(1, 2)))
     pose, front = _posed(study, found)
     person = _measured(study, fps, found, pose, front)
-    if person.talks:
+    silent = person.silent
+    if not silent.any():
         return person
     for _ in range(STILLER):
-        front = _steady(front, study.takes, found)
+        front[silent] = _steady(front, study.takes, found)[silent]
     return _measured(study, fps, found, pose, front)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from app.mouths.ear import Heard
-from app.mouths.person import Habits, Numbers, Person
+from app.mouths.person import Flags, Habits, Numbers, Person
 from app.mouths.space import COMPONENTS, SHAPE_DIMS, MouthShapes, opening_of, shape_space
 
 SPREAD: Final = 1.0
@@ -50,14 +50,18 @@ class Adaptation:
     """(9,) each: eight shapes, the opening."""
     scale: Numbers
     """(9,): from the average person to this one, before that."""
-    least: float = 0.0
+    least: float
     """Least opening: 0, or how far the person's mouth closes beyond its rest, which is negative."""
 
-    def __call__(self, heard: Heard) -> MouthShapes:
-        """Return the wanted shapes (n, 8), from the person's rest."""
+    def __call__(self, heard: Heard, silent: Flags) -> MouthShapes:
+        """Return the wanted shapes (n, 8), from the person's rest.
+
+        ``silent`` (n,) are the frames whose mouths close no further than they rest; see :class:`Person`.
+        """
         numbers = np.column_stack([heard.shapes, heard.opening]) * self.scale
         numbers = (numbers - self.middle) * self.gain + self.wanted
-        shapes, opening = numbers[:, :-1], np.maximum(numbers[:, -1], self.least)
+        shapes = numbers[:, :-1]
+        opening = np.maximum(numbers[:, -1], np.where(silent, 0.0, self.least))
         lacking = opening - shapes[:, :COMPONENTS] @ OPENING
         shapes[:, :COMPONENTS] += lacking[:, None] * OPENING / (OPENING @ OPENING)
         return (shapes * heard.speech[:, None]).astype(np.float32)
@@ -74,7 +78,7 @@ def adapt(person: Person, heard: Heard, average_range: float) -> Adaptation:
     ratio = SPREAD * own.deviation / np.maximum(deviation, 1e-6)
     gain[adapted] = np.clip(ratio, LEAST_GAIN, MOST_GAIN if person.talks else UNSEEN_GAIN)[adapted]
     wanted[adapted] = own.mean[adapted]
-    return Adaptation(middle, gain, wanted, scale, person.least if person.talks else 0.0)
+    return Adaptation(middle, gain, wanted, scale, person.least)
 
 
 def shut(ajar: Numbers) -> MouthShapes:

@@ -75,21 +75,20 @@ class Scorer:
         shown = np.array([self._timeline.avatar_frame(index) for index in indices], np.int32)
         asked = self._wanted.ask(indices, alive)
         wanted = asked.shapes * np.float32(self._strength) + asked.rest * np.float32(min(self._strength, 1.0))
-        if self._person.talks:
-            lenders = self._chosen(wanted, shown, (segment.first_frame > 0, not segment.last), alive)
-        else:
-            lenders = self._rest_lenders(alive)[shown]
+        drawn = self._person.silent[shown]
+        lenders = self._chosen(wanted, shown, drawn, (segment.first_frame > 0, not segment.last), alive)
+        if drawn.any():
+            lenders[drawn] = self._rest_lenders(alive)[shown[drawn]]
         count = segment.frame_count
-        drawn = np.full(count, not self._person.talks)
-        return Score(lenders[:count], wanted[:count], drawn, asked.speech[:count])
+        return Score(lenders[:count], wanted[:count], drawn[:count], asked.speech[:count])
 
     def _chosen(
-        self, wanted: MouthShapes, shown: Lenders, pinned: tuple[bool, bool], alive: Alive
+        self, wanted: MouthShapes, shown: Lenders, drawn: Flags, pinned: tuple[bool, bool], alive: Alive
     ) -> Lenders:
-        """Choose lenders for the frames that have a face, each run of them by itself."""
+        """Choose lenders for the frames that have a face and are not drawn, each run of them by itself."""
         lenders = np.full(len(shown), -1, np.int32)
         faces = self._person.study.takes[shown] >= 0
-        for start, stop in _runs(faces):
+        for start, stop in _runs(faces & ~drawn):
             ends = pinned[0] and start == 0, pinned[1] and stop == len(shown)
             lenders[start:stop] = self._chooser.choose(wanted[start:stop], shown[start:stop], ends, alive)
         return lenders

@@ -70,10 +70,11 @@ class HeardShapes:
             heard = self._ear.hear(self._sound, early, alive)
             self._adaptation = adapt(self._person, heard, self._ear.average_range)
         sources = [self._timeline.avatar_frame(index) for index in indices]
-        ajar = np.zeros(len(sources)) if self._person.talks else self._person.ajar[sources]
+        silent = self._person.silent[sources]
+        ajar = np.where(silent, self._person.ajar[sources], 0.0)
         heard = self._ear.hear(self._sound, times - self._offset, alive)
         rest = shut(ajar * self._near_speech(times - self._offset, alive) if ajar.any() else ajar)
-        return Asked(self._adaptation(heard), heard.speech, rest)
+        return Asked(self._adaptation(heard, silent), heard.speech, rest)
 
     def _near_speech(self, times: FrameTimes, alive: Alive) -> Numbers:
         """Return for each time how near speech is, 0..1."""

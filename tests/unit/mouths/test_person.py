@@ -102,6 +102,16 @@ def test_somebody_talks_whose_mouth_opens_and_shuts() -> None:
     assert person_of(talk(60, size=6.0)).range == pytest.approx(2 * person_of(talk(60)).range, rel=0.05)
 
 
+def test_a_take_whose_mouth_never_opens_is_silent() -> None:
+    lips = talk(300)
+    lips[200:] = 0.1
+    person = person_of(lips, takes=np.repeat([0, 1, 2], 100))
+    assert person.talks
+    assert (person.silent == (person.study.takes == 2)).all()
+    assert person_of(np.zeros((60, 1))).silent.all()
+    assert not person_of(talk(60)).silent.any()
+
+
 def test_what_is_trembling_in_a_small_face_is_talk_in_a_large_one() -> None:
     small = person_of(talk(60, size=0.7))
     large = meet(replace(small.study, meshes=3 * small.study.meshes), small.fps)

@@ -20,7 +20,7 @@ def heard(deviation: float = 0.2, mean: float = 0.35, speech: float = 1.0) -> He
 
 
 def openings(person: Person, said: Heard) -> Numbers:
-    wanted = adapt(person, said, AVERAGE_RANGE)(said)
+    wanted = adapt(person, said, AVERAGE_RANGE)(said, np.resize(person.silent, FRAMES))
     assert wanted.dtype == np.float32
     result: Numbers = wanted[:, :6].astype(np.float64) @ OPENING
     return result
@@ -44,13 +44,22 @@ def test_a_loud_speaker_and_a_mumbling_one_are_brought_to_the_same_person() -> N
 def test_a_mouth_rests_while_nobody_speaks() -> None:
     for person in (person_of(talk(200)), person_of(np.zeros((50, 1)))):
         said = heard(speech=0.0)
-        assert (adapt(person, said, AVERAGE_RANGE)(said) == 0).all()
+        assert (openings(person, said) == 0).all()
 
 
 def test_a_mouth_closes_no_further_than_its_footage_shows() -> None:
     person = person_of(talk(200) - 0.5 * (np.arange(200) % 20 == 0)[:, None])
     assert person.least < -0.002
     assert openings(person, heard(0.4)).min() == pytest.approx(person.least, abs=1e-6)
+
+
+def test_a_mouth_that_is_silent_in_a_take_closes_there_no_further_than_to_rest() -> None:
+    lips = talk(400) - 0.5 * (np.arange(400) % 20 == 0)[:, None]
+    lips[200:] = 0
+    person = person_of(lips, takes=np.repeat([0, 1], 200))
+    wanted = openings(person, heard(0.4))
+    assert wanted[~np.resize(person.silent, FRAMES)].min() < -0.002
+    assert wanted[np.resize(person.silent, FRAMES)].min() > -1e-6
 
 
 def test_whose_footage_does_not_show_talk_closes_no_further_than_to_rest() -> None:
@@ -72,6 +81,6 @@ def test_somebody_whose_footage_never_talks_opens_as_people_usually_do() -> None
 def test_a_sound_of_one_frame_is_adapted_by_what_is_usual() -> None:
     said = heard()
     short = Heard(said.opening[:1], said.shapes[:1], said.speech[:1])
-    wanted = adapt(person_of(talk(200)), short, AVERAGE_RANGE)(short)
+    wanted = adapt(person_of(talk(200)), short, AVERAGE_RANGE)(short, np.zeros(1, np.bool_))
     assert np.isfinite(wanted).all()
     assert np.abs(wanted).max() < 10

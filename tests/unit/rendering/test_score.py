@@ -108,6 +108,20 @@ def test_who_never_talks_lends_resting_mouths_whose_inside_is_drawn(sound: Sound
     assert np.ptp(score.wanted[:, 0]) > 0.3
 
 
+def test_a_take_without_an_open_mouth_has_its_own_resting_one_whose_inside_is_drawn(sound: Sound) -> None:
+    lips = talk(60)
+    lips[30:] = 0
+    takes = np.repeat([0, 1], 30)
+    person = person_of(lips, takes=takes)
+    maker = scorer(sound, person)
+    for segment in SEGMENTS[:3]:
+        score = maker.score(segment)
+        shown = [TIMELINE.avatar_frame(segment.first_frame + i) for i in range(len(score))]
+        assert (score.drawn == (takes[shown] == 1)).all()
+        assert (takes[score.lenders] == takes[shown]).all()
+        assert person.rest[score.lenders[score.drawn]].all()
+
+
 def test_a_mouth_moves_later_by_the_offset(sound: Sound) -> None:
     segment = Segment(0, 0, 150, False)
     now, later = (scorer(sound, offset_ms=ms).score(segment).wanted for ms in (0.0, 400.0))
