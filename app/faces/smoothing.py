@@ -16,6 +16,9 @@ DEFAULT_SMOOTHING: Final = 0.2
 
 MAX_SMOOTHING: Final = 1.0
 
+LEAST_FRAMES: Final = 0.3
+"""Frames; over fewer a neighbour weighs less than 1e-28, and soon nothing at all: no line can be fitted."""
+
 
 def check_smoothing(seconds: float) -> float:
     """Return ``seconds``; raise :class:`InvalidRequest` unless it is from 0 (off) to 1."""
@@ -46,11 +49,12 @@ def reach_of(frames: float) -> int:
 def smooth(series: Series, frames: float) -> npt.NDArray[np.float64]:
     """Fit a line through the neighbourhood of each row and return its value there, float64 (n, k).
 
-    The weights are Gaussian, centred, and spread as a moving average over ``frames`` rows is (0: no
-    smoothing). A line in the data passes unchanged, up to both ends, so nothing lags or leads.
+    The weights are Gaussian, centred, and spread as a moving average over ``frames`` rows is; below
+    :data:`LEAST_FRAMES` nothing changes. A line in the data passes unchanged, up to both ends, so nothing
+    lags or leads.
     """
     count, sigma = len(series), frames / np.sqrt(12)
-    if count < 2 or frames <= 0:
+    if count < 2 or frames < LEAST_FRAMES:
         return np.array(series, np.float64)
     reach = reach_of(frames)
     offsets = np.arange(-reach, reach + 1)

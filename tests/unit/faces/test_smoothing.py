@@ -5,7 +5,7 @@ from app.errors import InvalidRequest
 from app.faces.smoothing import check_smoothing, fill_gaps, smooth
 
 
-@pytest.mark.parametrize("frames", [0, 0.5, 1, 5, 12.5, 60])
+@pytest.mark.parametrize("frames", [0, 0.001, 0.05, 0.3, 0.5, 1, 5, 12.5, 60])
 @pytest.mark.parametrize("count", [1, 2, 3, 40])
 def test_steady_motion_passes_unchanged_up_to_both_ends(frames: float, count: int) -> None:
     line = np.outer(np.arange(count), [3.0, -0.5]) + np.array([100, 20])
