@@ -13,8 +13,8 @@ from app.faces.regions import region_of_detection
 from app.faces.types import Detection, ExactBox
 from app.media.frames import FrameLayout, I420Frame
 
-MAX_FACES: Final = 8
-"""Faces followed at once; of more, the largest."""
+MAX_FACES: Final = 10
+"""Faces followed at once, as many as a position can name; of more, the largest."""
 
 MAX_GAP: Final = 3
 """Frames for which a face may be out of sight and still count as there."""

@@ -5,7 +5,7 @@ from app.faces import following
 from app.faces.detector import load_detector
 from app.faces.following import GLANCE_SECONDS, IDLE_SECONDS, SEARCH_SECONDS, Follower
 from app.faces.types import Detection
-from app.media.frames import FrameLayout, I420Frame
+from app.media.frames import BgrImage, FrameLayout, I420Frame
 from tests.support.clips import moving_portrait
 from tests.support.frames import i420
 
@@ -103,3 +103,32 @@ def test_a_face_that_appears_late_is_followed_from_its_first_frame(
     assert len(seen) >= shown - 25 * SEARCH_SECONDS
     monkeypatch.setattr(following, "IDLE_SECONDS", 1e6)
     assert set(seen) >= set(sightings())
+
+
+class ByRule:
+    """Knows of the face in each square of a row."""
+
+    name = "by-rule"
+    crops_like_training = False
+
+    def __init__(self, count: int, side: int) -> None:
+        layout = FrameLayout(side, side)
+        (face,) = load_detector("blazeface").detect(i420(square(side), layout), layout)
+        boxes = [face.box + np.array([0, 0, side, side]) * place for place in range(count)]
+        self._faces = [Detection(box, face.score) for box in boxes]
+
+    def detect(self, frame: I420Frame, layout: FrameLayout, *, thorough: bool = False) -> list[Detection]:
+        return self._faces
+
+
+def square(side: int) -> BgrImage:
+    return moving_portrait(0, side, side)
+
+
+def test_as_many_faces_are_followed_as_a_position_can_name() -> None:
+    side, count = 160, 11
+    layout = FrameLayout(count * side, side)
+    follower = Follower(layout, 25, ByRule(count, side))
+    for index in range(3):
+        follower.take(index, i420(np.hstack([square(side)] * count), layout))
+    assert len(follower.active) == 10
