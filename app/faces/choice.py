@@ -123,13 +123,16 @@ def _unlikeness(old: Run, new: Run) -> float:
 
 
 def faces_at_once(runs: list[Run], frames: int) -> int:
-    """Return how many faces are visible in one of ``frames`` frames, passers-by left out."""
+    """Return how many faces are visible at once, passers-by left out.
+
+    It is for as long together, of ``frames`` frames, as a face must be seen to count.
+    """
     longest = max(len(run.sightings) for run in runs)
     counts = np.zeros(frames, int)
     for run in runs:
         if len(run.sightings) >= MIN_SHARE * longest:
             counts[[sighting.frame for sighting in run.sightings]] += 1
-    return int(counts.max())
+    return int(np.sort(counts)[-max(1, round(MIN_SHARE * longest))])
 
 
 def _lasting(persons: list[Person]) -> list[Person]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from app.errors import NoFace
-from app.faces.choice import choose
+from app.faces.choice import choose, faces_at_once
 from app.faces.face_mesh import MeshFit
 from app.faces.following import Run, Sighting
 from app.faces.types import FaceChoice
@@ -81,3 +81,10 @@ def test_a_flash_that_looks_like_a_cut_does_not_change_the_person() -> None:
     after = [run(50, 99, 600, size=130, shot=1), run(50, 99, 105, size=100, shot=1)]
     assert chosen(before + after, "left") == [0, 3]
     assert chosen(before + after) == [1, 2]
+
+
+def test_faces_are_there_at_once_if_they_are_so_for_a_good_part_of_the_time() -> None:
+    in_turn = [run(0, 51, 300), run(48, 99, 600)]
+    assert faces_at_once(in_turn, 100) == 1
+    assert faces_at_once([run(0, 99, 300), run(60, 99, 600)], 100) == 2
+    assert faces_at_once([run(0, 0, 300), run(0, 0, 600)], 1) == 2
