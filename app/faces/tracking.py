@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from app.errors import NoFace
 from app.faces.boxes import padded
 from app.faces.choice import choose, faces_at_once
 from app.faces.detector import FaceDetector
@@ -21,6 +22,7 @@ from app.faces.types import (
     FaceTrack,
     Landmarks,
     Pads,
+    has_face,
 )
 from app.media.frames import FrameLayout, I420Frame
 from app.progress import Progress
@@ -53,8 +55,8 @@ def track_face(
 
     ``smoothing`` is in seconds, 0 (off) to 1. ``expected_frames`` is what ``progress`` is told as the
     total; ``settled`` is told of the face in frames while it is still followed in others. Boxes, landmarks
-    and meshes are in luma pixels; frames without the face have -1 and nan. Raises
-    :class:`app.errors.NoFace` if the video does not show the face that is asked for, and
+    and meshes are in luma pixels; frames without the face have -1 and nan. Raises :class:`NoFace` if the
+    video does not show the face that is asked for, or ``pads`` leave nothing of it, and
     :class:`app.errors.InvalidRequest` for a smoothing out of range.
     """
     check_smoothing(smoothing)
@@ -70,9 +72,12 @@ def track_face(
     follower.end()
     runs = choose(follower.runs, choice, fps, min_frames=min(MIN_FRAMES, count))
     faces = faces_at_once(follower.runs, count)
-    boxes, landmarks, meshes = _assemble(runs, count, smoothing * fps)
+    exact, landmarks, meshes = _assemble(runs, count, smoothing * fps)
+    boxes = padded(exact, pads)
+    if not has_face(boxes).any():
+        raise NoFace("The pads leave nothing of the face box; draw the crop in by less.")
     cuts = np.array(follower.cuts, np.bool_)
-    return FaceTrack(padded(boxes, pads), landmarks, meshes, detector.name, cuts, faces)
+    return FaceTrack(boxes, landmarks, meshes, detector.name, cuts, faces)
 
 
 def _assemble(runs: list[Run], count: int, window: float) -> tuple[ExactBox, Landmarks, FaceMeshes]:

@@ -125,6 +125,7 @@ class FaceTrack:
 def has_face(boxes: Boxes) -> FaceFlags:
     """Tell for each box whether it holds a face.
 
-    A box with a single -1 may be a real one at the frame's border; one without height never is.
+    A box with a single -1 may be a real one at the frame's border; one without height or width never is.
     """
-    return boxes[:, 1] > boxes[:, 0]
+    has: FaceFlags = (boxes[:, 1] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 2])
+    return has

@@ -9,6 +9,7 @@ import numpy as np
 
 from app.audio.windows import FrameTimes, MelTrack
 from app.avatars.avatar import Avatar
+from app.faces.types import has_face
 from app.media.sound import Sound
 from app.mouths.ear import Ear, SpeechShares
 from app.mouths.mesh import LEAST_PRESENCE, CropMesh, MeshPoints
@@ -135,10 +136,9 @@ class GeneratedShapes:
     def _read(self, sources: list[int], crops: FaceCrops, made: FaceCrops) -> Numbers:
         """Return the person's own shapes in ``sources``, changed as ``crops`` were into ``made``."""
         shapes = self._avatar.person.shapes[sources].astype(np.float64)
-        for row, source in enumerate(sources):
-            top, bottom, left, right = self._avatar.boxes[source].tolist()
-            if bottom <= top:
-                continue
+        boxes = self._avatar.boxes[sources]
+        for row in np.flatnonzero(has_face(boxes)).tolist():
+            top, bottom, left, right = boxes[row].tolist()
             aspect = (right - left) / (bottom - top)
             faces = [crops[row], made[row]]
             points, presence = self._mesh.fit(faces, aspect)

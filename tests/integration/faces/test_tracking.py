@@ -180,6 +180,12 @@ def test_pads_move_the_edges_by_shares_of_the_box(detector: FaceDetector) -> Non
     assert padded - plain == pytest.approx(moves, abs=1.5)
 
 
+def test_pads_that_leave_nothing_of_the_face_are_refused(detector: FaceDetector) -> None:
+    small = np.pad(head(0)[::3, ::3], ((0, 160), (0, 213), (0, 0)), mode="edge")
+    with pytest.raises(NoFace, match="pads leave nothing"):
+        track([small], detector, pads=Pads(left=-0.499, right=-0.499))
+
+
 def test_frames_are_read_once_and_not_kept(detector: FaceDetector) -> None:
     alive: list[weakref.ref[I420Frame]] = []
     most = 0

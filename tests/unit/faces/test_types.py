@@ -28,3 +28,8 @@ def test_pads_out_of_range_are_refused_by_name(side: str, value: float) -> None:
 def test_a_box_at_the_border_is_a_face_and_four_times_minus_one_is_none() -> None:
     boxes = np.array([[-1, 50, -1, 40], [-1, -1, -1, -1], [10, 60, 10, 50]], np.int32)
     assert has_face(boxes).tolist() == [True, False, True]
+
+
+def test_a_box_without_height_or_width_is_no_face() -> None:
+    boxes = np.array([[20, 20, 10, 50], [10, 60, 30, 30], [10, 60, 31, 30]], np.int32)
+    assert not has_face(boxes).any()
