@@ -95,7 +95,7 @@ class FaceCutter:
 
     def references(self, size: int) -> Iterator[BgrImage]:
         """Yield for each frame a face whose mouth rests, laid onto the frame's own head."""
-        closed = rest_lenders(self.person)
+        closed = rest_lenders(self.person, self.alive)
         lenders: dict[int, I420Frame] = {}
         for index, lender in enumerate(closed.tolist()):
             self.alive()

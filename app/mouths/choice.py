@@ -127,14 +127,18 @@ class Chooser:
             for take in np.unique(person.study.takes[person.study.takes >= 0])
         }
 
-    def local_costs(self, wanted: MouthShapes, shown: Lenders) -> list[tuple[Lenders, Numbers]]:
+    def local_costs(
+        self, wanted: MouthShapes, shown: Lenders, alive: Alive = nothing
+    ) -> list[tuple[Lenders, Numbers]]:
         """Return for each frame the best candidates and what each costs by itself.
 
         ``wanted`` (n, 8) are the shapes, ``shown`` (n,) the frames of the footage on which they are to be
-        laid. A frame to which nobody may lend serves itself.
+        laid. A frame to which nobody may lend serves itself. ``alive`` is called for
+        each, and may raise to stop.
         """
         result: list[tuple[Lenders, Numbers]] = []
         for shape, frame in zip(wanted * self._weights, shown, strict=True):
+            alive()
             pool = self._pools.get(int(self._person.study.takes[frame]), np.empty(0, np.int64))
             pool = pool[self._fits(pool, frame)]
             if not len(pool):
@@ -158,7 +162,7 @@ class Chooser:
         ``pinned`` says whether the first and the last frame take the candidate that is best by itself:
         two runs that share a pinned frame agree on it, so that they can be chosen apart.
         """
-        local = self.local_costs(wanted, shown)
+        local = self.local_costs(wanted, shown, alive)
         for end, pin in zip((0, -1), pinned, strict=True):
             if pin:
                 candidates, cost = local[end]

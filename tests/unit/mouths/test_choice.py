@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.errors import JobCanceled
 from app.mouths import choice
 from app.mouths.choice import (
     CANDIDATES,
@@ -251,3 +252,17 @@ def test_nothing_is_lent_through_a_veil_of_white() -> None:
     apart = np.abs(np.log((colourful[lenders] + 0.1) / (colourful + 0.1)))
     assert apart.max() <= FARTHEST_VEIL
     assert len(set(lenders)) > 3
+
+
+def test_work_that_is_stopped_ends_before_all_candidates_are_weighed() -> None:
+    calls = 0
+
+    def stop() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise JobCanceled("Canceled.")
+
+    with pytest.raises(JobCanceled):
+        Chooser(talker()).local_costs(shapes(*[1.0] * COUNT), np.arange(COUNT, dtype=np.int32), stop)
+    assert calls == 3
