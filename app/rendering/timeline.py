@@ -78,11 +78,9 @@ class Timeline:
         if self.loop == "hold":
             return min(self.start_frame % self.clip_frames + elapsed, self.clip_frames - 1)
         position = self.start_frame + elapsed
-        if self.loop == "restart" or self.clip_frames == 1:
+        if self.loop == "restart":
             return position % self.clip_frames
-        turn = self.clip_frames - 1
-        phase = position % (2 * turn)
-        return phase if phase <= turn else 2 * turn - phase
+        return _bounced(position, self.clip_frames)[0]
 
     def own_sound(self) -> Iterator[Span]:
         """Yield where the video's own sound comes from, stretch by stretch, for all of the result.
@@ -91,7 +89,7 @@ class Timeline:
         clip that is held or stretched is heard once, at its own speed.
         """
         left = Fraction(self.duration)
-        begin = self.start_frame % self.clip_frames
+        begin = self._first_heard()
         again = int(self.loop == "pingpong")  # the frame on which the clip turns is shown once
         while left > 0 and begin < self.clip_frames:
             seconds = min(left, (self.clip_frames - begin) / self.clip_fps)
@@ -100,6 +98,13 @@ class Timeline:
             begin = again if self.loop in ("pingpong", "restart") else self.clip_frames
         if left > 0:
             yield Span(left, None)
+
+    def _first_heard(self) -> int:
+        """Return the frame of the clip with whose moment its sound begins."""
+        if self.loop != "pingpong":
+            return self.start_frame % self.clip_frames
+        shown, forward = _bounced(self.start_frame, self.clip_frames)
+        return shown if forward else self.clip_frames - 1 - shown
 
     def mouth_weights(self, indices: Sequence[int]) -> MouthWeights:
         """Return how much of the mouth is changed at result frames ``indices``.
@@ -121,30 +126,40 @@ def lay_out(
 ) -> Timeline:
     """Return the timeline of a render of an avatar and a sound, whose ``last_word`` ends at so many seconds.
 
-    Raises InvalidRequest for times that lie outside of the clip or of the result.
+    A start frame beyond the clip counts on through its loop. If the length is the video's, the clip is played
+    from the frame that is shown there to its end. Raises InvalidRequest for times that lie outside of the
+    clip or of the result.
     """
     fps = exact_fps(options.fps) if options.fps else avatar_fps
     begin, frames = _clip(options, avatar_frames, avatar_fps)
     duration: float | Fraction = sound_seconds
-    loop = options.loop
+    loop, start = options.loop, options.start_frame
     if options.length != "audio" and avatar_frames > 1:
-        clip = (frames - options.start_frame % frames) / avatar_fps
+        shown = _bounced(start, frames)[0] if loop == "pingpong" else start % frames
+        clip = (frames - shown) / avatar_fps
         either: list[float | Fraction] = [clip, sound_seconds]
         duration = {"video": clip, "shortest": min(either), "longest": max(either)}[options.length]
         if duration <= clip and loop in ("pingpong", "restart"):
-            loop = "hold"  # the clip is not played on: it need only not begin again for a rounded frame
+            loop, start = "hold", shown  # not played on: it need only not begin again for a rounded frame
     count = frame_count(duration, fps)
     return Timeline(
         frame_count=count,
         fps=fps,
         clip_frames=frames,
         clip_fps=avatar_fps,
-        start_frame=options.start_frame,
+        start_frame=start,
         loop=loop,
         clip_begin=begin,
         kept=_kept(options, count, fps, float(duration), last_word),
         duration=duration,
     )
+
+
+def _bounced(position: int, frames: int) -> tuple[int, bool]:
+    """Return which frame a clip shows that is played to and fro, and whether it came forward to it."""
+    turn = max(frames - 1, 1)
+    phase = position % (2 * turn)
+    return (phase % frames, True) if phase <= turn else (2 * turn - phase, False)
 
 
 def _clip(options: RenderOptions, avatar_frames: int, avatar_fps: Fraction) -> tuple[int, int]:

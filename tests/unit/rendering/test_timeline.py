@@ -216,6 +216,34 @@ def test_the_own_sound_goes_with_the_clip_and_begins_again_with_it() -> None:
     assert spans(1.0, loop="stretch") == [(1.0, 0.0)]
 
 
+@pytest.mark.parametrize("start", range(14))
+def test_the_own_sound_goes_with_a_clip_that_starts_anywhere_on_its_way_to_and_fro(start: int) -> None:
+    made = laid(1.0, frames=4, start_frame=start)
+    shown = [made.avatar_frame(index) for index in range(25)]
+    index = 0
+    for span in made.own_sound():
+        assert span.begin is not None
+        first, stop = int(span.begin * 25), index + int(span.seconds * 25)
+        if shown[index : index + 2] == [first, first + 1]:
+            assert shown[index:stop] == list(range(first, first + stop - index))
+        else:
+            assert shown[index:stop] == list(range(shown[index], shown[index] - stop + index, -1))
+        assert stop == 25 or (shown[stop - 1] in (0, 3) and first + stop - index == 4)
+        index = stop
+    assert index == 25
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("start", range(14))
+def test_a_result_begins_with_the_same_frame_whatever_its_length(loop: Loop, start: int) -> None:
+    first = laid(1.0, frames=4, loop=loop, start_frame=start).avatar_frame(0)
+    for length in LENGTHS:
+        assert laid(1.0, frames=4, loop=loop, start_frame=start, length=length).avatar_frame(0) == first
+    whole = laid(0.1, frames=4, loop=loop, start_frame=start, length="video")
+    assert [whole.avatar_frame(index) for index in range(whole.frame_count)] == list(range(first, 4))
+    assert next(whole.own_sound()).begin == Fraction(first, 25)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
