@@ -86,7 +86,8 @@ class Layer:
         laid = sampled(self.layout, lent, landmarks, region)
         own = self._parts(frame, region)
         masks.spare(cover)
-        light = _Light(own, laid, masks.over(region, masks.skin, _light_size(region)))
+        skin = masks.over(region, masks.skin, _light_size(region))
+        light = _Light(own, laid, skin, black=16.0 if self.layout.color.range == "limited" else 0.0)
         mask = masks.over(region, masks.tight if masks.covered else masks.whole, own[1].shape[::-1])
         if weight < 1:
             mask *= np.float32(weight)
@@ -198,8 +199,12 @@ class _Light:
     such places count little.
     """
 
-    def __init__(self, own: list[Plane], laid: list[Plane], skin: FloatPlane) -> None:
-        """Compare two pictures of a region; ``skin``, small, 0..1, is where they are to be alike."""
+    def __init__(self, own: list[Plane], laid: list[Plane], skin: FloatPlane, black: float) -> None:
+        """Compare two pictures of a region; ``skin``, small, 0..1, is where they are to be alike.
+
+        ``black`` is its luma: a gain leaves it where it is.
+        """
+        self._dark = np.array([black, 128, 128], np.float32)[:, None, None]
         self._laid = laid
         self._size = skin.shape[1], skin.shape[0]
         self._weight = np.minimum(np.float32(1.3) * skin, 1)
@@ -213,12 +218,12 @@ class _Light:
             return self._laid
         lit = self._laid
         small = self._all_small(lit)
-        gain = _gain(self._own[0][skin], small[0][skin])
+        gain = _gain(self._own[0][skin], small[0][skin], self._dark[0].item())
         if gain != 1.0:
-            small = (small - _DARK) * np.float32(gain) + _DARK
+            small = (small - self._dark) * np.float32(gain) + self._dark
             lit = [
                 np.asarray(cv2.addWeighted(plane, gain, plane, 0, float(dark) * (1 - gain)), np.uint8)
-                for plane, dark in zip(lit, _DARK.ravel(), strict=True)
+                for plane, dark in zip(lit, self._dark.ravel(), strict=True)
             ]
         slow = self._slow(self._own - small, skin)
         return [
@@ -275,13 +280,9 @@ def _light_size(region: Region) -> tuple[int, int]:
     return LIGHT_COLUMNS, max(8, round(LIGHT_COLUMNS * (bottom - top) / (right - left)))
 
 
-_DARK: Final = np.array([16.0, 128.0, 128.0], np.float32)[:, None, None]
-"""Samples of black: a gain leaves them where they are."""
-
-
-def _gain(own: Samples, laid: Samples) -> float:
+def _gain(own: Samples, laid: Samples, black: float) -> float:
     """Return how much brighter the luma of skin is here than in the lender; 1 where the light is the same."""
-    ours, theirs = _medians(np.stack([own, laid]) - 16).tolist()
+    ours, theirs = _medians(np.stack([own, laid]) - black).tolist()
     ratio = ours / max(theirs, 1.0)
     return 1.0 if abs(ratio - 1) < SAME_LIGHT else min(max(ratio, 1 / MOST_GAIN), MOST_GAIN)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.faces.mask import mouth_mask
 from app.faces.types import Box, FaceLandmarks
-from app.media.frames import FrameLayout, I420Frame
+from app.media.frames import Color, ColorRange, FrameLayout, I420Frame
 from app.mouths.bending import BENT, Placing, place
 from app.mouths.person import Person
 from app.rendering.laying import MASK_SIZE, Layer
@@ -137,6 +137,21 @@ def test_what_differs_in_the_mouth_alone_is_lent() -> None:
     LAYOUT.planes(lender)[0][y - 5 : y + 6, x - 12 : x + 13] = 30
     made = LAYOUT.planes(laid(flat(110), Lent(lender, placed(15, frame=5))))[0]
     assert made[y, x] < 60
+
+
+@pytest.mark.parametrize(("color_range", "lips"), [("full", 45), ("limited", 48)])
+def test_lips_are_lit_as_the_cheeks_are_about_the_black_of_the_footage(
+    color_range: ColorRange, lips: int
+) -> None:
+    """Cheeks of 160 become 120; by the same gain about 0 or 16 lips of 60 become 45 or 48."""
+    layout = FrameLayout(LAYOUT.width, LAYOUT.height, Color(range=color_range))
+    x, y = np.rint(heads()[15][[13, 14]].mean(axis=0)).astype(int)
+    own, lender = flat(120), flat(160)
+    LAYOUT.planes(lender)[0][y - 5 : y + 6, x - 12 : x + 13] = 60
+    made = own.copy()
+    points = heads()[5]
+    Layer(layout).lay(made, box_of(points), points, Lent(lender, placed(15, frame=5)))
+    assert layout.planes(made)[0][y, x] == pytest.approx(lips, abs=1)
 
 
 def test_bending_brings_the_lenders_rows_to_where_the_lip_goes() -> None:
