@@ -56,7 +56,7 @@ def padded(boxes: ExactBox, pads: Pads) -> Boxes:
     return np.where(np.isnan(grown), -1, np.rint(grown)).astype(np.int32)
 
 
-def crop_affine(box: Box, size: int) -> Affine:
+def crop_affine(box: Box | ExactBox, size: int) -> Affine:
     """Map pixels of the ``size`` x ``size`` crop of ``box`` to positions in the frame.
 
     Pixel centres lie at half-integers of both grids' edges, as ``cv2.resize`` has it.

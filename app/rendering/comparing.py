@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from app.avatars.avatar import Avatar
+from app.faces.boxes import crop_affine
 from app.faces.face_mesh import FaceMesh
 from app.faces.mask import mouth_mask
 from app.faces.regions import region_of_landmarks
 from app.faces.types import Box, FaceLandmarks
-from app.media.frames import Affine, BgrImage, I420Frame
+from app.media.frames import BgrImage, I420Frame
 from app.media.sharpness import fine_detail
 from app.mouths.points import RIGID_POINTS
 from app.mouths.space import align, opening_of, shape_space, speech_points, symmetrical, turned_front
@@ -108,9 +109,8 @@ class Pair:
         """Return the faces of the footage and of the result side by side, each ``side`` pixels square."""
         top, bottom, left, right = (float(edge) for edge in self.box)
         extent = max(bottom - top, right - left) * (1 + 2 * _MARGIN)
-        scale = extent / side
         x, y = (left + right - extent) / 2, (top + bottom - extent) / 2
-        affine: Affine = np.array([[scale, 0, x], [0, scale, y]])
+        affine = crop_affine(np.array([y, y + extent, x, x + extent]), side)
         faces = [
             self.framing.layout.sample_bgr(frame, affine, (side, side)) for frame in (self.own, self.made)
         ]
@@ -118,10 +118,7 @@ class Pair:
 
     def _square(self, frame: I420Frame) -> BgrImage:
         """Cut the box out of a frame, stretched to a square."""
-        top, bottom, left, right = (float(edge) for edge in self.box)
-        across, down = (right - left) / _SIDE, (bottom - top) / _SIDE
-        affine: Affine = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
-        return self.framing.layout.sample_bgr(frame, affine, (_SIDE, _SIDE))
+        return self.framing.layout.sample_bgr(frame, crop_affine(self.box, _SIDE), (_SIDE, _SIDE))
 
 
 @dataclass(frozen=True)

@@ -115,3 +115,16 @@ def test_a_visible_seam_and_a_blurred_mouth_are_told(pair: Pair) -> None:
     mouth[:] = np.minimum(mouth.astype(int) + 40, 255)
     made, own = pair.seams() or (1, 1)
     assert made > 1.2 * own
+
+
+def test_faces_on_a_sheet_are_cut_where_they_are(pair: Pair) -> None:
+    """Brightness tells the column: a small picture holds as much to the left of a face as to the right."""
+    layout = pair.framing.layout
+    luma, *chroma = layout.planes(pair.made)
+    columns = np.arange(layout.width)
+    luma[:] = np.rint(16 + 219 * columns / layout.width)
+    for plane in chroma:
+        plane[:] = 128
+    _, made = np.split(pair.picture(12), 2, axis=1)
+    middle = pair.box[2:].mean() - 0.5
+    assert made.mean() == pytest.approx(255 * middle / layout.width, abs=1)
