@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.boxes import crop_affine
 from app.faces.hidden import CROP_SIZE, Shares, alignment, in_crop, lips_ellipse
 from app.faces.types import Box, FaceLandmarks, Landmarks, MouthMask
 from app.media.frames import Affine
@@ -178,7 +179,5 @@ def spare(mask: MouthMask, cover: FaceCover, box: Box, head: Affine | None = Non
 
 def _to_frame(box: Box, size: int, head: Affine | None) -> npt.NDArray[np.float64]:
     """Map pixels of a crop of ``box`` to positions of the covered frame, (3, 3)."""
-    top, bottom, left, right = (float(edge) for edge in box)
-    across, down = (right - left) / size, (bottom - top) / size
-    to_frame = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5], [0, 0, 1]])
+    to_frame = np.vstack([crop_affine(box, size), [0, 0, 1]])
     return to_frame if head is None else np.vstack([head, [0, 0, 1]]) @ to_frame
