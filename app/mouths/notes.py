@@ -33,12 +33,11 @@ class Notes:
         """Which frames were measured."""
         return np.isfinite(self._places[:, 0, 0])
 
-    def take(self, index: int, landmarks: FaceLandmarks, look: Look | None, cover: Marked | None) -> None:
+    def take(self, index: int, landmarks: FaceLandmarks, look: Look, cover: Marked | None) -> None:
         """Note what was measured in a frame, and what is before its face, if it was looked for."""
         self._places[index] = landmarks[list(ALIGNED_BY)]
-        if look is not None:
-            for name in _MEASURED:
-                getattr(self, name)[index] = getattr(look, name)
+        for name in _MEASURED:
+            getattr(self, name)[index] = getattr(look, name)
         if cover is not None:
             self.marks.take(index, cover)
 

@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from app.avatars.avatar import Avatar
 from app.faces.types import FaceLandmarks
@@ -32,9 +31,6 @@ from app.rendering.sampling import Lent, Opened
 from app.rendering.score import Score, ScoreBook
 from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Timeline
-
-MouthShape = npt.NDArray[np.float32]
-"""float32 (8,): one of :data:`app.mouths.space.MouthShapes`."""
 
 MOST_BENT: Final = 1.4
 """Most that a lender is bent by, in deviations of each component: more of it stretches lips visibly. On 12

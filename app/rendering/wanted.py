@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Final, Protocol
 
 import numpy as np
@@ -44,7 +43,7 @@ class Asked:
 
 
 class Wanted(Protocol):
-    """Tells the shapes that mouths are to have."""
+    """Tells the shapes that mouths are to have; one thread at a time may ask, as a ``ScoreBook`` does."""
 
     def ask(self, indices: Sequence[int], alive: Alive = nothing) -> Asked:
         """Return what is asked of result frames ``indices``, which follow each other.
@@ -106,14 +105,11 @@ class GeneratedShapes:
         self._infer, self._avatar, self._faces = infer, avatar, avatar.faces
         self._mel, self._timeline, self._offset_ms = mel, timeline, offset_ms
         self._mesh = CropMesh()
-        self._turn = Lock()
-        """Held while the model works: one thread at a time may call it."""
 
     def ask(self, indices: Sequence[int], alive: Alive = nothing) -> Asked:
         """Return the shapes of result frames, those of neighbours mixed in: a mesh trembles."""
         first, last = max(indices[0] - 1, 0), min(indices[-1] + 1, self._timeline.frame_count - 1)
-        with self._turn:
-            single = self._single(range(first, last + 1), alive)
+        single = self._single(range(first, last + 1), alive)
         padded = np.pad(single, ((1, 1), (0, 0)), mode="edge")
         smooth = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
         start = indices[0] - first
