@@ -17,19 +17,20 @@ import numpy.typing as npt
 from app.audio.mel import mel_spectrogram
 from app.errors import InvalidRequest, MouthpieceError, NoSound
 from app.faces.boxes import crop_affine
-from app.faces.closed_mouth import Openings, mouth_openings
 from app.faces.detector import FaceDetector, load_detector
+from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.tracking import track_face
-from app.faces.types import Box, FaceFlags, FaceTrack, has_face
+from app.faces.types import Box, FaceFlags, FaceTrack, Landmarks, has_face
 from app.media.files import replacing
 from app.media.frames import BgrImage
 from app.media.limits import AudioLimits, VideoLimits
 from app.media.probe import VideoInfo, probe_video
 from app.media.sound import SPEECH_RATE, SpeechSamples, decode_sound
 from app.media.video import decode_frames
+from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from training.clip_writer import write_clip
 from training.pack import CROP_SIZE, FPS, INDEX, MARGIN, Clip, load_pack, save_index
-from training.sync import SyncEstimate, estimate_sync
+from training.sync import Curve, SyncEstimate, estimate_sync
 from training.videos import SUFFIXES
 
 SET: Final = "videos"
@@ -40,6 +41,9 @@ MOST_FRAMES: Final = 250
 
 _LIMITS: Final = VideoLimits(max_seconds=4 * 3600, max_pixels=4096 * 4096)
 _SOUND_LIMITS: Final = AudioLimits(max_seconds=4 * 3600)
+
+_UPPER_LIP, _LOWER_LIP = UPPER_LIP_INNER[3:8], LOWER_LIP_INNER[3:8]
+"""The middle of the inner lips."""
 
 FrameOrder = npt.NDArray[np.int64]
 """int64 (n,): the source's frame that is shown at each frame of 25 a second."""
@@ -144,7 +148,15 @@ def _speech(path: Path) -> SpeechSamples | None:
         return sound.read_speech(0, sound.speech_samples)
 
 
-def _openings(track: FaceTrack, fps: float) -> Openings:
+def mouth_openings(landmarks: Landmarks) -> Curve:
+    """Return how far the mouths of ``landmarks`` (n, 468, 2) are open, in distances of the outer eyes."""
+    points = landmarks.astype(np.float64)
+    gap = np.linalg.norm(points[:, _LOWER_LIP] - points[:, _UPPER_LIP], axis=-1).mean(axis=1)
+    openings: Curve = gap / np.linalg.norm(points[:, RIGHT_EYE] - points[:, LEFT_EYE], axis=-1)
+    return openings
+
+
+def _openings(track: FaceTrack, fps: float) -> Curve:
     return mouth_openings(track.landmarks)[_source_frames(len(track.boxes), fps)]
 
 

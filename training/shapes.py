@@ -14,7 +14,6 @@ from app.mouths.space import (
     TEETH_UNITS,
     Canonical,
     MouthShapes,
-    Openings,
     align,
     opening_of,
     shape_space,
@@ -25,6 +24,9 @@ from training.cache import Cache
 
 Groups = npt.NDArray[np.str_]
 """str (n,): the speaker of every frame."""
+
+Openings = npt.NDArray[np.float32]
+"""float32 (n,): opening of the inner lips, in distances of the inner eyes."""
 
 _LEAST_RESTING: Final = 3
 

@@ -21,9 +21,6 @@ from app.mouths.points import RIGID_POINTS, SPEECH_POINTS, SPEECH_ROWS, UPPER_LI
 MouthShapes = npt.NDArray[np.float32]
 """float32 (n, 8): principal components, standard deviations from a resting mouth; and the teeth that show."""
 
-Openings = npt.NDArray[np.float32]
-"""float32 (n,): opening of the inner lips, in distances of the inner eyes."""
-
 Canonical = npt.NDArray[np.float64]
 """float64 (n, k, 3): mesh points turned to the front, in distances of the inner eyes."""
 

@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from app.mouths.ear import Openings
 from app.mouths.space import (
     MOST_TEETH,
     TEETH_UNITS,
     Meshes,
     MouthShapes,
-    Openings,
     opening_of,
     pose_of,
     shape_space,

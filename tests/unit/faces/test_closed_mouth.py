@@ -1,7 +1,6 @@
 import numpy as np
-import pytest
 
-from app.faces.closed_mouth import STILL_POINTS, head_affine, mouth_openings
+from app.faces.closed_mouth import STILL_POINTS, head_affine
 from app.faces.types import FaceLandmarks
 
 RNG = np.random.default_rng(2)
@@ -11,18 +10,11 @@ UPPER_LIP = (81, 82, 13, 312, 311)
 
 
 def face(opening: float) -> FaceLandmarks:
-    """A face with eyes 100 pixels apart."""
     points = BASE.copy()
     points[33], points[263] = (100, 120), (200, 120)
     points[list(UPPER_LIP)] = [(140 + 4 * k, 180) for k in range(5)]
     points[list(LOWER_LIP)] = [(140 + 4 * k, 180 + 100 * opening) for k in range(5)]
     return points
-
-
-def test_the_opening_is_the_lips_gap_over_the_eyes_distance() -> None:
-    assert mouth_openings(np.stack([face(0.0), face(0.1), face(0.3)])) == pytest.approx(
-        [0, 0.1, 0.3], abs=1e-6
-    )
 
 
 def test_the_head_s_map_leads_from_the_target_to_the_reference() -> None:
