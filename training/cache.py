@@ -16,13 +16,14 @@ import numpy.typing as npt
 
 from app.audio.mel import BANDS, mel_spectrogram
 from app.errors import InvalidRequest, MouthpieceError
+from app.faces.face_mesh import POINTS
 from app.media.files import replacing
 from app.media.frames import BgrImage
 from app.media.limits import AudioLimits, VideoLimits
 from app.media.probe import probe_video
 from app.media.sound import decode_sound
 from app.media.video import decode_frames
-from app.mouths.mesh import POINTS, CropMesh, MeshPoints, Presence
+from app.mouths.mesh import CropMesh, MeshPoints, Presence
 from app.mouths.teeth import ShownTeeth, shown_teeth
 from training.pack import CROP_SIZE, Clip, Pack
 

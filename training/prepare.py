@@ -20,7 +20,7 @@ from app.faces.boxes import crop_affine
 from app.faces.detector import FaceDetector, load_detector
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.tracking import track_face
-from app.faces.types import Box, FaceFlags, FaceTrack, Landmarks, has_face
+from app.faces.types import Box, FaceFlags, FaceTrack, Landmarks, has_face, runs_of
 from app.media.files import replacing
 from app.media.frames import BgrImage
 from app.media.limits import AudioLimits, VideoLimits
@@ -184,8 +184,7 @@ def _cut_up(footage: _Footage, pack: Path, name: str, licence: str) -> list[Clip
 
 def _stretches(seen: FaceFlags) -> Iterator[tuple[int, int]]:
     """Yield the (start, stop) of stretches with a face, cut to the length of clips."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], seen, [False]]).astype(np.int8)))
-    for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+    for start, stop in runs_of(seen):
         for first in range(start, stop, MOST_FRAMES):
             last = min(first + MOST_FRAMES, stop)
             if last - first >= LEAST_FRAMES:

@@ -8,7 +8,7 @@ import numpy as np
 from app.errors import NoFace
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import FaceMesh
-from app.faces.regions import region_of_detection, region_of_landmarks
+from app.faces.regions import LEFT_EYE, RIGHT_EYE, region_of_detection, region_of_landmarks
 from app.faces.types import Detection, Landmarks
 from app.media.frame_file import FrameReader
 from app.media.frames import FrameLayout, I420Frame
@@ -18,8 +18,6 @@ _SAMPLES: Final = 24
 """Frames that are looked at, spread over the video."""
 _ENOUGH: Final = 2
 """Frames in which a face must be found, where there are so many."""
-_RIGHT_EYE, _LEFT_EYE = 33, 263
-"""Outer corners of the person's eyes, numbers of the Face Mesh."""
 _TILTED: Final = 60.0
 """Nobody speaks to a camera with a head tilted by more than so many degrees."""
 _TURNS: Final = {
@@ -70,7 +68,7 @@ def turn_of(landmarks: Landmarks) -> int:
 
     Detectors find some faces that lie on their side; a head that is merely tilted stays as it is.
     """
-    across = landmarks[:, _LEFT_EYE] - landmarks[:, _RIGHT_EYE]
+    across = landmarks[:, LEFT_EYE] - landmarks[:, RIGHT_EYE]
     angle = float(np.degrees(np.arctan2(*np.nanmedian(across, axis=0)[::-1])))
     return 0 if abs(angle) < _TILTED else round(-angle / 90) * 90 % 360
 

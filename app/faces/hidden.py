@@ -6,9 +6,7 @@ not face. ``docs/training/design.md`` describes its training and its accuracy.
 """
 
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 import cv2
@@ -17,7 +15,9 @@ import numpy.typing as npt
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
-from app.faces.types import FaceLandmarks
+from app.faces.networks import compiled
+from app.faces.regions import LEFT_EYE, RIGHT_EYE
+from app.faces.types import FaceLandmarks, runs_of
 from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame
 
 Cover = npt.NDArray[np.uint8]
@@ -37,7 +37,7 @@ _NOSE_OF_EYES: Final = 0.516
 """From the middle of the eyes to below the nose, in distances of their outer corners: the mean face's.
 The larger of both measures is taken, as turning a head shortens one and nodding the other."""
 
-ALIGNED_BY: Final = (33, 263, 2)
+ALIGNED_BY: Final = (RIGHT_EYE, LEFT_EYE, 2)
 """Face Mesh points that say how a face is aligned: the outer corners of the eyes, and below the nose."""
 
 _RIGHT_CORNER, _LEFT_CORNER, _UPPER_LIP, _LOWER_LIP = 61, 291, 0, 17
@@ -60,9 +60,6 @@ THREADS: Final = 2
 """Finders that work at once, each on one thread; more wait for each other."""
 
 _MODEL: Final = Path(__file__).parent / "models" / "hidden_mouth.onnx"
-
-_COMPILING: Final = Lock()
-"""Held while the network is compiled, so that whoever else wants it waits for it."""
 
 
 def aligned_crop(layout: FrameLayout, frame: I420Frame, landmarks: FaceLandmarks) -> tuple[BgrImage, Affine]:
@@ -104,9 +101,7 @@ class HiddenFinder:
     """Marks what covers faces in aligned crops, on one thread of the CPU: a crop in a millisecond or two."""
 
     def __init__(self, path: Path = _MODEL) -> None:
-        with _COMPILING:
-            compiled = _compile(path)
-        self._request = compiled.create_infer_request()
+        self._request = compiled(path, _of_crops, THREADS).create_infer_request()
         self._crop = np.empty((1, CROP_SIZE, CROP_SIZE, 3), np.uint8)
         self._request.set_input_tensor(0, ov.Tensor(self._crop, shared_memory=True))
 
@@ -162,7 +157,7 @@ def hidden_mouths(shares: Shares) -> npt.NDArray[np.bool_]:
 def _reaching(wide: npt.NDArray[np.bool_], narrow: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Return the runs of ``wide`` that hold at least one of ``narrow``."""
     result = np.zeros(len(wide), np.bool_)
-    for start, stop in _runs(wide):
+    for start, stop in runs_of(wide):
         result[start:stop] = narrow[start:stop].any()
     return result
 
@@ -170,35 +165,17 @@ def _reaching(wide: npt.NDArray[np.bool_], narrow: npt.NDArray[np.bool_]) -> npt
 def _short_gaps(hidden: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Return the short runs in which a mouth is seen between two hidden ones."""
     gaps = np.zeros(len(hidden), np.bool_)
-    for start, stop in _runs(~hidden):
+    for start, stop in runs_of(~hidden):
         inside = start > 0 and stop < len(hidden)
         gaps[start:stop] = inside and stop - start < _SHORTEST_SIGHT and bool(seen[start:stop].all())
     return gaps
 
 
-def _runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return the (start, stop) of every run of true flags."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
-@cache
-def _compile(path: Path) -> ov.CompiledModel:
-    """Compile the network for single pictures of uint8, BGR, channels last."""
-    core = ov.Core()
-    model = core.read_model(path)
+def _of_crops(model: ov.Model) -> ov.Model:
+    """Have a network take single crops: uint8, BGR, channels last."""
     model.reshape([1, 3, CROP_SIZE, CROP_SIZE])
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     steps.input().model().set_layout(ov.Layout("NCHW"))
     steps.input().preprocess().convert_element_type(ov.Type.f32).scale(255.0)
-    return core.compile_model(
-        steps.build(),
-        "CPU",
-        {
-            "INFERENCE_NUM_THREADS": THREADS,
-            "NUM_STREAMS": THREADS,
-            "INFERENCE_PRECISION_HINT": "f32",
-            "ENABLE_CPU_PINNING": False,
-        },
-    )
+    return steps.build()

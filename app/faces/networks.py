@@ -1,5 +1,7 @@
-"""MediaPipe's networks, read from their TFLite files and run by OpenVINO on the CPU."""
+"""Small networks on the CPU by OpenVINO, and those of them that are MediaPipe's, read from TFLite files."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -20,6 +22,9 @@ INPUT_SIZE: Final = 192
 
 _MODELS: Final = Path(__file__).parent / "models"
 
+Preparation = Callable[[ov.Model], ov.Model]
+"""Puts before a model what turns 8-bit pictures into its input; what is equal is compiled once."""
+
 _COMPILING: Final = Lock()
 """Held while a network is compiled, so that whoever wants the same one waits for it."""
 
@@ -32,9 +37,8 @@ class Network:
     """
 
     def __init__(self, file_name: str, *, offset: float, divisor: float) -> None:
-        with _COMPILING:
-            compiled = _compile(file_name, offset, divisor)
-        self._request = compiled.create_infer_request()
+        network = compiled(_MODELS / file_name, _Scaled(offset, divisor))
+        self._request = network.create_infer_request()
         self._outputs = range(len(self._request.model_outputs))
         self._input = np.empty((1, INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
         self._request.set_input_tensor(0, ov.Tensor(self._input, shared_memory=True))
@@ -49,24 +53,41 @@ class Network:
         return [self._request.get_output_tensor(index).data for index in self._outputs]
 
 
+@dataclass(frozen=True)
+class _Scaled:
+    """The :data:`Preparation` of MediaPipe's networks."""
+
+    offset: float
+    divisor: float
+
+    def __call__(self, model: ov.Model) -> ov.Model:
+        steps = PrePostProcessor(model)
+        steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(
+            ColorFormat.BGR
+        )
+        steps.input().model().set_layout(ov.Layout("NHWC"))
+        steps.input().preprocess().convert_element_type(ov.Type.f32).convert_color(ColorFormat.RGB).mean(
+            self.offset
+        ).scale(self.divisor)
+        return steps.build()
+
+
+def compiled(path: Path, preparation: Preparation, threads: int = 1) -> ov.CompiledModel:
+    """Return the network at ``path``, compiled once, for so many ``threads`` that run it side by side."""
+    with _COMPILING:
+        return _compile(path, preparation, threads)
+
+
 @cache
-def _compile(file_name: str, offset: float, divisor: float) -> ov.CompiledModel:
+def _compile(path: Path, preparation: Preparation, threads: int) -> ov.CompiledModel:
     core = ov.Core()
-    steps = PrePostProcessor(core.read_model(_MODELS / file_name))
-    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(
-        ColorFormat.BGR
-    )
-    steps.input().model().set_layout(ov.Layout("NHWC"))
-    steps.input().preprocess().convert_element_type(ov.Type.f32).convert_color(ColorFormat.RGB).mean(
-        offset
-    ).scale(divisor)
     return core.compile_model(
-        steps.build(),
+        preparation(core.read_model(path)),
         "CPU",
         {
-            "INFERENCE_NUM_THREADS": 1,
-            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": threads,
             "INFERENCE_PRECISION_HINT": "f32",
-            "ENABLE_CPU_PINNING": False,  # decoders want the same core
+            "ENABLE_CPU_PINNING": False,  # decoders want the same cores
         },
     )

@@ -129,3 +129,9 @@ def has_face(boxes: Boxes) -> FaceFlags:
     """
     has: FaceFlags = (boxes[:, 1] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 2])
     return has
+
+
+def runs_of(flags: FaceFlags) -> list[tuple[int, int]]:
+    """Return start and stop of every run of true flags (n,), in their order."""
+    edges = np.flatnonzero(np.diff(np.r_[False, flags, False].astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

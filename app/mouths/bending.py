@@ -19,6 +19,7 @@ from app.faces.closed_mouth import head_affine
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
 from app.media.frames import Affine
+from app.mouths.lips import between
 from app.mouths.person import Numbers, Person
 from app.mouths.points import LOWER_LIP_INNER, SPEECH_POINTS, UPPER_LIP_INNER
 from app.mouths.space import COMPONENTS, shape_space
@@ -179,8 +180,6 @@ def _inner(
 ) -> npt.NDArray[np.uint8]:
     """Return 255 in the upper part between the inner lips, a picture of ``size`` (width, height)."""
     upper, lower = points[list(UPPER_LIP_INNER)], points[list(LOWER_LIP_INNER)]
-    line = np.concatenate([upper, (upper + (lower - upper) * TEETH_SHARE)[::-1]])
-    line = (line + 0.5 - corner) * scale - 0.5
-    picture = np.zeros((size[1], size[0]), np.uint8)
-    cv2.fillPoly(picture, [np.rint(line * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return picture
+    stays = upper + (lower - upper) * TEETH_SHARE
+    first, last = ((row + 0.5 - corner) * scale - 0.5 for row in (upper, stays))
+    return between(first, last, (size[1], size[0]))

@@ -18,8 +18,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
 from app.mouths.bending import Placing
+from app.mouths.lips import between
 from app.mouths.looks import Skin, colourfulness
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from app.mouths.upright import Points
@@ -152,12 +154,12 @@ def draw_inside(
 def between_lips(points: FaceLandmarks, region: tuple[int, int, int, int]) -> _Map:
     """Return what lies between the inner lips of a mesh, 0..1, softly, over a region of the frame."""
     top, bottom, left, right = region
-    line = np.concatenate([points[list(UPPER_LIP_INNER)], points[list(LOWER_LIP_INNER)][::-1]])
-    inside = np.zeros((bottom - top, right - left), np.uint8)
-    cv2.fillPoly(inside, [np.rint((line - (left, top)) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    softness = max(0.6, 0.008 * float(np.linalg.norm(points[33] - points[263])))
+    upper, lower = points[list(UPPER_LIP_INNER)], points[list(LOWER_LIP_INNER)]
+    inside = between(upper - (left, top), lower - (left, top), (bottom - top, right - left))
+    softness = max(0.6, 0.008 * float(np.linalg.norm(points[RIGHT_EYE] - points[LEFT_EYE])))
     blurred = cv2.GaussianBlur(inside, (0, 0), softness).astype(np.float32)
-    return np.asarray(blurred * _parted(line.astype(np.float32), inside) / np.float32(255), np.float32)
+    line = np.concatenate([upper, lower[::-1]]).astype(np.float32)
+    return np.asarray(blurred * _parted(line, inside) / np.float32(255), np.float32)
 
 
 def _parted(outline: FaceLandmarks, filled: npt.NDArray[np.uint8]) -> float:
@@ -178,7 +180,7 @@ def head_millimetre(rest: Points, landmarks: FaceLandmarks) -> float:
     """Return a millimetre of the head at ``landmarks`` in pixels; ``rest`` is its resting mesh, (468, 2)."""
     width, distance = (
         float(np.linalg.norm(points[one].astype(np.float64) - points[other]))
-        for points, one, other in ((rest, 61, 291), (landmarks, 33, 263))
+        for points, one, other in ((rest, 61, 291), (landmarks, RIGHT_EYE, LEFT_EYE))
     )
     return max(width / _MOUTH_WIDTH, distance / _EYES_DISTANCE, 1e-3)
 
@@ -197,7 +199,7 @@ class _Mouth:
             max(int(low[0]), left) & ~1,
             min(int(high[0]) + 1, right) & ~1,
         )
-        eyes = landmarks[263].astype(np.float64) - landmarks[33]
+        eyes = landmarks[LEFT_EYE].astype(np.float64) - landmarks[RIGHT_EYE]
         distance = max(float(np.hypot(*eyes)), 1e-3)
         self._along = eyes / distance
         self._down = np.array([-self._along[1], self._along[0]])

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.media.frames import BgrImage
+from app.mouths.lips import between
 from app.mouths.points import LOWER_LIP_INNER, LOWER_LIP_OUTER, UPPER_LIP_INNER, UPPER_LIP_OUTER
 from app.mouths.upright import Points
 
@@ -100,21 +101,13 @@ def parting(picture: BgrImage, points: Points) -> float:
     lab = np.asarray(cv2.cvtColor(part.astype(np.float32) / np.float32(255), cv2.COLOR_BGR2LAB), np.float32)
     apart = np.full(part.shape[:2], np.inf, np.float32)
     for first, last in ((top, (top + upper) / 2), ((lower + bottom) / 2, bottom)):
-        lip = _between(first - low, last - low, part)
+        lip = between(first - low, last - low, part.shape)
         square = cv2.transform(np.square(lab - np.array(cv2.mean(lab, lip)[:3], np.float32)), _SUM)
         apart = np.minimum(apart, cv2.sqrt(square)) if lip.any() else apart
     strange = np.clip((apart - _OF_LIPS[0]) * np.float32(1 / (_OF_LIPS[1] - _OF_LIPS[0])), 0, 1)
-    area = float((strange * _between(upper - low, lower - low, part)).sum()) / 255
+    area = float((strange * between(upper - low, lower - low, part.shape)).sum()) / 255
     width = max(float(np.linalg.norm(upper[-1] - upper[0])), 1.0)
     return 100 * area / width / (len(picture) / 2)
-
-
-def _between(upper: Points, lower: Points, part: BgrImage) -> npt.NDArray[np.uint8]:
-    """Return 255 between two rows of points in a part of a picture."""
-    filled = np.zeros(part.shape[:2], np.uint8)
-    line = np.concatenate([upper, lower[::-1]])
-    cv2.fillPoly(filled, [np.rint(line * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return filled
 
 
 def patch_of(picture: BgrImage) -> Patch:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.face_mesh import POINTS
 from app.faces.networks import INPUT_SIZE, Network
 from app.media.frames import BgrImage
 
@@ -16,7 +17,6 @@ MeshPoints = npt.NDArray[np.float32]
 Presence = npt.NDArray[np.float32]
 """float32 (n,): the network's logit that a face is there."""
 
-POINTS: Final = 468
 LEAST_PRESENCE: Final = 20.0
 """Logit below which a mesh is not believed; faces of the test packs have 32 to 60."""
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
 from app.media.frames import Plane
 from app.mouths.points import LOWER_LIP_INNER, LOWER_LIP_OUTER, UPPER_LIP_INNER, UPPER_LIP_OUTER
@@ -78,6 +79,6 @@ def _between(points: FaceLandmarks) -> npt.NDArray[np.float64]:
 
 
 def _down(mesh: FaceLandmarks) -> npt.NDArray[np.float64]:
-    eyes = (mesh[263] - mesh[33]).astype(np.float64)
+    eyes = (mesh[LEFT_EYE] - mesh[RIGHT_EYE]).astype(np.float64)
     along = eyes / max(float(np.hypot(*eyes)), 1e-6)
     return np.array([-along[1], along[0]])

@@ -6,12 +6,14 @@ cavity is dark in every colour. The middle between the lips separates the upper 
 
 from typing import Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
 from app.media.frames import BgrImage
+from app.mouths.lips import between
+from app.mouths.looks import CHEEKS
 from app.mouths.mesh import MeshPoints
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 
@@ -19,15 +21,12 @@ ShownTeeth = npt.NDArray[np.float32]
 """float32 (n, 2): area of the upper and of the lower teeth that show, in percent of the square of the eyes'
 distance; 0 to about 3."""
 
-_CHEEKS: Final = (50, 280, 205, 425, 101, 330)
-_EYES: Final = (33, 263)
 BLUE_OF_TEETH: Final = (0.75, 1.1)
 """Blue over that of the cheeks: up to the first no pixel is teeth, between the two it counts in part.
 Set by eye on 40 speakers' mouths."""
 _PATCH: Final = 2
 """Pixels on each side of a cheek's point that are averaged."""
 _DARKEST_CHEEK: Final = 8.0
-_SUBPIXEL_BITS: Final = 4
 
 
 def shown_teeth(crops: list[BgrImage], points: MeshPoints, aspect: float) -> ShownTeeth:
@@ -40,7 +39,7 @@ def shown_teeth(crops: list[BgrImage], points: MeshPoints, aspect: float) -> Sho
 
 
 def _shown(crop: BgrImage, places: FaceLandmarks, aspect: float) -> tuple[float, float]:
-    eyes = (places[_EYES[0]] - places[_EYES[1]]) * (aspect, 1.0)
+    eyes = (places[RIGHT_EYE] - places[LEFT_EYE]) * (aspect, 1.0)
     percent = 100 * aspect / max(float(eyes @ eyes), 1.0)
     lips = places[[*UPPER_LIP_INNER, *LOWER_LIP_INNER]]
     low = np.clip(np.floor(lips.min(axis=0)).astype(int) - 1, 0, crop.shape[0] - 1)
@@ -50,24 +49,17 @@ def _shown(crop: BgrImage, places: FaceLandmarks, aspect: float) -> tuple[float,
     bright = np.clip((blue / _cheek(crop, places) - least) / (most - least), 0, 1)
     upper, lower = np.split((lips - low).astype(np.float32), 2)
     middle: FaceLandmarks = ((upper + lower) / 2).astype(np.float32)
-    return (
-        percent * float((bright * _between(upper, middle, blue.shape)).sum()),
-        percent * float((bright * _between(middle, lower, blue.shape)).sum()),
+    above, below = (
+        between(first, last, blue.shape).astype(np.float32) / np.float32(255)
+        for first, last in ((upper, middle), (middle, lower))
     )
-
-
-def _between(upper: FaceLandmarks, lower: FaceLandmarks, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Return the share of each pixel of a picture that lies between two rows of points."""
-    outline = np.round(np.concatenate([upper, lower[::-1]]) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    inside = np.zeros(shape, np.uint8)
-    cv2.fillPoly(inside, [outline], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
-    return np.asarray(inside, np.float32) / np.float32(255)
+    return percent * float((bright * above).sum()), percent * float((bright * below).sum())
 
 
 def _cheek(crop: BgrImage, places: FaceLandmarks) -> float:
     """Return the blue of the cheeks: the median over patches, so that hair and shadow do not count."""
     offsets = np.arange(-_PATCH, _PATCH + 1)
-    middles = np.clip(np.round(places[list(_CHEEKS)]), 0, crop.shape[0] - 1).astype(int)
+    middles = np.clip(np.round(places[list(CHEEKS)]), 0, crop.shape[0] - 1).astype(int)
     rows, columns = (np.clip(middles[:, axis, None] + offsets, 0, crop.shape[0] - 1) for axis in (1, 0))
     patches = crop[rows[:, :, None], columns[:, None, :], 0]
     means = np.sort(patches.mean(axis=(1, 2)))

@@ -137,8 +137,8 @@ class Renderer:
             video = _video_format(avatar, framing.layout, timeline.fps)
             threads = self.encoder_threads or threads_for(video.layout.height, lanes)
             packing = self._packing(request.options, video, mixture or sound, threads)
-            plan = self._plan(request, avatar, timeline, packing)
             segments = split_segments(timeline.frame_count, timeline.fps)
+            plan = self._plan(request, avatar, timeline, packing, len(segments))
             mouths = self._mouths(request, avatar, sound, timeline, segments, workspace, plan)
             yield OpenRender(
                 workspace=workspace,
@@ -213,7 +213,9 @@ class Renderer:
             return StreamedMp4(video, encoder_settings(options.quality, threads, encoder), sound)
         return JoinedPieces(options.format, video, options.quality, threads, sound)
 
-    def _plan(self, request: RenderRequest, avatar: Avatar, timeline: Timeline, packing: Packing) -> Plan:
+    def _plan(
+        self, request: RenderRequest, avatar: Avatar, timeline: Timeline, packing: Packing, fragments: int
+    ) -> Plan:
         return Plan(
             avatar_id=request.avatar_id,
             avatar_created_at=avatar.manifest.created_at.isoformat(),
@@ -222,7 +224,7 @@ class Renderer:
             options=plain(request.options),
             fps=str(timeline.fps),
             frame_count=timeline.frame_count,
-            fragment_count=len(split_segments(timeline.frame_count, timeline.fps)),
+            fragment_count=fragments,
         )
 
 

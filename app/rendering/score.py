@@ -12,8 +12,8 @@ from threading import Lock
 from typing import IO, Final, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from app.faces.types import runs_of
 from app.media.files import replacing
 from app.media.timing import Segment
 from app.mouths.choice import Chooser, Lenders, rest_lenders
@@ -88,7 +88,7 @@ class Scorer:
         """Choose lenders for the frames that have a face and are not drawn, each run of them by itself."""
         lenders = np.full(len(shown), -1, np.int32)
         faces = self._person.study.takes[shown] >= 0
-        for start, stop in _runs(faces & ~drawn):
+        for start, stop in runs_of(faces & ~drawn):
             ends = pinned[0] and start == 0, pinned[1] and stop == len(shown)
             lenders[start:stop] = self._chooser.choose(wanted[start:stop], shown[start:stop], ends, alive)
         return lenders
@@ -134,9 +134,3 @@ class ScoreBook:
 
 _OPEN: Final = 16
 """Scores in memory: encoders that work at once are at different segments."""
-
-
-def _runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return start and stop of every run of true flags."""
-    edges = np.flatnonzero(np.diff(np.r_[False, flags, False].astype(np.int8)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -3,11 +3,11 @@
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from app.audio.loudness import BLOCK_SECONDS, loud_blocks
 from app.audio.windows import FrameTimes
 from app.avatars.manifest import Manifest
+from app.faces.types import runs_of
 from app.media.sound import Sound
 from app.mouths.ear import SpeechShares
 from app.mouths.model import LipModel
@@ -75,8 +75,9 @@ def speech_notices(sound: Sound, speech: SpeechShares, times: FrameTimes) -> lis
     loud = np.append(loud_blocks(sound), False)  # and nothing after its end
     blocks = np.minimum((times / BLOCK_SECONDS).astype(np.int64), len(loud) - 1)
     step = float(times[1] - times[0]) if len(times) > 1 else 0.0
-    lengths = step * _run_lengths(loud[blocks] & (speech < LEAST_SPEECH))
-    seconds = float(lengths[lengths >= _UNSPOKEN_SECONDS].sum())
+    unspoken = runs_of(loud[blocks] & (speech < LEAST_SPEECH))
+    lengths = [step * (stop - start) for start, stop in unspoken]
+    seconds = sum(length for length in lengths if length >= _UNSPOKEN_SECONDS)
     if not seconds:
         return []
     detail = (
@@ -84,9 +85,3 @@ def speech_notices(sound: Sound, speech: SpeechShares, times: FrameTimes) -> lis
         "'voice' can hold the voice alone."
     )
     return [notice(NoticeCode.NO_SPEECH, detail, seconds)]
-
-
-def _run_lengths(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Return how many true flags stand together, for every run of them."""
-    edges = np.flatnonzero(np.diff(np.r_[False, flags, False].astype(np.int8)))
-    return edges[1::2] - edges[::2]

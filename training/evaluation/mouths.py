@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from app.errors import NoFace
 from app.faces.closed_mouth import STILL_POINTS
+from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.media.frames import BgrImage
 from app.mouths.points import LOWER_LIP_INNER, LOWER_LIP_OUTER, UPPER_LIP_INNER, UPPER_LIP_OUTER
 from training.evaluation.tracking import FaceFollower, MeshPlaces
@@ -26,7 +27,7 @@ _LARGEST: Final = 900
 _STILL: Final = [point for point in STILL_POINTS if point not in (372, 143)]
 _OUTER: Final = [*LOWER_LIP_OUTER, *UPPER_LIP_OUTER[-2:0:-1]]
 _INNER: Final = [*LOWER_LIP_INNER, *UPPER_LIP_INNER[-2:0:-1]]
-_RIGHT_EYE, _LEFT_EYE, _UPPER, _LOWER = 33, 263, 13, 14
+_UPPER, _LOWER = 13, 14
 
 _OPEN: Final = 0.06
 _LEAST_INSIDE: Final = 30
@@ -89,7 +90,7 @@ def read_mouths(path: Path, *, limit: int | None = None, canon: Canon | None = N
             frames.append(None)
             continue
         if canon is None:
-            first = similarity(places[[_RIGHT_EYE, _LEFT_EYE]], _EYES_AT)
+            first = similarity(places[[RIGHT_EYE, LEFT_EYE]], _EYES_AT)
             canon = _moved(places[_STILL], first)
         frames.append(_facts(picture, places, canon))
     if canon is None:
@@ -144,7 +145,7 @@ def _facts(picture: BgrImage, places: MeshPlaces, canon: Canon) -> MouthFacts:
     lips, skin = outer & ~inner, _ring(outer)
     skin_color = lab[skin].mean(axis=0).astype(np.float64) if skin.any() else np.zeros(3)
     gap = np.linalg.norm(places[_UPPER] - places[_LOWER])
-    aperture = float(gap / np.linalg.norm(places[_RIGHT_EYE] - places[_LEFT_EYE]))
+    aperture = float(gap / np.linalg.norm(places[RIGHT_EYE] - places[LEFT_EYE]))
     looked_at = aperture > _OPEN and int(inner.sum()) > _LEAST_INSIDE
     teeth, dark = _inside(lab[inner], skin_color) if looked_at else (np.nan, np.nan)
     return MouthFacts(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import InvalidRequest
+from app.faces.types import runs_of
 from training.evaluation.mouths import MouthFacts, Mouths
 
 Curve = npt.NDArray[np.float64]
@@ -115,8 +116,7 @@ def at_lag(lags: dict[int, float], frames: float) -> float:
 
 def longest_run(flags: npt.NDArray[np.bool_]) -> int:
     """Return the length of the longest run of true flags."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return int((edges[1::2] - edges[::2]).max(initial=0))
+    return max((stop - start for start, stop in runs_of(flags)), default=0)
 
 
 def _steps(frames: list[MouthFacts | None]) -> Curve:

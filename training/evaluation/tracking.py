@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from app.faces.blazeface import GRID
 from app.faces.networks import INPUT_SIZE, Network
+from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.media.frames import BgrImage
 
 MeshPlaces = npt.NDArray[np.float64]
@@ -24,7 +25,6 @@ _MARGIN: Final = 1.5
 """Side of what the mesh is shown over the larger side of the face."""
 _LEAST_PRESENCE: Final = 0.0
 """Logit above which a face is there."""
-_RIGHT_EYE, _LEFT_EYE = 33, 263
 
 
 class FaceFollower:
@@ -47,7 +47,7 @@ class FaceFollower:
         if self._last is None:
             return None
         least, most = self._last.min(axis=0), self._last.max(axis=0)
-        eyes = self._last[_LEFT_EYE] - self._last[_RIGHT_EYE]
+        eyes = self._last[LEFT_EYE] - self._last[RIGHT_EYE]
         return self._fit(picture, (least + most) / 2, float((most - least).max()), eyes)
 
     def _found(self, picture: BgrImage) -> MeshPlaces | None:

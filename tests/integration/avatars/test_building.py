@@ -13,7 +13,7 @@ from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.avatars.crops import CROPS, LANDMARKS, MASKS, CropForm
 from app.avatars.store import FRAMES, PREVIEW, SOURCE
 from app.errors import AvatarDamaged, AvatarExists, JobCanceled, NoFace
-from app.faces import hidden, networks
+from app.faces import networks
 from app.media.decoder import DecoderHere
 from app.media.limits import VideoLimits
 from app.media.probe import VideoInfo
@@ -88,8 +88,7 @@ class _Unhurried(DecoderHere):
 def test_networks_are_compiled_once_and_while_the_first_video_is_opened(
     video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (networks, hidden):
-        module._compile.cache_clear()
+    networks._compile.cache_clear()
     made, compiled, compile_model = builder(tmp_path), threading.Semaphore(0), ov.Core.compile_model
 
     def noted(*arguments: object) -> ov.CompiledModel:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidRequest
-from app.faces.types import FaceChoice, Pads, has_face
+from app.faces.types import FaceChoice, Pads, has_face, runs_of
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,10 @@ def test_a_box_at_the_border_is_a_face_and_four_times_minus_one_is_none() -> Non
 def test_a_box_without_height_or_width_is_no_face() -> None:
     boxes = np.array([[20, 20, 10, 50], [10, 60, 30, 30], [10, 60, 31, 30]], np.int32)
     assert not has_face(boxes).any()
+
+
+def test_runs_are_told_by_their_start_and_stop() -> None:
+    flags = np.array([True, True, False, True, False, False, True])
+    assert runs_of(flags) == [(0, 2), (3, 4), (6, 7)]
+    assert runs_of(~flags) == [(2, 3), (4, 6)]
+    assert runs_of(flags[:0]) == []
