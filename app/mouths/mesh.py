@@ -1,4 +1,4 @@
-"""Face Mesh on pack crops: 468 points in space, by the network that the service uses."""
+"""Face Mesh on crops that were cut already: generated faces, and those of training packs."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -18,7 +18,7 @@ Presence = npt.NDArray[np.float32]
 """float32 (n,): the network's logit that a face is there."""
 
 LEAST_PRESENCE: Final = 20.0
-"""Logit below which a mesh is not believed; faces of the test packs have 32 to 60."""
+"""Logit below which a mesh is not believed; faces of training packs have 32 to 60."""
 
 
 class CropMesh:

@@ -68,7 +68,7 @@ class Adaptation:
 
 
 def adapt(person: Person, heard: Heard, average_range: float) -> Adaptation:
-    """Fit what is heard of a stretch of the sound, its first half minute say, to a person."""
+    """Fit what is heard of a stretch of the sound, usually its beginning, to a person."""
     reach = person.range if person.talks else UNSEEN_RANGE
     scale = np.r_[np.full(8, np.clip(reach / average_range, 0.5, 2.0)), reach]
     middle, deviation = _while_speaking(heard, scale)

@@ -39,7 +39,7 @@ class SegmentEncoding:
     def run(
         self, segments: list[Segment], maker: FrameMaker, total: int, progress: Progress, lanes: int = 1
     ) -> None:
-        """Encode ``segments``; ``total`` is the number of frames of the whole render, for ``progress``.
+        """Encode ``segments``; ``total``, for ``progress``, counts their frames and those encoded before.
 
         With several ``lanes``, that many encoders work at once and take the segments in turn. ``progress``
         is called by their threads, and told the same again by those that make frames.

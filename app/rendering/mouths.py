@@ -53,7 +53,7 @@ class Mouths(Protocol):
     def kinds(self, segment: Segment) -> tuple[Flags, Flags]:
         """Tell for each frame of a segment whether its mouth is lent by the footage, and whether painted.
 
-        Neither, if the frame has no face.
+        What is told of a frame without a face means nothing.
         """
 
     def speech(self, segment: Segment) -> SpeechShares:

@@ -109,7 +109,7 @@ class RenderOptions:
             ge=0,
             le=1.5,
             description="How much the mouth moves: 0 not at all, 1 as heard. Models with Wav2Lip's interface "
-            "ignore it.",
+            "ignore it unless `detail` is `footage`.",
         ),
     ] = 1.0
     detail: Annotated[
