@@ -19,8 +19,11 @@ from app.mouths.person import Numbers, Person
 from app.mouths.space import MouthShapes, shape_space
 from app.progress import Alive, nothing
 
+FrameNumbers = npt.NDArray[np.int32]
+"""int32 (n,): frames of the footage."""
+
 Lenders = npt.NDArray[np.int32]
-"""int32 (n,): the frame of the footage whose mouth each frame of the result shows."""
+"""int32 (n,): the frame of the footage that lends its mouth to each of n frames."""
 
 CANDIDATES: Final = 48
 """Lenders that are weighed for one frame."""
@@ -128,15 +131,15 @@ class Chooser:
         }
 
     def local_costs(
-        self, wanted: MouthShapes, shown: Lenders, alive: Alive = nothing
-    ) -> list[tuple[Lenders, Numbers]]:
+        self, wanted: MouthShapes, shown: FrameNumbers, alive: Alive = nothing
+    ) -> list[tuple[FrameNumbers, Numbers]]:
         """Return for each frame the best candidates and what each costs by itself.
 
         ``wanted`` (n, 8) are the shapes, ``shown`` (n,) the frames of the footage on which they are to be
         laid. A frame to which nobody may lend serves itself. ``alive`` is called for
         each, and may raise to stop.
         """
-        result: list[tuple[Lenders, Numbers]] = []
+        result: list[tuple[FrameNumbers, Numbers]] = []
         for shape, frame in zip(wanted * self._weights, shown, strict=True):
             alive()
             pool = self._pools.get(int(self._person.study.takes[frame]), np.empty(0, np.int64))
@@ -153,7 +156,7 @@ class Chooser:
     def choose(
         self,
         wanted: MouthShapes,
-        shown: Lenders,
+        shown: FrameNumbers,
         pinned: tuple[bool, bool] = (False, False),
         alive: Alive = nothing,
     ) -> Lenders:
@@ -183,7 +186,7 @@ class Chooser:
         chosen = [candidates[place] for (candidates, _), place in zip(local, reversed(path), strict=True)]
         return np.array(chosen, np.int32)
 
-    def unlike(self, one: Lenders, other: Lenders) -> Numbers:
+    def unlike(self, one: FrameNumbers, other: FrameNumbers) -> Numbers:
         """Return how different mouths look, (len(one), len(other)): root mean square, steps of 0..255."""
         if self._products is None:
             products = self._patches[one] @ self._patches[other].T
@@ -206,7 +209,7 @@ class Chooser:
         fits: npt.NDArray[np.bool_] = near
         return fits
 
-    def _changes(self, before: Lenders, after: Lenders) -> Numbers:
+    def _changes(self, before: FrameNumbers, after: FrameNumbers) -> Numbers:
         """Return what going from each lender to each other one costs."""
         costs = self._costs
         change = costs.jump + costs.seam * self.unlike(before, after)

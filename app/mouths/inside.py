@@ -26,7 +26,7 @@ from app.mouths.looks import Skin, colourfulness
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from app.mouths.upright import Points
 
-ShownTeeth = npt.NDArray[np.float32]
+WantedTeeth = npt.NDArray[np.float32]
 """float32 (2,): upper and lower teeth that are to show beyond rest, the last two of a mouth shape."""
 
 Picture = npt.NDArray[np.float32]
@@ -102,7 +102,7 @@ class Inside:
 
     mouth: "_Mouth"
     skin: Skin
-    teeth: ShownTeeth
+    teeth: WantedTeeth
     own: Tooth | None
     """The colour of the person's teeth."""
 
@@ -136,7 +136,7 @@ def draw_inside(
     placing: Placing,
     landmarks: FaceLandmarks,
     skin: Skin,
-    teeth: ShownTeeth,
+    teeth: WantedTeeth,
     region: tuple[int, int, int, int],
     own: Tooth | None = None,
 ) -> Inside | None:

@@ -16,7 +16,7 @@ from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane, bgr_to_yuv
 from app.mouths.bending import Placing, bend, teeth_stay
 from app.mouths.covers import FaceCover
-from app.mouths.inside import Picture, ShownTeeth, above_lower_lip, between_lips, draw_inside
+from app.mouths.inside import Picture, WantedTeeth, above_lower_lip, between_lips, draw_inside
 from app.mouths.looks import Skin
 from app.mouths.shown import NOTHING_SHOWN, ShownInside
 
@@ -39,7 +39,7 @@ class Opened:
 
     skin: Skin
     """The lender's, float32 (4,)."""
-    teeth: ShownTeeth
+    teeth: WantedTeeth
     """float32 (2,): that are to show."""
     shown: ShownInside = NOTHING_SHOWN
     """What the lender shows between its lips."""

@@ -16,7 +16,7 @@ import numpy as np
 from app.faces.types import runs_of
 from app.media.files import replacing
 from app.media.timing import Segment
-from app.mouths.choice import Chooser, Lenders, rest_lenders
+from app.mouths.choice import Chooser, FrameNumbers, Lenders, rest_lenders
 from app.mouths.ear import SpeechShares
 from app.mouths.person import Flags, Person
 from app.mouths.space import MouthShapes
@@ -83,7 +83,12 @@ class Scorer:
         return Score(lenders[:count], wanted[:count], drawn[:count], asked.speech[:count])
 
     def _chosen(
-        self, wanted: MouthShapes, shown: Lenders, drawn: Flags, pinned: tuple[bool, bool], alive: Alive
+        self,
+        wanted: MouthShapes,
+        shown: FrameNumbers,
+        drawn: Flags,
+        pinned: tuple[bool, bool],
+        alive: Alive,
     ) -> Lenders:
         """Choose lenders for the frames that have a face and are not drawn, each run of them by itself."""
         lenders = np.full(len(shown), -1, np.int32)

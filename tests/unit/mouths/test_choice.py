@@ -21,7 +21,7 @@ from app.mouths.choice import (
     MOST_LENDERS,
     Chooser,
     Costs,
-    Lenders,
+    FrameNumbers,
     rest_lenders,
 )
 from app.mouths.looks import PATCH_SIZE
@@ -39,7 +39,7 @@ def shapes(*first: float) -> MouthShapes:
     return wanted
 
 
-def frames(*numbers: int) -> Lenders:
+def frames(*numbers: int) -> FrameNumbers:
     return np.array(numbers, np.int32)
 
 
@@ -48,7 +48,7 @@ def talker() -> Person:
     return person_of(talk(COUNT))
 
 
-def chosen(person: Person, wanted: MouthShapes, shown: Lenders, **costs: float) -> list[int]:
+def chosen(person: Person, wanted: MouthShapes, shown: FrameNumbers, **costs: float) -> list[int]:
     result = Chooser(person, Costs(**costs)).choose(wanted, shown)
     assert result.dtype == np.int32
     return list(map(int, result))
