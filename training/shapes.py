@@ -6,9 +6,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.closed_mouth import RIGID_POINTS
 from app.mouths.mesh import LEAST_PRESENCE
 from app.mouths.person import REST_SHARE, Flags
-from app.mouths.points import RIGID_POINTS, SPEECH_POINTS
+from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import (
     MOST_TEETH,
     TEETH_UNITS,

@@ -1,6 +1,6 @@
 """Where on one frame's head the mouth of another frame belongs, and how it is bent to a wanted shape.
 
-The still points of two heads give an affine map from one frame's positions to the other's. That map is flat:
+The rigid points of two heads give an affine map from one frame's positions to the other's. That map is flat:
 what two heads that are turned differently show elsewhere, their jaws above all, is known from the person's
 face in space, and is a displacement of its own, the parallax. What a lender's shape still lacks is another.
 Both are spread over the face by a thin-plate spline (F. Bookstein, "Principal Warps", 1989). Upper teeth

@@ -21,8 +21,3 @@ SPEECH_ROWS: Final = (
 """Rows of points that speech moves, each from the person's right to the left."""
 
 SPEECH_POINTS: Final = tuple(point for row in SPEECH_ROWS for point in row)
-RIGID_POINTS: Final = (
-    *(133, 362, 33, 263, 168, 6, 197, 195, 5, 4, 10, 151, 9, 8, 127, 356, 98, 327, 2, 54, 284, 21, 251),
-    *(116, 345, 143, 372),
-)
-"""Points that only the head moves; the first two are the inner corners of the eyes."""

@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.mouths.points import RIGID_POINTS, SPEECH_POINTS, SPEECH_ROWS, UPPER_LIP_OUTER
+from app.faces.closed_mouth import RIGID_POINTS
+from app.mouths.points import SPEECH_POINTS, SPEECH_ROWS, UPPER_LIP_OUTER
 
 MouthShapes = npt.NDArray[np.float32]
 """float32 (n, 8): principal components, standard deviations from a resting mouth; and the teeth that show."""

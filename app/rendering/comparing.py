@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from app.avatars.avatar import Avatar
 from app.faces.boxes import crop_affine
+from app.faces.closed_mouth import RIGID_POINTS
 from app.faces.face_mesh import FaceMesh
 from app.faces.mask import mouth_mask
 from app.faces.regions import region_of_landmarks
 from app.faces.types import Box, FaceLandmarks
 from app.media.frames import BgrImage, I420Frame
 from app.media.sharpness import fine_detail
-from app.mouths.points import RIGID_POINTS
 from app.mouths.space import align, opening_of, shape_space, speech_points, symmetrical, turned_front
 from app.rendering.framing import Framing
 

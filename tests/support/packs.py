@@ -6,12 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from app.faces.closed_mouth import RIGID_POINTS
 from app.faces.face_mesh import POINTS
 from app.media.frames import BgrImage
 from app.mouths.points import (
     LOWER_LIP_INNER,
     LOWER_LIP_OUTER,
-    RIGID_POINTS,
     SPEECH_POINTS,
     UPPER_LIP_INNER,
     UPPER_LIP_OUTER,

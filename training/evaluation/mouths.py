@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import NoFace
-from app.faces.closed_mouth import STILL_POINTS
+from app.faces.closed_mouth import RIGID_POINTS
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.media.frames import BgrImage
 from app.mouths.points import LOWER_LIP_INNER, LOWER_LIP_OUTER, UPPER_LIP_INNER, UPPER_LIP_OUTER
@@ -24,7 +24,7 @@ _EYES_AT: Final = np.array([[0.22, -0.30], [0.78, -0.30]]) * SIDE
 _LARGEST: Final = 900
 """Pixels to which the longer side of a frame is shrunk before the face is looked for."""
 
-_STILL: Final = [point for point in STILL_POINTS if point not in (372, 143)]
+_STILL: Final = [point for point in RIGID_POINTS if point not in (372, 143)]
 _OUTER: Final = [*LOWER_LIP_OUTER, *UPPER_LIP_OUTER[-2:0:-1]]
 _INNER: Final = [*LOWER_LIP_INNER, *UPPER_LIP_INNER[-2:0:-1]]
 _UPPER, _LOWER = 13, 14

@@ -1,6 +1,6 @@
 import numpy as np
 
-from app.faces.closed_mouth import STILL_POINTS, head_affine
+from app.faces.closed_mouth import RIGID_POINTS, head_affine
 from app.faces.types import FaceLandmarks
 
 RNG = np.random.default_rng(2)
@@ -27,7 +27,7 @@ def test_the_head_s_map_leads_from_the_target_to_the_reference() -> None:
 
 
 def test_moving_lips_do_not_move_the_head() -> None:
-    still = set(STILL_POINTS)
+    still = set(RIGID_POINTS)
     assert not still & {*LOWER_LIP, *UPPER_LIP, 0, 17, 152, 61, 291}
     affine = head_affine(face(0.0), face(0.4))
     assert np.allclose(affine, np.eye(2, 3), atol=1e-5)
