@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from cv2.typing import MatLike
 
 from app.media.findings import Findings
 from app.media.frames import (
@@ -233,12 +234,12 @@ class PictureReader:
     def _orient(self, plane: Plane | DeepPlane, target: Plane | DeepPlane) -> None:
         orientation = self._form.orientation
         rows, columns = target.shape[::-1] if orientation.swaps_sides else target.shape
-        plane = plane[:rows, :columns]
+        shown: MatLike = plane[:rows, :columns]
         if orientation.mirrored:
-            plane = np.asarray(cv2.flip(plane, 1), np.uint8)
+            shown = cv2.flip(shown, 1)
         if orientation.rotation:
-            plane = np.asarray(cv2.rotate(plane, _TURNS[orientation.rotation]), np.uint8)
-        np.copyto(target, plane)
+            shown = cv2.rotate(shown, _TURNS[orientation.rotation])
+        np.copyto(target, shown)
 
 
 def _plane(picture: av.VideoFrame, index: int) -> Plane:

@@ -4,7 +4,7 @@ import pytest
 from av.video.reformatter import ColorRange, Colorspace
 
 from app.media.frames import Color, I420Frame
-from app.media.pictures import PictureForm, PictureReader
+from app.media.pictures import DEEP_FORMAT, Orientation, PictureForm, PictureReader
 
 YUV = (200, 90, 150)
 
@@ -101,6 +101,23 @@ def test_untagged_video_is_guessed_from_its_height_and_stays_untagged(height: in
 
     assert (color.matrix, color.range) == (matrix, "limited")
     assert (color.matrix_code, color.primaries, color.transfer) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_ten_bits_are_kept_however_the_picture_is_turned(rotation: int, mirrored: bool) -> None:
+    picture = av.VideoFrame(64, 48, DEEP_FORMAT)
+    rng = np.random.default_rng(0)
+    for coded in picture.planes:
+        coded.update(rng.integers(0, 1024, coded.buffer_size // 2).astype("<u2").tobytes())
+    form = PictureForm.of(picture, stored=Orientation(rotation, mirrored))
+
+    shown = form.layout.deep_planes(PictureReader(form).read_deep(picture))
+
+    for index, plane in enumerate(shown):
+        filmed = _rows(picture, index).view("<u2")[:, : picture.planes[index].width]
+        filmed = np.fliplr(filmed) if mirrored else filmed
+        np.testing.assert_array_equal(plane, np.rot90(filmed, -rotation // 90))
 
 
 def test_tags_are_kept() -> None:
