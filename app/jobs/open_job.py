@@ -46,6 +46,10 @@ class OpenJob:
         self._avatar_frames = 0
         self._frames: list[int] = []
         self._done: dict[int, int] = {}
+        self._suspects: set[int] = set()
+        """The segments of calls whose process died."""
+        self._beside: set[Call] = set()
+        """The calls that ran at the last death that counted."""
         self._total = 0
         self._first: tuple[float, int] | None = None
         self._busy_since = 0.0
@@ -73,7 +77,7 @@ class OpenJob:
         """What a worker could do for it now; None if nothing, or not yet."""
         if self.verdict is not None:
             return None
-        if self.running and not (self.long and self.job.deaths == 0 and self._waiting()):
+        if self.running and not (self.long and not self._suspected() and self._waiting()):
             return None
         if self._first_step:
             return self._first_step
@@ -134,8 +138,15 @@ class OpenJob:
         self.running[call] = 0
         self._count()
 
-    def die(self, death: WorkerDied, most: int) -> Problem | None:
-        """Count the death of the process that worked on it; return the problem of it that is the last one."""
+    def die(self, call: Call, death: WorkerDied, most: int) -> Problem | None:
+        """Count the death of the process that did a call; return the problem of it that is the last one.
+
+        The deaths of all that worked on it at a time count once: of one machine, driver or volume.
+        """
+        self._suspects.update(call.segments)
+        if call in self._beside:
+            return None
+        self._beside = set(self.running)
         deaths = self.job.deaths + 1
         if deaths < most:
             self.change(deaths=deaths, attempts=self.job.attempts + 1)
@@ -154,7 +165,7 @@ class OpenJob:
 
     def splits(self) -> Call | None:
         """Return a call that has so much to do that a worker without a call can take some of it."""
-        if not self.long or self.job.deaths or self.verdict or self._waiting():
+        if not self.long or self._suspected() or self.verdict or self._waiting():
             return None
         least = LEAST_SHARE_SECONDS * sum(self._frames) / self.media_seconds
 
@@ -190,11 +201,16 @@ class OpenJob:
         taken = self._done.keys() | {index for call in self.running for index in call.segments}
         return [index for index in range(len(self._frames)) if index not in taken]
 
+    def _suspected(self) -> set[int]:
+        """Return the segments that may have killed a worker: until they are there, one has all of them."""
+        return self._suspects - self._done.keys()
+
     def _share(self, workers: int) -> Sequence[int]:
         """Return the next segments for one of so many workers; all that are left if it is the only one."""
         waiting = self._waiting()
-        if workers < 2 or not self.long or self.job.deaths:
+        if workers < 2 or not self.long:
             return waiting
+        waiting = sorted(self._suspected()) or waiting
         second = sum(self._frames) / self.media_seconds
         left = sum(self._frames[index] for index in waiting) / second / workers
         most = min(MOST_SHARE_SECONDS, max(LEAST_SHARE_SECONDS, left)) * second

@@ -240,7 +240,7 @@ class Scheduler:
         except WorkerDied as death:
             died = True
             log.error("worker_died", **job.about, how=str(death))
-            if job.verdict is None and (problem := job.die(death, self.limits.attempts)):
+            if job.verdict is None and (problem := job.die(call, death, self.limits.attempts)):
                 self._settle(job, JobState.FAILED, problem)
         except (WorkerLeft, asyncio.CancelledError):
             log.debug("call_given_back", **job.about, method=call.method)

@@ -39,17 +39,38 @@ async def test_a_job_fails_after_three_deaths_and_the_others_go_on(tmp_path: Pat
         assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
 
 
-async def test_a_render_that_killed_a_worker_is_given_to_one_at_a_time(tmp_path: Path) -> None:
+async def test_a_render_that_killed_a_worker_is_given_to_one_at_a_time_until_what_killed_it_is_there(
+    tmp_path: Path,
+) -> None:
     async with running(tmp_path, workers=4) as service:
         long = await service.submit(300.0)
         await service.finish(long)
         assert len(service.pool.running) == 4
-        service.pool.die(service.pool.running[0])
+        died = service.pool.running[1]
+        service.pool.die(died)
         await service.settle()
         for pretended in service.pool.running[:]:
             service.pool.leave(pretended)
         await service.settle()
-        assert len(service.pool.running) == 1
+        for index in died.call.segments:
+            assert service.pool.find(long).call.segments == [index]
+            await service.finish(long)
+        assert len(service.pool.running) == 4
+
+
+async def test_a_machine_that_takes_all_workers_of_a_render_with_it_is_one_death(tmp_path: Path) -> None:
+    async with running(tmp_path, workers=4) as service:
+        long = await service.submit(300.0)
+        await service.finish(long)
+        for pretended in service.pool.running[:]:
+            service.pool.die(pretended, stalled=True)
+        await service.settle()
+        job = await service.job(long)
+        assert (job.state, job.attempts, job.deaths) == (JobState.RUNNING, 2, 1)
+        await service.die(long)
+        assert (await service.job(long)).deaths == 2
+        await service.finish_all()
+        assert (await service.job(long)).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize("answered", [0, 1, 2])
