@@ -34,8 +34,11 @@ class Housekeeper:
         self._avatar_ttl = timedelta(seconds=avatar_ttl)
 
     def sweep(self) -> None:
-        """Delete what a crash has left. For the start, before any upload can be in progress."""
-        folders = self._files.sweep(self._table.ids_with_files())
+        """Delete what a crash has left. For the start, before any upload can be in progress.
+
+        No job's files if there is no job on record: it may be another database that knows them.
+        """
+        folders = self._files.sweep(self._table.ids_with_files()) if self._table.counts() else 0
         avatars = self._avatars.sweep()
         if folders or avatars:
             log.info("leftovers_swept", job_folders=folders, unfinished_avatars=avatars)

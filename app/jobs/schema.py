@@ -167,8 +167,8 @@ def _check_integrity(connection: Connection, path: Path) -> None:
     found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if found != "ok":
         raise IncompatibleData(
-            f"{path} is damaged: {found}. Move it away: the service then starts with no jobs; avatars and "
-            "the files of finished jobs are not in it."
+            f"{path} is damaged: {found}. Move it away: the service then starts with no jobs; avatars stay. "
+            "Copy the results that you need out of jobs/: a start after the next job deletes them."
         )
 
 

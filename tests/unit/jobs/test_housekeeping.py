@@ -55,6 +55,12 @@ def test_a_sweep_takes_what_crashes_have_left_and_nothing_else(table: JobTable, 
     assert not unfinished.exists()
 
 
+def test_a_sweep_with_an_empty_database_deletes_no_job_s_files(table: JobTable, files: DataFolder) -> None:
+    files.job("of-another-database").mkdir(parents=True)
+    housekeeper(table, files).sweep()
+    assert files.job("of-another-database").exists()
+
+
 def test_implicit_avatars_go_when_they_were_not_used_for_their_time_and_no_others(
     table: JobTable, files: DataFolder
 ) -> None:
