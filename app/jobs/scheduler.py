@@ -254,7 +254,8 @@ class Scheduler:
             self._asked.discard(call)
         if died:
             await self._note(job)
-            await to_thread.run_sync(self._on_death)
+            with suppress(OSError):  # the next death clears up as well, and the next start
+                await to_thread.run_sync(self._on_death)
         job.followers.tell()
         self._wake.set()
         if not self._stopping and not job.running:
