@@ -63,4 +63,6 @@ class Housekeeper:
                 log.error("job_table_unwritable", error=str(error))
             except MouthpieceError as error:
                 log.error("avatar_not_expired", detail=error.detail)
+            except OSError as error:
+                log.error("volume_unusable", error=str(error))
             await asyncio.sleep(min(LONGEST_PAUSE, pause))

@@ -46,11 +46,11 @@ class Records:
             try:
                 await to_thread.run_sync(self._table.check)
                 self._problem = ""
-            except (SQLAlchemyError, DataFolderError) as error:
+            except (SQLAlchemyError, DataFolderError, OSError) as error:
                 self._note(error)
             await asyncio.sleep(CHECK_SECONDS)
 
-    def _note(self, error: SQLAlchemyError | DataFolderError) -> None:
+    def _note(self, error: SQLAlchemyError | DataFolderError | OSError) -> None:
         if not self._problem:
             log.error("job_table_unusable", error=str(error))
         self._problem = (

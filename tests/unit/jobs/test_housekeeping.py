@@ -1,5 +1,8 @@
+import asyncio
 import os
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from app.jobs.housekeeping import Housekeeper
 from app.jobs.job import Job, JobKind, JobState, NewJob, new_id, utc_now
 from app.jobs.table import JobTable
 from tests.support.avatars import made_up_manifest, put_made_up
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -59,6 +63,24 @@ def test_a_sweep_with_an_empty_database_deletes_no_job_s_files(table: JobTable, 
     files.job("of-another-database").mkdir(parents=True)
     housekeeper(table, files).sweep()
     assert files.job("of-another-database").exists()
+
+
+@pytest.mark.anyio
+async def test_expiry_goes_on_after_the_volume_could_not_be_read(
+    table: JobTable, files: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unused(store: AvatarStore, since: datetime) -> Iterator[str]:
+        raise OSError("stale file handle")
+
+    keeper = housekeeper(table, files, avatar_ttl=0.02)
+    with monkeypatch.context() as patch:
+        patch.setattr(AvatarStore, "unused", unused)
+        keeping = asyncio.create_task(keeper.run())
+        await asyncio.sleep(0.05)
+    put_made_up(keeper._avatars, replace(made_up_manifest("implicit-idle"), implicit=True))
+    await until(lambda: not keeper._avatars.list())
+    keeping.cancel()
+    await asyncio.wait({keeping})
 
 
 def test_implicit_avatars_go_when_they_were_not_used_for_their_time_and_no_others(
