@@ -25,6 +25,7 @@ class Records:
     def __init__(self, table: JobTable) -> None:
         self._table = table
         self._problem = ""
+        self._takes_writes = True
 
     def check(self) -> None:
         """Raise ``NotReady``, with the reason, if the table could not be used when it was last looked at."""
@@ -35,8 +36,11 @@ class Records:
         """Write down how a job stands, however often that has to be tried; see :meth:`JobTable.save`."""
         while True:
             try:
-                return await to_thread.run_sync(self._table.save, job)
+                saved = await to_thread.run_sync(self._table.save, job)
+                self._takes_writes = True
+                return saved
             except SQLAlchemyError as error:
+                self._takes_writes = False
                 self._note(error)
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -45,7 +49,8 @@ class Records:
         while True:
             try:
                 await to_thread.run_sync(self._table.check)
-                self._problem = ""
+                if self._takes_writes:
+                    self._problem = ""
             except (SQLAlchemyError, DataFolderError, OSError) as error:
                 self._note(error)
             await asyncio.sleep(CHECK_SECONDS)
