@@ -8,16 +8,19 @@ import av
 
 from app.media.encoder import HEVC_TAG
 from app.media.files import replacing
+from app.progress import Alive, nothing
 
 
-def finish(init: Path, fragments: Iterable[Path], path: Path) -> None:
+def finish(init: Path, fragments: Iterable[Path], path: Path, alive: Alive = nothing) -> None:
     """Join ``init`` and ``fragments``, in order, into the MP4 ``path``, whole or not at all.
 
     No packet is encoded again, so the file shows the very pictures and samples of the stream.
+    ``alive`` is called with each packet, but not while the index is put in front.
     """
     with (
         replacing(path) as temporary,
-        av.open(_Joined([init, *fragments]), "r", format="mp4") as source,
+        _Joined([init, *fragments]) as joined,
+        av.open(joined, "r", format="mp4") as source,
     ):
         rate = source.streams.audio[0].rate
         options = {
@@ -30,6 +33,7 @@ def finish(init: Path, fragments: Iterable[Path], path: Path) -> None:
             if source.streams.video[0].codec_context.codec_tag == HEVC_TAG:
                 target.streams.video[0].codec_context.codec_tag = HEVC_TAG
             for packet in source.demux():
+                alive()
                 if packet.dts is not None:
                     packet.stream = streams[packet.stream_index]
                     target.mux(packet)
@@ -45,6 +49,12 @@ class _Joined(io.RawIOBase):
     def readable(self) -> bool:
         """Return True."""
         return True
+
+    def close(self) -> None:
+        """Close the file that is read."""
+        if self._file is not None:
+            self._file.close()
+        super().close()
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes, at most ``size``; none at the end of the last file."""

@@ -57,7 +57,7 @@ class StreamedMp4:
 
     def join(self, init: Path, segments: Sequence[Path], path: Path, alive: Alive) -> None:
         """Put the packets of the fragments behind one index."""
-        finish(init, segments, path)
+        finish(init, segments, path, alive)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange
 
+from app.errors import JobCanceled
 from app.media.encoder import VideoFormat
 from app.media.finish import finish
 from app.media.fragments import encode_segment, write_init
 from app.media.frames import BgrImage, Color, FrameLayout, I420Frame
 from app.media.quality import EncoderSettings, Quality, encoder_settings
 from app.media.timing import Segment
+from app.rendering.packing import StreamedMp4
 from tests.support.frames import i420
 from tests.support.renders import (
     TINY,
@@ -208,6 +210,21 @@ def test_a_frames_memory_may_be_used_again_for_the_next(tmp_path: Path) -> None:
     finish(tmp_path / "init.mp4", [tmp_path / "0.m4s"], tmp_path / "result.mp4")
 
     assert [number_of(p) for p in decode_pictures(tmp_path / "result.mp4")] == [n % 20 for n in range(25)]
+
+
+def test_a_result_shows_life_as_it_is_joined_and_can_be_stopped(tmp_path: Path) -> None:
+    done = render(tmp_path, sound_of(tmp_path, 1), Fraction(25))
+    again, signs = tmp_path / "again.mp4", list[int]()
+
+    def alive() -> None:
+        signs.append(1)
+        if len(signs) == 20:
+            raise JobCanceled("Stopped.")
+
+    packing = StreamedMp4(VideoFormat(TINY, Fraction(25)), ULTRAFAST, sound_of(tmp_path, 1))
+    with pytest.raises(JobCanceled):
+        packing.join(done.init, done.fragments, again, alive)
+    assert not again.exists()
 
 
 def test_a_segment_that_is_stopped_leaves_no_file(tmp_path: Path) -> None:

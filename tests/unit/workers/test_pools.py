@@ -113,6 +113,15 @@ async def test_a_worker_that_makes_no_progress_is_ended_and_one_that_does_is_not
     assert pool.ended == ["worker-0"]
 
 
+async def test_a_worker_that_joins_a_result_may_be_silent_for_longer() -> None:
+    pool = Pool(MODEL)
+    pool._patience = Patience(stall=0.05)
+    answer = asyncio.create_task(pool.call(Call("finish", "one", "anna"), ignore))
+    await asyncio.sleep(0.2)
+    pool.members[0].hear({"answer": {}})
+    assert await answer == {}
+
+
 async def test_a_canceled_call_ends_when_its_worker_has_stopped() -> None:
     pool = Pool(MODEL)
     answer = asyncio.create_task(pool.call(call(), ignore))
