@@ -126,7 +126,7 @@ class Scheduler:
             if job.running:
                 await self._note(job)
         if not job.running:
-            await self._end(job)
+            self._spawn(self._end(job))
         return job.job
 
     def check_room(self, owner: str | None) -> None:
@@ -274,16 +274,18 @@ class Scheduler:
             return
         job.ending = True
         succeeded = job.verdict[0] is JobState.SUCCEEDED
-        if not succeeded:
-            # The files go first: once the job is said to have ended so, nothing of it is left.
-            await to_thread.run_sync(self._files.forget, job.job.id)
         ended = job.ended()
         seconds = round(ended.work_seconds, 3)
         log.info("job_ended", **job.about, state=ended.job.state, frames=ended.frames, seconds=seconds)
-        if not succeeded:  # who waits is answered although the volume may be too full to write this down
+        saving = self._spawn(self._records.save(ended.job))
+        if not succeeded:
+            # On record, then without files, then said: who hears of it finds it so, a crash leaves nothing
+            # for good. But who waits is answered although the volume may be too full to write this down.
+            await asyncio.wait({saving}, timeout=NOTE_SECONDS)
+            await to_thread.run_sync(self._files.forget, job.job.id)
             job.job = ended.job
             job.followers.tell()
-        if not await self._records.save(ended.job):
+        if not await saving:
             log.warning("job_not_on_record", **job.about)
         self._job_seconds += 0.2 * (ended.work_seconds - self._job_seconds)
         self._on_ended(ended)

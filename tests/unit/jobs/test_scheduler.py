@@ -2,18 +2,22 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import Coroutine
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 import app.jobs.job
 from app.errors import NoFace
-from app.jobs.job import JobKind, JobState
+from app.jobs import scheduler
+from app.jobs.job import Job, JobKind, JobState
 from app.jobs.pool import Answer, Call, Told
 from tests.support.scheduling import running
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +80,50 @@ async def test_a_job_that_is_canceled_as_its_call_begins_gives_its_worker_back(
         assert service.pool.idle == 1
         second = await service.submit()
         assert service.methods(second) == ["prepare"]
+
+
+async def test_a_failure_is_on_record_before_its_files_go_and_is_told_after_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as service:
+        save, files = service.table.save, list[bool]()
+
+        def save_slowly(job: Job) -> bool:
+            time.sleep(0.1)
+            files.append(service.files.upload(job.id).exists())
+            return save(job)
+
+        job_id = await service.submit()
+        monkeypatch.setattr(scheduler, "NOTE_SECONDS", 30.0)
+        monkeypatch.setattr(service.table, "save", save_slowly)
+        service.pool.refuse(service.pool.find(job_id), NoFace("No face."))
+        async for job in service.scheduler.follow(job_id):
+            told = job
+        assert told.state is service.table.get(job_id).state is JobState.FAILED
+        assert files == [True]
+        assert not service.files.job(job_id).exists()
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING])
+async def test_a_cancel_is_answered_while_the_table_takes_no_writes_and_is_recorded_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: JobState
+) -> None:
+    def full(_: Job) -> bool:
+        raise OperationalError("update", {}, Exception("database or disk is full"))
+
+    monkeypatch.setattr(scheduler, "NOTE_SECONDS", 0.05)
+    async with running(tmp_path) as service:
+        jobs = [await service.submit() for _ in range(2)]
+        (job_id,) = [each for each in jobs if (await service.job(each)).state is state]
+        with monkeypatch.context() as patch:
+            patch.setattr(service.table, "save", full)
+            async with asyncio.timeout(10):
+                await service.scheduler.cancel(job_id)
+                async for job in service.scheduler.follow(job_id):
+                    told = job
+            assert told.state is JobState.CANCELED
+            assert service.table.get(job_id).state is state
+        await until(lambda: service.table.get(job_id).state is JobState.CANCELED)
 
 
 async def test_canceling_a_finished_job_changes_nothing(tmp_path: Path) -> None:
