@@ -144,10 +144,9 @@ class Deliverer:
 
     async def _begin_due(self) -> float:
         """Begin what is due; return how many seconds nothing else will be."""
-        now = utc_now()
-        most = AT_A_TIME + len(self._under_way)
-        for job in await to_thread.run_sync(self._table.due, now, most):
-            if job.id not in self._under_way and len(self._under_way) < AT_A_TIME:
+        now, before = utc_now(), set(self._under_way)  # what ends meanwhile may be read as it stood before
+        for job in await to_thread.run_sync(self._table.due, now, AT_A_TIME + len(before)):
+            if job.id not in before and len(self._under_way) < AT_A_TIME:
                 self._under_way[job.id] = asyncio.create_task(self._deliver(job))
         next_due = await to_thread.run_sync(self._table.next_due)
         if next_due is None or next_due <= now:  # nothing, or in progress: its end wakes this up

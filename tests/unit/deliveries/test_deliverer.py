@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -13,7 +15,7 @@ from app.deliveries import sending
 from app.deliveries.deliverer import Deliverer
 from app.errors import AddressRefused
 from app.jobs.delivery import Delivery
-from app.jobs.job import JobState, utc_now
+from app.jobs.job import Job, JobState, utc_now
 from app.jobs.table import JobTable
 from app.outside.allowance import Allowance
 from tests.support.neighbour import Neighbour
@@ -161,6 +163,34 @@ async def test_what_was_taken_is_not_sent_again_when_it_cannot_be_written_down_a
     async with working(deliverer):
         await settled(table, job)
     assert len(neighbour.taken) == 1
+
+
+async def test_a_delivery_that_ends_while_the_table_is_read_is_not_made_again(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due = table.due
+
+    def due_before(now: datetime, limit: int) -> list[Job]:
+        found = due(now, limit)
+        if deliverer._under_way:
+            go_on.set()
+            time.sleep(0.2)
+        return found
+
+    async def attempt(job: Job, message: Delivery) -> sending.Outcome:
+        deliverer.wake()
+        await asyncio.to_thread(go_on.wait)
+        attempts.append(job.id)
+        return sending.Outcome(True)
+
+    deliverer, go_on, attempts = make(), threading.Event(), list[str]()
+    monkeypatch.setattr(table, "due", due_before)
+    monkeypatch.setattr(deliverer, "_attempt", attempt)
+    job = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/hook", None)))
+    async with working(deliverer):
+        await settled(table, job)
+        await asyncio.sleep(0.4)
+    assert attempts == [job.id]
 
 
 async def test_nothing_is_sent_where_it_may_not_go(make: Callable[..., Deliverer]) -> None:
