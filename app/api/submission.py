@@ -99,7 +99,7 @@ async def submit_upload(
             )
             with CancelScope(shield=True):
                 job = await services.scheduler.submit(new)
-    except BaseException:
+    except Exception:  # but not if the service ends: the job may be on record, or the next start sweeps
         await _forget(services, job_id)
         raise
     structlog.contextvars.bind_contextvars(job=job.id)

@@ -1,7 +1,9 @@
 import asyncio
 import re
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -9,9 +11,10 @@ from sqlalchemy.exc import OperationalError
 
 from app.avatars.store import AvatarStore
 from app.errors import DataFolderInUse
+from app.jobs.job import Job, NewJob
 from app.jobs.table import JobTable
 from tests.integration.api.conftest import Start
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, until
 
 pytestmark = pytest.mark.anyio
 
@@ -225,6 +228,33 @@ async def test_a_damaged_model_is_said_where_an_operator_looks(start: Start, tmp
         assert (answer.status_code, answer.json()) == (503, response.json())
     assert (await client.get("/livez")).status_code == 200
     assert (await client.get("/v1/avatars")).status_code == 200
+
+
+async def test_a_request_that_the_end_of_the_service_cuts_off_leaves_its_job_what_it_needs(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert, begun, cut_off = JobTable.insert, threading.Event(), threading.Event()
+
+    def insert_late(table: JobTable, new: NewJob) -> Job:
+        begun.set()
+        cut_off.wait()
+        return insert(table, new)
+
+    client = await start()
+    await until_loaded(client)
+    monkeypatch.setattr(JobTable, "insert", insert_late)
+    posting = asyncio.create_task(post_video(client))
+    await until(begun.is_set)
+    posting.cancel()  # as the server cancels what is open when its time to stop is over
+    assert (await posting).status_code == 503
+    cut_off.set()
+
+    async def jobs() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await client.get("/v1/jobs")).json()["jobs"]
+        return found
+
+    (job,) = await eventually(jobs)
+    assert (job["state"], (tmp_path / "data" / "jobs" / job["id"] / "upload").exists()) == ("queued", True)
 
 
 async def test_two_services_cannot_share_a_data_folder(start: Start) -> None:
