@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -151,13 +152,18 @@ async def answers(address: str) -> bool:
 
 
 def _mark(settings: Settings) -> dict[str, str]:
-    """Leave a mark in each folder that the workers have to see; return its name by that of the setting."""
+    """Leave a mark in each folder that the workers have to see; return its name by that of the setting.
+
+    A volume that is only read cannot be marked, and is taken for the right one.
+    """
     marks = {}
     for name in ("avatars_dir", "data_dir"):
         folder: Path = getattr(settings, name)
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob(f"{MARK}*"):
-            old.unlink(missing_ok=True)
-        marks[name] = f"{MARK}{secrets.token_hex(8)}"
-        (folder / marks[name]).touch()
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            for old in folder.glob(f"{MARK}*"):
+                old.unlink(missing_ok=True)
+            mark = f"{MARK}{secrets.token_hex(8)}"
+            (folder / mark).touch()
+            marks[name] = mark
     return marks

@@ -85,6 +85,13 @@ async def test_ray_is_told_to_use_the_token_and_nothing_of_the_service(
         assert pool.model["marks"].keys() == {"data_dir", "avatars_dir"}
 
 
+async def test_a_volume_that_cannot_be_marked_keeps_no_worker_away(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "avatars").write_text("A file, for to the administrator no folder is read-only.")
+    async with start(CONNECTED, {"environment": True}) as pool:
+        await until(lambda: pool.size)
+        assert pool.model["marks"].keys() == {"data_dir"}
+
+
 async def test_a_cluster_that_is_joined_is_told_of_so_that_workers_are_wished_for(start: Start) -> None:
     told: list[bool] = []
     async with start(CONNECTED, changed=lambda: told.append(True)):
