@@ -200,7 +200,7 @@ class Scheduler:
             wanting = self._turns.wanting(self._jobs.values())
             best = min(wanting, key=self._turns.rank, default=None)
             # Not those whose last answer is still to be taken.
-            free = min(self.pool.idle, self.pool.size - len(self._answers))
+            free = self.pool.idle - sum(answer.done() for answer in self._answers.values())
             if best is None or free <= 0:
                 break
             self._turns.served(best)

@@ -25,6 +25,7 @@ class Pretended:
     told: Told
     answer: asyncio.Future[Answer]
     gave_way: bool = False
+    leaving: bool = False
 
 
 class PretendingPool:
@@ -50,7 +51,7 @@ class PretendingPool:
     @property
     def idle(self) -> int:
         """How many have nothing to do."""
-        return max(0, self.workers - len(self.running))
+        return max(0, self.workers - sum(not each.leaving for each in self.running))
 
     def call(self, call: Call, told: Told) -> Coroutine[Any, Any, Answer]:
         """Take a call; it runs until the test ends it."""
@@ -112,6 +113,11 @@ class PretendingPool:
         """Have the worker of a call give it back."""
         if not pretended.answer.done():
             pretended.answer.set_exception(WorkerLeft("drained"))
+
+    def drain(self, pretended: Pretended) -> None:
+        """Have the worker of a call take no other one."""
+        pretended.leaving = True
+        self.grow(self.workers - 1)
 
     def refuse(self, pretended: Pretended, error: Any) -> None:
         """Answer a call with a problem."""

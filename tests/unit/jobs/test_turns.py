@@ -148,6 +148,17 @@ async def test_a_worker_that_joins_takes_a_part_of_what_another_one_has(tmp_path
         assert len(service.pool.running) == 2
 
 
+async def test_a_worker_is_given_work_while_another_one_leaves(tmp_path: Path) -> None:
+    async with running(tmp_path, workers=2) as service:
+        leaving, staying = [await service.submit() for _ in range(2)]
+        service.pool.drain(service.pool.find(leaving))
+        await service.finish(staying)
+        assert service.methods(staying) == ["prepare", "encode"]
+        service.pool.leave(service.pool.find(leaving))
+        await service.settle()
+        assert len(service.pool.running) == 1
+
+
 async def test_a_short_render_has_one_worker_at_a_time(tmp_path: Path) -> None:
     async with running(tmp_path, workers=2) as service:
         short = await service.submit(30.0)
