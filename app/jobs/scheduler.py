@@ -183,7 +183,7 @@ class Scheduler:
         await self.pool.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
-        for job in self._jobs.values():
+        for job in list(self._jobs.values()):  # one that is ending may end meanwhile
             if job.begun:
                 job.change(state=JobState.QUEUED, attempts=job.job.attempts - 1)
                 with suppress(SQLAlchemyError):

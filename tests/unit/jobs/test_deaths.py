@@ -1,10 +1,15 @@
 """What counts against a job, and what it costs: deaths of workers and of the service, work given back."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from app.jobs.job import JobState
+from app.jobs import scheduler
+from app.jobs.job import Job, JobState
+from app.jobs.schema import open_database
+from app.jobs.table import JobTable
 from tests.support.pretending import PretendingPool
 from tests.support.scheduling import running
 
@@ -126,6 +131,28 @@ async def test_a_stopped_service_goes_on_where_it_was_and_counts_no_attempt(tmp_
         await service.finish_all()
         job = await service.job(job_id)
         assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+
+
+async def test_all_jobs_are_noted_at_the_stop_though_one_ends_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "STOP_SECONDS", 0.05)
+    async with running(tmp_path, workers=3) as service:
+        jobs, save, ended = [await service.submit() for _ in range(3)], service.table.save, threading.Event()
+
+        def save_late(job: Job) -> bool:
+            if job.state is JobState.CANCELED:
+                ended.wait(30)
+            elif job.state is JobState.QUEUED:
+                ended.set()
+                time.sleep(0.1)
+            return save(job)
+
+        monkeypatch.setattr(service.table, "save", save_late)
+        await service.scheduler.cancel(jobs[1])
+    engine = open_database(service.files.database)
+    assert [JobTable(engine).get(job_id).attempts for job_id in jobs[::2]] == [0, 0]
+    engine.dispose()
 
 
 async def test_deaths_of_the_service_are_no_deaths_of_the_job(tmp_path: Path) -> None:
