@@ -160,12 +160,11 @@ class Driver:
             if "gone" in message:
                 gone: str = message["gone"]
                 return gone
+            if "ready" in message:
+                self._ready[name] = machine
             if "told" not in message:
                 self._busy.discard(name)
-                self._ready[name] = machine
             self._tell(dict(message) | {"worker": name})
-            if "unusable" in message:
-                await asyncio.sleep(AGAIN_SECONDS)
         return ""
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -115,6 +115,7 @@ class RayPool(MemberPool):
         """Take a message of a worker, that it is there, or that it is gone."""
         member = next((each for each in self.members if each.name == name), None)
         if "ready" in message or "unusable" in message:
+            self.members = [each for each in self.members if not (each.problem and each.leaving)]
             member = Member(name, partial(self._tell, name), partial(self._tell, name, {"end": True}))
             self.members.append(member)
         if "ready" in message:
@@ -131,7 +132,10 @@ class RayPool(MemberPool):
                     else "being started, try again in a few seconds."
                 )
             if member is not None:
-                self.members.remove(member)
+                if member.problem and died:
+                    member.leaving = True  # what is wrong holds until the next worker has tried
+                else:
+                    self.members.remove(member)
                 self.restarts += died
                 log.warning("worker_gone", worker=name, how=how)
 

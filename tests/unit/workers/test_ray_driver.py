@@ -87,6 +87,7 @@ class Pretended:
 
 ENDED: Message = {"gone": "was ended by SIGSEGV"}
 READY: Message = {"ready": {}}
+UNUSABLE: Message = {"unusable": {"detail": "There is no model."}}
 DIED = RayError("The actor is dead because its worker process has died.")
 
 
@@ -113,6 +114,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
     [
         ([ENDED], "was ended by SIGSEGV", True),
         ([READY, ENDED], "was ended by SIGSEGV", False),
+        ([UNUSABLE, ENDED], "was ended by SIGSEGV", True),
         ([DIED], "ended unexpectedly", True),
         ([READY, DIED], "ended unexpectedly", False),
         ([RayError("The actor's node has died.")], LOST, False),

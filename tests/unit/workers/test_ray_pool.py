@@ -132,6 +132,17 @@ async def test_a_worker_that_cannot_load_its_model_is_said_and_others_go_on(star
         assert not pool.unusable
 
 
+async def test_what_is_wrong_with_a_model_is_said_until_another_worker_has_loaded_it(start: Start) -> None:
+    problem = {"type": "x", "title": "x", "status": 503, "detail": "There is no model on two."}
+    unusable, ended = {"worker": "b", "unusable": problem}, {"worker": "b", "gone": "ended with status 0"}
+    async with start(CONNECTED, unusable, ended | {"pause": 15.0}) as pool:
+        await until(lambda: pool.restarts)
+        assert (pool.status, pool.unusable, pool.size) == (problem["detail"], True, 0)
+    async with start(CONNECTED, unusable, ended, READY) as pool:
+        await until(lambda: pool.size)
+        assert (pool.status, pool.unusable) == ("", False)
+
+
 async def test_a_worker_that_differs_from_the_others_is_refused_and_named(start: Start) -> None:
     other = {"worker": "b", "ready": MODEL | {"encoder": "h264_nvenc"}}
     async with start(CONNECTED, READY, other) as pool:
