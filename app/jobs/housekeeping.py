@@ -49,7 +49,7 @@ class Housekeeper:
             self._files.forget(job.id)
             log.info("job_expired", job=job.id)
         for avatar_id in self._avatars.unused(utc_now() - self._avatar_ttl):
-            if avatar_id not in self._table.avatars_in_use():
+            if avatar_id not in {job.avatar_id for job in self._table.open_jobs()}:
                 self._avatars.delete(avatar_id)
                 log.info("avatar_expired", avatar=avatar_id)
 

@@ -98,10 +98,6 @@ class JobTable:
             rows = connection.execute(statement).all()
         return {(JobKind(kind), JobState(state)): count for kind, state, count in rows}
 
-    def avatars_in_use(self) -> set[str]:
-        """Return the avatars of the jobs that wait or work."""
-        return {job.avatar_id for job in self.open_jobs()}
-
     def open_jobs(self) -> list[Job]:
         """Return the jobs that wait or work, oldest first."""
         return self._read(jobs.c.state.not_in(TERMINAL_STATES))[::-1]
