@@ -35,8 +35,8 @@ log = structlog.stdlib.get_logger(__name__)
 
 AT_A_TIME: Final = 16
 """How many jobs' deliveries are in progress at a time."""
-LONGEST_SLEEP: Final = 60.0
-"""Seconds after which the table is looked at again in any case."""
+LOOK_SECONDS: Final = 1.0
+"""How often the table is looked at, besides whenever a job or a delivery ends."""
 RESULT_PAUSE: Final = 1800.0
 """Seconds; a file is not tried again after a longer pause: its address seldom lives for hours."""
 SPREAD: Final = 0.1
@@ -130,28 +130,22 @@ class Deliverer:
             while True:
                 self._wake.clear()
                 try:
-                    seconds = await self._begin_due()
+                    await self._begin_due()
                 except SQLAlchemyError as error:
                     log.error("job_table_unusable", error=str(error))
-                    seconds = RETRY_SECONDS
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
+                    async with asyncio.timeout(LOOK_SECONDS):
                         await self._wake.wait()
         finally:
             for task in self._under_way.values():
                 task.cancel()
             await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
-    async def _begin_due(self) -> float:
-        """Begin what is due; return how many seconds nothing else will be."""
-        now, before = utc_now(), set(self._under_way)  # what ends meanwhile may be read as it stood before
-        for job in await to_thread.run_sync(self._table.due, now, AT_A_TIME + len(before)):
+    async def _begin_due(self) -> None:
+        before = set(self._under_way)  # what ends meanwhile may be read as it stood before
+        for job in await to_thread.run_sync(self._table.due, utc_now(), AT_A_TIME + len(before)):
             if job.id not in before and len(self._under_way) < AT_A_TIME:
                 self._under_way[job.id] = asyncio.create_task(self._deliver(job))
-        next_due = await to_thread.run_sync(self._table.next_due)
-        if next_due is None or next_due <= now:  # nothing, or in progress: its end wakes this up
-            return LONGEST_SLEEP
-        return min(LONGEST_SLEEP, (next_due - now).total_seconds())
 
     async def _deliver(self, job: Job) -> None:
         """Make one attempt of a job's delivery."""

@@ -116,13 +116,6 @@ class JobTable:
         ready = jobs.c.state.in_(TERMINAL_STATES) & (jobs.c.deliver_at <= now)
         return self._read(ready, limit=limit, order=jobs.c.deliver_at)
 
-    def next_due(self) -> datetime | None:
-        """Return when the next thing is to be sent of a job that has ended; None if nothing is."""
-        ended = jobs.c.state.in_(TERMINAL_STATES)
-        with self._engine.connect() as connection:
-            soonest: datetime | None = connection.scalar(select(func.min(jobs.c.deliver_at)).where(ended))
-        return soonest
-
     def note_deliveries(self, job_id: str, deliveries: list[Delivery]) -> None:
         """Write down how the deliveries of a job stand, if it was not forgotten."""
         values = {"deliveries": deliveries, "deliver_at": due_at(deliveries, utc_now())}

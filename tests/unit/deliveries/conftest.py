@@ -33,7 +33,11 @@ def neighbour() -> Iterator[Neighbour]:
 
 
 @pytest.fixture
-def make(table: JobTable, tmp_path: Path, neighbour: Neighbour) -> Callable[..., Deliverer]:
+def make(
+    table: JobTable, tmp_path: Path, neighbour: Neighbour, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Deliverer]:
+    monkeypatch.setattr("app.deliveries.deliverer.LOOK_SECONDS", 0.02)
+
     def make(**given: Any) -> Deliverer:
         allowed = Allowance.of({f"127.0.0.1:{neighbour.port}"})
         terms: dict[str, Any] = {"allowed": allowed, "secret": SECRET, "pauses": QUICK}
