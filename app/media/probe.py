@@ -35,6 +35,9 @@ from app.sandbox import sparing
 _StreamT = TypeVar("_StreamT", av.VideoStream, av.AudioStream)
 _NOT_CONTENT: Final = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 
+_MOST_REORDERED: Final = 16
+"""Most pictures stored before one that is shown before them (ITU-T H.264, max_num_reorder_frames)."""
+
 _DECODER_BYTES: Final = 512 << 20
 _DECODER_BYTES_A_PIXEL: Final = 256
 """Memory for decoding pictures: sixteen threads and as many references of 12 bits in all colours take 200."""
@@ -162,13 +165,26 @@ def open_audio(path: Path, part: range | None = None) -> Iterator[tuple[InputCon
 
 
 def pictures_begin(path: Path, part: range | None = None) -> Fraction | None:
-    """Return when the pictures of a video begin, seconds on the file's clock; None if it has none."""
+    """Return when a video shows its first picture, seconds on the file's clock; None if it shows none.
+
+    What a trimmed MP4 hides is not shown, nor what needs pictures from before the first keyframe.
+    """
     with open_media(path, NotAudio, part=part) as container:
         stream = _main_stream(container.streams.video)
         if stream is None or stream.time_base is None:
             return None
-        first = next((packet.pts for packet in container.demux(stream) if packet.pts is not None), None)
-        return None if first is None else first * stream.time_base
+        keyframe: int | None = None
+        shown: list[int] = []
+        for packet in container.demux(stream):
+            if packet.pts is None:
+                continue
+            if keyframe is None and packet.is_keyframe:
+                keyframe = packet.pts
+            if keyframe is not None and packet.pts >= keyframe and not packet.is_discard:
+                shown.append(packet.pts)
+            if len(shown) == _MOST_REORDERED:
+                break
+        return min(shown) * stream.time_base if shown else None
 
 
 def _video_decoder(container: InputContainer, limits: VideoLimits) -> tuple[str, int]:

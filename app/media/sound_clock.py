@@ -11,6 +11,7 @@ from itertools import chain, pairwise
 from typing import Final
 
 import av
+from av.audio.fifo import AudioFifo
 
 from app.media.limits import AudioLimits, check_length
 
@@ -27,10 +28,16 @@ _MOST_IN_BROADCAST: Final = Fraction(10)
 _PIECE: Final = 4096
 """Samples of a frame of silence."""
 
+_Timed = tuple[av.AudioFrame, Fraction | None]
+"""A frame, and when it begins on the file's clock, seconds."""
+
 
 @dataclass
 class SoundClock:
-    """Puts the frames of a sound where they belong; ``gaps`` and ``late`` tell the silence added, seconds."""
+    """Puts the frames of a sound where they belong; ``gaps`` and ``late`` tell the silence added, seconds.
+
+    ``late`` is negative where sound from before the pictures was left out.
+    """
 
     limits: AudioLimits
     gaps: Fraction = Fraction(0)
@@ -44,12 +51,14 @@ class SoundClock:
     ) -> Iterator[av.AudioFrame]:
         """Yield the frames of a file of format ``container``, with silence where their clock jumps.
 
-        What begins after ``pictures_begin``, on the same clock, gets silence before it; with None, the first
-        sample is the beginning. May be called again for a file that goes on with the sound. Raises
-        MediaTooLong, TooManyFrames.
+        What begins after ``pictures_begin``, on the same clock, gets silence before it, and what comes before
+        is left out; with None, the first sample is the beginning. May be called again for a file that goes on
+        with the sound. Raises MediaTooLong, TooManyFrames.
         """
         self._origin = None
-        timed = ((frame, _time(frame)) for frame in frames)
+        timed: Iterator[_Timed] = ((frame, _time(frame)) for frame in frames)
+        if pictures_begin is not None:
+            timed = self._beginning(timed, pictures_begin)
         for (frame, time), (_, following) in pairwise(chain(timed, [(None, None)])):
             assert frame is not None
             length = _seconds(frame)
@@ -61,6 +70,17 @@ class SoundClock:
             yield frame
             self._written += length
             self._end = (self._end if time is None else time) + length
+
+    def _beginning(self, timed: Iterator[_Timed], pictures_begin: Fraction) -> Iterator[_Timed]:
+        """Yield the frames without what comes before the pictures; what has no time counts as after."""
+        for frame, time in timed:
+            early = 0 if time is None else round((pictures_begin - time) * frame.sample_rate)
+            left_out = min(max(early, 0), frame.samples)
+            self.late -= Fraction(left_out, frame.sample_rate)
+            if left_out == frame.samples:
+                continue
+            yield (frame, time) if not left_out else (_end_of(frame, left_out), pictures_begin)
+            yield from timed
 
     def _hole(
         self,
@@ -90,6 +110,17 @@ class SoundClock:
             return Fraction(0)
         self.gaps += hole
         return hole
+
+
+def _end_of(frame: av.AudioFrame, left_out: int) -> av.AudioFrame:
+    """Return a frame without so many of its first samples."""
+    fifo = AudioFifo()
+    frame.pts = None
+    fifo.write(frame)
+    fifo.read(left_out)
+    rest = fifo.read()
+    assert rest is not None
+    return rest
 
 
 def _time(frame: av.AudioFrame) -> Fraction | None:

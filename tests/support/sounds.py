@@ -53,3 +53,18 @@ def add_sound(video: Path, path: Path, signal: Signal, rate: int, start: float) 
         target.mux(sound.encode(frame))
         target.mux(sound.encode(None))
     return path
+
+
+def cut_within_a_group(video: Path, path: Path, seconds: float) -> Path:
+    """Copy ``video`` from ``seconds`` on, as phones trim: earlier pictures, to a keyframe, are hidden."""
+    with av.open(str(video)) as source, av.open(str(path), "w") as target:
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is None or packet.pts is None:
+                continue
+            earlier = round(seconds / packet.time_base)
+            packet.pts, packet.dts = (shown := packet.pts - earlier), packet.dts - earlier
+            if shown >= 0 or isinstance(packet.stream, av.VideoStream):
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    return path

@@ -3,16 +3,17 @@
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from app.errors import MediaTooLong
 from app.media.limits import AudioLimits
-from app.media.probe import probe_audio
+from app.media.probe import pictures_begin, probe_audio
 from app.media.sound import SPEECH_RATE, Sound, decode_sound
 from app.notices import NoticeCode
-from tests.support.clips import speech, speech_like, talking_head
-from tests.support.sounds import add_sound, write_sound
+from tests.support.clips import moving_portrait, speech, speech_like, talking_head, write_video
+from tests.support.sounds import add_sound, cut_within_a_group, write_sound
 
 LIMITS = AudioLimits(max_seconds=60)
 RATE = 48000
@@ -88,6 +89,56 @@ def test_the_sound_of_a_video_begins_with_the_pictures(tmp_path: Path) -> None:
     assert not sound.read_track(0, 11900).any()
     np.testing.assert_allclose(sound.read_speech(12000, 28000), speech_like(1.0), atol=2e-3)
     assert _codes(sound) == [NoticeCode.LATE_SOUND]
+
+
+def test_sound_before_the_pictures_of_a_video_is_not_heard(tmp_path: Path) -> None:
+    video = talking_head(tmp_path / "silent.mp4", 1, width=64, height=48)
+    path = add_sound(video, tmp_path / "a.mkv", speech_like(2.0)[None], 16000, start=-0.75)
+
+    sound = _decode(path)
+
+    assert sound.duration == pytest.approx(1.25, abs=0.002)
+    np.testing.assert_allclose(sound.read_speech(0, 20000), speech_like(2.0)[12000:], atol=2e-3)
+    assert sound.notices == []
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+@pytest.mark.parametrize("begin", [1.32, 1.36])
+def test_pictures_that_a_trim_has_hidden_do_not_delay_the_sound(
+    tmp_path: Path, suffix: str, begin: float
+) -> None:
+    """The pictures are written in another order than that in which they are shown."""
+    options = {"bf": "2", "x264-params": "b-adapt=0:keyint=100:scenecut=0"}
+    pictures = [moving_portrait(index, 64, 48) for index in range(75)]
+    video = write_video(tmp_path / "silent.mp4", pictures, options=options)
+    whole = add_sound(video, tmp_path / "whole.mov", speech_like(3.0)[None], 16000, start=0)
+    path = cut_within_a_group(whole, tmp_path / f"a.{suffix}", begin)
+    with av.open(str(path)) as container:
+        assert next(container.demux(video=0)).is_discard
+    assert pictures_begin(path) == 0
+
+    sound = _decode(path)
+
+    assert sound.duration == pytest.approx(3.0 - begin, abs=0.1)
+    assert sound.notices == []
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mkv"])
+def test_pictures_that_need_a_lost_one_are_not_the_first(tmp_path: Path, suffix: str) -> None:
+    """The first two pictures that are shown before a keyframe need the group before it."""
+    options = {"bf": "2", "g": "15"}
+    pictures = [moving_portrait(index, 64, 48) for index in range(50)]
+    whole = write_video(tmp_path / "whole.ts", pictures, codec="mpeg2video", options=options)
+    with av.open(str(whole)) as source, av.open(str(path := tmp_path / f"a.{suffix}"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        keyframes = 0
+        for packet in source.demux(video=0):
+            keyframes += packet.is_keyframe
+            if keyframes > 1 and packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    with av.open(str(path)) as container:
+        assert pictures_begin(path) == pytest.approx(next(container.decode(video=0)).time)
 
 
 @pytest.mark.parametrize("codec", ["libopus", "flac"])

@@ -50,6 +50,17 @@ def test_a_clock_that_begins_anew_goes_on() -> None:
     assert float(clock.gaps) == pytest.approx(5.0)
 
 
+@pytest.mark.parametrize(
+    ("begin", "left_out"), [(2.0, 0.0), (2.03, 0.03), (2.02, 0.02), (1.97, -0.03), (2.53, 0.06), (3.0, 0.06)]
+)
+def test_sound_begins_with_the_pictures(begin: float, left_out: float) -> None:
+    clock = SoundClock(AudioLimits(10))
+    frames = list(clock.place(_frames([2.0, 2.02, 2.5]), "mov", Fraction(begin).limit_denominator(100)))
+
+    assert float(clock.late) == pytest.approx(-left_out)
+    assert frames == [] or sum(frame.samples for frame in frames) / RATE == pytest.approx(2.52 - begin)
+
+
 @pytest.mark.parametrize(("container", "length"), [("mpegts", 0.08), ("matroska,webm", 100.04)])
 def test_a_broadcast_may_change_its_clock(container: str, length: float) -> None:
     assert _length([0.0, 0.02, 100.0, 100.02], container)[0] == pytest.approx(length)
