@@ -18,7 +18,7 @@ from openvino.preprocess import PrePostProcessor
 from app.faces.networks import compiled
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks, runs_of
-from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame
+from app.media.frames import Affine, BgrImage
 
 Cover = npt.NDArray[np.uint8]
 """uint8 (n, 96, 96): how surely each pixel of an aligned crop is something before the face, 0 to 255."""
@@ -60,22 +60,6 @@ THREADS: Final = 2
 """Finders that work at once, each on one thread; more wait for each other."""
 
 _MODEL: Final = Path(__file__).parent / "models" / "hidden_mouth.onnx"
-
-
-def aligned_crop(layout: FrameLayout, frame: I420Frame, landmarks: FaceLandmarks) -> tuple[BgrImage, Affine]:
-    """Cut the lower face out of ``frame``, eyes level, uint8 (96, 96, 3).
-
-    Returns with it the map from pixels of the crop to positions in the frame. A face that is larger is
-    averaged down to it.
-    """
-    affine = alignment(landmarks)
-    factor = max(1, int(np.hypot(*affine[:, 0])))
-    fine = affine / [factor, factor, 1]
-    fine[:, 2] += (fine[:, :2] - affine[:, :2]).sum(axis=1) / 2
-    crop = layout.sample_bgr(frame, fine, (CROP_SIZE * factor, CROP_SIZE * factor))
-    if factor > 1:
-        crop = np.asarray(cv2.resize(crop, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA), np.uint8)
-    return crop, affine
 
 
 def alignment(landmarks: FaceLandmarks) -> Affine:

@@ -10,18 +10,22 @@ import numpy.typing as npt
 
 from app.errors import MouthpieceError
 from app.faces.detector import load_detector
-from app.faces.hidden import CROP_SIZE, aligned_crop, in_crop
+from app.faces.hidden import CROP_SIZE, alignment, in_crop
 from app.faces.tracking import track_face
 from app.media.files import replacing
 from app.media.limits import VideoLimits
 from app.media.probe import probe_video
 from app.media.video import decode_frames
+from app.mouths.upright import aligned, upright_affine, upright_picture
 
 AlignedFaces = npt.NDArray[np.uint8]
 """uint8 (n, 96, 96, 3): BGR, eyes level, as the service cuts them."""
 
 CropPoints = npt.NDArray[np.float32]
 """float32 (n, 468, 2): the mesh of each face, pixels of its crop."""
+
+_CUT: Final = 2
+"""Of how faces are cut out; those that were cut in another way are cut again."""
 
 _LIMITS: Final = VideoLimits(max_seconds=4 * 3600, max_pixels=4096 * 4096)
 
@@ -42,7 +46,7 @@ def read_footage(paths: list[Path], cache: Path, progress: Progress | None = Non
     cache.mkdir(parents=True, exist_ok=True)
     footage = []
     for done, path in enumerate(paths, start=1):
-        stored = cache / f"{path.stem}.{path.stat().st_size}.npz"
+        stored = cache / f"{path.stem}.{path.stat().st_size}.{_CUT}.npz"
         if not stored.is_file():
             _store(stored, _read(path))
         with np.load(stored) as arrays:
@@ -62,9 +66,8 @@ def _read(path: Path) -> Footage:
         track = track_face(frames, info.layout, fps=float(info.fps), detector=load_detector("blazeface"))
         for frame, landmarks in zip(decode_frames(path, info, _LIMITS), track.landmarks, strict=True):
             if np.isfinite(landmarks).all():
-                crop, affine = aligned_crop(info.layout, frame, landmarks)
-                faces.append(crop)
-                points.append(in_crop(affine, landmarks))
+                faces.append(aligned(upright_picture(info.layout, frame, upright_affine(landmarks))))
+                points.append(in_crop(alignment(landmarks), landmarks))
     except MouthpieceError:
         faces, points = [], []
     return Footage(

@@ -8,17 +8,15 @@ from app.faces.hidden import (
     CROP_SIZE,
     HiddenFinder,
     Shares,
-    aligned_crop,
+    alignment,
     hidden_mouths,
-    in_crop,
     lips_ellipse,
     lips_hidden,
 )
 from app.faces.types import FaceLandmarks
 from app.media.frames import BgrImage, FrameLayout
 from tests.support.clips import portrait
-from tests.support.faces import portrait_face
-from tests.support.frames import i420
+from tests.support.faces import aligned_face, portrait_face
 
 LAYOUT = FrameLayout(512, 512)
 UPPER_LIP, LOWER_LIP, CHIN = 13, 14, 152
@@ -31,8 +29,7 @@ def finder() -> HiddenFinder:
 
 def crop_of(image: BgrImage) -> tuple[BgrImage, FaceLandmarks]:
     landmarks, _ = portrait_face()
-    crop, affine = aligned_crop(LAYOUT, i420(image, LAYOUT), landmarks)
-    return crop, in_crop(affine, landmarks)
+    return aligned_face(image, LAYOUT, landmarks)
 
 
 def share_of(image: BgrImage) -> float:
@@ -98,7 +95,7 @@ def test_something_beside_the_mouth_does_not_hide_it_and_is_marked_where_it_is()
     crop, points = crop_of(image)
     cover = finder().cover([crop])[0]
     landmarks, _ = portrait_face()
-    _, affine = aligned_crop(LAYOUT, i420(image, LAYOUT), landmarks)
+    affine = alignment(landmarks)
     place = np.linalg.solve(affine[:, :2], np.array([x - 40, y - 28]) - affine[:, 2])
     column, row = np.clip(np.rint(place), 0, CROP_SIZE - 1).astype(int)
     assert lips_hidden(cover, points) < share_of(portrait()) + 0.1
@@ -127,9 +124,7 @@ def test_a_face_of_four_times_the_size_looks_the_same() -> None:
     layout = FrameLayout(2048, 2048)
     large_image = cv2.resize(portrait(), (2048, 2048), interpolation=cv2.INTER_CUBIC)
     points = (landmarks + 0.5) * 4 - 0.5
-    large, _ = aligned_crop(
-        layout, i420(np.asarray(large_image, np.uint8), layout), points.astype(np.float32)
-    )
+    large, _ = aligned_face(np.asarray(large_image, np.uint8), layout, points.astype(np.float32))
     assert np.abs(small.astype(int) - large.astype(int)).mean() < 5
 
 
@@ -137,8 +132,7 @@ def test_a_turned_head_is_cut_as_large_as_one_that_faces_the_camera() -> None:
     landmarks, _ = portrait_face()
     turned = landmarks.copy()
     turned[:, 0] = (turned[:, 0] - turned[:, 0].mean()) * 0.6 + turned[:, 0].mean()
-    _, front = aligned_crop(LAYOUT, i420(portrait(), LAYOUT), landmarks)
-    _, side = aligned_crop(LAYOUT, i420(portrait(), LAYOUT), turned)
+    front, side = alignment(landmarks), alignment(turned)
     assert np.hypot(*side[:, 0]) > 0.85 * np.hypot(*front[:, 0])
 
 

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidModel, InvalidRequest
-from app.faces.hidden import CROP_SIZE, aligned_crop, in_crop
+from app.faces.hidden import CROP_SIZE
 from app.media.frames import FrameLayout
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from tests.support.clips import portrait
-from tests.support.faces import portrait_face
-from tests.support.frames import i420
+from tests.support.faces import aligned_face, portrait_face
 from training.hidden.faces import Footage
 from training.hidden.fills import skin
 from training.hidden.occluders import draw
@@ -43,9 +42,7 @@ RIGHT_CORNER, LEFT_CORNER, UPPER_LIP, LOWER_LIP, CHEEK = 61, 291, 13, 14, 50
 
 def footage(name: str = "eileen", frames: int = 4) -> Footage:
     landmarks, _ = portrait_face()
-    layout = FrameLayout(512, 512)
-    crop, affine = aligned_crop(layout, i420(portrait(), layout), landmarks)
-    points = in_crop(affine, landmarks)
+    crop, points = aligned_face(portrait(), FrameLayout(512, 512), landmarks)
     return Footage(name, np.stack([crop] * frames), np.stack([points] * frames))
 
 
