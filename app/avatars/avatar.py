@@ -175,7 +175,8 @@ def _studied(folder: Path, manifest: Manifest, frames: FrameReader, alive: Alive
     if study is None:
         boxes, landmarks = np.load(folder / BOXES), np.load(folder / LANDMARKS)
         meshes = stored_meshes(folder / STUDY, manifest.frame_count)
-        study = study_frames(frames, layout_of(manifest), boxes, landmarks, alive, meshes)
+        layout, fps = layout_of(manifest), float(manifest.fps)
+        study = study_frames(frames, layout, fps, boxes, landmarks, alive, meshes)
         if os.access(folder, os.W_OK):  # else it is studied again the next time
             with replacing(folder / STUDY) as temporary, temporary.open("wb") as file:
                 study.save(file)

@@ -178,6 +178,7 @@ class AvatarBuilder:
                 study = study_frames(
                     frames,
                     info.layout,
+                    float(info.fps),
                     track.boxes,
                     track.landmarks,
                     alive,
@@ -217,7 +218,7 @@ class AvatarBuilder:
         expected = info.frame_count if info.duration else round(_UNKNOWN_SECONDS * info.fps)
         with (
             FrameReader(cached, info.layout.frame_bytes) as written,
-            StudyAhead(written, info.layout, expected) as ahead,
+            StudyAhead(written, info.layout, float(info.fps), expected) as ahead,
         ):
             track = track_face(
                 self.decoder.frames(

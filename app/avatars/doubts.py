@@ -48,7 +48,7 @@ def doubts_of(track: FaceTrack, study: Study, person: Person) -> Doubts:
     shown = has_face(track.boxes)
     found: Flags = np.asarray(np.isfinite(study.meshes).all(axis=(1, 2)))
     heights = np.where(shown, track.boxes[:, 1] - track.boxes[:, 0], 0).astype(np.float64)
-    light = study.skin[:, :3].mean(axis=1).astype(np.float64)
+    light = study.skin.mean(axis=1).astype(np.float64)
     turn: Numbers = np.hypot(*person.turns.T)
     dark, bright = found & (light <= DARKEST), found & (light >= BRIGHTEST)
     return Doubts(

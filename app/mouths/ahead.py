@@ -11,6 +11,7 @@ import structlog
 from app.faces.types import FaceLandmarks, FaceMeshPoints
 from app.media.frames import FrameLayout
 from app.mouths.looking import Frames, Looker
+from app.mouths.marks import cover_every
 from app.mouths.notes import Notes
 
 log = structlog.stdlib.get_logger(__name__)
@@ -25,9 +26,9 @@ class StudyAhead:
     What it did not come to, or failed of, is left to :func:`app.mouths.study.study_frames`.
     """
 
-    def __init__(self, frames: Frames, layout: FrameLayout, expected: int) -> None:
+    def __init__(self, frames: Frames, layout: FrameLayout, fps: float, expected: int) -> None:
         """Frames from the number ``expected`` on are passed over."""
-        self.notes = Notes(expected)
+        self.notes = Notes(expected, cover_every(fps))
         """What was found; complete when the block has ended."""
         self._looker = Looker(layout, frames)
         self._buffer = np.empty(layout.frame_bytes, np.uint8)

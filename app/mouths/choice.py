@@ -93,8 +93,8 @@ def _light_of(person: Person) -> Numbers:
 
     The tints are blue and red over green: a lamp that changes its colour changes those of the lips.
     """
-    blue, green, red = np.log(np.maximum(person.study.skin[:, :3].astype(np.float64), 1.0)).T
-    brightness = np.log(np.maximum(person.study.skin[:, :3].mean(axis=1), 1.0))
+    blue, green, red = np.log(np.maximum(person.study.skin.astype(np.float64), 1.0)).T
+    brightness = np.log(np.maximum(person.study.skin.mean(axis=1), 1.0))
     return np.column_stack([brightness, blue - green, red - green])
 
 

@@ -115,8 +115,8 @@ class Inside:
     def picture(self) -> Picture:
         """What is drawn in the region, when it is first looked at."""
         mouth, skin = self.mouth, self.skin
-        mean = max(float(skin[:3].mean()), 1.0)
-        cast = np.clip((skin[:3] / mean) * (_USUAL_SKIN.mean() / _USUAL_SKIN), 0.5, 2.0)
+        mean = max(float(skin.mean()), 1.0)
+        cast = np.clip((skin / mean) * (_USUAL_SKIN.mean() / _USUAL_SKIN), 0.5, 2.0)
         soft_cast = cast**_SOFT_CAST
         dark = (mean * _CAVITY * soft_cast).tolist()
         planes = [np.full(mouth.below.shape, one, np.float32) for one in dark]

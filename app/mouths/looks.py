@@ -12,7 +12,7 @@ from app.mouths.points import LOWER_LIP_INNER, LOWER_LIP_OUTER, UPPER_LIP_INNER,
 from app.mouths.upright import Points
 
 Skin = npt.NDArray[np.float32]
-"""float32 (4,) or (n, 4): mean blue, green, red of the cheeks, and the spread of their brightness, 0..255."""
+"""float32 (3,) or (n, 3): mean blue, green, red of the cheeks, 0..255."""
 
 Patch = npt.NDArray[np.uint8]
 """uint8 (18, 26, 3) or (n, 18, 26, 3): the mouth, small, BGR; the same place of the head in every frame."""
@@ -46,13 +46,12 @@ def skin_of(picture: BgrImage, points: Points) -> Skin:
     rows, columns = (np.clip(places[:, axis, None] + offsets, 0, len(picture) - 1) for axis in (1, 0))
     patches = picture[rows[:, :, None], columns[:, None, :]]
     means = np.sort(patches.mean(axis=(1, 2)), axis=0)
-    color = (means[2] + means[3]) / 2  # the median of six
-    return np.array([*color, patches.mean(axis=3).std()], np.float32)
+    return np.asarray((means[2] + means[3]) / 2, np.float32)  # the median of six
 
 
 def colourfulness(skin: Skin) -> npt.NDArray[np.float64]:
-    """Return how far the colours of skins, (..., 4), are from grey: 0 for grey, about 0.5 usually."""
-    color = skin[..., :3].astype(np.float64)
+    """Return how far the colours of skins, (..., 3), are from grey: 0 for grey, about 0.5 usually."""
+    color = skin.astype(np.float64)
     far: npt.NDArray[np.float64] = (color.max(axis=-1) - color.min(axis=-1)) / np.maximum(
         color.mean(axis=-1), 1.0
     )

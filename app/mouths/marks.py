@@ -11,11 +11,17 @@ from app.faces.hidden import CROP_SIZE, STILL_HIDDEN
 from app.mouths.covers import NOTED, Marking, beyond, lower_face_share, pack, unpack
 
 _USUAL_FRAMES: Final = 60
-COVER_EVERY: Final = 3
-"""Frames at which covers are looked for first: nothing comes before a mouth and goes again in between."""
+COVER_SECONDS: Final = 0.11
+"""Between the frames at which covers are looked for first: nothing comes before a mouth and goes again
+meanwhile. That is every third frame at 24 to 30 a second, and every one at less than 13."""
 _CLEAR: Final = 0.04
 """Share of the lips, beyond what is usual, up to which nothing is before them."""
 NOTHING: Final = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+
+
+def cover_every(fps: float) -> int:
+    """Return at every how many frames of ``fps`` a second covers are looked for first: 1 or more."""
+    return max(1, round(COVER_SECONDS * fps))
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,10 @@ class Kept(MutableMapping[int, Marking]):
 class Marks:
     """What was marked before the face: of doubtful frames each, and of a few in general what is usual."""
 
-    def __init__(self, count: int) -> None:
-        self._step = COVER_EVERY * max(1, count // (COVER_EVERY * _USUAL_FRAMES))
+    def __init__(self, count: int, every: int) -> None:
+        """``every`` is that of :func:`cover_every`."""
+        self._every = every
+        self._step = every * max(1, count // (every * _USUAL_FRAMES))
         self._sample: dict[int, Marking] = {}
         self.lips = np.full(count, np.nan, np.float32)
         """Share of the lips that is hidden in each frame; nan without a face."""
@@ -68,13 +76,13 @@ class Marks:
 
     def wants(self, index: int) -> bool:
         """Tell whether a frame is among those that are looked at first, and has yet to be."""
-        if index % COVER_EVERY:
+        if index % self._every:
             return False
         return bool(np.isnan(self.lips[index])) or (index % self._step == 0 and index not in self._sample)
 
     def of(self, same: npt.NDArray[np.bool_]) -> Self:
         """Make of these the marks of a whole video, of frames that are the ``same`` (n,) as when taken."""
-        marks, common = type(self)(len(same)), min(len(same), len(self.lips))
+        marks, common = type(self)(len(same), self._every), min(len(same), len(self.lips))
         marks.lips[:common] = np.where(same[:common], self.lips[:common], np.nan)
         marks.kept = self.kept
         for index in list(marks.kept):
@@ -91,8 +99,8 @@ class Marks:
         Between two of a take that hide no more than is usual, and as much as each other, nothing comes.
         """
         rest = np.flatnonzero(found & np.isnan(self.lips))
-        before, after = rest - rest % COVER_EVERY, rest - rest % COVER_EVERY + COVER_EVERY
-        after = np.minimum(after, len(takes) - 1)
+        before = rest - rest % self._every
+        after = np.minimum(before + self._every, len(takes) - 1)
         same = (takes[before] == takes[rest]) & (takes[after] == takes[rest])
         same &= np.abs(self.lips[before] - self.lips[after]) < STILL_HIDDEN
         as_usual = self._as_usual()

@@ -16,13 +16,14 @@ _MEASURED: Final = ("teeth", "redness", "parting", "skin", "patches")
 class Notes:
     """Rows for ``count`` frames, as in :class:`app.mouths.study.Study`; 0 where nothing was measured."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, every: int) -> None:
+        """``every`` is that of :func:`app.mouths.marks.cover_every`."""
         self.teeth = np.zeros((count, 2), np.float32)
         self.redness = np.zeros(count, np.float32)
         self.parting = np.zeros(count, np.float32)
-        self.skin: Skin = np.zeros((count, 4), np.float32)
+        self.skin: Skin = np.zeros((count, 3), np.float32)
         self.patches: Patch = np.zeros((count, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8)
-        self.marks = Marks(count)
+        self.marks = Marks(count, every)
         self._places = np.full((count, len(ALIGNED_BY), 2), np.nan, np.float32)
 
     def __len__(self) -> int:

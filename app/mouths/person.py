@@ -225,7 +225,11 @@ class Person:
 
     @cached_property
     def weights(self) -> npt.NDArray[np.float32]:
-        """How much of each frame's mouth may be changed, 0..1: none where it cannot be seen, softly."""
+        """How much of each frame's mouth may be changed, 0..1: none where it cannot be seen, softly.
+
+        Not beside a cut: a mouth would fade that is there to the end of its shot.
+        """
+        takes, shots = self.study.takes, np.cumsum(self.study.cuts)
         blocked = np.flatnonzero(~self.seen)
         frames = np.arange(len(self))
         apart = np.full(len(self), np.inf)
@@ -233,7 +237,8 @@ class Person:
             place = np.clip(np.searchsorted(blocked, frames), 1, max(len(blocked) - 1, 1))
             before, after = blocked[place - 1], blocked[np.minimum(place, len(blocked) - 1)]
             for other in (before, after):
-                within = (self.study.takes[other] == self.study.takes) | (self.study.takes[other] < 0)
+                lost = (takes[other] < 0) & (shots[other] == shots)
+                within = (takes[other] == takes) | lost
                 distance = np.where(within, np.abs(frames - other), np.inf)
                 apart = np.minimum(apart, distance)
         soft = np.where(self.seen, np.clip(apart / (SOFT_FRAMES + 1), 0, 1), 0)
@@ -302,7 +307,7 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
     even = symmetrical(front)
     flat, opening = even[:, :, :2].reshape(len(even), -1), opening_of(even)
     del even  # 24 MB of ten minutes
-    brightness = study.skin[:, :3].mean(axis=1)
+    brightness = study.skin.mean(axis=1)
     seen: Flags = found & (brightness > DARKEST) & (brightness < BRIGHTEST)
     seen &= ~_hidden(study, found)
     lips = np.nan_to_num(study.covers.lips)

@@ -75,11 +75,11 @@ def _teeth(picture: npt.NDArray[np.float32], skin: Skin) -> _Map:
     """Return how far each pixel is teeth, 0..1."""
     blue, green, red = (picture[..., channel] for channel in range(3))
     as_blue = np.interp(blue / max(float(skin[0]), 8.0), BLUE_OF_TEETH, (0, 1))
-    usual = _redness(*skin[:3, None]).item()
+    usual = _redness(*skin[:, None]).item()
     if usual < _LEAST_RED:
         return np.asarray(as_blue, np.float32)
     pale = 1 - np.interp(_redness(blue, green, red) / np.float32(usual), _PALE, (0, 1))
-    bright = np.interp(picture.mean(axis=2) / max(float(skin[:3].mean()), 8.0), _BRIGHT, (0, 1))
+    bright = np.interp(picture.mean(axis=2) / max(float(skin.mean()), 8.0), _BRIGHT, (0, 1))
     return np.asarray(np.maximum(as_blue, pale * bright), np.float32)
 
 

@@ -22,14 +22,14 @@ from app.media.frames import FrameLayout, I420Frame
 from app.mouths.covers import Covers, gather
 from app.mouths.looking import Frames, Look, Looker
 from app.mouths.looks import Patch, Skin
-from app.mouths.marks import Marked
+from app.mouths.marks import Marked, cover_every
 from app.mouths.notes import Notes
 from app.progress import Alive, nothing
 
 STUDY: Final = "mouths.npz"
 """Name of the file among those of an avatar; it can be rebuilt from the others."""
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of what is measured and how; a study of another version is made again."""
 
 _BUFFERS: Final = 8
@@ -57,6 +57,8 @@ class Study:
     patches: Patch
     takes: npt.NDArray[np.int32]
     """int32 (n,): number of the take: a stretch of frames of one face without a cut or a jump; -1 without."""
+    cuts: FaceFlags
+    """bool (n,): whether a cut lies before the frame."""
     covers: Covers
 
     def __len__(self) -> int:
@@ -94,6 +96,7 @@ def stored_meshes(path: Path, frame_count: int) -> FaceMeshes | None:
 def study_frames(
     frames: Frames,
     layout: FrameLayout,
+    fps: float,
     boxes: Boxes,
     landmarks: Landmarks,
     alive: Alive = nothing,
@@ -109,7 +112,7 @@ def study_frames(
     """
     count = len(boxes)
     shown = has_face(boxes) & np.isfinite(landmarks).all(axis=(1, 2))
-    notes = Notes(count) if ahead is None else ahead
+    notes = Notes(count, cover_every(fps)) if ahead is None else ahead
     notes.settle(landmarks, shown)
     if meshes is None:
         meshes = np.full((count, POINTS, 3), np.nan, np.float32)
@@ -141,7 +144,17 @@ def study_frames(
         if cover is not None:
             marks.take(index, cover)
     covers = gather(marks.lips, marks.kept, marks.usual, landmarks, alive)
-    return Study(meshes, notes.teeth, notes.redness, notes.parting, notes.skin, notes.patches, takes, covers)
+    return Study(
+        meshes=meshes,
+        teeth=notes.teeth,
+        redness=notes.redness,
+        parting=notes.parting,
+        skin=notes.skin,
+        patches=notes.patches,
+        takes=takes,
+        cuts=cuts,
+        covers=covers,
+    )
 
 
 def _cuts_of(frames: Frames, layout: FrameLayout, count: int, alive: Alive) -> FaceFlags:

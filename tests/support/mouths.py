@@ -69,17 +69,18 @@ def study_of(
     found: bool = True,
     patches: npt.NDArray[np.uint8] | None = None,
     covers: dict[int, npt.NDArray[np.uint8]] | None = None,
+    cuts: Sequence[int] = (),
 ) -> Study:
     """Return a study of mouths of these shapes; what is given once holds for every frame.
 
     Frames whose take is -1 have no face; without ``found`` the network sees a face in none of them.
-    ``covers`` are what lies before the face in single frames.
+    ``covers`` are what lies before the face in single frames; ``cuts`` are frames before which one lies.
     """
     count = len(components)
     numbers = np.broadcast_to(np.asarray(takes, np.int32), count).copy()
     meshes = meshes_of(components, turns)
     meshes[(numbers < 0) | (not found)] = np.nan
-    skin = np.repeat(np.broadcast_to(brightness, count)[:, None], 4, axis=1).astype(np.float32)
+    skin = np.repeat(np.broadcast_to(brightness, count)[:, None], 3, axis=1).astype(np.float32)
     skin[numbers < 0] = 0
     small = np.zeros((count, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8) if patches is None else patches
     return Study(
@@ -90,6 +91,7 @@ def study_of(
         skin=skin,
         patches=small,
         takes=numbers,
+        cuts=np.isin(np.arange(count), cuts),
         covers=gather(np.zeros(count, np.float32), covers or {}, NOTHING, meshes[:, :, :2]),
     )
 

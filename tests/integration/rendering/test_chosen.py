@@ -30,6 +30,7 @@ from tests.support.models import default_model, form_of
 from tests.support.talkers import talker
 from tests.support.videos import decode
 
+FPS = 25.0
 SPEECH = Path(__file__).parents[3] / "demo/speech.wav"
 
 
@@ -83,11 +84,11 @@ def seen(render: OpenRender) -> Person:
     avatar, count = render.maker.avatar, render.frame_count
     frames = [frame.copy() for frame in render.maker.make(range(count))]
     sources = [render.maker.timeline.avatar_frame(index) for index in range(count)]
-    study = study_frames(Listed(frames), avatar.layout, avatar.boxes[sources], avatar.landmarks[sources])
+    study = study_frames(Listed(frames), avatar.layout, FPS, avatar.boxes[sources], avatar.landmarks[sources])
     if not avatar.person.talks:  # a pale smile is taken for something before the face
         bare = gather(np.zeros(count, np.float32), {}, NOTHING, avatar.landmarks[sources])
         study = replace(study, covers=bare)
-    return meet(study, 25.0)
+    return meet(study, FPS)
 
 
 @pytest.mark.parametrize(("avatar_id", "talks"), [("talker", True), ("silent", False)])
@@ -136,7 +137,9 @@ def test_a_study_of_another_version_is_made_again_with_the_meshes_that_it_has(
 ) -> None:
     path = copied.store.path("talker") / STUDY
     once = dict(np.load(path))
-    np.savez(path, **once | {"version": np.int32(0), "covers_face": once["covers_face"] + 1})
+    second = {name: numbers for name, numbers in once.items() if name != "cuts"}
+    second["skin"] = np.column_stack([once["skin"], once["redness"]])
+    np.savez(path, **second | {"version": np.int32(2), "covers_face": once["covers_face"] + 1})
     with opened(copied, "talker", words, workspace):
         again = dict(np.load(path))
     assert again.keys() == once.keys()

@@ -245,10 +245,10 @@ def test_nothing_is_lent_through_a_veil_of_white() -> None:
     """A fade to white, up to 0.9: skin grows bright and pale at once, each within what light may differ."""
     study = person_of(talk(COUNT)).study
     skin, veil = study.skin.copy(), np.linspace(0, 0.9, COUNT)[:, None]
-    skin[:, :3] = (1 - veil) * np.array([137, 166, 234]) + veil * 255
+    skin[:] = (1 - veil) * np.array([137, 166, 234]) + veil * 255
     person = meet(replace(study, skin=skin), 25.0)
     lenders = chosen(person, shapes(*[2.5] * COUNT), np.arange(COUNT, dtype=np.int32))
-    colourful = np.ptp(skin[:, :3], axis=1) / skin[:, :3].mean(axis=1)
+    colourful = np.ptp(skin, axis=1) / skin.mean(axis=1)
     apart = np.abs(np.log((colourful[lenders] + 0.1) / (colourful + 0.1)))
     assert apart.max() <= FARTHEST_VEIL
     assert len(set(lenders)) > 3

@@ -31,7 +31,7 @@ from tests.support.shut import LAYOUT, mesh_of
 
 SIDE = 640
 WHOLE: Region = (0, SIDE, 0, SIDE)
-SKIN = np.array([100, 125, 165, 20], np.float32)
+SKIN = np.array([100, 125, 165], np.float32)
 NO_TEETH = np.zeros(2, np.float32)
 MIDDLE = SIDE // 2
 
@@ -78,7 +78,7 @@ def below(inside: Inside, millimetres: float, aside: float = 0.0) -> float:
     unit = millimetre(shut_mesh())
     row = round(MIDDLE + millimetres * unit) - inside.region[0]
     column = round(MIDDLE + aside * unit) - inside.region[2]
-    return float(inside.picture[row, column].mean() / SKIN[:3].mean())
+    return float(inside.picture[row, column].mean() / SKIN.mean())
 
 
 def teeth_edge(inside: Inside) -> float:
@@ -171,14 +171,14 @@ def test_teeth_do_not_follow_the_waves_of_a_lip() -> None:
 
 
 def test_in_a_black_and_white_picture_the_inside_is_grey() -> None:
-    inside = drawn(opened(shut_mesh(), 14.0), np.array([130, 130, 131, 20], np.float32))
+    inside = drawn(opened(shut_mesh(), 14.0), np.array([130, 130, 131], np.float32))
     assert np.ptp(inside.picture, axis=2).max() < 2
     assert np.ptp(inside.picture.mean(axis=2)) > 60
 
 
 def test_the_light_s_colour_is_that_of_the_skin() -> None:
     placing = opened(shut_mesh(), 14.0)
-    cold = drawn(placing, np.array([165, 125, 100, 20], np.float32))
+    cold = drawn(placing, np.array([165, 125, 100], np.float32))
     row, column = (MIDDLE - inside for inside in (cold.region[0], cold.region[2]))
     blue = [
         one.picture[row + 3, column + 5, 0] / one.picture[row + 3, column + 5, 2]

@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 
 from app.faces.hidden import CROP_SIZE
-from app.mouths.marks import COVER_EVERY, Marked, Marks
+from app.mouths.marks import Marked, Marks, cover_every
+
+EVERY = cover_every(25.0)
 
 SMILE = (slice(50, 62), slice(30, 66))
 """Where the teeth of a smile are marked, in an aligned crop."""
@@ -9,14 +12,14 @@ SMILE = (slice(50, 62), slice(30, 66))
 
 def doubtful(lips: list[float], *, marked: int = 255, takes: list[int] | None = None) -> list[int]:
     """Return the frames to be looked at of footage with a marked smile; ``lips`` are the frames looked at."""
-    count = len(lips) * COVER_EVERY
-    marks = Marks(count)
+    count = len(lips) * EVERY
+    marks = Marks(count, EVERY)
     for place, share in enumerate(lips):
         cover = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
         cover[SMILE] = marked
         if share > 0.8:
             cover[40:90, 20:70] = 255
-        marks.take(COVER_EVERY * place, Marked(cover, share))
+        marks.take(EVERY * place, Marked(cover, share))
     everywhere = np.zeros(count, np.int32) if takes is None else np.array(takes, np.int32)
     return marks.doubtful(everywhere, np.ones(count, np.bool_))
 
@@ -35,7 +38,7 @@ def test_between_two_takes_everything_is_looked_at() -> None:
 
 
 def test_what_is_skipped_hides_as_much_as_its_neighbours() -> None:
-    marks = Marks(6)
+    marks = Marks(6, EVERY)
     for index, share in ((0, 0.01), (3, 0.03)):
         marks.take(index, Marked(np.zeros((CROP_SIZE, CROP_SIZE), np.uint8), share))
     assert marks.doubtful(np.zeros(6, np.int32), np.ones(6, np.bool_)) == [4, 5]
@@ -43,7 +46,7 @@ def test_what_is_skipped_hides_as_much_as_its_neighbours() -> None:
 
 
 def test_marks_of_a_video_that_came_out_otherwise_are_wanted_again() -> None:
-    marks = Marks(400)
+    marks = Marks(400, EVERY)
     for index in range(0, 30, 3):
         marks.take(index, Marked(np.full((CROP_SIZE, CROP_SIZE), index, np.uint8), 0.5))
     same = np.ones(30, np.bool_)
@@ -52,3 +55,11 @@ def test_marks_of_a_video_that_came_out_otherwise_are_wanted_again() -> None:
     assert [index for index in range(30) if whole.wants(index)] == [3, 9, 12, 15, 21, 27]
     assert 12 not in whole.kept
     np.testing.assert_array_equal(whole.kept[9], np.full((CROP_SIZE, CROP_SIZE), 9, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("fps", "every"), [(1, 1), (5, 1), (12, 1), (15, 2), (23.976, 3), (25, 3), (30, 3), (50, 6), (60, 7)]
+)
+def test_covers_are_looked_for_about_nine_times_a_second(fps: float, every: int) -> None:
+    marks = Marks(20, cover_every(fps))
+    assert [index for index in range(20) if marks.wants(index)] == list(range(0, 20, every))

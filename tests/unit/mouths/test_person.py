@@ -73,6 +73,12 @@ def test_frames_beyond_a_cut_take_nothing_from_a_mouths_weight() -> None:
     assert weights.tolist() == [1] * 15 + [0] * 15
 
 
+def test_a_mouth_stays_to_the_end_of_its_shot_though_the_next_one_shows_no_face() -> None:
+    takes = np.repeat([0, -1, 1], 10)
+    weights = person_of(talk(30), takes=takes, cuts=(10, 20)).weights
+    assert weights.tolist() == [1] * 10 + [0] * 10 + [1] * 10
+
+
 def test_where_every_frame_shows_its_mouth_all_of_it_may_be_changed() -> None:
     assert (person_of(talk(30)).weights == 1).all()
 
