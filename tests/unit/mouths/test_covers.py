@@ -58,6 +58,16 @@ def test_frames_with_a_hand_beside_the_mouth_do_not_lend() -> None:
     assert person.seen.all()
 
 
+def test_nor_do_those_with_a_hand_on_the_chin_of_somebody_whose_lips_are_always_marked() -> None:
+    """Teeth of a smile or a beard: what is usual says nothing of what else is there."""
+    marks = NOTHING.copy()
+    marks[50:60, 34:60] = 255
+    covers = covered(dict.fromkeys(range(10), marks))
+    person = meet(studied(replace(covers, lips=np.full(FRAMES, 0.5, np.float32))), 25.0)
+    assert not person.usable[:10].any()
+    assert person.usable[10:].all()
+
+
 def test_where_a_hand_is_nearly_always_there_every_mouth_that_is_seen_lends() -> None:
     person = meet(studied(covered({frame: hand() for frame in range(FRAMES - 2)})), 25.0)
     assert person.usable.all()
