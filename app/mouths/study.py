@@ -106,6 +106,8 @@ def study_frames(
 ) -> Study:
     """Measure every frame of an avatar; ``alive`` is called for each and may raise to stop the work.
 
+    By ``fps``, the footage's, it is known in which frames covers are to be looked for.
+
     ``meshes`` are those of the track, which become the study's; where it has none, one is fitted. ``cuts``
     are the track's, too; without them they are looked for. ``ahead`` is what was measured while the face was
     still followed; the study is the same without it.
