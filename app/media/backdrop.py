@@ -48,16 +48,18 @@ def _read(path: Path, limits: VideoLimits) -> BgrImage:
 
 
 def _filling(image: BgrImage, layout: FrameLayout) -> list[Plane]:
-    """Return a picture scaled to cover all of a frame; what stands out on two sides is cut off."""
+    """Return a picture scaled to cover all of a frame; what stands out on two sides is cut off before."""
     height, width = image.shape[:2]
     scale = max(layout.width / width, layout.height / height)
-    size = max(layout.width, round(width * scale)), max(layout.height, round(height * scale))
-    image = np.asarray(
-        cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), np.uint8
+    across = max(1, min(width, round(layout.width / scale)))
+    down = max(1, min(height, round(layout.height / scale)))
+    left, top = (width - across) // 2, (height - down) // 2
+    filled = cv2.resize(
+        image[top : top + down, left : left + across],
+        (layout.width, layout.height),
+        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
     )
-    left, top = (size[0] - layout.width) // 2, (size[1] - layout.height) // 2
-    image = image[top : top + layout.height, left : left + layout.width]
-    yuv = cv2.transform(image.astype(np.float32), bgr_to_yuv(layout.color))
+    yuv = cv2.transform(filled.astype(np.float32), bgr_to_yuv(layout.color))
     half = cv2.resize(yuv, (layout.width // 2, layout.height // 2), interpolation=cv2.INTER_AREA)
     planes = yuv[..., 0], half[..., 1], half[..., 2]
     return [np.clip(np.rint(plane), 0, 255).astype(np.uint8) for plane in planes]

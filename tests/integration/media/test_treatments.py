@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from app.errors import TooManyPixels, UnsupportedMedia
+from app.media.backdrop import read_backdrop
 from app.media.findings import Findings
-from app.media.frames import I420Frame
+from app.media.frames import FrameLayout, I420Frame
 from app.media.limits import VideoLimits
 from app.media.probe import VideoInfo, probe_video
 from app.media.tone_mapping import HLG, PQ, mapped, unmapped
@@ -163,6 +164,19 @@ def test_a_picture_as_the_background_fills_the_frame_upright(
         assert np.abs(image[row, column] - color).max() <= (24 if suffix == "gif" else 12)  # a small palette
     assert image[64, 64].min() >= 250
     assert codes == [NoticeCode.ALPHA_FLATTENED]
+
+
+@pytest.mark.parametrize(("width", "height"), [(2, 16_000), (16_000, 2)])
+def test_a_background_of_a_strange_shape_is_cropped_before_it_is_scaled(
+    tmp_path: Path, width: int, height: int
+) -> None:
+    layout, path = FrameLayout(1920, 1080), tmp_path / "b.png"
+    cv2.imwrite(str(path), np.full((height, width, 3), CORNERS[0], np.uint8))
+
+    planes = read_backdrop(path, LIMITS, layout)
+
+    image = layout.to_bgr(np.concatenate([plane.ravel() for plane in planes]))
+    assert np.abs(image.astype(int) - CORNERS[0]).max() <= 3
 
 
 @pytest.mark.parametrize("name", ["text", "nothing", "zip", "video", "half"])
