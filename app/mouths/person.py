@@ -77,8 +77,9 @@ MOST_FACE_COVERED, LIPS_SHARE = 0.045, 0.22
 a hand there would be lent with the mouth; of 48 clips of talkers, 88 % of the frames have less. And the share
 of the lower face that the lips take; what is marked on them, beyond what is usual, may be teeth."""
 
-SOFT_FRAMES: Final = 3
-"""Frames over which a mouth gives way to the frame's own before it cannot be seen any more."""
+SOFT_SECONDS: Final = 0.11
+"""In which a mouth gives way to the frame's own before it cannot be seen any more: three frames at 24 to 30 a
+second."""
 
 _POINTS_AT_ONCE: Final = 16
 """Points of all frames that are steadied together, which takes three times their memory."""
@@ -241,7 +242,7 @@ class Person:
                 within = (takes[other] == takes) | lost
                 distance = np.where(within, np.abs(frames - other), np.inf)
                 apart = np.minimum(apart, distance)
-        soft = np.where(self.seen, np.clip(apart / (SOFT_FRAMES + 1), 0, 1), 0)
+        soft = np.where(self.seen, np.clip(apart / (soft_frames(self.fps) + 1), 0, 1), 0)
         return soft.astype(np.float32)
 
     @cached_property
@@ -287,6 +288,11 @@ class Person:
         """Where the heads look, (n, 2): degrees to the side and down."""
         ahead = self.pose.turn[:, :, 2]
         return np.degrees(np.arctan2(ahead[:, :2], np.abs(ahead[:, 2:])))
+
+
+def soft_frames(fps: float) -> int:
+    """Return over how many frames of ``fps`` a second a mouth gives way: see :data:`SOFT_SECONDS`."""
+    return round(SOFT_SECONDS * fps)
 
 
 def meet(study: Study, fps: float) -> Person:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from app.errors import InvalidRequest
 from app.media.mixing import Span
 from app.media.timing import LEAST_SHARE_SECONDS, LONG_SECONDS, Segment, exact_fps, frame_count
-from app.mouths.person import SOFT_FRAMES
+from app.mouths.person import soft_frames
 from app.rendering.options import RenderOptions, read_ranges
 
 MouthWeights = npt.NDArray[np.float32]
@@ -118,7 +118,7 @@ class Timeline:
         apart = [self.kept[after].start - index] if after < len(self.kept) else []
         if after:
             apart.append(max(0, index - self.kept[after - 1].stop + 1))
-        return min(1.0, min(apart) / (SOFT_FRAMES + 1)) if apart else 1.0
+        return min(1.0, min(apart) / (soft_frames(float(self.fps)) + 1)) if apart else 1.0
 
 
 def lay_out(

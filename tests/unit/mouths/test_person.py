@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from app.mouths.choice import rest_lenders
-from app.mouths.person import OWN_TAKE, SOFT_FRAMES, meet
+from app.mouths.person import OWN_TAKE, meet
 from app.mouths.wishes import shut
 from tests.support.mouths import person_of, talk
 
@@ -53,16 +53,19 @@ def test_every_take_has_its_own_rest_unless_it_is_short() -> None:
     assert person.shapes[120:, 0].min() > 0.5
 
 
-def test_mouths_give_way_softly_to_frames_in_which_they_cannot_be_seen() -> None:
+@pytest.mark.parametrize(("fps", "soft"), [(4.0, 0), (5.0, 1), (25.0, 3), (30.0, 3), (60.0, 7)])
+def test_mouths_give_way_to_frames_in_which_they_cannot_be_seen_within_a_ninth_of_a_second(
+    fps: float, soft: int
+) -> None:
     takes = np.zeros(30, int)
     takes[12:15] = -1
-    weights = person_of(talk(30), takes=takes).weights
-    steps = np.arange(1, SOFT_FRAMES + 1) / (SOFT_FRAMES + 1)
+    weights = person_of(talk(30), fps, takes=takes).weights
+    steps = np.arange(1, soft + 1) / (soft + 1)
     assert weights[12:15].tolist() == [0, 0, 0]
-    assert weights[15 : 15 + SOFT_FRAMES] == pytest.approx(steps)
-    assert weights[12 - SOFT_FRAMES : 12] == pytest.approx(steps[::-1])
-    assert (weights[: 12 - SOFT_FRAMES] == 1).all()
-    assert (weights[15 + SOFT_FRAMES :] == 1).all()
+    assert weights[15 : 15 + soft] == pytest.approx(steps)
+    assert weights[12 - soft : 12] == pytest.approx(steps[::-1])
+    assert (weights[: 12 - soft] == 1).all()
+    assert (weights[15 + soft :] == 1).all()
 
 
 def test_frames_beyond_a_cut_take_nothing_from_a_mouths_weight() -> None:

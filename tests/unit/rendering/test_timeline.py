@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
-from app.mouths.person import SOFT_FRAMES
+from app.mouths.person import soft_frames
 from app.rendering.options import RenderOptions
 from app.rendering.timeline import SEGMENT_SECONDS, Loop, Timeline, lay_out, split_segments
 
@@ -192,7 +192,7 @@ def test_in_kept_ranges_no_frame_is_changed_and_beside_them_each_nearer_one_less
     for start, end in ranges:
         inside = range(ceil(start * made.fps / 1000), min(ceil(end * made.fps / 1000), made.frame_count))
         assert (weights[inside] == 0).all()
-    assert np.abs(np.diff(weights)).max(initial=0) <= 1 / (SOFT_FRAMES + 1) + 1e-6
+    assert np.abs(np.diff(weights)).max(initial=0) <= 1 / (soft_frames(float(made.fps)) + 1) + 1e-6
 
 
 def test_after_the_last_word_the_clips_own_mouth_stays_if_that_is_asked_for() -> None:
