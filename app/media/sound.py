@@ -23,6 +23,7 @@ from av.audio.fifo import AudioFifo
 from av.audio.layout import AudioLayout
 
 from app.errors import NoSound, NotAudio, UnsupportedMedia
+from app.media.channels import with_places
 from app.media.containers import decode_stream
 from app.media.files import replacing
 from app.media.limits import AudioLimits, check_length, check_sound
@@ -158,7 +159,7 @@ def decode_sound(
         frames = _frames(path, clock, alive)
         first = next(frames, None)
         if first is None:
-            raise NoSound("The audio track is empty. Send one that contains speech.")
+            raise _empty()
         rate = first.sample_rate if first.sample_rate in _AAC_RATES else _OTHER_RATE
         layout = _AAC_LAYOUTS.get(first.layout.nb_channels, _OTHER_LAYOUT)
         growth = Growth(track_path.parent)
@@ -173,6 +174,8 @@ def decode_sound(
         frames.close()
         track.finish()
         speech.finish()
+    if not track.samples:  # too short to be resampled
+        raise _empty()
     decoded, used = Fraction(track.samples, rate), limits.used_seconds
     cut = used is not None and decoded >= used
     rest = _rest(path, decoded, clock, alive) if cut and limits.counts_rest else Fraction(0)
@@ -190,6 +193,10 @@ def decode_sound(
         left_out=float(rest),
     )
     return _examined(sound, alive)
+
+
+def _empty() -> NoSound:
+    return NoSound("The audio track is empty. Send one that contains speech.")
 
 
 def _gathered(frames: Iterator[av.AudioFrame], alive: Alive) -> Iterator[av.AudioFrame]:
@@ -234,7 +241,8 @@ def _frames(path: Path, clock: SoundClock, alive: Alive) -> Generator[av.AudioFr
                 check_complete(container, stream, NotAudio)
                 check_announced(announced(container, stream), clock.limits, path, part)
                 begin = pictures_begin(path, part)
-                yield from clock.place(decode_stream(container, stream), container.format.name, begin)
+                decoded = with_places(decode_stream(container, stream))
+                yield from clock.place(decoded, container.format.name, begin)
         except (UnsupportedMedia, NoSound):
             if not number:
                 raise  # a later link that is damaged is skipped, as a damaged packet is

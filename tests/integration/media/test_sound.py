@@ -4,13 +4,14 @@ import struct
 import sys
 from fractions import Fraction
 from pathlib import Path
+from uuid import UUID
 
 import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from app.errors import LimitExceeded, MediaTooLong, NotAudio, TooManyFrames
+from app.errors import LimitExceeded, MediaTooLong, NoSound, NotAudio, TooManyFrames
 from app.media.limits import AudioLimits
 from app.media.probe import announced
 from app.media.sound import Sound, decode_sound
@@ -115,6 +116,55 @@ def test_channels_are_kept_as_aac_knows_them(tmp_path: Path, layout: str, kept: 
     assert sound.layout == kept
     assert sound.channels == av.AudioLayout(kept).nb_channels
     assert sound.read_track(0, 10).shape == (10, sound.channels)
+
+
+@pytest.mark.parametrize("channels", [9, 11, 20, 24])
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f64le", "pcm_s64le"])
+def test_sound_of_as_many_channels_as_are_accepted_is_heard(
+    tmp_path: Path, channels: int, codec: str
+) -> None:
+    path = _write(tmp_path / "a.wav", 0.5 * speech_like(1.0), 16000, codec, f"{channels} channels")
+
+    sound = _decode(path)
+
+    assert (sound.layout, sound.duration) == ("stereo" if channels == 24 else "5.1", 1.0)
+    if channels < 24:
+        np.testing.assert_allclose(sound.read_speech(0, 16000), 0.5 * speech_like(1.0), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("mask", "channels", "kept"), [(0x600, 2, "stereo"), (0x9, 2, "stereo"), (0x600F, 6, "5.1")]
+)
+def test_channels_that_cannot_be_mixed_where_they_stand_are_taken_by_their_number(
+    tmp_path: Path, mask: int, channels: int, kept: str
+) -> None:
+    """They stand at the sides, left and low, and twice below the ceiling instead of behind."""
+    rate, signal = 16000, 0.5 * speech_like(1.0)
+    head = (0xFFFE, channels, rate, 2 * rate * channels, 2 * channels, 16, 22, 16, mask)
+    form = struct.pack("<HHIIHHHHI", *head) + UUID("00000001-0000-0010-8000-00aa00389b71").bytes_le
+    data = (signal.repeat(channels) * 32767).astype("<i2").tobytes()
+    chunks = b"".join(
+        name + struct.pack("<I", len(content)) + content
+        for name, content in ((b"fmt ", form), (b"data", data))
+    )
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks)
+
+    sound = _decode(path)
+
+    assert sound.layout == kept
+    np.testing.assert_allclose(sound.read_speech(0, rate), signal, atol=1e-3)
+
+
+@pytest.mark.parametrize("samples", [1, 5, 7, 20])
+@pytest.mark.parametrize("rate", [8000, 48000, 192000, 384000])
+def test_a_sound_of_a_few_samples_is_heard_or_is_none(tmp_path: Path, rate: int, samples: int) -> None:
+    path = _write(tmp_path / "a.wav", np.ones(samples, np.float32), rate, "pcm_s16le")
+
+    try:
+        assert _decode(path).samples > 0
+    except NoSound:
+        assert rate > 48000  # nothing is left of so few
 
 
 @pytest.mark.parametrize("rate", [192000, 37800])
