@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.closed_mouth import RIGID_POINTS
+from app.faces.head import RIGID_POINTS
 from app.mouths.mesh import LEAST_PRESENCE
 from app.mouths.person import REST_SHARE, Flags
 from app.mouths.points import SPEECH_POINTS

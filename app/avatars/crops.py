@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from app.avatars.arrays import Row, save_rows
 from app.faces.boxes import crop_affine
-from app.faces.closed_mouth import head_affine
+from app.faces.head import head_affine
 from app.faces.mask import mouth_mask
 from app.faces.types import Box, Boxes, Landmarks, MouthMask, has_face
 from app.media.files import replacing

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.closed_mouth import RIGID_POINTS
+from app.faces.head import RIGID_POINTS
 from app.faces.hidden import USUAL_MOST, alignment, hidden_mouths, in_crop, lips_ellipse
 from app.faces.types import FaceLandmarks
 from app.mouths.points import SPEECH_POINTS

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.closed_mouth import RIGID_POINTS
+from app.faces.head import RIGID_POINTS
 from app.mouths.points import SPEECH_POINTS, SPEECH_ROWS, UPPER_LIP_OUTER
 
 MouthShapes = npt.NDArray[np.float32]

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from app.avatars.avatar import Avatar
 from app.faces.boxes import crop_affine
-from app.faces.closed_mouth import RIGID_POINTS
 from app.faces.face_mesh import FaceMesh
+from app.faces.head import RIGID_POINTS
 from app.faces.mask import mouth_mask
 from app.faces.regions import region_of_landmarks
 from app.faces.types import Box, FaceLandmarks

@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from app.faces.closed_mouth import RIGID_POINTS
 from app.faces.face_mesh import POINTS
+from app.faces.head import RIGID_POINTS
 from app.media.frames import BgrImage
 from app.mouths.points import (
     LOWER_LIP_INNER,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import NoFace
-from app.faces.closed_mouth import RIGID_POINTS
+from app.faces.head import RIGID_POINTS
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.media.frames import BgrImage
 from app.mouths.points import LOWER_LIP_INNER, LOWER_LIP_OUTER, UPPER_LIP_INNER, UPPER_LIP_OUTER

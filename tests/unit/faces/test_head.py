@@ -1,6 +1,6 @@
 import numpy as np
 
-from app.faces.closed_mouth import RIGID_POINTS, head_affine
+from app.faces.head import RIGID_POINTS, head_affine
 from app.faces.types import FaceLandmarks
 
 RNG = np.random.default_rng(2)
