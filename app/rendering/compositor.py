@@ -1,4 +1,4 @@
-"""The generated mouth into the avatar's frame: on its planes, through its mask, in its own tint.
+"""Pastes a generated mouth into the avatar's frame: on its planes, through its mask, in its own tint.
 
 Only pixels under the mask change: the frame is never converted to another colour space and back.
 """

@@ -1,4 +1,4 @@
-"""Lays a borrowed mouth into a frame: the lender's own pixels, at their own size, in this frame's light.
+"""Lays a lent mouth into a frame: the lender's own pixels, at their own size, in this frame's light.
 
 Everything happens on the planes. A map of positions, affine and bent, samples the lender's luma and chroma
 once; slow differences of light over the cheeks are evened out; a soft mask blends the rest.

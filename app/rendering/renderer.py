@@ -28,7 +28,8 @@ from app.rendering.chosen import ChosenMouths
 from app.rendering.encoding import SegmentEncoding, lanes_for, threads_for
 from app.rendering.frames import FrameMaker
 from app.rendering.framing import frame_of
-from app.rendering.mouths import GeneratedMouths, Mouths
+from app.rendering.generated import GeneratedMouths
+from app.rendering.mouths import Mouths
 from app.rendering.opened import OpenRender, RenderReport, share_sound, shared_sound
 from app.rendering.options import RenderOptions
 from app.rendering.packing import JoinedPieces, Packing, StreamedMp4
