@@ -10,7 +10,7 @@ the middle of the resting lips, along the eyes (``across``) and down the face (`
 """
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from math import floor
 from typing import Final
 
@@ -21,7 +21,8 @@ import numpy.typing as npt
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
 from app.mouths.bending import Placing
-from app.mouths.lips import between
+from app.mouths.dentition import STEP, Profile, dentition
+from app.mouths.lips import PixelMap, head_millimetre
 from app.mouths.looks import Skin, colourfulness
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from app.mouths.upright import Points
@@ -35,25 +36,8 @@ Picture = npt.NDArray[np.float32]
 Tooth = npt.NDArray[np.float64]
 """float64 (3,): blue, green, red of teeth, 0..255."""
 
-_Map = npt.NDArray[np.float32]
-"""float32 (rows, columns): one number a pixel."""
-
-_Profile = npt.NDArray[np.float64]
-"""float64 (k,): one number for each place across the mouth."""
-
-_STEP: Final = 0.05
-_REACH: Final = 100
 _FAR: Final = 1e3
-"""Millimetres from one such place to the next, from the middle to the last, and to where nothing is."""
-
-_MOUTH_WIDTH, _EYES_DISTANCE = 50.0, 110.0
-"""Of the corners of a mouth at rest; of the outer eye corners, at least, so that pursed lips are not taken
-for a small head: mouths of 0.45 eyes' distances and more are as wide as they look."""
-
-_UPPER_TEETH: Final = np.array([0.0, 8.3, 14.6, 20.4, 24.5])
-_LOWER_TEETH: Final = np.array([0.0, 5.2, 11.0, 17.0, 22.0])
-"""Edges of the teeth from the middle outward: incisors, canine, premolar. Widths of crowns (Ash, "Wheeler's
-Dental Anatomy"), those at the side foreshortened by the arch."""
+"""Millimetres to where nothing is."""
 
 _UPPER_DROP: Final = (2.0, 0.8, 1.0, 5.0)
 """By how much upper incisors reach below the resting upper lip: usually, for each unit of teeth that are to
@@ -91,9 +75,6 @@ _GREY: Final = (0.03, 0.09)
 
 _SHUT: Final = 0.25
 """Pixels by which the lips are nowhere further apart in a shut mouth."""
-
-_LIP_EDGE: Final = 0.04
-"""Share of the height of an open mouth's picture that is the lower lip's edge."""
 
 
 @dataclass(frozen=True)
@@ -151,40 +132,6 @@ def draw_inside(
     return None if mouth.empty else Inside(mouth, skin, teeth, own)
 
 
-def between_lips(points: FaceLandmarks, region: tuple[int, int, int, int]) -> _Map:
-    """Return what lies between the inner lips of a mesh, 0..1, softly, over a region of the frame."""
-    top, bottom, left, right = region
-    upper, lower = points[list(UPPER_LIP_INNER)], points[list(LOWER_LIP_INNER)]
-    inside = between(upper - (left, top), lower - (left, top), (bottom - top, right - left))
-    softness = max(0.6, 0.008 * float(np.linalg.norm(points[RIGHT_EYE] - points[LEFT_EYE])))
-    blurred = cv2.GaussianBlur(inside, (0, 0), softness).astype(np.float32)
-    line = np.concatenate([upper, lower[::-1]]).astype(np.float32)
-    return np.asarray(blurred * _parted(line, inside) / np.float32(255), np.float32)
-
-
-def _parted(outline: FaceLandmarks, filled: npt.NDArray[np.uint8]) -> float:
-    """Return how far lips are parted, 0..1, all of it from about a pixel: a filled outline has an edge."""
-    area = float(filled.sum()) / 255
-    return min(2 * float(cv2.contourArea(outline)) / max(area, 1.0), 1.0)
-
-
-def above_lower_lip(between: _Map) -> _Map:
-    """Return :func:`between_lips` without its soft lower edge, which holds the colour of the lip."""
-    rows = max(1, round(_LIP_EDGE * len(between)))
-    inner = np.zeros_like(between)
-    inner[:-rows] = np.minimum(between[:-rows], between[rows:])
-    return inner
-
-
-def head_millimetre(rest: Points, landmarks: FaceLandmarks) -> float:
-    """Return a millimetre of the head at ``landmarks`` in pixels; ``rest`` is its resting mesh, (468, 2)."""
-    width, distance = (
-        float(np.linalg.norm(points[one].astype(np.float64) - points[other]))
-        for points, one, other in ((rest, 61, 291), (landmarks, RIGHT_EYE, LEFT_EYE))
-    )
-    return max(width / _MOUTH_WIDTH, distance / _EYES_DISTANCE, 1e-3)
-
-
 class _Mouth:
     """Where on the frame the parts of one mouth lie."""
 
@@ -220,28 +167,30 @@ class _Mouth:
         return float((self._goal[14] - self._goal[13]) @ self._down) / self.millimetre
 
     @cached_property
-    def below(self) -> _Map:
+    def below(self) -> PixelMap:
         """Place of every pixel, downward."""
         return self._places(self._down)
 
     @property
-    def lights(self) -> list[_Map]:
+    def lights(self) -> list[PixelMap]:
         """How much blue, green and red light falls between the lips, 0..1: slits and corners are dark."""
         upper, lower = self._lines
         light = 1 - _DARKER * np.exp(-np.maximum(lower - upper, _LEAST_GAP) / _SLIT)
         return self._over(*(light**power for power in _REDDENED))
 
     @property
-    def tongue(self) -> _Map:
+    def tongue(self) -> PixelMap:
         """How much of the tongue is seen, 0..1: it lies low and in the middle."""
         return _smooth((self.below - self._upper_lip) / self._gap, 0.3, 0.9) * self._breadth
 
-    def teeth(self, upper: float, lower: float) -> tuple[tuple[_Map, _Map], tuple[_Map, _Map]]:
+    def teeth(
+        self, upper: float, lower: float
+    ) -> tuple[tuple[PixelMap, PixelMap], tuple[PixelMap, PixelMap]]:
         """Return how much of the lower and of the upper teeth is seen, and their shade; all 0..1.
 
         ``upper`` and ``lower`` are the teeth that are to show.
         """
-        row = _row()
+        row = dentition()
         edges = self._over(
             self._upper_edge(upper),
             self._lower_edge(lower),
@@ -254,162 +203,108 @@ class _Mouth:
             (_smooth(edges[0] - self.below, -0.3, 0.3), shadow * edges[2]),
         )
 
-    def _upper_edge(self, shown: float) -> _Profile:
+    def _upper_edge(self, shown: float) -> Profile:
         """Return where the edge of the upper teeth runs."""
         usual, more, least, most = _UPPER_DROP
-        drop, row = min(max(usual + more * shown, least), most), _row()
+        drop, row = min(max(usual + more * shown, least), most), dentition()
         edge = self._curve(self._rest[list(UPPER_LIP_INNER)]) + row.upper_edge[self._steps]
         edge += drop * row.arch[self._steps]
         edge[row.no_upper[self._steps]] = -_FAR
         return edge
 
-    def _lower_edge(self, shown: float) -> _Profile:
+    def _lower_edge(self, shown: float) -> Profile:
         """Return where the edge of the lower teeth runs."""
         usual, more, least, most = _LOWER_RISE
         rise = min(max(usual + more * max(shown, 0.0), least), most) * min(max(self.opening / 8, 0.0), 1.0)
-        row = _row()
+        row = dentition()
         edge = self._curve(self._goal[list(LOWER_LIP_INNER)]) - rise + row.lower_edge[self._steps]
         edge[row.no_lower[self._steps]] = _FAR
         return edge
 
     @property
-    def _upper_lip(self) -> _Map:
+    def _upper_lip(self) -> PixelMap:
         return self._lips[0]
 
     @property
-    def _lower_lip(self) -> _Map:
+    def _lower_lip(self) -> PixelMap:
         return self._lips[1]
 
     @cached_property
-    def _gap(self) -> _Map:
+    def _gap(self) -> PixelMap:
         """How far the lips are apart."""
-        gap: _Map = np.maximum(self._lower_lip - self._upper_lip, np.float32(_LEAST_GAP))
+        gap: PixelMap = np.maximum(self._lower_lip - self._upper_lip, np.float32(_LEAST_GAP))
         return gap
 
     @property
-    def _breadth(self) -> _Map:
+    def _breadth(self) -> PixelMap:
         return self._lips[2]
 
     @cached_property
-    def _lines(self) -> list[_Profile]:
+    def _lines(self) -> list[Profile]:
         """Where the inner edges of the upper and of the lower lip run."""
         return [self._line(self._goal[list(row)]) for row in (UPPER_LIP_INNER, LOWER_LIP_INNER)]
 
     @cached_property
-    def _lips(self) -> list[_Map]:
-        return self._over(*self._lines, _row().breadth[self._steps])
+    def _lips(self) -> list[PixelMap]:
+        return self._over(*self._lines, dentition().breadth[self._steps])
 
     @cached_property
-    def _across(self) -> _Map:
+    def _across(self) -> PixelMap:
         """Place of every pixel, from the middle to the person's left."""
         return self._places(self._along)
 
     @cached_property
     def _steps(self) -> slice:
-        """The places of :class:`_Row` between which all pixels lie."""
-        low, high = (float(place) / _STEP for place in (self._across.min(), self._across.max()))
-        middle = len(_row().places) // 2
+        """The places of :class:`Dentition` between which all pixels lie."""
+        low, high = (float(place) / STEP for place in (self._across.min(), self._across.max()))
+        middle = len(dentition().places) // 2
         first, last = (min(max(middle + floor(place), 0), 2 * middle) for place in (low, high))
         return slice(first, min(last + 2, 2 * middle + 1))
 
-    def _over(self, *profiles: _Profile) -> list[_Map]:
+    def _over(self, *profiles: Profile) -> list[PixelMap]:
         """Return what profiles, finer than pixels, say nearest to each; beyond their ends as at the end."""
         table = np.ascontiguousarray(np.stack(profiles, axis=-1)[None], np.float32)
-        first = np.float32(_row().places[self._steps.start])
-        places = (self._across - first) * np.float32(1 / _STEP)
+        first = np.float32(dentition().places[self._steps.start])
+        places = (self._across - first) * np.float32(1 / STEP)
         spread = cv2.remap(
             table, places, np.zeros_like(places), cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
         )
         return [np.asarray(one, np.float32) for one in cv2.split(spread)]
 
-    def _places(self, direction: npt.NDArray[np.float64]) -> _Map:
+    def _places(self, direction: npt.NDArray[np.float64]) -> PixelMap:
         top, bottom, left, right = self.region
         columns = (np.arange(left, right) - self._middle[0]) * (direction[0] / self.millimetre)
         rows = (np.arange(top, bottom) - self._middle[1]) * (direction[1] / self.millimetre)
-        places: _Map = columns.astype(np.float32) + rows.astype(np.float32)[:, None]
+        places: PixelMap = columns.astype(np.float32) + rows.astype(np.float32)[:, None]
         return places
 
-    def _line(self, points: Points) -> _Profile:
+    def _line(self, points: Points) -> Profile:
         """Return how far below the middle a line of points runs."""
         along, down = self._relative(points)
         order = np.argsort(along)
-        line: _Profile = np.interp(_row().places[self._steps], along[order], down[order])
+        line: Profile = np.interp(dentition().places[self._steps], along[order], down[order])
         return line
 
-    def _curve(self, points: Points) -> _Profile:
+    def _curve(self, points: Points) -> Profile:
         """Return :meth:`_line` without a lip's waves, as a row of teeth runs."""
-        curve = np.polyval(np.polyfit(*self._relative(points), 2), _row().places[self._steps])
+        curve = np.polyval(np.polyfit(*self._relative(points), 2), dentition().places[self._steps])
         return np.asarray(curve, np.float64)
 
-    def _relative(self, points: Points) -> tuple[_Profile, _Profile]:
+    def _relative(self, points: Points) -> tuple[Profile, Profile]:
         """Return where points lie, across and below."""
         relative = (points - self._middle) / self.millimetre
         return relative @ self._along, relative @ self._down
 
 
-@dataclass(frozen=True)
-class _Row:
-    """What depends on the place across a mouth alone: everybody's teeth, one beside the other."""
-
-    places: _Profile
-    """Millimetres from the middle."""
-    arch: _Profile
-    """By how much more of the upper teeth shows in the middle than at the sides, times what shows."""
-    upper_edge: _Profile
-    lower_edge: _Profile
-    """How far below its line the edge of each tooth runs."""
-    upper_shade: _Profile
-    lower_shade: _Profile
-    """How bright the teeth are, 0..1: darker at the sides, and between two of them."""
-    no_upper: npt.NDArray[np.bool_]
-    no_lower: npt.NDArray[np.bool_]
-    """Where there are none."""
-    breadth: _Profile
-    """How much of a tongue there is, 0..1."""
-
-
-@cache
-def _row() -> _Row:
-    last = round(_REACH / _STEP)
-    places = np.asarray(_STEP * np.arange(-last, last + 1), np.float64)
-    upper, upper_gap = _in_row(places, _UPPER_TEETH)
-    lower, lower_gap = _in_row(places, _LOWER_TEETH)
-    canine = 0.35 * np.exp(-np.square((np.abs(places) - 17.5) / 2.5))
-    falling = np.clip(1 - 0.6 * np.square(places / 21), 0.12, 1)
-    return _Row(
-        places=places,
-        arch=1 - 0.25 * np.square(places / 22),
-        upper_edge=canine - 0.55 * _rounded(upper),
-        lower_edge=0.35 * _rounded(lower),
-        upper_shade=falling * (1 - 0.22 * np.exp(-np.square(upper_gap / 0.4))),
-        lower_shade=falling * 0.62 * (1 - 0.25 * np.exp(-np.square(lower_gap / 0.45))),
-        no_upper=np.abs(places) >= _UPPER_TEETH[-1],
-        no_lower=np.abs(places) >= _LOWER_TEETH[-2],
-        breadth=np.exp(-np.square(places / 17)),
-    )
-
-
-def _in_row(across: _Profile, edges: npt.NDArray[np.float64]) -> tuple[_Profile, _Profile]:
-    """Return where in its tooth every place lies, 0..1, and how far from the gap to the next."""
-    aside = np.abs(across)
-    tooth = np.clip(np.searchsorted(edges, aside, side="right") - 1, 0, len(edges) - 2)
-    inner, outer = edges[tooth], edges[tooth + 1]
-    return (aside - inner) / (outer - inner), np.minimum(aside - inner, outer - aside)
-
-
-def _rounded(place: _Profile) -> _Profile:
-    """Return how far a tooth's edge is rounded off: 0 in its middle, 1 at its sides."""
-    rounded: _Profile = np.square(np.square(2 * place - 1))
-    return rounded
-
-
-def _smooth(value: _Map, low: float, high: float) -> _Map:
+def _smooth(value: PixelMap, low: float, high: float) -> PixelMap:
     share = np.clip((value - low) / (high - low), 0, 1).astype(np.float32)
-    smooth: _Map = share * share * (3 - 2 * share)
+    smooth: PixelMap = share * share * (3 - 2 * share)
     return smooth
 
 
-def _lay(planes: list[_Map], alpha: _Map, shades: list[_Map], color: npt.NDArray[np.float64]) -> None:
+def _lay(
+    planes: list[PixelMap], alpha: PixelMap, shades: list[PixelMap], color: npt.NDArray[np.float64]
+) -> None:
     """Lay a colour, as dark as ``shades`` say, over blue, green and red."""
     for plane, shade, one in zip(planes, shades, color.tolist(), strict=True):
         plane += alpha * (shade * np.float32(one) - plane)

@@ -1,11 +1,25 @@
-"""What lies between the lips of a mesh."""
+"""What lies between the lips of a mesh, and how large their head is."""
+
+from typing import Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
+from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from app.mouths.upright import Points
+
+PixelMap = npt.NDArray[np.float32]
+"""float32 (rows, columns): one number a pixel."""
+
+_MOUTH_WIDTH, _EYES_DISTANCE = 50.0, 110.0
+"""Of the corners of a mouth at rest; of the outer eye corners, at least, so that pursed lips are not taken
+for a small head: mouths of 0.45 eyes' distances and more are as wide as they look."""
+
+_LIP_EDGE: Final = 0.04
+"""Share of the height of an open mouth's picture that is the lower lip's edge."""
 
 
 def between(
@@ -19,3 +33,37 @@ def between(
     outline = np.concatenate([upper, lower[::-1]])
     cv2.fillPoly(inside, [np.rint(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     return inside
+
+
+def between_lips(points: FaceLandmarks, region: tuple[int, int, int, int]) -> PixelMap:
+    """Return what lies between the inner lips of a mesh, 0..1, softly, over a region of the frame."""
+    top, bottom, left, right = region
+    upper, lower = points[list(UPPER_LIP_INNER)], points[list(LOWER_LIP_INNER)]
+    inside = between(upper - (left, top), lower - (left, top), (bottom - top, right - left))
+    softness = max(0.6, 0.008 * float(np.linalg.norm(points[RIGHT_EYE] - points[LEFT_EYE])))
+    blurred = cv2.GaussianBlur(inside, (0, 0), softness).astype(np.float32)
+    line = np.concatenate([upper, lower[::-1]]).astype(np.float32)
+    return np.asarray(blurred * _parted(line, inside) / np.float32(255), np.float32)
+
+
+def above_lower_lip(within: PixelMap) -> PixelMap:
+    """Return :func:`between_lips` without its soft lower edge, which holds the colour of the lip."""
+    rows = max(1, round(_LIP_EDGE * len(within)))
+    inner = np.zeros_like(within)
+    inner[:-rows] = np.minimum(within[:-rows], within[rows:])
+    return inner
+
+
+def head_millimetre(rest: Points, landmarks: FaceLandmarks) -> float:
+    """Return a millimetre of the head at ``landmarks`` in pixels; ``rest`` is its resting mesh, (468, 2)."""
+    width, distance = (
+        float(np.linalg.norm(points[one].astype(np.float64) - points[other]))
+        for points, one, other in ((rest, 61, 291), (landmarks, RIGHT_EYE, LEFT_EYE))
+    )
+    return max(width / _MOUTH_WIDTH, distance / _EYES_DISTANCE, 1e-3)
+
+
+def _parted(outline: FaceLandmarks, filled: npt.NDArray[np.uint8]) -> float:
+    """Return how far lips are parted, 0..1, all of it from about a pixel: a filled outline has an edge."""
+    area = float(filled.sum()) / 255
+    return min(2 * float(cv2.contourArea(outline)) / max(area, 1.0), 1.0)

@@ -12,13 +12,11 @@ import numpy.typing as npt
 
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame
-from app.mouths.inside import Tooth, between_lips, head_millimetre
+from app.mouths.inside import Tooth
+from app.mouths.lips import PixelMap, between_lips, head_millimetre
 from app.mouths.looks import Skin
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from app.mouths.teeth import BLUE_OF_TEETH
-
-_Map = npt.NDArray[np.float32]
-"""float32 (rows, columns): one number a pixel."""
 
 _OPEN: Final = (3.0, 4.5)
 """Millimetres by which lips are parted: up to the first it is a slit that shows, from the second what shows
@@ -71,7 +69,7 @@ def shown_inside(layout: FrameLayout, frame: I420Frame, mesh: FaceLandmarks, ski
     return ShownInside(kept, _color(picture, teeth) if teeth.sum() >= _LEAST_TEETH * unit**2 else None)
 
 
-def _teeth(picture: npt.NDArray[np.float32], skin: Skin) -> _Map:
+def _teeth(picture: npt.NDArray[np.float32], skin: Skin) -> PixelMap:
     """Return how far each pixel is teeth, 0..1."""
     blue, green, red = (picture[..., channel] for channel in range(3))
     as_blue = np.interp(blue / max(float(skin[0]), 8.0), BLUE_OF_TEETH, (0, 1))
@@ -83,12 +81,12 @@ def _teeth(picture: npt.NDArray[np.float32], skin: Skin) -> _Map:
     return np.asarray(np.maximum(as_blue, pale * bright), np.float32)
 
 
-def _redness(blue: _Map, green: _Map, red: _Map) -> _Map:
-    redness: _Map = (red - green) / (blue + green + red + np.float32(30))
+def _redness(blue: PixelMap, green: PixelMap, red: PixelMap) -> PixelMap:
+    redness: PixelMap = (red - green) / (blue + green + red + np.float32(30))
     return redness
 
 
-def _color(picture: npt.NDArray[np.float32], teeth: _Map) -> Tooth:
+def _color(picture: npt.NDArray[np.float32], teeth: PixelMap) -> Tooth:
     """Return the colour of the brighter half of teeth."""
     brightness = picture.mean(axis=2)
     weight = teeth * (brightness >= np.median(brightness[teeth > 0.5 * teeth.max()]))

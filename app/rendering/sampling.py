@@ -16,7 +16,8 @@ from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane, bgr_to_yuv
 from app.mouths.bending import Placing, bend, teeth_stay
 from app.mouths.covers import FaceCover
-from app.mouths.inside import Picture, WantedTeeth, above_lower_lip, between_lips, draw_inside
+from app.mouths.inside import Picture, WantedTeeth, draw_inside
+from app.mouths.lips import above_lower_lip, between_lips
 from app.mouths.looks import Skin
 from app.mouths.shown import NOTHING_SHOWN, ShownInside
 

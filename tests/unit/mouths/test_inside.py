@@ -10,7 +10,8 @@ import pytest
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane
 from app.mouths.bending import BENT, Placing
-from app.mouths.inside import Inside, between_lips, draw_inside
+from app.mouths.inside import Inside, draw_inside
+from app.mouths.lips import between_lips
 from app.mouths.looks import skin_of
 from app.mouths.points import (
     BELOW_LIP,

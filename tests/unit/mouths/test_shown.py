@@ -7,7 +7,7 @@ import pytest
 
 from app.faces.types import FaceLandmarks
 from app.media.frames import BgrImage
-from app.mouths.inside import between_lips, head_millimetre
+from app.mouths.lips import between_lips, head_millimetre
 from app.mouths.looks import skin_of
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from app.mouths.shown import ShownInside, shown_inside
