@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any, Final
 
-from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
@@ -15,6 +13,7 @@ from app.api.models import Avatar, AvatarList, DamagedAvatar, JobResource, Probl
 from app.api.parameters import AvatarParameters
 from app.api.problems import documented
 from app.api.reports import Check
+from app.api.sent_file import SentFile
 from app.api.submission import (
     accepted,
     content_location,
@@ -24,7 +23,6 @@ from app.api.submission import (
     wait_for,
 )
 from app.api.uploads import CheckField
-from app.api.whole_file import WholeFile
 from app.avatars.manifest import ID_PATTERN, Manifest
 from app.avatars.store import PREVIEW
 from app.errors import (
@@ -36,6 +34,7 @@ from app.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
     JobCanceled,
+    JobNotFound,
     MediaTooLong,
     NoFace,
     NotAVideo,
@@ -54,6 +53,7 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.jobs.job import JobKind, NewJob, new_id
+from app.threads import on_results, on_table
 
 router = APIRouter(prefix="/v1/avatars", tags=["avatars"])
 
@@ -88,6 +88,7 @@ _CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
         FetchFailed,
         IdempotencyKeyReused,
         JobCanceled,
+        JobNotFound,
         QueueFull,
         NotReady,
         ShuttingDown,
@@ -129,16 +130,19 @@ async def create_avatar(
     if bad := failure(job):
         return bad
     if check:
-        report = await to_thread.run_sync(services.files.workspace(job.id).report.read_bytes)
+        try:
+            report = await on_results(services.files.workspace(job.id).report.read_bytes)
+        except FileNotFoundError:
+            raise JobNotFound(f"The report of job {job.id} has expired.") from None
         return JSONResponse(Check.of(job, report).model_dump(mode="json"), headers=content_location(job))
-    manifest = await to_thread.run_sync(services.avatars.manifest, job.avatar_id)
+    manifest = await on_results(services.avatars.manifest, job.avatar_id)
     avatar = Avatar.of(replace(manifest, warnings=job.warnings))
     headers = {"Location": avatar.links.self} | content_location(job)
     return JSONResponse(avatar.model_dump(mode="json"), 201, headers)
 
 
 @router.get("", responses=documented(InvalidRequest))
-def list_avatars(
+async def list_avatars(
     services: ServicesDep,
     implicit: Annotated[bool, Query(description="Include avatars made by one-call renders.")] = False,
     limit: Annotated[
@@ -149,7 +153,7 @@ def list_avatars(
     ] = None,
 ) -> AvatarList:
     """List avatars, oldest first."""
-    manifests, damaged = services.avatars.survey()
+    manifests, damaged = await on_results(services.avatars.survey)
     rest = [
         manifest
         for manifest in manifests
@@ -164,9 +168,9 @@ def list_avatars(
 
 
 @router.get("/{avatar_id}", responses=documented(AvatarNotFound, AvatarDamaged))
-def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
+async def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
     """Show an avatar."""
-    return Avatar.of(services.avatars.manifest(avatar_id))
+    return Avatar.of(await on_results(services.avatars.manifest, avatar_id))
 
 
 @router.head("/{avatar_id}/preview.jpg", include_in_schema=False)
@@ -177,18 +181,20 @@ def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
         AvatarNotFound, also={200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}}
     ),
 )
-def get_preview(avatar_id: str, services: ServicesDep) -> Response:
+async def get_preview(avatar_id: str, services: ServicesDep) -> Response:
     """Show one frame of an avatar with the face box and the mouth mask drawn in."""
-    return WholeFile(_preview(services, avatar_id), media_type="image/jpeg")
+    folder = await on_results(services.avatars.path, avatar_id)
+    gone = AvatarNotFound(f"The avatar {avatar_id!r} has no preview.")
+    return SentFile(folder / PREVIEW, media_type="image/jpeg", gone=gone, headers={})
 
 
 @router.delete("/{avatar_id}", status_code=204, responses=documented(AvatarNotFound, StorageReadOnly))
-def delete_avatar(avatar_id: str, services: ServicesDep) -> None:
+async def delete_avatar(avatar_id: str, services: ServicesDep) -> None:
     """Delete an avatar.
 
     Its queued and running renders finish, or fail with `avatar-deleted`.
     """
-    services.avatars.delete(avatar_id)
+    await on_results(services.avatars.delete, avatar_id)
 
 
 def _place(manifest: Manifest) -> tuple[int, str]:
@@ -203,13 +209,6 @@ def _read_cursor(cursor: str) -> tuple[int, str]:
 
 def _damaged(avatar_id: str, error: AvatarDamaged) -> DamagedAvatar:
     return DamagedAvatar(id=avatar_id, problem=Problem(**error.problem()))
-
-
-def _preview(services: Services, avatar_id: str) -> Path:
-    path = services.avatars.path(avatar_id) / PREVIEW
-    if not path.is_file():
-        raise AvatarNotFound(f"The avatar {avatar_id!r} has no preview.")
-    return path
 
 
 def _describe(job_id: str, upload: Upload, given: Any) -> NewJob:
@@ -230,13 +229,11 @@ def _describe_check(job_id: str, upload: Upload, given: Any) -> NewJob:
 def _id_checker(services: Services) -> CheckField:
     """Return the check that refuses a taken id as soon as it is read, most often before the video."""
 
-    def check(avatar_id: str) -> None:
-        if services.avatars.exists(avatar_id):
-            raise AvatarExists(f"There is already an avatar {avatar_id!r}; delete it or choose another id.")
-        services.table.check_avatar_free(avatar_id)
-
     async def check_field(name: str, value: str) -> None:
-        if name == "id" and ID_PATTERN.fullmatch(value):
-            await to_thread.run_sync(check, value)
+        if name != "id" or not ID_PATTERN.fullmatch(value):
+            return
+        if await on_results(services.avatars.exists, value):
+            raise AvatarExists(f"There is already an avatar {value!r}; delete it or choose another id.")
+        await on_table(services.table.check_avatar_free, value)
 
     return check_field

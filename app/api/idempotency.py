@@ -14,13 +14,13 @@ from hashlib import sha256
 from typing import Final
 from weakref import WeakValueDictionary
 
-from anyio import to_thread
 from fastapi import Request
 
 from app.api.dependencies import Services
 from app.api.forms import Upload
 from app.errors import IdempotencyKeyReused, InvalidRequest, JobNotFound
 from app.jobs.job import Job
+from app.threads import on_table
 
 HEADER: Final = "Idempotency-Key"
 DESCRIPTION: Final = (
@@ -63,7 +63,7 @@ async def turn(claim: str | None) -> AsyncGenerator[None]:
 
 async def claimed(services: Services, claim: str | None) -> Job | None:
     """Return the job that was made under a key, as it stands now."""
-    job_id = None if claim is None else await to_thread.run_sync(services.table.claimed, claim)
+    job_id = None if claim is None else await on_table(services.table.claimed, claim)
     try:
         return None if job_id is None else await services.scheduler.get(job_id)
     except JobNotFound:

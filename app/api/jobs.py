@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Final
 
-from anyio import move_on_after, to_thread
+from anyio import move_on_after
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
@@ -14,9 +14,9 @@ from app.api.parameters import AvatarId
 from app.api.problems import MEDIA_TYPE as PROBLEM
 from app.api.problems import documented
 from app.api.reports import CheckReport, RenderReceipt
+from app.api.sent_file import SentFile
 from app.api.submission import content_location, follow, wait_for
 from app.api.videos import VIDEOS, FragmentStream, finished_video, unfinished_video
-from app.api.whole_file import WholeFile
 from app.errors import (
     InvalidRequest,
     JobCanceled,
@@ -26,6 +26,7 @@ from app.errors import (
     NotFound,
 )
 from app.jobs.job import Job, JobKind, JobState
+from app.threads import on_results, on_table
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -97,12 +98,12 @@ async def get_video(job: JobDep, request: Request, services: ServicesDep, stream
     if job.kind is not JobKind.RENDER:
         raise NotFound(f"Job {job.id} makes no video.")
     if stream and job.params["stream"] and not job.state.is_terminal and request.method == "GET":
-        answer = await unfinished_video(request, services, job)
+        answer = await unfinished_video(services, job)
         if isinstance(answer, FragmentStream):
             return answer
         job = await services.scheduler.get(job.id)
     _check_succeeded(job)
-    return await finished_video(request, job, services.files.workspace(job.id).result, content_location(job))
+    return finished_video(services, job, content_location(job))
 
 
 @router.head("/{job_id}/report", include_in_schema=False)
@@ -116,7 +117,7 @@ async def get_video(job: JobDep, request: Request, services: ServicesDep, stream
 )
 async def get_report(job: JobDep, services: ServicesDep) -> Response:
     """Show the measurements of a rendered or checked video."""
-    return await _reported(job, services.files.workspace(job.id).report, "application/json")
+    return _reported(job, services.files.workspace(job.id).report, "application/json")
 
 
 @router.head("/{job_id}/sheet.jpg", include_in_schema=False)
@@ -129,19 +130,18 @@ async def get_report(job: JobDep, services: ServicesDep) -> Response:
 )
 async def get_sheet(job: JobDep, services: ServicesDep) -> Response:
     """Show sample frames of a rendered video beside its footage, or of a checked video."""
-    return await _reported(job, services.files.workspace(job.id).sheet, "image/jpeg")
+    return _reported(job, services.files.workspace(job.id).sheet, "image/jpeg")
 
 
-async def _reported(job: Job, path: Path, media_type: str) -> Response:
+def _reported(job: Job, path: Path, media_type: str) -> SentFile:
     """Return a file of a job's report. Raises ``NotFound`` if it never has one."""
     if job.kind is JobKind.AVATAR:
         raise NotFound(f"Job {job.id} made an avatar; only checks (check=true) and renders have a report.")
     _check_succeeded(job)
-    if not await to_thread.run_sync(path.is_file):
-        raise NotFound(
-            f"Job {job.id} has no report: an earlier release ran it, or the report could not be written."
-        )
-    return WholeFile(path, media_type=media_type, headers={"Cache-Control": "private, no-cache"})
+    gone = NotFound(
+        f"Job {job.id} has no report: an earlier release ran it, or the report could not be written."
+    )
+    return SentFile(path, media_type=media_type, gone=gone, headers={"Cache-Control": "private, no-cache"})
 
 
 def _check_succeeded(job: Job) -> None:
@@ -163,7 +163,7 @@ async def delete_job(job: JobDep, services: ServicesDep) -> None:
             job = await wait_for(services, job)
         if job.state is not JobState.SUCCEEDED:
             if job.state is JobState.CANCELED:
-                await to_thread.run_sync(services.files.forget, job.id)
+                await on_results(services.files.forget, job.id)
             return
-    if await to_thread.run_sync(services.table.delete_finished, job.id):
-        await to_thread.run_sync(services.files.forget, job.id)
+    if await on_table(services.table.delete_finished, job.id):
+        await on_results(services.files.forget, job.id)

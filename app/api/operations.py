@@ -12,6 +12,7 @@ from app.api.models import Info, Limits, Model, Sandbox
 from app.api.problems import documented
 from app.errors import NotReady
 from app.sandbox import protection
+from app.threads import on_scrape
 
 VERSION: Final = __version__
 
@@ -33,9 +34,9 @@ async def ready(services: ServicesDep) -> str:
 
 
 @public.get("/metrics", response_class=PlainTextResponse)
-def metrics(services: ServicesDep) -> Response:
+async def metrics(services: ServicesDep) -> Response:
     """Metrics in Prometheus' text format."""
-    return Response(services.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await on_scrape(services.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/info", responses=documented(NotReady))

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Annotated, Any, Final
 
-from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
@@ -58,6 +57,7 @@ from app.errors import (
 from app.jobs.job import Job, JobKind, NewJob
 from app.notices import Notice, NoticeCode, notice
 from app.options import read
+from app.threads import on_results
 
 router = APIRouter(prefix="/v1", tags=["renders"])
 
@@ -122,7 +122,7 @@ async def create_render(
     to follow, at once; with both, a job whose video can be streamed. `Content-Location` always names the
     job. Disconnecting does not stop it; `DELETE` does.
     """
-    await to_thread.run_sync(services.avatars.path, avatar_id)
+    await on_results(services.avatars.path, avatar_id)
 
     def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
         params = _params(upload, given, stream)
@@ -191,7 +191,7 @@ async def submit_render(
 
     async def check_field(name: str, value: str) -> None:
         if name == "avatar":
-            await to_thread.run_sync(services.avatars.path, value)
+            await on_results(services.avatars.path, value)
 
     return await submit_upload(
         request,
@@ -233,7 +233,6 @@ async def _answer(
     if prefers_async:
         return accepted(job)
     if stream:
-        return await unfinished_video(request, services, job)
+        return await unfinished_video(services, job)
     job = await wait_for(services, job)
-    result = services.files.workspace(job.id).result
-    return failure(job) or await finished_video(request, job, result, content_location(job))
+    return failure(job) or finished_video(services, job, content_location(job))

@@ -13,11 +13,12 @@ from typing import Any, Final, Self
 
 import httpx
 import structlog
+from anyio import open_file
 
 from app.api.forms import UploadedFile, caption, too_large
-from app.api.uploads import on_volume
 from app.errors import InvalidRequest, SpeechFailed
 from app.settings import Settings
+from app.threads import UPLOADS
 from app.volume import Growth, storing
 
 log = structlog.stdlib.get_logger(__name__)
@@ -108,13 +109,14 @@ class Speaker:
         """Write the sound, and return its hash."""
         digest = sha256()
         growth = Growth(destination.parent)
-        with storing(), await on_volume(destination.open, "wb", 0) as file:
-            async for piece in answer.aiter_bytes(1 << 20):
-                growth.add(len(piece))
-                if growth.total > self._max_bytes:
-                    raise too_large(self._max_bytes)
-                digest.update(piece)
-                await on_volume(file.write, piece)
+        with storing():
+            async with await open_file(destination, "wb", 0, limiter=UPLOADS) as file:
+                async for piece in answer.aiter_bytes(1 << 20):
+                    growth.add(len(piece))
+                    if growth.total > self._max_bytes:
+                        raise too_large(self._max_bytes)
+                    digest.update(piece)
+                    await file.write(piece)
         if not growth.total:
             raise SpeechFailed("The text-to-speech server sent an empty file; try another text.")
         return digest.hexdigest()

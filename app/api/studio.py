@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import Response
+from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
-
-from app.api.whole_file import WholeFile, without_range
 
 FOLDER: Final = Path(__file__).parent.parent / "web"
 
@@ -23,6 +21,9 @@ HEADERS: Final = {
 }
 """Only the service's own addresses; blobs are what the page has recorded, or fetched with a key."""
 
+WHOLE: Final = {"Accept-Ranges": "none"}
+"""Its files are small and sent whole: a server need not know ranges (RFC 9110, section 14.2)."""
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -35,14 +36,23 @@ def mount(app: FastAPI) -> None:
 @router.get("/")
 async def page() -> Response:
     """Give the page."""
-    return WholeFile(FOLDER / "index.html", headers=HEADERS)
+    return _Page(FOLDER / "index.html", headers=HEADERS | WHOLE)
+
+
+class _Page(FileResponse):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(_without_range(scope), receive, send)
 
 
 class _Files(StaticFiles):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(without_range(scope), receive, send)
+        await super().__call__(_without_range(scope), receive, send)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
-        response.headers.update(HEADERS | {"Accept-Ranges": "none"})
+        response.headers.update(HEADERS | WHOLE)
         return response
+
+
+def _without_range(scope: Scope) -> Scope:
+    return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"range"]}

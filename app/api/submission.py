@@ -20,10 +20,11 @@ from app.api.json_body import Translate
 from app.api.models import JobResource, job_path
 from app.api.parameters import ADDRESSES
 from app.api.problems import invalid, problem_response
-from app.api.uploads import CheckField, fetch_files, on_volume, paths_of, receive_upload
+from app.api.uploads import CheckField, fetch_files, paths_of, receive_upload
 from app.errors import JobCanceled, ShuttingDown
 from app.jobs.job import Job, JobState, NewJob, new_id
 from app.notices import Notice, NoticeCode, notice
+from app.threads import on_uploads
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -110,7 +111,7 @@ async def submit_upload(
 async def _forget(services: Services, job_id: str) -> None:
     """Delete what has arrived; not on the event loop, which a large file would hold up."""
     with CancelScope(shield=True):
-        await on_volume(services.files.forget, job_id)
+        await on_uploads(services.files.forget, job_id)
 
 
 async def _completed(

@@ -7,15 +7,14 @@ parsing is not used, because it writes the whole body, whatever its size, to a t
 sees it.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack, aclosing, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import parse_qsl
 
-from anyio import CapacityLimiter, Lock, to_thread
+from anyio import CancelScope, Lock
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
@@ -34,6 +33,7 @@ from app.api.forms import (
 from app.api.json_body import NAME, JsonBody, Translate, data_of, is_data
 from app.errors import InvalidRequest, UnsupportedMedia
 from app.outside.fetching import Fetcher
+from app.threads import on_uploads
 from app.volume import Growth, check_room, storing
 
 FORM_BYTES: Final = 64 << 10
@@ -47,9 +47,6 @@ _NOT_FIELDS: Final = ("stream", "check")
 """What the query says to the route, and not about the upload."""
 _one_at_a_time: Final = Lock()
 """Held by the body of JSON that is in memory."""
-
-on_volume: Final = partial(to_thread.run_sync, limiter=CapacityLimiter(16))
-"""Runs in a thread what writes or deletes uploads: a slow volume holds these threads, and no others."""
 
 CheckField = Callable[[str, str], Awaitable[None]]
 """Hears of each field (name, value) when it is complete; may raise to refuse the upload early."""
@@ -84,26 +81,26 @@ async def receive_upload(
     body = _body(request, files, names, max_bytes, translate)
     paths = paths_of(files, destination) | {NAME: destination.with_name(NAME)}
     received = 0
-    with storing(), ExitStack() as stack:
-        await on_volume(_make_folder, destination.parent, announced)
-        writer = _Writer(paths, stack)
-        async for chunk in request.stream():
-            received += len(chunk)
-            if received > most:
-                raise too_large(max_bytes)
-            body.feed(chunk)
-            await _check(body, check_field)
-            if sum(len(file.data) for file in body.files.values()) >= WRITE_BYTES:
-                await on_volume(writer.write, body.files)
-        await on_volume(writer.write, body.files)
-        async with _one_at_a_time if isinstance(body, JsonBody) else nullcontext():
-            if isinstance(body, JsonBody):
-                await on_volume(body.parse, paths[NAME])
-            upload = _complete(files, body.result())
-            await _check(body, check_field)
-            if check_fields:
-                check_fields(upload.fields)
-            return await on_volume(writer.write_data, upload, max_bytes)
+    with storing():
+        await on_uploads(_make_folder, destination.parent, announced)
+        async with _writing(paths) as writer:
+            async for chunk in request.stream():
+                received += len(chunk)
+                if received > most:
+                    raise too_large(max_bytes)
+                body.feed(chunk)
+                await _check(body, check_field)
+                if sum(len(file.data) for file in body.files.values()) >= WRITE_BYTES:
+                    await on_uploads(writer.write, body.files)
+            await on_uploads(writer.write, body.files)
+            async with _one_at_a_time if isinstance(body, JsonBody) else nullcontext():
+                if isinstance(body, JsonBody):
+                    await on_uploads(body.parse, paths[NAME])
+                upload = _complete(files, body.result())
+                await _check(body, check_field)
+                if check_fields:
+                    check_fields(upload.fields)
+                return await on_uploads(writer.write_data, upload, max_bytes)
 
 
 async def fetch_files(upload: Upload, paths: dict[str, Path], fetcher: Fetcher, max_bytes: int) -> Upload:
@@ -112,10 +109,10 @@ async def fetch_files(upload: Upload, paths: dict[str, Path], fetcher: Fetcher, 
     Raises ``AddressRefused``, ``FetchFailed``, ``UploadTooLarge``, ``StorageFull``.
     """
     fetched = {}
-    with storing(), ExitStack() as stack:
-        writer = _Writer(paths, stack)
-        for name, address in upload.addresses.items():
-            fetched[name] = await writer.fetch(name, address, fetcher, max_bytes)
+    with storing():
+        async with _writing(paths) as writer:
+            for name, address in upload.addresses.items():
+                fetched[name] = await writer.fetch(name, address, fetcher, max_bytes)
     return replace(upload, files=upload.files | fetched, addresses={})
 
 
@@ -154,12 +151,13 @@ def paths_of(files: Sequence[FileField], destination: Path) -> dict[str, Path]:
 
 
 class _Writer:
-    """Writes files that arrive to the disk."""
+    """Writes files that arrive to the disk; :meth:`close` comes last."""
 
-    def __init__(self, paths: dict[str, Path], stack: ExitStack) -> None:
+    def __init__(self, paths: dict[str, Path]) -> None:
         self._paths = paths
         self._growth = Growth(next(iter(paths.values())).parent)
-        self._stack = stack
+        self._stack = ExitStack()
+        self.close = self._stack.close
         self._open: dict[str, IO[bytes]] = {}
 
     def write(self, files: dict[str, Incoming]) -> None:
@@ -195,9 +193,20 @@ class _Writer:
             async for piece in pieces:
                 incoming.add(piece)
                 if len(incoming.data) >= WRITE_BYTES:
-                    await on_volume(self.write, {name: incoming})
-        await on_volume(self.write, {name: incoming})
+                    await on_uploads(self.write, {name: incoming})
+        await on_uploads(self.write, {name: incoming})
         return incoming.result()
+
+
+@asynccontextmanager
+async def _writing(paths: dict[str, Path]) -> AsyncGenerator[_Writer]:
+    """Give what writes files; they are closed in a thread: that is when NFS writes all of it."""
+    writer = _Writer(paths)
+    try:
+        yield writer
+    finally:
+        with CancelScope(shield=True):
+            await on_uploads(writer.close)
 
 
 class _File:

@@ -1,58 +1,48 @@
 """Sending videos: finished ones with ranges and an ETag, unfinished ones fragment by fragment."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
 import structlog
-from anyio import CancelScope, create_task_group, to_thread
-from fastapi import Request
-from fastapi.responses import FileResponse, Response
-from starlette.exceptions import HTTPException
+from anyio import CancelScope, open_file
+from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api.attendance import while_there
 from app.api.dependencies import Services
+from app.api.sent_file import SentFile, send_pieces
 from app.api.submission import content_location, failure, follow
 from app.errors import JobNotFound, ShuttingDown
 from app.jobs.job import Job, JobState
 from app.media.formats import MEDIA_TYPES, Format
 from app.rendering.workspace import Workspace
+from app.threads import RESULTS, on_results
 
 log = structlog.stdlib.get_logger(__name__)
 
 VIDEOS: Final[dict[str, Any]] = {media_type: {} for media_type in MEDIA_TYPES.values()}
 """What may be sent, as OpenAPI describes it."""
-_SINGLE_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
-"""No file has more bytes than 18 digits can say; longer numbers are no range."""
 
 
-async def finished_video(request: Request, job: Job, path: Path, headers: Mapping[str, str]) -> Response:
+def finished_video(services: Services, job: Job, headers: Mapping[str, str]) -> SentFile:
     """Return a finished video; ``Range``, ``If-Range``, ``If-None-Match`` and ``HEAD`` work.
 
-    A result never changes, so that the job's id is a strong tag for it. Raises ``JobNotFound`` if the file
-    has gone, and an HTTP 416 for a range beyond its end.
+    A result never changes, so that the job's id is a strong tag for it. When it is sent, it raises
+    ``JobNotFound`` if the file has gone, and an HTTP 416 for a range beyond its end.
     """
-    try:
-        stat = await to_thread.run_sync(os.stat, path)
-    except FileNotFoundError:
-        raise JobNotFound(f"The result of job {job.id} has expired.") from None
-    tag = f'"{job.id}"'
-    every = {"ETag": tag, "Cache-Control": "private, no-cache"} | dict(headers)
-    if tag in re.split(r"\s*,\s*", request.headers.get("if-none-match", "")):
-        return Response(status_code=304, headers=every)
-    _settle_range(request, stat.st_size)
-    name = f"{job.avatar_id}-{job.id}{path.suffix}"
-    return FileResponse(
+    path = services.files.result(job)
+    named = f'inline; filename="{job.avatar_id}-{job.id}{path.suffix}"'
+    return SentFile(
         path,
-        headers=every,
         media_type=MEDIA_TYPES[cast(Format, path.suffix.removeprefix("."))],
-        filename=name,
-        stat_result=stat,
-        content_disposition_type="inline",
+        gone=JobNotFound(f"The result of job {job.id} has expired."),
+        headers={"Cache-Control": "private, no-cache", "Content-Disposition": named, **headers},
+        tag=f'"{job.id}"',
     )
 
 
@@ -83,13 +73,11 @@ class FragmentStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send what there is, then each fragment when it is there."""
         try:
-            async with create_task_group() as group:
-                group.start_soon(_until_gone, receive, group.cancel_scope)
+            async with while_there(receive):
                 await self._send(send)
-                group.cancel_scope.cancel()
         finally:
             await self._news.aclose()
-            _leave(self._workspace, self._job)
+            await _leave(self._workspace, self._job)
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -107,74 +95,63 @@ class FragmentStream(Response):
         index = 0
         while True:
             ended = self._job.state.is_terminal
-            while (fragment := self._workspace.fragment(index)).exists():
-                await _send_file(send, fragment)
-                index += 1
+            with suppress(FileNotFoundError):  # the next one is not there yet
+                while True:
+                    await _send_file(send, self._workspace.fragment(index))
+                    index += 1
             if ended:
                 return self._job.state is JobState.SUCCEEDED
             self._job = await anext(self._news)
 
 
-async def unfinished_video(request: Request, services: Services, job: Job) -> Response:
+async def unfinished_video(services: Services, job: Job) -> Response:
     """Return the video of a job that waits or runs, as a stream that begins when there is something to send.
 
-    A job that ends before that without a result is answered with its problem; one whose fragments are gone
-    with the finished video.
+    A job that ends before that without a result is answered with its problem; one whose fragments are gone,
+    or going, with the finished video.
     """
     workspace = services.files.workspace(job.id)
     news = follow(services, job)
     _readers[workspace] += 1
     try:
+        begun = False
         async for job in news:
-            if job.state.is_terminal or workspace.fragment(0).exists():
+            begun = workspace not in _clearing and await on_results(workspace.fragment(0).exists)
+            if job.state.is_terminal or begun:
                 break
-        if workspace.fragment(0).exists() and job.state in (JobState.RUNNING, JobState.SUCCEEDED):
+        if begun and job.state in (JobState.RUNNING, JobState.SUCCEEDED):
             return FragmentStream(workspace, job, news, content_location(job))
     except BaseException:
         await news.aclose()
-        _leave(workspace, job)
+        await _leave(workspace, job)
         raise
     await news.aclose()
-    _leave(workspace, job)
-    return failure(job) or await finished_video(request, job, workspace.result, content_location(job))
+    await _leave(workspace, job)
+    return failure(job) or finished_video(services, job, content_location(job))
 
 
 _readers: Final[Counter[Workspace]] = Counter()
 """How many streams read the fragments of which render."""
+_clearing: Final[set[Workspace]] = set()
+"""The renders whose fragments are being deleted, which takes a slow volume a while."""
 
 
-def _leave(workspace: Workspace, job: Job) -> None:
+async def _leave(workspace: Workspace, job: Job) -> None:
+    """Take the fragments away if the job is done and nobody else reads them."""
     _readers[workspace] -= 1
-    if _readers[workspace] == 0:
-        del _readers[workspace]
-        if job.state is JobState.SUCCEEDED:
-            workspace.clear_scratch(keep_fragments=False)
+    if _readers[workspace] > 0:
+        return
+    del _readers[workspace]
+    if job.state is JobState.SUCCEEDED and workspace not in _clearing:
+        _clearing.add(workspace)
+        try:
+            with CancelScope(shield=True):
+                await on_results(partial(workspace.clear_scratch, keep_fragments=False))
+        finally:
+            _clearing.discard(workspace)
 
 
 async def _send_file(send: Send, path: Path) -> None:
-    await send(
-        {
-            "type": "http.response.body",
-            "body": await to_thread.run_sync(path.read_bytes),
-            "more_body": True,
-        }
-    )
-
-
-async def _until_gone(receive: Receive, scope: CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
-
-
-def _settle_range(request: Request, size: int) -> None:
-    """Refuse a range beyond the end; hide one that RFC 9110 allows to ignore: malformed or multiple."""
-    given = request.headers.get("range")
-    if given is None:
-        return
-    match = _SINGLE_RANGE.fullmatch(given.strip())
-    first, last, suffix = match.groups() if match else (None, None, None)
-    if match is None or (first and last and int(last) < int(first)):
-        request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
-    elif (first and int(first) >= size) or (suffix and int(suffix) == 0):
-        raise HTTPException(416, "The range lies beyond the end.", {"Content-Range": f"bytes */{size}"})
+    """Send a file whole, in pieces, so that little of it waits for a slow reader."""
+    async with await open_file(path, "rb", limiter=RESULTS) as file:
+        await send_pieces(send, file, 0, (await on_results(os.fstat, file.wrapped.fileno())).st_size)

@@ -16,7 +16,6 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import structlog
-from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.deliveries.sending import Outcome, Sender
@@ -29,6 +28,7 @@ from app.jobs.table import JobTable
 from app.media.formats import MEDIA_TYPES, Format
 from app.outside.allowance import Allowance, read_url
 from app.outside.reach import Resolve, system_resolve
+from app.threads import on_table
 from app.tracing import about
 
 log = structlog.stdlib.get_logger(__name__)
@@ -143,7 +143,7 @@ class Deliverer:
 
     async def _begin_due(self) -> None:
         before = set(self._under_way)  # what ends meanwhile may be read as it stood before
-        for job in await to_thread.run_sync(self._table.due, utc_now(), AT_A_TIME + len(before)):
+        for job in await on_table(self._table.due, utc_now(), AT_A_TIME + len(before)):
             if job.id not in before and len(self._under_way) < AT_A_TIME:
                 self._under_way[job.id] = asyncio.create_task(self._deliver(job))
 
@@ -184,7 +184,7 @@ class Deliverer:
             return await self._post(message, self._describe(job))
         if job.state is not JobState.SUCCEEDED:
             return Outcome(False, detail="The job has made no file.", final=True)
-        url, path = message["url"], self._files.workspace(job.id).result
+        url, path = message["url"], self._files.result(job)
         return await self._sender(url).put(
             url, path, MEDIA_TYPES[cast(Format, path.suffix.removeprefix("."))]
         )
@@ -218,7 +218,7 @@ class Deliverer:
         """Write down how deliveries stand, however often that has to be tried."""
         while True:
             try:
-                await to_thread.run_sync(self._table.note_deliveries, job_id, deliveries)
+                await on_table(self._table.note_deliveries, job_id, deliveries)
                 return
             except SQLAlchemyError as error:
                 log.error("job_table_unusable", error=str(error))

@@ -5,15 +5,16 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import httpx
-from anyio import to_thread
+from anyio import open_file
 
 from app.errors import AddressRefused
 from app.outside.allowance import Allowance, read_url
 from app.outside.fetching import reason
 from app.outside.reach import Resolve, client, send
+from app.threads import RESULTS, on_results
 
 WEBHOOK_SECONDS: Final = 15.0
 """How long the receiver of a webhook may take to answer."""
@@ -69,7 +70,7 @@ class Sender:
     async def put(self, url: str, path: Path, media_type: str) -> Outcome:
         """Put a file where an address says, such as a presigned one of S3, GCS or Azure."""
         try:
-            size = (await to_thread.run_sync(path.stat)).st_size
+            size = (await on_results(path.stat)).st_size
         except FileNotFoundError:
             return Outcome(False, detail="The file no longer exists.", final=True)
         headers = {"Content-Type": media_type, "Content-Length": str(size)}
@@ -120,9 +121,6 @@ class _File(httpx.AsyncByteStream):
         self._path = path
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        file: IO[bytes] = await to_thread.run_sync(self._path.open, "rb")
-        try:
-            while piece := await to_thread.run_sync(file.read, _PIECE):
+        async with await open_file(self._path, "rb", limiter=RESULTS) as file:
+            while piece := await file.read(_PIECE):
                 yield piece
-        finally:
-            file.close()

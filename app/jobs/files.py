@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import DataFolderInUse
+from app.jobs.job import NewJob
 from app.rendering.workspace import Workspace
 
 UPLOADS: Final = ("upload", "video", "voice", "background")
@@ -45,6 +46,10 @@ class DataFolder:
     def workspace(self, job_id: str) -> Workspace:
         """Return the workspace of a render job."""
         return Workspace(self.job(job_id))
+
+    def result(self, job: NewJob) -> Path:
+        """Return where the video of a render lies, or will; the volume is not looked at."""
+        return self.workspace(job.id).result_of(job.params.get("format", "mp4"))
 
     def forget(self, job_id: str) -> None:
         """Delete all files of a job, if there are any."""

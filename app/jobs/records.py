@@ -4,12 +4,12 @@ import asyncio
 from typing import Final
 
 import structlog
-from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import DataFolderError, NotReady
 from app.jobs.job import Job
 from app.jobs.table import JobTable
+from app.threads import on_table
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class Records:
         """Write down how a job stands, however often that has to be tried; see :meth:`JobTable.save`."""
         while True:
             try:
-                saved = await to_thread.run_sync(self._table.save, job)
+                saved = await on_table(self._table.save, job)
                 self._takes_writes = True
                 return saved
             except SQLAlchemyError as error:
@@ -48,7 +48,7 @@ class Records:
         """Look at the table again and again, until canceled."""
         while True:
             try:
-                await to_thread.run_sync(self._table.check)
+                await on_table(self._table.check)
                 if self._takes_writes:
                     self._problem = ""
             except (SQLAlchemyError, DataFolderError, OSError) as error:

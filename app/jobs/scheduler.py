@@ -13,7 +13,6 @@ from math import ceil
 from typing import Any, Final
 
 import structlog
-from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import MouthpieceError, NotReady, Problem, QueueFull, ShuttingDown
@@ -26,6 +25,7 @@ from app.jobs.pool import Answer, Call, CallFailed, Pool, WorkerDied, WorkerLeft
 from app.jobs.records import Records
 from app.jobs.table import JobPage, JobTable
 from app.jobs.turn import Turns
+from app.threads import on_results, on_table
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -77,7 +77,7 @@ class Scheduler:
         self.check_room(new.owner)
         self._coming[new.id] = new.owner
         try:
-            job = await to_thread.run_sync(self._table.insert, new)
+            job = await on_table(self._table.insert, new)
         finally:
             del self._coming[new.id]
         self._jobs[job.id] = OpenJob(job)
@@ -87,11 +87,11 @@ class Scheduler:
     async def get(self, job_id: str) -> Job:
         """Return a job as it stands. Raises ``JobNotFound``."""
         open_job = self._jobs.get(job_id)
-        return open_job.job if open_job else await to_thread.run_sync(self._table.get, job_id)
+        return open_job.job if open_job else await on_table(self._table.get, job_id)
 
     async def page(self, **which: Any) -> JobPage:
         """Return some jobs, newest first; see :meth:`JobTable.page`."""
-        page = await to_thread.run_sync(partial(self._table.page, **which))
+        page = await on_table(partial(self._table.page, **which))
         now = [self._jobs[job.id].job if job.id in self._jobs else job for job in page.jobs]
         return replace(page, jobs=now)
 
@@ -156,7 +156,7 @@ class Scheduler:
 
     async def start(self) -> None:
         """Take up the jobs that an earlier service left, and start the pool without waiting for it."""
-        for job in await to_thread.run_sync(self._table.open_jobs):
+        for job in await on_table(self._table.open_jobs):
             open_job = self._jobs[job.id] = OpenJob(job)
             if job.cancel_requested_at:
                 open_job.end(JobState.CANCELED)
@@ -187,7 +187,7 @@ class Scheduler:
             if job.begun:
                 job.change(state=JobState.QUEUED, attempts=job.job.attempts - 1)
                 with suppress(SQLAlchemyError):
-                    await to_thread.run_sync(self._table.save, job.job)
+                    await on_table(self._table.save, job.job)
 
     async def _run(self) -> None:
         while True:
@@ -255,7 +255,7 @@ class Scheduler:
         if died:
             await self._note(job)
             with suppress(OSError):  # the next death clears up as well, and the next start
-                await to_thread.run_sync(self._on_death)
+                await on_results(self._on_death)
         job.followers.tell()
         self._wake.set()
         if not self._stopping and not job.running:
@@ -282,7 +282,7 @@ class Scheduler:
             # On record, then without files, then said: who hears of it finds it so, a crash leaves nothing
             # for good. But who waits is answered although the volume may be too full to write this down.
             await asyncio.wait({saving}, timeout=NOTE_SECONDS)
-            await to_thread.run_sync(self._files.forget, job.job.id)
+            await on_results(self._files.forget, job.job.id)
             job.job = ended.job
             job.followers.tell()
         if not await saving:
@@ -291,7 +291,7 @@ class Scheduler:
         self._on_ended(ended)
         job.job = ended.job
         if succeeded:
-            await to_thread.run_sync(self._files.forget_upload, job.job.id)
+            await on_results(self._files.forget_upload, job.job.id)
         del self._jobs[job.job.id]
         job.followers.tell()
         self._wake.set()

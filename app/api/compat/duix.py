@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
@@ -27,6 +26,7 @@ from app.errors import (
     Unavailable,
 )
 from app.jobs.job import Job, JobState
+from app.threads import on_results, on_table
 
 API: Final = "duix"
 
@@ -103,8 +103,8 @@ async def submit(request: Request, services: ServicesDep) -> Answer:
         job = None
     if job is not None and not job.state.is_terminal:
         return Answer(code=FINE, success=True, msg="The job is in progress.", data={"code": code})
-    if job is not None and await to_thread.run_sync(services.table.delete_finished, job.id):
-        await to_thread.run_sync(services.files.forget, job.id)
+    if job is not None and await on_table(services.table.delete_finished, job.id):
+        await on_results(services.files.forget, job.id)
     again = Request(request.scope, _once(body))
     await common.submit(again, services, API, _read, own_id=code)
     return Answer(code=FINE, success=True, msg="The job was queued.", data={"code": code})

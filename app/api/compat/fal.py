@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
@@ -22,6 +21,7 @@ from app.api.submission import failure, wait_for
 from app.errors import JobCanceled, JobNotFinished, JobNotFound
 from app.jobs.job import Job, JobState
 from app.media.formats import MEDIA_TYPES
+from app.threads import on_results
 
 API: Final = "fal"
 router = APIRouter(prefix="/fal", tags=["compat: fal"])
@@ -221,10 +221,10 @@ async def _answer(services: Services, job: Job) -> Response:
     """Return the result of a job that has ended, or its problem."""
     if bad := failure(job):
         return bad
-    result = services.files.workspace(job.id).result
+    result = services.files.result(job)
     shown = Asked.of(job).shown or {}
     try:
-        video = await to_thread.run_sync(_video, job, result, bool(shown.get("inline")))
+        video = await on_results(_video, job, result, bool(shown.get("inline")))
     except FileNotFoundError:
         raise JobNotFound(f"The result of request {job.id} has expired.") from None
     answer = Result(video=video, warnings=[warning["detail"] for warning in job.warnings])

@@ -4,7 +4,7 @@ The clients of other services fetch what they made without a key, for there such
 to guess. A video that was asked for in our own words is not to be had here.
 """
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import FileResponse, Response
 
 from app.api.compat import common
@@ -34,8 +34,8 @@ router = APIRouter(tags=["compat"])
         },
     ),
 )
-async def get_output(job: JobDep, form: Format, request: Request, services: ServicesDep) -> Response:
+async def get_output(job: JobDep, form: Format, services: ServicesDep) -> Response:
     """Fetch a video made for another service's client; needs no key."""
     if COMPAT not in job.params or job.state is not JobState.SUCCEEDED or form != common.form_of(job):
         raise JobNotFound(f"There is no video of a job {job.id!r}.")
-    return await finished_video(request, job, services.files.workspace(job.id).result, {})
+    return finished_video(services, job, {})

@@ -3,10 +3,12 @@ import re
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
 import pytest
+from anyio import to_thread
 from sqlalchemy.exc import OperationalError
 
 from app.avatars.store import AvatarStore
@@ -14,7 +16,7 @@ from app.errors import DataFolderInUse
 from app.jobs.job import Job, NewJob
 from app.jobs.table import JobTable
 from tests.integration.api.conftest import Start
-from tests.support.waiting import eventually, until
+from tests.support.waiting import DEADLINE, eventually, until
 
 pytestmark = pytest.mark.anyio
 
@@ -322,3 +324,27 @@ async def test_a_job_is_told_by_the_name_of_its_file(start: Start) -> None:
     client = await start()
     job = (await post_video(client, "Anna (1).mp4", Prefer="respond-async")).json()
     assert job["filename"] == "Anna (1).mp4"
+
+
+async def test_a_check_whose_report_has_gone_by_the_time_of_its_answer_is_not_found(start: Start) -> None:
+    client = await start()
+    response = await client.post("/v1/avatars?check=true", files={"video": ("me.mp4", b"pixels")})
+    assert (response.status_code, code(response)) == (404, "job-not-found")  # the script writes no report
+
+
+async def test_a_volume_of_avatars_that_hangs_holds_up_the_metrics_and_nothing_else(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await start()
+    goes_on = Event()
+    monkeypatch.setattr(AvatarStore, "cache_bytes", lambda _: int(goes_on.wait(DEADLINE)))
+    scrapes = [asyncio.create_task(client.get("/metrics")) for _ in range(45)]
+    lists = [asyncio.create_task(client.get("/v1/avatars")) for _ in range(45)]
+    try:
+        await asyncio.sleep(0.1)  # they arrive
+        done = await asyncio.wait_for(to_thread.run_sync(lambda: "there"), DEADLINE / 4)
+        await asyncio.wait_for(asyncio.gather(*lists), DEADLINE / 4)
+    finally:
+        goes_on.set()
+    assert done == "there"
+    assert {answer.status_code for answer in await asyncio.gather(*scrapes)} == {200}

@@ -2,14 +2,17 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.videos import finished_video
+from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind
 
 VIDEO = bytes(range(251)) * 4
@@ -20,24 +23,28 @@ PLACES = st.none() | st.integers(0, SIZE + 2) | st.integers(0, 10**20)
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     """A service of nothing but a finished video."""
-    path: Path = tmp_path_factory.mktemp("job") / "result.mp4"
+    root: Path = tmp_path_factory.mktemp("data")
+    services: Any = SimpleNamespace(files=DataFolder(root))
+    job = Job("job", JobKind.RENDER, "anna")
+    path = services.files.result(job)
+    path.parent.mkdir(parents=True)
     path.write_bytes(VIDEO)
     app = FastAPI()
 
     @app.get("/")
-    async def video(request: Request) -> Response:
-        return await finished_video(request, Job("job", JobKind.RENDER, "anna"), path, {})
+    async def video() -> Response:
+        return finished_video(services, job, {})
 
     return app
 
 
-def ask(service: FastAPI, wanted: str) -> httpx.Response:
+def ask(service: FastAPI, wanted: str, **headers: str) -> httpx.Response:
     """Return the answer to a request for a range."""
 
     async def get() -> httpx.Response:
         transport = httpx.ASGITransport(service)
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-            return await client.get("/", headers={"Range": wanted})
+            return await client.get("/", headers={"Range": wanted} | headers)
 
     return asyncio.run(get())
 
@@ -62,7 +69,30 @@ def test_a_range_is_answered_with_its_bytes_or_refused_or_ignored(
         assert answer.headers["Content-Range"] == f"bytes {begin}-{end - 1}/{SIZE}"
 
 
-@pytest.mark.parametrize("wanted", ["", "bytes", "bytes=", "bytes=1", "bytes=a-b", "bytes=0-1,4-5"])
+DIGITS = "9" * 4300
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        *("", "bytes", "bytes=", "bytes=1", "bytes=a-b", "bytes=0-1,4-5"),
+        *(f"bytes=0-{DIGITS}", f"bytes={DIGITS}-", f"bytes=-{DIGITS}"),
+    ],
+)
 def test_what_is_no_single_range_of_bytes_is_ignored(service: FastAPI, wanted: str) -> None:
     answer = ask(service, wanted)
     assert (answer.status_code, answer.content) == (200, VIDEO)
+
+
+def test_a_range_of_an_earlier_file_is_ignored(service: FastAPI) -> None:
+    whole = ask(service, "bytes=5-9")
+    for same in (whole.headers["ETag"], whole.headers["Last-Modified"]):
+        assert ask(service, "bytes=5-9", **{"If-Range": same}).content == VIDEO[5:10]
+    for other in ('"other"', f"W/{whole.headers['ETag']}", "Mon, 01 Jan 2001 00:00:00 GMT"):
+        assert ask(service, "bytes=5-9", **{"If-Range": other}).content == VIDEO
+
+
+def test_a_client_that_has_the_file_is_told_so(service: FastAPI) -> None:
+    answer = ask(service, "bytes=5-9", **{"If-None-Match": '"other", "job"'})
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert "content-length" not in answer.headers

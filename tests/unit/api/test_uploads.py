@@ -2,8 +2,9 @@ import asyncio
 import operator
 from collections.abc import AsyncIterator, Mapping
 from hashlib import sha256
+from io import FileIO
 from pathlib import Path
-from threading import Event
+from threading import Event, get_ident
 from typing import Any
 
 import pytest
@@ -305,3 +306,34 @@ async def test_uploads_to_a_slow_volume_leave_threads_to_everything_else(
         finally:
             goes_on.set()
     assert len(list(tmp_path.glob("*/upload"))) == 60  # noqa: ASYNC240
+
+
+async def test_a_file_is_closed_in_a_thread_for_that_is_when_some_volumes_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing: list[int] = []
+
+    class File(FileIO):
+        def close(self) -> None:
+            if not self.closed:
+                closing.append(get_ident())
+            super().close()
+
+    monkeypatch.setattr(Path, "open", lambda path, mode, buffering: File(path, mode))
+    await receive(request(FORM, 1 << 20), tmp_path / "whole" / "upload")
+    with pytest.raises(ClientDisconnect):
+        await receive(raw_request_cut_off(), tmp_path / "cut" / "upload")
+    assert len(closing) == 2
+    assert get_ident() not in closing
+
+
+def raw_request_cut_off() -> Request:
+    """Return a request whose client goes after more than is gathered before it is written."""
+    sent = raw_request(bytes(uploads.WRITE_BYTES), "")
+    whole = sent.receive
+
+    async def receive() -> Message:
+        message = await whole()
+        return message if message.get("body") else {"type": "http.disconnect"}
+
+    return Request(sent.scope, receive)

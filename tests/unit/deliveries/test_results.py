@@ -49,7 +49,7 @@ async def test_a_file_is_sent_as_what_it_is(
     make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, tmp_path: Path
 ) -> None:
     deliverer = make()
-    job = submitted(table, deliverer.planned(None, f"{neighbour.url}/bucket"))
+    job = submitted(table, deliverer.planned(None, f"{neighbour.url}/bucket"), format="webm")
     path = DataFolder(tmp_path).workspace(job.id).result_of("webm")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"film")

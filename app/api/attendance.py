@@ -1,0 +1,31 @@
+"""Whether the client of a request is still there: uvicorn ends nothing by itself when it has gone."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from anyio import CancelScope, create_task_group
+from starlette.types import Receive
+
+
+@asynccontextmanager
+async def while_there(receive: Receive) -> AsyncGenerator[CancelScope]:
+    """End the block when the client goes; its body must have been read.
+
+    Gives the scope that is canceled then. What the block raises, it raises as it is.
+    """
+    failure: Exception | None = None
+    async with create_task_group() as group:
+        group.start_soon(_until_gone, receive, group.cancel_scope)
+        try:
+            yield group.cancel_scope
+        except Exception as error:  # the group would wrap it
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _until_gone(receive: Receive, scope: CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()

@@ -1,0 +1,113 @@
+"""Files of a volume as responses: opened before the answer begins, read piece by piece.
+
+Starlette's own response looks first and opens later, in threads that a volume which hangs would take from
+everything else; what went in between breaks its answer.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from email.utils import formatdate
+from pathlib import Path
+from typing import Final
+
+from anyio import AsyncFile, open_file
+from fastapi import Response
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from app.api.attendance import while_there
+from app.errors import MouthpieceError
+from app.threads import RESULTS, on_results
+
+PIECE_BYTES: Final = 64 << 10
+"""How much of a file is read, and waits for a slow reader, at a time."""
+
+_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
+"""No file has more bytes than 18 digits can say; longer numbers are no range."""
+
+
+class SentFile(Response):
+    """A file; with a ``tag`` also one range of it.
+
+    ``tag`` is a strong ``ETag`` (RFC 9110, section 8.8.3) of bytes that never change. Without one the file is
+    sent whole, whatever range is asked for: a server need not know ranges. ``gone`` is raised if there is no
+    such file, and an HTTP 416 for a range beyond its end.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        media_type: str,
+        gone: MouthpieceError,
+        headers: Mapping[str, str],
+        tag: str | None = None,
+    ) -> None:
+        super().__init__(
+            headers={
+                "Accept-Ranges": "bytes" if tag else "none",
+                **({"ETag": tag} if tag else {}),
+                **headers,
+            },
+            media_type=media_type,
+        )
+        self._path = path
+        self._gone = gone
+        self._tag = tag
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file, or say that the client has it."""
+        try:
+            file = await open_file(self._path, "rb", limiter=RESULTS)
+        except FileNotFoundError:
+            raise self._gone from None
+        async with file:
+            asked = Headers(scope=scope)
+            found = await on_results(os.fstat, file.wrapped.fileno())
+            self.headers["last-modified"] = formatdate(found.st_mtime, usegmt=True)
+            if self._tag and self._tag in re.split(r"\s*,\s*", asked.get("if-none-match", "")):
+                self.status_code, begin, end = 304, 0, 0
+                del self.headers["content-length"], self.headers["content-type"]
+            else:
+                begin, end = self._place(asked, found.st_size)
+                self.headers["content-length"] = str(end - begin)
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            if scope["method"] == "HEAD":
+                end = begin
+            async with while_there(receive):
+                await send_pieces(send, file, begin, end)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _place(self, asked: Headers, size: int) -> tuple[int, int]:
+        """Return the first byte that is sent and the one after the last; ignore what RFC 9110 lets ignore.
+
+        That is a range that is malformed or of an earlier file, and several ranges.
+        """
+        match = _RANGE.fullmatch(asked.get("range", "").strip()) if self._tag else None
+        if match is None or asked.get("if-range") not in (None, self._tag, self.headers["last-modified"]):
+            return 0, size
+        first, last, suffix = (int(number) if number else None for number in match.groups())
+        if first is not None and last is not None and last < first:
+            return 0, size
+        begin = max(0, size - suffix) if suffix is not None else first or 0
+        if begin >= size:
+            raise HTTPException(416, "The range lies beyond the end.", {"Content-Range": f"bytes */{size}"})
+        end = size if last is None else min(size, last + 1)
+        self.status_code = 206
+        self.headers["content-range"] = f"bytes {begin}-{end - 1}/{size}"
+        return begin, end
+
+
+async def send_pieces(send: Send, file: AsyncFile[bytes], begin: int, end: int) -> None:
+    """Send the bytes of a file from ``begin`` up to ``end``. Raises ``OSError`` if it has fewer."""
+    await file.seek(begin)
+    while begin < end:
+        piece = await file.read(min(PIECE_BYTES, end - begin))
+        if not piece:
+            raise OSError(f"{file.wrapped.name} is shorter than it was")
+        begin += len(piece)
+        await send({"type": "http.response.body", "body": piece, "more_body": True})

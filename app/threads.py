@@ -1,0 +1,21 @@
+"""Threads for what a volume or the job table may hold up, so many for each: what hangs holds up its own kind.
+
+The event loop itself waits for none of them, and what else runs in threads has the event loop's own.
+"""
+
+from functools import partial
+from typing import Final
+
+from anyio import CapacityLimiter, to_thread
+
+UPLOADS: Final = CapacityLimiter(16)
+"""For what callers send: it is written, and deleted if it was in vain."""
+RESULTS: Final = CapacityLimiter(32)
+"""For what is read from the volumes and sent out, and for what is deleted there."""
+
+on_uploads: Final = partial(to_thread.run_sync, limiter=UPLOADS)
+on_results: Final = partial(to_thread.run_sync, limiter=RESULTS)
+on_table: Final = partial(to_thread.run_sync, limiter=CapacityLimiter(16))
+"""Reads and changes the job table."""
+on_scrape: Final = partial(to_thread.run_sync, limiter=CapacityLimiter(1))
+"""Gathers the metrics, which look at the volumes, too."""

@@ -1,0 +1,156 @@
+"""Videos that are sent from a volume which is slow, or hangs, or loses them."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+from threading import Event, get_ident
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from anyio import to_thread
+from fastapi import FastAPI, Response
+from starlette.types import Message
+
+from app.api.problems import install_handlers
+from app.api.sent_file import SentFile
+from app.api.videos import finished_video, unfinished_video
+from app.errors import NotFound
+from app.jobs.files import DataFolder
+from app.jobs.job import Job, JobKind, JobState
+from app.rendering.workspace import Workspace
+from tests.support.waiting import DEADLINE, until
+
+pytestmark = pytest.mark.anyio
+
+RUNNING = Job("job", JobKind.RENDER, "anna", {"format": "mp4"}, state=JobState.RUNNING)
+DONE = Job("job", JobKind.RENDER, "anna", {"format": "mp4"}, state=JobState.SUCCEEDED, revision=1)
+BIG = bytes(range(256)) * 1024
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Any:
+    """What stands behind a video: a folder with two fragments, and the news that the job is done."""
+    files = DataFolder(tmp_path)
+    workspace = files.workspace(DONE.id)
+    workspace.segments.mkdir(parents=True)
+    workspace.init.write_bytes(b"init")
+    workspace.fragment(0).write_bytes(b"zero")
+    workspace.fragment(1).write_bytes(BIG)
+    files.result(DONE).write_bytes(b"finished")
+
+    async def follow(job_id: str) -> AsyncGenerator[Job, None]:
+        yield RUNNING
+        yield DONE
+
+    return SimpleNamespace(files=files, scheduler=SimpleNamespace(follow=follow))
+
+
+async def sent(response: Response) -> list[bytes]:
+    """Return what a response sends to a client that stays."""
+    pieces: list[bytes] = []
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: Message) -> None:
+        pieces.append(message.get("body", b""))
+
+    await response({"type": "http", "method": "GET", "headers": []}, receive, send)
+    return pieces
+
+
+@pytest.fixture
+async def client(services: Any) -> AsyncIterator[httpx.AsyncClient]:
+    app = FastAPI()
+    install_handlers(app)
+
+    @app.get("/video")
+    async def video() -> Response:
+        return finished_video(services, DONE, {})
+
+    @app.get("/report")
+    async def report() -> Response:
+        path = services.files.workspace(DONE.id).report
+        return SentFile(path, media_type="text/plain", gone=NotFound("It has gone."), headers={})
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+        yield client
+
+
+async def test_downloads_from_a_volume_that_hangs_leave_threads_to_everything_else(
+    services: Any, client: httpx.AsyncClient
+) -> None:
+    path = services.files.result(DONE)
+    path.unlink()
+    os.mkfifo(path)  # to open it takes until somebody writes to it
+    downloads = [asyncio.create_task(client.get("/video")) for _ in range(60)]
+    try:
+        await asyncio.sleep(0.2)  # they arrive
+        assert await asyncio.wait_for(to_thread.run_sync(lambda: "there"), DEADLINE / 4) == "there"
+    finally:
+        writer = os.open(path, os.O_RDWR)
+        os.set_blocking(writer, False)
+        answers = await asyncio.gather(*downloads)
+        os.close(writer)
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_a_file_that_has_gone_is_a_problem_and_no_half_answer(
+    services: Any, client: httpx.AsyncClient
+) -> None:
+    services.files.forget(DONE.id)
+    for path in ("/video", "/report"):
+        answer = await client.get(path)
+        assert (answer.status_code, answer.json()["status"]) == (404, 404)
+
+
+async def test_a_fragment_is_sent_in_pieces_and_no_look_at_the_volume_is_taken_on_the_event_loop(
+    services: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = get_ident()
+
+    def off_the_loop(real: Any) -> Any:
+        def called(*given: Any, **named: Any) -> Any:
+            assert get_ident() != loop
+            return real(*given, **named)
+
+        return called
+
+    for name in ("stat", "lstat", "open", "unlink", "scandir", "rmdir"):
+        monkeypatch.setattr(os, name, off_the_loop(getattr(os, name)))
+    pieces = await sent(await unfinished_video(services, RUNNING))
+    assert b"".join(pieces) == b"initzero" + BIG
+    assert max(map(len, pieces)) <= 64 << 10
+    await sent(finished_video(services, DONE, {}))
+    monkeypatch.undo()
+    assert not services.files.workspace(DONE.id).segments.exists()
+
+
+async def test_who_comes_while_fragments_are_deleted_gets_the_finished_video(
+    services: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, began = Event(), Event()
+
+    def slowly(workspace: Workspace, *, keep_fragments: bool) -> None:
+        began.set()
+        assert goes_on.wait(DEADLINE)
+
+    monkeypatch.setattr(Workspace, "clear_scratch", slowly)
+    first = asyncio.create_task(sent(await unfinished_video(services, RUNNING)))
+    try:
+        await until(began.is_set)
+        late = await asyncio.wait_for(unfinished_video(services, DONE), DEADLINE / 4)
+    finally:
+        goes_on.set()
+    assert b"".join(await first) == b"initzero" + BIG
+    assert b"".join(await sent(late)) == b"finished"
