@@ -27,6 +27,8 @@ VOICE: Final = "voice"
 """A text field names the voice that speaks ``text``; a file is what the mouth follows."""
 
 _CAPTION_LETTERS: Final = 40
+_NAMED: Final = 8
+"""How many fields that mean nothing are named."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,11 @@ class Upload:
     ignored: tuple[str, ...] = ()
     addresses: dict[str, str] = field(default_factory=dict)
     """Where the files are to be fetched that were not sent; or they themselves, as ``data:`` URIs."""
+
+    @property
+    def strange(self) -> str:
+        """The first of the fields that mean nothing here, for a sentence."""
+        return ", ".join(self.ignored[:_NAMED])
 
 
 class Incoming:

@@ -56,10 +56,13 @@ class JsonBody:
         """Read the fields of the body that lies at ``path``, and delete it. Raises ``InvalidRequest``."""
         body = path.read_bytes()
         _check_values(body)
-        values = self._translate(_read(body))
+        try:
+            values = self._translate(_read(body))
+            for name, value in values.items():
+                self._take(name, value)
+        except RecursionError as error:
+            raise InvalidRequest("The body is nested too deeply; send an object of fields.") from error
         path.unlink()
-        for name, value in values.items():
-            self._take(name, value)
 
     def result(self) -> Upload:
         """Return what was in it: no files yet."""
@@ -137,8 +140,6 @@ def _is_whole(text: str) -> bool:
 def _read(body: bytes) -> dict[str, Any]:
     try:
         values = json.loads(body, parse_constant=_refuse, object_pairs_hook=_once)
-    except RecursionError as error:
-        raise InvalidRequest("The body is nested too deeply; send an object of fields.") from error
     except ValueError as error:
         raise InvalidRequest("The Content-Type says JSON, but the body is not JSON.") from error
     if not isinstance(values, dict):

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from anyio import CancelScope
@@ -27,9 +27,6 @@ from app.notices import Notice, NoticeCode, notice
 from app.threads import on_uploads
 
 log = structlog.stdlib.get_logger(__name__)
-
-_NAMED: Final = 8
-"""How many fields that mean nothing a warning names."""
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
@@ -218,8 +215,8 @@ def _without_null(field: dict[str, Any]) -> dict[str, Any]:
 def _warnings(upload: Upload) -> list[Notice]:
     if not upload.ignored:
         return []
-    names = ", ".join(upload.ignored[:_NAMED])
-    return [notice(NoticeCode.UNKNOWN_FIELDS, f"These fields are unknown here and were ignored: {names}.")]
+    detail = f"These fields are unknown here and were ignored: {upload.strange}."
+    return [notice(NoticeCode.UNKNOWN_FIELDS, detail)]
 
 
 def _validated(parameters: type[Parameters], fields: Mapping[str, str]) -> Parameters:

@@ -137,8 +137,7 @@ def _complete(files: Sequence[FileField], upload: Upload) -> Upload:
         if spoken and there:
             raise InvalidRequest(f"Send either {file.name} or {TEXT}, not both.")
         if file.required and not there and not spoken:
-            also = ", ".join(upload.ignored)
-            has = f" It has {also}, which means nothing here." if also else ""
+            has = f" It has {upload.strange}, which means nothing here." if upload.ignored else ""
             raise InvalidRequest(f"The body lacks the file {file.name!r}; add it, or {file.address}.{has}")
     silent = (VOICE,) if VOICE in upload.fields and TEXT not in upload.fields else ()
     given = {name: address for name, address in addresses.items() if address}

@@ -1,5 +1,6 @@
 """JSON bodies and ``data:`` URIs: what they may hold, and that they take little memory."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -7,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from app.api.forms import FileField
-from app.api.json_body import MAX_VALUES, JsonBody, data_of
+from app.api.json_body import MAX_VALUES, JsonBody, Translate, data_of
 from app.errors import InvalidRequest
 
 AUDIO = FileField("audio", "The sound.")
 
 
-def parse(body: bytes, folder: Path) -> dict[str, str]:
+def parse(body: bytes, folder: Path, translate: Translate | None = None) -> dict[str, str]:
     (folder / "body").write_bytes(body)
-    reader = JsonBody([AUDIO], ("fps", "audio_url"))
+    reader = JsonBody([AUDIO], ("fps", "audio_url"), translate)
     reader.parse(folder / "body")
     return reader.result().fields
 
@@ -30,6 +31,15 @@ def test_a_body_of_countless_values_is_refused_unread(tmp_path: Path, piece: byt
 def test_a_data_uri_of_other_letters_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="ASCII"):
         parse('{"audio_url": "data:,ä"}'.encode(), tmp_path)
+
+
+@pytest.mark.parametrize("depth", [600, 20_000])
+@pytest.mark.parametrize("translate", [None, copy.deepcopy])
+def test_a_body_that_is_nested_too_deeply_is_refused(
+    tmp_path: Path, depth: int, translate: Translate | None
+) -> None:
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
+        parse(b'{"x":' + b"[" * depth + b"]" * depth + b"}", tmp_path, translate)
 
 
 def test_half_a_character_is_no_text(tmp_path: Path) -> None:

@@ -203,6 +203,13 @@ async def test_a_form_without_its_file_is_told_what_it_has_instead(tmp_path: Pat
         )
 
 
+async def test_of_countless_fields_that_mean_nothing_only_some_are_named(tmp_path: Path) -> None:
+    body = "{" + ", ".join(f'"n{number}": 1' for number in range(10_000)) + "}"
+    with pytest.raises(InvalidRequest, match="It has n0, n1, ") as refused:
+        await receive(raw_request(body.encode(), "", "application/json"), tmp_path / "job" / "upload")
+    assert len(refused.value.detail) < 200
+
+
 SAID = FileField("audio", "What is said.")
 TWO = FORM.replace(b"--edge!--\r\n", b"") + (
     b'--edge!\r\nContent-Disposition: form-data; name="audio"; filename="words.wav"\r\n\r\n'
