@@ -207,6 +207,13 @@ def json_body(
     return {"requestBody": {"required": True, "content": content}}
 
 
+def address_of(name: str, value: Any) -> str | None:
+    """Return an address that a request may give; None if it gives none. Raises ``InvalidRequest``."""
+    if value is not None and not isinstance(value, str):
+        raise InvalidRequest(f"{name}: must be a string, an http:// or https:// address.")
+    return value or None
+
+
 def strings(value: Any) -> list[str]:
     """Return the strings of a list; none of anything else."""
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []

@@ -244,7 +244,8 @@ async def _submit(
             raise InvalidRequest("input: must be an object with video and audio.")
         fields = common.renamed(given, _names(given))
         fields |= common.timed(fields.pop("sync_mode")) if "sync_mode" in fields else {}
-        hook = body.get("webhook") or body.get("webhook_completed")
+        hooks = [common.address_of(name, body.get(name)) for name in ("webhook", "webhook_completed")]
+        hook = next(filter(None, hooks), None)
         events = body.get("webhook_events_filter")
         if hook and (events is None or "completed" in common.strings(events)):
             fields["webhook_url"] = hook

@@ -164,7 +164,7 @@ def _read(body: Mapping[str, Any]) -> Meaning:
             fields |= common.timed(value)
         elif name not in _DONE_ANYWAY and value is not None:
             fields[f"options.{name}"] = value
-    if hook := body.get("webhookUrl"):
+    if hook := common.address_of("webhookUrl", body.get("webhookUrl")):
         fields["webhook_url"] = hook
     shown = {"model": body.get("model"), "input": given, "options": options or None, "webhookUrl": hook}
     return Meaning(fields, shown)

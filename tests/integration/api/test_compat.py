@@ -112,3 +112,15 @@ async def test_of_many_requests_with_one_id_one_makes_a_job(start: Start) -> Non
     assert len(jobs) == 1
     again = await put()
     assert again.json()["id"] == "mine"
+
+
+@pytest.mark.parametrize("hook", [["https://receiver.example"], {"url": "https://receiver.example"}, 7])
+async def test_a_webhook_whose_address_is_no_string_is_refused(start: Start, hook: object) -> None:
+    client = await start(compat=set(ADAPTERS), fetch="receiver.example")
+    files = [{"type": "video", "url": "data:,pixels"}, {"type": "audio", "url": "data:,sound"}]
+    made = await client.post("/v2/generate", json={"input": files, "webhookUrl": hook})
+    assert made.status_code == 400
+    asked = {"video": "data:,pixels", "audio": "data:,sound"}
+    for name in ("webhook", "webhook_completed"):
+        assert (await client.post("/v1/predictions", json={"input": asked, name: hook})).status_code == 422
+    assert (await client.get("/v2/generations")).json() == []
