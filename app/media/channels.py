@@ -4,11 +4,12 @@ It mixes loudspeakers around a listener: not nine channels without places, not t
 side, nor ambisonics.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import av
 import numpy as np
+from av.audio.plane import AudioPlane
 from av.error import FFmpegError
 
 _MOST_PLACED: Final = 8
@@ -40,7 +41,12 @@ def _first_channels(frame: av.AudioFrame) -> av.AudioFrame:
     first.sample_rate, first.pts, first.time_base = frame.sample_rate, frame.pts, frame.time_base
     together, kept_together = (1, 1) if frame.format.is_planar else (frame.layout.nb_channels, kept)
     sample = np.dtype((np.void, frame.format.bytes))
-    for coded, plane in zip(frame.planes, first.planes, strict=False):
+    for coded, plane in zip(planes_of(frame), planes_of(first), strict=False):
         samples = np.frombuffer(memoryview(coded), sample, frame.samples * together).reshape(-1, together)
         plane.update(samples[:, :kept_together].tobytes().ljust(plane.buffer_size, b"\0"))
     return first
+
+
+def planes_of(frame: av.AudioFrame) -> Sequence[AudioPlane]:
+    """Return the planes of a frame: for eight channels or more, ``AudioFrame.planes`` makes others up."""
+    return frame.planes[: frame.layout.nb_channels if frame.format.is_planar else 1]

@@ -13,6 +13,7 @@ from typing import Final
 import av
 from av.audio.fifo import AudioFifo
 
+from app.media.channels import planes_of
 from app.media.limits import AudioLimits, check_length
 
 _TOLERANCE: Final = Fraction(15, 1000)
@@ -138,7 +139,7 @@ def _silence(like: av.AudioFrame, seconds: Fraction) -> Iterator[av.AudioFrame]:
     while left:
         frame = av.AudioFrame(like.format.name, like.layout.name, min(left, _PIECE))
         frame.sample_rate = like.sample_rate
-        for plane in frame.planes:
+        for plane in planes_of(frame):
             plane.update(zero * plane.buffer_size)
         left -= frame.samples
         yield frame

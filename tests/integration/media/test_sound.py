@@ -119,17 +119,26 @@ def test_channels_are_kept_as_aac_knows_them(tmp_path: Path, layout: str, kept: 
 
 
 @pytest.mark.parametrize("channels", [9, 11, 20, 24])
-@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f64le", "pcm_s64le"])
+@pytest.mark.parametrize(
+    ("codec", "suffix", "sample_format"),
+    [
+        ("pcm_s16le", "wav", None),
+        ("pcm_f64le", "wav", None),
+        ("pcm_s64le", "wav", None),
+        ("wavpack", "mkv", "s16p"),
+    ],
+)
 def test_sound_of_as_many_channels_as_are_accepted_is_heard(
-    tmp_path: Path, channels: int, codec: str
+    tmp_path: Path, channels: int, codec: str, suffix: str, sample_format: str | None
 ) -> None:
-    path = _write(tmp_path / "a.wav", 0.5 * speech_like(1.0), 16000, codec, f"{channels} channels")
+    signal, layout = 0.5 * speech_like(1.0), f"{channels} channels"
+    path = _write(tmp_path / f"a.{suffix}", signal, 16000, codec, layout, sample_format=sample_format)
 
     sound = _decode(path)
 
     assert (sound.layout, sound.duration) == ("stereo" if channels == 24 else "5.1", 1.0)
     if channels < 24:
-        np.testing.assert_allclose(sound.read_speech(0, 16000), 0.5 * speech_like(1.0), atol=1e-3)
+        np.testing.assert_allclose(sound.read_speech(0, 16000), signal, atol=1e-3)
 
 
 @pytest.mark.parametrize(

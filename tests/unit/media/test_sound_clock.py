@@ -66,6 +66,17 @@ def test_a_broadcast_may_change_its_clock(container: str, length: float) -> None
     assert _length([0.0, 0.02, 100.0, 100.02], container)[0] == pytest.approx(length)
 
 
+@pytest.mark.parametrize("layout", ["7.1", "hexadecagonal", "22.2"])
+def test_there_is_silence_in_each_of_many_channels(layout: str) -> None:
+    frames = [av.AudioFrame("fltp", layout, FRAME) for _ in range(2)]
+    for frame, time in zip(frames, (0.0, 0.04), strict=True):
+        frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, 1000), round(1000 * time)
+
+    placed = list(SoundClock(AudioLimits(10)).place(frames, "mov"))
+
+    assert [frame.samples for frame in placed] == [FRAME] * 3
+
+
 def test_silence_of_unsigned_samples_is_their_middle() -> None:
     clock = SoundClock(AudioLimits(10))
 
