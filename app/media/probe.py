@@ -27,7 +27,7 @@ from app.media.limits import (
 )
 from app.media.pictures import PictureForm
 from app.media.still import look_at
-from app.media.timing import choose_fps, frame_count
+from app.media.timing import choose_fps, frame_count, may_change_its_clock
 from app.media.transparency import alpha_decoder
 from app.media.treatment import PLAIN, Treatment
 from app.sandbox import sparing
@@ -94,7 +94,10 @@ def probe_video(path: Path, limits: VideoLimits, treatment: Treatment = PLAIN) -
     Raises NotAVideo, TooManyPixels (before a picture is decoded), MediaTooLong.
     """
     with open_video(path, limits) as (container, stream):
-        check_seconds(announced(container, stream), limits.max_seconds, "video")
+        lasting = announced(container, stream)
+        if lasting > limits.max_seconds and may_change_its_clock(container.format.name):
+            lasting = _packets_lasting(path)
+        check_seconds(lasting, limits.max_seconds, "video")
         check_complete(container, stream, NotAVideo)
         stream.codec_context.thread_count = 1  # more take longer to start than a single picture does
         first = next(decode_pictures(container, stream), None)
@@ -103,7 +106,7 @@ def probe_video(path: Path, limits: VideoLimits, treatment: Treatment = PLAIN) -
         check_pixels(first.width, first.height, limits)
         still = look_at(path)
         form = PictureForm.of(first, treatment, still.orientation if still else None)
-        return replace(_video_info(container, stream, form), treatment=treatment)
+        return replace(_video_info(stream, form, lasting), treatment=treatment)
 
 
 @contextmanager
@@ -244,11 +247,21 @@ def check_announced(seconds: Fraction, limits: AudioLimits, path: Path, part: ra
 def packet_seconds(path: Path, part: range | None) -> Fraction:
     """Return how long the packets of the sound last, seconds; those that say nothing count as 0."""
     with open_audio(path, part) as (container, stream):
-        lasting = Fraction(0)
-        with suppress(FFmpegError):  # what is damaged is found when the sound is decoded
-            for packet in container.demux(stream):
-                lasting += packet.duration or 0
-        return lasting * (stream.time_base or 0)
+        return _lasting(container, stream)
+
+
+def _packets_lasting(video: Path) -> Fraction:
+    with open_media(video, NotAVideo) as container:
+        stream = _main_stream(container.streams.video)
+        return _lasting(container, stream) if stream else Fraction(0)
+
+
+def _lasting(container: InputContainer, stream: av.VideoStream | av.AudioStream) -> Fraction:
+    lasting = Fraction(0)
+    with suppress(FFmpegError):  # what is damaged is found when the stream is decoded
+        for packet in container.demux(stream):
+            lasting += packet.duration or 0
+    return lasting * (stream.time_base or 0)
 
 
 def check_complete(
@@ -276,15 +289,14 @@ def announced(container: InputContainer, stream: av.VideoStream | av.AudioStream
     return Fraction(container.duration or 0, av.time_base)
 
 
-def _video_info(container: InputContainer, stream: av.VideoStream, form: PictureForm) -> VideoInfo:
+def _video_info(stream: av.VideoStream, form: PictureForm, lasting: Fraction) -> VideoInfo:
     fps = choose_fps(stream.average_rate, (stream.guessed_rate, stream.base_rate))
-    duration = announced(container, stream)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     return VideoInfo(
         form=form,
         fps=fps,
-        frame_count=frame_count(duration, fps),
-        duration=float(duration),
+        frame_count=frame_count(lasting, fps),
+        duration=float(lasting),
         sample_aspect_ratio=1 / aspect if form.orientation.swaps_sides else aspect,
         codec=stream.codec_context.name,
     )

@@ -15,6 +15,7 @@ from av.audio.fifo import AudioFifo
 
 from app.media.channels import planes_of
 from app.media.limits import AudioLimits, check_length
+from app.media.timing import is_other_clock
 
 _TOLERANCE: Final = Fraction(15, 1000)
 """Being late by less is no hole: clocks count milliseconds, and those of Vorbis, whose blocks change their
@@ -23,9 +24,6 @@ _STEP: Final = Fraction(5, 1000)
 """A clock that is late without a step of this size drifts; nothing is missing there."""
 _BACK: Final = Fraction(1, 2)
 """A clock that goes back by more has restarted, as in recordings joined end to end."""
-_BROADCAST: Final = frozenset({"mpegts", "mpeg", "ogg"})
-_MOST_IN_BROADCAST: Final = Fraction(10)
-"""In these formats a longer jump is another clock, not a pause; so FFmpeg itself has it."""
 _PIECE: Final = 4096
 """Samples of a frame of silence."""
 
@@ -99,8 +97,7 @@ class SoundClock:
             return lateness
         expected, step = self._origin + self._written, time - self._end
         hole = time - expected
-        other_clock = container in _BROADCAST and hole > _MOST_IN_BROADCAST
-        if other_clock or step < -_BACK:
+        if is_other_clock(hole, container) or step < -_BACK:
             self._origin = time - self._written
             return Fraction(0)
         if step < _STEP:

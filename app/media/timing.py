@@ -14,6 +14,10 @@ LONG_SECONDS: Final = 60.0
 LEAST_SHARE_SECONDS: Final = 5.0
 """The least that one of several workers is given of it at a time, and so the length of its last segments."""
 
+_BROADCAST: Final = frozenset({"mpegts", "mpeg", "ogg"})
+_MOST_IN_BROADCAST: Final = Fraction(10)
+"""In these formats a longer jump is another clock, not a pause; so FFmpeg itself has it."""
+
 _NTSC_RATES: Final = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120))
 _NTSC_TOLERANCE: Final = Fraction(1, 5000)
 """23.976, 23.98, 29.97 and 59.94 stand for 24000/1001, 30000/1001 and 60000/1001; 59.98 does not."""
@@ -52,6 +56,16 @@ def choose_fps(measured: Fraction | None, nominal: Iterable[Fraction | None]) ->
         if abs(rate - measured) <= _SAME_RATE * measured or measured < rate <= _CAMERA_FPS
     )
     return exact_fps(next(meant, measured))
+
+
+def may_change_its_clock(container: str) -> bool:
+    """Return whether files of this format are often joined from others, each with a clock of its own."""
+    return container in _BROADCAST
+
+
+def is_other_clock(jump: Fraction, container: str) -> bool:
+    """Return whether so many seconds between two frames of a file mean another clock and not a pause."""
+    return may_change_its_clock(container) and jump > _MOST_IN_BROADCAST
 
 
 def frame_count(duration: float | Fraction, fps: Fraction) -> int:

@@ -20,6 +20,7 @@ from app.media.frames import I420Frame
 from app.media.limits import VideoLimits, check_pixels, check_seconds
 from app.media.pictures import PictureReader
 from app.media.probe import VideoInfo, decode_pictures, no_picture, open_video
+from app.media.timing import is_other_clock
 
 _EARLY: Final = Fraction(1, 4)
 """A picture is shown up to this part of a frame before its time: clocks in milliseconds and jittery cameras
@@ -69,7 +70,8 @@ def _timed_pictures(
 ) -> Iterator[tuple[av.VideoFrame, Fraction, Fraction]]:
     """Yield each picture with the times, in seconds after the first one, at which it appears and goes.
 
-    Where the file's clock jumps back, as in two recordings joined, it is taken to go on.
+    Where the file's clock jumps back, or in a broadcast far ahead, as in two recordings joined, it is taken
+    to go on.
     """
     origin: Fraction | None = None
     start = end = Fraction(0)
@@ -81,7 +83,11 @@ def _timed_pictures(
             time = None if picture.pts is None else picture.pts * time_base
             if time is None:
                 start = end
-            elif origin is None or time - origin < start:
+            elif (
+                origin is None
+                or time - origin < start
+                or is_other_clock(time - origin - end, container.format.name)
+            ):
                 origin, start = time - end, end
             else:
                 start = time - origin

@@ -123,15 +123,30 @@ def test_a_video_that_starts_late_starts_with_its_first_picture(tmp_path: Path) 
     assert _numbers(info, frames) == list(range(10))
 
 
+@pytest.mark.parametrize("clocks", [(0, 0), (0, 7200), (7200, 0), (7200, 7230)])
 @pytest.mark.parametrize(("suffix", "codec"), [("ts", "mpeg2video"), ("mpg", "mpeg1video")])
-def test_two_recordings_joined_are_shown_one_after_the_other(tmp_path: Path, suffix: str, codec: str) -> None:
-    part = _write(tmp_path / f"part.{suffix}", range(12), Fraction(1, 25), codec=codec).read_bytes()
+def test_two_recordings_joined_are_shown_one_after_the_other(
+    tmp_path: Path, suffix: str, codec: str, clocks: tuple[int, int]
+) -> None:
+    """Their clocks begin at so many seconds."""
     path = tmp_path / f"a.{suffix}"
-    path.write_bytes(part + part)
+    joined = b""
+    for clock in clocks:
+        times = range(25 * clock, 25 * clock + 12)
+        joined += _write(path, times, Fraction(1, 25), codec=codec).read_bytes()
+    path.write_bytes(joined)
 
     info, frames = _decode(path)
 
     assert _numbers(info, frames) == [*range(12), *range(12)]
+
+
+def test_a_broadcast_is_as_long_as_its_packets_and_may_be_too_long(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.ts", range(100), Fraction(1, 25), codec="mpeg2video")
+    path.write_bytes(path.read_bytes() * 2)
+
+    with pytest.raises(MediaTooLong, match=r"8\.0 s"):
+        probe_video(path, VideoLimits(max_seconds=3, max_pixels=LIMITS.max_pixels))
 
 
 @pytest.mark.parametrize("hflip", [False, True])
