@@ -1,4 +1,4 @@
-"""Choosing a person: tracks become persons, and each shot gets one."""
+"""Choosing a face: runs become candidates, and each scene gets one of them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -25,8 +25,8 @@ longest in its scene: passers-by do not."""
 
 
 @dataclass
-class Person:
-    """The runs of one face within one scene, in the order of time."""
+class Candidate:
+    """The runs of one person's face within one scene, in the order of time."""
 
     runs: list[Run]
 
@@ -53,26 +53,29 @@ class Person:
 
 
 def choose(runs: list[Run], choice: FaceChoice, fps: float, min_frames: int) -> list[Run]:
-    """Return the runs of the face that is asked for, in the order of time: one person in each scene.
+    """Return the runs of the face that is asked for, in the order of time: one candidate of each scene.
 
-    A person never seen for ``min_frames`` in a run does not count. Raises :class:`NoFace` if there is no
-    other, or nobody in the position asked for.
+    One never seen for ``min_frames`` in a run does not count. Raises :class:`NoFace` if there is no other, or
+    none in the position asked for.
     """
-    scenes = [[p for p in link(scene, fps) if p.longest_run >= min_frames] for scene in split_scenes(runs)]
-    scenes = [persons for persons in scenes if persons]
+    scenes = [
+        [candidate for candidate in link(scene, fps) if candidate.longest_run >= min_frames]
+        for scene in split_scenes(runs)
+    ]
+    scenes = [candidates for candidates in scenes if candidates]
     if not scenes:
         raise NoFace(
             "No face was found in the video; film one person from the front, in good light and close up."
         )
-    chosen = [person for persons in scenes if (person := _pick(persons, choice))]
+    chosen = [candidate for candidates in scenes if (candidate := _pick(candidates, choice))]
     if not chosen:
-        most = max(len(_lasting(persons)) for persons in scenes)
+        most = max(len(_lasting(candidates)) for candidates in scenes)
         faces = "one face is" if most == 1 else f"{most} faces are"
         raise NoFace(
             f"Face {choice.rule} was requested, counted from 0 at the left, but only {faces} visible in the "
             "video; request a smaller number."
         )
-    return [run for person in chosen for run in person.runs]
+    return [run for candidate in chosen for run in candidate.runs]
 
 
 def split_scenes(runs: list[Run]) -> list[list[Run]]:
@@ -86,16 +89,16 @@ def split_scenes(runs: list[Run]) -> list[list[Run]]:
     return scenes
 
 
-def link(runs: list[Run], fps: float) -> list[Person]:
-    """Join the runs of one scene into persons: who leaves and comes back is the same, by place and size."""
-    persons: list[Person] = []
+def link(runs: list[Run], fps: float) -> list[Candidate]:
+    """Join the runs of one scene into candidates: who comes back is the same, by place and size."""
+    candidates: list[Candidate] = []
     for run in runs:
-        gone = [person for person in persons if _can_follow(person.runs[-1], run, fps)]
+        gone = [candidate for candidate in candidates if _can_follow(candidate.runs[-1], run, fps)]
         if gone:
-            min(gone, key=lambda person: _unlikeness(person.runs[-1], run)).runs.append(run)
+            min(gone, key=lambda candidate: _unlikeness(candidate.runs[-1], run)).runs.append(run)
         else:
-            persons.append(Person([run]))
-    return persons
+            candidates.append(Candidate([run]))
+    return candidates
 
 
 def _continues(scene: list[Run], runs: list[Run], shot: int) -> bool:
@@ -135,14 +138,14 @@ def faces_at_once(runs: list[Run], frames: int) -> int:
     return int(np.sort(counts)[-max(1, round(MIN_SHARE * longest))])
 
 
-def _lasting(persons: list[Person]) -> list[Person]:
-    longest = max(person.frames for person in persons)
-    lasting = [person for person in persons if person.frames >= MIN_SHARE * longest]
-    return sorted(lasting, key=lambda person: person.x)
+def _lasting(candidates: list[Candidate]) -> list[Candidate]:
+    longest = max(candidate.frames for candidate in candidates)
+    lasting = [candidate for candidate in candidates if candidate.frames >= MIN_SHARE * longest]
+    return sorted(lasting, key=lambda candidate: candidate.x)
 
 
-def _pick(persons: list[Person], choice: FaceChoice) -> Person | None:
+def _pick(candidates: list[Candidate], choice: FaceChoice) -> Candidate | None:
     if choice.position is None:
-        return max(persons, key=lambda person: person.area)
-    lasting = _lasting(persons)
+        return max(candidates, key=lambda candidate: candidate.area)
+    lasting = _lasting(candidates)
     return lasting[choice.position] if choice.position < len(lasting) else None

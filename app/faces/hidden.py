@@ -1,4 +1,4 @@
-"""Detects what covers a face's mouth: a hand, a cup, a microphone, a caption.
+"""Detects occlusions of a face's mouth: a hand, a cup, a microphone, a caption.
 
 Face Mesh keeps drawing a mouth behind anything that covers it, and is as confident as before. A small
 network of our own looks at the lower face, eyes level and at a fixed size, and marks the pixels that are

@@ -1,4 +1,4 @@
-"""What lies before a face, frame by frame: hands, cups, captions; mouths are laid around it, if at all."""
+"""Occlusions: hands, cups, captions before a face, frame by frame; mouths are laid around them, if at all."""
 
 import zlib
 from collections.abc import Mapping
