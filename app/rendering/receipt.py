@@ -21,9 +21,9 @@ from app.media.sheet import write_sheet
 from app.media.timing import Segment
 from app.progress import Alive
 from app.rendering.comparing import Pair
-from app.rendering.following import Stretch, following
 from app.rendering.opened import OpenRender
 from app.rendering.stages import noted_stages
+from app.rendering.sync import Stretch, following
 
 SHARE: Final = 10
 """Of one frame in so many stretches are decoded,"""

@@ -10,12 +10,12 @@ from app.audio.windows import FrameTimes, MelTrack
 from app.avatars.avatar import Avatar
 from app.faces.types import has_face
 from app.media.sound import Sound
+from app.mouths.adaptation import Adaptation, adapt, shut
 from app.mouths.ear import Ear, SpeechShares
 from app.mouths.mesh import LEAST_PRESENCE, CropMesh, MeshPoints
 from app.mouths.person import Numbers, Person
 from app.mouths.space import COMPONENTS, MOST_TEETH, TEETH_UNITS, Meshes, MouthShapes, components_of
 from app.mouths.teeth import shown_teeth
-from app.mouths.wishes import Adaptation, adapt, shut
 from app.progress import Alive, nothing
 from app.rendering.timeline import Timeline
 from app.wav2lip.arrays import FaceCrops

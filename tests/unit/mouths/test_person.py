@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.mouths.adaptation import shut
 from app.mouths.choice import rest_lenders
 from app.mouths.person import OWN_TAKE, meet
-from app.mouths.wishes import shut
 from tests.support.mouths import person_of, talk
 
 NOBODY = {

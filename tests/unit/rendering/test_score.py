@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from app.media.limits import AudioLimits
 from app.media.sound import Sound, decode_sound
 from app.media.timing import Segment
+from app.mouths.adaptation import shut
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.person import Person
-from app.mouths.wishes import shut
 from app.rendering.score import Score, ScoreBook, Scorer
 from app.rendering.timeline import Timeline, split_segments
 from app.rendering.wanted import HeardShapes

@@ -1,4 +1,4 @@
-"""How well a mouth follows a sound: the correlation of its opening with the loudness, at the best lag."""
+"""Lip sync of a result: the correlation of a mouth's opening with the loudness, at the best lag."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.media.sound import SPEECH_RATE, Sound
-from app.rendering.following import Stretch, following
+from app.rendering.sync import Stretch, following
 
 SECONDS = 6.0
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from app.mouths.adaptation import OPENING, SPREAD, UNSEEN, adapt, shut
 from app.mouths.ear import Heard
 from app.mouths.person import Numbers, Person
-from app.mouths.wishes import OPENING, SPREAD, UNSEEN, adapt, shut
 from tests.support.mouths import person_of, talk
 
 FRAMES = 2000

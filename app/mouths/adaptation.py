@@ -1,4 +1,4 @@
-"""The mouth shapes that a sound asks of one person: what is heard, adapted to how this person talks.
+"""Speaker adaptation: the mouth shapes that a sound asks of one person, by how this person talks.
 
 How wide somebody opens cannot be heard. So the mean and spread of what is heard while somebody speaks are
 moved to those of the footage; a mouth at rest is not moved.
