@@ -11,7 +11,7 @@ import numpy as np
 
 from app.mouths.ear import Heard
 from app.mouths.person import Flags, Habits, Numbers, Person
-from app.mouths.space import COMPONENTS, SHAPE_DIMS, MouthShapes, opening_of, shape_space
+from app.mouths.space import COMPONENTS, OPENING, SHAPE_DIMS, MouthShapes
 
 SPREAD: Final = 1.0
 """Share of the footage's deviation that the wanted opening gets. Bending keeps some nine tenths of it."""
@@ -97,14 +97,3 @@ def _while_speaking(heard: Heard, scale: Numbers) -> tuple[Numbers, Numbers]:
     apart = np.square(numbers - mean)
     variance = (PRIOR_FRAMES * np.square(USUAL.deviation) + weight @ apart) / (PRIOR_FRAMES + total)
     return mean * scale, np.sqrt(variance) * scale
-
-
-def _opening_weights() -> Numbers:
-    """Return the weights (6,) by which components add up to an opening, in distances of the inner eyes."""
-    back = np.linalg.pinv(shape_space().basis)
-    points = np.zeros((COMPONENTS, len(back) // 2, 3))
-    points[:, :, :2] = back.T.reshape(COMPONENTS, -1, 2)
-    return opening_of(points)
-
-
-OPENING: Final = _opening_weights()

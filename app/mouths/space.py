@@ -123,3 +123,14 @@ def components_of(meshes: Meshes) -> npt.NDArray[np.float64]:
     front = symmetrical(turned_front(speech_points(meshes), pose_of(meshes, space.front)))
     components: npt.NDArray[np.float64] = front[:, :, :2].reshape(len(front), -1) @ space.basis.T
     return components
+
+
+def _opening_weights() -> npt.NDArray[np.float64]:
+    back = np.linalg.pinv(shape_space().basis)
+    points = np.zeros((COMPONENTS, len(back) // 2, 3))
+    points[:, :, :2] = back.T.reshape(COMPONENTS, -1, 2)
+    return opening_of(points)
+
+
+OPENING: Final = _opening_weights()
+"""float64 (6,): weights by which components add up to an opening, in distances of the inner eyes."""

@@ -14,7 +14,6 @@ from app.avatars.avatar import Avatar
 from app.faces.types import FaceLandmarks
 from app.media.frames import I420Frame
 from app.media.timing import Segment
-from app.mouths.adaptation import OPENING
 from app.mouths.bending import place
 from app.mouths.covers import FaceCover
 from app.mouths.ear import SpeechShares
@@ -23,7 +22,7 @@ from app.mouths.model import MouthModel
 from app.mouths.person import Flags, Numbers
 from app.mouths.seam import seam_of
 from app.mouths.shown import NOTHING_SHOWN, ShownInside, shown_inside
-from app.mouths.space import COMPONENTS
+from app.mouths.space import COMPONENTS, OPENING
 from app.progress import Alive
 from app.rendering.laying import Layer
 from app.rendering.mouths import MouthRun

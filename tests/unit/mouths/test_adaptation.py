@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from app.mouths.adaptation import OPENING, SPREAD, UNSEEN, adapt, shut
+from app.mouths.adaptation import SPREAD, UNSEEN, adapt, shut
 from app.mouths.ear import Heard
 from app.mouths.person import Numbers, Person
+from app.mouths.space import OPENING
 from tests.support.mouths import person_of, talk
 
 FRAMES = 2000
