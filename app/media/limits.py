@@ -13,6 +13,8 @@ from app.errors import MediaTooLong, NotAudio, TooManyFrames, TooManyPixels
 from app.media.containers import refuse
 from app.media.timing import frame_count
 
+MAX_SIDE: Final = 16_384
+"""The widest and the highest picture that x264 encodes, pixels."""
 MIN_SAMPLE_RATE: Final = 4_000
 MAX_SAMPLE_RATE: Final = 384_000
 """The sample rates that are read, Hz: with them a second of sound becomes twelve seconds' worth at most."""
@@ -45,7 +47,12 @@ class AudioLimits:
 
 
 def check_pixels(width: int, height: int, limits: VideoLimits) -> None:
-    """Raise TooManyPixels for a picture larger than the limit."""
+    """Raise TooManyPixels for a picture larger than the limit, or one side of which is."""
+    if max(width, height) > MAX_SIDE:
+        raise TooManyPixels(
+            f"The picture size is {width}x{height}; neither side may have more than {MAX_SIDE} pixels. "
+            "Scale it down and send it again."
+        )
     if width * height > limits.max_pixels:
         raise TooManyPixels(
             f"The picture size is {width}x{height}, {width * height} pixels; the limit is "
