@@ -65,7 +65,7 @@ def write_frames(frames: Iterable[I420Frame], path: Path, most_bytes: int) -> It
     take more than ``most_bytes``, or than the volume has room for.
     """
     growth = Growth(path.parent)
-    with path.open("wb") as file, ThreadPoolExecutor(1, "frames") as pool:
+    with _emptied(path) as file, ThreadPoolExecutor(1, "frames") as pool:
         written: Future[None] | None = None
         for frame in frames:
             if written:
@@ -76,6 +76,17 @@ def write_frames(frames: Iterable[I420Frame], path: Path, most_bytes: int) -> It
             yield frame
         if written:
             written.result()
+
+
+def _emptied(path: Path) -> BinaryIO:
+    """Open a file for writing, without what was in it.
+
+    ext4 flushes a file to the disk when it is closed if it was truncated before, even where it was empty.
+    """
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), "wb")
+    if os.fstat(file.fileno()).st_size:
+        file.truncate(0)
+    return file
 
 
 def _append(file: BinaryIO, frame: I420Frame) -> None:
