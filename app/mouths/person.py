@@ -4,6 +4,7 @@ A person's zero is how their mouth usually rests, not the most closed mouth of t
 pout or pressed lips. How wide somebody opens cannot be heard, but it can be seen here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -81,11 +82,8 @@ SOFT_SECONDS: Final = 0.11
 """In which a mouth gives way to the frame's own before it cannot be seen any more: three frames at 24 to 30 a
 second."""
 
-_POINTS_AT_ONCE: Final = 16
-"""Points of all frames that are steadied together, which takes three times their memory."""
-
 _FRAMES_AT_ONCE: Final = 1024
-"""Frames whose mouths are turned to the front together, for the same reason."""
+"""Frames whose heads are turned to the front together: that takes many times their memory."""
 
 FACES: Final = 64
 """Frames whose median is the person's face in space."""
@@ -297,22 +295,27 @@ def soft_frames(fps: float) -> int:
 
 def meet(study: Study, fps: float) -> Person:
     """Make of measurements the person they are of."""
-    found: Flags = np.asarray(np.isfinite(study.meshes).all(axis=(1, 2)))
+    found: Flags = np.isfinite(study.meshes[:, 0, 0])
     pose, front = _posed(study, found)
     person = _measured(study, fps, found, pose, front)
     silent = person.silent
     if not silent.any():
         return person
+    stiller = np.empty_like(front)
     for _ in range(STILLER):
-        front[silent] = _steady(front, study.takes, found)[silent]
+        for part in _parts(len(front)):
+            stiller[part] = _steady(front, part, study.takes, found)
+        np.copyto(front, stiller, where=silent[:, None, None])
+    del stiller
     return _measured(study, fps, found, pose, front)
 
 
 def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonical) -> Person:
     space = shape_space()
-    even = symmetrical(front)
-    flat, opening = even[:, :, :2].reshape(len(even), -1), opening_of(even)
-    del even  # 24 MB of ten minutes
+    flat, opening = np.empty((len(front), 2 * front.shape[1])), np.empty(len(front))
+    for part in _parts(len(front)):
+        even = symmetrical(front[part])
+        flat[part], opening[part] = even[:, :, :2].reshape(len(even), -1), opening_of(even)
     brightness = study.skin.mean(axis=1)
     seen: Flags = found & (brightness > DARKEST) & (brightness < BRIGHTEST)
     seen &= ~_hidden(study, found)
@@ -331,7 +334,9 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
         among = pool & usable if (pool & usable).any() else pool
         resting = _resting(opening, among)
         zero = np.median(flat[resting], axis=0)
-        components = (flat[take] - zero) @ space.basis.T
+        apart = flat[take]
+        apart -= zero
+        components = apart @ space.basis.T
         more = np.clip(teeth[take] - np.median(teeth[resting], axis=0), -MOST_TEETH, MOST_TEETH)
         shapes[take] = np.column_stack([components, more])
         parted = float(np.median(opening[resting]))
@@ -347,16 +352,24 @@ def _posed(study: Study, found: Flags) -> tuple[Pose, Canonical]:
 
     Where no mesh was found another one stands, the mean face if there is none, so that its pose is defined.
     """
-    first = int(found.argmax())
-    rigid = _steady(study.meshes[:, list(RIGID_POINTS)].astype(np.float64), study.takes, found)
-    rigid[~found] = rigid[first] if found.any() else shape_space().front
-    pose = align(rigid, shape_space().front)
-    del rigid
-    speech = _steady(study.meshes[:, list(SPEECH_POINTS)].astype(np.float64), study.takes, found)
-    speech[~found] = speech[first]
-    for some in np.array_split(np.arange(len(speech)), 1 + len(speech) // _FRAMES_AT_ONCE):
-        speech[some] = turned_front(speech[some], Pose(pose.mean[some], pose.turn[some], pose.scale[some]))
-    return pose, speech
+    takes, space = study.takes, shape_space()
+    first = slice(int(found.argmax()), int(found.argmax()) + 1)
+    rigid_there, speech_there = (
+        _steady(study.meshes, first, takes, found, points) for points in (RIGID_POINTS, SPEECH_POINTS)
+    )
+    if not found.any():
+        rigid_there = space.front[None]
+    count = len(found)
+    pose = Pose(np.empty((count, 1, 3)), np.empty((count, 3, 3)), np.empty(count))
+    front = np.empty((count, len(SPEECH_POINTS), 3))
+    for part in _parts(count):
+        rigid = _steady(study.meshes, part, takes, found, RIGID_POINTS)
+        speech = _steady(study.meshes, part, takes, found, SPEECH_POINTS)
+        rigid[~found[part]], speech[~found[part]] = rigid_there, speech_there
+        turned = align(rigid, space.front)
+        pose.mean[part], pose.turn[part], pose.scale[part] = turned.mean, turned.turn, turned.scale
+        front[part] = turned_front(speech, turned)
+    return pose, front
 
 
 def _hidden(study: Study, found: Flags) -> Flags:
@@ -401,15 +414,29 @@ def _turns(numbers: Numbers, least: float) -> Flags:
     return turned
 
 
-def _steady(meshes: Canonical, takes: npt.NDArray[np.int32], found: Flags) -> Canonical:
-    """Return meshes without their tremor, a quarter of each neighbour's in every one; nan becomes 0."""
-    steady = np.nan_to_num(meshes)
-    same = found[1:] & found[:-1] & (takes[1:] == takes[:-1])
-    for first in range(0, steady.shape[1], _POINTS_AT_ONCE):
-        points = steady[:, first : first + _POINTS_AT_ONCE]
-        change = np.where(same[:, None, None], points[1:] - points[:-1], 0) / 4
-        step = np.zeros_like(points)
-        step[:-1] += change
-        step[1:] -= change
-        points += step
-    return steady
+def _parts(count: int) -> list[slice]:
+    """Divide so many frames into parts of :data:`_FRAMES_AT_ONCE`."""
+    return [slice(first, min(first + _FRAMES_AT_ONCE, count)) for first in range(0, count, _FRAMES_AT_ONCE)]
+
+
+def _steady(
+    meshes: npt.NDArray[np.floating],
+    part: slice,
+    takes: npt.NDArray[np.int32],
+    found: Flags,
+    points: Sequence[int] | slice = slice(None),
+) -> Canonical:
+    """Return ``points`` of a part of meshes (n, k, 3) without their tremor; nan becomes 0.
+
+    A quarter of each neighbour's is in every one, of the same take.
+    """
+    near = slice(max(part.start - 1, 0), min(part.stop + 1, len(meshes)))
+    steady = np.nan_to_num(meshes[near][:, points].astype(np.float64))
+    seen, takes = found[near], takes[near]
+    same = seen[1:] & seen[:-1] & (takes[1:] == takes[:-1])
+    change = np.where(same[:, None, None], steady[1:] - steady[:-1], 0) / 4
+    step = np.zeros_like(steady)
+    step[:-1] += change
+    step[1:] -= change
+    steady += step
+    return steady[part.start - near.start : part.stop - near.start]

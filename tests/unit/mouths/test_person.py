@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import app.mouths.person as person_module
 from app.mouths.adaptation import shut
 from app.mouths.choice import rest_lenders
 from app.mouths.person import OWN_TAKE, meet
@@ -147,6 +148,22 @@ def test_a_mouth_that_does_not_talk_trembles_less_than_its_meshes() -> None:
     still, talking = person_of(tremor), person_of(talk(90) + tremor)
     assert (still.talks, talking.talks) == (False, True)
     assert still.shapes[:, 0].std() < 0.6 * (talking.shapes[:, 0] - person_of(talk(90)).shapes[:, 0]).std()
+
+
+def test_a_person_met_part_by_part_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = np.concatenate([talk(60), talk(60, size=0.2)])
+    takes = np.repeat([0, 1], 60)
+    takes[[0, 14, 15, 80]] = -1
+    study = person_of(wanted, takes=takes).study
+    whole = meet(study, 25.0)
+    monkeypatch.setattr(person_module, "_FRAMES_AT_ONCE", 7)
+    parts = meet(study, 25.0)
+    assert whole.silent.any()
+    assert not whole.silent.all()
+    for name in ("front", "shapes", "openings", "usable", "rest", "ajar"):
+        assert getattr(parts, name) == pytest.approx(getattr(whole, name), abs=1e-9), name
+    for name in ("mean", "turn", "scale"):
+        assert getattr(parts.pose, name) == pytest.approx(getattr(whole.pose, name), rel=1e-9), name
 
 
 def test_a_mouth_is_shut_if_it_rests_and_its_lips_meet() -> None:
