@@ -4,10 +4,12 @@ A job keeps under ``compat`` in its parameters whose client asked for it, what a
 and by what address the client reached the service.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from math import isfinite
 from typing import Any, Final, cast
 
 from anyio import move_on_after
@@ -37,6 +39,9 @@ TIMING: Final[Mapping[str, Mapping[str, str]]] = {
 """What ``sync_mode`` of Sync.so, and of those who have its models, means here."""
 
 _LONGEST_SHOWN: Final = 500
+_MOST_SHOWN: Final = 16 << 10
+"""Characters of JSON that answers repeat of a request: they are read with each job, in lists, too."""
+_DEEPEST_SHOWN: Final = 8
 _arriving: Final[set[str]] = set()
 
 
@@ -88,7 +93,7 @@ async def submit(
 
     def translate(values: dict[str, Any]) -> dict[str, Any]:
         meant = read(values)
-        kept[COMPAT] |= {"shown": _shortened(meant.shown), "told": "webhook_url" in meant.fields}
+        kept[COMPAT] |= {"shown": shown_of(meant.shown), "told": "webhook_url" in meant.fields}
         return meant.fields
 
     job_id = None if own_id is None else id_of(request, api, own_id)
@@ -240,13 +245,29 @@ def _alone(job_id: str | None) -> Iterator[None]:
         _arriving.discard(job_id)
 
 
-def _shortened(value: Any) -> Any:
-    """Return what a request said, without the files in it."""
+def shown_of(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what answers repeat of a request: without the files in it, and not more than can be kept.
+
+    Of what is too much, empty lists and objects are left.
+    """
+    shown = {name: _shortened(value, 1) for name, value in said.items()}
+    if len(json.dumps(shown)) <= _MOST_SHOWN:
+        return shown
+    return {name: type(value)() if isinstance(value, list | dict) else value for name, value in shown.items()}
+
+
+def _shortened(value: Any, depth: int) -> Any:
     match value:
-        case str() if len(value) > _LONGEST_SHOWN:
-            return f"{value[:60]}…"
+        case str():
+            whole = value.encode("utf-8", "replace").decode()  # half a character cannot be sent
+            return whole if len(whole) <= _LONGEST_SHOWN else f"{whole[:60]}…"
+        case float() if not isfinite(value):
+            return str(value)
+        case dict() | list() if depth == _DEEPEST_SHOWN:
+            return "…"
         case dict():
-            return {name[:100]: _shortened(each) for name, each in list(value.items())[:50]}
+            some = list(value.items())[:50]
+            return {_shortened(name, depth)[:100]: _shortened(each, depth + 1) for name, each in some}
         case list():
-            return [_shortened(each) for each in value[:50]]
+            return [_shortened(each, depth + 1) for each in value[:50]]
     return value

@@ -1,6 +1,7 @@
 """The adapters for clients of other services: off unless asked for, and locked as the rest is."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,28 @@ async def test_a_webhook_whose_address_is_no_string_is_refused(start: Start, hoo
     for name in ("webhook", "webhook_completed"):
         assert (await client.post("/v1/predictions", json={"input": asked, name: hook})).status_code == 422
     assert (await client.get("/v2/generations")).json() == []
+
+
+DEEP: Any = "deep"
+for _ in range(300):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize("more", [{"x": 1e999}, {"x": "\ud800", "\ud800": 1}, {"x": DEEP}, {"x": 10**4000}])
+async def test_whatever_else_is_asked_for_is_refused_or_can_be_shown(start: Start, more: dict[str, Any]) -> None:
+    client = await start(compat=set(ADAPTERS))
+    asked = {"video": "data:,pixels", "audio": "data:,sound"} | more
+    listed = [{"type": "video", "url": "data:,pixels"}, {"type": "audio", "url": "data:,sound"} | more]
+    headers = {"Content-Type": "application/json"}
+    for path, body in {"/v1/predictions": {"input": asked}, "/v2/generate": {"input": listed}}.items():
+        sent = json.dumps(body).replace("Infinity", "1e999")
+        assert (await client.post(path, content=sent, headers=headers)).status_code in (201, 422)
+    for path in ("/v1/predictions", "/v2/generations"):
+        assert (await client.get(path)).status_code == 200
+
+
+def test_a_request_is_shown_without_its_files_and_up_to_some_length() -> None:
+    said = {"input": {"video": "data:," + "x" * 10**6, "fps": 25}, "version": "v", "model": None}
+    assert common.shown_of(said) == said | {"input": {"video": "data:," + "x" * 54 + "…", "fps": 25}}
+    many = {"input": [[["x" * 400] * 50] * 50] * 50, "model": "m" * 10**6, "options": {"a": 1}}
+    assert common.shown_of(many) == {"input": [], "model": "m" * 60 + "…", "options": {}}
