@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from app.errors import MouthpieceError, StorageFull, StorageReadOnly, TooBusy
+from app.errors import MouthpieceError, StorageFull, StorageReadOnly, TooBusy, Unavailable
 
 RESERVED_SHARE: Final = 20
 """One part in so many of a volume is left free,"""
@@ -78,4 +78,6 @@ def meaning(error: OSError) -> MouthpieceError | None:
             )
         case errno.EMFILE | errno.ENFILE:
             return TooBusy("The service has too many open files and connections; try again in a few seconds.")
+        case errno.EIO | errno.ESTALE | errno.ETIMEDOUT | errno.ENOTCONN:
+            return Unavailable("The volume failed to respond; try again in a few seconds.")
     return None

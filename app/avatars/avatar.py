@@ -143,7 +143,7 @@ def open_avatar(
 def is_whole(store: AvatarStore, avatar_id: str) -> bool:
     """Return whether an avatar has, undamaged, all that would not come out the same if it were rebuilt.
 
-    Raises :class:`AvatarNotFound`.
+    Raises :class:`AvatarNotFound`, and ``OSError`` if it cannot be read now, which says nothing of it.
     """
     try:
         manifest, folder = store.manifest(avatar_id), store.path(avatar_id)
@@ -154,7 +154,7 @@ def is_whole(store: AvatarStore, avatar_id: str) -> bool:
         if Study.load(folder / STUDY, manifest.frame_count) is None:
             return False
         return sha256_of(folder / SOURCE) == manifest.source.sha256
-    except (AvatarDamaged, OSError):
+    except (AvatarDamaged, FileNotFoundError):
         return False
 
 

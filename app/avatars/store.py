@@ -59,7 +59,10 @@ class AvatarStore:
         return bool(ID_PATTERN.fullmatch(avatar_id)) and (self.root / avatar_id).is_dir()
 
     def manifest(self, avatar_id: str) -> Manifest:
-        """Return what is known of an avatar. Raises :class:`AvatarNotFound`, :class:`AvatarDamaged`."""
+        """Return what is known of an avatar.
+
+        Raises :class:`AvatarNotFound`, :class:`AvatarDamaged`, and ``OSError`` if it cannot be read now.
+        """
         try:
             manifest = Manifest.read(self.path(avatar_id) / MANIFEST)
             if manifest.id != avatar_id:
@@ -67,7 +70,7 @@ class AvatarStore:
             return manifest
         except FileNotFoundError:
             raise AvatarNotFound(f"There is no avatar {avatar_id[:80]!r}.") from None
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise AvatarDamaged(
                 f"The manifest of avatar {avatar_id!r} cannot be read ({error}); delete the avatar and "
                 "create it again."
@@ -85,6 +88,10 @@ class AvatarStore:
                 manifests.append(self.manifest(folder.name))
             except AvatarDamaged as error:
                 damaged[folder.name] = error
+            except OSError as error:
+                damaged[folder.name] = AvatarDamaged(
+                    f"The avatar {folder.name!r} cannot be read at the moment ({error.strerror}); try again."
+                )
             except AvatarNotFound:
                 continue
         return sorted(manifests, key=lambda manifest: (manifest.created_at, manifest.id)), damaged

@@ -133,7 +133,9 @@ for _ in range(300):
 
 
 @pytest.mark.parametrize("more", [{"x": 1e999}, {"x": "\ud800", "\ud800": 1}, {"x": DEEP}, {"x": 10**4000}])
-async def test_whatever_else_is_asked_for_is_refused_or_can_be_shown(start: Start, more: dict[str, Any]) -> None:
+async def test_whatever_else_is_asked_for_is_refused_or_can_be_shown(
+    start: Start, more: dict[str, Any]
+) -> None:
     client = await start(compat=set(ADAPTERS))
     asked = {"video": "data:,pixels", "audio": "data:,sound"} | more
     listed = [{"type": "video", "url": "data:,pixels"}, {"type": "audio", "url": "data:,sound"} | more]

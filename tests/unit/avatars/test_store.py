@@ -1,11 +1,18 @@
+import errno
+import os
+import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from app.avatars.avatar import is_whole
+from app.avatars.manifest import Manifest
 from app.avatars.store import MANIFEST, AvatarStore
 from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound
+from app.volume import meaning
 from tests.support.avatars import made_up_manifest, put_made_up
 
 
@@ -92,3 +99,28 @@ def test_no_descriptor_is_left_open(store: AvatarStore) -> None:
     store.sweep()
     store.delete("anna")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.EACCES])
+def test_an_avatar_that_cannot_be_read_now_is_not_said_to_be_damaged(
+    store: AvatarStore, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    put_made_up(store, made_up_manifest())
+    put_made_up(store, made_up_manifest("ben"))
+    real = Manifest.read
+
+    def read(path: Path) -> Manifest:
+        if path.parent.name == "anna":
+            raise OSError(number, os.strerror(number))
+        return real(path)
+
+    monkeypatch.setattr(Manifest, "read", read)
+    for look in (store.manifest, partial(is_whole, store)):
+        with pytest.raises(OSError, match=re.escape(os.strerror(number))) as failed:
+            look("anna")
+        meant = meaning(failed.value)
+        assert meant is not None
+        assert "delete" not in meant.detail
+    manifests, damaged = store.survey()
+    assert [manifest.id for manifest in manifests] == ["ben"]
+    assert damaged["anna"].detail.endswith("try again.")
