@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,10 @@ import pytest
 
 from app.api.compat import ADAPTERS, common
 from app.errors import JobNotFound
-from app.jobs.job import Job
+from app.jobs.files import DataFolder
+from app.jobs.job import Job, JobKind, JobState, NewJob, utc_now
+from app.jobs.schema import open_database
+from app.jobs.table import JobTable
 from app.settings import Settings
 from tests.integration.api.conftest import Start
 
@@ -152,3 +157,38 @@ def test_a_request_is_shown_without_its_files_and_up_to_some_length() -> None:
     assert common.shown_of(said) == said | {"input": {"video": "data:," + "x" * 54 + "…", "fps": 25}}
     many = {"input": [[["x" * 400] * 50] * 50] * 50, "model": "m" * 10**6, "options": {"a": 1}}
     assert common.shown_of(many) == {"input": [], "model": "m" * 60 + "…", "options": {}}
+
+
+@pytest.mark.parametrize(
+    ("queued", "video"),
+    [
+        (0, "my-own-file.mp4"),
+        (0, "https://not-allowed.example/video"),
+        (0, "ftp://allowed.example/video"),
+        (1, "https://allowed.example/video"),
+    ],
+)
+async def test_a_request_of_duix_that_is_refused_leaves_the_finished_job_of_its_code(
+    start: Start, tmp_path: Path, queued: int, video: str
+) -> None:
+    files = DataFolder(tmp_path / "data")
+    engine = open_database(files.database)
+    table = JobTable(engine)
+    job_id = sha256(b"duix\0\0mine").hexdigest()[:32]
+    params = {"compat": {"api": "duix", "id": "mine"}}
+    job = table.insert(NewJob(job_id, JobKind.RENDER, "anna", params))
+    table.save(replace(job, state=JobState.SUCCEEDED, finished_at=utc_now()))
+    for number in range(queued):
+        table.insert(NewJob(str(number), JobKind.RENDER, "anna"))
+    engine.dispose()
+    path = files.result(job)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"film")
+    client = await start(compat="duix", fetch="allowed.example", max_queued=1, model=tmp_path / "slow.onnx")
+    body = {"code": "mine", "video_url": video, "audio_url": "https://allowed.example/audio"}
+
+    answer = (await client.post("/easy/submit", json=body)).json()
+
+    assert answer["code"] in (10001, 10002)
+    assert (await client.get("/easy/query?code=mine")).json()["data"]["status"] == 2
+    assert path.read_bytes() == b"film"
