@@ -8,16 +8,16 @@ from starlette.types import Receive
 
 
 @asynccontextmanager
-async def while_there(receive: Receive) -> AsyncGenerator[CancelScope]:
-    """End the block when the client goes; its body must have been read.
+async def while_there(receive: Receive) -> AsyncGenerator[None]:
+    """Cancel the block, and go on behind it, when the client goes; its body must have been read.
 
-    Gives the scope that is canceled then. What the block raises, it raises as it is.
+    What the block raises, it raises as it is.
     """
     failure: Exception | None = None
     async with create_task_group() as group:
         group.start_soon(_until_gone, receive, group.cancel_scope)
         try:
-            yield group.cancel_scope
+            yield
         except Exception as error:  # the group would wrap it
             failure = error
         group.cancel_scope.cancel()

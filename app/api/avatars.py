@@ -20,7 +20,7 @@ from app.api.submission import (
     failure,
     multipart_body,
     submit_upload,
-    wait_for,
+    wait_while_there,
 )
 from app.api.uploads import CheckField
 from app.avatars.manifest import ID_PATTERN, Manifest
@@ -126,7 +126,7 @@ async def create_avatar(
     )
     if prefers_async:
         return accepted(job)
-    job = await wait_for(services, job)
+    job = await wait_while_there(request, services, job)
     if bad := failure(job):
         return bad
     if check:

@@ -5,10 +5,11 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
-from anyio import CancelScope, create_task_group, move_on_after
+from anyio import create_task_group, sleep
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api.attendance import while_there
 from app.api.models import JobResource
 from app.errors import JobNotFound, ShuttingDown
 from app.jobs.job import Job
@@ -45,8 +46,8 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events until the job has ended, or the client is gone."""
         try:
-            async with create_task_group() as group:
-                group.start_soon(_ping_until_gone, receive, send, group.cancel_scope)
+            async with while_there(receive), create_task_group() as group:
+                group.start_soon(_ping, send)
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 with suppress(JobNotFound, ShuttingDown):  # deleted meanwhile; or to be followed again later
                     async for job in self._news:
@@ -57,13 +58,9 @@ class EventStream(Response):
             await self._news.aclose()
 
 
-async def _ping_until_gone(receive: Receive, send: Send, streaming: CancelScope) -> None:
+async def _ping(send: Send) -> None:
     while True:
-        with move_on_after(PING_SECONDS):
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            streaming.cancel()
-            return
+        await sleep(PING_SECONDS)
         await send({"type": "http.response.body", "body": b": ping\n\n", "more_body": True})
 
 

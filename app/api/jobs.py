@@ -98,7 +98,7 @@ async def get_video(job: JobDep, request: Request, services: ServicesDep, stream
     if job.kind is not JobKind.RENDER:
         raise NotFound(f"Job {job.id} makes no video.")
     if stream and job.params["stream"] and not job.state.is_terminal and request.method == "GET":
-        answer = await unfinished_video(services, job)
+        answer = await unfinished_video(request, services, job)
         if isinstance(answer, FragmentStream):
             return answer
         job = await services.scheduler.get(job.id)

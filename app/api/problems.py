@@ -133,8 +133,8 @@ def _allowed_methods(request: Request) -> list[str]:
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:
-    """Close the books on a request whose body was cut off; nobody is there to read the answer."""
-    return answer_to(request, InvalidRequest("The connection ended before the body did."))
+    """Close the books on a request whose client has gone; nobody is there to read the answer."""
+    return answer_to(request, InvalidRequest("The connection ended before the request was answered."))
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:

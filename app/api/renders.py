@@ -20,7 +20,7 @@ from app.api.submission import (
     failure,
     multipart_body,
     submit_upload,
-    wait_for,
+    wait_while_there,
 )
 from app.api.videos import VIDEOS, finished_video, unfinished_video
 from app.avatars.options import AvatarOptions, implicit_id
@@ -233,6 +233,6 @@ async def _answer(
     if prefers_async:
         return accepted(job)
     if stream:
-        return await unfinished_video(services, job)
-    job = await wait_for(services, job)
+        return await unfinished_video(request, services, job)
+    job = await wait_while_there(request, services, job)
     return failure(job) or finished_video(services, job, content_location(job))

@@ -12,7 +12,9 @@ from anyio import CancelScope
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
+from app.api.attendance import while_there
 from app.api.dependencies import Services
 from app.api.forms import TEXT, VOICE, FileField, Upload
 from app.api.idempotency import DESCRIPTION, HEADER, check_same, claim_of, claimed, fingerprint_of, turn
@@ -130,6 +132,13 @@ async def wait_for(services: Services, job: Job) -> Job:
         async for latest in news:
             job = latest
     return job
+
+
+async def wait_while_there(request: Request, services: Services, job: Job) -> Job:
+    """Return the job in its terminal state. Raises ``ClientDisconnect`` if the client goes before that."""
+    async with while_there(request.receive):
+        return await wait_for(services, job)
+    raise ClientDisconnect
 
 
 async def follow(services: Services, job: Job) -> AsyncGenerator[Job, None]:

@@ -10,7 +10,9 @@ from typing import Any, Final, cast
 
 import structlog
 from anyio import CancelScope, open_file
+from fastapi import Request
 from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from app.api.attendance import while_there
@@ -104,21 +106,25 @@ class FragmentStream(Response):
             self._job = await anext(self._news)
 
 
-async def unfinished_video(services: Services, job: Job) -> Response:
+async def unfinished_video(request: Request, services: Services, job: Job) -> Response:
     """Return the video of a job that waits or runs, as a stream that begins when there is something to send.
 
     A job that ends before that without a result is answered with its problem; one whose fragments are gone,
-    or going, with the finished video.
+    or going, with the finished video. Raises ``ClientDisconnect`` if the client goes meanwhile.
     """
     workspace = services.files.workspace(job.id)
     news = follow(services, job)
     _readers[workspace] += 1
+    begun, gone = False, True
     try:
-        begun = False
-        async for job in news:
-            begun = workspace not in _clearing and await on_results(workspace.fragment(0).exists)
-            if job.state.is_terminal or begun:
-                break
+        async with while_there(request.receive):
+            async for job in news:
+                begun = workspace not in _clearing and await on_results(workspace.fragment(0).exists)
+                if job.state.is_terminal or begun:
+                    break
+            gone = False
+        if gone:
+            raise ClientDisconnect
         if begun and job.state in (JobState.RUNNING, JobState.SUCCEEDED):
             return FragmentStream(workspace, job, news, content_location(job))
     except BaseException:

@@ -17,7 +17,7 @@ from fastapi import Request
 
 from app.api.dependencies import Services
 from app.api.renders import submit_render
-from app.api.submission import wait_for
+from app.api.submission import wait_while_there
 from app.errors import InvalidRequest, JobNotFinished, JobNotFound, ShuttingDown
 from app.jobs.job import Job, JobState
 from app.media.formats import Format
@@ -121,18 +121,18 @@ async def find(request: Request, services: Services, api: str, named: str) -> Jo
     raise JobNotFound(f"There is no request {named[:80]!r}; it may have expired.")
 
 
-async def wait(services: Services, job: Job, seconds: float) -> Job:
+async def wait(request: Request, services: Services, job: Job, seconds: float) -> Job:
     """Return a job when it has ended, or after so many seconds as it stands then."""
     with suppress(ShuttingDown), move_on_after(seconds):
-        return await wait_for(services, job)
+        return await wait_while_there(request, services, job)
     return await services.scheduler.get(job.id)
 
 
-async def cancel(services: Services, job: Job) -> Job:
+async def cancel(request: Request, services: Services, job: Job) -> Job:
     """Ask for the end of a job, unless it has ended, and return how it stands then."""
     if job.state.is_terminal:
         return job
-    return await wait(services, await services.scheduler.cancel(job.id), CANCEL_SECONDS)
+    return await wait(request, services, await services.scheduler.cancel(job.id), CANCEL_SECONDS)
 
 
 async def newest(services: Services, api: str, cursor: int | None = None) -> tuple[list[Job], int | None]:

@@ -17,7 +17,7 @@ from app.api.compat.common import Asked, Meaning
 from app.api.dependencies import Services, ServicesDep
 from app.api.problems import documented
 from app.api.renders import ONE_CALL_PROBLEMS
-from app.api.submission import failure, wait_for
+from app.api.submission import failure, wait_while_there
 from app.errors import JobCanceled, JobNotFinished, JobNotFound
 from app.jobs.job import Job, JobState
 from app.media.formats import MEDIA_TYPES
@@ -131,7 +131,7 @@ async def submit(
 async def run(owner: str, alias: str, request: Request, services: ServicesDep, rest: str = "") -> Response:
     """Make a request and wait for its result."""
     job = await _submit(request, services, f"{owner}/{alias}", None, waited_for=True)
-    return await _answer(services, await wait_for(services, job))
+    return await _answer(services, await wait_while_there(request, services, job))
 
 
 @router.get("/queue/{owner}/{alias}/requests/{request_id}/status", responses=_FOUND)
@@ -185,7 +185,7 @@ async def cancel(
     job = await common.find(request, services, API, request_id)
     if job.state.is_terminal:
         return JSONResponse({"status": "ALREADY_COMPLETED"}, 400)
-    await common.cancel(services, job)
+    await common.cancel(request, services, job)
     return JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202)
 
 

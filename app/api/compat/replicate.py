@@ -138,7 +138,7 @@ async def create(
     """Make a prediction; responds at once, or with `Prefer: wait` when it has ended."""
     seconds = _seconds(prefer, without=0)
     job = await _submit(request, services, model=f"{owner}/{name}".strip("/"), waited_for=seconds > 0)
-    return _answer(await common.wait(services, job, seconds) if seconds else job, 201)
+    return _answer(await common.wait(request, services, job, seconds) if seconds else job, 201)
 
 
 @router.post("/predictions", openapi_extra=_BODY, responses=_ANSWERS)
@@ -148,7 +148,7 @@ async def create_and_wait(
     prefer: Prefer = "",
 ) -> Response:
     """Make a prediction, as Cog does: responds when it has ended, or with `respond-async` at once."""
-    return await _wait(services, prefer, await _submit(request, services))
+    return await _wait(request, services, prefer, await _submit(request, services))
 
 
 @router.put("/predictions/{prediction_id}", openapi_extra=_BODY, responses=_ANSWERS)
@@ -162,7 +162,7 @@ async def put(
     try:
         job = await common.find(request, services, API, prediction_id)
     except JobNotFound:
-        return await _wait(services, prefer, await _submit(request, services, own_id=prediction_id))
+        return await _wait(request, services, prefer, await _submit(request, services, own_id=prediction_id))
     return _answer(job, 200 if job.state.is_terminal else 202)
 
 
@@ -188,7 +188,7 @@ async def get(prediction_id: str, request: Request, services: ServicesDep) -> Pr
 async def cancel(prediction_id: str, request: Request, services: ServicesDep) -> Prediction:
     """Cancel a prediction; one that has ended stays as it is."""
     job = await common.find(request, services, API, prediction_id)
-    return prediction_of(await common.cancel(services, job))
+    return prediction_of(await common.cancel(request, services, job))
 
 
 @router.get("/v1/models/{owner}/{name}/versions/{version}")
@@ -260,9 +260,9 @@ def _names(given: Mapping[str, Any]) -> Mapping[str, str]:
     return _NAMES if len(videos) == 1 else {name: ours for name, ours in _NAMES.items() if name != "face"}
 
 
-async def _wait(services: Services, prefer: str, job: Job) -> Response:
+async def _wait(request: Request, services: Services, prefer: str, job: Job) -> Response:
     seconds = _seconds(prefer, without=FOR_EVER)
-    job = await common.wait(services, job, seconds) if seconds else job
+    job = await common.wait(request, services, job, seconds) if seconds else job
     return _answer(job, 200 if job.state.is_terminal else 202)
 
 

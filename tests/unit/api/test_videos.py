@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, get_ident
 from types import SimpleNamespace
@@ -11,11 +12,14 @@ from typing import Any
 import httpx
 import pytest
 from anyio import to_thread
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from app.api import videos
 from app.api.problems import install_handlers
 from app.api.sent_file import SentFile
+from app.api.submission import wait_while_there
 from app.api.videos import finished_video, unfinished_video
 from app.errors import NotFound
 from app.jobs.files import DataFolder
@@ -28,6 +32,14 @@ pytestmark = pytest.mark.anyio
 RUNNING = Job("job", JobKind.RENDER, "anna", {"format": "mp4"}, state=JobState.RUNNING)
 DONE = Job("job", JobKind.RENDER, "anna", {"format": "mp4"}, state=JobState.SUCCEEDED, revision=1)
 BIG = bytes(range(256)) * 1024
+
+
+async def nothing_more() -> Message:
+    await asyncio.Event().wait()
+    return {}
+
+
+THERE = Request({"type": "http"}, nothing_more)
 
 
 @pytest.fixture
@@ -57,14 +69,10 @@ async def sent(response: Response) -> list[bytes]:
     """Return what a response sends to a client that stays."""
     pieces: list[bytes] = []
 
-    async def receive() -> Message:
-        await asyncio.Event().wait()
-        return {}
-
     async def send(message: Message) -> None:
         pieces.append(message.get("body", b""))
 
-    await response({"type": "http", "method": "GET", "headers": []}, receive, send)
+    await response({"type": "http", "method": "GET", "headers": []}, nothing_more, send)
     return pieces
 
 
@@ -128,7 +136,7 @@ async def test_a_fragment_is_sent_in_pieces_and_no_look_at_the_volume_is_taken_o
 
     for name in ("stat", "lstat", "open", "unlink", "scandir", "rmdir"):
         monkeypatch.setattr(os, name, off_the_loop(getattr(os, name)))
-    pieces = await sent(await unfinished_video(services, RUNNING))
+    pieces = await sent(await unfinished_video(THERE, services, RUNNING))
     assert b"".join(pieces) == b"initzero" + BIG
     assert max(map(len, pieces)) <= 64 << 10
     await sent(finished_video(services, DONE, {}))
@@ -146,11 +154,35 @@ async def test_who_comes_while_fragments_are_deleted_gets_the_finished_video(
         assert goes_on.wait(DEADLINE)
 
     monkeypatch.setattr(Workspace, "clear_scratch", slowly)
-    first = asyncio.create_task(sent(await unfinished_video(services, RUNNING)))
+    first = asyncio.create_task(sent(await unfinished_video(THERE, services, RUNNING)))
     try:
         await until(began.is_set)
-        late = await asyncio.wait_for(unfinished_video(services, DONE), DEADLINE / 4)
+        late = await asyncio.wait_for(unfinished_video(THERE, services, DONE), DEADLINE / 4)
     finally:
         goes_on.set()
     assert b"".join(await first) == b"initzero" + BIG
     assert b"".join(await sent(late)) == b"finished"
+
+
+async def test_who_waits_for_a_job_is_let_go_with_the_connection(services: Any) -> None:
+    followed: list[str] = []
+
+    async def follow(job_id: str) -> AsyncGenerator[Job, None]:
+        followed.append("begun")
+        try:
+            yield replace(RUNNING, state=JobState.QUEUED)
+            await asyncio.Event().wait()
+        finally:
+            followed.append("left")
+
+    async def hang_up() -> Message:
+        await until(lambda: followed[-1:] == ["begun"])
+        return {"type": "http.disconnect"}
+
+    services.scheduler.follow = follow
+    services.files.forget(RUNNING.id)
+    for wait in (wait_while_there, unfinished_video):
+        with pytest.raises(ClientDisconnect):
+            await asyncio.wait_for(wait(Request({"type": "http"}, hang_up), services, RUNNING), DEADLINE)
+    assert followed == ["begun", "left"] * 2
+    assert RUNNING.id not in {workspace.folder.name for workspace in videos._readers}
