@@ -1,4 +1,4 @@
-"""Threads for what a volume or the job table may hold up, so many for each: what hangs holds up its own kind.
+"""Threads for what volumes, the job table and name servers may hold up: what hangs holds up its own kind.
 
 The event loop itself waits for none of them, and what else runs in threads has the event loop's own.
 """
@@ -17,5 +17,7 @@ on_uploads: Final = partial(to_thread.run_sync, limiter=UPLOADS)
 on_results: Final = partial(to_thread.run_sync, limiter=RESULTS)
 on_table: Final = partial(to_thread.run_sync, limiter=CapacityLimiter(16))
 """Reads and changes the job table."""
+on_names: Final = partial(to_thread.run_sync, limiter=CapacityLimiter(32), abandon_on_cancel=True)
+"""Asks for the addresses of names; an answer that nobody waits for any more is not waited for."""
 on_scrape: Final = partial(to_thread.run_sync, limiter=CapacityLimiter(1))
 """Gathers the metrics, which look at the volumes, too."""

@@ -5,11 +5,10 @@ connected to, even if the name means something else a moment later (DNS rebindin
 like any other.
 """
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -18,6 +17,7 @@ import httpx
 from app.errors import AddressRefused
 from app.outside.addresses import Address, meant
 from app.outside.allowance import PORTS, Allowance
+from app.threads import on_names
 
 MAX_REDIRECTS: Final = 3
 
@@ -27,7 +27,8 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 async def system_resolve(host: str, port: int) -> list[str]:
     """Ask the system, as a connection would; it also understands all odd ways to write an IPv4 address."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # Not by the event loop: uvloop has two threads for it, so two slow names would hold up all others.
+    found = await on_names(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

@@ -1,7 +1,10 @@
 """Addresses that a caller must not have the service reach. Only the resolver is made up."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
+from threading import Event
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -13,6 +16,7 @@ from app.outside.allowance import Allowance
 from app.outside.fetching import Fetcher, Patience
 from app.outside.reach import Reach, system_resolve
 from tests.support.neighbour import Neighbour
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.anyio
 
@@ -294,3 +298,28 @@ async def test_a_listed_host_is_no_way_to_a_clouds_metadata(address: str) -> Non
 
     with pytest.raises(AddressRefused):
         await Reach(Allowance.of({"minio:9000"}), turned).addresses(httpx.URL("http://minio:9000/a"))
+
+
+async def test_slow_names_hold_up_no_other_and_are_not_waited_for_once_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    goes_on = Event()
+    real = socket.getaddrinfo
+
+    def slowly(host: str, *given: Any, **named: Any) -> Any:
+        if host == "slow.test":
+            assert goes_on.wait(DEADLINE)
+            raise socket.gaierror("unknown")
+        return real(host, *given, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    slow = [asyncio.create_task(system_resolve("slow.test", 80)) for _ in range(24)]
+    try:
+        await asyncio.sleep(0.1)  # they begin
+        assert await asyncio.wait_for(system_resolve("127.0.0.1", 80), DEADLINE / 4) == ["127.0.0.1"]
+        slow[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(slow[0], DEADLINE / 4)
+    finally:
+        goes_on.set()
+        await asyncio.gather(*slow, return_exceptions=True)
