@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from anyio import open_file
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
+from starlette.types import Receive, Scope, Send
 
+from app.api.attendance import while_there
 from app.api.compat import common
 from app.api.compat.common import Asked, Meaning
 from app.api.dependencies import Services, ServicesDep
@@ -21,13 +24,15 @@ from app.api.submission import failure, wait_while_there
 from app.errors import JobCanceled, JobNotFinished, JobNotFound
 from app.jobs.job import Job, JobState
 from app.media.formats import MEDIA_TYPES
-from app.threads import on_results
+from app.threads import RESULTS, on_results
 
 API: Final = "fal"
 router = APIRouter(prefix="/fal", tags=["compat: fal"])
 
 MOST_INLINE: Final = 32 << 20
 """A video of more bytes is never sent inside an answer, whatever `sync_mode` says."""
+_PIECE_BYTES: Final = 48 << 10
+"""How much of it is read at a time: a multiple of three, which base64 makes four of."""
 
 _NAMES: Final = {
     "video_url": "video",
@@ -131,7 +136,7 @@ async def submit(
 async def run(owner: str, alias: str, request: Request, services: ServicesDep, rest: str = "") -> Response:
     """Make a request and wait for its result."""
     job = await _submit(request, services, f"{owner}/{alias}", None, waited_for=True)
-    return await _answer(services, await wait_while_there(request, services, job))
+    return await answer_of(services, await wait_while_there(request, services, job))
 
 
 @router.get("/queue/{owner}/{alias}/requests/{request_id}/status", responses=_FOUND)
@@ -167,7 +172,7 @@ async def get_result(
     job = await common.find(request, services, API, request_id)
     if not job.state.is_terminal:
         raise JobNotFinished(f"The request is {job.state} and has no result yet; query its status.")
-    return await _answer(services, job)
+    return await answer_of(services, job)
 
 
 @router.put(
@@ -217,27 +222,51 @@ async def _submit(
     return await common.submit(request, services, API, read, waited_for=waited_for)
 
 
-async def _answer(services: Services, job: Job) -> Response:
-    """Return the result of a job that has ended, or its problem."""
+async def answer_of(services: Services, job: Job) -> Response:
+    """Return the result of a job that has ended, or its problem. Raises ``JobNotFound`` if it has gone."""
     if bad := failure(job):
         return bad
-    result = services.files.result(job)
-    shown = Asked.of(job).shown or {}
+    path, kind = services.files.result(job), MEDIA_TYPES[common.form_of(job)]
+    gone = JobNotFound(f"The result of request {job.id} has expired.")
     try:
-        video = await on_results(_video, job, result, bool(shown.get("inline")))
+        size = (await on_results(path.stat)).st_size
     except FileNotFoundError:
-        raise JobNotFound(f"The result of request {job.id} has expired.") from None
+        raise gone from None
+    inline = (Asked.of(job).shown or {}).get("inline") and size <= MOST_INLINE
+    url = f"data:{kind};base64,{_HERE}" if inline else common.video_of(job) or ""
+    video = Video(url=url, content_type=kind, file_name=f"{job.id}{path.suffix}", file_size=size)
     answer = Result(video=video, warnings=[warning["detail"] for warning in job.warnings])
+    if inline:
+        return _Inline(path, answer, gone)
     return JSONResponse(answer.model_dump(mode="json"))
 
 
-def _video(job: Job, path: Path, inline: bool) -> Video:
-    size = path.stat().st_size
-    url = common.video_of(job) or ""
-    kind = MEDIA_TYPES[common.form_of(job)]
-    if inline and size <= MOST_INLINE:
-        url = f"data:{kind};base64,{b64encode(path.read_bytes()).decode('ascii')}"
-    return Video(url=url, content_type=kind, file_name=f"{job.id}{path.suffix}", file_size=size)
+_HERE: Final = "<file>"
+"""Where the bytes of a file come into an answer."""
+
+
+class _Inline(Response):
+    """An answer with a file in it, which is read and sent in pieces."""
+
+    media_type = "application/json"
+
+    def __init__(self, path: Path, answer: Result, gone: JobNotFound) -> None:
+        head, _, tail = answer.model_dump_json().encode().partition(_HERE.encode())
+        size = answer.video.file_size
+        super().__init__(headers={"Content-Length": str(len(head) + (size + 2) // 3 * 4 + len(tail))})
+        self._path, self._head, self._tail, self._gone = path, head, tail, gone
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            file = await open_file(self._path, "rb", limiter=RESULTS)
+        except FileNotFoundError:
+            raise self._gone from None
+        async with file, while_there(receive):
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": self._head, "more_body": True})
+            while piece := await file.read(_PIECE_BYTES):
+                await send({"type": "http.response.body", "body": b64encode(piece), "more_body": True})
+            await send({"type": "http.response.body", "body": self._tail, "more_body": False})
 
 
 def _address(job: Job) -> str:

@@ -1,7 +1,9 @@
 """Videos that are sent from a volume which is slow, or hangs, or loses them."""
 
 import asyncio
+import json
 import os
+from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +19,15 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from app.api import videos
+from app.api.compat import fal
 from app.api.problems import install_handlers
 from app.api.sent_file import SentFile
 from app.api.submission import wait_while_there
 from app.api.videos import finished_video, unfinished_video
-from app.errors import NotFound
+from app.errors import JobNotFound, NotFound
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, JobState
+from app.notices import NoticeCode, notice
 from app.rendering.workspace import Workspace
 from tests.support.waiting import DEADLINE, until
 
@@ -186,3 +190,28 @@ async def test_who_waits_for_a_job_is_let_go_with_the_connection(services: Any) 
             await asyncio.wait_for(wait(Request({"type": "http"}, hang_up), services, RUNNING), DEADLINE)
     assert followed == ["begun", "left"] * 2
     assert RUNNING.id not in {workspace.folder.name for workspace in videos._readers}
+
+
+@pytest.mark.parametrize("size", [0, 1, 48 << 10, (48 << 10) + 1, 200_000])
+async def test_a_video_inside_an_answer_is_sent_in_pieces(services: Any, size: int) -> None:
+    services.files.result(DONE).write_bytes(BIG[:size])
+    warned = [notice(NoticeCode.UNKNOWN_FIELDS, "<file> means nothing.")]
+    params = {"compat": {"api": "fal", "shown": {"inline": True}}}
+    answer = await fal.answer_of(services, replace(DONE, params=params, warnings=warned))
+    pieces = await sent(answer)
+    body = b"".join(pieces)
+    url = json.loads(body)["video"]["url"]
+    assert url.startswith("data:video/mp4;base64,")
+    assert b64decode(url.partition(",")[2], validate=True) == BIG[:size]
+    assert json.loads(body)["warnings"] == ["<file> means nothing."]
+    assert answer.headers["content-length"] == str(len(body))
+    assert answer.headers["content-type"] == "application/json"
+    assert max(map(len, pieces)) <= 64 << 10
+
+
+async def test_a_video_that_is_to_come_inside_an_answer_and_has_gone_is_not_found(services: Any) -> None:
+    params = {"compat": {"api": "fal", "shown": {"inline": True}}}
+    answer = await fal.answer_of(services, replace(DONE, params=params))
+    services.files.forget(DONE.id)
+    with pytest.raises(JobNotFound):
+        await sent(answer)
