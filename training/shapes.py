@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.head import RIGID_POINTS
+from app.mouths.meeting import REST_SHARE
 from app.mouths.mesh import LEAST_PRESENCE
-from app.mouths.person import REST_SHARE, Flags
+from app.mouths.person import Flags
 from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import (
     MOST_TEETH,
@@ -71,7 +72,7 @@ def _points(cache: Cache) -> tuple[Canonical, Canonical]:
 def _resting(mouths: npt.NDArray[np.float64], groups: Groups, seen: Flags) -> npt.NDArray[np.float64]:
     """Return for every frame the resting mouth of its speaker.
 
-    ``mouths`` end with their opening. A mouth rests as in :mod:`app.mouths.person`.
+    ``mouths`` end with their opening. A mouth rests as in :mod:`app.mouths.meeting`.
     """
     opening = mouths[:, -1]
     zero = np.zeros_like(mouths)

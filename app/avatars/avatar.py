@@ -25,7 +25,8 @@ from app.media.frame_file import FrameReader
 from app.media.frames import Color, ColorMatrix, ColorRange, FrameLayout, I420Frame
 from app.media.limits import VideoLimits
 from app.media.treatment import PICTURE, Treatment
-from app.mouths.person import Person, meet
+from app.mouths.meeting import meet
+from app.mouths.person import Person
 from app.mouths.study import STUDY, Study, stored_meshes, study_frames
 from app.progress import Alive, nothing
 from app.wav2lip.arrays import FaceCrops

@@ -37,8 +37,8 @@ from app.media.probe import VideoInfo
 from app.media.tone_mapping import HLG, PQ
 from app.media.treatment import PICTURE, Treatment
 from app.mouths.ahead import StudyAhead
+from app.mouths.meeting import meet
 from app.mouths.notes import Notes
-from app.mouths.person import meet
 from app.mouths.study import STUDY, Study, study_frames
 from app.progress import Alive, Progress, Repeated
 from app.volume import check_room

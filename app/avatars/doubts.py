@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 
 from app.faces.types import FaceTrack, has_face
-from app.mouths.person import BRIGHTEST, DARKEST, Flags, Numbers, Person
+from app.mouths.meeting import BRIGHTEST, DARKEST
+from app.mouths.person import Flags, Numbers, Person
 from app.mouths.study import Study
 
 TINY: Final = 64

@@ -13,7 +13,8 @@ from app.media.frames import Plane
 from app.media.probe import VideoInfo
 from app.media.sharpness import sharpness
 from app.mouths.looking import Frames
-from app.mouths.person import Flags, Person, meet
+from app.mouths.meeting import meet
+from app.mouths.person import Flags, Person
 from app.mouths.study import Study
 from app.notices import Notice, NoticeCode
 

@@ -15,7 +15,8 @@ from app.media.frames import FrameLayout
 from app.mouths.covers import gather
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.marks import NOTHING
-from app.mouths.person import Numbers, Person, meet
+from app.mouths.meeting import meet
+from app.mouths.person import Numbers, Person
 from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import COMPONENTS, Canonical, pose_of, shape_space
 from app.mouths.study import Study

@@ -11,7 +11,7 @@ from app.faces.regions import region_of_landmarks
 from app.faces.types import FaceLandmarks
 from app.media.frames import BgrImage, FrameLayout
 from app.mouths.bending import BENT, place
-from app.mouths.person import meet
+from app.mouths.meeting import meet
 from app.mouths.points import (
     BELOW_LIP,
     CHIN,

@@ -12,7 +12,7 @@ from app.faces.regions import region_of_landmarks
 from app.faces.tracking import track_face
 from app.media.frames import BgrImage, FrameLayout
 from app.mouths.bending import place
-from app.mouths.person import meet
+from app.mouths.meeting import meet
 from app.rendering.laying import Layer
 from app.rendering.sampling import Lent
 from tests.support.clips import moving_portrait, write_video

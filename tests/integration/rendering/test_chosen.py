@@ -16,7 +16,8 @@ from app.errors import JobCanceled
 from app.media.limits import AudioLimits
 from app.mouths.covers import gather
 from app.mouths.marks import NOTHING
-from app.mouths.person import Person, meet
+from app.mouths.meeting import meet
+from app.mouths.person import Person
 from app.mouths.study import STUDY, study_frames
 from app.rendering.chosen import ChosenMouths
 from app.rendering.opened import OpenRender

@@ -12,7 +12,8 @@ from app.media.findings import Findings
 from app.media.frames import FrameLayout
 from app.media.pictures import UPRIGHT, PictureForm
 from app.media.probe import VideoInfo
-from app.mouths.person import Numbers, meet
+from app.mouths.meeting import meet
+from app.mouths.person import Numbers
 from app.notices import NoticeCode
 from tests.support.mouths import study_of, talk
 

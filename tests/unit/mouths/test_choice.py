@@ -25,7 +25,8 @@ from app.mouths.choice import (
     rest_lenders,
 )
 from app.mouths.looks import PATCH_SIZE
-from app.mouths.person import Person, meet
+from app.mouths.meeting import meet
+from app.mouths.person import Person
 from app.mouths.space import MouthShapes
 from tests.support.mouths import person_of, talk
 

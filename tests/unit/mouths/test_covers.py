@@ -7,7 +7,8 @@ import pytest
 
 from app.faces.hidden import CROP_SIZE
 from app.mouths.covers import Covers, gather
-from app.mouths.person import Person, meet
+from app.mouths.meeting import meet
+from app.mouths.person import Person
 from app.mouths.study import Study
 from tests.support.mouths import meshes_of, study_of, talk
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from app.media.frames import BgrImage
 from app.mouths.looks import parting
-from app.mouths.person import SEEN_PARTED
+from app.mouths.meeting import SEEN_PARTED
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from app.mouths.upright import in_upright, upright_affine, upright_picture
 from tests.support.clips import portrait

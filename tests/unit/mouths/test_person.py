@@ -4,10 +4,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import app.mouths.person as person_module
+from app.mouths import meeting
 from app.mouths.adaptation import shut
 from app.mouths.choice import rest_lenders
-from app.mouths.person import OWN_TAKE, meet
+from app.mouths.meeting import meet
+from app.mouths.person import OWN_TAKE
 from tests.support.mouths import person_of, talk
 
 NOBODY = {
@@ -156,7 +157,7 @@ def test_a_person_met_part_by_part_is_the_same(monkeypatch: pytest.MonkeyPatch) 
     takes[[0, 14, 15, 80]] = -1
     study = person_of(wanted, takes=takes).study
     whole = meet(study, 25.0)
-    monkeypatch.setattr(person_module, "_FRAMES_AT_ONCE", 7)
+    monkeypatch.setattr(meeting, "_FRAMES_AT_ONCE", 7)
     parts = meet(study, 25.0)
     assert whole.silent.any()
     assert not whole.silent.all()
