@@ -43,7 +43,9 @@ class Settings(BaseSettings):
         "such as media.example.org,minio:9000.",
     )
     fetch_seconds: float = Field(300.0, gt=0, description="Timeout for fetching one file, seconds.")
-    max_fetches: int = Field(8, ge=1, description="Files fetched at the same time; others wait.")
+    max_fetches: int = Field(
+        8, ge=1, description="Files fetched at the same time, at most half of them for one key or host."
+    )
     webhook_url: str | None = Field(None, description="Webhook URL for jobs whose callers name none.")
     webhook_secret: SecretStr | None = Field(
         None,

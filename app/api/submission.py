@@ -84,7 +84,7 @@ async def submit_upload(
             given = _validated(parameters, upload.fields)
             addresses = {name: getattr(given, name, None) for name in ADDRESSES}
             deliveries = services.deliverer.planned(**addresses)
-            upload = await _completed(services, upload, files, paths_of(files, destination))
+            upload = await _completed(services, upload, files, paths_of(files, destination), owner)
             described = describe(job_id, upload, given)
             new = replace(
                 described,
@@ -114,10 +114,14 @@ async def _forget(services: Services, job_id: str) -> None:
 
 
 async def _completed(
-    services: Services, upload: Upload, files: Sequence[FileField], paths: dict[str, Path]
+    services: Services,
+    upload: Upload,
+    files: Sequence[FileField],
+    paths: dict[str, Path],
+    owner: str | None,
 ) -> Upload:
     """Return an upload with the files that are fetched, and those that are said."""
-    upload = await fetch_files(upload, paths, services.fetcher, services.settings.max_upload_bytes)
+    upload = await fetch_files(upload, paths, services.fetcher, services.settings.max_upload_bytes, owner)
     for file in files:
         if file.or_text and TEXT in upload.fields:
             said, voice = upload.fields[TEXT], upload.fields.get(VOICE)

@@ -103,16 +103,19 @@ async def receive_upload(
                 return await on_uploads(writer.write_data, upload, max_bytes)
 
 
-async def fetch_files(upload: Upload, paths: dict[str, Path], fetcher: Fetcher, max_bytes: int) -> Upload:
+async def fetch_files(
+    upload: Upload, paths: dict[str, Path], fetcher: Fetcher, max_bytes: int, owner: str | None
+) -> Upload:
     """Write the files of an upload that have addresses to their ``paths``, and return it with them.
 
+    ``owner`` is the digest of the key that sent it.
     Raises ``AddressRefused``, ``FetchFailed``, ``UploadTooLarge``, ``StorageFull``.
     """
     fetched = {}
     with storing():
         async with _writing(paths) as writer:
             for name, address in upload.addresses.items():
-                fetched[name] = await writer.fetch(name, address, fetcher, max_bytes)
+                fetched[name] = await writer.fetch(name, address, fetcher, max_bytes, owner)
     return replace(upload, files=upload.files | fetched, addresses={})
 
 
@@ -183,9 +186,11 @@ class _Writer:
         elsewhere = {name: address for name, address in upload.addresses.items() if name not in given}
         return replace(upload, files=upload.files | written, addresses=elsewhere)
 
-    async def fetch(self, name: str, address: str, fetcher: Fetcher, max_bytes: int) -> UploadedFile:
+    async def fetch(
+        self, name: str, address: str, fetcher: Fetcher, max_bytes: int, owner: str | None
+    ) -> UploadedFile:
         """Write the file that is at an address. Raises what ``Fetcher`` raises."""
-        async with fetcher.fetch(address) as fetched, aclosing(fetched.pieces) as pieces:
+        async with fetcher.fetch(address, owner) as fetched, aclosing(fetched.pieces) as pieces:
             if fetched.announced > max_bytes:
                 raise too_large(max_bytes)
             incoming = Incoming(tidy(fetched.filename), max_bytes)

@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.deliveries.sending import Outcome, Sender
 from app.deliveries.signature import headers
-from app.jobs.delivery import Delivery, DeliveryKind, DeliveryState, next_waiting
+from app.errors import JobNotFound
+from app.jobs.delivery import Delivery, DeliveryKind, DeliveryState, Due, next_waiting
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobState, utc_now
 from app.jobs.records import RETRY_SECONDS
@@ -33,8 +35,11 @@ from app.tracing import about
 
 log = structlog.stdlib.get_logger(__name__)
 
-AT_A_TIME: Final = 16
-"""How many jobs' deliveries are in progress at a time."""
+AT_A_TIME: Final[Mapping[str, int]] = {DeliveryKind.RESULT: 8, DeliveryKind.WEBHOOK: 16}
+"""How many deliveries of a kind are in progress at a time; at most half of them are for one key, or for one
+host where no keys are asked for: slow receivers hold up no others."""
+LOOKED_AT: Final = 1000
+"""Among how many deliveries that are due those are looked for that have a turn."""
 LOOK_SECONDS: Final = 1.0
 """How often the table is looked at, besides whenever a job or a delivery ends."""
 RESULT_PAUSE: Final = 1800.0
@@ -102,6 +107,8 @@ class Deliverer:
         self._on_outcome = on_outcome
         self._wake = asyncio.Event()
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._turns: Counter[tuple[str, ...]] = Counter()
+        """How many of a kind are in progress, and how many of them for whom."""
 
     def check(self, url: str) -> None:
         """Raise ``AddressRefused`` for an address to which nothing may be sent, as far as its text says."""
@@ -143,34 +150,48 @@ class Deliverer:
 
     async def _begin_due(self) -> None:
         before = set(self._under_way)  # what ends meanwhile may be read as it stood before
-        for job in await on_table(self._table.due, utc_now(), AT_A_TIME + len(before)):
-            if job.id not in before and len(self._under_way) < AT_A_TIME:
-                self._under_way[job.id] = asyncio.create_task(self._deliver(job))
+        for due in await on_table(self._table.due, utc_now(), LOOKED_AT):
+            if due.job_id not in before and self._has_turn(due):
+                self._turns.update(_turns_of(due))
+                self._under_way[due.job_id] = asyncio.create_task(self._see_to(due))
+
+    def _has_turn(self, due: Due) -> bool:
+        whole, own = _turns_of(due)
+        most = AT_A_TIME[due.delivery["kind"]]
+        return self._turns[whole] < most and self._turns[own] < most // 2
+
+    async def _see_to(self, due: Due) -> None:
+        try:
+            await self._deliver(await on_table(self._table.get, due.job_id))
+        except JobNotFound:  # deleted meanwhile
+            pass
+        except SQLAlchemyError as error:
+            log.error("job_table_unusable", error=str(error))
+        finally:
+            self._turns.subtract(_turns_of(due))
+            del self._under_way[due.job_id]
+            self._wake.set()
 
     async def _deliver(self, job: Job) -> None:
         """Make one attempt of a job's delivery."""
         message = next_waiting(job.deliveries)
         assert message is not None, "a job without anything to send is not due"
-        try:
-            outcome = await self._attempt(job, message)
-            noted = self._noted(message, outcome)
-            await self._note(job.id, [noted if each is message else each for each in job.deliveries])
-            host = urlsplit(message["url"]).hostname
-            log.info(
-                "delivery_attempted",
-                **about(job.id, job.traceparent),
-                kind=message["kind"],
-                host=host,
-                state=noted["state"],
-                attempt=noted["attempts"],
-                status=outcome.status,
-                detail=outcome.detail,
-            )
-            if noted["state"] != DeliveryState.WAITING:
-                self._on_outcome(noted["kind"], noted["state"])
-        finally:
-            del self._under_way[job.id]
-            self._wake.set()
+        outcome = await self._attempt(job, message)
+        noted = self._noted(message, outcome)
+        await self._note(job.id, [noted if each is message else each for each in job.deliveries])
+        host = urlsplit(message["url"]).hostname
+        log.info(
+            "delivery_attempted",
+            **about(job.id, job.traceparent),
+            kind=message["kind"],
+            host=host,
+            state=noted["state"],
+            attempt=noted["attempts"],
+            status=outcome.status,
+            detail=outcome.detail,
+        )
+        if noted["state"] != DeliveryState.WAITING:
+            self._on_outcome(noted["kind"], noted["state"])
 
     async def _attempt(self, job: Job, message: Delivery) -> Outcome:
         try:
@@ -229,3 +250,9 @@ class Deliverer:
 
     def _sender(self, url: str) -> Sender:
         return Sender(self._allowance(url), self._terms.resolve, self._terms.seconds)
+
+
+def _turns_of(due: Due) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a delivery takes: a turn of its kind, and one of those for its key, or its host."""
+    kind = due.delivery["kind"]
+    return (kind,), (kind, due.owner or urlsplit(due.delivery["url"]).hostname or "")

@@ -1,6 +1,7 @@
 """What is sent out when a job has ended: its file, and the news of it; kept with the job."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TypedDict
@@ -43,6 +44,16 @@ class Delivery(TypedDict):
     """When it is tried again, ISO 8601; None before the first attempt, and when there is none to come."""
     delivered_at: str | None
     """When its receiver had it, ISO 8601."""
+
+
+@dataclass(frozen=True)
+class Due:
+    """A delivery that is to be made now."""
+
+    job_id: str
+    owner: str | None
+    """Whose the job is; None where no key is asked for."""
+    delivery: Delivery
 
 
 def next_waiting(deliveries: Sequence[Delivery]) -> Delivery | None:

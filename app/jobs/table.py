@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import AvatarExists, DataFolderInUse, IncompatibleData, JobNotFound
-from app.jobs.delivery import Delivery, due_at
+from app.jobs.delivery import Delivery, Due, due_at, next_waiting
 from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob, utc_now
 from app.jobs.schema import MAKES_AVATAR, SERVICE, jobs
 
@@ -111,10 +111,14 @@ class JobTable:
         statement = update(jobs).where((jobs.c.id == job.id) & older)
         return bool(self._change(statement.values(_to_row(job)).returning(*jobs.c)))
 
-    def due(self, now: datetime, limit: int) -> list[Job]:
-        """Return up to ``limit`` jobs that have ended and have something to be sent now, the oldest first."""
+    def due(self, now: datetime, limit: int) -> list[Due]:
+        """Return up to ``limit`` deliveries of jobs that have ended and are to be made now, oldest first."""
         ready = jobs.c.state.in_(TERMINAL_STATES) & (jobs.c.deliver_at <= now)
-        return self._read(ready, limit=limit, order=jobs.c.deliver_at)
+        statement = select(jobs.c.id, jobs.c.owner, jobs.c.deliveries).where(ready)
+        with self._engine.connect() as connection:
+            rows = connection.execute(statement.order_by(jobs.c.deliver_at).limit(limit)).all()
+        found = [(job_id, owner, next_waiting(deliveries)) for job_id, owner, deliveries in rows]
+        return [Due(job_id, owner, delivery) for job_id, owner, delivery in found if delivery]
 
     def note_deliveries(self, job_id: str, deliveries: list[Delivery]) -> None:
         """Write down how the deliveries of a job stand, if it was not forgotten."""
@@ -179,10 +183,8 @@ class JobTable:
         with self._engine.connect() as connection:
             return set(connection.scalars(select(jobs.c.id).where(~without)))
 
-    def _read(
-        self, *filters: ColumnElement[bool], limit: int | None = None, order: Any = _NEWEST_FIRST
-    ) -> list[Job]:
-        statement = select(*jobs.c).where(*filters).order_by(order).limit(limit)
+    def _read(self, *filters: ColumnElement[bool], limit: int | None = None) -> list[Job]:
+        statement = select(*jobs.c).where(*filters).order_by(_NEWEST_FIRST).limit(limit)
         with self._engine.connect() as connection:
             return [_to_job(row) for row in connection.execute(statement).mappings()]
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote
+from weakref import WeakValueDictionary
 
 import httpx
 
@@ -43,7 +44,7 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches files, so many at a time."""
+    """Fetches files, so many at a time, of which at most half are for one key, or one host without keys."""
 
     def __init__(
         self,
@@ -54,6 +55,8 @@ class Fetcher:
         resolve: Resolve = system_resolve,
     ) -> None:
         self._turns = asyncio.Semaphore(at_a_time)
+        self._share = max(1, at_a_time // 2)
+        self._own_turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._allowance = allowance
         self._patience = patience
         self._resolve = resolve
@@ -63,14 +66,18 @@ class Fetcher:
         self._allowance.check(read_url(text))
 
     @asynccontextmanager
-    async def fetch(self, text: str) -> AsyncGenerator[Fetched]:
+    async def fetch(self, text: str, owner: str | None = None) -> AsyncGenerator[Fetched]:
         """Begin to fetch the file at an address; it is there for as long as the block lasts.
+
+        ``owner`` is the digest of the key for which it is fetched.
 
         Raises ``AddressRefused``, ``FetchFailed``.
         """
         self.check(text)
         timeout = httpx.Timeout(self._patience.stretch, connect=self._patience.connect)
-        async with self._turns, client(self._allowance, self._resolve, timeout) as web:
+        own = owner or read_url(text).host
+        own_turns = self._own_turns.setdefault(own, asyncio.Semaphore(self._share))
+        async with own_turns, self._turns, client(self._allowance, self._resolve, timeout) as web:
             deadline = asyncio.get_running_loop().time() + self._patience.total
             response = await self._begin(web, read_url(text))
             try:

@@ -34,8 +34,8 @@ async def working(deliverer: Deliverer) -> AsyncIterator[None]:
             await task
 
 
-def submitted(table: JobTable, deliveries: list[Delivery], **params: str) -> Job:
-    return table.insert(NewJob(new_id(), JobKind.RENDER, "anna", params, deliveries=deliveries))
+def submitted(table: JobTable, deliveries: list[Delivery], owner: str | None = None, **params: str) -> Job:
+    return table.insert(NewJob(new_id(), JobKind.RENDER, "anna", params, owner, deliveries=deliveries))
 
 
 def ended(table: JobTable, job: Job, state: JobState = JobState.SUCCEEDED) -> Job:

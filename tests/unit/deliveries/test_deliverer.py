@@ -6,20 +6,22 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
 from standardwebhooks import Webhook
 
 from app.deliveries import sending
-from app.deliveries.deliverer import Deliverer
+from app.deliveries.deliverer import AT_A_TIME, Deliverer
 from app.errors import AddressRefused
-from app.jobs.delivery import Delivery
+from app.jobs.delivery import Delivery, DeliveryKind, Due
+from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobState, utc_now
 from app.jobs.table import JobTable
 from app.outside.allowance import Allowance
 from tests.support.neighbour import Neighbour
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.unit.deliveries.delivering import (
     SECRET,
     ended,
@@ -126,6 +128,37 @@ async def test_a_slow_receiver_is_tried_again_and_holds_nobody_up(
     assert delivery["next_at"] is not None
 
 
+async def test_slow_receivers_of_one_key_hold_up_no_other(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour
+) -> None:
+    deliverer = make()
+    for _ in range(40):
+        ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/slow", None), "one"))
+    quick = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/quick", None), "other"))
+    neighbour.pauses["/slow"] = DEADLINE
+    async with working(deliverer):
+        await settled(table, quick)
+        assert len(deliverer._under_way) == AT_A_TIME[DeliveryKind.WEBHOOK] // 2
+    assert neighbour.paths("POST") == ["/quick"]
+
+
+async def test_slow_receivers_of_files_hold_up_no_webhook(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, tmp_path: Path
+) -> None:
+    deliverer = make()
+    for number in range(20):
+        sent = deliverer.planned(None, f"{neighbour.url}/slow")
+        job = ended(table, submitted(table, sent, f"key {number}"))
+        path = DataFolder(tmp_path).result(job)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"film")
+    quick = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/quick", None), "key 0"))
+    neighbour.pauses["/slow"] = DEADLINE
+    async with working(deliverer):
+        await settled(table, quick)
+    assert neighbour.paths("POST") == ["/quick"]
+
+
 async def test_a_receiver_that_is_down_over_a_restart_gets_it_once(
     make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour
 ) -> None:
@@ -170,7 +203,7 @@ async def test_a_delivery_that_ends_while_the_table_is_read_is_not_made_again(
 ) -> None:
     due = table.due
 
-    def due_before(now: datetime, limit: int) -> list[Job]:
+    def due_before(now: datetime, limit: int) -> list[Due]:
         found = due(now, limit)
         if deliverer._under_way:
             go_on.set()

@@ -323,3 +323,25 @@ async def test_slow_names_hold_up_no_other_and_are_not_waited_for_once_given_up(
     finally:
         goes_on.set()
         await asyncio.gather(*slow, return_exceptions=True)
+
+
+@pytest.mark.parametrize("owners", [("one", "other"), (None, None)])
+async def test_slow_hosts_hold_up_no_other_key_and_no_other_host(
+    neighbour: Neighbour, owners: tuple[str | None, str | None]
+) -> None:
+    allowed = Allowance.of({f"{host}:{neighbour.port}" for host in ("media.test", "127.0.0.1")})
+    patient = Fetcher(allowed, at_a_time=4, resolve=resolve)
+    slow, quick = f"http://media.test:{neighbour.port}/silent", f"{neighbour.url}/clip"
+
+    async def fetch(address: str, owner: str | None) -> bytes:
+        async with patient.fetch(address, owner) as fetched:
+            return b"".join([piece async for piece in fetched.pieces])
+
+    waiting = [asyncio.create_task(fetch(slow, owners[0])) for _ in range(8)]
+    try:
+        await asyncio.sleep(0.1)  # they begin
+        assert await asyncio.wait_for(fetch(quick, owners[1]), 3) == b"film"
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
