@@ -143,11 +143,12 @@ class Settings(BaseSettings):
         60.0, gt=0, description="A job without progress for this long is stopped and retried, seconds."
     )
     job_ttl: float = Field(
-        86400.0, gt=0, description="How long a finished job and its files are kept, seconds."
+        86400.0, gt=0, le=1e10, description="How long a finished job and its files are kept, seconds."
     )
     implicit_avatar_ttl: float = Field(
         86400.0,
         gt=0,
+        le=1e10,
         description="How long an avatar made by a one-call render is kept after its last use, seconds.",
     )
     frame_cache_bytes: int = Field(

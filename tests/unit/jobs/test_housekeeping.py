@@ -6,12 +6,14 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from app.avatars.store import AvatarStore
 from app.jobs.files import DataFolder
 from app.jobs.housekeeping import Housekeeper
 from app.jobs.job import Job, JobKind, JobState, NewJob, new_id, utc_now
 from app.jobs.table import JobTable
+from app.settings import Settings
 from tests.support.avatars import made_up_manifest, put_made_up
 from tests.support.waiting import until
 
@@ -44,6 +46,16 @@ def test_jobs_expire_with_their_files_and_not_before_their_time(table: JobTable,
     housekeeper(table, files, job_ttl=0).expire()
     assert table.page().jobs == []
     assert not files.job(job.id).exists()
+
+
+def test_the_longest_time_that_may_be_set_can_be_reckoned_with(table: JobTable, files: DataFolder) -> None:
+    set_to = Settings(job_ttl=1e10, implicit_avatar_ttl=1e10)
+    job = ended(table, files, JobState.SUCCEEDED)
+    housekeeper(table, files, job_ttl=set_to.job_ttl, avatar_ttl=set_to.implicit_avatar_ttl).expire()
+    assert table.get(job.id)
+    for longer in ({"job_ttl": 1e11}, {"implicit_avatar_ttl": 1e11}):
+        with pytest.raises(ValidationError, match="less than or equal"):
+            Settings.model_validate(longer)
 
 
 def test_a_sweep_takes_what_crashes_have_left_and_nothing_else(table: JobTable, files: DataFolder) -> None:
