@@ -101,8 +101,9 @@ class FragmentStream(Response):
                 while True:
                     await _send_file(send, self._workspace.fragment(index))
                     index += 1
-            if ended:
-                return self._job.state is JobState.SUCCEEDED
+            if ended:  # without its beginning it was deleted, and there may have been more
+                whole = self._job.state is JobState.SUCCEEDED
+                return whole and await on_results(self._workspace.init.exists)
             self._job = await anext(self._news)
 
 

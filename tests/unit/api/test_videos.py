@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from base64 import b64decode
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, get_ident
@@ -69,12 +69,13 @@ def services(tmp_path: Path) -> Any:
     return SimpleNamespace(files=files, scheduler=SimpleNamespace(follow=follow))
 
 
-async def sent(response: Response) -> list[bytes]:
+async def sent(response: Response, hear: Callable[[Message], None] = lambda _: None) -> list[bytes]:
     """Return what a response sends to a client that stays."""
     pieces: list[bytes] = []
 
     async def send(message: Message) -> None:
         pieces.append(message.get("body", b""))
+        hear(message)
 
     await response({"type": "http", "method": "GET", "headers": []}, nothing_more, send)
     return pieces
@@ -215,3 +216,16 @@ async def test_a_video_that_is_to_come_inside_an_answer_and_has_gone_is_not_foun
     services.files.forget(DONE.id)
     with pytest.raises(JobNotFound):
         await sent(answer)
+
+
+async def test_a_stream_whose_job_is_deleted_meanwhile_is_no_whole_video(services: Any) -> None:
+    messages: list[Message] = []
+
+    def hear(message: Message) -> None:
+        messages.append(message)
+        if message.get("body") == b"zero":
+            services.files.forget(DONE.id)
+
+    await sent(await unfinished_video(THERE, services, RUNNING), hear)
+    assert [message.get("body") for message in messages] == [None, b"init", b"zero"]
+    assert messages[-1]["more_body"]
