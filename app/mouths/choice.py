@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from app.mouths.looks import colourfulness
 from app.mouths.person import Numbers, Person
-from app.mouths.space import MouthShapes, shape_space
+from app.mouths.space import COMPONENTS, OPENING, MouthShapes, shape_space
 from app.progress import Alive, nothing
 
 FrameNumbers = npt.NDArray[np.int32]
@@ -37,8 +37,9 @@ MOST_PRODUCTS: Final = 1000
 _STRETCH: Final = 50
 """Frames that are kept or left out together, for they are lent in a row."""
 
-FARTHEST_TURN: Final = 11.0
-"""Degrees between two heads beyond which one's mouth does not lie on the other."""
+FARTHEST_TURN: Final = 16.0
+"""Degrees between two heads beyond which one's mouth does not lie on the other. Beyond 11 a lender is rarely
+chosen: where nobody nearer opens, and then looks better than a mouth that is stretched."""
 
 FARTHEST_LIGHT: Final = 0.45
 """Difference of the logarithms of two skins' brightness, or of its tints, beyond which the light cannot be
@@ -52,12 +53,20 @@ _COLOURLESS: Final = 0.1
 """Colourfulness that is added to each, so that black and white footage knows no veil."""
 
 
+BENT_WELL, STRETCH = 0.06, 0.05
+"""How much wider than its lender a mouth looks well when it is bent open, and a unit beyond that, in
+distances of the inner eyes. Set by eye on two people in training whose teeth were stretched."""
+
+
 @dataclass(frozen=True)
 class Costs:
     """What counts how much; set by eye and by figures on people in training."""
 
     shape: float = 1.0
     """Of a squared deviation of the first component."""
+    stretch: float = 1.0
+    """Of each :data:`STRETCH` by which the lender opens less than is wanted, beyond :data:`BENT_WELL`, by the
+    square: teeth are stretched there, and the dark between them is missing."""
     teeth: float = 0.25
     """Weight of a unit of teeth, beside components in units of the first one's size."""
     turn: float = 0.5
@@ -140,7 +149,8 @@ class Chooser:
         each, and may raise to stop.
         """
         result: list[tuple[FrameNumbers, Numbers]] = []
-        for shape, frame in zip(wanted * self._weights, shown, strict=True):
+        openings = wanted[:, :COMPONENTS] @ OPENING
+        for shape, opening, frame in zip(wanted * self._weights, openings, shown, strict=True):
             alive()
             pool = self._pools.get(int(self._person.study.takes[frame]), np.empty(0, np.int64))
             pool = pool[self._fits(pool, frame)]
@@ -149,6 +159,8 @@ class Chooser:
                 continue
             cost = np.square(self._shapes[pool] - shape).sum(axis=1)
             cost += np.square(self._place[pool] - self._place[frame]).sum(axis=1)
+            stretched = np.maximum(opening - self._person.openings[pool] - BENT_WELL, 0) / STRETCH
+            cost += self._costs.stretch * np.square(stretched)
             best = np.argpartition(cost, CANDIDATES)[:CANDIDATES] if len(pool) > CANDIDATES else slice(None)
             result.append((pool[best].astype(np.int32), cost[best]))
         return result

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from app.errors import JobCanceled
 from app.mouths import choice
 from app.mouths.choice import (
+    BENT_WELL,
     CANDIDATES,
     FARTHEST_LIGHT,
     FARTHEST_TURN,
     FARTHEST_VEIL,
     MOST_LENDERS,
+    STRETCH,
     Chooser,
     Costs,
     FrameNumbers,
@@ -27,7 +29,7 @@ from app.mouths.choice import (
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.meeting import meet
 from app.mouths.person import Person
-from app.mouths.space import MouthShapes
+from app.mouths.space import OPENING, MouthShapes
 from tests.support.mouths import person_of, talk
 
 COUNT = 60
@@ -78,6 +80,20 @@ def test_nothing_is_lent_to_a_head_that_is_turned_far() -> None:
     assert np.abs(person.turns[lenders, 0] - person.turns[:, 0]).max() <= FARTHEST_TURN
     assert person.shapes[lenders[: COUNT // 2 - 2], 0] == pytest.approx(2.5, abs=0.3)
     assert person.shapes[lenders[COUNT // 2 + 2 :], 0].max() < 1.5
+
+
+def test_a_mouth_that_would_be_stretched_costs_more() -> None:
+    person, wanted, shown = talker(), shapes(3.5), frames(30)
+    opening = float(wanted[0, :6] @ OPENING)
+    (with_it,), (without,) = (
+        Chooser(person, Costs(stretch=cost)).local_costs(wanted, shown) for cost in (2.0, 0.0)
+    )
+    extra = dict(zip(*with_it, strict=True))
+    for lender, cost in zip(*without, strict=True):
+        lack = opening - person.openings[lender]
+        more = 2.0 * max(lack - BENT_WELL, 0.0) ** 2 / STRETCH**2
+        assert extra.get(lender, cost + more) == pytest.approx(cost + more)
+    assert max(with_it[1]) > max(without[1]) + 1
 
 
 def test_nothing_is_lent_between_lights_that_cannot_be_brought_together() -> None:
