@@ -9,9 +9,9 @@ from typing import Final
 from anyio import CapacityLimiter, to_thread
 
 UPLOADS: Final = CapacityLimiter(16)
-"""For what callers send: it is written, and deleted if it was in vain."""
+"""For what callers send, and for deleting the files of jobs, so that no reader holds up the end of a job."""
 RESULTS: Final = CapacityLimiter(32)
-"""For what is read from the volumes and sent out, and for what is deleted there."""
+"""For what is read from the volumes and sent out, and for the avatars."""
 
 on_uploads: Final = partial(to_thread.run_sync, limiter=UPLOADS)
 on_results: Final = partial(to_thread.run_sync, limiter=RESULTS)

@@ -26,7 +26,7 @@ from app.errors import (
     NotFound,
 )
 from app.jobs.job import Job, JobKind, JobState
-from app.threads import on_results, on_table
+from app.threads import on_table, on_uploads
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -163,7 +163,7 @@ async def delete_job(job: JobDep, services: ServicesDep) -> None:
             job = await wait_for(services, job)
         if job.state is not JobState.SUCCEEDED:
             if job.state is JobState.CANCELED:
-                await on_results(services.files.forget, job.id)
+                await on_uploads(services.files.forget, job.id)
             return
     if await on_table(services.table.delete_finished, job.id):
-        await on_results(services.files.forget, job.id)
+        await on_uploads(services.files.forget, job.id)

@@ -25,7 +25,7 @@ from app.jobs.pool import Answer, Call, CallFailed, Pool, WorkerDied, WorkerLeft
 from app.jobs.records import Records
 from app.jobs.table import JobPage, JobTable
 from app.jobs.turn import Turns
-from app.threads import on_results, on_table
+from app.threads import on_results, on_table, on_uploads
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -282,7 +282,7 @@ class Scheduler:
             # On record, then without files, then said: who hears of it finds it so, a crash leaves nothing
             # for good. But who waits is answered although the volume may be too full to write this down.
             await asyncio.wait({saving}, timeout=NOTE_SECONDS)
-            await on_results(self._files.forget, job.job.id)
+            await on_uploads(self._files.forget, job.job.id)
             job.job = ended.job
             job.followers.tell()
         if not await saving:
@@ -291,7 +291,7 @@ class Scheduler:
         self._on_ended(ended)
         job.job = ended.job
         if succeeded:
-            await on_results(self._files.forget_upload, job.job.id)
+            await on_uploads(self._files.forget_upload, job.job.id)
         del self._jobs[job.job.id]
         job.followers.tell()
         self._wake.set()
