@@ -7,6 +7,7 @@ import json
 import os
 import select
 import signal
+import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from math import inf
@@ -28,7 +29,7 @@ from app.decoding.messages import (
     ProbeVideo,
     Request,
 )
-from app.decoding.process import DecoderDied, how_it_ended
+from app.decoding.process import DecoderDied, DecoderStalled, how_it_ended
 from app.decoding.server import LONGEST_LINE, STOP
 from app.errors import AvatarDamaged, LimitExceeded, from_problem
 from app.media.findings import Findings
@@ -38,7 +39,7 @@ from app.media.limits import AudioLimits, VideoLimits, check_pixels, check_sound
 from app.media.probe import VideoInfo
 from app.media.sound import SPEECH_BYTES, TRACK_BYTES, Sound
 from app.media.treatment import Treatment
-from app.progress import Alive
+from app.progress import Alive, nothing
 from app.sandbox import Sandbox
 from app.settings import Settings
 
@@ -138,8 +139,11 @@ class DecoderApart:
         finally:
             if not ended:
                 self._send(STOP)
-                while not line.startswith(b"="):
-                    line = self._next_line(lambda: None)
+                try:
+                    while not line.startswith(b"="):
+                        line = self._next_line(nothing)
+                except DecoderStalled:
+                    _start_over()
         status = int(line[1:])
         if status == -signal.SIGXCPU:
             raise LimitExceeded("Decoding the file takes too long; send it in another format.")
@@ -147,10 +151,14 @@ class DecoderApart:
             raise DecoderDied(how_it_ended(status))
 
     def _next_line(self, alive: Alive) -> bytes:
+        """Wait for a line, and tell meanwhile that this worker is alive. Raises DecoderStalled."""
         assert self._server.stdout is not None
+        heard = time.monotonic()
         while not self._said:
             ready, _, _ = select.select([self._server.stdout], [], [], _ALIVE_SECONDS)
             if not ready:
+                if time.monotonic() - heard > self._settings.stall_seconds:
+                    raise DecoderStalled("stalled and was stopped")
                 alive()
                 continue
             data = self._server.stdout.read(LONGEST_LINE)
@@ -169,7 +177,7 @@ class DecoderApart:
 
 
 def _start_over() -> NoReturn:
-    """End this worker, which is started again: its server is gone, and no decoder can be started any more."""
+    """End this worker, which is started again: its server is gone, or hangs, and starts no decoders."""
     log.error("decoding_server_gone")
     os._exit(1)
 

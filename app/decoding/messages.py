@@ -1,8 +1,9 @@
 """What a worker asks its decoders for, and what they answer: JSON, an object a line.
 
-A decoder says any number of ``frames`` (how many are in the file), and one of ``answer``, ``failed`` (a
-problem), ``refused`` (an ``OSError``), ``out_of_memory`` and ``broke`` (what nobody had foreseen). It may
-have been taken over by its file: what it says is checked, and believed no more than a header is.
+A decoder says any number of ``frames`` (how many are in the file) and ``alive`` (it is at work), and one of
+``answer``, ``failed`` (a problem), ``refused`` (an ``OSError``), ``out_of_memory`` and ``broke`` (what nobody
+had foreseen). It may have been taken over by its file: what it says is checked, and believed no more than a
+header is.
 """
 
 from dataclasses import dataclass

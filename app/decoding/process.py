@@ -15,6 +15,10 @@ class DecoderDied(Exception):
     """The process that decoded a file is gone, or has said what cannot be; the text says how."""
 
 
+class DecoderStalled(DecoderDied):
+    """The process that decoded a file said nothing for too long, and was ended."""
+
+
 def start_server() -> "Popen[bytes]":
     """Start what starts the decoders of one worker; it ends when the worker is gone."""
     environment = without_secrets(os.environ)

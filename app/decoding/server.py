@@ -26,10 +26,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from app.decoding.messages import Request
+    from app.progress import Alive
 
 STOP: Final = b"stop\n"
 TELL_SECONDS: Final = 0.02
 """Least time between two reports of the frames that are there."""
+ALIVE_SECONDS: Final = 1.0
+"""Least time between two reports that a decoder without frames to report is at work."""
 OPENING_CPU_SECONDS: Final = 60.0
 """The CPU time in which a file must have been opened, and its first picture decoded;"""
 SOUND_CPU_SECONDS: Final = 0.2
@@ -170,7 +173,7 @@ def _decode(request: "Request") -> Any:
 
     match request:
         case DecodeSound():
-            sound = decode_sound(request.audio, request.limits, request.track, request.speech)
+            sound = decode_sound(request.audio, request.limits, request.track, request.speech, _at_work())
             return SOUND.dump_python(sound, mode="json")
         case DecodeFrames():
             findings = Findings()
@@ -184,8 +187,21 @@ def _decode(request: "Request") -> Any:
             say({"frames": count})
             return FINDINGS.dump_python(findings, mode="json")
         case _:
-            info = probe_video(request.video, request.limits, request.treatment)
+            info = probe_video(request.video, request.limits, request.treatment, _at_work())
             return VIDEO_INFO.dump_python(info, mode="json")
+
+
+def _at_work() -> "Alive":
+    """Return what tells the worker, now and then, that this decoder is at work."""
+    told = time.monotonic()
+
+    def alive() -> None:
+        nonlocal told
+        if time.monotonic() - told >= ALIVE_SECONDS:
+            told = time.monotonic()
+            say({"alive": True})
+
+    return alive
 
 
 def say(message: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ class DecoderHere:
 
     def probe(self, video: Path, limits: VideoLimits, treatment: Treatment, alive: Alive) -> VideoInfo:
         """See :class:`Decoder`."""
-        return probe_video(video, limits, treatment)
+        return probe_video(video, limits, treatment, alive)
 
     def frames(
         self,

@@ -30,6 +30,7 @@ from app.media.still import look_at
 from app.media.timing import choose_fps, frame_count, may_change_its_clock
 from app.media.transparency import alpha_decoder
 from app.media.treatment import PLAIN, Treatment
+from app.progress import Alive, nothing
 from app.sandbox import sparing
 
 _StreamT = TypeVar("_StreamT", av.VideoStream, av.AudioStream)
@@ -88,15 +89,18 @@ class AudioInfo:
     codec: str
 
 
-def probe_video(path: Path, limits: VideoLimits, treatment: Treatment = PLAIN) -> VideoInfo:
+def probe_video(
+    path: Path, limits: VideoLimits, treatment: Treatment = PLAIN, alive: Alive = nothing
+) -> VideoInfo:
     """Read the header and the first picture of ``path``, which will get this ``treatment``.
 
-    Raises NotAVideo, TooManyPixels (before a picture is decoded), MediaTooLong.
+    ``alive`` is called while its packets are counted, if they must be, and may raise to stop the work. Raises
+    NotAVideo, TooManyPixels (before a picture is decoded), MediaTooLong.
     """
     with open_video(path, limits) as (container, stream):
         lasting = announced(container, stream)
         if lasting > limits.max_seconds and may_change_its_clock(container.format.name):
-            lasting = _packets_lasting(path)
+            lasting = _packets_lasting(path, alive)
         check_seconds(lasting, limits.max_seconds, "video")
         check_complete(container, stream, NotAVideo)
         stream.codec_context.thread_count = 1  # more take longer to start than a single picture does
@@ -233,7 +237,9 @@ def no_picture(limits: VideoLimits) -> UnsupportedMedia:
     )
 
 
-def check_announced(seconds: Fraction, limits: AudioLimits, path: Path, part: range | None = None) -> None:
+def check_announced(
+    seconds: Fraction, limits: AudioLimits, path: Path, part: range | None = None, alive: Alive = nothing
+) -> None:
     """Raise what :func:`check_length` does for sound that is too long by its header, and by its packets.
 
     A header's length may be a guess from the bit rate, so the packets are counted too, but not decoded.
@@ -241,25 +247,26 @@ def check_announced(seconds: Fraction, limits: AudioLimits, path: Path, part: ra
     try:
         check_length(seconds, limits)
     except LimitExceeded:
-        check_length(packet_seconds(path, part), limits)
+        check_length(packet_seconds(path, part, alive), limits)
 
 
-def packet_seconds(path: Path, part: range | None) -> Fraction:
+def packet_seconds(path: Path, part: range | None, alive: Alive) -> Fraction:
     """Return how long the packets of the sound last, seconds; those that say nothing count as 0."""
     with open_audio(path, part) as (container, stream):
-        return _lasting(container, stream)
+        return _lasting(container, stream, alive)
 
 
-def _packets_lasting(video: Path) -> Fraction:
+def _packets_lasting(video: Path, alive: Alive) -> Fraction:
     with open_media(video, NotAVideo) as container:
         stream = _main_stream(container.streams.video)
-        return _lasting(container, stream) if stream else Fraction(0)
+        return _lasting(container, stream, alive) if stream else Fraction(0)
 
 
-def _lasting(container: InputContainer, stream: av.VideoStream | av.AudioStream) -> Fraction:
+def _lasting(container: InputContainer, stream: av.VideoStream | av.AudioStream, alive: Alive) -> Fraction:
     lasting = Fraction(0)
     with suppress(FFmpegError):  # what is damaged is found when the stream is decoded
         for packet in container.demux(stream):
+            alive()
             lasting += packet.duration or 0
     return lasting * (stream.time_base or 0)
 

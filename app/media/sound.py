@@ -226,7 +226,7 @@ def _rest(path: Path, decoded: Fraction, clock: SoundClock, alive: Alive) -> Fra
     parts: list[range | None] = [*ogg_links(path, alive)]
     for part in parts or [None]:
         with suppress(UnsupportedMedia, NoSound):  # a damaged link, as below
-            whole += packet_seconds(path, part)
+            whole += packet_seconds(path, part, alive)
     check_length(whole, clock.limits)
     rest = whole - decoded
     return rest if rest >= _PADDING else Fraction(0)
@@ -239,7 +239,7 @@ def _frames(path: Path, clock: SoundClock, alive: Alive) -> Generator[av.AudioFr
         try:
             with open_audio(path, part) as (container, stream):
                 check_complete(container, stream, NotAudio)
-                check_announced(announced(container, stream), clock.limits, path, part)
+                check_announced(announced(container, stream), clock.limits, path, part, alive)
                 begin = pictures_begin(path, part)
                 decoded = with_places(decode_stream(container, stream))
                 yield from clock.place(decoded, container.format.name, begin)

@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from app.decoding.process import DecoderDied
+from app.decoding.process import DecoderDied, DecoderStalled
 from app.errors import EngineUnavailable, JobCanceled, ModelError, MouthpieceError
 from app.jobs.pool import Call
 from app.logs import configure_logs
@@ -79,7 +79,7 @@ def answer(worker: Worker, call: Call, tell: Tell) -> Message:
     except JobCanceled:
         return {"stopped": True}
     except DecoderDied as died:
-        return {"died": str(died)}
+        return {"died": str(died), "stalled": isinstance(died, DecoderStalled)}
     except MouthpieceError as error:
         return {"failed": error.problem()}
 

@@ -9,7 +9,8 @@ Message = Mapping[str, Any]
 worker: ``ready`` (the model) or ``unusable`` (a problem) at first; then for each call any number of ``told``
 ([frames done, frames in all]) and one of ``answer``, ``failed`` (a problem), ``stopped``, or ``died`` (how
 its decoder ended). From what runs the worker: ``leaving``, if it is to take no other call, and ``gone`` (how
-its process ended), with ``left`` if that was no death and ``stalled`` if it made no progress."""
+its process ended), with ``left`` if that was no death. With ``died`` and ``gone``, ``stalled`` says that
+there was no progress."""
 
 
 def to_line(message: Message) -> bytes:

@@ -237,11 +237,17 @@ def test_a_format_that_changes_on_the_way_is_followed(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_too_long_by_its_header_is_not_decoded(
-    tmp_path: Path, codec: str, suffix: str, limits: AudioLimits, error: type[LimitExceeded]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    codec: str,
+    suffix: str,
+    limits: AudioLimits,
+    error: type[LimitExceeded],
 ) -> None:
     path = _write(tmp_path / f"a.{suffix}", speech_like(3.0, 48000), 48000, codec)
+    monkeypatch.setattr("app.media.sound.decode_stream", lambda *_: pytest.fail("decoded"))
     with pytest.raises(error):
-        decode_sound(path, limits, tmp_path / "track", tmp_path / "speech", lambda: pytest.fail("decoded"))
+        _decode(path, limits)
 
 
 @pytest.mark.parametrize(

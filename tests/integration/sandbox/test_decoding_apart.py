@@ -2,18 +2,22 @@
 
 import json
 import os
-import subprocess
+import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from subprocess import PIPE, Popen
 
 import numpy as np
 import pytest
 
+from app.decoding import server
 from app.decoding.apart import DecoderApart
-from app.decoding.process import DecoderDied, start_server
+from app.decoding.messages import DecodeSound, ProbeVideo
+from app.decoding.process import DecoderDied, DecoderStalled, start_server
 from app.decoding.server import FRAMES_NICENESS, OPENING_CPU_SECONDS
 from app.errors import JobCanceled, LimitExceeded, NotAudio, TooManyFrames
 from app.media.decoder import Decoder, DecoderHere
@@ -186,31 +190,73 @@ def test_a_decoder_that_hangs_is_ended_when_the_job_is_canceled(hijacked: Decode
         sound(hijacked, job / "upload")
 
 
+def test_a_decoder_that_sleeps_is_ended_and_the_next_begins(
+    hijacked: DecoderApart, settings: Settings, job: Path
+) -> None:
+    for deed in ("crash", "hang", "crash"):  # the first waits until all is loaded
+        impatient = DecoderApart(hijacked._server, settings.model_copy(update={"stall_seconds": 2.0}))
+        (job / "upload").write_text(deed)
+        with pytest.raises(DecoderStalled if deed == "hang" else DecoderDied) as died:
+            sound(impatient if deed == "hang" else hijacked, job / "upload")
+        assert str(died.value) == ("stalled and was stopped" if deed == "hang" else "was ended by SIGSEGV")
+
+
+def test_a_decoder_tells_that_it_is_at_work(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[dict[str, object]] = []
+    monkeypatch.setattr(server, "say", said.append)
+    monkeypatch.setattr(server, "ALIVE_SECONDS", 0.0)
+    words = clips.speech(job / "words.wav", 4.0)
+    recording = clips.write_video(
+        job / "a.ts", [clips.moving_portrait(index, 64, 48) for index in range(40)], codec="mpeg2video"
+    )
+    cut = AudioLimits(60, used_seconds=Fraction(1))
+    for request, least in (
+        (DecodeSound(words, AUDIO, job / "track", job / "speech"), 60),
+        (DecodeSound(words, cut, job / "track", job / "speech"), 60),  # what follows is counted
+        (ProbeVideo(recording, VideoLimits(1, 1 << 22), Treatment()), 40),
+    ):
+        said.clear()
+        server.answer(request)
+        *alive, last = said
+        assert "alive" not in last
+        assert alive.count({"alive": True}) >= least
+
+
 WORKER = """
 import sys
 from pathlib import Path
+from signal import SIGKILL, SIGSTOP
 from app.decoding.apart import DecoderApart
 from app.decoding.process import start_server
 from app.media.limits import AudioLimits
 from app.settings import Settings
-job, late = Path(sys.argv[1]), sys.argv[2] == "late"
+job, when = Path(sys.argv[1]), sys.argv[2]
 server = start_server()
-decoder = DecoderApart(server, Settings(data_dir=job.parents[1], avatars_dir=job.parents[1]))
+print(server.pid, flush=True)
+folder = job.parents[1]
+decoder = DecoderApart(server, Settings(data_dir=folder, avatars_dir=folder, stall_seconds=0.5))
 decoder.load()
-alive = server.kill if late else lambda: None
-if not late:
+alive = lambda: server.send_signal(SIGSTOP if when == "stuck" else SIGKILL)
+if when == "early":
     server.kill()
     server.wait()
 decoder.sound(job / "upload", AudioLimits(60), job / "track", job / "speech", alive)
 """
 
 
-@pytest.mark.parametrize("when", ["late", "early"])
+@pytest.mark.parametrize("when", ["late", "early", "stuck"])
 def test_a_worker_that_can_start_no_decoder_any_more_ends(job: Path, when: str) -> None:
     os.mkfifo(job / "upload")  # a decoder waits for it for ever
-    done = subprocess.run([sys.executable, "-c", WORKER, str(job), when], capture_output=True, text=True)
-    assert (done.returncode, "decoding_server_gone" in done.stdout + done.stderr) == (1, True), done.stderr
-    assert "Traceback" not in done.stderr
+    command = [sys.executable, "-c", WORKER, str(job), when]
+    with Popen(command, stdout=PIPE, stderr=PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        decoding = int(worker.stdout.readline())
+        worker.wait()
+        with suppress(ProcessLookupError):
+            os.kill(decoding, signal.SIGKILL)
+        said = "".join(worker.communicate())
+    assert (worker.returncode, "decoding_server_gone" in said) == (1, True), said
+    assert "Traceback" not in said
 
 
 def test_frames_that_are_not_there_are_not_believed(

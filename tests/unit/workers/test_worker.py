@@ -12,7 +12,7 @@ from weakref import ref
 import pytest
 
 from app.avatars.store import AvatarStore
-from app.decoding.process import DecoderDied
+from app.decoding.process import DecoderDied, DecoderStalled
 from app.errors import (
     AvatarDeleted,
     AvatarExists,
@@ -124,10 +124,15 @@ def test_another_failure_of_a_render_stays_what_it_is_without_its_words(
         worker(tmp_path, Rooms(failure)).do(RENDERING, ignore)
 
 
-def test_the_death_of_a_decoder_is_told_as_a_death_and_the_worker_lives(tmp_path: Path) -> None:
-    dying = worker(tmp_path, Rooms(DecoderDied("was ended by SIGSEGV")))
+@pytest.mark.parametrize(
+    ("error", "stalled"), [(DecoderDied("was ended"), False), (DecoderStalled("stalled"), True)]
+)
+def test_the_death_of_a_decoder_is_told_as_a_death_and_the_worker_lives(
+    tmp_path: Path, error: DecoderDied, stalled: bool
+) -> None:
+    dying = worker(tmp_path, Rooms(error))
     for _ in range(2):
-        assert answer(dying, RENDERING, ignore_message) == {"died": "was ended by SIGSEGV"}
+        assert answer(dying, RENDERING, ignore_message) == {"died": str(error), "stalled": stalled}
 
 
 def test_what_a_call_held_is_let_go_as_soon_as_it_has_failed(tmp_path: Path) -> None:
