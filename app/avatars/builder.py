@@ -172,6 +172,7 @@ class AvatarBuilder:
         with self.cache.adding(needed, folder) as cached:
             cached.touch()
             followed = self._find_face(request, info, cached, progress)
+            self.cache.make_room(cached.stat().st_size, keep=None)
             info, track = followed.info, followed.track
             with FrameReader(cached, info.layout.frame_bytes) as frames:
                 alive = partial(progress, len(track.boxes), len(track.boxes))

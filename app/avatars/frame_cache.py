@@ -72,7 +72,8 @@ class FrameCache:
             yield path
 
     def keep(self, path: Path, manifest: Manifest) -> None:
-        """Keep the file of frames of an avatar that has been made."""
+        """Keep the file of frames of an avatar that has been made, whatever was expected of its size."""
+        self.make_room(path.stat().st_size, keep=None)
         if self._folder is not None:
             move(path, self._path(manifest, FRAMES))
 

@@ -57,6 +57,25 @@ def test_the_source_is_kept_untouched_and_a_preview_is_drawn(built: AvatarBuilde
     assert (folder / PREVIEW).read_bytes().startswith(b"\xff\xd8\xff")
 
 
+def test_a_video_that_does_not_say_how_long_it_is_keeps_to_the_budget(
+    anna: AvatarBuilder, video: Path
+) -> None:
+    class Unsaid(DecoderHere):
+        def probe(self, video: Path, limits: VideoLimits, treatment: Treatment, alive: Alive) -> VideoInfo:
+            return replace(super().probe(video, limits, treatment, alive), frame_count=1, duration=0.0)
+
+    cached = anna.store.path("anna") / FRAMES
+    assert cached.exists()
+    small = builder(anna.store.root, cache_bytes=cached.stat().st_size * 3 // 2)
+    seen = []
+    replace(small, decoder=Unsaid()).build(
+        AvatarRequest("ben", video, "Ben.mp4"),
+        no_progress,
+        lambda manifest, boxes: seen.append(cached.exists()),
+    )
+    assert seen == [False]
+
+
 def test_the_arrays_have_one_row_a_frame(built: AvatarBuilder) -> None:
     with open_avatar(built.store, built.cache, "anna", FORM) as avatar:
         assert avatar.faces is not None

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.avatars.frame_cache import Decode, FrameCache
-from app.avatars.manifest import Manifest
+from app.avatars.manifest import Manifest, Source
 from app.avatars.store import FRAMES, AvatarStore
 from app.errors import AvatarDamaged
 from app.media.frame_file import write_frames
@@ -89,6 +90,24 @@ def test_frames_of_an_avatar_that_is_made_are_kept_or_gone(store: AvatarStore, t
         path.write_bytes(bytes(36))
         cache.keep(path, manifest)
     cache.open(manifest, unread).close()
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_frames_that_are_more_than_was_expected_leave_the_budget_as_it_is(
+    store: AvatarStore, tmp_path: Path, local: bool
+) -> None:
+    manifest, folder = add(store, "anna"), tmp_path / "local"
+    other = replace(made_up_manifest("ben"), source=Source("12" * 32, "ben.mp4"))
+    put_made_up(store, other)
+    cache = FrameCache(store, 80, folder if local else None)
+    cache.open(other, numbered(3)).close()
+    making = tmp_path / ".new-anna-1"
+    making.mkdir()
+    with cache.adding(12, making) as path:
+        path.write_bytes(bytes(72))
+        cache.keep(path, manifest)
+    files = [*store.root.glob(f"*/{FRAMES}"), *folder.glob("*"), *making.glob(FRAMES)]
+    assert [path.stat().st_size for path in files] == [72]
 
 
 def test_the_least_recently_used_cache_goes_when_the_budget_is_full(store: AvatarStore) -> None:
