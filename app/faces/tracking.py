@@ -34,7 +34,10 @@ MIN_FRAMES: Final = 3
 LANDMARK_SHARE: Final = 0.5
 """Landmarks are smoothed over this share of the boxes' time: a mask must follow a moving chin."""
 
-_POINTS_AT_ONCE: Final = 1 << 19
+_SIGHTINGS_AT_ONCE: Final = 8192
+"""Sightings of which the meshes are moved before their memory is given back."""
+
+_POINTS_AT_ONCE: Final = 1 << 16
 """Points of all frames that are smoothed together: that takes about 80 bytes each."""
 
 
@@ -86,21 +89,25 @@ def _assemble(runs: list[Run], count: int, window: float) -> tuple[ExactBox, Lan
     The runs are empty afterwards: of ten minutes, their sightings take 165 MB, which landmarks need next.
     """
     boxes = np.full((count, 4), np.nan)
-    meshes = np.full((count, POINTS, 3), np.nan, np.float32)
+    meshes, fitted = np.empty((count, POINTS, 3), np.float32), np.zeros(count, np.bool_)
     stretches = [(run.sightings[0].frame, run.last.frame) for run in runs]
     for run, (first, last) in zip(runs, stretches, strict=True):
         seen = [sighting.frame - first for sighting in run.sightings]
         run_boxes = np.full((last - first + 1, 4), np.nan)
         run_boxes[seen] = [sighting.box for sighting in run.sightings]
         boxes[first : last + 1] = smooth(fill_gaps(run_boxes), window)
-        for sighting in run.sightings:
-            meshes[sighting.frame] = sighting.fit.mesh
-        run.sightings.clear()
-    give_back_memory()
+        while run.sightings:
+            sighting = run.sightings.pop()
+            meshes[sighting.frame], fitted[sighting.frame] = sighting.fit.mesh, True
+            if len(run.sightings) % _SIGHTINGS_AT_ONCE == 0:
+                del sighting
+                give_back_memory()
+    meshes[~fitted] = np.nan
     landmarks = np.full((count, POINTS, 2), np.nan, np.float32)
     for first, last in stretches:
         for some in np.array_split(np.arange(POINTS), 1 + (last - first) * POINTS // _POINTS_AT_ONCE):
             points = meshes[first : last + 1, some, :2].reshape(last - first + 1, -1)
             smoothed = smooth(fill_gaps(points), window * LANDMARK_SHARE)
             landmarks[first : last + 1, some] = smoothed.reshape(-1, len(some), 2)
+    give_back_memory()
     return boxes, landmarks, meshes
