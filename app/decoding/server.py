@@ -178,9 +178,9 @@ def _decode(request: "Request") -> Any:
         case DecodeFrames():
             findings = Findings()
             frames = decode_frames(request.video, request.info, request.limits, findings, request.backdrop)
-            count, told = 0, time.monotonic()
+            count, told = 0, 0.0
             for _ in write_frames(frames, request.file, request.most_bytes):
-                if time.monotonic() - told > TELL_SECONDS:
+                if count and time.monotonic() - told > TELL_SECONDS:
                     told = time.monotonic()
                     say({"frames": count})  # those before this one are in the file
                 count += 1
