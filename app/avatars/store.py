@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -138,9 +139,8 @@ class AvatarStore:
     def _filling(self, avatar_id: str) -> Iterator[Path]:
         with self._new_folder(avatar_id) as folder:
             yield folder
-            for path in folder.iterdir():
-                if path.name != FRAMES:
-                    _sync(path)
+            with ThreadPoolExecutor(4, "sync") as pool:  # the disk takes them together
+                list(pool.map(_sync, [path for path in folder.iterdir() if path.name != FRAMES]))
             try:
                 folder.rename(self.root / avatar_id)
             except OSError:
