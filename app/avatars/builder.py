@@ -166,7 +166,7 @@ class AvatarBuilder:
     @contextmanager
     def _look(self, request: AvatarRequest, folder: Path, progress: Progress) -> Iterator["_Seen"]:
         """Decode a video beside ``folder``, follow its face, and study it."""
-        Thread(target=_compile_networks, name="networks").start()
+        Thread(target=compile_networks, name="networks").start()
         info = self.decoder.probe(request.video, self.limits, request.treatment, partial(progress, 0, 0))
         needed = info.frame_count * info.layout.frame_bytes
         with self.cache.adding(needed, folder) as cached:
@@ -272,7 +272,7 @@ class AvatarBuilder:
         )
 
 
-def _compile_networks() -> None:
+def compile_networks() -> None:
     """Compile the networks that follow and study faces, once a process: while the first video is opened."""
     FaceMesh()
     HiddenFinder()

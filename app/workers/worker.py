@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from subprocess import Popen
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -79,6 +80,7 @@ class Worker:
         release. Raises ``ModelError``.
         """
         # Imported here, and not with the module: it takes a second, and the web process does not need it.
+        from app.avatars.builder import compile_networks
         from app.decoding.apart import DecoderApart
         from app.wav2lip.devices import cuda_devices
         from app.workshop import Workshop
@@ -87,6 +89,7 @@ class Worker:
         self._workshop = Workshop.open(self._settings, decoder)
         self._workshop.infer.warm_up()
         decoder.load()
+        Thread(target=compile_networks, name="networks").start()  # else the first video waits for it
         info = self._workshop.infer.info
         devices = cuda_devices() if info.device.startswith("cuda") else 0
         encoder = self._workshop.renderer.encoder

@@ -1,8 +1,9 @@
 import errno
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ from weakref import ref
 
 import pytest
 
+from app.avatars import builder
 from app.avatars.store import AvatarStore
+from app.decoding.apart import DecoderApart
 from app.decoding.process import DecoderDied, DecoderStalled
 from app.errors import (
     AvatarDeleted,
@@ -31,6 +34,7 @@ from app.settings import Settings
 from app.workers.child import answer, hear
 from app.workers.messages import Message
 from app.workers.worker import Worker
+from app.workshop import Workshop
 from tests.support.avatars import made_up_manifest, put_made_up
 
 MAKING = Call(
@@ -52,6 +56,13 @@ RENDERING = Call(
         "stream": True,
     },
 )
+
+
+@dataclass(frozen=True)
+class SimpleModel:
+    """Stands in for what is known of a model."""
+
+    device: str
 
 
 class Rooms:
@@ -87,6 +98,21 @@ def ignore_message(message: Message) -> None:
 
 def ignore(done: int, total: int) -> None:
     pass
+
+
+def test_the_networks_of_the_first_video_are_compiled_once_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = SimpleQueue[str]()
+    infer = SimpleNamespace(warm_up=partial(done.put, "model"), info=SimpleModel("cpu"))
+    workshop = SimpleNamespace(infer=infer, renderer=SimpleNamespace(encoder="x264"))
+    monkeypatch.setattr(Workshop, "open", lambda settings, decoder: workshop)
+    monkeypatch.setattr(DecoderApart, "load", lambda self: None)
+    monkeypatch.setattr(builder, "compile_networks", partial(done.put, "networks"))
+    made = worker(tmp_path, Rooms(NotAudio("")))
+    made._decoding = None  # type: ignore[assignment]
+    assert made.load()["device"] == "cpu"
+    assert [done.get(timeout=60) for _ in range(2)] == ["model", "networks"]
 
 
 def test_an_avatar_that_an_attempt_finished_before_it_died_counts_as_made(tmp_path: Path) -> None:
