@@ -47,7 +47,7 @@ class Doubts:
 def doubts_of(track: FaceTrack, study: Study, person: Person) -> Doubts:
     """Return what is doubtful in a video that was studied."""
     shown = has_face(track.boxes)
-    found: Flags = np.asarray(np.isfinite(study.meshes).all(axis=(1, 2)))
+    found: Flags = np.isfinite(study.meshes[:, 0, 0])
     heights = np.where(shown, track.boxes[:, 1] - track.boxes[:, 0], 0).astype(np.float64)
     light = study.skin.mean(axis=1).astype(np.float64)
     turn: Numbers = np.hypot(*person.turns.T)

@@ -107,10 +107,9 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
         usable[take] &= ~_pressed(study.redness, pool)[take]
         among = pool & usable if (pool & usable).any() else pool
         resting = _resting(opening, among)
-        zero = np.median(flat[resting], axis=0)
-        apart = flat[take]
-        apart -= zero
-        components = apart @ space.basis.T
+        zero = np.median(flat[resting], axis=0, overwrite_input=True)
+        own = np.flatnonzero(take)
+        components = np.concatenate([(flat[own[part]] - zero) @ space.basis.T for part in _parts(len(own))])
         more = np.clip(teeth[take] - np.median(teeth[resting], axis=0), -MOST_TEETH, MOST_TEETH)
         shapes[take] = np.column_stack([components, more])
         parted = float(np.median(opening[resting]))

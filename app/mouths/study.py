@@ -113,7 +113,7 @@ def study_frames(
     still followed; the study is the same without it.
     """
     count = len(boxes)
-    shown = has_face(boxes) & np.isfinite(landmarks).all(axis=(1, 2))
+    shown = has_face(boxes) & np.isfinite(landmarks[:, 0, 0])
     notes = Notes(count, cover_every(fps)) if ahead is None else ahead
     notes.settle(landmarks, shown)
     if meshes is None:
