@@ -50,6 +50,11 @@ LEAST_SPREAD: Final = np.array([6.0, 3.0, 3.0], np.float32)[:, None, None]
 deviations of this person's cheeks, and at least, in steps of 0..255. Light that falls from one side is
 spread wide, and counts; a jaw that lies elsewhere is far out."""
 
+UNLIKE: Final = np.array([30.0, 15.0, 15.0], np.float32)[:, None, None]
+"""Differences of luma and chroma, steps of 0..255, up to which a cheek that is laid is like the frame's own;
+twice that is something else: hair, an ear, what is behind a head that is turned otherwise. Set by eye on a
+man who shakes his head: a strip of the wall behind him was laid on his cheek."""
+
 _AROUND: Final = np.array(
     [164, 167, 165, 92, 186, 57, 43, 106, 182, 83, 18, 313, 406, 335, 273, 287, 410, 322, 391, 393]
 )
@@ -88,10 +93,11 @@ class Layer:
         masks.spare(cover)
         skin = masks.over(region, masks.skin, _light_size(region))
         light = _Light(own, laid, skin, black=16.0 if self.layout.color.range == "limited" else 0.0)
-        mask = masks.over(region, masks.tight if masks.covered else masks.whole, own[1].shape[::-1])
+        evened, alike = light.evened()
+        mask = masks.alpha(region, own[1].shape[::-1], alike)
         if weight < 1:
             mask *= np.float32(weight)
-        for plane, fitted in zip(own, light.evened(), strict=True):
+        for plane, fitted in zip(own, evened, strict=True):
             alpha = np.asarray(cv2.resize(mask, plane.shape[::-1]), np.float32)
             plane[:] = cv2.blendLinear(fitted, plane, alpha, 1 - alpha)
 
@@ -124,6 +130,17 @@ class _Masks:
             if one is not None:
                 self.whole = spare(self.whole, one, self._box, head)
                 self.covered = True
+
+    def alpha(self, region: Region, size: tuple[int, int], alike: FloatPlane) -> FloatPlane:
+        """Return how much of what is laid shows in a region, 0..1, at a (width, height) ``size``.
+
+        The mouth and its chin do; cheeks as far as they are ``alike``, and not if something is covered.
+        """
+        alpha = self.over(region, self.tight, size)
+        if not self.covered:
+            beside = self.over(region, self.whole, size) - alpha
+            alpha += beside * np.asarray(cv2.resize(alike, size), np.float32)
+        return alpha
 
     @cached_property
     def tight(self) -> MouthMask:
@@ -211,11 +228,14 @@ class _Light:
         self._weight[ceil(0.9 * len(skin)) :] = 0  # the jaw
         self._own = self._all_small(own)
 
-    def evened(self) -> list[Plane]:
-        """Return the laid planes in the frame's light."""
+    def evened(self) -> tuple[list[Plane], FloatPlane]:
+        """Return the laid planes in the frame's light.
+
+        And where, on the small picture, their skin is then like the frame's own, 0..1; it is 1 for all else.
+        """
         skin = self._weight > LEAST_SKIN
         if not skin.any():
-            return self._laid
+            return self._laid, np.ones(self._weight.shape, np.float32)
         lit = self._laid
         small = self._all_small(lit)
         gain = _gain(self._own[0][skin], small[0][skin], self._dark[0].item())
@@ -226,10 +246,13 @@ class _Light:
                 for plane, dark in zip(lit, self._dark.ravel(), strict=True)
             ]
         slow = self._slow(self._own - small, skin)
-        return [
+        unlike = np.max(np.abs(self._own - small - slow) / UNLIKE, axis=0) * skin
+        evened = [
             np.asarray(cv2.add(plane, cv2.resize(more, plane.shape[::-1]), dtype=cv2.CV_8U), np.uint8)
             for plane, more in zip(lit, slow, strict=True)
         ]
+        alike = np.clip(2 - unlike, 0, 1)
+        return evened, np.asarray(cv2.erode(alike, np.ones((3, 3), np.uint8)), np.float32)
 
     def _slow(self, difference: FloatPlanes, skin: npt.NDArray[np.bool_]) -> FloatPlanes:
         """Smooth differences over where they are known: first everywhere, then closer where there is skin."""

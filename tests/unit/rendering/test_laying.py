@@ -14,13 +14,15 @@ from app.faces.types import Box, FaceLandmarks
 from app.media.frames import Color, ColorRange, FrameLayout, I420Frame
 from app.mouths.bending import BENT, Placing, place
 from app.mouths.person import Person
-from app.rendering.laying import MASK_SIZE, Layer
+from app.rendering.laying import LIPS, MASK_SIZE, Layer
 from app.rendering.sampling import Lent, sampled
 from tests.support.frames import i420
 from tests.support.mouths import box_of, person_of
 
 LAYOUT = FrameLayout(320, 240)
 OPEN = 3.0
+CHEEK = 213
+"""A Face Mesh point on the right cheek, beside the mouth."""
 
 
 @cache
@@ -113,6 +115,19 @@ def test_something_dark_at_a_cheek_does_not_change_the_light_of_the_mouth() -> N
     LAYOUT.planes(own)[0][:, : cheek[0] + 8] = 30
     made = LAYOUT.planes(laid(own, Lent(flat(110), placed())))[0].astype(int)
     assert abs(int(made[y, x]) - 110) <= 2
+
+
+def test_what_is_behind_the_lender_is_not_laid_on_a_cheek() -> None:
+    points, other = heads()[5], flat(150)
+    luma = LAYOUT.planes(other)[0]
+    x, y = points[CHEEK].astype(int).tolist()
+    luma[y - 12 : y + 12, x - 2 : x + 2] = 20
+    made = LAYOUT.planes(laid(flat(150), Lent(other, placed())))[0]
+    assert made[y - 8 : y + 8, x - 2 : x + 2].min() > 125
+    middle = points[LIPS].mean(axis=0).astype(int)
+    luma[middle[1] - 2 : middle[1] + 2, middle[0] - 8 : middle[0] + 8] = 20
+    made = LAYOUT.planes(laid(flat(150), Lent(other, placed())))[0]
+    assert made[middle[1], middle[0] - 4 : middle[0] + 4].max() < 40
 
 
 def test_light_from_one_side_is_kept() -> None:
