@@ -59,6 +59,10 @@ _AROUND: Final = np.array(
     [164, 167, 165, 92, 186, 57, 43, 106, 182, 83, 18, 313, 406, 335, 273, 287, 410, 322, 391, 393]
 )
 """Face Mesh points around the lips, at some distance."""
+TIGHT, NEAR = (1.22, 1.12), (1.7, 1.4)
+"""How far from the middle of the mouth, across and down, what is laid in any case reaches, over how far these
+points are: if something lies before a face, and if not."""
+
 _CORNERS: Final = np.array([61, 291])
 _CHIN: Final = np.array([148, 152, 377, 176, 400])
 _MOVING_JAW: Final = np.array(sorted(set(OUTLINE) & set(JAW)))
@@ -134,26 +138,37 @@ class _Masks:
     def alpha(self, region: Region, size: tuple[int, int], alike: FloatPlane) -> FloatPlane:
         """Return how much of what is laid shows in a region, 0..1, at a (width, height) ``size``.
 
-        The mouth and its chin do; cheeks as far as they are ``alike``, and not if something is covered.
+        The mouth and its chin do; the sides of the face as far as they are ``alike``, and no cheeks at all if
+        something is covered.
         """
-        alpha = self.over(region, self.tight, size)
-        if not self.covered:
-            beside = self.over(region, self.whole, size) - alpha
-            alpha += beside * np.asarray(cv2.resize(alike, size), np.float32)
+        if self.covered:
+            return self.over(region, self.tight, size)
+        alpha = self.over(region, self.near, size)
+        beside = self.over(region, self.whole, size) - alpha
+        alpha += beside * np.asarray(cv2.resize(alike, size), np.float32)
         return alpha
 
     @cached_property
     def tight(self) -> MouthMask:
         """The mouth and its chin, without the cheeks."""
+        return self._around_the_mouth(TIGHT)
+
+    @cached_property
+    def near(self) -> MouthMask:
+        """The mouth, its chin and what moves with them, without the sides of the face."""
+        return self._around_the_mouth(NEAR)
+
+    def _around_the_mouth(self, reach: tuple[float, float]) -> MouthMask:
+        """Return the part of the whole within ``reach`` of the lips, across and down, and the chin."""
         points = self._in_crop(self._points)
         middle = points[_CORNERS].mean(axis=0)
-        ring = middle + (points[_AROUND] - middle) * (1.22, 1.12)
+        ring = middle + (points[_AROUND] - middle) * reach
         hull = cv2.convexHull(np.vstack([ring, points[_CHIN] + (0, 0.06 * MASK_SIZE)]).astype(np.float32))
         shape = np.zeros((MASK_SIZE, MASK_SIZE), np.uint8)
         cv2.fillPoly(shape, [np.rint(hull * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
         soft = cv2.GaussianBlur(shape, (0, 0), MASK_SIZE * 0.035).astype(np.float32) / 255
-        tight: MouthMask = np.rint(self.whole * np.clip((soft - 0.15) / 0.7, 0, 1)).astype(np.uint8)
-        return tight
+        part: MouthMask = np.rint(self.whole * np.clip((soft - 0.15) / 0.7, 0, 1)).astype(np.uint8)
+        return part
 
     @property
     def skin(self) -> MouthMask:
