@@ -143,9 +143,10 @@ class _Masks:
         """
         if self.covered:
             return self.over(region, self.tight, size)
-        alpha = self.over(region, self.near, size)
-        beside = self.over(region, self.whole, size) - alpha
-        alpha += beside * np.asarray(cv2.resize(alike, size), np.float32)
+        alpha = self.over(region, self.whole, size)
+        if alike.min() < 1:
+            near = self.over(region, self.near, size)
+            alpha = near + (alpha - near) * np.asarray(cv2.resize(alike, size), np.float32)
         return alpha
 
     @cached_property
