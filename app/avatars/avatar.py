@@ -152,8 +152,8 @@ def is_whole(store: AvatarStore, avatar_id: str) -> bool:
         treatment = manifest.treatment
         if treatment.has_backdrop and PICTURE + sha256_of(folder / BACKDROP) != treatment.background:
             return False
-        if Study.load(folder / STUDY, manifest.frame_count) is None:
-            return False
+        if stored_meshes(folder / STUDY, manifest.frame_count) is None:
+            return False  # all else in a study is measured again
         return sha256_of(folder / SOURCE) == manifest.source.sha256
     except (AvatarDamaged, FileNotFoundError):
         return False

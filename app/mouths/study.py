@@ -25,6 +25,7 @@ from app.mouths.looks import Patch, Skin
 from app.mouths.marks import Marked, cover_every
 from app.mouths.notes import Notes
 from app.progress import Alive, nothing
+from app.volume import meaning
 
 STUDY: Final = "mouths.npz"
 """Name of the file among those of an avatar; it can be rebuilt from the others."""
@@ -72,23 +73,37 @@ class Study:
 
     @classmethod
     def load(cls, path: Path, frame_count: int) -> Self | None:
-        """Read the study of ``frame_count`` frames; None if there is none, or another version's."""
+        """Read the study of ``frame_count`` frames; None if there is none, or another version's.
+
+        Raises ``OSError`` if it cannot be read now, which says nothing of it.
+        """
         try:
             with path.open("rb") as file, np.load(file) as stored:
                 arrays = {f.name: stored[f.name] for f in fields(cls) if f.name != "covers"}
                 covers = Covers(**{f.name: stored[f"covers_{f.name}"] for f in fields(Covers)})
                 study = cls(**arrays, covers=covers)
                 return study if int(stored["version"]) == VERSION and len(study) == frame_count else None
+        except OSError as error:
+            if meaning(error) is not None:
+                raise
+            return None
         except Exception:  # zipfile and numpy raise a dozen kinds; whatever is wrong, it can be made again
             return None
 
 
 def stored_meshes(path: Path, frame_count: int) -> FaceMeshes | None:
-    """Return the meshes of a study of any version; None if there are none, or not of so many frames."""
+    """Return the meshes of a study of any version; None if there are none, or not of so many frames.
+
+    Raises ``OSError`` as :meth:`Study.load`.
+    """
     try:
         with path.open("rb") as file, np.load(file) as stored:
             meshes: FaceMeshes = stored["meshes"]
             return meshes if meshes.shape == (frame_count, POINTS, 3) else None
+    except OSError as error:
+        if meaning(error) is not None:
+            raise
+        return None
     except Exception:  # as above
         return None
 

@@ -1,0 +1,70 @@
+"""An avatar's study, read where the volume fails for a moment and where it is of an earlier version."""
+
+import errno
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.avatars.arrays import sha256_of
+from app.avatars.avatar import is_whole, open_avatar
+from app.avatars.crops import BOXES, LANDMARKS, CropForm
+from app.avatars.frame_cache import FrameCache
+from app.avatars.store import FRAMES, MANIFEST, SOURCE, AvatarStore
+from app.faces.face_mesh import POINTS
+from app.mouths.study import STUDY
+from tests.support.avatars import made_up_manifest, put_made_up
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AvatarStore:
+    """A store of one avatar, three frames without a face, whose study is of version 2."""
+    store, manifest = AvatarStore(tmp_path / "avatars"), made_up_manifest()
+    folder = put_made_up(store, manifest)
+    np.save(folder / BOXES, np.full((3, 4), -1, np.int32))
+    np.save(folder / LANDMARKS, np.full((3, POINTS, 2), np.nan, np.float32))
+    np.savez(folder / STUDY, version=np.int32(2), meshes=np.zeros((3, POINTS, 3), np.float32))
+    (folder / FRAMES).write_bytes(bytes(3 * 4 * 2 * 3 // 2))
+    (folder / SOURCE).write_bytes(b"source")
+    checksums = {name: sha256_of(folder / name) for name in (BOXES, LANDMARKS)}
+    source = replace(manifest.source, sha256=sha256_of(folder / SOURCE))
+    (folder / MANIFEST).write_text(replace(manifest, checksums=checksums, source=source).to_json())
+    return store
+
+
+def opened(store: AvatarStore, avatar_id: str) -> None:
+    open_avatar(store, FrameCache(store, 1 << 20), avatar_id, CropForm(96, "nearest")).close()
+
+
+def test_an_avatar_is_whole_with_meshes_of_an_earlier_study_and_not_without_any(store: AvatarStore) -> None:
+    assert is_whole(store, "anna")
+    (store.path("anna") / STUDY).unlink()
+    assert not is_whole(store, "anna")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.EACCES])
+@pytest.mark.parametrize("look", [is_whole, opened])
+def test_a_study_that_cannot_be_read_now_is_neither_damaged_nor_made_again(
+    store: AvatarStore,
+    monkeypatch: pytest.MonkeyPatch,
+    look: Callable[[AvatarStore, str], object],
+    number: int,
+) -> None:
+    study = store.path("anna") / STUDY
+    before, real = study.read_bytes(), Path.open
+
+    def fail(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        if path == study and mode == "rb":
+            raise OSError(number, os.strerror(number))
+        return real(path, mode, *rest, **more)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Path, "open", fail)
+        with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+            look(store, "anna")
+    assert study.read_bytes() == before
