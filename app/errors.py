@@ -310,7 +310,7 @@ class TooBusy(Unavailable):
 
 
 class StorageReadOnly(Unavailable):
-    """The volume cannot be written to."""
+    """The service may not write to the volume, or not read what lies there."""
 
     status, code, title = 507, "storage-read-only", "Storage read-only"
 

@@ -74,7 +74,8 @@ def meaning(error: OSError) -> MouthpieceError | None:
             return StorageFull("The volume is full; delete avatars or jobs, or enlarge it, and try again.")
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return StorageReadOnly(
-                "The volume is not writable; the operator finds the reason with 'mouthpiece doctor'."
+                "The service may not read or write the volume; the operator finds the reason with "
+                "'mouthpiece doctor'."
             )
         case errno.EMFILE | errno.ENFILE:
             return TooBusy("The service has too many open files and connections; try again in a few seconds.")

@@ -49,6 +49,7 @@ from app.errors import (
     TooManyFrames,
     TooManyPixels,
     TooMuchMemory,
+    Unavailable,
     UnsupportedMedia,
     UploadTooLarge,
 )
@@ -141,7 +142,7 @@ async def create_avatar(
     return JSONResponse(avatar.model_dump(mode="json"), 201, headers)
 
 
-@router.get("", responses=documented(InvalidRequest))
+@router.get("", responses=documented(InvalidRequest, Unavailable, StorageReadOnly))
 async def list_avatars(
     services: ServicesDep,
     implicit: Annotated[bool, Query(description="Include avatars made by one-call renders.")] = False,
@@ -167,7 +168,7 @@ async def list_avatars(
     )
 
 
-@router.get("/{avatar_id}", responses=documented(AvatarNotFound, AvatarDamaged))
+@router.get("/{avatar_id}", responses=documented(AvatarNotFound, AvatarDamaged, Unavailable, StorageReadOnly))
 async def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
     """Show an avatar."""
     return Avatar.of(await on_results(services.avatars.manifest, avatar_id))

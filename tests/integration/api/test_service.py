@@ -276,7 +276,7 @@ async def test_finished_jobs_expire_with_their_files(start: Start, tmp_path: Pat
     assert not (tmp_path / "data" / "jobs" / job["id"]).exists()
 
 
-async def test_the_description_of_the_api_names_every_status_of_an_upload(start: Start) -> None:
+async def test_the_description_of_the_api_names_every_status_of_an_upload_and_of_a_look(start: Start) -> None:
     client = await start(api_keys=KEYS)
     document = (await client.get("/openapi.json")).json()
     for path, statuses in (
@@ -292,6 +292,8 @@ async def test_the_description_of_the_api_names_every_status_of_an_upload(start:
         operation = document["paths"][path]["post"]
         assert set(operation["responses"]) == statuses
         assert "multipart/form-data" in operation["requestBody"]["content"]
+    for path in ("/v1/avatars", "/v1/avatars/{avatar_id}"):
+        assert {"503", "507"} <= set(document["paths"][path]["get"]["responses"])
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 

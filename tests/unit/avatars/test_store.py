@@ -121,6 +121,7 @@ def test_an_avatar_that_cannot_be_read_now_is_not_said_to_be_damaged(
         meant = meaning(failed.value)
         assert meant is not None
         assert "delete" not in meant.detail
+        assert (number == errno.EACCES) == ("may not read or write" in meant.detail)
     manifests, damaged = store.survey()
     assert [manifest.id for manifest in manifests] == ["ben"]
     assert damaged["anna"].detail.endswith("try again.")
