@@ -9,7 +9,8 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -46,7 +47,7 @@ class AvatarStore:
     def path(self, avatar_id: str) -> Path:
         """Return the folder of an avatar. Raises :class:`AvatarNotFound`, :class:`AvatarDamaged`."""
         folder = self._folder(avatar_id)
-        if not (folder / MANIFEST).is_file():
+        if not _is(stat.S_ISREG, folder / MANIFEST):
             raise AvatarDamaged(f"The avatar {avatar_id!r} has no manifest; delete it and create it again.")
         return folder
 
@@ -57,7 +58,7 @@ class AvatarStore:
 
     def exists(self, avatar_id: str) -> bool:
         """Return whether an avatar has this id."""
-        return bool(ID_PATTERN.fullmatch(avatar_id)) and (self.root / avatar_id).is_dir()
+        return bool(ID_PATTERN.fullmatch(avatar_id)) and _is(stat.S_ISDIR, self.root / avatar_id)
 
     def manifest(self, avatar_id: str) -> Manifest:
         """Return what is known of an avatar.
@@ -84,7 +85,7 @@ class AvatarStore:
     def survey(self) -> Survey:
         """Return all avatars, and what is wrong with those that cannot be read."""
         manifests, damaged = [], {}
-        for folder in sorted(self.root.iterdir()) if self.root.is_dir() else ():
+        for folder in sorted(self.root.iterdir()) if _is(stat.S_ISDIR, self.root) else ():
             try:
                 manifests.append(self.manifest(folder.name))
             except AvatarDamaged as error:
@@ -183,7 +184,7 @@ class AvatarStore:
 
     def sweep(self) -> int:
         """Remove what crashes have left, and nobody still works on; return how many unfinished avatars."""
-        if not self.root.is_dir():
+        if not _is(stat.S_ISDIR, self.root):
             return 0
         swept = 0
         for folder in self.root.glob(".*-*"):
@@ -202,6 +203,14 @@ class AvatarStore:
     def _refuse_taken(self, avatar_id: str) -> None:
         if self.exists(avatar_id):
             raise AvatarExists(f"There is already an avatar {avatar_id!r}; delete it or choose another id.")
+
+
+def _is(kind: Callable[[int], bool], path: Path) -> bool:
+    """Return whether there is a file of this kind. Raises ``OSError`` where pathlib may answer False."""
+    try:
+        return kind(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _try_lock(folder: Path) -> int | None:

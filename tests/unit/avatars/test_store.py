@@ -125,3 +125,33 @@ def test_an_avatar_that_cannot_be_read_now_is_not_said_to_be_damaged(
     manifests, damaged = store.survey()
     assert [manifest.id for manifest in manifests] == ["ben"]
     assert damaged["anna"].detail.endswith("try again.")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_a_volume_that_cannot_be_asked_now_does_not_say_that_an_avatar_is_missing(
+    store: AvatarStore, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """From Python 3.14 on, pathlib's own ``is_dir`` and ``is_file`` answer False for every error."""
+    put_made_up(store, made_up_manifest())
+
+    def fail(path: Path, **more: bool) -> os.stat_result:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "stat", fail)
+    for name in ("is_dir", "is_file"):
+        monkeypatch.setattr(Path, name, lambda path: False)
+    looks = (*(partial(look, "anna") for look in (store.exists, store.path, store.manifest)), store.survey)
+    for look in looks:
+        with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+            look()
+
+
+def test_a_file_in_the_place_of_an_avatar_is_none(store: AvatarStore) -> None:
+    folder = put_made_up(store, made_up_manifest())
+    (folder.parent / "ben").touch()
+    assert not store.exists("ben")
+    assert not AvatarStore(folder.parent / "ben").exists("anna")
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).mkdir()
+    with pytest.raises(AvatarDamaged):
+        store.path("anna")
