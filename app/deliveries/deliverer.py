@@ -168,7 +168,7 @@ class Deliverer:
         except SQLAlchemyError as error:
             log.error("job_table_unusable", error=str(error))
         finally:
-            self._turns.subtract(_turns_of(due))
+            self._turns -= Counter(_turns_of(due))  # what has none left is forgotten
             del self._under_way[due.job_id]
             self._wake.set()
 

@@ -142,6 +142,17 @@ async def test_slow_receivers_of_one_key_hold_up_no_other(
     assert neighbour.paths("POST") == ["/quick"]
 
 
+async def test_whom_nothing_is_sent_to_any_more_is_forgotten(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour
+) -> None:
+    deliverer = make()
+    for number in range(3):
+        ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/hook", None), f"key {number}"))
+    async with working(deliverer):
+        await until(lambda: len(neighbour.taken) == 3 and not deliverer._under_way)
+        assert not deliverer._turns
+
+
 async def test_slow_receivers_of_files_hold_up_no_webhook(
     make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, tmp_path: Path
 ) -> None:
