@@ -18,7 +18,7 @@ from anyio import open_file
 from app.api.forms import UploadedFile, caption, too_large
 from app.errors import InvalidRequest, SpeechFailed
 from app.settings import Settings
-from app.threads import UPLOADS
+from app.threads import UPLOADS, on_uploads
 from app.volume import Growth, storing
 
 log = structlog.stdlib.get_logger(__name__)
@@ -112,7 +112,7 @@ class Speaker:
         with storing():
             async with await open_file(destination, "wb", 0, limiter=UPLOADS) as file:
                 async for piece in answer.aiter_bytes(1 << 20):
-                    growth.add(len(piece))
+                    await on_uploads(growth.add, len(piece))
                     if growth.total > self._max_bytes:
                         raise too_large(self._max_bytes)
                     digest.update(piece)

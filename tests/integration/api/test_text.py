@@ -1,5 +1,6 @@
 """A text instead of sound, with a text-to-speech server that answers well, badly or not at all."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from app import volume
+from app.api.speech import Speaker
 from app.avatars.store import AvatarStore
 from app.settings import Settings
 from tests.integration.api.conftest import Start
@@ -99,6 +102,22 @@ async def test_a_server_that_does_not_answer_with_sound(
     assert words in answer.json()["detail"]
     assert code == 422 or "sesame" not in answer.text
     assert list((tmp_path / "data" / "jobs").glob("*")) == []
+
+
+async def test_the_volume_of_a_sound_is_not_looked_at_on_the_event_loop(
+    speaker: Speaking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[threading.Thread] = []
+
+    def room(folder: Path) -> int:
+        looked.append(threading.current_thread())
+        return 1 << 30
+
+    monkeypatch.setattr(volume, "room", room)
+    async with Speaker(Settings(tts_url=speaker.url)) as there:
+        await there.say("Hello.", None, tmp_path / "a.wav")
+    assert looked
+    assert threading.current_thread() not in looked
 
 
 async def test_a_server_that_is_not_there(start: Start, tmp_path: Path) -> None:
