@@ -43,6 +43,8 @@ class NoticeCode(StrEnum):
     """The channels cancel each other for ``seconds``; the mouth follows the strongest one."""
     GAPS_IN_SOUND = "gaps-in-sound"
     """The audio's timestamps jump: ``seconds`` of silence fill the gaps."""
+    EARLY_SOUND = "early-sound"
+    """The first ``seconds`` of the audio come before the first picture: they are left out."""
     LATE_SOUND = "late-sound"
     """The audio starts ``seconds`` after the video: silence fills the gap."""
     SOUND_LONGER_THAN_CLIP = "sound-longer-than-clip"

@@ -66,7 +66,7 @@ _DOWNMIX: Final = {"rematrix_maxval": "1.0"}
 """Mixing down is an average, for floats as for integers: the mel's level must not depend on the channels."""
 
 _NOTED_LATE: Final = Fraction(1, 10)
-"""Sound that begins later than this after the pictures is worth a word; an encoder's priming is not."""
+"""Sound that begins this much before or after the pictures, seconds, is worth a word; priming is not."""
 
 _PADDING: Final = Fraction(1, 10)
 """Packets hold up to so much more than is heard, an encoder's priming and padding: that is not left out."""
@@ -159,7 +159,7 @@ def decode_sound(
         frames = _frames(path, clock, alive)
         first = next(frames, None)
         if first is None:
-            raise _empty()
+            raise _empty(clock)
         rate = first.sample_rate if first.sample_rate in _AAC_RATES else _OTHER_RATE
         layout = _AAC_LAYOUTS.get(first.layout.nb_channels, _OTHER_LAYOUT)
         growth = Growth(track_path.parent)
@@ -175,7 +175,7 @@ def decode_sound(
         track.finish()
         speech.finish()
     if not track.samples:  # too short to be resampled
-        raise _empty()
+        raise _empty(clock)
     decoded, used = Fraction(track.samples, rate), limits.used_seconds
     cut = used is not None and decoded >= used
     rest = _rest(path, decoded, clock, alive) if cut and limits.counts_rest else Fraction(0)
@@ -195,7 +195,9 @@ def decode_sound(
     return _examined(sound, alive)
 
 
-def _empty() -> NoSound:
+def _empty(clock: SoundClock) -> NoSound:
+    if clock.late < 0:
+        return NoSound("The audio ends before the video's first picture. Send it by itself.")
     return NoSound("The audio track is empty. Send one that contains speech.")
 
 
@@ -250,6 +252,10 @@ def _frames(path: Path, clock: SoundClock, alive: Alive) -> Generator[av.AudioFr
 
 def _clock_notices(clock: SoundClock) -> list[Notice]:
     told = []
+    if clock.late <= -_NOTED_LATE:
+        early = -float(clock.late)
+        detail = f"The first {early:.2f} s of the audio come before the first picture and are left out."
+        told.append(notice(NoticeCode.EARLY_SOUND, detail, early))
     if clock.late >= _NOTED_LATE:
         detail = f"The audio starts {float(clock.late):.2f} s after the video; silence fills the gap."
         told.append(notice(NoticeCode.LATE_SOUND, detail, float(clock.late)))

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from app.errors import MediaTooLong
+from app.errors import MediaTooLong, NoSound
 from app.media.limits import AudioLimits
 from app.media.probe import pictures_begin, probe_audio
 from app.media.sound import SPEECH_RATE, Sound, decode_sound
@@ -99,7 +99,16 @@ def test_sound_before_the_pictures_of_a_video_is_not_heard(tmp_path: Path) -> No
 
     assert sound.duration == pytest.approx(1.25, abs=0.002)
     np.testing.assert_allclose(sound.read_speech(0, 20000), speech_like(2.0)[12000:], atol=2e-3)
-    assert sound.notices == []
+    assert _codes(sound) == [NoticeCode.EARLY_SOUND]
+    assert sound.notices[0]["seconds"] == pytest.approx(0.75, abs=0.002)
+
+
+def test_sound_that_ends_before_the_pictures_is_not_called_empty(tmp_path: Path) -> None:
+    video = talking_head(tmp_path / "silent.mp4", 1, width=64, height=48)
+    path = add_sound(video, tmp_path / "a.mkv", speech_like(1.0)[None], 16000, start=-1.5)
+
+    with pytest.raises(NoSound, match="ends before the video's first picture"):
+        _decode(path)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov"])
