@@ -140,7 +140,10 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(3, ge=1, description="Attempts at a job whose worker dies.")
     stall_seconds: float = Field(
-        60.0, gt=0, description="A job without progress for this long is stopped and retried, seconds."
+        60.0,
+        gt=0,
+        description="A job without progress for this long, ten times as long while its result is joined, is "
+        "stopped and retried, seconds.",
     )
     job_ttl: float = Field(
         86400.0, gt=0, le=1e10, description="How long a finished job and its files are kept, seconds."

@@ -273,7 +273,7 @@ class AvatarBuilder:
 
 
 def compile_networks() -> None:
-    """Compile the networks that follow and study faces, once a process: while the first video is opened."""
+    """Compile the networks that follow and study faces, once a process: once a worker has its model."""
     FaceMesh()
     HiddenFinder()
 

@@ -39,7 +39,7 @@ class Opened:
     """That the inside of a mouth is to be drawn, for the lender shows none, or too little."""
 
     skin: Skin
-    """The lender's, float32 (4,)."""
+    """The lender's, float32 (3,)."""
     teeth: WantedTeeth
     """float32 (2,): that are to show."""
     shown: ShownInside = NOTHING_SHOWN

@@ -24,7 +24,7 @@ _EYES_AT: Final = np.array([[0.22, -0.30], [0.78, -0.30]]) * SIDE
 _LARGEST: Final = 900
 """Pixels to which the longer side of a frame is shrunk before the face is looked for."""
 
-_STILL: Final = [point for point in RIGID_POINTS if point not in (372, 143)]
+_RIGID: Final = [point for point in RIGID_POINTS if point not in (372, 143)]
 _OUTER: Final = [*LOWER_LIP_OUTER, *UPPER_LIP_OUTER[-2:0:-1]]
 _INNER: Final = [*LOWER_LIP_INNER, *UPPER_LIP_INNER[-2:0:-1]]
 _UPPER, _LOWER = 13, 14
@@ -39,7 +39,7 @@ _RING_INNER, _RING_OUTER = 9, 25
 """The skin around the mouth lies between the lips widened by these sizes, pixels."""
 
 Canon = npt.NDArray[np.float64]
-"""float64 (k, 2): where the still points lie in a steadied face."""
+"""float64 (k, 2): where the rigid points lie in a steadied face."""
 Color = npt.NDArray[np.float64]
 """float64 (3,): L*, a*, b*."""
 
@@ -66,7 +66,7 @@ class MouthFacts:
 
 @dataclass(frozen=True)
 class Mouths:
-    """A video's mouths, None in frames without a face, and where its still points were put."""
+    """A video's mouths, None in frames without a face, and where its rigid points were put."""
 
     frames: list[MouthFacts | None]
     canon: Canon
@@ -91,7 +91,7 @@ def read_mouths(path: Path, *, limit: int | None = None, canon: Canon | None = N
             continue
         if canon is None:
             first = similarity(places[[RIGHT_EYE, LEFT_EYE]], _EYES_AT)
-            canon = _moved(places[_STILL], first)
+            canon = _moved(places[_RIGID], first)
         frames.append(_facts(picture, places, canon))
     if canon is None:
         raise NoFace(f"{path.name} shows no face that could be judged.")
@@ -134,7 +134,7 @@ def _moved(places: MeshPlaces, way: npt.NDArray[np.float64]) -> MeshPlaces:
 
 
 def _facts(picture: BgrImage, places: MeshPlaces, canon: Canon) -> MouthFacts:
-    way = similarity(places[_STILL], canon)
+    way = similarity(places[_RIGID], canon)
     steady = np.asarray(
         cv2.warpAffine(picture, way, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
         np.uint8,
