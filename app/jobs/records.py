@@ -25,23 +25,29 @@ class Records:
     def __init__(self, table: JobTable) -> None:
         self._table = table
         self._problem = ""
-        self._takes_writes = True
+        """Why it could not be used when it was last looked at."""
+        self._refusal = ""
+        """Why it did not take the last write."""
 
     def check(self) -> None:
         """Raise ``NotReady``, with the reason, if the table could not be used when it was last looked at."""
         if self._problem:
             raise NotReady(self._problem)
 
+    def check_writes(self) -> None:
+        """Raise ``NotReady``, with the reason, if it could not, or did not take the last write."""
+        if reason := self._problem or self._refusal:
+            raise NotReady(reason)
+
     async def save(self, job: Job) -> bool:
         """Write down how a job stands, however often that has to be tried; see :meth:`JobTable.save`."""
         while True:
             try:
                 saved = await on_table(self._table.save, job)
-                self._takes_writes = True
+                self._refusal = ""
                 return saved
             except SQLAlchemyError as error:
-                self._takes_writes = False
-                self._note(error)
+                self._refusal = _told(error, self._refusal)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def watch(self) -> None:
@@ -49,17 +55,16 @@ class Records:
         while True:
             try:
                 await on_table(self._table.check)
-                if self._takes_writes:
-                    self._problem = ""
+                self._problem = ""
             except (SQLAlchemyError, DataFolderError, OSError) as error:
-                self._note(error)
+                self._problem = _told(error, self._problem)
             await asyncio.sleep(CHECK_SECONDS)
 
-    def _note(self, error: SQLAlchemyError | DataFolderError | OSError) -> None:
-        if not self._problem:
-            log.error("job_table_unusable", error=str(error))
-        self._problem = (
-            error.detail
-            if isinstance(error, DataFolderError)
-            else "The job database cannot be used at the moment; the service's log says why."
-        )
+
+def _told(error: SQLAlchemyError | DataFolderError | OSError, before: str) -> str:
+    """Return what a caller is told of an error; log it if nothing was wrong ``before``."""
+    if not before:
+        log.error("job_table_unusable", error=str(error))
+    if isinstance(error, DataFolderError):
+        return error.detail
+    return "The job database cannot be used at the moment; the service's log says why."

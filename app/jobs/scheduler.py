@@ -148,7 +148,7 @@ class Scheduler:
 
     def check_ready(self) -> None:
         """Raise ``NotReady``, with the reason, unless a job that is submitted now would be begun soon."""
-        self._records.check()
+        self._records.check_writes()
         if not self.pool.size:
             raise NotReady(self.pool.status)
 

@@ -29,7 +29,7 @@ async def watched(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
 def ready(records: Records) -> bool:
     try:
-        records.check()
+        records.check_writes()
     except NotReady:
         return False
     return True
@@ -61,5 +61,6 @@ async def test_a_table_that_is_read_but_takes_no_writes_is_not_ready_until_it_do
         for _ in range(20):
             await asyncio.sleep(0.005)
             assert not ready(watched)
+            watched.check()  # what is sent may be refused for a better reason: a volume that is full
     assert await saving
     await until(lambda: ready(watched))
