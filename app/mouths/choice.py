@@ -145,8 +145,8 @@ class Chooser:
         """Return for each frame the best candidates and what each costs by itself.
 
         ``wanted`` (n, 8) are the shapes, ``shown`` (n,) the frames of the footage on which they are to be
-        laid. A frame to which nobody may lend serves itself. ``alive`` is called for
-        each, and may raise to stop.
+        laid. A frame to which nobody may lend serves itself. ``alive`` is called for each, and may raise to
+        stop.
         """
         result: list[tuple[FrameNumbers, Numbers]] = []
         openings = wanted[:, :COMPONENTS] @ OPENING

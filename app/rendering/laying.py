@@ -59,6 +59,7 @@ _AROUND: Final = np.array(
     [164, 167, 165, 92, 186, 57, 43, 106, 182, 83, 18, 313, 406, 335, 273, 287, 410, 322, 391, 393]
 )
 """Face Mesh points around the lips, at some distance."""
+
 TIGHT, NEAR = (1.22, 1.12), (1.7, 1.4)
 """How far from the middle of the mouth, across and down, what is laid in any case reaches, over how far these
 points are: if something lies before a face, and if not."""
@@ -114,7 +115,7 @@ class Layer:
 
 
 class _Masks:
-    """The soft masks of one frame, in crop space: all that may change, and the mouth with its chin."""
+    """The soft masks of one frame, in crop space: all that may change, the mouth with its chin, the skin."""
 
     def __init__(self, box: Box, landmarks: FaceLandmarks, lent: Lent) -> None:
         self._box = box
@@ -142,22 +143,12 @@ class _Masks:
         something is covered.
         """
         if self.covered:
-            return self.over(region, self.tight, size)
+            return self.over(region, self._around_the_mouth(TIGHT), size)
         alpha = self.over(region, self.whole, size)
         if alike.min() < 1:
-            near = self.over(region, self.near, size)
+            near = self.over(region, self._around_the_mouth(NEAR), size)
             alpha = near + (alpha - near) * np.asarray(cv2.resize(alike, size), np.float32)
         return alpha
-
-    @cached_property
-    def tight(self) -> MouthMask:
-        """The mouth and its chin, without the cheeks."""
-        return self._around_the_mouth(TIGHT)
-
-    @cached_property
-    def near(self) -> MouthMask:
-        """The mouth, its chin and what moves with them, without the sides of the face."""
-        return self._around_the_mouth(NEAR)
 
     def _around_the_mouth(self, reach: tuple[float, float]) -> MouthMask:
         """Return the part of the whole within ``reach`` of the lips, across and down, and the chin."""
