@@ -90,13 +90,14 @@ class Settings(BaseSettings):
 
     device: str = Field(
         "auto",
-        description="auto (all GPUs where CUDA works, else the CPU), cpu, cuda, cuda:N, or several: "
-        "cuda:0,cuda:2.",
+        description="Where a Wav2Lip model runs: auto (all GPUs where CUDA works, else the CPU), cpu, cuda, "
+        "cuda:N, or several: cuda:0,cuda:2.",
     )
     workers: int = Field(
         1,
         ge=1,
-        description="Workers on a CPU, which share its cores. On CUDA, each device has one.",
+        description="Workers where the model runs on the CPU, as the bundled one always does; they share its "
+        "cores. A model on CUDA has one on each device.",
     )
     dtype: Literal["auto", "fp32", "fp16", "bf16"] = Field(
         "auto", description="Precision of the model; auto: the fastest that looks like fp32."

@@ -59,6 +59,18 @@ def load_card(model_path: Path) -> ModelCard:
     return card
 
 
+def runs_on_cpu(model_path: Path) -> bool:
+    """Whether a model runs on the CPU on every device, as one that listens does: as its card says, unchecked.
+
+    False where the card cannot be read: whoever loads the model says why.
+    """
+    try:
+        card = json.loads(model_path.with_suffix(".json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(card, dict) and card.get("reference") == "nearest"
+
+
 def _check_digest(file: Path, wanted: str | None, card: Path) -> None:
     if wanted is not None and wanted.lower() != (found := file_sha256(file)):
         raise InvalidModel(

@@ -1,5 +1,6 @@
 """Chooses the engine for a model, by file suffix and device."""
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -7,6 +8,8 @@ from typing import Final
 from app.errors import EngineUnavailable, InvalidModel
 from app.wav2lip.devices import check_device, has_cuda_driver, require_packages
 from app.wav2lip.engine import DType, Engine
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT_SUFFIXES: Final = (".pth", ".pt")
 ONNX_SUFFIX: Final = ".onnx"
@@ -28,7 +31,7 @@ class EngineRequest:
 def open_engine(path: Path, request: EngineRequest) -> Engine:
     """Load the model at ``path`` into the engine that suits its suffix and the device.
 
-    ``auto`` takes CUDA where it works, else the CPU. Raises InvalidModel if the file is none,
+    ``auto`` takes CUDA where it works, else the CPU, and logs why if a driver is there. Raises InvalidModel if the file is none,
     EngineUnavailable if a package or a device is missing, or for a device that has no such name.
     """
     if path.suffix not in (*CHECKPOINT_SUFFIXES, ONNX_SUFFIX):
@@ -37,8 +40,8 @@ def open_engine(path: Path, request: EngineRequest) -> Engine:
     if request.device == "auto" and has_cuda_driver():
         try:
             return _open_on_cuda(path, replace(request, device="cuda"))
-        except EngineUnavailable:
-            pass  # a driver without a device, or without the package that would use it
+        except EngineUnavailable as error:  # no device, or no package that would use it
+            log.warning("The model runs on the CPU though there is a driver for a GPU. %s", error.detail)
     if request.device in ("auto", "cpu"):
         return _open_on_cpu(path, request)
     return _open_on_cuda(path, request)

@@ -17,6 +17,7 @@ import structlog
 
 from app.sandbox import without_secrets
 from app.settings import Settings
+from app.wav2lip.card import runs_on_cpu
 from app.wav2lip.devices import has_cuda_driver, usable_cores
 from app.workers.member import Member
 from app.workers.messages import Message
@@ -106,11 +107,17 @@ class LocalPool(MemberPool):
 
 
 def slots_of(settings: Settings) -> list[Slot]:
-    """Return where workers are started at first: on each device that is named, or sharing a CPU's cores."""
+    """Return where workers are started at first: one on each device that is named, at least.
+
+    Where the model runs on the CPU, there are as many as are wanted, and they share its cores. A device
+    is then named for its encoder alone.
+    """
     devices = settings.device.split(",")
-    on_cpu = devices == ["cpu"] or (devices == ["auto"] and not has_cuda_driver())
-    if not on_cpu or settings.workers == 1:
+    without_gpu = devices == ["cpu"] or (devices == ["auto"] and not has_cuda_driver())
+    on_cpu = without_gpu or runs_on_cpu(settings.model_path)
+    count = max(len(devices), settings.workers) if on_cpu else len(devices)
+    if not on_cpu or count == 1:
         return [Slot(device) for device in devices]
     cores = sorted(os.sched_getaffinity(0))[: usable_cores()]
-    count = settings.workers
-    return [Slot("cpu", tuple(cores[n::count] or cores[n % len(cores) :][:1])) for n in range(count)]
+    shares = [tuple(cores[n::count] or cores[n % len(cores) :][:1]) for n in range(count)]
+    return [Slot(devices[n % len(devices)], share) for n, share in enumerate(shares)]

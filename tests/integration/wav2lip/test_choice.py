@@ -22,13 +22,16 @@ def test_onnx_runs_on_openvino_where_there_is_no_gpu(
     assert (info.engine, info.device, info.face_size) == ("openvino", "cpu", 32)
 
 
-def test_a_driver_without_a_device_leaves_the_cpu(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_without_a_device_leaves_the_cpu_and_that_is_said(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def no_device(*_: object) -> None:
         raise EngineUnavailable("There is no device.")
 
     monkeypatch.setattr(choice, "has_cuda_driver", lambda: True)
     monkeypatch.setattr(choice, "_open_on_cuda", no_device)
     assert Wav2LipInfer(tiny).info.engine == "openvino"
+    assert "runs on the CPU though there is a driver for a GPU. There is no device." in caplog.text
     with pytest.raises(EngineUnavailable, match="no device"):
         Wav2LipInfer(tiny, device="cuda")
 

@@ -171,22 +171,55 @@ def test_a_call_survives_its_way_over_a_pipe() -> None:
     assert vars(Call(**from_line(to_line({"call": given}))["call"])) == given
 
 
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four cores."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(local, "usable_cores", lambda: 4)
+
+
+@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(
     ("device", "driver", "slots"),
     [
         ("auto", True, [Slot("auto")]),
         ("cuda:0,cuda:2", True, [Slot("cuda:0"), Slot("cuda:2")]),
         ("cpu", False, [Slot("cpu", (0, 2)), Slot("cpu", (1, 3))]),
-        ("auto", False, [Slot("cpu", (0, 2)), Slot("cpu", (1, 3))]),
+        ("auto", False, [Slot("auto", (0, 2)), Slot("auto", (1, 3))]),
     ],
 )
 def test_workers_are_started_on_all_devices_or_share_the_cores(
     monkeypatch: pytest.MonkeyPatch, device: str, driver: bool, slots: list[Slot]
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
-    monkeypatch.setattr(local, "usable_cores", lambda: 4)
     monkeypatch.setattr(local, "has_cuda_driver", lambda: driver)
-    assert slots_of(Settings(device=device, workers=2)) == slots
+    assert slots_of(Settings(device=device, workers=2, model=Path("wav2lip.pth"))) == slots
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(
+    ("device", "workers", "slots"),
+    [
+        ("auto", 1, [Slot("auto")]),
+        ("auto", 2, [Slot("auto", (0, 2)), Slot("auto", (1, 3))]),
+        ("cuda:0,cuda:2", 1, [Slot("cuda:0", (0, 2)), Slot("cuda:2", (1, 3))]),
+        ("cuda:1", 3, [Slot("cuda:1", (0, 3)), Slot("cuda:1", (1,)), Slot("cuda:1", (2,))]),
+    ],
+)
+def test_a_model_that_runs_on_the_cpu_has_as_many_workers_as_are_wanted_beside_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str, workers: int, slots: list[Slot]
+) -> None:
+    monkeypatch.setattr(local, "has_cuda_driver", lambda: True)
+    (tmp_path / "ear.json").write_text('{"reference": "nearest"}')
+    assert slots_of(Settings(device=device, workers=workers, model=tmp_path / "ear.onnx")) == slots
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_card_that_cannot_be_read_is_left_to_the_worker(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(local, "has_cuda_driver", lambda: True)
+    (tmp_path / "ear.json").write_text("{")
+    assert slots_of(Settings(device="auto", workers=2, model=tmp_path / "ear.onnx")) == [Slot("auto")]
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:0,cpu", "cuda:0,cuda:0", "cuda:", ""])
