@@ -17,6 +17,7 @@ from app.jobs.scheduler import Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from app.settings import Settings
+from app.wav2lip.devices import install_command
 from app.workers.join import check_token
 from app.workers.local import LocalPool
 
@@ -67,7 +68,8 @@ def _open_database(settings: Settings, files: DataFolder) -> Engine:
         return open_database(url.get_secret_value() if url else files.database)
     except ImportError as error:
         raise EngineUnavailable(
-            f"MOUTHPIECE_DATABASE_URL needs the extra 'cluster' ({error}): pip install 'mouthpiece[cluster]'."
+            f"MOUTHPIECE_DATABASE_URL needs the extra 'cluster' ({error}): "
+            f"{install_command('mouthpiece[cluster]')}."
         ) from error
 
 
@@ -79,6 +81,7 @@ def _make_pool(settings: Settings) -> Pool:
         from app.workers.ray_pool import RayPool
     except ImportError as error:
         raise EngineUnavailable(
-            f"MOUTHPIECE_RAY_ADDRESS needs the extra 'cluster' ({error}): pip install 'mouthpiece[cluster]'."
+            f"MOUTHPIECE_RAY_ADDRESS needs the extra 'cluster' ({error}): "
+            f"{install_command('mouthpiece[cluster]')}."
         ) from error
     return RayPool(settings)

@@ -14,6 +14,7 @@ from app.errors import EngineUnavailable
 from app.jobs.ended import Ended
 from app.jobs.job import JobState
 from app.tracing import Span
+from app.wav2lip.devices import install_command
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -42,7 +43,8 @@ class Spans:
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
         except ImportError as error:
             raise EngineUnavailable(
-                f"MOUTHPIECE_OTLP_URL needs the extra 'otel' ({error}): pip install 'mouthpiece[otel]'."
+                f"MOUTHPIECE_OTLP_URL needs the extra 'otel' ({error}): "
+                f"{install_command('mouthpiece[otel]')}."
             ) from error
         endpoint = f"{url.rstrip('/')}/v1/traces"
         return cls(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=SEND_SECONDS)))

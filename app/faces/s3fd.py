@@ -1,5 +1,6 @@
 """S3FD, the detector of the original Wav2Lip pipeline, from the optional ``face-alignment`` package."""
 
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -31,8 +32,9 @@ class S3fd:
             package = import_module("face_alignment.detection.sfd")
         except ImportError as error:
             raise EngineUnavailable(
-                "The S3FD detector needs the face-alignment package, which is not installed: install "
-                "mouthpiece[face-alignment], or choose the blazeface detector."
+                "The S3FD detector needs the face-alignment package, which is not installed: run "
+                f"`{sys.executable} -m pip install 'mouthpiece[face-alignment]'`, or choose the blazeface "
+                "detector."
             ) from error
         weights = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS
         if not weights.is_file():

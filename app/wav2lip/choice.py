@@ -31,8 +31,9 @@ class EngineRequest:
 def open_engine(path: Path, request: EngineRequest) -> Engine:
     """Load the model at ``path`` into the engine that suits its suffix and the device.
 
-    ``auto`` takes CUDA where it works, else the CPU, and logs why if a driver is there. Raises InvalidModel if the file is none,
-    EngineUnavailable if a package or a device is missing, or for a device that has no such name.
+    ``auto`` takes CUDA where it works, else the CPU, and logs why if a driver is found. Raises InvalidModel
+    if the file is none, EngineUnavailable if a package or a device is missing, or for a device of no such
+    name.
     """
     if path.suffix not in (*CHECKPOINT_SUFFIXES, ONNX_SUFFIX):
         raise InvalidModel(f"{path} is neither a .pth checkpoint nor an .onnx model, going by its name.")

@@ -76,5 +76,9 @@ def require_packages(purpose: str, *packages: str) -> None:
 
 
 def install_command(*packages: str) -> str:
-    """Return the sentence part that installs ``packages`` into the environment that runs."""
+    """Return the sentence part that installs ``packages`` into the environment that runs.
+
+    ``mouthpiece[extra]`` adds an extra: pip finds this project in that environment, and looks for it nowhere
+    else, whereas a pip of another environment would look for it on an index, where it is not.
+    """
     return f"run `{sys.executable} -m pip install {shlex.join(packages)}`"

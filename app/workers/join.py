@@ -8,7 +8,7 @@ from typing import Final
 
 from app.errors import EngineUnavailable, InvalidRequest
 from app.settings import Settings
-from app.wav2lip.devices import cuda_devices
+from app.wav2lip.devices import cuda_devices, install_command
 
 STORE_BYTES: Final = 80 << 20
 """Ray's store of objects, in shared memory: nothing but small messages goes through it."""
@@ -67,7 +67,9 @@ def _run(*options: str) -> None:
     beside = Path(sys.executable).with_name("ray")
     program = str(beside) if beside.exists() else shutil.which("ray")
     if program is None:
-        raise EngineUnavailable("A cluster needs the extra 'cluster': pip install 'mouthpiece[cluster]'.")
+        raise EngineUnavailable(
+            f"A cluster needs the extra 'cluster': {install_command('mouthpiece[cluster]')}."
+        )
     environment = HEALTH | os.environ | RAY
     command = [program, "start", *options, f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats"]
     os.execve(program, command, environment)  # noqa: S606 - no shell, and no caller's text

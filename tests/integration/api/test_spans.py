@@ -110,5 +110,5 @@ def test_a_collector_that_is_away_holds_nobody_up() -> None:
 
 def test_what_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(EngineUnavailable, match=r"pip install 'mouthpiece\[otel\]'"):
+    with pytest.raises(EngineUnavailable, match=r"-m pip install 'mouthpiece\[otel\]'"):
         Spans.to("http://127.0.0.1:4318")

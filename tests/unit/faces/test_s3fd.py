@@ -43,7 +43,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "face_alignment.detection.sfd", None)
-    with pytest.raises(EngineUnavailable, match=r"mouthpiece\[face-alignment\]"):
+    with pytest.raises(EngineUnavailable, match=r"-m pip install 'mouthpiece\[face-alignment\]'"):
         load_detector("s3fd")
 
 
