@@ -6,7 +6,7 @@ once; slow differences of light over the cheeks are evened out; a soft mask blen
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
+from math import ceil, copysign
 from typing import Final
 
 import cv2
@@ -37,9 +37,10 @@ LIGHT_COLUMNS: Final = 48
 MOST_LIGHT: Final = 45.0
 """Largest difference of light that is evened out, steps of 0..255: beyond it something else lies there."""
 
-SAME_LIGHT: Final = 0.03
+SAME_LIGHT: Final = (0.02, 0.04)
 MOST_GAIN: Final = 1.6
-"""Ratio of two skins' brightness, less 1, up to which none is applied; and the largest that is."""
+"""Ratio of two skins' brightness, less 1, up to which none is applied, and from which all of it is; and the
+largest that is."""
 
 LEAST_SKIN: Final = 0.1
 """Weight from which a place counts as skin for the usual difference of two lights."""
@@ -313,8 +314,10 @@ def _light_size(region: Region) -> tuple[int, int]:
 def _gain(own: Samples, laid: Samples, black: float) -> float:
     """Return how much brighter the luma of skin is here than in the lender; 1 where the light is the same."""
     ours, theirs = _medians(np.stack([own, laid]) - black).tolist()
-    ratio = ours / max(theirs, 1.0)
-    return 1.0 if abs(ratio - 1) < SAME_LIGHT else min(max(ratio, 1 / MOST_GAIN), MOST_GAIN)
+    more = float(ours / max(theirs, 1.0)) - 1
+    if abs(more) < SAME_LIGHT[1]:
+        more = copysign(float(np.interp(abs(more), SAME_LIGHT, (0, SAME_LIGHT[1]))), more)
+    return float(min(max(1 + more, 1 / MOST_GAIN), MOST_GAIN))
 
 
 def _medians(samples: Samples) -> Samples:

@@ -107,6 +107,17 @@ def test_a_difference_of_brightness_is_evened_out_by_the_cheeks() -> None:
         assert np.abs(made.astype(int) - 110).max() <= 3
 
 
+def test_the_dark_of_a_mouth_keeps_its_level_as_light_passes_the_size_from_which_it_is_a_gain() -> None:
+    x, y = np.rint(heads()[15][[13, 14]].mean(axis=0)).astype(int)
+    lender = flat(140)
+    LAYOUT.planes(lender)[0][y - 5 : y + 6, x - 12 : x + 13] = 20
+    dark = [
+        int(LAYOUT.planes(laid(flat(level), Lent(lender, placed(15, frame=5))))[0][y, x])
+        for level in range(120, 161)
+    ]
+    assert np.abs(np.diff(dark)).max() <= 1
+
+
 def test_something_dark_at_a_cheek_does_not_change_the_light_of_the_mouth() -> None:
     """The shadow of a jaw that lies elsewhere is no light."""
     points = heads()[5]
