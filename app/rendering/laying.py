@@ -98,9 +98,13 @@ class Layer:
         own = self._parts(frame, region)
         masks.spare(cover)
         skin = masks.over(region, masks.skin, _light_size(region))
-        light = _Light(own, laid, skin, black=16.0 if self.layout.color.range == "limited" else 0.0)
+        if laid.within is not None:
+            skin *= cv2.resize(laid.within, skin.shape[::-1], interpolation=cv2.INTER_AREA)
+        light = _Light(own, laid.planes, skin, black=16.0 if self.layout.color.range == "limited" else 0.0)
         evened, alike = light.evened()
         mask = masks.alpha(region, own[1].shape[::-1], alike)
+        if laid.within is not None:
+            mask *= laid.within
         if weight < 1:
             mask *= np.float32(weight)
         for plane, fitted in zip(own, evened, strict=True):

@@ -6,12 +6,13 @@ are shut and the wanted ones are not, the inside of the mouth is drawn.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane, bgr_to_yuv
 from app.mouths.bending import Placing, bend, teeth_stay
@@ -32,6 +33,10 @@ _SampleT = TypeVar("_SampleT", np.uint8, np.float32)
 
 Region = tuple[int, int, int, int]
 """Top, bottom, left, right of a part of the frame, luma pixels, all even, bottom and right exclusive."""
+
+BEYOND: Final = 0.06
+"""How far beyond the lender's frame something of it still counts, in distances of the outer eye corners: its
+mirror image is like skin for so long."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,25 @@ class Lent:
     """What lies before the lender's face."""
 
 
-def sampled(layout: FrameLayout, lent: Lent, landmarks: FaceLandmarks, region: Region) -> list[Plane]:
-    """Return Y, U and V of a lent mouth over a region of the frame whose face lies at ``landmarks``."""
+@dataclass(frozen=True)
+class Sampled:
+    """A lent mouth over a region of the frame."""
+
+    planes: list[Plane]
+    """Y, U and V."""
+    within: FloatPlane | None
+    """How much of it the lender's frame holds, 0..1, at every pixel of chroma: what is mirrored beyond its
+    border counts less and less. None where it holds all."""
+
+
+def sampled(layout: FrameLayout, lent: Lent, landmarks: FaceLandmarks, region: Region) -> Sampled:
+    """Sample a lent mouth over a region of the frame whose face lies at ``landmarks``."""
     bent = _Bent(lent.placing, landmarks, region)
-    planes = _remapped(layout, lent, region, bent.field)
+    places = _Places(layout, lent.placing, region, bent.field)
+    planes = places.sample(lent.frame)
     if lent.opened is not None:
         _draw_opened(layout, planes, lent, lent.opened, landmarks, bent)
-    return planes
+    return Sampled(planes, places.within(BEYOND * _eyes(landmarks)))
 
 
 class _Bent:
@@ -103,7 +120,50 @@ def _both(planes: Sequence[cv2.typing.MatLike]) -> Displacements:
     return across, down
 
 
-def _places(
+class _Places:
+    """Where in the lender the pixels of a region of the frame lie; ``field`` is one of :class:`_Bent`."""
+
+    def __init__(
+        self, layout: FrameLayout, placing: Placing, region: Region, field: Displacements | None
+    ) -> None:
+        top, bottom, left, right = region
+        columns = np.arange(left, right, dtype=np.float32)
+        rows = np.arange(top, bottom, dtype=np.float32)[:, None]
+        x, y = _mapped(placing, columns, rows)
+        half_x, half_y = _mapped(placing, columns[::2], rows[::2] + np.float32(0.5))
+        if field is not None:
+            for more, full, half in zip(field, (x, y), (half_x, half_y), strict=True):
+                full += cv2.resize(more, full.shape[::-1], interpolation=cv2.INTER_LINEAR)
+                half += more
+        half_x *= np.float32(0.5)
+        half_y *= np.float32(0.5)
+        half_y -= np.float32(0.25)
+        self._layout, self._luma, self._chroma = layout, (x, y), (half_x, half_y)
+
+    def sample(self, frame: I420Frame) -> list[Plane]:
+        """Return Y, U and V of the region; what lies beyond the lender's frame is mirrored at its border."""
+        luma, *chroma = self._layout.planes(frame)
+        bright = cv2.remap(luma, *self._luma, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+        colors = [
+            cv2.remap(plane, *self._chroma, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+            for plane in chroma
+        ]
+        return [np.asarray(plane, np.uint8) for plane in (bright, *colors)]
+
+    def within(self, reach: float) -> FloatPlane | None:
+        """Return 1 in the lender's frame, 0 from ``reach`` pixels beyond it; None if that is 1 everywhere."""
+        result: FloatPlane | None = None
+        for places, length in zip(self._chroma, (self._layout.width, self._layout.height), strict=True):
+            last = length / 2 - 1
+            if places.min() >= 0 and places.max() <= last:
+                continue
+            beyond = np.maximum(-places, places - np.float32(last)) * np.float32(2 / reach)
+            share = 1 - np.clip(beyond, 0, 1)
+            result = share if result is None else np.minimum(result, share)
+        return result
+
+
+def _mapped(
     placing: Placing, columns: npt.NDArray[np.float32], rows: npt.NDArray[np.float32]
 ) -> tuple[FloatPlane, FloatPlane]:
     """Return where in the lender positions of the frame lie, by the affine map of the heads."""
@@ -111,29 +171,8 @@ def _places(
     return a * columns + (b * rows + c), d * columns + (e * rows + f)
 
 
-def _remapped(layout: FrameLayout, lent: Lent, region: Region, field: Displacements | None) -> list[Plane]:
-    """Return the planes of a lender over a region of the frame; ``field`` is one of :class:`_Bent`."""
-    top, bottom, left, right = region
-    columns, rows = (
-        np.arange(left, right, dtype=np.float32),
-        np.arange(top, bottom, dtype=np.float32)[:, None],
-    )
-    x, y = _places(lent.placing, columns, rows)
-    half_x, half_y = _places(lent.placing, columns[::2], rows[::2] + np.float32(0.5))
-    if field is not None:
-        for more, full, half in zip(field, (x, y), (half_x, half_y), strict=True):
-            full += cv2.resize(more, full.shape[::-1], interpolation=cv2.INTER_LINEAR)
-            half += more
-    half_x *= np.float32(0.5)
-    half_y *= np.float32(0.5)
-    half_y -= np.float32(0.25)
-    luma, *chroma = layout.planes(lent.frame)
-    bright = cv2.remap(luma, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    colors = [
-        cv2.remap(plane, half_x, half_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for plane in chroma
-    ]
-    return [np.asarray(plane, np.uint8) for plane in (bright, *colors)]
+def _eyes(landmarks: FaceLandmarks) -> float:
+    return max(float(np.linalg.norm(landmarks[RIGHT_EYE] - landmarks[LEFT_EYE])), 1.0)
 
 
 def _draw_opened(
@@ -159,7 +198,8 @@ def _draw_opened(
         for made, new in zip(drawn, _in_planes(inside.picture, bgr_to_yuv(layout.color)), strict=True):
             made += (1 - own) * (new - made)
     if own:
-        still = _remapped(layout, lent, inside.region, bent.still(inside.region))
+        places = _Places(layout, lent.placing, inside.region, bent.still(inside.region))
+        still = places.sample(lent.frame)
         kept = above_lower_lip(between_lips(lent.placing.laid, inside.region)) * own
         for made, keep, plane in zip(drawn, [kept, *[_halved(kept)] * 2], still, strict=True):
             made += keep * (plane - made)

@@ -204,7 +204,7 @@ def gray(luma: int) -> I420Frame:
 def laid(placing: Placing, *, inside: bool, region: Region = WHOLE) -> list[Plane]:
     told = Opened(SKIN, NO_TEETH) if inside else None
     lent = Lent(gray(140), placing, opened=told)
-    return sampled(FrameLayout(SIDE, SIDE), lent, placing.laid, region)
+    return sampled(FrameLayout(SIDE, SIDE), lent, placing.laid, region).planes
 
 
 def test_nothing_changes_outside_of_the_lips() -> None:
@@ -227,7 +227,7 @@ def test_nothing_is_drawn_where_all_that_the_lender_shows_stays(monkeypatch: pyt
     placing = opened(shut_mesh(), 14.0)
     monkeypatch.delattr(Inside, "picture")
     told = Opened(SKIN, NO_TEETH, ShownInside(1.0, None))
-    made = sampled(FrameLayout(SIDE, SIDE), Lent(gray(140), placing, opened=told), placing.laid, WHOLE)
+    made = sampled(FrameLayout(SIDE, SIDE), Lent(gray(140), placing, opened=told), placing.laid, WHOLE).planes
     assert (made[0] == 140).all()
 
 
@@ -268,7 +268,7 @@ def test_the_teeth_of_a_smile_stay_where_they_are() -> None:
     own = between_lips(mesh, region)
     skin = skin_of(portrait(), mesh.astype(np.float64))
     told = Opened(skin, NO_TEETH, shown_inside(LAYOUT, frame, mesh, skin))
-    luma = sampled(LAYOUT, Lent(frame, placing, opened=told), landmarks, region)[0]
+    luma = sampled(LAYOUT, Lent(frame, placing, opened=told), landmarks, region).planes[0]
     core = cv2.erode((own > 0.95).astype(np.uint8), np.ones((3, 3))) > 0
     difference = np.abs(luma.astype(int) - LAYOUT.planes(frame)[0])[core]
     assert core.sum() > 60

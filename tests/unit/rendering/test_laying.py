@@ -1,5 +1,6 @@
 """A mouth laid onto a frame; what is lent is told from what is the frame's own by its pixels."""
 
+from dataclasses import replace
 from functools import cache
 
 import cv2
@@ -186,14 +187,32 @@ def test_bending_brings_the_lenders_rows_to_where_the_lip_goes() -> None:
     LAYOUT.planes(rows)[0][:] = np.arange(240, dtype=np.uint8)[:, None]
     region = (120, 200, 110, 210)
     placing = placed(5, OPEN)
-    made = sampled(LAYOUT, Lent(rows, placing), heads()[5], region)[0]
+    made = sampled(LAYOUT, Lent(rows, placing), heads()[5], region).planes[0]
     x, y = np.rint(placing.points[17]).astype(int)
     fall = placing.points[17][1] - placing.laid[17][1]
     assert fall > 3
     from_row = float(made[y - region[0], x - region[2]])
     assert y - from_row == pytest.approx(float(fall), rel=0.3)
-    straight = sampled(LAYOUT, Lent(rows, placed()), heads()[5], region)[0]
+    straight = sampled(LAYOUT, Lent(rows, placed()), heads()[5], region).planes[0]
     assert straight == pytest.approx(np.repeat(np.arange(120, 200)[:, None], 100, axis=1), abs=0.51)
+
+
+def test_a_chin_beyond_the_lender_s_frame_is_not_smeared_over_one_in_view() -> None:
+    """The lender's head is lower, so that its chin is below the frame by a tenth of its height."""
+    points = heads()[5]
+    lower = np.array([[1.0, 0, 0], [0, 1.0, 1.1 * LAYOUT.height - points[152, 1]]])
+    placing = replace(placed(), head=lower)
+    own, other = texture(1), texture(2)
+    made = LAYOUT.planes(laid(own, Lent(other, placing)))[0]
+    border = round(LAYOUT.height - lower[1, 2])
+    left, right = (int(points[corner, 0]) for corner in (61, 291))
+    tall = slice(border + 2, int(points[152, 1]) + 2)
+    assert tall.stop - tall.start > 20
+    ours = LAYOUT.planes(own)[0]
+    change = np.abs(made.astype(int) - ours)
+    assert change[border - 12 : border - 2, left:right].mean() > 5
+    assert made[tall, left:right].std(axis=0).min() > 0.5 * ours[tall, left:right].std(axis=0).min()
+    assert (change[border + 14 :] == 0).all()
 
 
 @settings(max_examples=60)
