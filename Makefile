@@ -1,10 +1,14 @@
-# Needs python3 (3.11 or newer), git and make. Every target sets up what it needs.
+# Needs python3 (3.11 or newer; on Debian and Ubuntu also python3-venv), git and make. Every target sets up what it
+# needs.
 PYTHON ?= python3
 JOBS ?= 2
 TESTS ?= tests
 OPTIONS ?=
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --no-loadscope-reorder $(TESTS) $(OPTIONS)
+
+# An environment that cannot work, as a first try without python3-venv or with an older Python leaves it, is made anew.
+NOT_TOO_OLD := import sys; sys.version_info < (3, 11) and sys.exit("Needs Python 3.11 or newer: make serve PYTHON=python3.12")
 
 # Where this is set, each process of a service and of the tests would compile anew what all of them load.
 unexport PYTHONDONTWRITEBYTECODE
@@ -43,11 +47,12 @@ lock: .venv/.dev                      ## requirements/*.txt anew from pyproject.
 release: .venv/.dev                   ## a release of VERSION: changelog, tag, wheel, image
 	$(BIN)/python scripts/release.py $(VERSION)
 
-clean:                                ## all that make has made
-	rm -rf .venv out data dist node_modules .coverage .mypy_cache .pytest_cache .ruff_cache
+clean:                                ## all that make has made, but no avatars, jobs and results
+	rm -rf .venv out dist node_modules .coverage .mypy_cache .pytest_cache .ruff_cache
 
 .venv/.cpu: requirements/cpu.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -c 'import pip; $(NOT_TOO_OLD)' 2>/dev/null || \
+		{ $(PYTHON) -c '$(NOT_TOO_OLD)' && $(PYTHON) -m venv --clear .venv; }
 	$(BIN)/pip install --quiet --require-hashes -r requirements/cpu.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
