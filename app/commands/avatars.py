@@ -11,6 +11,7 @@ from rich.table import Table
 
 from app.avatars.options import AvatarOptions
 from app.commands.console import (
+    AvatarArgument,
     AvatarsDirOption,
     BackdropOption,
     DeviceOption,
@@ -129,7 +130,7 @@ def avatar_list(
 
 
 @avatars.command("rm")
-def avatar_rm(avatar_id: str, avatars_dir: AvatarsDirOption = None) -> None:
+def avatar_rm(avatar_id: AvatarArgument, avatars_dir: AvatarsDirOption = None) -> None:
     """Remove an avatar."""
     from app.avatars.store import AvatarStore
 

@@ -22,7 +22,11 @@ err = Console(stderr=True)
 ModelOption = Annotated[
     Path | None, typer.Option("--model", help="The model, .pth or .onnx. Default: the bundled model.")
 ]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", help="auto, cpu, cuda or cuda:N; for a service also several: cuda:0,cuda:2."),
+]
+AvatarArgument = Annotated[str, typer.Argument(metavar="AVATAR", help="The id of an avatar.")]
 AvatarsDirOption = Annotated[
     Path | None, typer.Option("--avatars-dir", help="Folder that holds the avatars.")
 ]

@@ -14,6 +14,7 @@ from app.avatars.store import AvatarStore
 from app.bundled import bundled
 from app.commands.avatars import avatar_add
 from app.commands.console import (
+    AvatarArgument,
     AvatarsDirOption,
     BackdropOption,
     DeviceOption,
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from app.rendering.opened import RenderReport
 
 AudioArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The audio to say.")]
-OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The video to write.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="The video to write. Default: out, with the format's ending."),
+]
 
 VoiceOption = Annotated[
     Path | None,
@@ -44,9 +48,9 @@ VoiceOption = Annotated[
 
 @with_options(options=RenderOptions)
 def render(
-    avatar_id: Annotated[str, typer.Argument(metavar="AVATAR", help="The id of an avatar.")],
+    avatar_id: AvatarArgument,
     audio: AudioArgument,
-    output: OutputOption = Path("out.mp4"),
+    output: OutputOption = None,
     voice: VoiceOption = None,
     model: ModelOption = None,
     device: DeviceOption = None,
@@ -59,7 +63,7 @@ def render(
     from app.media.probe import probe_audio
     from app.rendering.renderer import RenderRequest
 
-    _check_name(output, options)
+    output = _named(output, options)
     settings = settings_of(model=model, device=device, avatars_dir=avatars_dir)
     AvatarStore(settings.avatars_dir).path(avatar_id)
     probe_audio(audio, AudioLimits(settings.max_audio_seconds))
@@ -75,7 +79,7 @@ def dub(
         Path, typer.Argument(exists=True, dir_okay=False, help="The video of the person who says it.")
     ],
     audio: AudioArgument,
-    output: OutputOption = Path("out.mp4"),
+    output: OutputOption = None,
     voice: VoiceOption = None,
     background_picture: BackdropOption = None,
     model: ModelOption = None,
@@ -96,7 +100,7 @@ def dub(
     from app.media.probe import probe_audio, probe_video
     from app.rendering.renderer import RenderRequest
 
-    _check_name(output, options)
+    output = _named(output, options)
     settings = settings_of(model=model, device=device, avatars_dir=avatars_dir)
     probe_video(video, VideoLimits(settings.max_video_seconds, settings.max_pixels))
     probe_audio(audio, AudioLimits(settings.max_audio_seconds))
@@ -131,7 +135,7 @@ def dub(
 
 
 def demo(
-    output: OutputOption = Path("demo.mp4"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The video to write.")] = Path("demo.mp4"),
     model: ModelOption = None,
     device: DeviceOption = None,
 ) -> None:
@@ -143,11 +147,20 @@ def demo(
         render(avatar_id="demo", audio=words, output=output, **here)
 
 
-def _check_name(output: Path, options: RenderOptions) -> None:
-    """Raise InvalidRequest for a name that promises another format than the options have."""
+def _named(output: Path | None, options: RenderOptions) -> Path:
+    """Return the file to write: ``output``, or ``out`` with the ending of the options' format.
+
+    Raises InvalidRequest for a name that promises another format.
+    """
+    if output is None:
+        return Path(f"out.{options.format}")
     suffix = output.suffix.removeprefix(".").lower()
     if suffix in MEDIA_TYPES and suffix != options.format:
-        raise InvalidRequest(f"{output} would not be a {suffix} file; add --format {suffix}.")
+        right = output.with_suffix(f".{options.format}")
+        raise InvalidRequest(
+            f"{output} would hold {options.format}: add --format {suffix}, or name the file {right}."
+        )
+    return output
 
 
 @contextmanager

@@ -129,6 +129,16 @@ def test_a_video_is_dubbed_in_one_step_and_prepared_once(run: Run, tmp_path: Pat
     assert len(list((tmp_path / "avatars").iterdir())) == 1  # the other one had had its time
 
 
+def test_a_video_without_a_name_is_named_by_its_format(run: Run, tmp_path: Path) -> None:
+    clips.talking_head(tmp_path / "me.mp4", 0.4)
+    clips.speech(tmp_path / "words.wav", 0.2)
+    assert run("dub", "me.mp4", "words.wav", "--format", "webm").returncode == 0
+    assert run("avatar", "add", "me.mp4").returncode == 0
+    done = run("render", "me", "words.wav", "--format", "mov")
+    assert done.stdout.startswith("out.mov: 5 frames"), done.stderr
+    assert {path.name for path in tmp_path.glob("out.*")} == {"out.webm", "out.mov"}
+
+
 def test_a_picture_lies_behind_transparent_footage(run: Run, tmp_path: Path) -> None:
     cutout(tmp_path / "me.webm", 6)
     clips.speech(tmp_path / "words.wav", 0.2)
@@ -162,6 +172,8 @@ def test_a_video_is_checked_and_nothing_is_stored(run: Run, tmp_path: Path) -> N
         (("avatar", "add", "words.wav", "--id", "../x"), "An avatar id has 1 to 63 characters"),
         (("dub", "words.wav", "words.wav"), "Not a video:"),
         (("check", "words.wav"), "Not a video:"),
+        (("dub", "words.wav", "words.wav", "-o", "a.webm"), "add --format webm, or name the file a.mp4."),
+        (("render", "x", "words.wav", "-o", "a.mp4", "--format", "mov"), "or name the file a.mov."),
         (("render", "x", "words.wav", "--fps", "500"), "fps: a frame rate is a number from 1 to 120"),
     ],
 )
