@@ -158,7 +158,7 @@ async def _running(settings: Settings, metrics: Metrics, spans: Spans | None) ->
         housekeeper = Housekeeper(
             table, files, store, job_ttl=settings.job_ttl, avatar_ttl=settings.implicit_avatar_ttl
         )
-        metrics.watch(table, scheduler.pool, store, settings.max_queued)
+        metrics.watch(table, scheduler.pool, store, settings.max_queued, scheduler.check_ready)
         await to_thread.run_sync(housekeeper.sweep)
         await scheduler.start()
         chores = [asyncio.create_task(work) for work in (housekeeper.run(), deliverer.run())]

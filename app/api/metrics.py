@@ -1,7 +1,9 @@
 """Prometheus metrics, and the log line of each request."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import product
 from typing import Final
 
 import structlog
@@ -17,10 +19,13 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.avatars.store import AvatarStore
+from app.errors import NotReady
+from app.jobs.delivery import DeliveryKind, DeliveryState
 from app.jobs.ended import Ended
 from app.jobs.job import JobKind, JobState
 from app.jobs.pool import Pool
@@ -33,6 +38,8 @@ log = structlog.stdlib.get_logger(__name__)
 JOB_SECONDS: Final = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 REAL_TIME_FACTORS: Final = (0.1, 0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 10, 20, 40, 80)
+FAULTS: Final = ("caller", "service")
+"""Whose fault a failed job is: its problem's status is 4xx or 5xx."""
 QUIET_PATHS: Final = ("/livez", "/readyz", "/metrics", "/studio/")
 """Asked for every few seconds by machines, or a dozen at a time by the page: logged at debug level only."""
 
@@ -61,6 +68,12 @@ class Metrics:
         )
         self._jobs_ended = Counter(
             "mouthpiece_jobs_ended", "Jobs that ended.", ["kind", "state"], registry=registry
+        )
+        self._jobs_failed = Counter(
+            "mouthpiece_jobs_failed",
+            "Jobs that failed, by whose fault it was: the caller's or the service's.",
+            ["kind", "fault"],
+            registry=registry,
         )
         self._job_seconds = Histogram(
             "mouthpiece_job_duration_seconds",
@@ -96,22 +109,38 @@ class Metrics:
             ["stage"],
             registry=registry,
         )
-
         self._deliveries = Counter(
             "mouthpiece_deliveries",
             "Results and webhooks that were delivered or given up.",
             ["kind", "state"],
             registry=registry,
         )
+        # There at 0: in a series that begins with 1 Prometheus sees no increase, and an alert not the first.
+        for kind, fault in product(JobKind, FAULTS):
+            self._jobs_failed.labels(kind, fault)
+        for what, state in product(DeliveryKind, (DeliveryState.DELIVERED, DeliveryState.FAILED)):
+            self._deliveries.labels(what, state)
 
-    def watch(self, table: JobTable, pool: Pool, avatars: AvatarStore, queue_limit: int) -> None:
-        """Add what is read from the job table, the pool and the volume when somebody scrapes."""
-        self._registry.register(_Scraped(table, pool, avatars, queue_limit))
+    def watch(
+        self,
+        table: JobTable,
+        pool: Pool,
+        avatars: AvatarStore,
+        queue_limit: int,
+        check_ready: Callable[[], None],
+    ) -> None:
+        """Add what is read from the job table, the pool and the volume when somebody scrapes.
+
+        ``check_ready`` raises ``NotReady`` while the service is not.
+        """
+        self._registry.register(_Scraped(table, pool, avatars, queue_limit, check_ready))
 
     def job_ended(self, ended: Ended) -> None:
         """Count a job that has ended."""
         kind = ended.job.kind
         self._jobs_ended.labels(kind, ended.job.state).inc()
+        if error := ended.job.error:
+            self._jobs_failed.labels(kind, "service" if error["status"] >= 500 else "caller").inc()
         self._wait_seconds.labels(kind).observe(ended.wait_seconds)
         if ended.job.state is JobState.SUCCEEDED:
             self._job_seconds.labels(kind).observe(ended.work_seconds)
@@ -132,8 +161,16 @@ class Metrics:
 
 
 class _Scraped(Collector):
-    def __init__(self, table: JobTable, pool: Pool, avatars: AvatarStore, queue_limit: int) -> None:
+    def __init__(
+        self,
+        table: JobTable,
+        pool: Pool,
+        avatars: AvatarStore,
+        queue_limit: int,
+        check_ready: Callable[[], None],
+    ) -> None:
         self._table = table
+        self._check_ready = check_ready
         self._queue_limit = queue_limit
         self._pool = pool
         self._avatars = avatars
@@ -142,6 +179,18 @@ class _Scraped(Collector):
         return []  # asked at registration, when there may be no table to read yet
 
     def collect(self) -> Iterable[Metric]:
+        """Yield what can be read: where a table or a volume fails, the rest says so."""
+        with suppress(SQLAlchemyError, OSError):
+            yield from self._of_table()
+        yield from self._of_pool()
+        with suppress(OSError):
+            yield GaugeMetricFamily(
+                "mouthpiece_avatar_cache_bytes",
+                "Decoded frames of all avatars, on the disk.",
+                value=self._avatars.cache_bytes(),
+            )
+
+    def _of_table(self) -> Iterable[Metric]:
         counts = self._table.counts()
         jobs = GaugeMetricFamily("mouthpiece_jobs", "Jobs on record.", labels=["kind", "state"])
         for kind in JobKind:
@@ -151,19 +200,25 @@ class _Scraped(Collector):
         waiting = sum(count for (_, state), count in counts.items() if state is JobState.QUEUED)
         yield GaugeMetricFamily("mouthpiece_queue_depth", "Jobs waiting.", value=waiting)
         yield GaugeMetricFamily("mouthpiece_queue_limit", "Most jobs that may wait.", value=self._queue_limit)
+
+    def _of_pool(self) -> Iterable[Metric]:
         yield GaugeMetricFamily(
-            "mouthpiece_ready", "1 if the model is loaded and warm, else 0.", value=self._pool.size > 0
+            "mouthpiece_ready",
+            "1 if jobs can be taken and done, as /readyz says, else 0.",
+            value=self._ready(),
         )
         yield GaugeMetricFamily("mouthpiece_workers", "Workers that are there.", value=self._pool.size)
         yield GaugeMetricFamily("mouthpiece_workers_idle", "Workers without a call.", value=self._pool.idle)
         restarts = Metric("mouthpiece_render_process_restarts", "Dead render processes replaced.", "counter")
         restarts.add_sample("mouthpiece_render_process_restarts_total", {}, self._pool.restarts)
         yield restarts
-        yield GaugeMetricFamily(
-            "mouthpiece_avatar_cache_bytes",
-            "Decoded frames of all avatars, on the disk.",
-            value=self._avatars.cache_bytes(),
-        )
+
+    def _ready(self) -> bool:
+        try:
+            self._check_ready()
+        except NotReady:
+            return False
+        return True
 
 
 class RequestMetrics:

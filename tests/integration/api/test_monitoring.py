@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.metrics import Metrics
 from app.avatars.store import FRAMES, AvatarStore
+from app.errors import NoSound, NotReady, RenderProcessCrashed
+from app.jobs.delivery import DeliveryKind
 from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, JobState
@@ -26,22 +30,37 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.fixture
-def text(tmp_path: Path) -> str:
-    """What a scrape gives after a render, with one avatar of 1000 cached bytes on the volume."""
+def unready() -> list[str]:
+    """Why the service is not ready; nothing: it is."""
+    return []
+
+
+@pytest.fixture
+def metrics(tmp_path: Path, unready: list[str]) -> Iterator[Metrics]:
+    """Those of a service with one avatar of 1000 cached bytes on its volume."""
     metrics, store, files = Metrics(), AvatarStore(tmp_path / "avatars"), DataFolder(tmp_path)
     (put_made_up(store, made_up_manifest("anna")) / FRAMES).write_bytes(bytes(1000))
     engine = open_database(put_fresh(files.database))
-    table = JobTable(engine)
-    metrics.watch(table, LocalPool(Settings()), store, 5)
+
+    def check_ready() -> None:
+        for reason in unready:
+            raise NotReady(reason)
+
+    metrics.watch(JobTable(engine), LocalPool(Settings()), store, 5, check_ready)
+    yield metrics
+    engine.dispose()
+
+
+@pytest.fixture
+def text(metrics: Metrics) -> str:
+    """What a scrape gives after a render."""
     created, begun = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, microsecond=500_000, tzinfo=UTC)
     ended = Job("1", JobKind.RENDER, "anna", state=JobState.SUCCEEDED, created_at=created, started_at=begun)
     metrics.delivery_ended("webhook", "delivered")
     metrics.job_ended(Ended(ended, 2.0, 100, 4.0, {"model": 1.5}))
     metrics.requests.labels("GET", "/", "200").inc()
     metrics.request_seconds.labels("GET", "/").observe(0.1)
-    scraped = metrics.text().decode()
-    engine.dispose()
-    return scraped
+    return metrics.text().decode()
 
 
 def names(text: str) -> set[str]:
@@ -65,6 +84,47 @@ def test_a_render_is_counted(text: str) -> None:
         "mouthpiece_queue_limit 5.0",
     ):
         assert f"\n{line}\n" in text
+
+
+def test_it_is_ready_while_readyz_says_so(metrics: Metrics, unready: list[str]) -> None:
+    assert "\nmouthpiece_ready 1.0\n" in metrics.text().decode()
+    unready.append("The job database takes no writes.")
+    assert "\nmouthpiece_ready 0.0\n" in metrics.text().decode()
+
+
+def test_a_table_and_a_volume_that_cannot_be_read_leave_the_other_metrics(
+    metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object) -> int:
+        raise PermissionError("no")
+
+    DataFolder(tmp_path).database.write_bytes(b"no database" * 1000)
+    monkeypatch.setattr(AvatarStore, "cache_bytes", refuse)
+    text = metrics.text().decode()
+    assert "mouthpiece_ready" in text
+    assert "mouthpiece_jobs_failed_total" in text
+    assert "mouthpiece_queue_depth" not in text
+    assert "mouthpiece_avatar_cache_bytes" not in text
+
+
+def test_what_failed_counts_for_whose_fault_it_was_from_the_first_on(metrics: Metrics) -> None:
+    """Prometheus sees no increase in a series that begins with 1."""
+
+    def counted(fault: str) -> bool:
+        line = f'mouthpiece_jobs_failed_total{{fault="{fault}",kind="render"}} 1.0'
+        return f"\n{line}\n" in metrics.text().decode()
+
+    before = metrics.text().decode()
+    for kind in JobKind:
+        for fault in ("caller", "service"):
+            assert f'mouthpiece_jobs_failed_total{{fault="{fault}",kind="{kind}"}} 0.0' in before
+    for kind_of_delivery in DeliveryKind:
+        assert f'mouthpiece_deliveries_total{{kind="{kind_of_delivery}",state="failed"}} 0.0' in before
+    job = Job("1", JobKind.RENDER, "anna", state=JobState.FAILED)
+    metrics.job_ended(Ended(replace(job, error=NoSound("The audio is empty.").problem())))
+    assert (counted("caller"), counted("service")) == (True, False)
+    metrics.job_ended(Ended(replace(job, error=RenderProcessCrashed("It died.").problem())))
+    assert (counted("caller"), counted("service")) == (True, True)
 
 
 def test_what_is_watched_exists(text: str) -> None:
