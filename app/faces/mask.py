@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.types import Box, FaceLandmarks, MouthMask
+from app.faces.types import Box, ExactBox, FaceLandmarks, MouthMask
 
 Contour = npt.NDArray[np.float64]
 """float64 (k, 2): a closed line of x, y in crop pixels, edges at 0 and S."""
@@ -47,11 +47,12 @@ CLOSED_CHEEK, OPEN_CHEEK = 0.08, 0.22
 OVERSAMPLING: Final = 4
 
 
-def mouth_mask(landmarks: FaceLandmarks, box: Box, size: int) -> MouthMask:
+def mouth_mask(landmarks: FaceLandmarks, box: Box | ExactBox, size: int) -> MouthMask:
     """Return the mask of one frame's ``size`` x ``size`` crop of ``box``, uint8 (size, size).
 
     It is 255 around the mouth, falls softly to 0 at the jaw line and on the cheeks, and is 0 in the
-    rows above ``size // 2`` (which the model was shown) and at the crop's edges.
+    rows above ``size // 2`` (which the model was shown) and at the crop's edges. So the head is to lean but
+    little: :mod:`app.faces.leaning`.
     """
     points = _in_crop(landmarks, box, size)
     shape = _fill(_contour(points, size), points[list(LIPS)].mean(axis=0), size)
@@ -62,7 +63,7 @@ def mouth_mask(landmarks: FaceLandmarks, box: Box, size: int) -> MouthMask:
     return mask
 
 
-def _in_crop(landmarks: FaceLandmarks, box: Box, size: int) -> Contour:
+def _in_crop(landmarks: FaceLandmarks, box: Box | ExactBox, size: int) -> Contour:
     top, bottom, left, right = (float(edge) for edge in box)
     points = landmarks.astype(np.float64) + 0.5 - [left, top]
     crop: Contour = points * [size / (right - left), size / (bottom - top)]

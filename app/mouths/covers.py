@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from app.faces.boxes import crop_affine
 from app.faces.hidden import CROP_SIZE, Shares, alignment, in_crop, lips_ellipse
-from app.faces.types import Box, FaceLandmarks, Landmarks, MouthMask
+from app.faces.types import Box, ExactBox, FaceLandmarks, Landmarks, MouthMask
 from app.media.frames import Affine
 from app.progress import Alive, nothing
 
@@ -163,10 +163,10 @@ class FaceCover:
         return cls(np.asarray(wide, np.uint8), to_crop)
 
 
-def spare(mask: MouthMask, cover: FaceCover, box: Box, head: Affine | None = None) -> MouthMask:
+def spare(mask: MouthMask, cover: FaceCover, box: Box | ExactBox, head: Affine | None = None) -> MouthMask:
     """Return a mask in the crop space of ``box`` without what ``cover`` hides.
 
-    ``head`` maps positions of the box's frame to those of the covered one, where that is another one.
+    ``head`` maps positions that the box is in to those of the covered frame, where they are others.
     """
     hidden = cv2.warpAffine(
         cover.hidden,
@@ -177,7 +177,7 @@ def spare(mask: MouthMask, cover: FaceCover, box: Box, head: Affine | None = Non
     return np.asarray(cv2.multiply(mask, 255 - hidden, scale=1 / 255), np.uint8)
 
 
-def _to_frame(box: Box, size: int, head: Affine | None) -> npt.NDArray[np.float64]:
+def _to_frame(box: Box | ExactBox, size: int, head: Affine | None) -> npt.NDArray[np.float64]:
     """Map pixels of a crop of ``box`` to positions of the covered frame, (3, 3)."""
     to_frame = np.vstack([crop_affine(box, size), [0, 0, 1]])
     return to_frame if head is None else np.vstack([head, [0, 0, 1]]) @ to_frame

@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.boxes import crop_affine
+from app.faces.leaning import levelled
 from app.faces.mask import OUTLINE, mouth_mask
 from app.faces.types import Box, FaceLandmarks, MouthMask
-from app.media.frames import FrameLayout, I420Frame, Plane
+from app.media.frames import Affine, FrameLayout, I420Frame, Plane
 from app.mouths.covers import FaceCover, spare
 from app.mouths.points import JAW, LOWER_LIP_OUTER, UPPER_LIP_OUTER
 from app.rendering.sampling import FloatPlane, Lent, Region, sampled
@@ -44,6 +46,9 @@ largest that is."""
 
 LEAST_SKIN: Final = 0.1
 """Weight from which a place counts as skin for the usual difference of two lights."""
+
+JAW_SHARE: Final = 0.1
+"""The lowest share of all that may change, which is no skin to compare light on: a jaw moves there."""
 
 SPREADS: Final = 2.0
 LEAST_SPREAD: Final = np.array([6.0, 3.0, 3.0], np.float32)[:, None, None]
@@ -123,12 +128,12 @@ class _Masks:
     """The soft masks of one frame, in crop space: all that may change, the mouth with its chin, the skin."""
 
     def __init__(self, box: Box, landmarks: FaceLandmarks, lent: Lent) -> None:
-        self._box = box
-        outline = landmarks.copy()
-        jaw = lent.placing.points[_MOVING_JAW]
+        self._level = levelled(landmarks, box)
+        outline = self._level.points(landmarks).copy()
+        jaw = self._level.points(lent.placing.points)[_MOVING_JAW]
         lower = jaw[:, 1] > outline[_MOVING_JAW, 1]
         outline[_MOVING_JAW[lower]] = jaw[lower]
-        self.whole = mouth_mask(outline, box, MASK_SIZE)
+        self.whole = mouth_mask(outline, self._level.box, MASK_SIZE)
         self.covered = False
         self._own = landmarks
         self._points = lent.placing.points
@@ -136,9 +141,11 @@ class _Masks:
 
     def spare(self, cover: FaceCover | None) -> None:
         """Leave out what lies before the frame's own face, or before the lender's."""
-        for one, head in ((cover, None), (self._lent.cover, self._lent.placing.head)):
+        turned = self._level.to_frame
+        lender = self._lent.placing.head if turned is None else _both(self._lent.placing.head, turned)
+        for one, head in ((cover, turned), (self._lent.cover, lender)):
             if one is not None:
-                self.whole = spare(self.whole, one, self._box, head)
+                self.whole = spare(self.whole, one, self._level.box, head)
                 self.covered = True
 
     def alpha(self, region: Region, size: tuple[int, int], alike: FloatPlane) -> FloatPlane:
@@ -169,8 +176,10 @@ class _Masks:
 
     @property
     def skin(self) -> MouthMask:
-        """All that may change but the lips, as they are in the frame and as they are laid."""
+        """All that may change but the jaw and the lips, as they are in the frame and as they are laid."""
         skin = self.whole.copy()
+        _, top, _, height = cv2.boundingRect(self.whole)
+        skin[ceil(top + (1 - JAW_SHARE) * height) :] = 0
         for points in (self._own, self._points):
             lips = self._in_crop(points[LIPS])
             middle = lips.mean(axis=0)
@@ -180,20 +189,17 @@ class _Masks:
 
     def region(self, layout: FrameLayout) -> Region | None:
         """Return the part of the frame on which the mask has weight; None if there is none."""
-        x, y, width, height = cv2.boundingRect(self.whole)
-        if not width:
+        weighty = np.argwhere(self.whole)[:, ::-1]
+        if not len(weighty):
             return None
-        top, _, left, _ = self._box.tolist()
-        across, down = 1 / self._to_crop
-        edges = (
-            top + (y - 1) * down,
-            top + (y + height + 1) * down,
-            left + (x - 1) * across,
-            left + (x + width + 1) * across,
-        )
+        to_frame = cv2.invertAffineTransform(self._to_crop)
+        middles = weighty @ to_frame[:, :2].T + to_frame[:, 2] + 0.5
+        reach = 1.5 * np.abs(to_frame[:, :2]).sum(axis=1)
+        (left, top), (right, bottom) = middles.min(axis=0) - reach, middles.max(axis=0) + reach
         limits = (layout.height, layout.height, layout.width, layout.width)
         first, last, start, stop = (
-            min(max(2 * round(edge / 2), 0), limit) for edge, limit in zip(edges, limits, strict=True)
+            min(max(2 * round(edge / 2), 0), limit)
+            for edge, limit in zip((top, bottom, left, right), limits, strict=True)
         )
         return (first, last, start, stop) if last - first >= 4 and stop - start >= 4 else None
 
@@ -201,23 +207,23 @@ class _Masks:
         """Return a mask over a region of the frame, 0..1, at its own or another (width, height) ``size``."""
         top, bottom, left, right = region
         width, height = size or (right - left, bottom - top)
-        scale = self._to_crop * ((right - left) / width, (bottom - top) / height)
-        corner = (np.array([left, top]) - self._box[[2, 0]]) * self._to_crop
-        affine = np.column_stack([np.diag(scale), corner + 0.5 * scale - 0.5])
+        across, down = (right - left) / width, (bottom - top) / height
+        to_frame = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
+        affine = _both(self._to_crop, to_frame)
         warped = cv2.warpAffine(mask, affine, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         result: FloatPlane = warped.astype(np.float32) * np.float32(1 / 255)
         return result
 
     def _in_crop(self, points: FaceLandmarks) -> npt.NDArray[np.float64]:
-        top, _, left, _ = self._box.tolist()
-        inside: npt.NDArray[np.float64] = (points + 0.5 - (left, top)) * self._to_crop - 0.5
+        inside: npt.NDArray[np.float64] = points @ self._to_crop[:, :2].T + self._to_crop[:, 2]
         return inside
 
     @cached_property
-    def _to_crop(self) -> npt.NDArray[np.float64]:
-        """Crop pixels in a pixel of the frame, across and down."""
-        top, bottom, left, right = self._box.tolist()
-        return np.array([MASK_SIZE / (right - left), MASK_SIZE / (bottom - top)])
+    def _to_crop(self) -> Affine:
+        """From positions in the frame to crop pixels."""
+        to_frame, turned = crop_affine(self._level.box, MASK_SIZE), self._level.to_frame
+        to_frame = to_frame if turned is None else _both(turned, to_frame)
+        return np.asarray(cv2.invertAffineTransform(to_frame), np.float64)
 
 
 class _Light:
@@ -237,7 +243,6 @@ class _Light:
         self._laid = laid
         self._size = skin.shape[1], skin.shape[0]
         self._weight = np.minimum(np.float32(1.3) * skin, 1)
-        self._weight[ceil(0.9 * len(skin)) :] = 0  # the jaw
         self._own = self._all_small(own)
 
     def evened(self) -> tuple[list[Plane], FloatPlane]:
@@ -307,6 +312,12 @@ class _Light:
             [cv2.resize(plane, self._size, interpolation=cv2.INTER_AREA) for plane in halves], np.float32
         )
         return small
+
+
+def _both(after: Affine, before: Affine) -> Affine:
+    """Return the map that first does what ``before`` does."""
+    both: Affine = np.column_stack([after[:, :2] @ before[:, :2], after[:, :2] @ before[:, 2] + after[:, 2]])
+    return both
 
 
 def _light_size(region: Region) -> tuple[int, int]:

@@ -215,6 +215,22 @@ def test_a_chin_beyond_the_lender_s_frame_is_not_smeared_over_one_in_view() -> N
     assert (change[border + 14 :] == 0).all()
 
 
+@pytest.mark.parametrize("degrees", [-60, -45, -30, 30, 45, 60])
+def test_a_head_on_its_side_gets_all_of_a_mouth(degrees: float) -> None:
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    straight = placed()
+    middle = straight.points.mean(axis=0)
+    points = ((straight.points - middle) @ turn.T + middle).astype(np.float32)
+    placing = Placing(np.eye(2, 3), points, np.zeros((468, 2)), np.zeros((len(BENT), 2)))
+    lips = np.zeros((LAYOUT.height, LAYOUT.width), np.uint8)
+    cv2.fillPoly(lips, [np.rint(cv2.convexHull(points[LIPS])).astype(np.int32)], 255)
+    lender = flat(110)
+    LAYOUT.planes(lender)[0][lips > 0] = 30
+    made = LAYOUT.planes(laid(flat(110), Lent(lender, placing), landmarks=points))[0]
+    assert made[cv2.erode(lips, np.ones((3, 3))) > 0].max() < 45
+
+
 @settings(max_examples=60)
 @given(
     left=st.integers(-150, 330),
