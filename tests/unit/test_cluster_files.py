@@ -73,6 +73,7 @@ def test_the_manifest_is_of_a_head_with_the_service_and_of_workers_that_see_the_
     assert {name for name in given if name.startswith("RAY_health")} <= HEALTH.keys()
     assert group["rayStartParams"]["num-gpus"] == on_worker["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert service["spec"]["selector"]["ray.io/cluster"] == cluster["metadata"]["name"]
+    assert f"{service['metadata']['name']}.default.svc" in given["MOUTHPIECE_ALLOWED_HOSTS"].split(",")
     pinned = (ROOT / "requirements/cluster.txt").read_text()
     assert f"ray=={cluster['spec']['rayVersion']} " in pinned
 
