@@ -1,8 +1,23 @@
+import os
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app import doctor
+from app.avatars.store import MANIFEST, AvatarStore
+from app.doctor import files, machine, network
+from app.settings import Settings
+from tests.support.avatars import made_up_manifest, put_made_up
+
+CHECKPOINT = "wav2lip.pth"
+EAR = "ear.onnx"
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    (tmp_path / EAR).with_suffix(".json").write_text('{"reference": "nearest"}')
+    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -18,6 +33,71 @@ def test_the_version_of_both_kinds_of_driver_is_read(
 ) -> None:
     version = tmp_path / "version"
     version.write_text(line + "GCC version:  gcc version 13.3.0 (Ubuntu 13.3.0-6ubuntu2~24.04)\n")
-    monkeypatch.setattr(doctor, "has_cuda_driver", lambda: True)
-    monkeypatch.setattr(doctor, "_DRIVER", version)
-    assert doctor._driver() == "driver 580.159.04"
+    monkeypatch.setattr(machine, "has_cuda_driver", lambda: True)
+    monkeypatch.setattr(machine, "_DRIVER", version)
+    assert machine._driver() == "driver 580.159.04"
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "devices", "torch", "level"),
+    [
+        (EAR, "auto", 0, False, "good"),
+        (EAR, "cuda", 1, False, "good"),
+        (EAR, "cuda", 0, False, "problem"),
+        (CHECKPOINT, "auto", 0, True, "note"),
+        (CHECKPOINT, "cuda", 0, True, "problem"),
+        (CHECKPOINT, "auto", 1, False, "note"),
+        (CHECKPOINT, "cuda", 1, False, "problem"),
+        (CHECKPOINT, "cuda", 1, True, "good"),
+    ],
+)
+def test_cuda_is_a_problem_only_where_the_model_needs_it_and_it_is_asked_for(
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    device: str,
+    devices: int,
+    torch: bool,
+    level: str,
+) -> None:
+    monkeypatch.setattr(machine, "cuda_devices", lambda: devices)
+    monkeypatch.setattr(machine, "_lacks_torch", lambda: "" if torch else "torch is not installed")
+    (found,) = machine.cuda(Settings(device=device, model=models / model))
+    assert found.level == level
+    assert ("mouthpiece[cuda]" in found.remedy) == (devices > 0 and level != "good")
+
+
+@pytest.mark.parametrize(("host", "place"), [("::1", "[::1]"), ("127.0.0.1", "127.0.0.1")])
+def test_the_port_is_looked_at_where_the_service_would_listen(host: str, place: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        other = socket.create_server((host, 0), family=family)
+    except OSError:
+        pytest.skip(f"There is no {host} on this machine.")
+    with other:
+        port = other.getsockname()[1]
+        (taken,) = network.port(Settings(host=host, port=port))
+    (free,) = network.port(Settings(host=host, port=port))
+    assert (taken.level, taken.found) == ("problem", f"{place}:{port}: Address already in use")
+    assert (free.level, free.found) == ("good", f"{place}:{port} is free")
+
+
+def test_an_avatar_that_is_damaged_or_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, store = Settings(avatars_dir=tmp_path), AvatarStore(tmp_path)
+    assert list(files.avatars(Settings(avatars_dir=tmp_path / "none"))) == []
+    for name in ("anna", "bob"):
+        put_made_up(store, made_up_manifest(name))
+    assert list(files.avatars(settings)) == []
+    (tmp_path / "bob" / MANIFEST).write_text("{")
+    (damaged,) = files.avatars(settings)
+    assert (damaged.level, damaged.remedy) == ("note", "mouthpiece avatar rm bob")
+
+    def access(path: Path, mode: int, **_: Any) -> bool:
+        return path.name != MANIFEST or path.parent.name != "anna"
+
+    monkeypatch.setattr(os, "access", access)
+    (closed,) = files.avatars(settings)
+    assert (closed.level, closed.found) == ("problem", f"{tmp_path}/anna/{MANIFEST} cannot be read")
+    assert closed.remedy.startswith("sudo chown -R ")

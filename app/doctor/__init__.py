@@ -1,0 +1,28 @@
+"""What ``mouthpiece doctor`` checks: the machine, the packages, the model, the volumes, the network."""
+
+from collections.abc import Callable, Iterator
+
+from app.doctor import files, machine, network
+from app.doctor.finding import Finding
+from app.settings import Settings
+
+__all__ = ["Finding", "examine"]
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Run all checks. None raises: an error becomes a finding with its message."""
+    looks: list[Callable[[Settings], Iterator[Finding]]] = [
+        machine.python,
+        machine.processor,
+        machine.cuda,
+        machine.onnx_runtime,
+        machine.codecs,
+        files.model,
+        files.volumes,
+        files.avatars,
+        machine.memory,
+        machine.sandbox,
+        network.port,
+        network.cluster,
+    ]
+    return [finding for look in looks for finding in look(settings)]
