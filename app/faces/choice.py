@@ -1,6 +1,7 @@
 """Choosing a face: runs become candidates, and each scene gets one of them."""
 
 from dataclasses import dataclass
+from itertools import groupby, takewhile
 from typing import Final
 
 import numpy as np
@@ -81,11 +82,12 @@ def choose(runs: list[Run], choice: FaceChoice, fps: float, min_frames: int) -> 
 def split_scenes(runs: list[Run]) -> list[list[Run]]:
     """Group runs by scene: shots belong to one scene while some face stays in its place across the cut."""
     scenes: list[list[Run]] = []
-    for run in runs:
-        if scenes and (run.shot == scenes[-1][-1].shot or _continues(scenes[-1], runs, run.shot)):
-            scenes[-1].append(run)
+    for _, shot in groupby(runs, key=lambda run: run.shot):
+        started = list(shot)
+        if scenes and _continues(scenes[-1], started):
+            scenes[-1].extend(started)
         else:
-            scenes.append([run])
+            scenes.append(started)
     return scenes
 
 
@@ -101,13 +103,16 @@ def link(runs: list[Run], fps: float) -> list[Candidate]:
     return candidates
 
 
-def _continues(scene: list[Run], runs: list[Run], shot: int) -> bool:
-    """Tell whether a face of ``scene`` is still in its place at the beginning of ``shot``."""
-    started = [run for run in runs if run.shot == shot]
+def _continues(scene: list[Run], started: list[Run]) -> bool:
+    """Tell whether a face of ``scene`` is still in its place in the runs that a shot begins with.
+
+    Every shot has a frame at least, so that only faces of the last few are not gone too long.
+    """
+    last = takewhile(lambda run: started[0].shot - run.shot <= MAX_GAP + 1, reversed(scene))
     return any(
         new.sightings[0].frame - old.last.frame <= MAX_GAP + 1
         and same_place(old.last.box, new.sightings[0].box, within=UNMOVED, size_ratio=UNMOVED_RATIO)
-        for old in scene
+        for old in last
         for new in started
     )
 
