@@ -17,6 +17,7 @@ import numpy.typing as npt
 from app.mouths.looks import colourfulness
 from app.mouths.person import Numbers, Person
 from app.mouths.space import COMPONENTS, OPENING, MouthShapes, shape_space
+from app.mouths.study import frames_of_takes
 from app.progress import Alive, nothing
 
 FrameNumbers = npt.NDArray[np.int32]
@@ -134,9 +135,9 @@ class Chooser:
         patches = person.study.patches.reshape(len(person), -1).astype(np.float32)
         self._patches = patches - patches.mean(axis=0)  # nearer to 0, so that fewer digits are lost
         self._lengths = np.square(self._patches).sum(axis=1)
+        takes = person.study.takes
         self._pools = {
-            int(take): _thinned(np.flatnonzero(person.usable & (person.study.takes == take)))
-            for take in np.unique(person.study.takes[person.study.takes >= 0])
+            int(takes[take[0]]): _thinned(take[person.usable[take]]) for take in frames_of_takes(takes)
         }
 
     def local_costs(

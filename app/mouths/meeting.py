@@ -5,14 +5,15 @@ pout or pressed lips.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from app.faces.head import RIGID_POINTS
 from app.faces.hidden import hidden_mouths
-from app.mouths.person import OWN_TAKE, SEEN_RED, Flags, Numbers, Person
+from app.mouths.person import SEEN_RED, Flags, Numbers, Person, enough_frames
 from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import (
     MOST_TEETH,
@@ -25,7 +26,7 @@ from app.mouths.space import (
     symmetrical,
     turned_front,
 )
-from app.mouths.study import Study
+from app.mouths.study import Study, TakeFrames, frames_of_takes
 
 REST_SHARE: Final = 0.2
 """A mouth rests if it opens no further than this share of the way from the 5th to the 95th percentile."""
@@ -52,7 +53,7 @@ DARKEST, BRIGHTEST = 28.0, 246.0
 
 MOST_COVERED, LEAST_FREE = 0.12, 0.15
 """Share of the lips that may be hidden, beyond what is usual, in a frame that lends its mouth; and share of
-the frames that must remain: where less is free, every mouth that is seen may be lent."""
+the frames of a take that must remain: where less is free, every mouth that is seen there may be lent."""
 
 MOST_FACE_COVERED, LIPS_SHARE = 0.045, 0.22
 """Share of the lower face beside the lips that may be hidden in a frame that lends, under the same condition:
@@ -67,10 +68,16 @@ STILLER: Final = 4
 what their shape lacks, and would be by what it trembles."""
 
 
+STEADY_RATE: Final = 24.0
+"""Frames a second from which a quarter of each neighbour's mesh is in every one. Where they are farther apart
+it is less, by the square: at 10 a second a quarter would halve syllables."""
+
+
 def meet(study: Study, fps: float) -> Person:
     """Make of measurements the person they are of."""
     found: Flags = np.isfinite(study.meshes[:, 0, 0])
-    pose, front = _posed(study, found)
+    share = min(1.0, fps / STEADY_RATE) ** 2 / 4
+    pose, front = _posed(study, found, share)
     person = _measured(study, fps, found, pose, front)
     silent = person.silent
     if not silent.any():
@@ -78,10 +85,56 @@ def meet(study: Study, fps: float) -> Person:
     stiller = np.empty_like(front)
     for _ in range(STILLER):
         for part in _parts(len(front)):
-            stiller[part] = _steady(front, part, study.takes, found)
+            stiller[part] = _steady(front, part, study.takes, found, share)
         np.copyto(front, stiller, where=silent[:, None, None])
     del stiller
     return _measured(study, fps, found, pose, front)
+
+
+@dataclass(frozen=True)
+class _Mouths:
+    """What is measured of every mouth, whoever's it is."""
+
+    flat: Numbers
+    """float64 (n, 2k): speech points at the front, made symmetrical."""
+    opening: Numbers
+    teeth: Numbers
+    study: Study
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """How a mouth rests in some frames, from which the shapes of a take are measured."""
+
+    red: float
+    """Lips of less are pressed in."""
+    opening: float
+    """A mouth rests that opens no further."""
+    zero: Numbers
+    teeth: Numbers
+    parted: float
+    ajar: float
+    """As :attr:`Person.ajar`."""
+
+    @classmethod
+    def of(cls, mouths: _Mouths, pool: TakeFrames) -> Self:
+        """Measure the rest in frames that may lend, of which there is at least one."""
+        red, opening = mouths.study.redness[pool], mouths.opening[pool]
+        usual = float(np.median(red))
+        least = PALE * usual if usual > RED else -np.inf
+        low, high = np.quantile(opening[red >= least], [0.05, 0.95])
+        most = float(low + REST_SHARE * (high - low))
+        resting = pool[(red >= least) & (opening <= most)]
+        parted = float(np.median(mouths.opening[resting]))
+        seen_parted = float(np.median(mouths.study.parting[resting])) >= SEEN_PARTED
+        return cls(
+            red=least,
+            opening=most,
+            zero=np.median(mouths.flat[resting], axis=0, overwrite_input=True),
+            teeth=np.median(mouths.teeth[resting], axis=0),
+            parted=parted,
+            ajar=0.0 if parted < (LEAST_PARTED if seen_parted else MOST_SHUT) else parted - SHUT,
+        )
 
 
 def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonical) -> Person:
@@ -93,34 +146,48 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
     brightness = study.skin.mean(axis=1)
     seen: Flags = found & (brightness > DARKEST) & (brightness < BRIGHTEST)
     seen &= ~_hidden(study, found)
-    lips = np.nan_to_num(study.covers.lips)
-    more = np.maximum(lips - float(np.median(lips[seen])), 0) if seen.any() else lips
-    free = seen & (more < MOST_COVERED)
-    free = free if free.sum() >= LEAST_FREE * seen.sum() else seen
-    clean = free & (study.covers.face - LIPS_SHARE * more < MOST_FACE_COVERED)
-    free = clean if clean.sum() >= LEAST_FREE * seen.sum() else free
-    teeth = study.teeth / np.array(TEETH_UNITS)
+    mouths = _Mouths(flat, opening, study.teeth / np.array(TEETH_UNITS), study)
     shapes = np.zeros((len(study), 8), np.float32)
     openings, ajar = np.zeros((2, len(study)))
+    free = _free(study, seen)
     rest, usable = np.zeros(len(study), np.bool_), free.copy()
-    for take, pool in _pools(study.takes, free):
-        usable[take] &= ~_pressed(study.redness, pool)[take]
-        among = pool & usable if (pool & usable).any() else pool
-        resting = _resting(opening, among)
-        zero = np.median(flat[resting], axis=0, overwrite_input=True)
-        own = np.flatnonzero(take)
-        components = np.concatenate([(flat[own[part]] - zero) @ space.basis.T for part in _parts(len(own))])
-        more = np.clip(teeth[take] - np.median(teeth[resting], axis=0), -MOST_TEETH, MOST_TEETH)
-        shapes[take] = np.column_stack([components, more])
-        parted = float(np.median(opening[resting]))
-        openings[take] = opening[take] - parted
-        seen_parted = float(np.median(study.parting[resting])) >= SEEN_PARTED
-        ajar[take] = 0.0 if parted < (LEAST_PARTED if seen_parted else MOST_SHUT) else parted - SHUT
-        rest |= take & resting
+    everywhere = np.flatnonzero(free)
+    common = _Rest.of(mouths, everywhere) if len(everywhere) else None
+    for take in frames_of_takes(study.takes):
+        pool = take[free[take]]
+        own = _Rest.of(mouths, pool) if len(pool) >= enough_frames(fps) else common
+        if own is None:
+            break
+        usable[take] &= study.redness[take] >= own.red
+        rest[take] = usable[take] & (opening[take] <= own.opening)
+        components = np.concatenate(
+            [(flat[take[part]] - own.zero) @ space.basis.T for part in _parts(len(take))]
+        )
+        teeth = np.clip(mouths.teeth[take] - own.teeth, -MOST_TEETH, MOST_TEETH)
+        shapes[take] = np.column_stack([components, teeth])
+        openings[take], ajar[take] = opening[take] - own.parted, own.ajar
     return Person(study, fps, seen, usable, pose, front, shapes, openings, rest, ajar)
 
 
-def _posed(study: Study, found: Flags) -> tuple[Pose, Canonical]:
+def _free(study: Study, seen: Flags) -> Flags:
+    """Tell which mouths nothing covers; in takes that show hardly any, which ones are seen."""
+    lips = np.nan_to_num(study.covers.lips)
+    more = np.maximum(lips - float(np.median(lips[seen])), 0) if seen.any() else lips
+    free = _or_more(seen & (more < MOST_COVERED), seen, seen, study.takes)
+    clean = free & (study.covers.face - LIPS_SHARE * more < MOST_FACE_COVERED)
+    return _or_more(clean, free, seen, study.takes)
+
+
+def _or_more(some: Flags, more: Flags, seen: Flags, takes: npt.NDArray[np.int32]) -> Flags:
+    """Return ``some`` frames, but ``more`` in takes where they are a small share of those that are seen."""
+    known = takes >= 0
+    counts = [np.bincount(takes[flags & known], minlength=takes.max() + 1) for flags in (some, seen)]
+    few = counts[0] < LEAST_FREE * counts[1]
+    enough: Flags = some | (more & np.append(few, False)[takes])
+    return enough
+
+
+def _posed(study: Study, found: Flags, share: float) -> tuple[Pose, Canonical]:
     """Return how each head is turned, and its speech points at the front.
 
     Where no mesh was found another one stands, the mean face if there is none, so that its pose is defined.
@@ -128,7 +195,7 @@ def _posed(study: Study, found: Flags) -> tuple[Pose, Canonical]:
     takes, space = study.takes, shape_space()
     first = slice(int(found.argmax()), int(found.argmax()) + 1)
     rigid_there, speech_there = (
-        _steady(study.meshes, first, takes, found, points) for points in (RIGID_POINTS, SPEECH_POINTS)
+        _steady(study.meshes, first, takes, found, share, points) for points in (RIGID_POINTS, SPEECH_POINTS)
     )
     if not found.any():
         rigid_there = space.front[None]
@@ -136,8 +203,8 @@ def _posed(study: Study, found: Flags) -> tuple[Pose, Canonical]:
     pose = Pose(np.empty((count, 1, 3)), np.empty((count, 3, 3)), np.empty(count))
     front = np.empty((count, len(SPEECH_POINTS), 3))
     for part in _parts(count):
-        rigid = _steady(study.meshes, part, takes, found, RIGID_POINTS)
-        speech = _steady(study.meshes, part, takes, found, SPEECH_POINTS)
+        rigid = _steady(study.meshes, part, takes, found, share, RIGID_POINTS)
+        speech = _steady(study.meshes, part, takes, found, share, SPEECH_POINTS)
         rigid[~found[part]], speech[~found[part]] = rigid_there, speech_there
         turned = align(rigid, space.front)
         pose.mean[part], pose.turn[part], pose.scale[part] = turned.mean, turned.turn, turned.scale
@@ -153,27 +220,6 @@ def _hidden(study: Study, found: Flags) -> Flags:
     return hidden_mouths(lips.astype(np.float32))
 
 
-def _pools(takes: npt.NDArray[np.int32], free: Flags) -> list[tuple[Flags, Flags]]:
-    """Return for each take its frames, and those by which its rest is known: its own if it has enough."""
-    if not free.any():
-        return []
-    numbers = np.unique(takes[takes >= 0])
-    owns = [takes == number for number in numbers]
-    return [(own, own & free if (own & free).sum() >= OWN_TAKE else free) for own in owns]
-
-
-def _pressed(red: npt.NDArray[np.float32], pool: Flags) -> Flags:
-    usual = float(np.median(red[pool]))
-    pressed: Flags = red < PALE * usual if usual > RED else np.zeros(len(red), np.bool_)
-    return pressed
-
-
-def _resting(opening: Numbers, among: Flags) -> Flags:
-    low, high = np.quantile(opening[among], [0.05, 0.95])
-    resting: Flags = among & (opening <= low + REST_SHARE * (high - low))
-    return resting
-
-
 def _parts(count: int) -> list[slice]:
     """Divide so many frames into parts of :data:`_FRAMES_AT_ONCE`."""
     return [slice(first, min(first + _FRAMES_AT_ONCE, count)) for first in range(0, count, _FRAMES_AT_ONCE)]
@@ -184,17 +230,18 @@ def _steady(
     part: slice,
     takes: npt.NDArray[np.int32],
     found: Flags,
+    share: float,
     points: Sequence[int] | slice = slice(None),
 ) -> Canonical:
     """Return ``points`` of a part of meshes (n, k, 3) without their tremor; nan becomes 0.
 
-    A quarter of each neighbour's is in every one, of the same take.
+    A ``share`` of each neighbour's is in every one, of the same take.
     """
     near = slice(max(part.start - 1, 0), min(part.stop + 1, len(meshes)))
     steady = np.nan_to_num(meshes[near][:, points].astype(np.float64))
     seen, takes = found[near], takes[near]
     same = seen[1:] & seen[:-1] & (takes[1:] == takes[:-1])
-    change = np.where(same[:, None, None], steady[1:] - steady[:-1], 0) / 4
+    change = np.where(same[:, None, None], steady[1:] - steady[:-1], 0) * share
     step = np.zeros_like(steady)
     step[:-1] += change
     step[1:] -= change

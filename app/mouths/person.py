@@ -28,8 +28,9 @@ a wide smile that was taken for something before the face had 0.3 to 0.4, a capt
 LEAST_OPEN: Final = 0.02
 """Share of the frames that are passed over to find how far a mouth closes: meshes tremble."""
 
-OWN_TAKE: Final = 12
-"""Frames from which a take has a resting mouth of its own; shorter ones share that of all frames."""
+ENOUGH_SECONDS, ENOUGH_FRAMES = 1.5, 12
+"""How long a take is seen, and in how many frames, that has a resting mouth of its own; shorter ones share
+that of all frames: in half a second many a mouth does not close."""
 
 SOFT_SECONDS: Final = 0.11
 """In which a mouth gives way to the frame's own before it cannot be seen any more: three frames at 24 to 30 a
@@ -161,7 +162,7 @@ class Person:
     def habits(self) -> Habits:
         """Mean and deviation of the shapes (8) and the opening while the person talks."""
         chosen = self.talking & self.usable
-        if chosen.sum() < OWN_TAKE:
+        if chosen.sum() < enough_frames(self.fps):
             chosen = self.usable
         numbers = np.column_stack([self.shapes, self.openings])[chosen]
         if not len(numbers):
@@ -237,6 +238,11 @@ class Person:
 def soft_frames(fps: float) -> int:
     """Return over how many frames of ``fps`` a second a mouth gives way: see :data:`SOFT_SECONDS`."""
     return round(SOFT_SECONDS * fps)
+
+
+def enough_frames(fps: float) -> int:
+    """Return how many frames of ``fps`` a second show how somebody rests: see :data:`ENOUGH_SECONDS`."""
+    return max(ENOUGH_FRAMES, round(ENOUGH_SECONDS * fps))
 
 
 def _turns(numbers: Numbers, least: float) -> Flags:

@@ -7,6 +7,7 @@ earlier version, whose stored meshes are kept, or when its file is lost.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Final, Self, TypeVar
 
@@ -39,6 +40,9 @@ _BUFFERS: Final = 8
 SAME_PLACE, SAME_SIZE = 0.35, 1.35
 """Most by which a face moves, in face sizes, and changes its size from frame to frame within one take."""
 
+
+TakeFrames = npt.NDArray[np.int64]
+"""int64 (n,): frames of the footage that are of one take, in their order."""
 
 Made = TypeVar("Made")
 
@@ -198,6 +202,15 @@ def takes_of(
         takes[index] = take
         last = index
     return takes
+
+
+def frames_of_takes(takes: npt.NDArray[np.int32]) -> Iterator[TakeFrames]:
+    """Yield the frames of each take, in the order of their numbers."""
+    order = np.argsort(takes, kind="stable")
+    starts = np.searchsorted(takes[order], np.arange(takes.max(initial=-1) + 2))
+    for start, stop in pairwise(starts.tolist()):
+        if start < stop:
+            yield order[start:stop]
 
 
 def _side_by_side(

@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +9,8 @@ from app.mouths import meeting
 from app.mouths.adaptation import shut
 from app.mouths.choice import rest_lenders
 from app.mouths.meeting import meet
-from app.mouths.person import OWN_TAKE
-from tests.support.mouths import person_of, talk
+from app.mouths.person import enough_frames
+from tests.support.mouths import person_of, study_of, talk
 
 NOBODY = {
     "no_face_is_found": {"takes": [-1]},
@@ -46,13 +47,58 @@ def test_where_lips_are_hardly_red_their_red_tells_nothing() -> None:
 
 
 def test_every_take_has_its_own_rest_unless_it_is_short() -> None:
-    short = OWN_TAKE - 2
+    short = enough_frames(25.0) - 2
     wanted = np.concatenate([talk(60), talk(60) + 2, talk(60)[:short] + 2])
     person = person_of(wanted, takes=np.repeat([0, 1, 2], [60, 60, short]))
     resting = np.tile(np.flatnonzero(talk(60) == 0), 2) + np.repeat([0, 60], (talk(60) == 0).sum())
     inside = resting[(resting % 60 > 0) & (resting % 60 < 59)]
     assert np.abs(person.shapes[inside, 0]).max() < 0.5
     assert person.shapes[120:, 0].min() > 0.5
+
+
+def test_a_take_that_is_short_rests_as_the_person_does_though_it_never_closes() -> None:
+    """Six tenths of a second in which the mouth is half open, beside a long take."""
+    wanted = np.concatenate([talk(100), 1.5 + 0.3 * talk(15)])
+    person = person_of(wanted, takes=np.repeat([0, 1], [100, 15]))
+    assert person.shapes[102:113, 0].min() > 1.2
+    assert not person.rest[100:].any()
+
+
+def test_takes_of_three_frames_are_measured_from_one_rest_in_little_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A flag of every frame for every take would take as much as is allowed here."""
+    takes = 1500
+    study = study_of(talk(3 * takes), takes=np.repeat(np.arange(takes), 3))
+    rests, of = [], meeting._Rest.of
+
+    def counted(*given: Any) -> meeting._Rest:
+        rests.append(of(*given))
+        return rests[-1]
+
+    monkeypatch.setattr(meeting._Rest, "of", counted)
+    tracemalloc.start()
+    meet(study, 25.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(rests) <= 2  # a mouth that does not talk is measured twice
+    assert peak < (takes + 3400) * len(study)
+
+
+def test_a_take_whose_lips_are_covered_throughout_lends_them_whatever_others_show() -> None:
+    study = study_of(talk(200), takes=np.repeat([0, 1], [140, 60]))
+    lips = np.where(study.takes == 1, 0.2, 0.0).astype(np.float32)
+    person = meet(replace(study, covers=replace(study.covers, lips=lips)), 25.0)
+    assert person.usable.all()
+    lips[140:160] = 0.0
+    person = meet(replace(study, covers=replace(study.covers, lips=lips)), 25.0)
+    assert person.usable.tolist() == [True] * 160 + [False] * 40
+
+
+def test_syllables_are_not_taken_for_tremor_where_frames_are_far_apart() -> None:
+    syllables = np.tile([[0.0], [3.0]], (30, 1))
+    assert np.ptp(person_of(syllables, fps=10.0).shapes[5:-5, 0]) > 2.2
+    assert np.ptp(person_of(syllables, fps=25.0).shapes[5:-5, 0]) < 0.1
 
 
 @pytest.mark.parametrize(("fps", "soft"), [(4.0, 0), (5.0, 1), (25.0, 3), (30.0, 3), (60.0, 7)])
