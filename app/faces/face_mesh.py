@@ -15,6 +15,7 @@ import numpy as np
 from app.faces.networks import INPUT_SIZE, Network
 from app.faces.regions import Region, region_of_landmarks
 from app.faces.types import FaceLandmarks, FaceMeshPoints
+from app.media.averaging import sample_averaged
 from app.media.frames import FrameLayout, I420Frame
 
 POINTS: Final = 468
@@ -53,7 +54,7 @@ class FaceMesh:
         A mesh that fills its region badly is not one of a face, whatever the network thinks of it.
         """
         affine = region.affine(INPUT_SIZE)
-        picture = layout.sample_bgr(frame, affine, (INPUT_SIZE, INPUT_SIZE))
+        picture = sample_averaged(layout, frame, affine, INPUT_SIZE)
         points, logit = self._network(picture)
         presence = 1 / (1 + math.exp(-min(max(logit.item(), -100.0), 100.0)))
         if presence < MIN_PRESENCE:
