@@ -193,7 +193,7 @@ async function copy() {
 
 function curl(avatarId, path, fields = "") {
   const key = hasKey() ? ` -H "Authorization: Bearer $MOUTHPIECE_KEY"` : "";
-  return `curl${key}${fields} -o ${avatarId}.mp4 ${address(path)}`;
+  return `curl --fail-with-body${key}${fields} -o ${avatarId}.mp4 ${address(path)}`;
 }
 
 /** @type {(speech: any) => [string, any][]} The parts of the form: a file, or a text and who says it. */
