@@ -37,8 +37,8 @@ LASTING: Final = 0.15
 """Share of the lower face from which covers cover the frames between them as well. With every mark doing so,
 mouths of two bearded people, marked a little here and there, followed what was heard by 0.12 less."""
 
-_NEIGHBOURS: Final = 2
-"""Frames before and after one: what covers the face in both covers it in that one as well."""
+_NEIGHBOURS: Final = 0.08
+"""Seconds before and after a frame: what covers the face in both covers it in that one as well."""
 
 _SPREAD: Final = 5
 """Pixels of the aligned crop by which a cover is spread: its edge blurs into what is laid."""
@@ -59,15 +59,16 @@ class Covers:
     packed: npt.NDArray[np.uint8]
     """uint8 (k,): the covers, beyond what is usual for the person, by :func:`pack`."""
 
-    def of(self, frame: int) -> Marking | None:
-        """Return the cover of a frame (96, 96), None if nothing is before the face.
+    def of(self, frame: int, fps: float) -> Marking | None:
+        """Return the cover of a frame (96, 96) of footage of ``fps``, None if nothing is before the face.
 
         What its neighbours in time show, those before it and those after, counts too, if it is more than a
         doubt: a hand that is missed in one frame would flicker.
         """
+        near = max(1, round(_NEIGHBOURS * fps))
         own = self._most(frame, frame + 1, 0.0)
-        before = self._most(frame - _NEIGHBOURS, frame, LASTING)
-        after = self._most(frame + 1, frame + 1 + _NEIGHBOURS, LASTING)
+        before = self._most(frame - near, frame, LASTING)
+        after = self._most(frame + 1, frame + 1 + near, LASTING)
         if before is None or after is None:
             return own
         both = np.minimum(before, after)

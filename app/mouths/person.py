@@ -204,7 +204,7 @@ class Person:
 
         ``landmarks`` are the frame's. Nothing that is marked on lips whose red is seen counts.
         """
-        cover = self.study.covers.of(frame)
+        cover = self.study.covers.of(frame, self.fps)
         if cover is None or not self.shows_marked_lips:
             return cover
         lips = lips_ellipse(in_crop(alignment(landmarks), landmarks))

@@ -12,7 +12,7 @@ from app.mouths.person import Person
 from app.mouths.study import Study
 from tests.support.mouths import meshes_of, study_of, talk
 
-FRAMES = 40
+FRAMES, FPS = 40, 25.0
 NOTHING = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
 
 
@@ -30,17 +30,25 @@ def covered(frames: dict[int, np.ndarray]) -> Covers:
 def test_a_cover_is_there_when_it_is_seen_not_before_and_not_after() -> None:
     """Where a hand is still to come, the lips below the laid ones would show."""
     covers = covered({10: hand(), 11: hand()})
-    assert [frame for frame in range(FRAMES) if covers.of(frame) is not None] == [10, 11]
-    cover = covers.of(10)
+    assert [frame for frame in range(FRAMES) if covers.of(frame, FPS) is not None] == [10, 11]
+    cover = covers.of(10, FPS)
     assert cover is not None
     assert np.array_equal(cover, hand())
 
 
 def test_a_cover_that_is_missed_in_a_frame_is_filled_in() -> None:
     moved = np.roll(hand(), -6, axis=1)
-    both = covered({10: hand(), 12: moved}).of(11)
+    both = covered({10: hand(), 12: moved}).of(11, FPS)
     assert both is not None
     assert np.array_equal(both, np.minimum(hand(), moved))
+
+
+@pytest.mark.parametrize(("fps", "near"), [(5.0, 1), (25.0, 2), (60.0, 5)])
+def test_covers_fill_in_what_was_missed_for_about_a_sixth_of_a_second(fps: float, near: int) -> None:
+    for apart, filled in ((2 * near, [10 + near]), (2 * near + 1, [])):
+        covers = covered({10: hand(), 10 + apart: hand()})
+        frames = [frame for frame in range(FRAMES) if covers.of(frame, fps) is not None]
+        assert frames == [10, *filled, 10 + apart]
 
 
 def test_covers_are_kept_packed() -> None:
@@ -53,7 +61,7 @@ def studied(covers: Covers, redness: float = 1.0) -> Study:
 
 
 def test_frames_with_a_hand_beside_the_mouth_do_not_lend() -> None:
-    person = meet(studied(covered({frame: hand() for frame in range(10)})), 25.0)
+    person = meet(studied(covered({frame: hand() for frame in range(10)})), FPS)
     assert not person.usable[:10].any()
     assert person.usable[10:].all()
     assert person.seen.all()
@@ -64,13 +72,13 @@ def test_nor_do_those_with_a_hand_on_the_chin_of_somebody_whose_lips_are_always_
     marks = NOTHING.copy()
     marks[50:60, 34:60] = 255
     covers = covered(dict.fromkeys(range(10), marks))
-    person = meet(studied(replace(covers, lips=np.full(FRAMES, 0.5, np.float32))), 25.0)
+    person = meet(studied(replace(covers, lips=np.full(FRAMES, 0.5, np.float32))), FPS)
     assert not person.usable[:10].any()
     assert person.usable[10:].all()
 
 
 def test_where_a_hand_is_nearly_always_there_every_mouth_that_is_seen_lends() -> None:
-    person = meet(studied(covered({frame: hand() for frame in range(FRAMES - 2)})), 25.0)
+    person = meet(studied(covered({frame: hand() for frame in range(FRAMES - 2)})), FPS)
     assert person.usable.all()
 
 
@@ -81,7 +89,7 @@ def test_marks_on_lips_whose_red_is_seen_are_teeth(redness: float, kept: bool) -
     marks[30:60, 25:71] = 255
     half = dict.fromkeys(range(0, FRAMES, 2), marks)
     covers = replace(covered(half), lips=np.full(FRAMES, 0.5, np.float32))
-    person = meet(studied(covers, redness), 25.0)
+    person = meet(studied(covers, redness), FPS)
     person = replace(person, seen=np.ones(FRAMES, np.bool_))
     cover = person.cover(0, _landmarks(person))
     assert cover is not None
@@ -97,7 +105,7 @@ def test_a_doubtful_mark_covers_its_own_frame_alone() -> None:
     faint = NOTHING.copy()
     faint[56:62, 40:56] = 255
     covers = covered({10: faint})
-    assert [frame for frame in range(FRAMES) if covers.of(frame) is not None] == [10]
+    assert [frame for frame in range(FRAMES) if covers.of(frame, FPS) is not None] == [10]
 
 
 def test_what_is_marked_faintly_counts_in_full_where_it_goes_on_to_what_is_marked_firmly() -> None:
@@ -106,7 +114,7 @@ def test_what_is_marked_faintly_counts_in_full_where_it_goes_on_to_what_is_marke
     marks[48:70, 40:46] = 60
     marks[70:96, 30:70] = 250
     marks[44:60, 56:62] = 60
-    cover = covered({10: marks}).of(10)
+    cover = covered({10: marks}).of(10, FPS)
     assert cover is not None
     assert (cover[52:60, 40:46] == 255).all()
     assert (cover[44:60, 56:62] == 60).all()
@@ -118,5 +126,5 @@ def test_what_lies_beside_the_face_is_not_before_it() -> None:
     marks[72:96] = 255
     marks[:, 90:] = 255
     covers = covered(dict.fromkeys(range(10), marks))
-    assert covers.of(5) is None
+    assert covers.of(5, FPS) is None
     assert meet(studied(covers), 25.0).usable.all()
