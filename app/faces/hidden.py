@@ -6,6 +6,7 @@ not face. ``docs/training/design.md`` describes its training and its accuracy.
 """
 
 from collections.abc import Iterable
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from openvino.preprocess import PrePostProcessor
 
 from app.faces.networks import compiled
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
-from app.faces.types import FaceLandmarks, runs_of
+from app.faces.types import FaceFlags, FaceLandmarks, runs_of
 from app.media.frames import Affine, BgrImage
 
 Cover = npt.NDArray[np.uint8]
@@ -48,13 +49,16 @@ a crop: what is hidden beside shut lips matters as well."""
 
 HIDDEN: Final = 0.3
 STILL_HIDDEN: Final = 0.12
-"""A mouth counts as hidden in a run of frames whose shares stay above the lower number and reach the higher
-one at least once. ``docs/training/design.md`` has the figures of people held out."""
+_REACH_SECONDS: Final = 0.5
+"""A mouth is hidden where its share is above the higher number, and up to so long before and after while it
+stays above the lower one: a hand comes and goes. ``docs/training/design.md`` has the figures of people held
+out."""
 USUAL_MOST: Final = 0.15
 """What is usual for a person (a beard that is taken for something, say) is not held against their frames, but
-no more than this of it: who is covered all along *is* covered."""
-_SHORTEST_SIGHT: Final = 4
-"""Frames: a mouth that is seen for fewer of them between two hidden ones stays hidden."""
+no more than this of it, and none of it where the usual mouth would be hidden: who is covered all along *is*
+covered."""
+_SHORTEST_SIGHT: Final = 0.16
+"""Seconds: a mouth that is seen for less between two hidden ones stays hidden."""
 
 THREADS: Final = 2
 """Finders that work at once, each on one thread; more wait for each other."""
@@ -124,34 +128,63 @@ def lips_ellipse(points: FaceLandmarks) -> npt.NDArray[np.float32]:
     return ellipse.astype(np.float32)
 
 
-def hidden_mouths(shares: Shares) -> npt.NDArray[np.bool_]:
+def hidden_mouths(shares: Shares, fps: float, cuts: FaceFlags | None = None) -> FaceFlags:
     """Tell for each frame of one person's footage whether the mouth is hidden, steady in time.
 
-    What is usual for the person is subtracted first. Frames without a face are not hidden, and end a run.
+    What is usual for the person is subtracted first. Frames without a face are not hidden, and end a run, as
+    do ``cuts`` (n,): the frames before which one lies.
     """
     seen = np.isfinite(shares)
     if not seen.any():
         return np.zeros(len(shares), np.bool_)
-    usual = min(float(np.median(shares[seen])), USUAL_MOST)
+    usual = float(np.median(shares[seen]))
+    usual = min(usual, USUAL_MOST) if usual <= HIDDEN else 0.0
     excess = np.where(seen, shares, -1) - usual
-    hidden = _reaching(excess > STILL_HIDDEN, excess > HIDDEN)
-    return hidden | _short_gaps(hidden, seen)
+    return lasting(excess > HIDDEN, excess > STILL_HIDDEN, fps, seen=seen, cuts=cuts, reach=_REACH_SECONDS)
 
 
-def _reaching(wide: npt.NDArray[np.bool_], narrow: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return the runs of ``wide`` that hold at least one of ``narrow``."""
-    result = np.zeros(len(wide), np.bool_)
-    for start, stop in runs_of(wide):
-        result[start:stop] = narrow[start:stop].any()
+def lasting(
+    firm: FaceFlags,
+    faint: FaceFlags,
+    fps: float,
+    *,
+    seen: FaceFlags,
+    cuts: FaceFlags | None = None,
+    reach: float = inf,
+) -> FaceFlags:
+    """Return where something is the case, (n,), so that it neither flickers nor goes on for ever.
+
+    That is where it is ``firm``, and up to ``reach`` seconds from there while it is ``faint``; and what is
+    left between two such stretches, if it is shorter than a sixth of a second and all of it is ``seen``.
+    Nothing goes on beyond one of the ``cuts``.
+    """
+    result = np.zeros(len(firm), np.bool_)
+    begins = [0, *(np.flatnonzero(cuts[1:]) + 1).tolist()] if cuts is not None else [0]
+    most, shortest = round(min(reach * fps, len(firm))), round(_SHORTEST_SIGHT * fps)
+    for shot in map(slice, begins, [*begins[1:], len(firm)]):
+        result[shot] = _reaching(faint[shot], firm[shot], most)
+        result[shot] |= _short_gaps(result[shot], seen[shot], shortest)
     return result
 
 
-def _short_gaps(hidden: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return the short runs in which a mouth is seen between two hidden ones."""
+def _reaching(faint: FaceFlags, firm: FaceFlags, most: int) -> FaceFlags:
+    """Return the frames of runs of ``faint`` that are at most so many from a firm one of the same run."""
+    result = np.zeros(len(faint), np.bool_)
+    before = np.r_[0, np.cumsum(firm)]
+    for start, stop in runs_of(faint):
+        frames = np.arange(start, stop)
+        result[start:stop] = (
+            before[np.minimum(frames + most + 1, stop)] > before[np.maximum(frames - most, start)]
+        )
+    return result
+
+
+def _short_gaps(hidden: FaceFlags, seen: FaceFlags, shortest: int) -> FaceFlags:
+    """Return the runs of fewer frames than ``shortest`` in which a mouth is seen between two hidden ones."""
     gaps = np.zeros(len(hidden), np.bool_)
     for start, stop in runs_of(~hidden):
         inside = start > 0 and stop < len(hidden)
-        gaps[start:stop] = inside and stop - start < _SHORTEST_SIGHT and bool(seen[start:stop].all())
+        gaps[start:stop] = inside and stop - start < shortest and bool(seen[start:stop].all())
     return gaps
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.head import RIGID_POINTS
-from app.faces.hidden import hidden_mouths
+from app.faces.hidden import hidden_mouths, lasting
 from app.mouths.person import SEEN_RED, Flags, Numbers, Person, enough_frames
 from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import (
@@ -48,8 +48,9 @@ LEAST_PARTED, SEEN_PARTED = 0.08, 3.7
 :func:`app.mouths.looks.parting`: of 16 faces with such openings below 0.12, six whose teeth show have 4.0 to
 5.0, eight whose lips hardly part less than 3.7, two in profile 3.9 and 4.6."""
 
-DARKEST, BRIGHTEST = 28.0, 246.0
-"""Brightness of the cheeks, 0..255, beyond which a frame is too dark or too bright to show a mouth."""
+DARK, STILL_DARK, BRIGHTEST = 20.0, 28.0, 246.0
+"""Brightness of the cheeks, 0..255: beyond the first and the last a frame is too dark or too bright to show a
+mouth. What is dark stays so up to the second: about a single one, noise would switch the mouth on and off."""
 
 MOST_COVERED, LEAST_FREE = 0.12, 0.15
 """Share of the lips that may be hidden, beyond what is usual, in a frame that lends its mouth; and share of
@@ -144,8 +145,11 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
         even = symmetrical(front[part])
         flat[part], opening[part] = even[:, :, :2].reshape(len(even), -1), opening_of(even)
     brightness = study.skin.mean(axis=1)
-    seen: Flags = found & (brightness > DARKEST) & (brightness < BRIGHTEST)
-    seen &= ~_hidden(study, found)
+    dark = lasting(
+        found & (brightness <= DARK), found & (brightness <= STILL_DARK), fps, seen=found, cuts=study.cuts
+    )
+    seen: Flags = found & ~dark & (brightness < BRIGHTEST)
+    seen &= ~_hidden(study, fps, found)
     mouths = _Mouths(flat, opening, study.teeth / np.array(TEETH_UNITS), study)
     shapes = np.zeros((len(study), 8), np.float32)
     openings, ajar = np.zeros((2, len(study)))
@@ -212,12 +216,12 @@ def _posed(study: Study, found: Flags, share: float) -> tuple[Pose, Canonical]:
     return pose, front
 
 
-def _hidden(study: Study, found: Flags) -> Flags:
+def _hidden(study: Study, fps: float, found: Flags) -> Flags:
     """Tell which mouths are hidden; what is marked in most frames is usual if red of lips is seen in them."""
     lips = study.covers.lips
     if found.any() and float(np.median(study.redness[found])) >= SEEN_RED:
         lips = lips - np.nanmedian(lips) if np.isfinite(lips).any() else lips
-    return hidden_mouths(lips.astype(np.float32))
+    return hidden_mouths(lips.astype(np.float32), fps, study.cuts)
 
 
 def _parts(count: int) -> list[slice]:

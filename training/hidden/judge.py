@@ -10,6 +10,8 @@ from training.hidden.faces import Footage
 from training.hidden.scenes import Scene, SceneMaker
 from training.hidden.settings import HiddenSettings
 
+_FPS: Final = 25.0
+"""About that of the clips."""
 _SCENES: Final = 400
 _LEAST_AREA: Final = 40
 """Pixels of an object from which a scene counts."""
@@ -52,7 +54,7 @@ def judge_hidden(finder: HiddenFinder, people: list[Footage], settings: HiddenSe
         bare=float(np.median(every)),
         bare_p99=float(np.percentile(every, 99)),
         worst_person=max(float(np.percentile(share, 90)) for share in shares),
-        alarms=float(np.mean(np.concatenate([hidden_mouths(share) for share in shares]))),
+        alarms=float(np.mean(np.concatenate([hidden_mouths(share, _FPS) for share in shares]))),
         smiles=float(np.mean(smiles > HIDDEN)),
         smiles_p99=float(np.percentile(smiles, 99)),
     )

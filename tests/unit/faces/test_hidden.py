@@ -20,6 +20,7 @@ from tests.support.faces import aligned_face, portrait_face
 
 LAYOUT = FrameLayout(512, 512)
 UPPER_LIP, LOWER_LIP, CHIN = 13, 14, 152
+FPS = 25.0
 
 
 @cache
@@ -152,33 +153,53 @@ def shares(*parts: tuple[float, int]) -> Shares:
 
 
 def test_a_mouth_is_hidden_from_the_first_trace_of_an_object_to_the_last() -> None:
-    hidden = hidden_mouths(shares((0, 20), (0.2, 3), (0.8, 5), (0.2, 3), (0, 20)))
+    hidden = hidden_mouths(shares((0, 20), (0.2, 3), (0.8, 5), (0.2, 3), (0, 20)), FPS)
     assert np.flatnonzero(hidden).tolist() == list(range(20, 31))
 
 
 def test_a_trace_alone_hides_nothing() -> None:
-    assert not hidden_mouths(shares((0, 20), (0.25, 6), (0, 20))).any()
+    assert not hidden_mouths(shares((0, 20), (0.25, 6), (0, 20)), FPS).any()
 
 
 def test_a_short_sight_between_two_hidden_mouths_does_not_count() -> None:
-    hidden = hidden_mouths(shares((0, 20), (0.8, 4), (0, 2), (0.8, 4), (0, 20)))
+    hidden = hidden_mouths(shares((0, 20), (0.8, 4), (0, 2), (0.8, 4), (0, 20)), FPS)
     assert hidden[20:30].all()
-    apart = hidden_mouths(shares((0, 20), (0.8, 4), (0, 9), (0.8, 4), (0, 20)))
+    apart = hidden_mouths(shares((0, 20), (0.8, 4), (0, 9), (0.8, 4), (0, 20)), FPS)
     assert not apart[24:33].any()
+
+
+def test_a_trace_that_stays_is_hidden_for_half_a_second_about_an_object_that_passes() -> None:
+    hidden = hidden_mouths(shares((0, 200), (0.15, 100), (0.4, 3), (0.15, 100), (0, 200)), FPS)
+    assert np.flatnonzero(hidden).tolist() == list(range(300 - 12, 303 + 12))
+
+
+def test_what_is_hidden_before_a_cut_says_nothing_of_the_frames_after_it() -> None:
+    cuts = np.arange(40) == 20
+    hidden = hidden_mouths(shares((0, 15), (0.8, 5), (0.2, 5), (0, 15)), FPS, cuts)
+    assert np.flatnonzero(hidden).tolist() == list(range(15, 20))
+
+
+@pytest.mark.parametrize(("fps", "shortest"), [(10.0, 2), (25.0, 4), (60.0, 10)])
+def test_the_shortest_sight_lasts_a_sixth_of_a_second_at_any_rate(fps: float, shortest: int) -> None:
+    for sight in (shortest - 1, shortest):
+        hidden = hidden_mouths(shares((0, 90), (0.8, 9), (0, sight), (0.8, 9), (0, 90)), fps)
+        assert hidden[99 : 99 + sight].all() == (sight < shortest)
 
 
 def test_what_is_usual_for_somebody_is_not_held_against_them() -> None:
     bearded = shares((0.14, 30), (0.3, 4), (0.14, 30))
-    assert not hidden_mouths(bearded).any()
-    assert hidden_mouths(shares((0.14, 30), (0.8, 4), (0.14, 30)))[30:34].all()
+    assert not hidden_mouths(bearded, FPS).any()
+    assert hidden_mouths(shares((0.14, 30), (0.8, 4), (0.14, 30)), FPS)[30:34].all()
 
 
 def test_who_is_covered_all_along_is_hidden_all_along() -> None:
-    assert hidden_mouths(shares((0.8, 40))).all()
+    assert hidden_mouths(shares((0.8, 40)), FPS).all()
+    microphone = shares((0.35, 40), (0.5, 4), (0.33, 40))
+    assert hidden_mouths(microphone, FPS).all()
 
 
 def test_frames_without_a_face_are_not_hidden() -> None:
-    hidden = hidden_mouths(shares((0.8, 3), (np.nan, 2), (0.8, 3), (0, 20)))
+    hidden = hidden_mouths(shares((0.8, 3), (np.nan, 2), (0.8, 3), (0, 20)), FPS)
     assert hidden.tolist()[:8] == [True] * 3 + [False] * 2 + [True] * 3
-    assert not hidden_mouths(shares((np.nan, 5))).any()
-    assert hidden_mouths(np.zeros(0, np.float32)).shape == (0,)
+    assert not hidden_mouths(shares((np.nan, 5)), FPS).any()
+    assert hidden_mouths(np.zeros(0, np.float32), FPS).shape == (0,)

@@ -31,6 +31,28 @@ def test_a_mouth_is_measured_from_how_it_usually_rests_not_from_its_tightest_fra
     assert person.openings[41] < -0.1
 
 
+@pytest.mark.parametrize("brightness", [28.0, 24.0])
+def test_a_dim_room_shows_a_mouth_all_along_or_never(brightness: float) -> None:
+    """Noise about a single threshold would switch between new words and old ones."""
+    noise = np.random.default_rng(1).uniform(-1.5, 1.5, 100)
+    weights = person_of(talk(100), brightness=brightness + noise).weights
+    assert (weights == 1).all()
+
+
+def test_what_is_dark_stays_dark_while_it_is_dim_up_to_the_next_cut() -> None:
+    brightness = np.repeat([60.0, 18.0, 25.0, 60.0], 10)
+    assert (
+        person_of(talk(40), brightness=brightness).seen.tolist() == [True] * 10 + [False] * 20 + [True] * 10
+    )
+    cut = person_of(talk(40), brightness=brightness, cuts=(20,))
+    assert cut.seen.tolist() == [True] * 10 + [False] * 10 + [True] * 20
+
+
+def test_a_glimpse_between_two_dark_moments_does_not_count() -> None:
+    brightness = np.repeat([60.0, 10.0, 40.0, 10.0, 60.0], [10, 10, 3, 10, 7])
+    assert np.flatnonzero(~person_of(talk(40), brightness=brightness).seen).tolist() == list(range(10, 33))
+
+
 def test_lips_that_are_pressed_in_are_not_lent_but_may_be_changed() -> None:
     red = np.ones(60)
     red[20:25] = 0.4
