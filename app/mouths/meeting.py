@@ -145,10 +145,7 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
         even = symmetrical(front[part])
         flat[part], opening[part] = even[:, :, :2].reshape(len(even), -1), opening_of(even)
     brightness = study.skin.mean(axis=1)
-    dark = lasting(
-        found & (brightness <= DARK), found & (brightness <= STILL_DARK), fps, seen=found, cuts=study.cuts
-    )
-    seen: Flags = found & ~dark & (brightness < BRIGHTEST)
+    seen: Flags = found & ~too_dark(study, fps, found) & (brightness < BRIGHTEST)
     seen &= ~_hidden(study, fps, found)
     mouths = _Mouths(flat, opening, study.teeth / np.array(TEETH_UNITS), study)
     shapes = np.zeros((len(study), 8), np.float32)
@@ -214,6 +211,13 @@ def _posed(study: Study, found: Flags, share: float) -> tuple[Pose, Canonical]:
         pose.mean[part], pose.turn[part], pose.scale[part] = turned.mean, turned.turn, turned.scale
         front[part] = turned_front(speech, turned)
     return pose, front
+
+
+def too_dark(study: Study, fps: float, found: Flags) -> Flags:
+    """Tell which frames with a face are too dark to show a mouth: see :data:`DARK`."""
+    brightness = study.skin.mean(axis=1)
+    dark, dim = (found & (brightness <= most) for most in (DARK, STILL_DARK))
+    return lasting(dark, dim, fps, seen=found, cuts=study.cuts)
 
 
 def _hidden(study: Study, fps: float, found: Flags) -> Flags:
