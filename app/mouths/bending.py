@@ -46,6 +46,9 @@ _ENDS: Final = np.concatenate([BENT, ANCHORS])
 TEETH_SHARE: Final = 0.7
 """Upper share of the inner mouth that stays with the skull."""
 
+NARROWEST: Final = 0.6
+"""Of a head that is turned by 53 degrees: meshes of profiles do not tell how much further those are."""
+
 _BACK: Final = np.linalg.pinv(shape_space().basis)[:, :COMPONENTS]
 
 
@@ -60,6 +63,8 @@ class Placing:
     """float64 (468, 2): by how much the parallax moved the points of ``laid``, pixels of the frame."""
     moves: Numbers
     """float64 (63, 2): by how much the speech points are bent, pixels of the frame."""
+    narrowed: float = 1.0
+    """What the turn of the frame's head leaves of a length that lies across it, :data:`NARROWEST` to 1."""
 
     @cached_property
     def points(self) -> FaceLandmarks:
@@ -85,7 +90,8 @@ def place(
     head = head_affine(landmarks[frame], landmarks[lender])
     turned = _parallax(person, frame, lender)
     laid = (_mapped(lent.astype(np.float64), _inverse(head)) + turned).astype(np.float32)
-    return Placing(head, laid, turned, _moves(person, frame, lack))
+    narrowed = max(float(np.hypot(*person.pose.turn[frame, :2, 0])), NARROWEST)
+    return Placing(head, laid, turned, _moves(person, frame, lack), narrowed)
 
 
 def bend(

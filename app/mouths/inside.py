@@ -150,8 +150,9 @@ class _Mouth:
         distance = max(float(np.hypot(*eyes)), 1e-3)
         self._along = eyes / distance
         self._down = np.array([-self._along[1], self._along[0]])
-        self.millimetre = head_millimetre(self._rest, landmarks)
-        """Pixels of the frame."""
+        self._across_head = head_millimetre(self._rest, landmarks)
+        self.millimetre = self._across_head / placing.narrowed
+        """Pixels of the frame, down the head; fewer lie across it if it is turned."""
         self._middle = (self._rest[13] + self._rest[14]) / 2
 
     @property
@@ -169,7 +170,7 @@ class _Mouth:
     @cached_property
     def below(self) -> PixelMap:
         """Place of every pixel, downward."""
-        return self._places(self._down)
+        return self._places(self._down, self.millimetre)
 
     @property
     def lights(self) -> list[PixelMap]:
@@ -251,7 +252,7 @@ class _Mouth:
     @cached_property
     def _across(self) -> PixelMap:
         """Place of every pixel, from the middle to the person's left."""
-        return self._places(self._along)
+        return self._places(self._along, self._across_head)
 
     @cached_property
     def _steps(self) -> slice:
@@ -271,10 +272,10 @@ class _Mouth:
         )
         return [np.asarray(one, np.float32) for one in cv2.split(spread)]
 
-    def _places(self, direction: npt.NDArray[np.float64]) -> PixelMap:
+    def _places(self, direction: npt.NDArray[np.float64], millimetre: float) -> PixelMap:
         top, bottom, left, right = self.region
-        columns = (np.arange(left, right) - self._middle[0]) * (direction[0] / self.millimetre)
-        rows = (np.arange(top, bottom) - self._middle[1]) * (direction[1] / self.millimetre)
+        columns = (np.arange(left, right) - self._middle[0]) * (direction[0] / millimetre)
+        rows = (np.arange(top, bottom) - self._middle[1]) * (direction[1] / millimetre)
         places: PixelMap = columns.astype(np.float32) + rows.astype(np.float32)[:, None]
         return places
 
@@ -292,8 +293,8 @@ class _Mouth:
 
     def _relative(self, points: Points) -> tuple[Profile, Profile]:
         """Return where points lie, across and below."""
-        relative = (points - self._middle) / self.millimetre
-        return relative @ self._along, relative @ self._down
+        relative = points - self._middle
+        return relative @ self._along / self._across_head, relative @ self._down / self.millimetre
 
 
 def _smooth(value: PixelMap, low: float, high: float) -> PixelMap:

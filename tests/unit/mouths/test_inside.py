@@ -1,5 +1,6 @@
 """The drawn inside of a mouth, looked at on the front of the portrait's mesh; lengths in millimetres."""
 
+from dataclasses import replace
 from functools import cache
 
 import cv2
@@ -9,10 +10,11 @@ import pytest
 
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane
-from app.mouths.bending import BENT, Placing
+from app.mouths.bending import BENT, Placing, place
 from app.mouths.inside import Inside, draw_inside
 from app.mouths.lips import between_lips
 from app.mouths.looks import skin_of
+from app.mouths.meeting import meet
 from app.mouths.points import (
     BELOW_LIP,
     CHIN,
@@ -27,7 +29,7 @@ from app.rendering.sampling import Lent, Opened, Region, sampled
 from tests.support.clips import portrait
 from tests.support.faces import portrait_face
 from tests.support.frames import i420
-from tests.support.mouths import front_mesh
+from tests.support.mouths import front_mesh, study_of
 from tests.support.shut import LAYOUT, mesh_of
 
 SIDE = 640
@@ -107,6 +109,28 @@ def test_upper_teeth_stay_on_the_skull_while_the_lips_go() -> None:
     edges = [teeth_edge(drawn(opened(shut_mesh(), falls))) for falls in (8.0, 14.0, 20.0)]
     assert 1 < min(edges) <= max(edges) < min(edges) + 0.3 < 4
     assert teeth_edge(drawn(opened(shut_mesh(), 14.0, rises=2.0))) == pytest.approx(edges[1], abs=0.3)
+
+
+def test_teeth_are_as_tall_on_a_head_that_is_turned() -> None:
+    turns = (0.0, 20.0, 40.0)
+    study = study_of(np.zeros((len(turns), 1)), turns=turns)
+    person = meet(replace(study, meshes=8 * study.meshes), 25.0)
+    landmarks = person.study.meshes[..., :2]
+    lack = np.zeros(6)
+    lack[0] = 4.0
+    heights = []
+    for frame, turn in enumerate(turns):
+        placing = place(person, landmarks, frame, frame, lack)
+        inside = draw_inside(
+            placing, landmarks[frame], SKIN, np.array([5, 0], np.float32), (0, 4096, 0, 4096)
+        )
+        assert inside is not None
+        aside = 4 * millimetre(landmarks[0]) * np.cos(np.radians(turn))
+        column = inside.picture[:, int(placing.laid[13, 0] + aside) - inside.region[2]].mean(axis=1)
+        last = int((column < 0.5 * column.max()).argmax())
+        heights.append(last + inside.region[0] - placing.laid[13, 1])
+    assert heights[0] > 40
+    assert heights == pytest.approx([heights[0]] * len(turns), rel=0.1)
 
 
 def test_lower_teeth_go_with_the_jaw() -> None:
