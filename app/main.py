@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
-from app.api import avatars, compat, jobs, llms, operations, problems, renders, studio, webhooks
+from app.api import avatars, compat, description, jobs, llms, operations, problems, renders, studio, webhooks
 from app.api.connections import connections_for, listen_more, protocol_for
 from app.api.dependencies import Services, require_key
 from app.api.last_word import LastWord
@@ -96,6 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(operations.public)
     app.include_router(llms.router)
     studio.mount(app)
+    description.complete(app)
     return app
 
 

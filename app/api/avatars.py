@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
+from app.api import description
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
 from app.api.forms import FileField, Upload
 from app.api.models import Avatar, AvatarList, DamagedAvatar, JobResource, Problem
@@ -18,7 +19,6 @@ from app.api.submission import (
     accepted,
     content_location,
     failure,
-    multipart_body,
     submit_upload,
     wait_while_there,
 )
@@ -64,6 +64,7 @@ BACKDROP: Final = FileField("background", "A picture behind transparent footage.
 
 OnlyCheck = Annotated[bool, Query(description="Only report how well the person in the video will speak.")]
 
+_MADE: Final = {"Location": {"description": "The avatar's path.", "schema": {"type": "string"}}}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
 
@@ -72,7 +73,7 @@ _CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
     "",
     status_code=201,
     response_model=Avatar,
-    openapi_extra=multipart_body([VIDEO, BACKDROP], AvatarParameters),
+    openapi_extra=description.upload([VIDEO, BACKDROP], AvatarParameters),
     responses=documented(
         AvatarNotFound,
         AvatarExists,
@@ -93,14 +94,20 @@ _CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
         QueueFull,
         NotReady,
         ShuttingDown,
+        Unavailable,
         StorageFull,
         StorageReadOnly,
         TooBusy,
         RenderProcessCrashed,
         RenderProcessStalled,
         also={
-            200: {"model": Check, "description": "With `check=true`: how well the person will speak."},
-            202: {"model": JobResource, "description": "With `Prefer: respond-async`: the job."},
+            200: {
+                "model": Check,
+                "description": "With `check=true`: how well the person will speak.",
+                "headers": description.JOB_HEADER,
+            },
+            201: {"description": "The avatar.", "headers": _MADE | description.JOB_HEADER},
+            **description.accepted(JobResource),
         },
     ),
 )
@@ -179,7 +186,10 @@ async def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
     "/{avatar_id}/preview.jpg",
     response_class=FileResponse,
     responses=documented(
-        AvatarNotFound, also={200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}}
+        AvatarNotFound,
+        Unavailable,
+        StorageReadOnly,
+        also={200: {"content": {"image/jpeg": description.BYTES}, "description": "A JPEG."}},
     ),
 )
 async def get_preview(avatar_id: str, services: ServicesDep) -> Response:

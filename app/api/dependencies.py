@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.metrics import Metrics
@@ -78,13 +78,8 @@ JobDep = Annotated[Job, Depends(_job)]
 """The job that the path names. Raises ``JobNotFound``."""
 
 
-Prefer = Annotated[
-    list[str], Header(description="`respond-async`: respond at once with the job instead of its result.")
-]
-
-
-async def _prefers_async(prefer: Prefer = []) -> bool:  # noqa: B006 - only read
-    preferences = ",".join(prefer).split(",")
+async def _prefers_async(request: Request) -> bool:
+    preferences = ",".join(request.headers.getlist("prefer")).split(",")
     return any(preference.split(";")[0].strip().lower() == "respond-async" for preference in preferences)
 
 

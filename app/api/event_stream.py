@@ -17,13 +17,9 @@ from app.jobs.job import Job
 MEDIA_TYPE: Final = "text/event-stream"
 EVENTS: Final[dict[str, Any]] = {
     MEDIA_TYPE: {
-        "itemSchema": {
-            "type": "object",
-            "properties": {
-                "event": {"type": "string", "enum": ["progress", "end"]},
-                "data": {"type": "string", "description": "The job as JSON."},
-                "id": {"type": "string"},
-            },
+        "schema": {
+            "type": "string",
+            "description": "Events named `progress`, the last one `end`, each with the job as JSON.",
         }
     }
 }

@@ -40,6 +40,8 @@ class FileField:
     required: bool = True
     or_text: bool = False
     """Whether a text may stand for it."""
+    instead: str = ""
+    """The parameter without which it is needed after all."""
 
     @property
     def address(self) -> str:

@@ -8,15 +8,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from app.api.dependencies import JobDep, ServicesDep
+from app.api.description import BYTES, JOB_HEADER
 from app.api.event_stream import EVENTS, EventStream
 from app.api.models import JobList, JobResource
 from app.api.parameters import AvatarId
-from app.api.problems import MEDIA_TYPE as PROBLEM
-from app.api.problems import documented
+from app.api.problems import Responses, documented
 from app.api.reports import CheckReport, RenderReceipt
 from app.api.sent_file import SentFile
 from app.api.submission import content_location, follow, wait_for
-from app.api.videos import VIDEOS, FragmentStream, finished_video, unfinished_video
+from app.api.videos import FINISHED, FragmentStream, finished_video, unfinished_video
 from app.errors import (
     InvalidRequest,
     JobCanceled,
@@ -24,6 +24,9 @@ from app.errors import (
     JobNotFinished,
     JobNotFound,
     NotFound,
+    NotReady,
+    StorageReadOnly,
+    Unavailable,
 )
 from app.jobs.job import Job, JobKind, JobState
 from app.threads import on_table, on_uploads
@@ -33,13 +36,26 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 CANCEL_SECONDS: Final = 2.0
 """How long a cancel waits for the worker to have stopped before it is answered."""
 
-_RESULT_PROBLEMS: Final = (JobNotFound, JobNotFinished, JobFailed, JobCanceled)
+_PROBLEMS: Final = (JobNotFound, NotReady)
+_RESULT_PROBLEMS: Final = (
+    *_PROBLEMS,
+    NotFound,
+    JobNotFinished,
+    JobFailed,
+    JobCanceled,
+    Unavailable,
+    StorageReadOnly,
+)
+_VIDEO: Final[Responses] = {
+    status: answer | {"headers": answer["headers"] | (JOB_HEADER if status in (200, 206, 304) else {})}
+    for status, answer in FINISHED.items()
+}
 
 Stream = Annotated[bool, Query(description="While it renders: stream a fragmented MP4.")]
 AvatarFilter = Annotated[AvatarId, Query(description="Only jobs of this avatar.")]
 
 
-@router.get("", responses=documented(InvalidRequest))
+@router.get("", responses=documented(InvalidRequest, NotReady))
 async def list_jobs(
     services: ServicesDep,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
@@ -54,7 +70,7 @@ async def list_jobs(
     return JobList(jobs=[JobResource.of(job) for job in page.jobs], next_cursor=page.next_cursor)
 
 
-@router.get("/{job_id}", responses=documented(JobNotFound))
+@router.get("/{job_id}", responses=documented(*_PROBLEMS))
 async def get_job(job: JobDep) -> JobResource:
     """Show a job."""
     return JobResource.of(job)
@@ -64,7 +80,7 @@ async def get_job(job: JobDep) -> JobResource:
     "/{job_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses=documented(JobNotFound, also={200: {"content": EVENTS, "description": "The events."}}),
+    responses=documented(*_PROBLEMS, also={200: {"content": EVENTS, "description": "The events."}}),
 )
 async def follow_job(job: JobDep, services: ServicesDep) -> EventStream:
     """Follow a job by server-sent events.
@@ -79,15 +95,7 @@ async def follow_job(job: JobDep, services: ServicesDep) -> EventStream:
 @router.get(
     "/{job_id}/video",
     response_class=FileResponse,
-    responses=documented(
-        *_RESULT_PROBLEMS,
-        also={
-            200: {"content": VIDEOS, "description": "The video."},
-            206: {"content": VIDEOS, "description": "The range of it that was asked for."},
-            304: {"description": "The client has it."},
-            416: {"description": "The range lies beyond the end.", "content": {PROBLEM: {}}},
-        },
-    ),
+    responses=documented(*_RESULT_PROBLEMS, also=_VIDEO),
 )
 async def get_video(job: JobDep, request: Request, services: ServicesDep, stream: Stream = False) -> Response:
     """Fetch the video of a render; `Range`, `ETag` and `HEAD` work.
@@ -125,7 +133,7 @@ async def get_report(job: JobDep, services: ServicesDep) -> Response:
     "/{job_id}/sheet.jpg",
     response_class=FileResponse,
     responses=documented(
-        *_RESULT_PROBLEMS, also={200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}}
+        *_RESULT_PROBLEMS, also={200: {"content": {"image/jpeg": BYTES}, "description": "A JPEG."}}
     ),
 )
 async def get_sheet(job: JobDep, services: ServicesDep) -> Response:
@@ -154,7 +162,7 @@ def _check_succeeded(job: Job) -> None:
         raise JobFailed(f"Job {job.id} has no result because it failed: {job.error['detail']}")
 
 
-@router.delete("/{job_id}", status_code=204, responses=documented(JobNotFound))
+@router.delete("/{job_id}", status_code=204, responses=documented(*_PROBLEMS))
 async def delete_job(job: JobDep, services: ServicesDep) -> None:
     """Cancel a queued or running job; delete a finished one with its files."""
     if not job.state.is_terminal:

@@ -41,9 +41,10 @@ curl -H 'Prefer: respond-async' -F audio=@words.wav {base}/v1/avatars/anna/rende
 ```
 
 Send files as multipart/form-data. Instead of a file you may send its address (`video_url`,
-`audio_url`), in a form or as JSON: a `data:` URI always, others if the service may fetch them. Unknown
-fields are ignored and named in the job's `warnings`. `webhook_url` is called when the job has ended. A
-request with an `Idempotency-Key` can be sent again and makes no second job.
+`audio_url`, `voice_url`, `background_url`), in a form or as JSON: a `data:` URI always, others if the
+service may fetch them. Unknown fields are ignored and named in the job's `warnings`. `webhook_url` is
+called when the job has ended. A request with an `Idempotency-Key` can be sent again and makes no second
+job.
 
 Errors are problem documents (RFC 9457): branch on the end of `type`, show `detail`, a sentence that says
 how to fix the problem.

@@ -24,6 +24,19 @@ ErrorForm = Callable[[MouthpieceError], Response]
 Responses = dict[int | str, dict[str, Any]]
 """What FastAPI takes as a route's ``responses``."""
 
+PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+"""A problem document, as OpenAPI describes it: ``app.api.models.Problem``, which is there because jobs have
+one."""
+_RETRY: Final = {
+    "Retry-After": {
+        "description": "Seconds after which the same request may succeed.",
+        "schema": {"type": "integer"},
+    }
+}
+_AUTHENTICATE: Final = {
+    "WWW-Authenticate": {"description": "How a key is sent: `Bearer`.", "schema": {"type": "string"}}
+}
+
 log = structlog.stdlib.get_logger(__name__)
 
 
@@ -56,16 +69,25 @@ def answer_to(request: Request, error: MouthpieceError) -> Response:
 def documented(*errors: type[MouthpieceError], also: Responses | None = None) -> Responses:
     """Return OpenAPI's description of what a route may answer: problems, one entry a status, and ``also``.
 
-    The schema is that of ``app.api.models.Problem``, which is in the document because jobs have one.
+    That it fails unexpectedly is always among them.
     """
-    titles: dict[int, list[str]] = {}
-    for error in errors:
-        titles.setdefault(error.status, []).append(f"{error.title} (`{error.code}`)")
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    responses = dict(also or {})
-    for status, each in titles.items():
-        responses[status] = {"description": "; ".join(each), "content": content}
+    responses: Responses = {status: dict(answer) for status, answer in (also or {}).items()}
+    possible: tuple[type[MouthpieceError], ...] = (*errors, MouthpieceError)
+    for error in possible:
+        add_problem(responses.setdefault(error.status, {}), error)
     return responses
+
+
+def add_problem(answer: dict[str, Any], error: type[MouthpieceError]) -> None:
+    """Add an error to OpenAPI's description of the answer with its status, if it is not there."""
+    title, said = f"{error.title} (`{error.code}`)", answer.get("description", "")
+    if title not in said:
+        answer["description"] = f"{said}; {title}" if said else title
+    answer["content"] = answer.get("content", {}) | PROBLEM
+    if error.retry_after is not None:
+        answer["headers"] = answer.get("headers", {}) | _RETRY
+    if issubclass(error, Unauthorized):
+        answer["headers"] = answer.get("headers", {}) | _AUTHENTICATE
 
 
 def invalid(error: ValidationError | RequestValidationError) -> InvalidRequest:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from app.api import description
 from app.api.avatars import BACKDROP, backdrop_of
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
 from app.api.forms import VOICE, FileField, Upload
@@ -18,7 +19,6 @@ from app.api.submission import (
     accepted,
     content_location,
     failure,
-    multipart_body,
     submit_upload,
     wait_while_there,
 )
@@ -51,6 +51,7 @@ from app.errors import (
     TooManyFrames,
     TooManyPixels,
     TooMuchMemory,
+    Unavailable,
     UnsupportedMedia,
     UploadTooLarge,
 )
@@ -63,7 +64,9 @@ router = APIRouter(prefix="/v1", tags=["renders"])
 
 AUDIO: Final = FileField("audio", "What is to be said: sound in any common format.", or_text=True)
 SUNG: Final = FileField(VOICE, "What the mouth follows while `audio` is heard.", required=False)
-VIDEO: Final = FileField("video", "Who says it: a video, in any common format.", required=False)
+VIDEO: Final = FileField(
+    "video", "Who says it: a video, in any common format.", required=False, instead="avatar"
+)
 
 Stream = Annotated[bool, Query(description="Stream a fragmented MP4 while it renders.")]
 
@@ -86,6 +89,7 @@ PROBLEMS: Final = (
     QueueFull,
     NotReady,
     ShuttingDown,
+    Unavailable,
     StorageFull,
     StorageReadOnly,
     TooBusy,
@@ -97,15 +101,19 @@ PROBLEMS: Final = (
 ONE_CALL_PROBLEMS: Final = (*PROBLEMS, NotAVideo, NoFace, TooManyPixels, AvatarExists)
 """and with one whose avatar is made first."""
 _ANSWERS: Final[Responses] = {
-    200: {"content": VIDEOS, "description": "The video."},
-    202: {"model": JobResource, "description": "With `Prefer: respond-async`: the job."},
+    200: {
+        "content": VIDEOS,
+        "description": "The video.",
+        "headers": description.JOB_HEADER,
+    },
+    **description.accepted(JobResource),
 }
 
 
 @router.post(
     "/avatars/{avatar_id}/renders",
     response_class=Response,
-    openapi_extra=multipart_body([AUDIO, SUNG], RenderParameters),
+    openapi_extra=description.upload([AUDIO, SUNG], RenderParameters),
     responses=documented(*PROBLEMS, also=_ANSWERS),
 )
 async def create_render(
@@ -142,7 +150,7 @@ async def create_render(
 @router.post(
     "/renders",
     response_class=Response,
-    openapi_extra=multipart_body([AUDIO, SUNG, VIDEO, BACKDROP], OneCallParameters),
+    openapi_extra=description.upload([AUDIO, SUNG, VIDEO, BACKDROP], OneCallParameters),
     responses=documented(*ONE_CALL_PROBLEMS, also=_ANSWERS),
 )
 async def create_render_at_once(

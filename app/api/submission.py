@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 from anyio import CancelScope
@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from app.api.attendance import while_there
 from app.api.dependencies import Services
 from app.api.forms import TEXT, VOICE, FileField, Upload
-from app.api.idempotency import DESCRIPTION, HEADER, check_same, claim_of, claimed, fingerprint_of, turn
+from app.api.idempotency import check_same, claim_of, claimed, fingerprint_of, turn
 from app.api.json_body import Translate
 from app.api.models import JobResource, job_path
 from app.api.parameters import ADDRESSES
@@ -175,54 +175,6 @@ def failure(job: Job) -> JSONResponse | None:
 def content_location(job: Job) -> dict[str, str]:
     """Return the header that names the job behind an answer."""
     return {"Content-Location": job_path(job.id)}
-
-
-def multipart_body(files: Sequence[FileField], parameters: type[BaseModel]) -> dict[str, Any]:
-    """Return OpenAPI's description of an upload's body, which the framework cannot see for itself."""
-    schema = parameters.model_json_schema()
-    binary = {"type": "string", "contentMediaType": "application/octet-stream"}
-    uploaded = {file.name: binary | {"description": file.description} for file in files}
-    addresses = {file.address: _address(file) for file in files}
-    fields = {name: _without_null(field) for name, field in schema["properties"].items()}
-    form = schema | {"properties": uploaded | addresses | fields, "allOf": _either(files)}
-    plain = schema | {
-        "properties": addresses | fields,
-        "allOf": _either(files, sent=False),
-    }
-    content: dict[str, Any] = {
-        "multipart/form-data": {"schema": form},
-        "application/json": {"schema": plain},
-        "application/x-www-form-urlencoded": {"schema": plain},
-    }
-    alone = {
-        "type": "string",
-        "format": "binary",
-        "description": f"{files[0].description} Parameters go into the query.",
-    }
-    content |= {kind: {"schema": alone} for kind in ("audio/*", "video/*", "image/*")}
-    key = {"name": HEADER, "in": "header", "description": DESCRIPTION, "schema": {"type": "string"}}
-    return {"parameters": [key], "requestBody": {"required": True, "content": content}}
-
-
-def _address(file: FileField) -> dict[str, Any]:
-    return {
-        "type": "string",
-        "description": f"Where the service fetches `{file.name}`, if it may (`MOUTHPIECE_FETCH`); "
-        "or a `data:` URI.",
-    }
-
-
-def _either(files: Sequence[FileField], *, sent: bool = True) -> list[dict[str, Any]]:
-    """Say that each file that is required may be sent, or its address, or a text if that may stand for it."""
-    each = [[file.name] * sent + [file.address] + [TEXT] * file.or_text for file in files if file.required]
-    return [{"oneOf": [{"required": [name]} for name in names]} for names in each]
-
-
-def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    """Describe a field that may be None: a form has no null, it leaves the field out."""
-    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
-    named = {key: value for key, value in field.items() if key != "anyOf" and value is not None}
-    return named | kinds[0] if kinds else named
 
 
 def _warnings(upload: Upload) -> list[Notice]:

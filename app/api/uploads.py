@@ -41,8 +41,9 @@ FORM_BYTES: Final = 64 << 10
 WRITE_BYTES: Final = 1 << 20
 """How much is gathered before it is handed to a thread that writes it."""
 
-_RAW_KINDS: Final = ("audio/", "video/", "image/")
-_RAW_TYPES: Final = ("application/octet-stream", "application/ogg", "application/mp4")
+RAW_KINDS: Final = ("audio/", "video/", "image/")
+RAW_TYPES: Final = ("application/octet-stream", "application/ogg", "application/mp4")
+"""How the types of a body begin that is the file itself, or what they are."""
 _NOT_FIELDS: Final = ("stream", "check")
 """What the query says to the route, and not about the upload."""
 _one_at_a_time: Final = Lock()
@@ -277,7 +278,7 @@ def _body(
     name = kind.decode("latin-1").lower()
     if translate and name != "multipart/form-data":
         return JsonBody(files, fields, translate)
-    if name.startswith(_RAW_KINDS) or name in _RAW_TYPES:
+    if name.startswith(RAW_KINDS) or name in RAW_TYPES:
         return _File(request, files[0].name, fields, max_bytes)
     if name == "application/json":
         return JsonBody(files, fields)

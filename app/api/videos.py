@@ -17,6 +17,8 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.attendance import while_there
 from app.api.dependencies import Services
+from app.api.description import BYTES, FILE_HEADERS, RANGE_HEADER
+from app.api.problems import PROBLEM, Responses
 from app.api.sent_file import SentFile, send_pieces
 from app.api.submission import content_location, failure, follow
 from app.errors import JobNotFound, ShuttingDown
@@ -27,8 +29,23 @@ from app.threads import RESULTS, on_results
 
 log = structlog.stdlib.get_logger(__name__)
 
-VIDEOS: Final[dict[str, Any]] = {media_type: {} for media_type in MEDIA_TYPES.values()}
-"""What may be sent, as OpenAPI describes it."""
+VIDEOS: Final[dict[str, Any]] = dict.fromkeys(MEDIA_TYPES.values(), BYTES)
+"""What may be sent, as OpenAPI describes it,"""
+FINISHED: Final[Responses] = {
+    200: {"content": VIDEOS, "description": "The video.", "headers": FILE_HEADERS},
+    206: {
+        "content": VIDEOS,
+        "description": "The range of it that was asked for.",
+        "headers": FILE_HEADERS | RANGE_HEADER,
+    },
+    304: {"description": "The client has it.", "headers": FILE_HEADERS},
+    416: {
+        "description": "The range lies beyond the end (`about:blank`).",
+        "content": PROBLEM,
+        "headers": RANGE_HEADER,
+    },
+}
+"""and the answers of an address where a finished video is found."""
 
 
 def finished_video(services: Services, job: Job, headers: Mapping[str, str]) -> SentFile:

@@ -30,7 +30,7 @@ class WebhookAnswer(BaseModel):
     detail: str | None = Field(description="A sentence: why it was not delivered.")
 
 
-@router.post("/test", responses=documented(AddressRefused))
+@router.post("/test", responses=documented(InvalidRequest, AddressRefused))
 async def try_webhook(
     services: ServicesDep, given: Annotated[WebhookTest | None, Body()] = None
 ) -> WebhookAnswer:

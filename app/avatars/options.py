@@ -54,6 +54,12 @@ def _as_text(schema: dict[str, Any]) -> None:
         schema.pop(key, None)
 
 
+def _as_word(schema: dict[str, Any]) -> None:
+    """Describe the turn as what a form has: one of some words."""
+    schema |= {"type": "string", "enum": ["auto", *map(str, _TURNS)], "default": "auto"}
+    schema.pop("anyOf", None)
+
+
 @dataclass(frozen=True)
 class AvatarOptions:
     """The options of an avatar."""
@@ -88,7 +94,7 @@ class AvatarOptions:
         Field(
             description="Rotation of the video in degrees clockwise: 0, 90, 180 or 270. Default: `auto`, "
             "to make the face upright.",
-            json_schema_extra={"enum": ["auto", *_TURNS]},
+            json_schema_extra=_as_word,
         ),
     ] = None
     background: Annotated[

@@ -36,7 +36,14 @@ FrameRate = Annotated[
     Fraction | None,
     BeforeValidator(_read_rate),
     PlainSerializer(lambda rate: None if rate is None else str(rate)),
-    WithJsonSchema({"type": "string", "pattern": f"^({_RATE.pattern})$"}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": int(MIN_FPS), "maximum": int(MAX_FPS)},
+                {"type": "string", "pattern": f"^({_RATE.pattern})$"},
+            ]
+        }
+    ),
 ]
 
 

@@ -113,5 +113,5 @@ def test_every_problem_in_the_documentation_is_one_of_ours() -> None:
     said = {code: int(status) for status, codes in table for code in re.findall(r"`([a-z-]+)`", codes)}
     assert said.items() <= known.items()
     assert {code for code, status in known.items() if status < 500} - said.keys() <= {
-        "not-found", "conflict", "gone", "limit-exceeded", "unusable-media", "unusable-address",
+        "conflict", "gone", "limit-exceeded", "unusable-media", "unusable-address",
     }  # fmt: skip

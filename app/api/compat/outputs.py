@@ -10,10 +10,9 @@ from fastapi.responses import FileResponse, Response
 from app.api.compat import common
 from app.api.compat.common import COMPAT
 from app.api.dependencies import JobDep, ServicesDep
-from app.api.problems import MEDIA_TYPE as PROBLEM
 from app.api.problems import documented
-from app.api.videos import VIDEOS, finished_video
-from app.errors import JobNotFound
+from app.api.videos import FINISHED, finished_video
+from app.errors import JobNotFound, NotReady, StorageReadOnly, Unavailable
 from app.jobs.job import JobState
 from app.media.formats import Format
 
@@ -24,15 +23,7 @@ router = APIRouter(tags=["compat"])
 @router.get(
     "/outputs/{job_id}.{form}",
     response_class=FileResponse,
-    responses=documented(
-        JobNotFound,
-        also={
-            200: {"content": VIDEOS, "description": "The video."},
-            206: {"content": VIDEOS, "description": "The range of it that was asked for."},
-            304: {"description": "The client has it."},
-            416: {"description": "The range lies beyond the end.", "content": {PROBLEM: {}}},
-        },
-    ),
+    responses=documented(JobNotFound, NotReady, Unavailable, StorageReadOnly, also=FINISHED),
 )
 async def get_output(job: JobDep, form: Format, services: ServicesDep) -> Response:
     """Fetch a video made for another service's client; needs no key."""

@@ -1,0 +1,124 @@
+"""What the framework cannot see of the API, as OpenAPI describes it: uploads, files, early problems."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from app.api import idempotency
+from app.api.forms import TEXT, FileField
+from app.api.problems import Responses, add_problem
+from app.api.uploads import RAW_KINDS, RAW_TYPES
+from app.errors import ForeignOrigin, ShuttingDown, TooBusy, UnknownHost
+
+BYTES: Final[Mapping[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+"""Content that is a file."""
+JOB_HEADER: Final = {"Content-Location": {"description": "The job's path.", "schema": {"type": "string"}}}
+FILE_HEADERS: Final = {
+    name: {"description": text, "schema": {"type": "string"}}
+    for name, text in (
+        ("ETag", "The tag of these bytes, which never change."),
+        ("Last-Modified", "When they were written."),
+        ("Accept-Ranges", "`bytes`."),
+    )
+}
+RANGE_HEADER: Final = {
+    "Content-Range": {"description": "Which bytes of how many.", "schema": {"type": "string"}}
+}
+
+_FILE: Final = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
+_EVERYWHERE: Final = (UnknownHost, TooBusy, ShuttingDown)
+"""What any request may be answered with, whatever it asks for."""
+
+
+def accepted(model: type[BaseModel]) -> Responses:
+    """Return the answer to a request with ``Prefer: respond-async``."""
+    headers = {
+        "Location": {"description": "The job's path.", "schema": {"type": "string"}},
+        "Preference-Applied": {"description": "`respond-async`.", "schema": {"type": "string"}},
+    }
+    described = "With `Prefer: respond-async`: the job."
+    return {202: {"model": model, "description": described, "headers": headers | JOB_HEADER}}
+
+
+def upload(files: Sequence[FileField], parameters: type[BaseModel]) -> dict[str, Any]:
+    """Return the headers and the body of a call that takes ``files`` and ``parameters``."""
+    schema = parameters.model_json_schema()
+    fields = {name: _without_null(field) for name, field in schema["properties"].items()}
+    addresses = {file.address: _address(file) for file in files}
+    uploaded = {file.name: _file(file, fields) for file in files}
+    either = [_names(file) for file in files if file.required or file.instead]
+    unsent = [[name for name in names if name not in uploaded] for names in either]
+    form = _object(schema, uploaded | addresses | fields | uploaded, either)
+    plain = _object(schema, addresses | fields, unsent)
+    content: dict[str, Any] = {
+        "multipart/form-data": {"schema": form},
+        "application/json": {"schema": plain},
+        "application/x-www-form-urlencoded": {"schema": plain},
+    }
+    alone = _FILE | {"description": f"{files[0].description} Parameters go into the query."}
+    content |= {kind: {"schema": alone} for kind in (*(f"{kind}*" for kind in RAW_KINDS), *RAW_TYPES)}
+    headers = {
+        "Prefer": "`respond-async`: respond at once with the job instead of its result.",
+        idempotency.HEADER: idempotency.DESCRIPTION,
+    }
+    return {
+        "parameters": [
+            {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+            for name, text in headers.items()
+        ],
+        "requestBody": {"required": True, "content": content},
+    }
+
+
+def complete(app: FastAPI) -> None:
+    """Have ``/openapi.json`` say of every call what is answered before any route is reached."""
+    routes = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = routes()  # the same each time: what it has already is not added again
+        for calls in document["paths"].values():
+            for method, call in calls.items():
+                for error in _EVERYWHERE if method in ("get", "head") else (*_EVERYWHERE, ForeignOrigin):
+                    add_problem(call["responses"].setdefault(str(error.status), {}), error)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _object(
+    schema: dict[str, Any], properties: dict[str, Any], either: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    """Return the schema of a body of which each of the lists names fields that one is required of."""
+    needed = [{"oneOf": [{"required": [name]} for name in names]} for names in either]
+    return schema | {"properties": properties, "allOf": needed}
+
+
+def _names(file: FileField) -> list[str]:
+    """Return the names by which a file may come, or what stands for it."""
+    return [name for name in (file.name, file.address, TEXT if file.or_text else "", file.instead) if name]
+
+
+def _file(file: FileField, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe a file in a form; one of which the name is that of a field, too, may be either."""
+    field = fields.get(file.name)
+    if field is None:
+        return _FILE | {"description": file.description}
+    general = {key: field[key] for key in ("description", "default", "title") if key in field}
+    return general | {"anyOf": [{key: field[key] for key in field.keys() - general}, _FILE]}
+
+
+def _address(file: FileField) -> dict[str, Any]:
+    return {
+        "type": "string",
+        "description": f"Where the service fetches `{file.name}`, if it may (`MOUTHPIECE_FETCH`); "
+        "or a `data:` URI.",
+    }
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """Describe a field that may be None: a form has no null, it leaves the field out."""
+    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+    named = {key: value for key, value in field.items() if key != "anyOf" and value is not None}
+    return named | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})

@@ -1,0 +1,146 @@
+"""``/openapi.json`` says what the service does: what may be sent, and every answer that may come."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.integration.api.conftest import Start
+
+pytestmark = pytest.mark.anyio
+
+UPLOADS = {"/v1/avatars": "background", "/v1/avatars/{avatar_id}/renders": "voice", "/v1/renders": "voice"}
+"""The calls that take files, each with a name that is a file and a field there."""
+RAW_TYPES = {
+    "audio/*",
+    "video/*",
+    "image/*",
+    "application/octet-stream",
+    "application/ogg",
+    "application/mp4",
+}
+
+
+async def described(start: Start, **settings: Any) -> dict[str, Any]:
+    document: dict[str, Any] = (await (await start(**settings)).get("/openapi.json")).json()
+    return document
+
+
+def calls_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Return each call: method, path, and what is said of it."""
+    for path, calls in document["paths"].items():
+        for method, call in calls.items():
+            yield method, path, call
+
+
+def codes(call: Mapping[str, Any]) -> dict[str, str]:
+    """Return the problems that a call may be answered with, each with its status."""
+    said = {status: answer["description"] for status, answer in call["responses"].items()}
+    return {code: status for status, text in said.items() for code in re.findall(r"\(`([a-z-]+)`\)", text)}
+
+
+def is_binary(schema: Mapping[str, Any]) -> bool:
+    return schema.get("contentMediaType") == "application/octet-stream"
+
+
+@pytest.mark.parametrize(("path", "name"), [*UPLOADS.items(), ("/v1/renders", "background")])
+async def test_a_name_that_is_a_field_and_a_file_is_both_in_a_form(
+    path: str, name: str, start: Start
+) -> None:
+    content = (await described(start))["paths"][path]["post"]["requestBody"]["content"]
+    field, file = content["multipart/form-data"]["schema"]["properties"][name]["anyOf"]
+    assert field["type"] == "string"
+    assert not is_binary(field)
+    assert is_binary(file)
+    for plain in ("application/json", "application/x-www-form-urlencoded"):
+        assert field.items() <= content[plain]["schema"]["properties"][name].items()
+
+
+async def test_every_call_says_what_any_request_may_be_refused_with(start: Start) -> None:
+    document = await described(start, compat="replicate,fal,sync,duix")
+    for method, path, call in calls_of(document):
+        wanted = {"unknown-host": "421", "too-busy": "503", "shutting-down": "503"}
+        wanted |= {} if method == "get" else {"foreign-origin": "403"}
+        assert wanted.items() <= codes(call).items(), (method, path)
+        assert ("403" in call["responses"]) is (method != "get")
+        for status in wanted.values():
+            assert "application/problem+json" in call["responses"][status]["content"], (method, path)
+
+
+async def test_no_status_hides_a_problem_that_has_the_same(start: Start) -> None:
+    document = await described(start, compat="replicate,fal,sync,duix", api_keys="sesame")
+    paths = document["paths"]
+    assert codes(paths["/v1/webhooks/test"]["post"]).keys() >= {"invalid-request", "address-refused"}
+    for method, path, call in calls_of(document):
+        if path.startswith("/v1/"):
+            assert codes(call).keys() >= {"unauthorized", "invalid-request", "internal-error"}, path
+        if path.startswith("/v1/jobs"):
+            assert codes(call).keys() >= {"not-ready", "too-busy"}, (method, path)
+    for name in ("video", "report", "sheet.jpg"):
+        assert {"not-found", "job-not-found"} <= codes(paths[f"/v1/jobs/{{job_id}}/{name}"]["get"]).keys()
+    for _, _, call in calls_of(document):
+        for answer in call["responses"].values():
+            told = answer["description"].split("; ")
+            assert len(set(told)) == len(told)
+
+
+async def test_what_can_be_sent_again_later_says_when(start: Start) -> None:
+    for _, path, call in calls_of(await described(start)):
+        for status in {"503", "507"} & call["responses"].keys():
+            assert "Retry-After" in call["responses"][status]["headers"], path
+
+
+async def test_the_headers_of_what_is_made_are_described(start: Start) -> None:
+    paths = (await described(start, api_keys="sesame"))["paths"]
+    for path in UPLOADS:
+        answers = paths[path]["post"]["responses"]
+        assert {"Location", "Content-Location", "Preference-Applied"} <= answers["202"]["headers"].keys()
+        assert "Content-Location" in answers["200"]["headers"]
+        assert "WWW-Authenticate" in answers["401"]["headers"]
+    assert {"Location", "Content-Location"} <= paths["/v1/avatars"]["post"]["responses"]["201"][
+        "headers"
+    ].keys()
+    video = paths["/v1/jobs/{job_id}/video"]["get"]["responses"]
+    assert {"Content-Location", "ETag"} <= video["200"]["headers"].keys()
+    assert {"Content-Location", "ETag", "Content-Range"} <= video["206"]["headers"].keys()
+    assert "Content-Range" in video["416"]["headers"]
+
+
+@pytest.mark.parametrize("path", UPLOADS)
+async def test_a_raw_body_may_have_every_type_that_is_taken(path: str, start: Start) -> None:
+    client = await start()
+    content = (await client.get("/openapi.json")).json()["paths"][path]["post"]["requestBody"]["content"]
+    forms = {"multipart/form-data", "application/json", "application/x-www-form-urlencoded"}
+    assert content.keys() == RAW_TYPES | forms
+    for kind in content.keys() - forms:
+        sent = kind.replace("*", "strange")
+        answer = await client.post(
+            "/v1/avatars", content=b"f", headers={"Content-Type": sent, "Prefer": "respond-async"}
+        )
+        assert answer.status_code == 202, kind
+
+
+async def test_a_render_in_one_call_says_that_it_needs_somebody_who_speaks(start: Start) -> None:
+    content = (await described(start))["paths"]["/v1/renders"]["post"]["requestBody"]["content"]
+    for kind, names in (
+        ("multipart/form-data", ["video", "video_url", "avatar"]),
+        ("application/json", ["video_url", "avatar"]),
+    ):
+        either = [{"required": [name]} for name in names]
+        assert {"oneOf": either} in content[kind]["schema"]["allOf"]
+
+
+async def test_a_turn_is_a_word_with_a_default(start: Start) -> None:
+    content = (await described(start))["paths"]["/v1/avatars"]["post"]["requestBody"]["content"]
+    for kind in ("multipart/form-data", "application/json"):
+        turn = content[kind]["schema"]["properties"]["rotate"]
+        assert (turn["type"], turn["default"]) == ("string", "auto")
+        assert turn["enum"] == ["auto", "0", "90", "180", "270"]
+
+
+async def test_a_frame_rate_is_a_number_or_a_fraction(start: Start) -> None:
+    content = (await described(start))["paths"]["/v1/renders"]["post"]["requestBody"]["content"]
+    number, fraction = content["application/json"]["schema"]["properties"]["fps"]["anyOf"]
+    assert number == {"type": "number", "minimum": 1, "maximum": 120}
+    assert fraction["type"] == "string"
