@@ -27,6 +27,8 @@ RANGE_HEADER: Final = {
     "Content-Range": {"description": "Which bytes of how many.", "schema": {"type": "string"}}
 }
 
+_EMPTY: Final = {"examples": [""]}
+"""Of a field that may be left out: with no example, the form at ``/docs`` sends one that it makes up."""
 _FILE: Final = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
 _EVERYWHERE: Final = (UnknownHost, TooBusy, ShuttingDown)
 """What any request may be answered with, whatever it asks for."""
@@ -54,7 +56,7 @@ def upload(files: Sequence[FileField], parameters: type[BaseModel]) -> dict[str,
     plain = _object(schema, addresses | fields, unsent)
     content: dict[str, Any] = {
         "multipart/form-data": {"schema": form},
-        "application/json": {"schema": plain},
+        "application/json": {"schema": plain, "example": _example(files)},
         "application/x-www-form-urlencoded": {"schema": plain},
     }
     alone = _FILE | {"description": f"{files[0].description} Parameters go into the query."}
@@ -105,8 +107,17 @@ def _file(file: FileField, fields: Mapping[str, Any]) -> dict[str, Any]:
     field = fields.get(file.name)
     if field is None:
         return _FILE | {"description": file.description}
-    general = {key: field[key] for key in ("description", "default", "title") if key in field}
+    general = {key: field[key] for key in ("description", "default", "examples", "title") if key in field}
     return general | {"anyOf": [{key: field[key] for key in field.keys() - general}, _FILE]}
+
+
+def _example(files: Sequence[FileField]) -> dict[str, str]:
+    """Return a body that is enough: ``/docs`` would make one up that has each field."""
+    return {
+        file.address: f"https://media.example.org/{file.name}"
+        for file in files
+        if file.required or file.instead
+    }
 
 
 def _address(file: FileField) -> dict[str, Any]:
@@ -114,11 +125,13 @@ def _address(file: FileField) -> dict[str, Any]:
         "type": "string",
         "description": f"Where the service fetches `{file.name}`, if it may (`MOUTHPIECE_FETCH`); "
         "or a `data:` URI.",
+        **_EMPTY,
     }
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    """Describe a field that may be None: a form has no null, it leaves the field out."""
+    """Describe a field that may be None: a form has no null, it leaves the field out or empty."""
     kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
     named = {key: value for key, value in field.items() if key != "anyOf" and value is not None}
+    named |= {} if "default" in named else _EMPTY
     return named | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})

@@ -131,6 +131,20 @@ async def test_a_render_in_one_call_says_that_it_needs_somebody_who_speaks(start
         assert {"oneOf": either} in content[kind]["schema"]["allOf"]
 
 
+@pytest.mark.parametrize("path", UPLOADS)
+async def test_a_form_that_is_filled_in_from_the_description_has_defaults_and_nothing_else(
+    path: str, start: Start
+) -> None:
+    """As the one at ``/docs`` is, which makes a value up where there is neither a default nor an example."""
+    content = (await described(start))["paths"][path]["post"]["requestBody"]["content"]
+    for kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        for name, field in content[kind]["schema"]["properties"].items():
+            assert is_binary(field) or "default" in field or field["examples"] == [""], name
+    example = content["application/json"]["example"]
+    for needed in content["application/json"]["schema"]["allOf"]:
+        assert sum(each["required"][0] in example for each in needed["oneOf"]) == 1
+
+
 async def test_a_turn_is_a_word_with_a_default(start: Start) -> None:
     content = (await described(start))["paths"]["/v1/avatars"]["post"]["requestBody"]["content"]
     for kind in ("multipart/form-data", "application/json"):
