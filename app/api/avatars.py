@@ -16,10 +16,10 @@ from app.api.problems import documented
 from app.api.reports import Check
 from app.api.sent_file import SentFile
 from app.api.submission import (
+    Submission,
     accepted,
     content_location,
     failure,
-    submit_upload,
     wait_while_there,
 )
 from app.api.uploads import CheckField
@@ -123,15 +123,16 @@ async def create_avatar(
     the job to follow. Disconnecting does not stop the job; `DELETE` does. With `check=true` no avatar is
     made: the response is a report, whose `links` lead to it and to a sheet of frames.
     """
-    job = await submit_upload(
+    submission = Submission(
         request,
         services,
-        files=[VIDEO, BACKDROP],
-        parameters=AvatarParameters,
-        describe=_describe_check if check else _describe,
+        [VIDEO, BACKDROP],
+        AvatarParameters,
+        _describe_check if check else _describe,
         waited_for=not prefers_async,
         check_field=None if check else _id_checker(services),
     )
+    job = await submission.submit()
     if prefers_async:
         return accepted(job)
     job = await wait_while_there(request, services, job)

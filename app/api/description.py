@@ -32,6 +32,7 @@ _EMPTY: Final = {"examples": [""]}
 _FILE: Final = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
 _EVERYWHERE: Final = (UnknownHost, TooBusy, ShuttingDown)
 """What any request may be answered with, whatever it asks for."""
+_NEVER: Final = ("HTTPValidationError", "ValidationError")
 
 
 def accepted(model: type[BaseModel]) -> Responses:
@@ -75,13 +76,20 @@ def upload(files: Sequence[FileField], parameters: type[BaseModel]) -> dict[str,
 
 
 def complete(app: FastAPI) -> None:
-    """Have ``/openapi.json`` say of every call what is answered before any route is reached."""
+    """Have ``/openapi.json`` say of every call what is answered before any route is reached.
+
+    The framework's own form of a refusal is taken out: no call has it.
+    """
     routes = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = routes()  # the same each time: what it has already is not added again
+        for name in _NEVER:
+            document["components"]["schemas"].pop(name, None)
         for calls in document["paths"].values():
             for method, call in calls.items():
+                if _NEVER[0] in str(call["responses"].get("422")):
+                    del call["responses"]["422"]
                 for error in _EVERYWHERE if method in ("get", "head") else (*_EVERYWHERE, ForeignOrigin):
                     add_problem(call["responses"].setdefault(str(error.status), {}), error)
         return document

@@ -18,7 +18,6 @@ MEDIA_TYPE: Final = "text/event-stream"
 EVENTS: Final[dict[str, Any]] = {
     MEDIA_TYPE: {
         "schema": {
-            "type": "string",
             "description": "Events named `progress`, the last one `end`, each with the job as JSON.",
         }
     }

@@ -23,10 +23,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.job_metrics import JobMetrics
 from app.avatars.store import AvatarStore
 from app.errors import NotReady
 from app.jobs.delivery import DeliveryKind, DeliveryState
-from app.jobs.ended import Ended
 from app.jobs.job import JobKind, JobState
 from app.jobs.pool import Pool
 from app.jobs.table import JobTable
@@ -35,11 +35,7 @@ from app.tracing import Span
 
 log = structlog.stdlib.get_logger(__name__)
 
-JOB_SECONDS: Final = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
-REAL_TIME_FACTORS: Final = (0.1, 0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 10, 20, 40, 80)
-FAULTS: Final = ("caller", "service")
-"""Whose fault a failed job is: its problem's status is 4xx or 5xx."""
 QUIET_PATHS: Final = ("/livez", "/readyz", "/metrics", "/studio/")
 """Asked for every few seconds by machines, or a dozen at a time by the page: logged at debug level only."""
 
@@ -50,9 +46,8 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
         self.requests = Counter(
             "mouthpiece_http_requests",
             "Requests answered.",
@@ -66,60 +61,15 @@ class Metrics:
             buckets=REQUEST_SECONDS,
             registry=registry,
         )
-        self._jobs_ended = Counter(
-            "mouthpiece_jobs_ended", "Jobs that ended.", ["kind", "state"], registry=registry
-        )
-        self._jobs_failed = Counter(
-            "mouthpiece_jobs_failed",
-            "Jobs that failed, by whose fault it was: the caller's or the service's.",
-            ["kind", "fault"],
-            registry=registry,
-        )
-        self._job_seconds = Histogram(
-            "mouthpiece_job_duration_seconds",
-            "How long workers were busy with a job that succeeded.",
-            ["kind"],
-            buckets=JOB_SECONDS,
-            registry=registry,
-        )
-        self._wait_seconds = Histogram(
-            "mouthpiece_job_wait_seconds",
-            "Time from a job's submission to its first turn.",
-            ["kind"],
-            buckets=JOB_SECONDS,
-            registry=registry,
-        )
-        self._frames = Counter("mouthpiece_frames", "Frames made.", ["kind"], registry=registry)
-        self._media_seconds = Counter(
-            "mouthpiece_media_seconds",
-            "Seconds of media produced; divided by the job duration, this is the real-time factor.",
-            ["kind"],
-            registry=registry,
-        )
-        self._real_time_factor = Histogram(
-            "mouthpiece_job_real_time_factor",
-            "Seconds of media a job produced per second of work.",
-            ["kind"],
-            buckets=REAL_TIME_FACTORS,
-            registry=registry,
-        )
-        self._stage_seconds = Counter(
-            "mouthpiece_render_stage_seconds",
-            "How long each stage of rendering was busy; stages overlap.",
-            ["stage"],
-            registry=registry,
-        )
+        self.job_ended = JobMetrics(registry).ended
         self._deliveries = Counter(
             "mouthpiece_deliveries",
             "Results and webhooks that were delivered or given up.",
             ["kind", "state"],
             registry=registry,
         )
-        # There at 0: in a series that begins with 1 Prometheus sees no increase, and an alert not the first.
-        for kind, fault in product(JobKind, FAULTS):
-            self._jobs_failed.labels(kind, fault)
         for what, state in product(DeliveryKind, (DeliveryState.DELIVERED, DeliveryState.FAILED)):
-            self._deliveries.labels(what, state)
+            self._deliveries.labels(what, state)  # there at 0, as the failed jobs are
 
     def watch(
         self,
@@ -134,22 +84,6 @@ class Metrics:
         ``check_ready`` raises ``NotReady`` while the service is not.
         """
         self._registry.register(_Scraped(table, pool, avatars, queue_limit, check_ready))
-
-    def job_ended(self, ended: Ended) -> None:
-        """Count a job that has ended."""
-        kind = ended.job.kind
-        self._jobs_ended.labels(kind, ended.job.state).inc()
-        if error := ended.job.error:
-            self._jobs_failed.labels(kind, "service" if error["status"] >= 500 else "caller").inc()
-        self._wait_seconds.labels(kind).observe(ended.wait_seconds)
-        if ended.job.state is JobState.SUCCEEDED:
-            self._job_seconds.labels(kind).observe(ended.work_seconds)
-            self._frames.labels(kind).inc(ended.frames)
-            self._media_seconds.labels(kind).inc(ended.media_seconds)
-            if ended.work_seconds > 0:
-                self._real_time_factor.labels(kind).observe(ended.media_seconds / ended.work_seconds)
-        for stage, seconds in ended.stage_seconds.items():
-            self._stage_seconds.labels(stage).inc(seconds)
 
     def delivery_ended(self, kind: str, state: str) -> None:
         """Count a delivery that was made, or given up."""

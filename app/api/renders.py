@@ -16,10 +16,10 @@ from app.api.models import JobResource
 from app.api.parameters import SPEECH, OneCallParameters, RenderParameters
 from app.api.problems import Responses, documented
 from app.api.submission import (
+    Submission,
     accepted,
     content_location,
     failure,
-    submit_upload,
     wait_while_there,
 )
 from app.api.videos import VIDEOS, finished_video, unfinished_video
@@ -55,7 +55,7 @@ from app.errors import (
     UnsupportedMedia,
     UploadTooLarge,
 )
-from app.jobs.job import Job, JobKind, NewJob
+from app.jobs.job import Job, JobKind, NewJob, new_id
 from app.notices import Notice, NoticeCode, notice
 from app.options import read
 from app.threads import on_results
@@ -136,14 +136,15 @@ async def create_render(
         params = _params(upload, given, stream)
         return NewJob(job_id, JobKind.RENDER, avatar_id, params)
 
-    job = await submit_upload(
+    submission = Submission(
         request,
         services,
-        files=[AUDIO, SUNG],
-        parameters=RenderParameters,
-        describe=describe,
+        [AUDIO, SUNG],
+        RenderParameters,
+        describe,
         waited_for=stream or not prefers_async,
     )
+    job = await submission.submit()
     return await _answer(request, services, job, prefers_async=prefers_async, stream=stream)
 
 
@@ -181,7 +182,7 @@ async def submit_render(
 ) -> Job:
     """Queue the job of a render in one call.
 
-    ``translate`` and ``job_id`` are those of :func:`submit_upload`; ``more`` gives what the job keeps besides
+    ``translate`` and ``job_id`` are those of a :class:`Submission`; ``more`` gives what the job keeps besides
     its parameters, once the body is read.
     """
 
@@ -201,17 +202,18 @@ async def submit_render(
         if name == "avatar":
             await on_results(services.avatars.path, value)
 
-    return await submit_upload(
+    submission = Submission(
         request,
         services,
-        files=[AUDIO, SUNG, VIDEO, BACKDROP],
-        parameters=OneCallParameters,
-        describe=describe,
+        [AUDIO, SUNG, VIDEO, BACKDROP],
+        OneCallParameters,
+        describe,
         waited_for=waited_for,
         check_field=check_field,
         translate=translate,
-        job_id=job_id,
+        job_id=job_id or new_id(),
     )
+    return await submission.submit()
 
 
 _BOTH: Final = (" to say it.", ", not both.")

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 from anyio import CancelScope
@@ -33,101 +33,115 @@ log = structlog.stdlib.get_logger(__name__)
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
 
-async def submit_upload(
-    request: Request,
-    services: Services,
-    *,
-    files: Sequence[FileField],
-    parameters: type[Parameters],
-    describe: Callable[[str, Upload, Parameters], NewJob],
-    waited_for: bool,
-    check_field: CheckField | None = None,
-    translate: Translate | None = None,
-    job_id: str | None = None,
-) -> Job:
-    """Store the files of the request's form and queue the job that ``describe`` makes of its id and the form.
+@dataclass(frozen=True)
+class Submission(Generic[Parameters]):
+    """A request with files, on its way to a job."""
 
-    A text that stands for a file is said before the job is queued: so a text or a voice that the server
-    refuses is a problem of this request, and a job that is tried again does not pay for its words twice.
-    ``waited_for`` says that the client stays until the job is done, or watches what it makes.
-    ``translate`` is that of :func:`receive_upload`; ``job_id`` a new one by default.
-    What can be refused without the body is refused before it is read. A request that is repeated under its
-    ``Idempotency-Key`` gets its first job. If anything fails, nothing is left.
-    """
-    owner = getattr(request.state, "owner", None)
-    claim = claim_of(request, owner)
-    if await claimed(services, claim) is None:
-        services.scheduler.check_usable()
-        services.scheduler.check_room(owner)
-    job_id = job_id or new_id()
-    destination = services.files.upload(job_id)
-    try:
-        upload = await receive_upload(
-            request,
-            files=files,
-            fields=parameters.model_fields,
-            destination=destination,
-            max_bytes=services.settings.max_upload_bytes,
-            check_field=None if claim else check_field,
-            check_fields=partial(_validated, parameters),
-            translate=translate,
+    request: Request
+    services: Services
+    files: Sequence[FileField]
+    parameters: type[Parameters]
+    describe: Callable[[str, Upload, Parameters], NewJob]
+    """Makes the job of its id and the form."""
+    _: KW_ONLY
+    waited_for: bool
+    """Whether the client stays until the job is done, or watches what it makes."""
+    check_field: CheckField | None = None
+    translate: Translate | None = None
+    """That of :func:`receive_upload`."""
+    job_id: str = field(default_factory=new_id)
+
+    async def submit(self) -> Job:
+        """Store the files of the request's form and queue the job that is described.
+
+        A text that stands for a file is said before the job is queued: so a text or a voice that the server
+        refuses is a problem of this request, and a job that is tried again does not pay for its words twice.
+        What can be refused without the body is refused before it is read. A request that is repeated under
+        its ``Idempotency-Key`` gets its first job. If anything fails, nothing is left.
+        """
+        claim = claim_of(self.request, self._owner)
+        if await claimed(self.services, claim) is None:
+            self.services.scheduler.check_usable()
+            self.services.scheduler.check_room(self._owner)
+        try:
+            upload = await self._receive(None if claim else self.check_field)
+            fingerprint = fingerprint_of(self.request, upload)
+            async with turn(claim):
+                if known := await claimed(self.services, claim):
+                    check_same(known, fingerprint)
+                    await self._forget()
+                    return known
+                new = await self._described(upload, claim, fingerprint)
+                with CancelScope(shield=True):
+                    job = await self.services.scheduler.submit(new)
+        except Exception:  # but not if the service ends: the job may be on record, or the next start sweeps
+            await self._forget()
+            raise
+        structlog.contextvars.bind_contextvars(job=job.id)
+        log.info("job_submitted", kind=job.kind, avatar=job.avatar_id)
+        return job
+
+    @property
+    def _owner(self) -> str | None:
+        """The digest of the key that sent it."""
+        return getattr(self.request.state, "owner", None)
+
+    @property
+    def _destination(self) -> Path:
+        return self.services.files.upload(self.job_id)
+
+    async def _receive(self, check_field: CheckField | None) -> Upload:
+        return await receive_upload(
+            self.request,
+            files=self.files,
+            fields=self.parameters.model_fields,
+            destination=self._destination,
+            max_bytes=self.services.settings.max_upload_bytes,
+            check_field=check_field,
+            check_fields=partial(_validated, self.parameters),
+            translate=self.translate,
         )
-        fingerprint = fingerprint_of(request, upload)
-        async with turn(claim):
-            if known := await claimed(services, claim):
-                check_same(known, fingerprint)
-                await _forget(services, job_id)
-                return known
-            if claim and check_field:
-                for name, value in upload.fields.items():
-                    await check_field(name, value)
-            given = _validated(parameters, upload.fields)
-            addresses = {name: getattr(given, name, None) for name in ADDRESSES}
-            deliveries = services.deliverer.planned(**addresses)
-            upload = await _completed(services, upload, files, paths_of(files, destination), owner)
-            described = describe(job_id, upload, given)
-            new = replace(
-                described,
-                params={name: value for name, value in described.params.items() if name not in ADDRESSES},
-                deliveries=deliveries,
-                owner=owner,
-                claim=claim,
-                fingerprint=fingerprint if claim else None,
-                traceparent=request.state.span.traceparent,
-                waited_for=waited_for,
-                warnings=[*_warnings(upload), *described.warnings],
-            )
-            with CancelScope(shield=True):
-                job = await services.scheduler.submit(new)
-    except Exception:  # but not if the service ends: the job may be on record, or the next start sweeps
-        await _forget(services, job_id)
-        raise
-    structlog.contextvars.bind_contextvars(job=job.id)
-    log.info("job_submitted", kind=job.kind, avatar=job.avatar_id)
-    return job
 
+    async def _described(self, upload: Upload, claim: str | None, fingerprint: str) -> NewJob:
+        """Complete an upload and return its job; ``claim`` is the digest of the key under which it came."""
+        if claim and self.check_field:
+            for name, value in upload.fields.items():
+                await self.check_field(name, value)
+        given = _validated(self.parameters, upload.fields)
+        deliveries = self.services.deliverer.planned(
+            **{name: getattr(given, name, None) for name in ADDRESSES}
+        )
+        upload = await self._completed(upload)
+        described = self.describe(self.job_id, upload, given)
+        return replace(
+            described,
+            params={name: value for name, value in described.params.items() if name not in ADDRESSES},
+            deliveries=deliveries,
+            owner=self._owner,
+            claim=claim,
+            fingerprint=fingerprint if claim else None,
+            traceparent=self.request.state.span.traceparent,
+            waited_for=self.waited_for,
+            warnings=[*_warnings(upload), *described.warnings],
+        )
 
-async def _forget(services: Services, job_id: str) -> None:
-    """Delete what has arrived; not on the event loop, which a large file would hold up."""
-    with CancelScope(shield=True):
-        await on_uploads(services.files.forget, job_id)
+    async def _completed(self, upload: Upload) -> Upload:
+        """Return an upload with the files that are fetched, and those that are said."""
+        paths, services = paths_of(self.files, self._destination), self.services
+        upload = await fetch_files(
+            upload, paths, services.fetcher, services.settings.max_upload_bytes, self._owner
+        )
+        for file in self.files:
+            if file.or_text and TEXT in upload.fields:
+                said, voice = upload.fields[TEXT], upload.fields.get(VOICE)
+                spoken = await services.speaker.say(said, voice, paths[file.name])
+                upload = replace(upload, files=upload.files | {file.name: spoken})
+        return upload
 
-
-async def _completed(
-    services: Services,
-    upload: Upload,
-    files: Sequence[FileField],
-    paths: dict[str, Path],
-    owner: str | None,
-) -> Upload:
-    """Return an upload with the files that are fetched, and those that are said."""
-    upload = await fetch_files(upload, paths, services.fetcher, services.settings.max_upload_bytes, owner)
-    for file in files:
-        if file.or_text and TEXT in upload.fields:
-            said, voice = upload.fields[TEXT], upload.fields.get(VOICE)
-            spoken = await services.speaker.say(said, voice, paths[file.name])
-            upload = replace(upload, files=upload.files | {file.name: spoken})
-    return upload
+    async def _forget(self) -> None:
+        """Delete what has arrived; not on the event loop, which a large file would hold up."""
+        with CancelScope(shield=True):
+            await on_uploads(self.services.files.forget, self.job_id)
 
 
 async def wait_for(services: Services, job: Job) -> Job:

@@ -79,6 +79,7 @@ async def test_no_status_hides_a_problem_that_has_the_same(start: Start) -> None
             assert codes(call).keys() >= {"not-ready", "too-busy"}, (method, path)
     for name in ("video", "report", "sheet.jpg"):
         assert {"not-found", "job-not-found"} <= codes(paths[f"/v1/jobs/{{job_id}}/{name}"]["get"]).keys()
+    assert "HTTPValidationError" not in document["components"]["schemas"]
     for _, _, call in calls_of(document):
         for answer in call["responses"].values():
             told = answer["description"].split("; ")
