@@ -92,7 +92,7 @@ def gather(
     landmarks: Landmarks,
     alive: Alive = nothing,
 ) -> Covers:
-    """Make covers of the marks of single frames; ``usual`` (96, 96) is what is marked in most of them.
+    """Make covers of the marks of single frames; ``usual`` (96, 96) is what is marked of the face.
 
     ``alive`` is called for each and may raise to stop the work.
     """

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from threading import local
 from typing import Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -102,9 +103,11 @@ class Looker:
         """Return what is before a face; lips beyond the frame's edge are hidden."""
         if not hasattr(self._own, "finder"):
             self._own.finder = HiddenFinder()
-        marks = self._own.finder.cover([aligned(face.picture)])[0]
+        crop = aligned(face.picture)
+        marks = self._own.finder.cover([crop])[0]
+        luma = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.uint8)
         size = self._layout.width, self._layout.height
         lips = face.mesh[list(LIPS), :2]
         if not ((lips > 0) & (lips < size)).all():
-            return Marked(np.full_like(marks, 255), 1.0)
-        return Marked(marks, lips_hidden(marks, ((face.points - 0.5) / 2).astype(np.float32)))
+            return Marked(np.full_like(marks, 255), 1.0, luma)
+        return Marked(marks, lips_hidden(marks, ((face.points - 0.5) / 2).astype(np.float32)), luma)

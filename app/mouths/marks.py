@@ -7,8 +7,10 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.hidden import CROP_SIZE, STILL_HIDDEN
+from app.faces.hidden import CROP_SIZE, STILL_HIDDEN, alignment, in_crop
+from app.faces.types import Landmarks
 from app.mouths.covers import NOTED, Marking, beyond, lower_face_share, pack, unpack
+from app.mouths.usual import of_the_face
 
 _USUAL_FRAMES: Final = 60
 COVER_SECONDS: Final = 0.11
@@ -26,10 +28,13 @@ def cover_every(fps: float) -> int:
 
 @dataclass(frozen=True)
 class Marked:
-    """What is marked before the face of one frame, (96, 96), and the share of the lips that it hides."""
+    """What is marked before the face of one frame."""
 
     marks: Marking
     lips: float
+    """Share of the lips that it hides, 0..1."""
+    luma: npt.NDArray[np.uint8]
+    """uint8 (96, 96): the aligned crop, grey."""
 
 
 class Kept(MutableMapping[int, Marking]):
@@ -61,7 +66,7 @@ class Marks:
         """``every`` is that of :func:`cover_every`."""
         self._every = every
         self._step = every * max(1, count // (every * _USUAL_FRAMES))
-        self._sample: dict[int, Marking] = {}
+        self._sample: dict[int, Marked] = {}
         self.lips = np.full(count, np.nan, np.float32)
         """Share of the lips that is hidden in each frame; nan without a face."""
         self.kept = Kept()
@@ -70,7 +75,7 @@ class Marks:
         """Take what was found in a frame."""
         self.lips[index] = cover.lips
         if index % self._step == 0:
-            self._sample[index] = cover.marks
+            self._sample[index] = cover
         if lower_face_share(cover.marks) >= NOTED:
             self.kept[index] = cover.marks
 
@@ -93,7 +98,9 @@ class Marks:
                 marks._sample[index] = sampled
         return marks
 
-    def doubtful(self, takes: npt.NDArray[np.int32], found: npt.NDArray[np.bool_]) -> list[int]:
+    def doubtful(
+        self, takes: npt.NDArray[np.int32], found: npt.NDArray[np.bool_], landmarks: Landmarks
+    ) -> list[int]:
         """Return the frames that have yet to be looked at.
 
         Between two of a take that hide no more than is usual, and as much as each other, nothing comes.
@@ -103,25 +110,29 @@ class Marks:
         after = np.minimum(before + self._every, len(takes) - 1)
         same = (takes[before] == takes[rest]) & (takes[after] == takes[rest])
         same &= np.abs(self.lips[before] - self.lips[after]) < STILL_HIDDEN
-        as_usual = self._as_usual()
+        as_usual = self._as_usual(landmarks)
         clear = same & as_usual[before] & as_usual[after]
         self.lips[rest[clear]] = np.maximum(self.lips[before[clear]], self.lips[after[clear]])
         doubtful: list[int] = rest[~clear].tolist()
         return doubtful
 
-    def _as_usual(self) -> npt.NDArray[np.bool_]:
+    def _as_usual(self, landmarks: Landmarks) -> npt.NDArray[np.bool_]:
         """Tell in which of the frames that were looked at no more is hidden than is usual."""
         seen = np.isfinite(self.lips)
         as_usual = seen & (self.lips - np.median(self.lips[seen]) < _CLEAR) if seen.any() else seen
-        marks = self.usual
+        marks = self.usual(landmarks)
         for index, kept in self.kept.items():
             as_usual[index] &= lower_face_share(beyond(kept, marks)) < NOTED
         return as_usual
 
-    @property
-    def usual(self) -> Marking:
-        """The median of the marks: a beard, say, that is taken for something before the face."""
+    def usual(self, landmarks: Landmarks) -> Marking:
+        """Return what is marked of the face itself, (96, 96): a beard, say, that is taken for something.
+
+        That is the median of the marks, without what is before the face all along. ``landmarks`` (n, 468, 2)
+        are those of the frames.
+        """
         if not self._sample:
             return NOTHING
-        usual: Marking = np.median(list(self._sample.values()), axis=0).astype(np.uint8)
-        return usual
+        marked: Marking = np.median([each.marks for each in self._sample.values()], axis=0).astype(np.uint8)
+        points = np.array([in_crop(alignment(landmarks[index]), landmarks[index]) for index in self._sample])
+        return of_the_face(marked, np.array([each.luma for each in self._sample.values()]), points)

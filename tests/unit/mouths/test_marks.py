@@ -2,12 +2,18 @@ import numpy as np
 import pytest
 
 from app.faces.hidden import CROP_SIZE
+from app.mouths.covers import Marking
 from app.mouths.marks import Marked, Marks, cover_every
+from tests.support.mouths import meshes_of, talk
 
 EVERY = cover_every(25.0)
 
 SMILE = (slice(50, 62), slice(30, 66))
 """Where the teeth of a smile are marked, in an aligned crop."""
+
+
+def seen(marks: Marking, lips: float) -> Marked:
+    return Marked(marks, lips, np.full_like(marks, 120))
 
 
 def doubtful(lips: list[float], *, marked: int = 255, takes: list[int] | None = None) -> list[int]:
@@ -19,9 +25,9 @@ def doubtful(lips: list[float], *, marked: int = 255, takes: list[int] | None = 
         cover[SMILE] = marked
         if share > 0.8:
             cover[40:90, 20:70] = 255
-        marks.take(EVERY * place, Marked(cover, share))
+        marks.take(EVERY * place, seen(cover, share))
     everywhere = np.zeros(count, np.int32) if takes is None else np.array(takes, np.int32)
-    return marks.doubtful(everywhere, np.ones(count, np.bool_))
+    return marks.doubtful(everywhere, np.ones(count, np.bool_), meshes_of(talk(count))[..., :2])
 
 
 def test_between_frames_that_hide_what_is_usual_none_is_looked_at_but_the_last() -> None:
@@ -40,15 +46,15 @@ def test_between_two_takes_everything_is_looked_at() -> None:
 def test_what_is_skipped_hides_as_much_as_its_neighbours() -> None:
     marks = Marks(6, EVERY)
     for index, share in ((0, 0.01), (3, 0.03)):
-        marks.take(index, Marked(np.zeros((CROP_SIZE, CROP_SIZE), np.uint8), share))
-    assert marks.doubtful(np.zeros(6, np.int32), np.ones(6, np.bool_)) == [4, 5]
+        marks.take(index, seen(np.zeros((CROP_SIZE, CROP_SIZE), np.uint8), share))
+    assert marks.doubtful(np.zeros(6, np.int32), np.ones(6, np.bool_), meshes_of(talk(6))[..., :2]) == [4, 5]
     np.testing.assert_allclose(marks.lips[1:3], 0.03)
 
 
 def test_marks_of_a_video_that_came_out_otherwise_are_wanted_again() -> None:
     marks = Marks(400, EVERY)
     for index in range(0, 30, 3):
-        marks.take(index, Marked(np.full((CROP_SIZE, CROP_SIZE), index, np.uint8), 0.5))
+        marks.take(index, seen(np.full((CROP_SIZE, CROP_SIZE), index, np.uint8), 0.5))
     same = np.ones(30, np.bool_)
     same[12] = False
     whole = marks.of(same)
