@@ -20,9 +20,9 @@ Lumas = npt.NDArray[np.uint8]
 CHANGES, THAN_SKIN = 16.0, 2.0
 """Spread in time of the luma of what is no part of a face: in steps of 0..255, and over that of the unmarked
 face. What was marked by mistake, on 40 of 120 people, has 2 to 13 and 0.5 to 2.9; three bearded men who move
-much have 18 and 1.5 in their beards; 16 of 22 captions and microphones, drawn or filmed, have 18 to 68 and
-2.3 to 20. Microphones of one dark colour before heads that hardly move have less, and look alike wherever
-they are lent from."""
+much have 18 and 1.5 in their beards; 20 of 27 captions and microphones, drawn or filmed, have 18 to 69 and
+2.8 to 20. The others are microphones of one dark colour before heads that move less, which look alike
+wherever they are lent from, and two faint texts."""
 
 _LEAST: Final = 8
 """Pixels of a crop from which something is judged."""
