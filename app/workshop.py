@@ -16,6 +16,7 @@ from app.faces.types import Boxes
 from app.media.decoder import HERE, Decoder
 from app.media.limits import AudioLimits, VideoLimits, check_frames
 from app.media.nvenc import choose_encoder
+from app.media.probe import VideoInfo
 from app.mouths.model import LipModel, open_model
 from app.progress import Alive, Progress
 from app.rendering.framing import frame_of
@@ -81,7 +82,9 @@ class Workshop:
             if is_whole(store, avatar.id):
                 raise AvatarExists(f"There is already an avatar {avatar.id!r}; delete it.")
             store.delete(avatar.id)
-        ahead = self._listen_ahead(avatar, render, workspace, partial(progress, 0, 0))
+        alive = partial(progress, 0, 0)
+        info = self.builder.decoder.probe(avatar.video, self.builder.limits, avatar.treatment, alive)
+        ahead = self._listen_ahead(info, render, workspace, alive)
 
         def check(manifest: Manifest, boxes: Boxes) -> None:
             count, fps = manifest.frame_count, manifest.fps
@@ -90,17 +93,17 @@ class Workshop:
             timeline = timeline_of(render.options, count, fps, sound, alive)
             frame_of(render.options, layout_of(manifest), boxes[timeline.clip])
 
-        return self.builder.build(avatar, lambda done, total: progress(done, total + ahead), check)
+        return self.builder.build(avatar, lambda done, total: progress(done, total + ahead), check, info)
 
     def _listen_ahead(
-        self, avatar: AvatarRequest, render: RenderRequest, workspace: Workspace, alive: Alive
+        self, info: VideoInfo, render: RenderRequest, workspace: Workspace, alive: Alive
     ) -> int:
         """Decode the sound of a render whose avatar is still to be made; return how many frames it will have.
 
-        So what is wrong with the header of the video, or the sound, is said before the work begins; not what
-        depends on the video's length, of which a header is only a promise: then there are 0 frames.
+        ``info`` is of the avatar's video. So what is wrong with its header, or the sound, is said before the
+        work begins; not what depends on the video's length, of which a header is only a promise: then there
+        are 0 frames.
         """
-        info = self.builder.decoder.probe(avatar.video, self.builder.limits, avatar.treatment, alive)
         sound = self.renderer.listen(render, info.frame_count, info.fps, workspace, alive)
         try:
             timeline = timeline_of(render.options, info.frame_count, info.fps, sound, alive)

@@ -107,18 +107,23 @@ class AvatarBuilder:
     decoder: Decoder = HERE
 
     def build(
-        self, request: AvatarRequest, progress: Progress, check: Check = lambda manifest, boxes: None
+        self,
+        request: AvatarRequest,
+        progress: Progress,
+        check: Check = lambda manifest, boxes: None,
+        info: VideoInfo | None = None,
     ) -> Manifest:
         """Make the avatar and return its manifest.
 
-        ``check`` sees it before it is kept. Raises :class:`AvatarExists`, :class:`NotAVideo`,
+        ``check`` sees it before it is kept; ``info`` is what a probe of the video said, if there was one.
+        Raises :class:`AvatarExists`, :class:`NotAVideo`,
         :class:`NoFace`, :class:`LimitExceeded` or what ``progress`` and ``check`` raise; then nothing of the
         avatar is left on the volume.
         """
         check_avatar_id(request.id)
         with self.store.create(request.id) as folder:
             check_room(folder, request.video.stat().st_size)
-            with self._look(request, folder, progress) as seen:
+            with self._look(request, folder, progress, info) as seen:
                 info, track, count = seen.info, seen.track, len(seen.track.boxes)
                 person = meet(seen.study, float(info.fps))
                 shutil.copyfile(request.video, folder / SOURCE)
@@ -164,10 +169,12 @@ class AvatarBuilder:
         return ColorTags(**asdict(color)) if color.transfer in (PQ, HLG) else None
 
     @contextmanager
-    def _look(self, request: AvatarRequest, folder: Path, progress: Progress) -> Iterator["_Seen"]:
+    def _look(
+        self, request: AvatarRequest, folder: Path, progress: Progress, info: VideoInfo | None = None
+    ) -> Iterator["_Seen"]:
         """Decode a video beside ``folder``, follow its face, and study it."""
         Thread(target=compile_networks, name="networks").start()
-        info = self.decoder.probe(request.video, self.limits, request.treatment, partial(progress, 0, 0))
+        info = info or self.decoder.probe(request.video, self.limits, request.treatment, partial(progress, 0, 0))
         needed = info.frame_count * info.layout.frame_bytes
         with self.cache.adding(needed, folder) as cached:
             cached.touch()

@@ -104,9 +104,7 @@ def probe_video(
         check_seconds(lasting, limits.max_seconds, "video")
         check_complete(container, stream, NotAVideo)
         stream.codec_context.thread_count = 1  # more take longer to start than a single picture does
-        first = next(decode_pictures(container, stream), None)
-        if first is None:
-            raise no_picture(limits)
+        first = _first_picture(container, stream) or _first_decoded(path, limits)
         check_pixels(first.width, first.height, limits)
         still = look_at(path)
         form = PictureForm.of(first, treatment, still.orientation if still else None)
@@ -135,6 +133,26 @@ def open_video(path: Path, limits: VideoLimits) -> Iterator[tuple[InputContainer
         stream.codec_context.options = options
         stream.thread_type = "AUTO"
         yield container, stream
+
+
+def _first_picture(container: InputContainer, stream: av.VideoStream) -> av.VideoFrame | None:
+    """Decode the first packet alone, so that its picture waits for no other; None if it is not enough."""
+    decoder = alpha_decoder(stream) or stream
+    with suppress(FFmpegError):
+        packet = next(container.demux(stream), None)
+        if packet is not None:
+            return next(iter([*decoder.decode(packet), *decoder.decode(None)]), None)
+    return None
+
+
+def _first_decoded(path: Path, limits: VideoLimits) -> av.VideoFrame:
+    """Decode a video until there is a picture. Raises NotAVideo if none comes."""
+    with open_video(path, limits) as (container, stream):
+        stream.codec_context.thread_count = 1
+        first = next(decode_pictures(container, stream), None)
+        if first is None:
+            raise no_picture(limits)
+        return first
 
 
 def decode_pictures(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:

@@ -10,10 +10,20 @@ import numpy as np
 import pytest
 
 from app.errors import MediaTooLong, NoSound, NotAudio, NotAVideo, TooManyPixels
+from app.media import probe
 from app.media.limits import AudioLimits, VideoLimits
-from app.media.probe import probe_audio, probe_video
+from app.media.pictures import PictureForm
+from app.media.probe import decode_pictures, open_video, probe_audio, probe_video
 from app.media.sound import decode_sound
-from tests.support.clips import portrait, speech, speech_like, talking_head, write_wav
+from tests.support.clips import (
+    moving_portrait,
+    portrait,
+    speech,
+    speech_like,
+    talking_head,
+    write_video,
+    write_wav,
+)
 
 VIDEO_LIMITS = VideoLimits(max_seconds=10, max_pixels=640 * 480)
 AUDIO_LIMITS = AudioLimits(max_seconds=10)
@@ -320,6 +330,80 @@ def test_what_a_video_is(tmp_path: Path) -> None:
     assert info.duration == pytest.approx(1.2, abs=0.01)
     assert info.sample_aspect_ratio == 1
     assert (info.rotation, info.codec) == (0, "h264")
+
+
+def _hidden_first_packet(path: Path) -> Path:
+    """Write a video whose first packet cannot be decoded; a keyframe comes again after five pictures."""
+    whole = _reordered(path.with_name("whole.mp4"))
+    with av.open(str(whole)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0], opaque=True)
+        for number, packet in enumerate(old.demux(video=0)):
+            if packet.dts is None:
+                continue
+            if number == 0:
+                noise: av.Packet[av.stream.Stream] = av.Packet(bytes([0, 0, 0, 9, 0x65]) + bytes(8))
+                noise.pts, noise.dts, noise.time_base = packet.pts, packet.dts, packet.time_base
+                noise.is_keyframe = True
+                packet = noise
+            packet.stream = stream
+            new.mux(packet)
+    return path
+
+
+def _reordered(path: Path, options: str = "") -> Path:
+    frames = [moving_portrait(i, 320, 240) for i in range(15)]
+    return write_video(path, frames, options={"g": "5", "x264-params": f"bframes=3:b-adapt=0:{options}"})
+
+
+def _fields(path: Path) -> Path:
+    """Write interlaced MPEG-2, as broadcast."""
+    frames = [moving_portrait(i, 320, 240) for i in range(8)]
+    options = {"flags": "+ilme+ildct", "field_order": "tt", "bf": "2", "g": "5"}
+    return write_video(path, frames, codec="mpeg2video", options=options)
+
+
+def _joined_in_the_middle(path: Path) -> Path:
+    """Write a broadcast that begins between two keyframes."""
+    data = _reordered(path.with_name("whole.ts")).read_bytes()
+    tables = data[: 3 * 188]
+    path.write_bytes(tables + data[3 * 188 + (len(data) // 188 // 4) * 188 :])
+    return path
+
+
+@pytest.mark.parametrize(
+    "video",
+    [
+        lambda folder: talking_head(folder / "a.mp4", 1),
+        lambda folder: _reordered(folder / "a.mp4"),
+        lambda folder: _reordered(folder / "a.mkv", "open-gop=1"),
+        lambda folder: _reordered(folder / "a.ts", "open-gop=1"),
+        lambda folder: _reordered(folder / "a.mp4", "tff=1"),
+        lambda folder: _fields(folder / "a.mpg"),
+        lambda folder: _hidden_first_packet(folder / "a.mp4"),
+        lambda folder: _joined_in_the_middle(folder / "a.ts"),
+    ],
+    ids=["plain", "reordered", "open", "open-ts", "interlaced", "fields", "damaged", "joined"],
+)
+def test_a_video_is_what_its_first_picture_is(tmp_path: Path, video: Callable[[Path], Path]) -> None:
+    path = video(tmp_path)
+
+    info = probe_video(path, VIDEO_LIMITS)
+
+    with open_video(path, VIDEO_LIMITS) as (container, stream):
+        first = next(decode_pictures(container, stream))
+    assert info.form == PictureForm.of(first)
+
+
+def test_one_picture_is_decoded_to_see_what_a_video_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(*_: object) -> None:
+        raise AssertionError("the first packet is enough")
+
+    path = _reordered(tmp_path / "a.mp4")
+    monkeypatch.setattr(probe, "decode_pictures", no_more)
+
+    assert probe_video(path, VIDEO_LIMITS).layout.width == 320
 
 
 def test_what_a_sound_is(tmp_path: Path) -> None:
