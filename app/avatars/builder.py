@@ -174,7 +174,9 @@ class AvatarBuilder:
     ) -> Iterator["_Seen"]:
         """Decode a video beside ``folder``, follow its face, and study it."""
         Thread(target=compile_networks, name="networks").start()
-        info = info or self.decoder.probe(request.video, self.limits, request.treatment, partial(progress, 0, 0))
+        info = info or self.decoder.probe(
+            request.video, self.limits, request.treatment, partial(progress, 0, 0)
+        )
         needed = info.frame_count * info.layout.frame_bytes
         with self.cache.adding(needed, folder) as cached:
             cached.touch()

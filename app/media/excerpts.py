@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,11 @@ from app.media.treatment import Treatment
 
 _MAPPED: Final = Treatment(tone_map=True)
 _MICROSECOND: Final = Fraction(1, 1_000_000)
+_LENGTH_BYTES: Final = 4
+"""Of each unit's length, in front of it: so FFmpeg writes H.264 into an MP4."""
+_SLICES: Final = (1, 5)
+"""Types of the units that hold a picture: one that others may precede, and one after which decoding begins
+anew (ITU-T H.264, table 7-1)."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ def read_frames(
 ) -> Iterator[tuple[int, I420Frame]]:
     """Yield ``every`` so many of ``count`` frames of a video of ours, from number ``first`` on.
 
-    A key frame there is best. Fewer if the video ends before. A high dynamic range is mapped.
+    A key frame there is best. Fewer if the video ends before. A high dynamic range is mapped. Frames in
+    between to which no other refers are not decoded.
     """
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -58,14 +64,21 @@ def read_frames(
             return
         start = stream.start_time or 0
         container.seek(start + round(first / rate / base), stream=stream, backward=True)
-        numbered = (
-            (round((frame.pts - start) * base * rate), frame)
-            for frame in treated(container.decode(stream), _MAPPED, Findings())
-            if frame.pts is not None
+        wanted = range(first, first + count, every)
+
+        def number(of: "av.VideoFrame | av.Packet[av.VideoStream]") -> int | None:
+            return None if of.pts is None else round((of.pts - start) * base * rate)
+
+        pictures = chain.from_iterable(
+            packet.decode()
+            for packet in container.demux(stream)
+            if number(packet) in wanted or not is_aside(packet)
         )
-        wanted = ((number, frame) for number, frame in numbered if number >= first)
-        for number, frame in islice(wanted, 0, count, every):
-            if number >= first + count or (frame.width, frame.height) != (layout.width, layout.height):
+        for frame in treated(pictures, _MAPPED, Findings()):
+            shown = number(frame)
+            if shown is None or shown not in wanted:
+                continue
+            if (frame.width, frame.height) != (layout.width, layout.height):
                 return
             if frame.format.is_rgb:  # a high dynamic range that was mapped
                 frame = frame.reformat(
@@ -75,4 +88,23 @@ def read_frames(
                     dst_color_range=ColorRange.MPEG,
                 )
             planes = np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
-            yield number, np.ascontiguousarray(planes).reshape(-1)
+            yield shown, np.ascontiguousarray(planes).reshape(-1)
+            if shown == wanted[-1]:
+                return
+
+
+def is_aside(packet: "av.Packet[av.VideoStream]") -> bool:
+    """Return whether no other picture of an H.264 video of ours refers to the one in a packet.
+
+    Its ``nal_ref_idc`` is 0 then (ITU-T H.264, 7.4.1), in the unit of its first slice.
+    """
+    if packet.stream.codec_context is None or packet.stream.codec_context.name != "h264":
+        return False
+    data = memoryview(packet)
+    at = 0
+    while at + _LENGTH_BYTES < len(data):
+        unit = data[at + _LENGTH_BYTES]
+        if unit & 31 in _SLICES:
+            return unit >> 5 & 3 == 0
+        at += _LENGTH_BYTES + int.from_bytes(data[at : at + _LENGTH_BYTES], "big")
+    return False

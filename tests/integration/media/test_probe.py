@@ -3,6 +3,7 @@ import zlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
@@ -341,7 +342,7 @@ def _hidden_first_packet(path: Path) -> Path:
             if packet.dts is None:
                 continue
             if number == 0:
-                noise: av.Packet[av.stream.Stream] = av.Packet(bytes([0, 0, 0, 9, 0x65]) + bytes(8))
+                noise = cast("av.Packet[av.VideoStream]", av.Packet(bytes([0, 0, 0, 9, 0x65]) + bytes(8)))
                 noise.pts, noise.dts, noise.time_base = packet.pts, packet.dts, packet.time_base
                 noise.is_keyframe = True
                 packet = noise
