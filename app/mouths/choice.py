@@ -87,6 +87,10 @@ class Costs:
 REST_COSTS: Final = Costs(still=0.0, jump=1.0)
 """Where the mouth is to rest there is no motion to keep, and a change only shows."""
 
+_BLOCK, _BESIDE = 250, 50
+"""Frames of footage for which resting mouths are chosen together, and those on each side that have a say: by
+then paths that begin apart have most often met, so that blocks which meet agree."""
+
 
 def _sizes() -> Numbers:
     """Return the size of one deviation of each component over that of the first."""
@@ -238,16 +242,39 @@ def _thinned(pool: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return pool if parts < 2 else pool[(np.arange(len(pool)) // _STRETCH) % parts == 0]
 
 
-def rest_lenders(person: Person, alive: Alive = nothing) -> Lenders:
-    """Return for every frame of the footage one whose mouth rests, to be laid onto its head; -1 without.
+class RestLenders:
+    """Which frames lend resting mouths to those of one person's footage, worked out where they are asked for.
 
-    ``alive`` is called for each.
+    It depends on nothing but the footage: whoever asks, and in whatever order, is told the same.
     """
-    frames = np.arange(len(person), dtype=np.int32)
-    known = np.flatnonzero(person.study.takes >= 0).astype(np.int32)
-    lenders = np.full(len(person), -1, np.int32)
-    if len(known):
-        resting = Chooser(replace(person, usable=person.usable & person.rest), REST_COSTS)
-        nowhere = np.zeros((len(known), 8), np.float32)
-        lenders[known] = resting.choose(nowhere, frames[known], alive=alive)
-    return lenders
+
+    def __init__(self, person: Person) -> None:
+        self._known = np.flatnonzero(person.study.takes >= 0).astype(np.int32)
+        self._chooser = Chooser(replace(person, usable=person.usable & person.rest), REST_COSTS)
+        self._lenders = np.full(len(person), -1, np.int32)
+        self._blocks: set[int] = set()
+
+    def of(self, frames: FrameNumbers, alive: Alive = nothing) -> Lenders:
+        """Return for each of ``frames`` one whose mouth rests, to be laid onto its head; -1 without.
+
+        ``alive`` is called for each that is weighed, and may raise to stop.
+        """
+        shown = frames[np.isin(frames, self._known)]
+        for block in np.unique(np.searchsorted(self._known, shown) // _BLOCK).tolist():
+            if block not in self._blocks:
+                self._choose(block, alive)
+                self._blocks.add(block)
+        lenders: Lenders = self._lenders[frames]
+        return lenders
+
+    def _choose(self, block: int, alive: Alive) -> None:
+        start, stop = block * _BLOCK, min((block + 1) * _BLOCK, len(self._known))
+        first = max(0, start - _BESIDE)
+        shown = self._known[first : stop + _BESIDE]
+        chosen = self._chooser.choose(np.zeros((len(shown), 8), np.float32), shown, alive=alive)
+        self._lenders[self._known[start:stop]] = chosen[start - first : stop - first]
+
+
+def rest_lenders(person: Person, alive: Alive = nothing) -> Lenders:
+    """Return for every frame of the footage what :class:`RestLenders` says of it."""
+    return RestLenders(person).of(np.arange(len(person), dtype=np.int32), alive)

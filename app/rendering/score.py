@@ -16,7 +16,7 @@ import numpy as np
 from app.faces.types import runs_of
 from app.media.files import replacing
 from app.media.timing import Segment
-from app.mouths.choice import Chooser, FrameNumbers, Lenders, rest_lenders
+from app.mouths.choice import Chooser, FrameNumbers, Lenders, RestLenders
 from app.mouths.ear import SpeechShares
 from app.mouths.person import Flags, Person
 from app.mouths.space import MouthShapes
@@ -61,12 +61,16 @@ class Scorer:
         """``strength`` multiplies how far the mouth leaves its rest."""
         self._person, self._wanted = person, wanted
         self._timeline, self._strength = timeline, strength
-        self._resting: Lenders | None = None
 
     @cached_property
     def _chooser(self) -> Chooser:
         """Chooses among frames in which the person talks; takes 6 KB a frame of the footage."""
         return Chooser(self._person)
+
+    @cached_property
+    def _resting(self) -> RestLenders:
+        """Chooses resting mouths for frames in which the person never talks."""
+        return RestLenders(self._person)
 
     def score(self, segment: Segment, alive: Alive = nothing) -> Score:
         """Return the score of a segment; ``alive`` is called meanwhile."""
@@ -78,7 +82,7 @@ class Scorer:
         drawn = self._person.silent[shown]
         lenders = self._chosen(wanted, shown, drawn, (segment.first_frame > 0, not segment.last), alive)
         if drawn.any():
-            lenders[drawn] = self._rest_lenders(alive)[shown[drawn]]
+            lenders[drawn] = self._resting.of(shown[drawn], alive)
         count = segment.frame_count
         return Score(lenders[:count], wanted[:count], drawn[:count], asked.speech[:count])
 
@@ -97,11 +101,6 @@ class Scorer:
             ends = pinned[0] and start == 0, pinned[1] and stop == len(shown)
             lenders[start:stop] = self._chooser.choose(wanted[start:stop], shown[start:stop], ends, alive)
         return lenders
-
-    def _rest_lenders(self, alive: Alive) -> Lenders:
-        if self._resting is None:
-            self._resting = rest_lenders(self._person, alive)
-        return self._resting
 
 
 class ScoreBook:

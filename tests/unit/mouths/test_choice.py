@@ -20,10 +20,12 @@ from app.mouths.choice import (
     FARTHEST_TURN,
     FARTHEST_VEIL,
     MOST_LENDERS,
+    REST_COSTS,
     STRETCH,
     Chooser,
     Costs,
     FrameNumbers,
+    RestLenders,
     rest_lenders,
 )
 from app.mouths.looks import PATCH_SIZE
@@ -226,6 +228,42 @@ def test_frames_without_a_face_have_no_resting_lender() -> None:
     takes[7:9] = -1
     lenders = rest_lenders(person_of(talk(COUNT), takes=takes))
     assert (lenders < 0).tolist() == (takes < 0).tolist()
+
+
+@cache
+def silent() -> Person:
+    """Return who never talks, for a minute: their head turns to and fro, and their lips tremble."""
+    rng, count = np.random.default_rng(0), 1500
+    looks = rng.integers(60, 190, (1, 18, 26, 3)) + np.cumsum(rng.standard_normal((count, 1, 1, 1)), axis=0)
+    lips, turns = 0.05 * rng.standard_normal((count, 2)), 4 * np.sin(np.arange(count) / 40)
+    return person_of(lips, turns=turns, patches=np.clip(looks, 0, 255).astype(np.uint8))
+
+
+def test_a_resting_mouth_is_the_same_whoever_asks_for_it_first() -> None:
+    whole = rest_lenders(silent())
+    asked = RestLenders(silent())
+    for part in (slice(700, 760), slice(0, 30), slice(740, 1500)):
+        assert np.array_equal(asked.of(np.arange(1500, dtype=np.int32)[part]), whole[part])
+
+
+def test_the_first_frames_of_long_footage_wait_for_a_few_others_only() -> None:
+    weighed = 0
+
+    def alive() -> None:
+        nonlocal weighed
+        weighed += 1
+
+    RestLenders(silent()).of(frames(*range(25)), alive)
+    assert weighed < 2 * 1500 / 4
+
+
+def test_resting_mouths_are_much_the_same_as_if_all_were_chosen_at_once() -> None:
+    person = silent()
+    resting = Chooser(replace(person, usable=person.usable & person.rest), REST_COSTS)
+    at_once = resting.choose(np.zeros((1500, 8), np.float32), np.arange(1500, dtype=np.int32))
+    lenders = rest_lenders(person)
+    assert (lenders != at_once).mean() < 0.1
+    assert np.count_nonzero(np.diff(lenders)) <= 1.15 * np.count_nonzero(np.diff(at_once))
 
 
 def test_ten_minutes_of_footage_are_chosen_from_in_bounded_memory() -> None:
