@@ -11,15 +11,19 @@ from app.volume import check_room
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path beside ``path``: renamed to it at the end, removed if the block fails.
 
+    One that need not be ``durable`` may be damaged if the power fails, so that nobody waits for the disk.
     Of several that write one file at a time each finishes; whoever has ``path`` open goes on reading what it
     opened. Raises ``StorageFull`` at the beginning if the volume has nothing left but what always stays free.
     """
     with temporary_beside(path) as temporary:
         yield temporary
-        move(temporary, path)
+        if durable:
+            move(temporary, path)
+        else:
+            temporary.replace(path)
 
 
 @contextmanager

@@ -131,7 +131,7 @@ class ScoreBook:
         if score is None:
             score = self._scorer.score(segment, alive)
             self._folder.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary, temporary.open("wb") as file:
+            with replacing(path, durable=False) as temporary, temporary.open("wb") as file:
                 score.save(file, self._key)
         return score
 

@@ -1,4 +1,5 @@
 import fcntl
+import os
 import re
 from pathlib import Path
 
@@ -34,6 +35,21 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_what_must_outlive_a_power_failure_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced = tmp_path / "a.score", list[int]()
+    monkeypatch.setattr(os, "fsync", synced.append)
+
+    with replacing(path, durable=False) as temporary:
+        temporary.write_bytes(b"made again")
+    assert (path.read_bytes(), synced) == (b"made again", [])
+
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"kept")
+    assert (path.read_bytes(), len(synced)) == (b"kept", 1)
 
 
 def test_of_two_writers_at_a_time_each_finishes(tmp_path: Path) -> None:
