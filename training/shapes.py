@@ -9,7 +9,6 @@ import numpy.typing as npt
 from app.faces.head import RIGID_POINTS
 from app.mouths.meeting import REST_SHARE
 from app.mouths.mesh import LEAST_PRESENCE
-from app.mouths.person import Flags
 from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import (
     MOST_TEETH,
@@ -22,6 +21,7 @@ from app.mouths.space import (
     symmetrical,
     turned_front,
 )
+from app.mouths.talking import Flags
 from training.cache import Cache
 
 Groups = npt.NDArray[np.str_]

@@ -14,8 +14,9 @@ from app.media.probe import VideoInfo
 from app.media.sharpness import sharpness
 from app.mouths.looking import Frames
 from app.mouths.meeting import meet
-from app.mouths.person import Flags, Person
+from app.mouths.person import Person
 from app.mouths.study import Study
+from app.mouths.talking import Flags
 from app.notices import Notice, NoticeCode
 
 Verdict = Literal["good", "fair", "poor"]

@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.mouths.looks import colourfulness
-from app.mouths.person import Numbers, Person
+from app.mouths.person import Person
 from app.mouths.space import COMPONENTS, OPENING, MouthShapes, shape_space
 from app.mouths.study import frames_of_takes
+from app.mouths.talking import Numbers
 from app.progress import Alive, nothing
 
 FrameNumbers = npt.NDArray[np.int32]
@@ -37,22 +37,6 @@ MOST_PRODUCTS: Final = 1000
 
 _STRETCH: Final = 50
 """Frames that are kept or left out together, for they are lent in a row."""
-
-FARTHEST_TURN: Final = 16.0
-"""Degrees between two heads beyond which one's mouth does not lie on the other. Beyond 11 a lender is rarely
-chosen: where nobody nearer opens, and then looks better than a mouth that is stretched."""
-
-FARTHEST_LIGHT: Final = 0.45
-"""Difference of the logarithms of two skins' brightness, or of its tints, beyond which the light cannot be
-brought together."""
-
-FARTHEST_VEIL: Final = 0.45
-"""Difference of the logarithms of two skins' colourfulness beyond which one lies under a veil and the other
-does not: a fade to white adds light instead of multiplying it, so that no gain brings the two together."""
-
-_COLOURLESS: Final = 0.1
-"""Colourfulness that is added to each, so that black and white footage knows no veil."""
-
 
 BENT_WELL, STRETCH = 0.06, 0.05
 """How much wider than its lender a mouth looks well when it is bent open, and a unit beyond that, in
@@ -102,22 +86,6 @@ def _sizes() -> Numbers:
 SIZES: Final = _sizes()
 
 
-def _light_of(person: Person) -> Numbers:
-    """Return the light on each frame's skin, (n, 3): logarithms of its brightness and of two tints.
-
-    The tints are blue and red over green: a lamp that changes its colour changes those of the lips.
-    """
-    blue, green, red = np.log(np.maximum(person.study.skin.astype(np.float64), 1.0)).T
-    brightness = np.log(np.maximum(person.study.skin.mean(axis=1), 1.0))
-    return np.column_stack([brightness, blue - green, red - green])
-
-
-def _veil_of(person: Person) -> Numbers:
-    """Return the logarithm of how colourful each frame's skin is, (n,): white light lowers it."""
-    veil: Numbers = np.log(colourfulness(person.study.skin) + _COLOURLESS)
-    return veil
-
-
 class Chooser:
     """Chooses lenders among the frames of one person's footage."""
 
@@ -125,17 +93,15 @@ class Chooser:
         self._person = person
         self._costs = costs
         self._weights = np.r_[SIZES, np.full(2, costs.teeth)] * np.sqrt(costs.shape)
-        light = _light_of(person)
         size = np.log(np.maximum(person.pose.scale, 1e-9))
         self._place = np.column_stack(
             [
                 person.turns * np.sqrt(costs.turn) / 8,
-                light * np.sqrt(costs.light),
+                person.places.light * np.sqrt(costs.light),
                 size * np.sqrt(costs.near),
             ]
         )
         self._shapes = person.shapes * self._weights
-        self._light, self._veil = light, _veil_of(person)
         patches = person.study.patches.reshape(len(person), -1).astype(np.float32)
         self._patches = patches - patches.mean(axis=0)  # nearer to 0, so that fewer digits are lost
         self._lengths = np.square(self._patches).sum(axis=1)
@@ -158,7 +124,7 @@ class Chooser:
         for shape, opening, frame in zip(wanted * self._weights, openings, shown, strict=True):
             alive()
             pool = self._pools.get(int(self._person.study.takes[frame]), np.empty(0, np.int64))
-            pool = pool[self._fits(pool, frame)]
+            pool = pool[self._person.places.fit(pool, np.array([frame]))[0]]
             if not len(pool):
                 result.append((np.array([frame], np.int32), np.zeros(1)))
                 continue
@@ -217,14 +183,6 @@ class Chooser:
     def _products(self) -> npt.NDArray[np.float32] | None:
         """Of each frame's patch with each other one's, (n, n); None for so many that it would take long."""
         return self._patches @ self._patches.T if len(self._patches) <= MOST_PRODUCTS else None
-
-    def _fits(self, pool: npt.NDArray[np.int64], frame: int) -> npt.NDArray[np.bool_]:
-        turned = np.hypot(*(self._person.turns[pool] - self._person.turns[frame]).T)
-        light = np.abs(self._light[pool] - self._light[frame]).max(axis=1)
-        veil = np.abs(self._veil[pool] - self._veil[frame])
-        near = (turned <= FARTHEST_TURN) & (light <= FARTHEST_LIGHT) & (veil <= FARTHEST_VEIL)
-        fits: npt.NDArray[np.bool_] = near
-        return fits
 
     def _changes(self, before: FrameNumbers, after: FrameNumbers) -> Numbers:
         """Return what going from each lender to each other one costs."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from app.faces.head import RIGID_POINTS
 from app.faces.hidden import hidden_mouths, lasting
-from app.mouths.person import SEEN_RED, Flags, Numbers, Person, enough_frames
+from app.mouths.lending import without_lenders
+from app.mouths.person import SEEN_RED, Person, enough_frames
 from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import (
     MOST_TEETH,
@@ -27,9 +28,15 @@ from app.mouths.space import (
     turned_front,
 )
 from app.mouths.study import Study, TakeFrames, frames_of_takes
+from app.mouths.talking import Flags, Numbers, steady_share
 
 REST_SHARE: Final = 0.2
 """A mouth rests if it opens no further than this share of the way from the 5th to the 95th percentile."""
+
+OPEN, OPEN_SHARE = 0.07, 0.5
+"""Opening, in distances of the inner eyes, from which a mouth may be lent for open ones, and the share of the
+range that is enough where somebody never opens far. By the range alone, who laughs once would have no open
+mouths while talking."""
 
 PALE: Final = 0.7
 """Lips that show less than this share of the red that the person's usually show are pressed in: seen on a
@@ -69,18 +76,14 @@ STILLER: Final = 4
 what their shape lacks, and would be by what it trembles."""
 
 
-STEADY_RATE: Final = 24.0
-"""Frames a second from which a quarter of each neighbour's mesh is in every one. Where they are farther apart
-it is less, by the square: at 10 a second a quarter would halve syllables."""
-
-
 def meet(study: Study, fps: float) -> Person:
     """Make of measurements the person they are of."""
     found: Flags = np.isfinite(study.meshes[:, 0, 0])
-    share = min(1.0, fps / STEADY_RATE) ** 2 / 4
+    share = steady_share(fps)
     pose, front = _posed(study, found, share)
-    person = _measured(study, fps, found, pose, front)
-    silent = person.silent
+    nowhere = np.zeros(len(study), np.bool_)
+    person = _measured(study, fps, found, pose, front, nowhere)
+    silent = _silent(person)
     if not silent.any():
         return person
     stiller = np.empty_like(front)
@@ -89,7 +92,14 @@ def meet(study: Study, fps: float) -> Person:
             stiller[part] = _steady(front, part, study.takes, found, share)
         np.copyto(front, stiller, where=silent[:, None, None])
     del stiller
-    return _measured(study, fps, found, pose, front)
+    return _measured(study, fps, found, pose, front, silent)
+
+
+def _silent(person: Person) -> Flags:
+    if not person.talks:
+        return np.ones(len(person), np.bool_)
+    opened = person.usable & (person.openings >= min(OPEN, OPEN_SHARE * person.range))
+    return without_lenders(person.places, person.study.takes, opened, person.fps)
 
 
 @dataclass(frozen=True)
@@ -138,7 +148,8 @@ class _Rest:
         )
 
 
-def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonical) -> Person:
+def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonical, silent: Flags) -> Person:
+    """Measure the mouths; those of ``silent`` takes from how they rest there, however short these are."""
     space = shape_space()
     flat, opening = np.empty((len(front), 2 * front.shape[1])), np.empty(len(front))
     for part in _parts(len(front)):
@@ -156,7 +167,8 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
     common = _Rest.of(mouths, everywhere) if len(everywhere) else None
     for take in frames_of_takes(study.takes):
         pool = take[free[take]]
-        own = _Rest.of(mouths, pool) if len(pool) >= enough_frames(fps) else common
+        least = 1 if silent[take].all() else enough_frames(fps)
+        own = _Rest.of(mouths, pool) if len(pool) >= least else common
         if own is None:
             break
         usable[take] &= study.redness[take] >= own.red
@@ -167,7 +179,7 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
         teeth = np.clip(mouths.teeth[take] - own.teeth, -MOST_TEETH, MOST_TEETH)
         shapes[take] = np.column_stack([components, teeth])
         openings[take], ajar[take] = opening[take] - own.parted, own.ajar
-    return Person(study, fps, seen, usable, pose, front, shapes, openings, rest, ajar)
+    return Person(study, fps, seen, usable, silent, pose, front, shapes, openings, rest, ajar)
 
 
 def _free(study: Study, seen: Flags) -> Flags:

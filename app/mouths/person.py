@@ -12,14 +12,10 @@ import numpy.typing as npt
 
 from app.faces.hidden import USUAL_MOST, alignment, in_crop, lips_ellipse
 from app.faces.types import FaceLandmarks
+from app.mouths.lending import Places
 from app.mouths.space import Canonical, MouthShapes, Pose, turned_front
 from app.mouths.study import Study
-
-Flags = npt.NDArray[np.bool_]
-"""bool (n,): one for every frame."""
-
-Numbers = npt.NDArray[np.float64]
-"""float64 (n,) or (n, k): numbers of every frame."""
+from app.mouths.talking import Flags, Numbers, range_of, talking_stretches
 
 SEEN_RED: Final = 0.2
 """Median red of lips, in percent of the eyes' distance squared, from which they are seen, whatever is marked:
@@ -29,8 +25,8 @@ LEAST_OPEN: Final = 0.02
 """Share of the frames that are passed over to find how far a mouth closes: meshes tremble."""
 
 ENOUGH_SECONDS, ENOUGH_FRAMES = 1.5, 12
-"""How long a take is seen, and in how many frames, that has a resting mouth of its own; shorter ones share
-that of all frames: in half a second many a mouth does not close."""
+"""How long a take with talk is seen, and in how many frames, that has a resting mouth of its own; shorter
+ones share that of all frames: in half a second many a mouth does not close."""
 
 SOFT_SECONDS: Final = 0.11
 """In which a mouth gives way to the frame's own before it cannot be seen any more: three frames at 24 to 30 a
@@ -41,26 +37,7 @@ FACES: Final = 64
 
 ACTIVE_SECONDS: Final = 0.6
 ACTIVE_SHARE: Final = 0.25
-"""Somebody talks where, within this time, the opening moves by this share of its range or more. A take whose
-mouths open less has none that may be lent for open ones."""
-
-LIVELY_SECONDS: Final = 0.6
-LEAST_LIVELY: Final = 0.010
-"""Deviation of the opening, in distances of the inner eyes, from its own mean over that time, from which
-somebody is seen talking. Six people filmed with a shut mouth have 0.0035 to 0.0048, of 16 who talk the least
-has 0.0136; by the range of the opening alone, heads that come nearer pass for talkers."""
-
-TURNING_SECONDS, TURN_SHARE, LEAST_TURNS = 2.5, 0.2, 3
-"""Within this time the opening of somebody who talks turns so often, by that share of its range: a smile that
-comes and goes turns twice. Of 33 clips of people who talk the one that turns the least does so five times."""
-
-FEW_FRAMES: Final = 3 * LEAST_TURNS
-"""Fewer frames do not show how often a mouth turns: a clip of a blink, or one of 3 frames a second."""
-
-LARGE, MOST_TREMBLING = 60.0, 1.5
-"""Distance of the inner eyes, pixels, from which a mesh trembles no more for being small, and how much more
-it may below: of a shut mouth in interlaced footage, 41 pixels, the opening deviates by 0.0133; of 30 clips of
-people of 28 to 50 pixels who talk, the least has 0.0199."""
+"""Somebody talks where, within this time, the opening moves by this share of its range or more."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +58,8 @@ class Person:
     """Whether a mesh was found, the light lets a mouth be seen, and nothing hides it."""
     usable: Flags
     """Whether the frame may lend its mouth: it is seen, and its lips are neither pressed in nor hidden."""
+    silent: Flags
+    """Whether no open mouths may be lent to the frame; if the person never talks, all are."""
     pose: Pose
     front: Canonical
     """float64 (n, 67, 3): speech points at the front, not made symmetrical."""
@@ -97,12 +76,18 @@ class Person:
         return len(self.seen)
 
     @cached_property
+    def talks(self) -> bool:
+        """Whether the footage shows this person talking, so that it has mouths to lend."""
+        return bool(self._stretches.any())
+
+    @cached_property
     def range(self) -> float:
-        """How wide this mouth opens: from the 5th to the 95th percentile of the opening."""
-        if not self.usable.any():
-            return 0.0
-        low, high = np.quantile(self.openings[self.usable], [0.05, 0.95])
-        return float(high - low)
+        """How wide this mouth opens, if it talks: from the 5th to the 95th percentile of the opening then."""
+        return range_of(self.openings[self._stretches if self.talks else self.usable])
+
+    @cached_property
+    def _stretches(self) -> Flags:
+        return talking_stretches(self.openings, self.usable, self.study.takes, self.pose, self.fps)
 
     @cached_property
     def least(self) -> float:
@@ -116,37 +101,9 @@ class Person:
         return bool(self.rest[frame] and not self.ajar[frame])
 
     @cached_property
-    def talks(self) -> bool:
-        """Whether the footage shows this person talking, so that it has mouths to lend."""
-        if not self.usable.any():
-            return False
-        reach = max(1, round(LIVELY_SECONDS * self.fps / 2))
-        padded = np.pad(self.openings, reach, mode="edge")
-        slow = np.convolve(padded, np.full(2 * reach + 1, 1 / (2 * reach + 1)), mode="valid")
-        size = float(np.median(1 / self.pose.scale[self.usable]))
-        least = LEAST_LIVELY * min(max(1.0, LARGE / size), MOST_TREMBLING)
-        return float((self.openings - slow)[self.usable].std()) >= least and self._opens_and_shuts()
-
-    def _opens_and_shuts(self) -> bool:
-        """Tell whether the opening turns as often as speech has it, if for :data:`TURNING_SECONDS` alone."""
-        openings = self.openings[self.seen]
-        turned = _turns(openings, TURN_SHARE * self.range)
-        window = min(round(TURNING_SECONDS * self.fps), len(openings))
-        if window < FEW_FRAMES:
-            return True
-        most = np.convolve(turned, np.ones(window), mode="valid").max()
-        return float(most) >= LEAST_TURNS * min(1.0, window / (TURNING_SECONDS * self.fps))
-
-    @cached_property
-    def silent(self) -> Flags:
-        """Frames of takes that have no open mouth to lend; if the person never talks, all."""
-        silent = np.full(len(self), not self.talks)
-        for take in np.unique(self.study.takes[self.study.takes >= 0]) if self.talks else ():
-            own = self.study.takes == take
-            lending = self.openings[own & self.usable]
-            if len(lending) and float(np.quantile(lending, 0.95)) < ACTIVE_SHARE * self.range:
-                silent |= own
-        return silent
+    def places(self) -> Places:
+        """Where the heads look, and in which light."""
+        return Places.of(self.turns, self.study.skin)
 
     @cached_property
     def talking(self) -> Flags:
@@ -163,7 +120,7 @@ class Person:
         """Mean and deviation of the shapes (8) and the opening while the person talks."""
         chosen = self.talking & self.usable
         if chosen.sum() < enough_frames(self.fps):
-            chosen = self.usable
+            chosen = self._stretches if self.talks else self.usable
         numbers = np.column_stack([self.shapes, self.openings])[chosen]
         if not len(numbers):
             return Habits(np.zeros(9), np.zeros(9))
@@ -243,16 +200,3 @@ def soft_frames(fps: float) -> int:
 def enough_frames(fps: float) -> int:
     """Return how many frames of ``fps`` a second show how somebody rests: see :data:`ENOUGH_SECONDS`."""
     return max(ENOUGH_FRAMES, round(ENOUGH_SECONDS * fps))
-
-
-def _turns(numbers: Numbers, least: float) -> Flags:
-    """Return where numbers have gone by ``least`` the other way since their last high or low."""
-    turned, direction = np.zeros(len(numbers), np.bool_), 0
-    high = low = numbers[0]
-    for index, number in enumerate(numbers.tolist()):
-        high, low = max(high, number), min(low, number)
-        if direction >= 0 and high - number > least:
-            turned[index], direction, low = True, -1, number
-        elif direction <= 0 and number - low > least:
-            turned[index], direction, high = True, 1, number
-    return turned

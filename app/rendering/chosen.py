@@ -19,10 +19,10 @@ from app.mouths.covers import FaceCover
 from app.mouths.ear import SpeechShares
 from app.mouths.looks import Skin
 from app.mouths.model import MouthModel
-from app.mouths.person import Flags, Numbers
 from app.mouths.seam import seam_of
 from app.mouths.shown import NOTHING_SHOWN, ShownInside, shown_inside
 from app.mouths.space import COMPONENTS, OPENING
+from app.mouths.talking import Flags, Numbers
 from app.progress import Alive
 from app.rendering.laying import Layer
 from app.rendering.mouths import MouthRun

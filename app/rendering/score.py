@@ -18,11 +18,16 @@ from app.media.files import replacing
 from app.media.timing import Segment
 from app.mouths.choice import Chooser, FrameNumbers, Lenders, RestLenders
 from app.mouths.ear import SpeechShares
-from app.mouths.person import Flags, Person
-from app.mouths.space import MouthShapes
+from app.mouths.person import Person
+from app.mouths.space import COMPONENTS, OPENING, MouthShapes
+from app.mouths.talking import Flags, Numbers
 from app.progress import Alive, nothing
 from app.rendering.timeline import Timeline
 from app.rendering.wanted import Wanted
+
+CHANGE_SECONDS, SHUT = 0.3, 0.03
+"""Mouths that are lent look unlike those that are drawn. Within a take more are drawn, for so long at most,
+so that a change comes where the mouth opens by so little, in distances of the inner eyes, or the least."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +84,21 @@ class Scorer:
         shown = np.array([self._timeline.avatar_frame(index) for index in indices], np.int32)
         asked = self._wanted.ask(indices, alive)
         wanted = asked.shapes * np.float32(self._strength) + asked.rest * np.float32(min(self._strength, 1.0))
-        drawn = self._person.silent[shown]
+        drawn = self._drawn(wanted, shown)
         lenders = self._chosen(wanted, shown, drawn, (segment.first_frame > 0, not segment.last), alive)
         if drawn.any():
             lenders[drawn] = self._resting.of(shown[drawn], alive)
         count = segment.frame_count
         return Score(lenders[:count], wanted[:count], drawn[:count], asked.speech[:count])
+
+    def _drawn(self, wanted: MouthShapes, shown: FrameNumbers) -> Flags:
+        """Tell which insides are drawn: where nobody lends an open mouth, and on until it shuts."""
+        drawn, takes = self._person.silent[shown], self._person.study.takes[shown]
+        openings = np.maximum(wanted[:, :COMPONENTS] @ OPENING, SHUT)
+        most = round(CHANGE_SECONDS * self._timeline.fps)
+        for order in (slice(None), slice(None, None, -1)):
+            _wait(drawn[order], takes[order], openings[order], most)
+        return drawn
 
     def _chosen(
         self,
@@ -101,6 +115,16 @@ class Scorer:
             ends = pinned[0] and start == 0, pinned[1] and stop == len(shown)
             lenders[start:stop] = self._chooser.choose(wanted[start:stop], shown[start:stop], ends, alive)
         return lenders
+
+
+def _wait(drawn: Flags, takes: FrameNumbers, openings: Numbers, most: int) -> None:
+    """Put off, by ``most`` frames, that what was drawn is no more, to where the mouth opens the least."""
+    for change in (np.flatnonzero(drawn[:-1] & ~drawn[1:]) + 1).tolist():
+        ahead = slice(change, change + most)
+        other = drawn[ahead] | (takes[ahead] != takes[change - 1])
+        until = other.argmax() if other.any() else len(other)
+        if until:
+            drawn[change : change + int(openings[ahead][:until].argmin())] = True
 
 
 class ScoreBook:

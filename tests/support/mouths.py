@@ -16,10 +16,11 @@ from app.mouths.covers import gather
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.marks import NOTHING
 from app.mouths.meeting import meet
-from app.mouths.person import Numbers, Person
+from app.mouths.person import Person
 from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import COMPONENTS, Canonical, pose_of, shape_space
 from app.mouths.study import Study
+from app.mouths.talking import Numbers
 from tests.support.clips import portrait
 from tests.support.faces import portrait_face
 from tests.support.frames import i420

@@ -3,8 +3,9 @@ import pytest
 
 from app.mouths.adaptation import SPREAD, UNSEEN, adapt, shut
 from app.mouths.ear import Heard
-from app.mouths.person import Numbers, Person
+from app.mouths.person import Person
 from app.mouths.space import OPENING
+from app.mouths.talking import Numbers
 from tests.support.mouths import person_of, talk
 
 FRAMES = 2000

@@ -16,9 +16,6 @@ from app.mouths import choice
 from app.mouths.choice import (
     BENT_WELL,
     CANDIDATES,
-    FARTHEST_LIGHT,
-    FARTHEST_TURN,
-    FARTHEST_VEIL,
     MOST_LENDERS,
     REST_COSTS,
     STRETCH,
@@ -28,6 +25,7 @@ from app.mouths.choice import (
     RestLenders,
     rest_lenders,
 )
+from app.mouths.lending import FARTHEST_LIGHT, FARTHEST_TURN, FARTHEST_VEIL
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.meeting import meet
 from app.mouths.person import Person

@@ -8,8 +8,10 @@ import pytest
 from app.mouths import meeting
 from app.mouths.adaptation import shut
 from app.mouths.choice import rest_lenders
+from app.mouths.lending import FARTHEST_TURN
 from app.mouths.meeting import meet
 from app.mouths.person import enough_frames
+from app.mouths.study import TakeFrames
 from tests.support.mouths import person_of, study_of, talk
 
 NOBODY = {
@@ -86,6 +88,17 @@ def test_a_take_that_is_short_rests_as_the_person_does_though_it_never_closes() 
     assert not person.rest[100:].any()
 
 
+@pytest.mark.parametrize("count", [4, 15])
+def test_a_short_take_in_which_nobody_talks_has_resting_mouths_of_its_own(count: int) -> None:
+    """Somebody who never talks, and smiles for a moment between two cuts."""
+    smile = np.array([[0.0, 3.0]])
+    still = np.concatenate([np.zeros((100, 2)), np.repeat(smile, count, axis=0)])
+    person = person_of(still, takes=np.repeat([0, 1], [100, count]))
+    assert person.rest[100:].any()
+    assert np.abs(person.shapes[100:]).max() < 0.1
+    assert (rest_lenders(person)[100:] >= 100).all()
+
+
 def test_takes_of_three_frames_are_measured_from_one_rest_in_little_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -94,16 +107,16 @@ def test_takes_of_three_frames_are_measured_from_one_rest_in_little_memory(
     study = study_of(talk(3 * takes), takes=np.repeat(np.arange(takes), 3))
     rests, of = [], meeting._Rest.of
 
-    def counted(*given: Any) -> meeting._Rest:
-        rests.append(of(*given))
-        return rests[-1]
+    def counted(mouths: meeting._Mouths, pool: TakeFrames) -> meeting._Rest:
+        rests.append(len(pool))
+        return of(mouths, pool)
 
     monkeypatch.setattr(meeting._Rest, "of", counted)
     tracemalloc.start()
     meet(study, 25.0)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(rests) <= 2  # a mouth that does not talk is measured twice
+    assert sum(count > 3 for count in rests) <= 2  # once each time that they are measured
     assert peak < (takes + 3400) * len(study)
 
 
@@ -189,6 +202,37 @@ def test_a_take_whose_mouth_never_opens_is_silent() -> None:
     assert (person.silent == (person.study.takes == 2)).all()
     assert person_of(np.zeros((60, 1))).silent.all()
     assert not person_of(talk(60)).silent.any()
+
+
+def test_who_listens_for_long_and_then_talks_has_mouths_to_lend() -> None:
+    listens = np.zeros((1000, 1))
+    listens[700:800] = talk(100, size=1.0)
+    person = person_of(listens)
+    assert person.talks
+    assert not person.silent.any()
+    assert person.range == pytest.approx(person_of(talk(100, size=1.0)).range, rel=0.1)
+
+
+def test_a_take_of_talk_is_not_silent_beside_one_of_laughter() -> None:
+    wanted = np.concatenate([talk(150, size=9.0), talk(150, size=2.0)])
+    person = person_of(wanted, takes=np.repeat([0, 1], 150))
+    assert np.ptp(person.openings[:150]) > 4 * np.ptp(person.openings[150:])
+    assert not person.silent.any()
+
+
+def test_nobody_is_taken_to_talk_for_trembling_at_few_frames_a_second() -> None:
+    tremor = 0.3 * np.random.default_rng(3).standard_normal((150, 1))
+    assert not person_of(tremor, fps=15.0).talks
+    assert person_of(tremor + talk(150, every=4.7), fps=15.0).talks
+
+
+def test_a_head_that_turns_away_to_listen_is_silent_for_that_while_alone() -> None:
+    wanted, away = talk(300), np.zeros(300)
+    wanted[100:180], away[100:180] = 0, 25.0
+    away[40:45], away[200:230] = -45.0, -FARTHEST_TURN - 2
+    wanted[40:45] = 0
+    person = person_of(wanted, turns=away)
+    assert np.flatnonzero(person.silent).tolist() == list(range(100, 180))
 
 
 def test_what_is_trembling_in_a_small_face_is_talk_in_a_large_one() -> None:

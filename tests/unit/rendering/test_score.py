@@ -16,7 +16,7 @@ from app.media.timing import Segment
 from app.mouths.adaptation import shut
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.person import Person
-from app.rendering.score import Score, ScoreBook, Scorer
+from app.rendering.score import SHUT, Score, ScoreBook, Scorer, _wait
 from app.rendering.timeline import Timeline, split_segments
 from app.rendering.wanted import HeardShapes
 from tests.support.models import default_model
@@ -186,3 +186,29 @@ def test_a_book_keeps_scores_and_makes_those_anew_that_are_damaged(sound: Sound,
     other = ScoreBook(scorer(sound), SEGMENTS, tmp_path, "other key")
     other.row(26)
     assert times[1] != kept[1].stat().st_mtime_ns
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_between_lent_and_drawn_mouths_is_changed_where_the_mouth_shuts_if_that_is_near(
+    backward: bool,
+) -> None:
+    order = slice(None, None, -1 if backward else None)
+    openings = np.array([0.2, 0.2, 0.3, 0.2, 0.1, 0.02, 0.01, 0.2, 0.2, 0.2, 0.3, 0.4, 0.3, 0.3])
+    drawn = np.zeros(14, np.bool_)
+    drawn[[0, 1, 2, 9]] = True
+    takes = np.repeat([0, 1], [12, 2]).astype(np.int32)
+    _wait(drawn[order], takes[order], np.maximum(openings[order], SHUT), 5)
+    expected = [0, 1, 2, 3, 4, 9] if not backward else [0, 1, 2, 7, 8, 9]
+    assert np.flatnonzero(drawn).tolist() == expected
+
+
+def test_who_turns_away_to_listen_gets_drawn_mouths_there_and_lent_ones_elsewhere(sound: Sound) -> None:
+    away = np.where(np.arange(60) < 30, 0.0, 25.0)
+    person = person_of(np.where(away[:, None] > 0, 0, talk(60)), turns=away)
+    score = scorer(sound, person).score(Segment(0, 0, FRAMES, last=True))
+    silent = person.silent[[TIMELINE.avatar_frame(index) for index in range(FRAMES)]]
+    assert silent.sum() > FRAMES // 3
+    assert score.drawn[silent].all()
+    assert not score.drawn[:20].any()
+    assert person.rest[score.lenders[score.drawn]].all()
+    assert (away[score.lenders[silent]] == 25).all()

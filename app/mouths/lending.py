@@ -1,0 +1,99 @@
+"""Which mouths may be lent to which frames: those of heads turned nearly alike, in light that can be met."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from app.faces.types import runs_of
+from app.mouths.looks import Skin, colourfulness
+from app.mouths.study import TakeFrames, frames_of_takes
+from app.mouths.talking import Flags, Numbers
+
+FARTHEST_TURN: Final = 16.0
+"""Degrees between two heads beyond which one's mouth does not lie on the other. Beyond 11 a lender is rarely
+chosen: where nobody nearer opens, and then looks better than a mouth that is stretched."""
+
+FARTHEST_LIGHT: Final = 0.45
+"""Difference of the logarithms of two skins' brightness, or of its tints, beyond which the light cannot be
+brought together."""
+
+FARTHEST_VEIL: Final = 0.45
+"""Difference of the logarithms of two skins' colourfulness beyond which one lies under a veil and the other
+does not: a fade to white adds light instead of multiplying it, so that no gain brings the two together."""
+
+_COLOURLESS: Final = 0.1
+"""Colourfulness that is added to each, so that black and white footage knows no veil."""
+
+FEWEST: Final = 3
+"""Lenders that open of which a frame has enough to be given open mouths."""
+
+KEPT_SECONDS: Final = 0.5
+"""How long it stays so that frames have such lenders, or have none, at least: each change is seen."""
+
+ASKED_SECONDS: Final = 0.1
+"""How often frames are asked."""
+
+_MOST_ASKED: Final = 1000
+"""Lenders of a take, spread over it, of which each frame is asked whether it may have them."""
+
+_AT_ONCE: Final = 256
+"""Frames that are asked together."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the heads of n frames look, and in which light."""
+
+    turns: Numbers
+    """(n, 2): degrees to the side and down."""
+    light: Numbers
+    """(n, 3): logarithms of the skin's brightness and of two tints, blue and red over green: a lamp that
+    changes its colour changes those of the lips."""
+    veil: Numbers
+    """(n,): logarithm of how colourful the skin is: white light lowers it."""
+
+    @classmethod
+    def of(cls, turns: Numbers, skin: Skin) -> Self:
+        """Measure the light on each skin."""
+        blue, green, red = np.log(np.maximum(skin.astype(np.float64), 1.0)).T
+        brightness = np.log(np.maximum(skin.mean(axis=1), 1.0))
+        light = np.column_stack([brightness, blue - green, red - green])
+        return cls(turns, light, np.log(colourfulness(skin) + _COLOURLESS))
+
+    def fit(self, lenders: TakeFrames, frames: TakeFrames) -> npt.NDArray[np.bool_]:
+        """Tell whether each frame may be lent the mouth of each lender, (len(frames), len(lenders))."""
+        turned = np.hypot(*(self.turns[lenders] - self.turns[frames, None]).transpose(2, 0, 1))
+        fits: npt.NDArray[np.bool_] = turned <= FARTHEST_TURN
+        for numbers, farthest in ((self.light, FARTHEST_LIGHT), (self.veil, FARTHEST_VEIL)):
+            for number in np.atleast_2d(numbers.T):
+                fits &= np.abs(number[lenders] - number[frames, None]) <= farthest
+        return fits
+
+
+def without_lenders(places: Places, takes: npt.NDArray[np.int32], lenders: Flags, fps: float) -> Flags:
+    """Tell for which frames there are not enough ``lenders``, steadily in time; not so without a take."""
+    without = np.zeros(len(takes), np.bool_)
+    every, least = max(1, round(ASKED_SECONDS * fps)), round(KEPT_SECONDS * fps)
+    for take in frames_of_takes(takes):
+        pool = take[lenders[take]]
+        if len(pool) < FEWEST:
+            without[take] = True
+            continue
+        pool = pool[:: -(-len(pool) // _MOST_ASKED)]
+        asked = take[::every]
+        parts = [asked[first : first + _AT_ONCE] for first in range(0, len(asked), _AT_ONCE)]
+        enough = np.concatenate([places.fit(pool, part).sum(axis=1) >= FEWEST for part in parts])
+        without[take] = _steady(np.repeat(~enough, every)[: len(take)], least)
+    return without
+
+
+def _steady(flags: Flags, least: int) -> Flags:
+    """Return flags (n,) that stay for ``least`` frames: short gaps are filled, then short runs left out."""
+    steady = flags.copy()
+    for value in (True, False):
+        for start, stop in runs_of(steady != value):
+            if stop - start < min(least, len(flags)):
+                steady[start:stop] = value
+    return steady
