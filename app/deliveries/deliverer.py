@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -179,12 +178,11 @@ class Deliverer:
         outcome = await self._attempt(job, message)
         noted = self._noted(message, outcome)
         await self._note(job.id, [noted if each is message else each for each in job.deliveries])
-        host = urlsplit(message["url"]).hostname
         log.info(
             "delivery_attempted",
             **about(job.id, job.traceparent),
             kind=message["kind"],
-            host=host,
+            host=read_url(message["url"]).host,
             state=noted["state"],
             attempt=noted["attempts"],
             status=outcome.status,
@@ -255,4 +253,4 @@ class Deliverer:
 def _turns_of(due: Due) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what a delivery takes: a turn of its kind, and one of those for its key, or its host."""
     kind = due.delivery["kind"]
-    return (kind,), (kind, due.owner or urlsplit(due.delivery["url"]).hostname or "")
+    return (kind,), (kind, due.owner or read_url(due.delivery["url"]).host)

@@ -142,6 +142,19 @@ async def test_slow_receivers_of_one_key_hold_up_no_other(
     assert neighbour.paths("POST") == ["/quick"]
 
 
+async def test_an_address_that_is_hardly_one_holds_up_no_other(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour
+) -> None:
+    host = ("127.0.0.1", neighbour.port)
+    deliverer = make(allowed=Allowance(public=True, hosts=frozenset({host})), pauses=())
+    odd = ended(table, submitted(table, deliverer.planned("http://a[b/", None)))
+    fine = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/hook", None)))
+    async with working(deliverer):
+        await settled(table, fine)
+        (delivery,) = await settled(table, odd)
+    assert (delivery["state"], neighbour.paths("POST")) == ("failed", ["/hook"])
+
+
 async def test_whom_nothing_is_sent_to_any_more_is_forgotten(
     make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour
 ) -> None:
