@@ -57,7 +57,6 @@ def make_backend(settings: Settings, files: DataFolder, on_ended: Callable[[Ende
             queued_per_key=settings.max_queued_per_key or ceil(settings.max_queued / 2),
         ),
         on_ended=on_ended,
-        on_death=avatars.sweep,
     )
     return Backend(engine, table, avatars, scheduler)
 

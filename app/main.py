@@ -155,7 +155,7 @@ async def _running(settings: Settings, metrics: Metrics, spans: Spans | None) ->
         stack.callback(backend.engine.dispose)
         stack.enter_context(backend.table.holding())
         table, store, scheduler = backend.table, backend.avatars, backend.scheduler
-        deliverer = Deliverer(table, files, _news_of, _terms(settings), metrics.delivery_ended)
+        deliverer = Deliverer(scheduler.records, files, _news_of, _terms(settings), metrics.delivery_ended)
         housekeeper = Housekeeper(
             table, files, store, job_ttl=settings.job_ttl, avatar_ttl=settings.implicit_avatar_ttl
         )

@@ -16,16 +16,15 @@ from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.deliveries.sending import Outcome, Sender
 from app.deliveries.signature import headers
 from app.errors import JobNotFound
 from app.jobs.delivery import Delivery, DeliveryKind, DeliveryState, Due, next_waiting
 from app.jobs.files import DataFolder
+from app.jobs.forever import forever
 from app.jobs.job import Job, JobState, utc_now
-from app.jobs.records import RETRY_SECONDS
-from app.jobs.table import JobTable
+from app.jobs.records import RETRY_SECONDS, Records
 from app.media.formats import MEDIA_TYPES, Format
 from app.outside.allowance import Allowance, read_url
 from app.outside.reach import Resolve, system_resolve
@@ -92,14 +91,15 @@ class Deliverer:
 
     def __init__(
         self,
-        table: JobTable,
+        records: Records,
         files: DataFolder,
         describe: Describe,
         terms: Terms,
         on_outcome: Callable[[str, str], None] = lambda kind, state: None,
     ) -> None:
         """``on_outcome`` hears of each delivery that ends, by kind and state."""
-        self._table = table
+        self._records = records
+        self._table = records.table
         self._files = files
         self._describe = describe
         self._terms = terms
@@ -133,19 +133,19 @@ class Deliverer:
     async def run(self) -> None:
         """Deliver until canceled; what is in progress then is tried again at the next start."""
         try:
-            while True:
-                self._wake.clear()
-                try:
-                    await self._begin_due()
-                except SQLAlchemyError as error:
-                    log.error("job_table_unusable", error=str(error))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await self._wake.wait()
+            await forever("deliveries", self._look)
         finally:
             for task in self._under_way.values():
                 task.cancel()
             await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
+    async def _look(self) -> None:
+        """Begin what is due, and wait for news or a while."""
+        self._wake.clear()
+        await self._begin_due()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._wake.wait()
 
     async def _begin_due(self) -> None:
         before = set(self._under_way)  # what ends meanwhile may be read as it stood before
@@ -164,8 +164,9 @@ class Deliverer:
             await self._deliver(await on_table(self._table.get, due.job_id))
         except JobNotFound:  # deleted meanwhile
             pass
-        except SQLAlchemyError as error:
-            log.error("job_table_unusable", error=str(error))
+        except Exception as error:
+            log.exception("delivery_broke", exc_info=error, job=due.job_id)
+            await asyncio.sleep(RETRY_SECONDS)  # it is due at once, again
         finally:
             self._turns -= Counter(_turns_of(due))  # what has none left is forgotten
             del self._under_way[due.job_id]
@@ -177,7 +178,8 @@ class Deliverer:
         assert message is not None, "a job without anything to send is not due"
         outcome = await self._attempt(job, message)
         noted = self._noted(message, outcome)
-        await self._note(job.id, [noted if each is message else each for each in job.deliveries])
+        deliveries = [noted if each is message else each for each in job.deliveries]
+        await self._records.write(lambda: self._table.note_deliveries(job.id, deliveries))
         log.info(
             "delivery_attempted",
             **about(job.id, job.traceparent),
@@ -232,16 +234,6 @@ class Deliverer:
             return {**changed, "state": DeliveryState.FAILED.value}
         pause = max(pauses[attempts - 1] * random.uniform(1, 1 + SPREAD), outcome.again_after)
         return {**changed, "next_at": (now + timedelta(seconds=pause)).isoformat()}
-
-    async def _note(self, job_id: str, deliveries: list[Delivery]) -> None:
-        """Write down how deliveries stand, however often that has to be tried."""
-        while True:
-            try:
-                await on_table(self._table.note_deliveries, job_id, deliveries)
-                return
-            except SQLAlchemyError as error:
-                log.error("job_table_unusable", error=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
 
     def _allowance(self, url: str) -> Allowance:
         return Allowance.for_url(url) if url == self._terms.own_url else self._terms.allowed

@@ -55,12 +55,13 @@ class DataFolder:
         """Delete all files of a job, if there are any."""
         shutil.rmtree(self.job(job_id), ignore_errors=True)
 
-    def forget_upload(self, job_id: str) -> None:
-        """Delete what the caller sent, and the job's folder if that was all in it."""
+    def keep_result(self, job: NewJob) -> None:
+        """Delete all of a job that has succeeded but its result, and the fragments of one to be streamed."""
         with suppress(OSError):
+            self.workspace(job.id).clear_scratch(keep_fragments=job.params.get("stream", False))
             for name in UPLOADS:
-                self.upload(job_id, name).unlink(missing_ok=True)
-            self.job(job_id).rmdir()
+                self.upload(job.id, name).unlink(missing_ok=True)
+            self.job(job.id).rmdir()  # if that was all in it
 
     def sweep(self, known: Collection[str]) -> int:
         """Delete the folders of jobs that are not ``known``: uploads cut off by a crash. Return how many.

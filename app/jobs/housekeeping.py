@@ -1,16 +1,15 @@
 """Frees the volumes: leftovers of crashes at start-up, expired jobs later."""
 
-import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import structlog
 from anyio import to_thread
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.avatars.store import AvatarStore
-from app.errors import MouthpieceError
 from app.jobs.files import DataFolder
+from app.jobs.forever import forever
 from app.jobs.job import utc_now
 from app.jobs.table import JobTable
 
@@ -44,7 +43,10 @@ class Housekeeper:
             log.info("leftovers_swept", job_folders=folders, unfinished_avatars=avatars)
 
     def expire(self) -> None:
-        """Delete jobs that ended too long ago, their files, and implicit avatars that went unused as long."""
+        """Delete jobs that ended too long ago, their files, and implicit avatars that went unused as long.
+
+        And what workers have left that died over an avatar.
+        """
         for job in self._table.expire(utc_now() - self._job_ttl):
             self._files.forget(job.id)
             log.info("job_expired", job=job.id)
@@ -52,17 +54,11 @@ class Housekeeper:
             if avatar_id not in {job.avatar_id for job in self._table.open_jobs()}:
                 self._avatars.delete(avatar_id)
                 log.info("avatar_expired", avatar=avatar_id)
+        self._avatars.sweep()
 
     async def run(self) -> None:
         """Expire what has had its time again and again, until canceled."""
         pause = min(self._job_ttl, self._avatar_ttl).total_seconds() / 2
-        while True:
-            try:
-                await to_thread.run_sync(self.expire)
-            except SQLAlchemyError as error:
-                log.error("job_table_unwritable", error=str(error))
-            except MouthpieceError as error:
-                log.error("avatar_not_expired", detail=error.detail)
-            except OSError as error:
-                log.error("volume_unusable", error=str(error))
-            await asyncio.sleep(min(LONGEST_PAUSE, pause))
+        await forever(
+            "housekeeper", partial(to_thread.run_sync, self.expire), every=min(LONGEST_PAUSE, pause)
+        )

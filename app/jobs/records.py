@@ -1,13 +1,13 @@
 """Writes to the job table that must not be lost, and whether the table is usable."""
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import DataFolderError, NotReady
-from app.jobs.job import Job
+from app.jobs.forever import forever
 from app.jobs.table import JobTable
 from app.threads import on_table
 
@@ -17,13 +17,17 @@ RETRY_SECONDS: Final = 0.5
 """How often a write is tried again that the table did not take."""
 CHECK_SECONDS: Final = 1.0
 """How often the table is looked at."""
+SILENT_SECONDS: Final = 10.0
+"""A table that does not answer for this long is told of; one that is busy waits for others as long."""
+
+T = TypeVar("T")
 
 
 class Records:
-    """The job table, as the scheduler writes to it."""
+    """The job table, as those write to it who cannot go on without."""
 
     def __init__(self, table: JobTable) -> None:
-        self._table = table
+        self.table = table
         self._problem = ""
         """Why it could not be used when it was last looked at."""
         self._refusal = ""
@@ -39,32 +43,39 @@ class Records:
         if reason := self._problem or self._refusal:
             raise NotReady(reason)
 
-    async def save(self, job: Job) -> bool:
-        """Write down how a job stands, however often that has to be tried; see :meth:`JobTable.save`."""
+    async def write(self, change: Callable[[], T]) -> T:
+        """Change the table, however often that has to be tried; return what the change does."""
         while True:
             try:
-                saved = await on_table(self._table.save, job)
+                changed = await on_table(change)
                 self._refusal = ""
-                return saved
-            except SQLAlchemyError as error:
-                self._refusal = _told(error, self._refusal)
+                return changed
+            except Exception as error:  # whatever it is, who waits for this has no other way to go on
+                if not self._refusal:
+                    log.error("job_table_unusable", error=str(error))
+                self._refusal = _told(error)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def watch(self) -> None:
         """Look at the table again and again, until canceled."""
-        while True:
-            try:
-                await on_table(self._table.check)
-                self._problem = ""
-            except (SQLAlchemyError, DataFolderError, OSError) as error:
-                self._problem = _told(error, self._problem)
-            await asyncio.sleep(CHECK_SECONDS)
+        await forever("job table", self._look, every=CHECK_SECONDS, tell=self._note)
+
+    async def _look(self) -> None:
+        late = asyncio.get_running_loop().call_later(SILENT_SECONDS, self._miss)
+        try:
+            await on_table(self.table.check)
+        finally:
+            late.cancel()
+
+    def _miss(self) -> None:
+        self._problem = "The job database does not respond."
+
+    def _note(self, error: Exception | None) -> None:
+        self._problem = _told(error) if error else ""
 
 
-def _told(error: SQLAlchemyError | DataFolderError | OSError, before: str) -> str:
-    """Return what a caller is told of an error; log it if nothing was wrong ``before``."""
-    if not before:
-        log.error("job_table_unusable", error=str(error))
+def _told(error: Exception) -> str:
+    """Return what a caller is told of an error."""
     if isinstance(error, DataFolderError):
         return error.detail
     return "The job database cannot be used at the moment; the service's log says why."

@@ -6,26 +6,25 @@ and the volume holds what was made so far.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from math import ceil
 from typing import Any, Final
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import MouthpieceError, NotReady, Problem, QueueFull, ShuttingDown
 from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
+from app.jobs.forever import forever
 from app.jobs.job import Job, JobState, NewJob, utc_now
 from app.jobs.limits import Limits
 from app.jobs.open_job import OpenJob
 from app.jobs.pool import Answer, Call, CallFailed, Pool, WorkerDied, WorkerLeft
-from app.jobs.records import Records
+from app.jobs.records import SILENT_SECONDS, Records
 from app.jobs.table import JobPage, JobTable
 from app.jobs.turn import Turns
-from app.threads import on_results, on_table, on_uploads
+from app.threads import on_table, on_uploads
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -48,16 +47,14 @@ class Scheduler:
         limits: Limits,
         *,
         on_ended: Callable[[Ended], None] = lambda _: None,
-        on_death: Callable[[], object] = lambda: None,
     ) -> None:
-        """``on_ended`` hears of every job that ends; ``on_death`` clears up after a worker that died."""
+        """``on_ended`` hears of every job that ends."""
         self.pool = pool
-        self._records = Records(table)
+        self.records = Records(table)
         self._table = table
         self._files = files
         self.limits = limits
         self._on_ended = on_ended
-        self._on_death = on_death
         self._turns = Turns(limits.running_per_key)
         self._jobs: dict[str, OpenJob] = {}
         self._coming: dict[str, str | None] = {}
@@ -67,7 +64,8 @@ class Scheduler:
         self._loops: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._closed = False
-        self._stopping = False
+        self._problem = ""
+        """Why no turns are given."""
         self._job_seconds = 5.0
 
     # What the API asks for.
@@ -142,13 +140,15 @@ class Scheduler:
 
     def check_usable(self) -> None:
         """Raise ``NotReady`` if jobs would be lost with their table, or wait for a model that is unusable."""
-        self._records.check()
+        self.records.check()
         if self.pool.unusable:
             raise NotReady(self.pool.status)
 
     def check_ready(self) -> None:
         """Raise ``NotReady``, with the reason, unless a job that is submitted now would be begun soon."""
-        self._records.check_writes()
+        self.records.check_writes()
+        if self._problem:
+            raise NotReady(self._problem)
         if not self.pool.size:
             raise NotReady(self.pool.status)
 
@@ -164,7 +164,7 @@ class Scheduler:
             elif open_job.begun:
                 open_job.change(state=JobState.QUEUED)
                 await self._note(open_job)
-        self._loops = [asyncio.create_task(self._run()), asyncio.create_task(self._records.watch())]
+        self._loops = [asyncio.create_task(self._run()), asyncio.create_task(self.records.watch())]
         await self.pool.start(self._wake.set)
         self._wake.set()
 
@@ -176,24 +176,29 @@ class Scheduler:
 
     async def stop(self) -> None:
         """Stop giving turns and end the pool; what is not done goes on at the next start, as untried."""
-        self._stopping = True
         for loop in self._loops:
             loop.cancel()
         await asyncio.wait(self._loops)
         await self.pool.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
-        for job in list(self._jobs.values()):  # one that is ending may end meanwhile
-            if job.begun:
-                job.change(state=JobState.QUEUED, attempts=job.job.attempts - 1)
-                with suppress(SQLAlchemyError):
-                    await on_table(self._table.save, job.job)
+        begun = [job for job in self._jobs.values() if job.begun]
+        for job in begun:
+            job.change(state=JobState.QUEUED, attempts=job.job.attempts - 1)
+            self._save(job.job)
+        if begun:
+            await asyncio.wait(self._tasks, timeout=SILENT_SECONDS)
 
     async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            self._give_turns()
+        await forever("turns", self._next_turns, tell=self._note_trouble)
+
+    async def _next_turns(self) -> None:
+        await self._wake.wait()
+        self._give_turns()
+        self._wake.clear()  # only now: turns that could not be given are given with the next step
+
+    def _note_trouble(self, error: Exception | None) -> None:
+        self._problem = "The scheduler failed unexpectedly; the service's log says why." if error else ""
 
     def _give_turns(self) -> None:
         while True:
@@ -216,12 +221,12 @@ class Scheduler:
         record, attempt = job.job, job.job.attempts + 1
         job.change(state=JobState.RUNNING, attempts=attempt, started_at=record.started_at or utc_now())
         log.info("job_started", **job.about, kind=record.kind, avatar=record.avatar_id, attempt=attempt)
-        self._spawn(self._records.save(job.job))
+        self._save(job.job)
         job.followers.tell()
 
     def _start(self, job: OpenJob, call: Call) -> None:
-        job.start(call)
         answer = asyncio.ensure_future(self.pool.call(call, partial(self._hear, job, call)))
+        job.start(call)
         self._answers[call] = answer
         self._spawn(self._await(job, call, answer))
 
@@ -232,16 +237,15 @@ class Scheduler:
 
     async def _await(self, job: OpenJob, call: Call, answer: asyncio.Future[Answer]) -> None:
         """See a call to its end, and the job if that was its last."""
-        died = False
         try:
             job.take(call, await answer)
         except CallFailed as failure:
             self._settle(job, JobState.FAILED, failure.problem)
         except WorkerDied as death:
-            died = True
             log.error("worker_died", **job.about, how=str(death))
             if job.verdict is None and (problem := job.die(call, death, self.limits.attempts)):
                 self._settle(job, JobState.FAILED, problem)
+            self._save(job.job)
         except (WorkerLeft, asyncio.CancelledError):
             log.debug("call_given_back", **job.about, method=call.method)
         except Exception as error:
@@ -252,13 +256,9 @@ class Scheduler:
             job.stop(call)
             self._answers.pop(call)
             self._asked.discard(call)
-        if died:
-            await self._note(job)
-            with suppress(OSError):  # the next death clears up as well, and the next start
-                await on_results(self._on_death)
         job.followers.tell()
         self._wake.set()
-        if not self._stopping and not job.running:
+        if not job.running:
             await self._end(job)
 
     def _settle(self, job: OpenJob, state: JobState, problem: Problem | None = None) -> None:
@@ -277,28 +277,42 @@ class Scheduler:
         ended = job.ended()
         seconds = round(ended.work_seconds, 3)
         log.info("job_ended", **job.about, state=ended.job.state, frames=ended.frames, seconds=seconds)
-        saving = self._spawn(self._records.save(ended.job))
+        saving = self._save(ended.job)
         if not succeeded:
             # On record, then without files, then said: who hears of it finds it so, a crash leaves nothing
-            # for good. But who waits is answered although the volume may be too full to write this down.
+            # for good. But who waits is answered although a volume may be too full, or hang.
             await asyncio.wait({saving}, timeout=NOTE_SECONDS)
-            await on_uploads(self._files.forget, job.job.id)
+            clearing = self._spawn(self._clear(job, partial(self._files.forget, job.job.id)))
+            await asyncio.wait({clearing}, timeout=NOTE_SECONDS)
             job.job = ended.job
             job.followers.tell()
         if not await saving:
             log.warning("job_not_on_record", **job.about)
         self._job_seconds += 0.2 * (ended.work_seconds - self._job_seconds)
-        self._on_ended(ended)
+        try:
+            self._on_ended(ended)
+        except Exception as error:  # of those who count it: it has ended all the same
+            log.exception("end_not_told", **job.about, exc_info=error)
         job.job = ended.job
-        if succeeded:
-            await on_uploads(self._files.forget_upload, job.job.id)
         del self._jobs[job.job.id]
         job.followers.tell()
         self._wake.set()
+        if succeeded:  # what it was made of goes last: until it is on record, that may be needed once more
+            await self._clear(job, partial(self._files.keep_result, job.job))
+
+    async def _clear(self, job: OpenJob, delete: Callable[[], object]) -> None:
+        """Delete files of a job that has ended; if that fails, the next start does it, or its expiry."""
+        try:
+            await on_uploads(delete)
+        except Exception as error:
+            log.error("files_not_deleted", **job.about, error=str(error))
 
     async def _note(self, job: OpenJob) -> None:
         """Write down how an open job stands; if the table does not take it soon, go on meanwhile."""
-        await asyncio.wait({self._spawn(self._records.save(job.job))}, timeout=NOTE_SECONDS)
+        await asyncio.wait({self._save(job.job)}, timeout=NOTE_SECONDS)
+
+    def _save(self, record: Job) -> asyncio.Task[Any]:
+        return self._spawn(self.records.write(lambda: self._table.save(record)))
 
     def _spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

@@ -54,32 +54,28 @@ class LocalPool(MemberPool):
         name = f"worker-{len(self.members)}"
         member = Member(name, partial(self._send, name), partial(self._end, name))
         self.members.append(member)
-        self._keepers.append(asyncio.create_task(self._keep(member, slot)))
+        self._keep(partial(self._run_child, member, slot))
 
-    async def _keep(self, member: Member, slot: Slot) -> None:
-        """Run one child after another, until canceled. A problem stays until it is fixed."""
-        failures = 0
-        while True:
-            started, signature, member.job = time.monotonic(), self._signature(), ""
-            how = await self._run(
-                member.name,
-                without_secrets(os.environ),
-                self._patience.start,
-                partial(self._hear, member),
-                **asdict(slot),
-            )
-            self._hear(member, {"gone": how})
-            if member.problem is not None:
-                await self._until_changed(signature)
-            else:
-                lived = time.monotonic() - started > LONG_LIFE_SECONDS or member.job
-                failures = 1 if lived else failures + 1
-                self._reason = (
-                    f"The render process {how}; it is being started again, try again in a few seconds."
-                )
-                log.error("worker_process_died", worker=member.name, how=how, failures=failures)
-                await asyncio.sleep(self._patience.delay(failures))
-            self.restarts += 1
+    async def _run_child(self, member: Member, slot: Slot) -> None:
+        """Run a child until it ends, and wait until another may be started; a problem stays until then."""
+        started, signature, member.job = time.monotonic(), self._signature(), ""
+        how = await self._run(
+            member.name,
+            without_secrets(os.environ),
+            self._patience.start,
+            partial(self._hear, member),
+            **asdict(slot),
+        )
+        self._hear(member, {"gone": how})
+        if member.problem is not None:
+            await self._until_changed(signature)
+        else:
+            lived = time.monotonic() - started > LONG_LIFE_SECONDS or member.job
+            member.failures = 1 if lived else member.failures + 1
+            self._reason = f"The render process {how}; it is being started again, try again in a few seconds."
+            log.error("worker_process_died", worker=member.name, how=how, failures=member.failures)
+            await asyncio.sleep(self._patience.delay(member.failures))
+        self.restarts += 1
 
     def _hear(self, member: Member, message: Message) -> bool:
         ready = super()._hear(member, message)

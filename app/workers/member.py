@@ -61,6 +61,8 @@ class Member:
         self.job = ""
         """The job that it worked on last."""
         self.call: Call | None = None
+        self.failures = 0
+        """How many of its processes have died in a row; for the pool that starts them."""
         self.leaving = False
         """Whether it takes no call any more."""
         self._end = end

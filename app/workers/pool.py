@@ -10,6 +10,7 @@ import structlog
 
 from app.decoding.process import how_it_ended
 from app.errors import InvalidModel, Problem
+from app.jobs.forever import forever
 from app.jobs.pool import Answer, Call, Told
 from app.settings import SECRETS, Settings
 from app.workers.member import NEVER_READY, Member, Patience, difference
@@ -91,6 +92,14 @@ class MemberPool:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
 
+    def _keep(self, keeper: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have workers kept running until the pool is stopped."""
+        self._keepers.append(asyncio.create_task(forever("pool", keeper, tell=self._note)))
+
+    def _note(self, error: Exception | None) -> None:
+        if error:
+            self._reason = "The workers failed unexpectedly; the service's log says why."
+
     async def _answer(self, member: Member) -> Answer:
         try:
             return await member.answer(self._patience)
@@ -140,6 +149,9 @@ class MemberPool:
                 return how_it_ended(await process.wait())
         except TimeoutError:
             return NEVER_READY
+        except Exception as error:
+            log.exception("worker_misunderstood", worker=name, exc_info=error)
+            return "said what cannot be understood, and was ended"
         finally:
             self._end(name)
             await process.wait()

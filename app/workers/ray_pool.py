@@ -50,7 +50,7 @@ class RayPool(MemberPool):
     async def start(self, changed: Callable[[], None]) -> None:
         """See :class:`Pool`."""
         self._changed = changed
-        self._keepers = [asyncio.create_task(self._keep())]
+        self._keep(self._run_driver)
 
     def wish(self, workers: int) -> None:
         """See :class:`Pool`."""
@@ -58,29 +58,29 @@ class RayPool(MemberPool):
             self._wished = workers
             self._send(DRIVER, {"wish": workers})
 
-    async def _keep(self) -> None:
-        """Run one driver after another, until canceled."""
-        address, marks = self._settings.ray_address or "", _mark(self._settings)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")}
-        while True:
-            if await answers(address):
-                self._reason = (
-                    f"The service is connecting to the cluster at {address}; try again in a few seconds."
-                )
-                self._joined, self._refused, self._wished = False, "", -1
-                how = await self._run(
-                    DRIVER, RAY | environment, CONNECT_SECONDS, self._hear_driver, marks=marks
-                )
-                for member in self.members[:]:
-                    self._hear_of(member.name, {"gone": "the cluster was lost", "left": True})
-                self._reason = self._why_gone(address, how)
-            else:
-                self._reason = (
-                    f"No head of a Ray cluster answers at {address}: start it with 'ray start --head', or "
-                    "correct MOUTHPIECE_RAY_ADDRESS. Jobs are accepted, and start when it is there."
-                )
-            log.warning("cluster_unreachable", reason=self._reason)
-            await asyncio.sleep(AGAIN_SECONDS)
+    async def _run_driver(self) -> None:
+        """Run a driver until it ends, if there is a cluster to join, and wait a little."""
+        address = self._settings.ray_address or ""
+        if await answers(address):
+            self._reason = (
+                f"The service is connecting to the cluster at {address}; try again in a few seconds."
+            )
+            self._joined, self._refused, self._wished = False, "", -1
+            marks = _mark(self._settings)
+            environment = {
+                key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")
+            }
+            how = await self._run(DRIVER, RAY | environment, CONNECT_SECONDS, self._hear_driver, marks=marks)
+            for member in self.members[:]:
+                self._hear_of(member.name, {"gone": "the cluster was lost", "left": True})
+            self._reason = self._why_gone(address, how)
+        else:
+            self._reason = (
+                f"No head of a Ray cluster answers at {address}: start it with 'ray start --head', or "
+                "correct MOUTHPIECE_RAY_ADDRESS. Jobs are accepted, and start when it is there."
+            )
+        log.warning("cluster_unreachable", reason=self._reason)
+        await asyncio.sleep(AGAIN_SECONDS)
 
     def _why_gone(self, address: str, how: str) -> str:
         """Return what to say of a driver that has ended."""

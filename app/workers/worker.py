@@ -210,7 +210,6 @@ class Worker:
             spent = self._spent(render)
             self._report(render, alive)
             warnings = [*_warnings(call, render), *render.heard_notices()]
-            render.workspace.clear_scratch(keep_fragments=call.params["stream"])
         self._close()
         return {"stage_seconds": spent, "warnings": warnings}
 

@@ -25,8 +25,7 @@ async def test_a_job_runs_and_its_upload_is_deleted_but_its_result_kept(start: S
     service = await start()
     job = await service.outcome(await service.submit(frames=4))
     assert (job.state, job.attempts, job.progress.frames_done) == (JobState.SUCCEEDED, 1, 4)
-    await until(lambda: service.ended)
-    assert [path.name for path in service.files.job(job.id).iterdir()] == ["result.mp4"]
+    await until(lambda: [path.name for path in service.files.job(job.id).iterdir()] == ["result.mp4"])
     (ended,) = service.ended
     assert (ended.job.id, ended.frames, ended.media_seconds) == (job.id, 4, 4 / 25)
 

@@ -6,6 +6,7 @@ import pytest
 
 from app.deliveries.deliverer import Deliverer, Terms
 from app.jobs.files import DataFolder
+from app.jobs.records import Records
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from app.outside.allowance import Allowance
@@ -41,6 +42,6 @@ def make(
     def make(**given: Any) -> Deliverer:
         allowed = Allowance.of({f"127.0.0.1:{neighbour.port}"})
         terms: dict[str, Any] = {"allowed": allowed, "secret": SECRET, "pauses": QUICK}
-        return Deliverer(table, DataFolder(tmp_path), news_of, Terms(**terms | given))
+        return Deliverer(Records(table), DataFolder(tmp_path), news_of, Terms(**terms | given))
 
     return make

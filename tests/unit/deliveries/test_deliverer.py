@@ -214,12 +214,34 @@ async def test_what_was_taken_is_not_sent_again_when_it_cannot_be_written_down_a
         note(job_id, deliveries)
 
     monkeypatch.setattr(table, "note_deliveries", full)
-    monkeypatch.setattr("app.deliveries.deliverer.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("app.jobs.records.RETRY_SECONDS", 0.05)
     deliverer = make()
     job = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/hook", None)))
     async with working(deliverer):
         await settled(table, job)
     assert len(neighbour.taken) == 1
+
+
+async def test_a_job_that_cannot_be_read_is_not_asked_for_all_the_time(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get, asked = table.get, list[str]()
+
+    def fail(job_id: str) -> Job:
+        if job_id == odd.id:
+            asked.append(job_id)
+            raise RuntimeError("a bug")
+        return get(job_id)
+
+    monkeypatch.setattr("app.deliveries.deliverer.RETRY_SECONDS", DEADLINE)
+    deliverer = make()
+    odd = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/odd", None)))
+    fine = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/fine", None)))
+    monkeypatch.setattr(table, "get", fail)
+    async with working(deliverer):
+        await settled(table, fine)
+        await asyncio.sleep(0.1)
+    assert asked == [odd.id]
 
 
 async def test_a_delivery_that_ends_while_the_table_is_read_is_not_made_again(

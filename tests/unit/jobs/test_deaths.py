@@ -93,20 +93,6 @@ async def test_a_render_that_brings_its_video_goes_on_after_a_death_in_each_of_i
         assert service.methods(job_id).count("build_avatar") == (2 if answered == 0 else 1)
 
 
-async def test_a_job_ends_although_nothing_can_be_cleared_up_after_its_last_death(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def clear_up() -> None:
-        raise OSError("too many open files")
-
-    async with running(tmp_path) as service:
-        monkeypatch.setattr(service.scheduler, "_on_death", clear_up)
-        job_id = await service.submit()
-        for _ in range(3):
-            await service.die(job_id)
-        assert (await service.job(job_id)).state is JobState.FAILED
-
-
 async def test_work_that_was_given_back_is_no_attempt(tmp_path: Path) -> None:
     async with running(tmp_path) as service:
         job_id = await service.submit()

@@ -106,8 +106,12 @@ def test_implicit_avatars_go_when_they_were_not_used_for_their_time_and_no_other
     table.insert(NewJob(new_id(), JobKind.RENDER, "implicit-busy"))
     store.use("implicit-used")
 
+    unfinished = store.root / ".new-anna-1234"  # by a worker that died
+    unfinished.mkdir()
+
     housekeeper(table, files).expire()
 
+    assert not unfinished.exists()
     assert [manifest.id for manifest in store.list()] == [
         "anna", "implicit-asked-for", "implicit-busy", "implicit-used",
     ]  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from app.errors import NotReady
-from app.jobs import records
+from app.jobs import forever, records
 from app.jobs.job import Job, JobKind, NewJob, new_id
 from app.jobs.records import Records
 from app.jobs.table import JobTable
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 async def watched(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Records]:
     monkeypatch.setattr(records, "CHECK_SECONDS", 0.005)
     monkeypatch.setattr(records, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(forever, "AGAIN_SECONDS", 0.01)
     watched = Records(table)
     watching = asyncio.create_task(watched.watch())
     yield watched
@@ -35,11 +36,12 @@ def ready(records: Records) -> bool:
     return True
 
 
-async def test_the_table_is_watched_on_when_its_file_could_not_be_looked_at(
-    watched: Records, table: JobTable, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [OSError("too many open files"), RuntimeError("can't start new thread")])
+async def test_the_table_is_watched_on_whatever_it_failed_of(
+    watched: Records, table: JobTable, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def check() -> None:
-        raise OSError("too many open files")
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(table, "check", check)
@@ -48,19 +50,22 @@ async def test_the_table_is_watched_on_when_its_file_could_not_be_looked_at(
 
 
 async def test_a_table_that_is_read_but_takes_no_writes_is_not_ready_until_it_does(
-    watched: Records, table: JobTable, monkeypatch: pytest.MonkeyPatch
+    watched: Records, table: JobTable
 ) -> None:
-    def save(_: Job) -> bool:
-        raise OperationalError("update", {}, Exception("database or disk is full"))
+    full = [True]
+
+    def save(job: Job) -> bool:
+        if full:
+            raise OperationalError("update", {}, Exception("database or disk is full"))
+        return table.save(job)
 
     job = table.insert(NewJob(new_id(), JobKind.RENDER, "anna"))
-    with monkeypatch.context() as patch:
-        patch.setattr(table, "save", save)
-        saving = asyncio.create_task(watched.save(job))
-        await until(lambda: not ready(watched))
-        for _ in range(20):
-            await asyncio.sleep(0.005)
-            assert not ready(watched)
-            watched.check()  # what is sent may be refused for a better reason: a volume that is full
+    saving = asyncio.create_task(watched.write(lambda: save(job)))
+    await until(lambda: not ready(watched))
+    for _ in range(20):
+        await asyncio.sleep(0.005)
+        assert not ready(watched)
+        watched.check()  # what is sent may be refused for a better reason: a volume that is full
+    full.clear()
     assert await saving
     await until(lambda: ready(watched))

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,11 @@ from app.jobs.pool import Call, CallFailed, WorkerDied, WorkerLeft
 from app.settings import Settings
 from app.workers import local
 from app.workers.join import check_token
-from app.workers.local import Slot, slots_of
+from app.workers.local import LocalPool, Slot, slots_of
 from app.workers.member import Member, Patience, difference
 from app.workers.messages import Message, from_line, to_line
 from app.workers.pool import MemberPool
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -152,6 +154,26 @@ async def test_what_a_worker_says_after_it_was_given_up_does_no_harm() -> None:
     member.hear({"gone": "was lost", "left": True})
     member.hear({"answer": {"segments": [0]}})
     assert (pool.size, pool.idle) == (0, 0)
+
+
+FLOODING = """
+import json, pathlib, sys
+sys.stdin.readline()
+print(json.dumps({"ready": {}}), flush=True)
+before = pathlib.Path(sys.argv[1])
+if not before.exists():
+    before.touch()
+    print("x" * (2 << 20), end="", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_a_worker_whose_words_have_no_end_is_replaced(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", FLOODING, str(tmp_path / "before"))
+    pool = LocalPool(Settings(device="cpu", data_dir=tmp_path, log_level="error"), command=command)
+    await pool.start(lambda: None)
+    await until(lambda: pool.restarts == 1 and pool.size == 1)
+    await pool.stop()
 
 
 @pytest.mark.parametrize(("key", "value"), [("sha256", "cd"), ("encoder", "h264_nvenc"), ("version", "9.9")])
