@@ -39,6 +39,8 @@ SERVICE = SCHEMA + 1
 """PostgreSQL's advisory lock that the one service on a database holds."""
 CONNECT_SECONDS = 5
 """How long a connection to PostgreSQL may take."""
+SILENT_SECONDS = 10
+"""How long the host of PostgreSQL may acknowledge nothing until a connection to it is given up."""
 BUSY_TIMEOUT_MS = 10_000
 """How long a statement waits for another process's write; writes here last well under a millisecond."""
 
@@ -136,7 +138,13 @@ def _postgresql(url: str) -> Engine:
         pool_size=8,
         max_overflow=56,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "mouthpiece"},
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "mouthpiece",
+            "tcp_user_timeout": SILENT_SECONDS * 1000,
+            "keepalives_idle": SILENT_SECONDS // 2,
+            "keepalives_interval": SILENT_SECONDS // 5,
+        },
     )
 
 

@@ -7,6 +7,7 @@ goes to standard error.
 
 import os
 import queue
+import signal
 import socket
 import sys
 import threading
@@ -36,7 +37,12 @@ Tell = Callable[[Message], None]
 
 
 def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
-    """Run the worker until its parent ends it or is gone."""
+    """Run the worker until its parent ends it or is gone.
+
+    SIGTERM is for the service: where all its processes are told to stop, as systemd does, it gives
+    its jobs back first, and no worker dies of it. What this process starts ignores it, too.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     tell, start, settings = begin()
     if cores := start.get("cores"):
         os.sched_setaffinity(0, cores)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.support import clips
-from tests.support.processes import is_alive
+from tests.support.processes import is_alive, tree
 from tests.support.server import Server, running
 from tests.support.videos import decode
 
@@ -92,7 +92,7 @@ def test_an_avatar_whose_process_is_killed_is_made_anew_and_nothing_is_left_of_t
     job = service.outcome(job_id)
     assert (job["state"], job["attempts"]) == ("succeeded", 2)
     assert service.client.get("/v1/avatars/ben").json()["frame_count"] == 125
-    assert {path.name for path in service.avatars_dir.iterdir()} == {"anna", "ben"}
+    service.wait(lambda: {path.name for path in service.avatars_dir.iterdir()} == {"anna", "ben"})
     assert not (service.data_dir / "jobs" / job_id).exists()
     assert service.client.delete("/v1/avatars/ben").status_code == 204
 
@@ -155,6 +155,24 @@ def test_a_service_told_to_stop_stops_soon_and_goes_on_later(
     job = service.outcome(job_id)
     assert (job["state"], job["attempts"]) == ("succeeded", 1)
     check_result(service, job_id, 500, tmp_path)
+
+
+def test_a_service_whose_processes_are_all_told_to_stop_counts_no_death(
+    tmp_path: Path, video: Path, speech: Speech
+) -> None:
+    with running(tmp_path, MAX_ATTEMPTS="1") as server:
+        files = {"video": video.read_bytes()}
+        server.client.post("/v1/avatars", data={"id": "anna"}, files=files).raise_for_status()
+        job_id = submit(server, "/v1/avatars/anna/renders", speech(20))
+        server.wait(lambda: server.job(job_id)["progress"]["frames_done"] > 0)
+        processes = tree(server.pid)
+        for pid in reversed(processes):  # as systemd does
+            os.kill(pid, signal.SIGTERM)
+        server.stop()
+        server.wait(lambda: not any(is_alive(pid) for pid in processes))
+        server.start()
+        job = server.outcome(job_id)
+        assert (job["state"], job["attempts"]) == ("succeeded", 1)
 
 
 def test_clients_that_wait_when_the_service_stops_are_told_where_their_job_is(

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from tests.support.ports import free_port
+from tests.support.processes import tree
 
 TOKEN: Final = "0123456789abcdef" * 4
 HEALTH: Final = {"period_ms": 500, "timeout_ms": 500, "failure_threshold": 3, "initial_delay_ms": 500}
@@ -68,11 +69,11 @@ class RayCluster:
     def _started(self, start: Callable[[], Any]) -> Any:
         """Start something of Ray's, again where this machine was too busy for Ray's limit of 30 s."""
         for _ in range(TRIES - 1):
-            before = set(_tree(os.getpid()))
+            before = set(tree(os.getpid()))
             try:
                 return start()
             except Exception:  # Ray raises no other class
-                for pid in set(_tree(os.getpid())) - before:
+                for pid in set(tree(os.getpid())) - before:
                     if f"{self._port}".encode() in _command(pid):
                         os.kill(pid, signal.SIGKILL)
         return start()
@@ -81,7 +82,7 @@ class RayCluster:
         """Send a signal to all processes of a machine."""
         for infos in list(machine.all_processes.values()):
             for info in infos:
-                for pid in _tree(info.process.pid):
+                for pid in tree(info.process.pid):
                     with suppress(ProcessLookupError):
                         os.kill(pid, number)
 
@@ -94,7 +95,7 @@ class RayCluster:
     def worker_pid(self, machine: Any) -> int:
         """Return the process of a machine's worker; raises ValueError if there is none now."""
         every = {
-            pid for infos in machine.all_processes.values() for i in infos for pid in _tree(i.process.pid)
+            pid for infos in machine.all_processes.values() for i in infos for pid in tree(i.process.pid)
         }
         (found,) = [pid for pid in every if b"app.workers.child" in _command(pid)]
         return found
@@ -109,15 +110,6 @@ class RayCluster:
 def _command(pid: int) -> bytes:
     path = Path(f"/proc/{pid}/cmdline")
     return path.read_bytes() if path.exists() else b""
-
-
-def _tree(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
-    children: list[str] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            children += path.read_text().split()
-    return [pid, *(below for child in children for below in _tree(int(child)))]
 
 
 @contextmanager
@@ -185,7 +177,7 @@ def growing_cluster(most: int) -> Iterator[str]:
         try:
             yield address
         finally:
-            for pid in _tree(process.pid):
+            for pid in tree(process.pid):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             process.wait()

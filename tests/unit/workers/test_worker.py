@@ -27,6 +27,7 @@ from app.errors import (
 )
 from app.jobs.pool import Call
 from app.media.timing import Segment
+from app.notices import Notice
 from app.progress import Progress
 from app.rendering.stages import noted_stages
 from app.rendering.workspace import Workspace
@@ -207,7 +208,8 @@ class Segments:
     def __init__(self, workspace: Workspace, worker: Worker) -> None:
         self.workspace, self.worker = workspace, worker
         self.segments = [Segment(index, 10 * index, 10, index == 3) for index in range(4)]
-        self.is_begun, self.duration = True, 1.6
+        self.is_begun, self.duration, self.notices = True, 1.6, list[Notice]()
+        self.maker = SimpleNamespace(avatar=SimpleNamespace(deep=None, manifest=SimpleNamespace(warnings=[])))
         self.during: Callable[[int], None] = lambda _: None
         workspace.segments.mkdir(parents=True)
 
@@ -219,6 +221,12 @@ class Segments:
                 done += 1
             self.during(segment.index)
             self.workspace.fragment(segment.index).write_bytes(b"")
+
+    def join(self, alive: Callable[[], object]) -> None:
+        self.workspace.result.write_bytes(b"film")
+
+    def heard_notices(self) -> list[Notice]:
+        return []
 
     def report(self, frames: int, seconds: float) -> SimpleNamespace:
         return SimpleNamespace(stage_seconds={"model": 1.0})
@@ -249,6 +257,16 @@ def test_each_answer_tells_of_the_time_since_the_last_one(segments: Segments) ->
     assert segments.worker.do(call, ignore)["stage_seconds"] == {"model": 1.0}
     assert segments.worker.do(call, ignore)["stage_seconds"] == {"model": 0.0}
     assert noted_stages(segments.workspace.stages) == {"model": 1.0}
+
+
+def test_a_render_can_be_joined_once_more_as_long_as_its_end_is_not_on_record(
+    segments: Segments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Worker, "_report", lambda *_: None)
+    segments.worker.do(replace(RENDERING, method="encode", segments=(0, 1, 2, 3)), ignore)
+    segments.worker.do(replace(RENDERING, method="finish"), ignore)
+    assert segments.workspace.result.exists()
+    assert all(segments.workspace.fragment(index).exists() for index in range(4))
 
 
 def test_a_worker_that_is_stopped_raises(segments: Segments) -> None:
