@@ -54,7 +54,7 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.jobs.job import JobKind, NewJob, new_id
-from app.threads import on_results, on_table
+from app.threads import AVATARS, on_avatars, on_results, on_table
 
 router = APIRouter(prefix="/v1/avatars", tags=["avatars"])
 
@@ -144,7 +144,7 @@ async def create_avatar(
         except FileNotFoundError:
             raise JobNotFound(f"The report of job {job.id} has expired.") from None
         return JSONResponse(Check.of(job, report).model_dump(mode="json"), headers=content_location(job))
-    manifest = await on_results(services.avatars.manifest, job.avatar_id)
+    manifest = await on_avatars(services.avatars.manifest, job.avatar_id)
     avatar = Avatar.of(replace(manifest, warnings=job.warnings))
     headers = {"Location": avatar.links.self} | content_location(job)
     return JSONResponse(avatar.model_dump(mode="json"), 201, headers)
@@ -162,7 +162,7 @@ async def list_avatars(
     ] = None,
 ) -> AvatarList:
     """List avatars, oldest first."""
-    manifests, damaged = await on_results(services.avatars.survey)
+    manifests, damaged = await on_avatars(services.avatars.survey)
     rest = [
         manifest
         for manifest in manifests
@@ -179,7 +179,7 @@ async def list_avatars(
 @router.get("/{avatar_id}", responses=documented(AvatarNotFound, AvatarDamaged, Unavailable, StorageReadOnly))
 async def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
     """Show an avatar."""
-    return Avatar.of(await on_results(services.avatars.manifest, avatar_id))
+    return Avatar.of(await on_avatars(services.avatars.manifest, avatar_id))
 
 
 @router.head("/{avatar_id}/preview.jpg", include_in_schema=False)
@@ -195,9 +195,9 @@ async def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
 )
 async def get_preview(avatar_id: str, services: ServicesDep) -> Response:
     """Show one frame of an avatar with the face box and the mouth mask drawn in."""
-    folder = await on_results(services.avatars.path, avatar_id)
+    folder = await on_avatars(services.avatars.path, avatar_id)
     gone = AvatarNotFound(f"The avatar {avatar_id!r} has no preview.")
-    return SentFile(folder / PREVIEW, media_type="image/jpeg", gone=gone, headers={})
+    return SentFile(folder / PREVIEW, media_type="image/jpeg", gone=gone, headers={}, lane=AVATARS)
 
 
 @router.delete("/{avatar_id}", status_code=204, responses=documented(AvatarNotFound, StorageReadOnly))
@@ -206,7 +206,7 @@ async def delete_avatar(avatar_id: str, services: ServicesDep) -> None:
 
     Its queued and running renders finish, or fail with `avatar-deleted`.
     """
-    await on_results(services.avatars.delete, avatar_id)
+    await on_avatars(services.avatars.delete, avatar_id)
 
 
 def _place(manifest: Manifest) -> tuple[int, str]:
@@ -244,7 +244,7 @@ def _id_checker(services: Services) -> CheckField:
     async def check_field(name: str, value: str) -> None:
         if name != "id" or not ID_PATTERN.fullmatch(value):
             return
-        if await on_results(services.avatars.exists, value):
+        if await on_avatars(services.avatars.exists, value):
             raise AvatarExists(f"There is already an avatar {value!r}; delete it or choose another id.")
         await on_table(services.table.check_avatar_free, value)
 

@@ -58,7 +58,7 @@ from app.errors import (
 from app.jobs.job import Job, JobKind, NewJob, new_id
 from app.notices import Notice, NoticeCode, notice
 from app.options import read
-from app.threads import on_results
+from app.threads import on_avatars
 
 router = APIRouter(prefix="/v1", tags=["renders"])
 
@@ -130,7 +130,7 @@ async def create_render(
     to follow, at once; with both, a job whose video can be streamed. `Content-Location` always names the
     job. Disconnecting does not stop it; `DELETE` does.
     """
-    await on_results(services.avatars.path, avatar_id)
+    await on_avatars(services.avatars.path, avatar_id)
 
     def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
         params = _params(upload, given, stream)
@@ -200,7 +200,7 @@ async def submit_render(
 
     async def check_field(name: str, value: str) -> None:
         if name == "avatar":
-            await on_results(services.avatars.path, value)
+            await on_avatars(services.avatars.path, value)
 
     submission = Submission(
         request,

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Final
 
-from anyio import AsyncFile, open_file
+from anyio import AsyncFile, open_file, to_thread
 from fastapi import Response
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.attendance import while_there
 from app.errors import MouthpieceError
-from app.threads import RESULTS, on_results
+from app.threads import RESULTS, Lane
 
 PIECE_BYTES: Final = 64 << 10
 """How much of a file is read, and waits for a slow reader, at a time."""
@@ -33,7 +33,7 @@ class SentFile(Response):
 
     ``tag`` is a strong ``ETag`` (RFC 9110, section 8.8.3) of bytes that never change. Without one the file is
     sent whole, whatever range is asked for: a server need not know ranges. ``gone`` is raised if there is no
-    such file, and an HTTP 416 for a range beyond its end.
+    such file, and an HTTP 416 for a range beyond its end. ``lane`` is that of the volume on which it lies.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class SentFile(Response):
         gone: MouthpieceError,
         headers: Mapping[str, str],
         tag: str | None = None,
+        lane: Lane = RESULTS,
     ) -> None:
         super().__init__(
             headers={
@@ -56,16 +57,17 @@ class SentFile(Response):
         self._path = path
         self._gone = gone
         self._tag = tag
+        self._lane = lane
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, or say that the client has it."""
         try:
-            file = await open_file(self._path, "rb", limiter=RESULTS)
+            file = await open_file(self._path, "rb", limiter=self._lane)
         except FileNotFoundError:
             raise self._gone from None
         async with file:
             asked = Headers(scope=scope)
-            found = await on_results(os.fstat, file.wrapped.fileno())
+            found = await to_thread.run_sync(os.fstat, file.wrapped.fileno(), limiter=self._lane)
             self.headers["last-modified"] = formatdate(found.st_mtime, usegmt=True)
             if self._tag and self._tag in re.split(r"\s*,\s*", asked.get("if-none-match", "")):
                 self.status_code, begin, end = 304, 0, 0
