@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypedDict
 
@@ -62,9 +62,12 @@ def next_waiting(deliveries: Sequence[Delivery]) -> Delivery | None:
     return min(waiting, key=lambda each: each["kind"] != DeliveryKind.RESULT, default=None)
 
 
-def due_at(deliveries: Sequence[Delivery], now: datetime) -> datetime | None:
-    """Return when something is to be sent, once the job has ended; None if nothing is."""
+def due_at(deliveries: Sequence[Delivery]) -> datetime | None:
+    """Return when something is to be sent, once the job has ended; None if nothing is.
+
+    What was not tried yet is due whatever the clock says, which may be set back.
+    """
     first = next_waiting(deliveries)
     if first is None:
         return None
-    return datetime.fromisoformat(first["next_at"]) if first["next_at"] else now
+    return datetime.fromisoformat(first["next_at"]) if first["next_at"] else datetime.fromtimestamp(0, UTC)

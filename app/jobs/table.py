@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.errors import AvatarExists, DataFolderInUse, IncompatibleData, JobNotFound
 from app.jobs.delivery import Delivery, Due, due_at, next_waiting
-from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob, utc_now
+from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob
 from app.jobs.schema import MAKES_AVATAR, SERVICE, jobs
 
 _NEWEST_FIRST: Final = jobs.c.number.desc()
@@ -51,8 +51,7 @@ class JobTable:
 
     def insert(self, new: NewJob) -> Job:
         """Add a job. Raises ``AvatarExists`` where a job that makes the same avatar is in progress."""
-        now = utc_now()
-        values = _to_row(Job(**vars(new), created_at=now)) | {"deliver_at": due_at(new.deliveries, now)}
+        values = _to_row(Job(**vars(new))) | {"deliver_at": due_at(new.deliveries)}
         try:
             return self._change(insert(jobs).values(values).returning(*jobs.c))[0]
         except IntegrityError:
@@ -116,13 +115,13 @@ class JobTable:
         ready = jobs.c.state.in_(TERMINAL_STATES) & (jobs.c.deliver_at <= now)
         statement = select(jobs.c.id, jobs.c.owner, jobs.c.deliveries).where(ready)
         with self._engine.connect() as connection:
-            rows = connection.execute(statement.order_by(jobs.c.deliver_at).limit(limit)).all()
+            rows = connection.execute(statement.order_by(jobs.c.deliver_at, jobs.c.number).limit(limit)).all()
         found = [(job_id, owner, next_waiting(deliveries)) for job_id, owner, deliveries in rows]
         return [Due(job_id, owner, delivery) for job_id, owner, delivery in found if delivery]
 
     def note_deliveries(self, job_id: str, deliveries: list[Delivery]) -> None:
         """Write down how the deliveries of a job stand, if it was not forgotten."""
-        values = {"deliveries": deliveries, "deliver_at": due_at(deliveries, utc_now())}
+        values = {"deliveries": deliveries, "deliver_at": due_at(deliveries)}
         self._change(update(jobs).where(jobs.c.id == job_id).values(values).returning(*jobs.c))
 
     @contextmanager

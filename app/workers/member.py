@@ -32,6 +32,11 @@ class Patience:
         return 0.0 if failures < 2 else min(self.longest_delay, 0.5 * 2 ** min(failures - 2, 10))
 
 
+STEP_SECONDS: Final = 1.0
+"""How often is looked for a sign of a worker that has a call."""
+PAUSE_SECONDS: Final = 5.0
+"""Where that took longer, the service stood still, as with 'docker pause', and its workers, too."""
+
 NEVER_READY: Final = "did not become ready in time, and was ended"
 """How a worker ended whose model took too long to load."""
 
@@ -105,8 +110,10 @@ class Member:
         assert call is not None
         stall = patience.stall * (patience.joins if call.method == "finish" else 1)
         try:
-            while not last.done() and (left := self._heard_at + stall - time.monotonic()) > 0:
-                await asyncio.wait({last}, timeout=left)
+            while not last.done() and (left := self._heard_at + stall - (now := time.monotonic())) > 0:
+                await asyncio.wait({last}, timeout=min(left, STEP_SECONDS))
+                if (took := time.monotonic() - now) > PAUSE_SECONDS:
+                    self._heard_at += took
             if not last.done():
                 self._give_up({"gone": "stalled and was stopped", "stalled": True})
         except asyncio.CancelledError:

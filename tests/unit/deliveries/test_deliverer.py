@@ -55,6 +55,18 @@ async def test_a_webhook_says_how_a_job_ended_signed_by_the_standard(
         neighbour.taken.clear()
 
 
+async def test_news_are_brought_at_once_though_the_clock_was_set_back(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliverer = make()
+    job = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/hook", None)))
+    before = utc_now() - timedelta(hours=1)
+    monkeypatch.setattr("app.deliveries.deliverer.utc_now", lambda: before)
+    async with working(deliverer):
+        await settled(table, job)
+    assert neighbour.paths("POST") == ["/hook"]
+
+
 async def test_a_receiver_that_fails_five_times_gets_the_same_message_until_it_takes_it(
     make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour
 ) -> None:
@@ -138,7 +150,7 @@ async def test_slow_receivers_of_one_key_hold_up_no_other(
     neighbour.pauses["/slow"] = DEADLINE
     async with working(deliverer):
         await settled(table, quick)
-        assert len(deliverer._under_way) == AT_A_TIME[DeliveryKind.WEBHOOK] // 2
+        await until(lambda: len(deliverer._under_way) == AT_A_TIME[DeliveryKind.WEBHOOK] // 2)
     assert neighbour.paths("POST") == ["/quick"]
 
 

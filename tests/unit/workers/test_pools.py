@@ -1,6 +1,7 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -113,6 +114,19 @@ async def test_a_worker_that_makes_no_progress_is_ended_and_one_that_does_is_not
     assert death.value.stalled
     assert told == list(range(6))
     assert pool.ended == ["worker-0"]
+
+
+async def test_a_worker_that_was_paused_with_the_service_has_not_stalled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.workers.member.PAUSE_SECONDS", 0.3)
+    pool = Pool(MODEL)
+    answer = asyncio.create_task(pool.call(call(), ignore))
+    await asyncio.sleep(0)
+    time.sleep(1.5 * pool._patience.stall)  # noqa: ASYNC251 - as if all processes stood still
+    await asyncio.sleep(0.1)
+    pool.members[0].hear({"answer": {"segments": [0]}})
+    assert await answer == {"segments": [0]}
 
 
 async def test_a_worker_that_joins_a_result_may_be_silent_for_longer() -> None:
