@@ -75,10 +75,10 @@ def worker(
 
 @app.command()
 def head() -> None:
-    """Start the head of a Ray cluster on this machine, like 'ray start --head'.
+    """Run the head of a Ray cluster on this machine, like 'ray start --head --block'.
 
-    Listens on the port of MOUTHPIECE_RAY_ADDRESS; needs RAY_AUTH_TOKEN. Returns once the head runs; then
-    start the service here with 'mouthpiece serve'.
+    Listens on the port of MOUTHPIECE_RAY_ADDRESS; needs RAY_AUTH_TOKEN. Ends when one of Ray's processes
+    does: have it started again then. The service, 'mouthpiece serve', runs beside it.
     """
     from app.workers.join import start_head
 

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.bundled import bundled
+from app.errors import InvalidRequest
 
 DEFAULT_MODEL = "mouthpiece.onnx"
 """File name of the bundled model."""
@@ -179,6 +180,17 @@ class Settings(BaseSettings):
     def first_device(self) -> str:
         """The first device, for whatever loads a single model."""
         return self.device.split(",")[0]
+
+    @property
+    def ray_head(self) -> tuple[str, int]:
+        """Host and port of the cluster's head. Raises ``InvalidRequest`` if there is none."""
+        if self.ray_address is None:
+            raise InvalidRequest(
+                "A cluster needs MOUTHPIECE_RAY_ADDRESS, the host:port of its head; without it "
+                "'mouthpiece serve' does all the work on one machine."
+            )
+        host, _, port = self.ray_address.rpartition(":")
+        return host.strip("[]"), int(port)
 
     @property
     def model_path(self) -> Path:

@@ -69,9 +69,8 @@ def cluster(settings: Settings) -> Iterator[Finding]:
     except MouthpieceError as error:
         yield Finding("cluster", "problem", error.detail, "export RAY_AUTH_TOKEN=$(openssl rand -hex 32)")
         return
-    host, _, port = settings.ray_address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=3).close()
+        socket.create_connection(settings.ray_head, timeout=3).close()
     except OSError as error:
         found = f"no head responds at {settings.ray_address} ({error})"
         yield Finding("cluster", "problem", found, "run mouthpiece head on the machine with that address")

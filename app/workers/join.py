@@ -40,25 +40,16 @@ def check_token() -> None:
 
 
 def start_head(settings: Settings) -> None:
-    """Begin a cluster on this machine, in the background; the machine does no work itself."""
-    _, _, port = _address(settings).rpartition(":")
-    _run("--head", f"--port={port}", "--num-cpus=0", "--num-gpus=0", "--include-dashboard=false")
+    """Be the head of a cluster until one of Ray's processes is gone; this machine does no work for it."""
+    _, port = settings.ray_head
+    _run("--head", f"--port={port}", "--num-cpus=0", "--num-gpus=0", "--include-dashboard=false", "--block")
 
 
 def join(settings: Settings) -> None:
     """Give this machine's devices to the cluster until it is told to stop or the head is gone."""
     gpus = 0 if settings.device == "cpu" else cuda_devices()
     cpus = 0 if gpus or settings.device.startswith("cuda") else settings.workers
-    _run(f"--address={_address(settings)}", f"--num-gpus={gpus}", f"--num-cpus={cpus}", "--block")
-
-
-def _address(settings: Settings) -> str:
-    if settings.ray_address is None:
-        raise InvalidRequest(
-            "A cluster needs MOUTHPIECE_RAY_ADDRESS, the host:port of its head; without it "
-            "'mouthpiece serve' does all the work on one machine."
-        )
-    return settings.ray_address
+    _run(f"--address={settings.ray_address}", f"--num-gpus={gpus}", f"--num-cpus={cpus}", "--block")
 
 
 def _run(*options: str) -> None:

@@ -23,7 +23,6 @@ from app.settings import Settings
 from app.workers.child import Tell, begin, listen
 from app.workers.member import NEVER_READY, Patience
 from app.workers.messages import Message
-from app.workers.ray_pool import answers
 from app.workers.ray_worker import RayWorker
 
 log = structlog.stdlib.get_logger(__name__)
@@ -62,8 +61,7 @@ class Driver:
     async def run(self) -> None:
         """Keep the actors there until the cluster is lost."""
         while True:
-            async with asyncio.timeout(LOST_SECONDS):
-                kind, slots, leaving = await asyncio.to_thread(_look, self._settings.device)
+            kind, slots, leaving = await self._look()
             self._drain(leaving)
             if self._settings.ray_autoscaling:
                 slots = self._wanted(slots)
@@ -137,7 +135,7 @@ class Driver:
             how = NEVER_READY
         except RayError as error:
             # Where the head has gone, its workers end with it: no fault of their jobs.
-            how = _describe(error) if await answers(self._settings.ray_address or "") else LEFT
+            how = LEFT if await self._is_lost() else _describe(error)
             if name not in self._ready and how not in (LEFT, LOST):
                 self._freed.add(name)
         finally:
@@ -152,6 +150,18 @@ class Driver:
             self._ready.pop(name, None)
             self._busy.discard(name)
             self._freed.discard(name)
+
+    async def _look(self) -> tuple[str, int, Collection[str]]:
+        """See :func:`_look`. Raises what that raises, and ``TimeoutError``, if the cluster is lost."""
+        async with asyncio.timeout(LOST_SECONDS):
+            return await asyncio.to_thread(_look, self._settings.device)
+
+    async def _is_lost(self) -> bool:
+        try:
+            await self._look()
+        except Exception:  # Ray raises what its many parts raise
+            return True
+        return False
 
     async def _hear(self, name: str, actor: Any, machine: str) -> str:
         """Pass on what an actor says until its worker has answered; return how it ended, if it has."""
@@ -202,9 +212,16 @@ def surplus(actors: Collection[str], ready: Collection[str], slots: int) -> list
 
 
 def _look(device: str) -> tuple[str, int, Collection[str]]:
-    """Return which resource a worker takes, how many of it the machines have, and which of them leave."""
-    leaving = state.get_draining_nodes()
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in leaving]
+    """Return which resource a worker takes, how many of it the machines have, and which of them leave.
+
+    Raises ``ConnectionError`` if the cluster is not the one that was joined: a head that was started again
+    knows nothing of this machine.
+    """
+    leaving, here = state.get_draining_nodes(), ray.get_runtime_context().get_node_id()
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    if here not in {node["NodeID"] for node in alive}:
+        raise ConnectionError("the head was started again")
+    nodes = [node for node in alive if node["NodeID"] not in leaving]
     gpus, cpus = (sum(int(node["Resources"].get(kind, 0)) for node in nodes) for kind in ("GPU", "CPU"))
     on_gpus = device.startswith("cuda") or (device == "auto" and gpus)
     return ("GPU", gpus, leaving) if on_gpus else ("CPU", cpus, leaving)

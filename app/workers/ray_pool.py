@@ -61,7 +61,7 @@ class RayPool(MemberPool):
     async def _run_driver(self) -> None:
         """Run a driver until it ends, if there is a cluster to join, and wait a little."""
         address = self._settings.ray_address or ""
-        if await answers(address):
+        if await answers(*self._settings.ray_head):
             self._reason = (
                 f"The service is connecting to the cluster at {address}; try again in a few seconds."
             )
@@ -143,12 +143,11 @@ class RayPool(MemberPool):
         self._send(DRIVER, {**message, "worker": name})
 
 
-async def answers(address: str) -> bool:
+async def answers(host: str, port: int) -> bool:
     """Return whether anything takes connections there."""
-    host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError):
         return False
     writer.close()

@@ -100,10 +100,7 @@ def anyio_backend() -> str:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
     """What a driver tells; its cluster answers."""
 
-    async def answers(_: str) -> bool:
-        return True
-
-    monkeypatch.setattr(ray_driver, "answers", answers)
+    monkeypatch.setattr(ray_driver, "_look", lambda device: ("CPU", 2, []))
     monkeypatch.setattr(ray, "kill", lambda _: None)
     return []
 
@@ -196,6 +193,33 @@ async def test_a_worker_that_dies_as_it_waits_for_a_device_has_ended(
     await driver._see("a", actor)
     assert told == [{"worker": "a", "gone": "ended unexpectedly", "left": False, "pause": 0.01}]
     assert not driver._actors
+
+
+class FakeRay:
+    """A cluster of one machine, as the head tells of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.nodes = [{"NodeID": "here", "Alive": True, "Resources": {"CPU": 2.0}}]
+        context = SimpleNamespace(get_node_id=lambda: "here")
+        monkeypatch.setattr(ray, "nodes", lambda: self.nodes)
+        monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
+        monkeypatch.setattr("app.workers.ray_driver.state.get_draining_nodes", dict)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("back", [True, False])
+async def test_workers_that_end_with_the_head_have_not_died_though_another_head_answers(
+    monkeypatch: pytest.MonkeyPatch, back: bool
+) -> None:
+    told, cluster = list[Message](), FakeRay(monkeypatch)
+    monkeypatch.setattr(ray, "kill", lambda _: None)
+    cluster.nodes = [{"NodeID": "there", "Alive": True, "Resources": {}}] if back else []
+    driver = Driver(Settings(), {}, told.append, RayWorker)
+    driver._actors["a"] = actor = Pretended(READY, DIED)
+    await driver._see("a", actor)
+    assert told[-1] == {"worker": "a", "gone": LEFT, "left": True, "pause": 0.0}
+    with pytest.raises(ConnectionError, match="started again"):
+        await driver.run()
 
 
 @pytest.mark.anyio
