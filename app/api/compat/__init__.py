@@ -1,7 +1,8 @@
 """The APIs of other services, so that their clients work with this one: thin, and off unless asked for.
 
-Each adapter is one module. It turns a request into a render as ``POST /v1/renders`` takes it, and a job into
-what its client expects; it does nothing besides.
+Each adapter is a module of routes, with what it answers beside it where that is long. It turns a request
+into a render as ``POST /v1/renders`` takes it, and a job into what its client expects; it does nothing
+besides.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 
-from app.api.compat import duix, fal, outputs, replicate, sync
+from app.api.compat import duix, fal, outputs, prediction, replicate, sync
 from app.api.compat.common import Asked
 from app.api.compat.keys import require_vendor_key
 from app.api.problems import Responses, documented
@@ -30,7 +31,7 @@ class Adapter:
 
 
 ADAPTERS: Final[Mapping[str, Adapter]] = {
-    replicate.API: Adapter(replicate.router, replicate.news_of),
+    replicate.API: Adapter(replicate.router, prediction.news_of),
     fal.API: Adapter(fal.router, fal.news_of),
     sync.API: Adapter(sync.router, sync.news_of, sync.speak),
     duix.API: Adapter(duix.router, duix.news_of, duix.speak),

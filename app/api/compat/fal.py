@@ -3,36 +3,26 @@
 They lie below ``/fal/queue`` and ``/fal/run``, for there an app's name is all of the path.
 """
 
-from base64 import b64encode
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final
 
-from anyio import open_file
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
-from starlette.types import Receive, Scope, Send
 
-from app.api.attendance import while_there
 from app.api.compat import common
 from app.api.compat.common import Asked, Meaning
+from app.api.compat.fal_result import Result, answer_of
 from app.api.dependencies import Services, ServicesDep
 from app.api.problems import documented
 from app.api.renders import ONE_CALL_PROBLEMS
-from app.api.submission import failure, wait_while_there
+from app.api.submission import wait_while_there
 from app.errors import JobCanceled, JobNotFinished, JobNotFound
 from app.jobs.job import Job, JobState
 from app.media.formats import MEDIA_TYPES
-from app.threads import RESULTS, on_results
 
 API: Final = "fal"
 router = APIRouter(prefix="/fal", tags=["compat: fal"])
-
-MOST_INLINE: Final = 32 << 20
-"""A video of more bytes is never sent inside an answer, whatever `sync_mode` says."""
-_PIECE_BYTES: Final = 48 << 10
-"""How much of it is read at a time: a multiple of three, which base64 makes four of."""
 
 _NAMES: Final = {
     "video_url": "video",
@@ -67,22 +57,6 @@ class Status(BaseModel):
     metrics: dict[str, float]
     error: str | None
     error_type: str | None
-
-
-class Video(BaseModel):
-    """A file."""
-
-    url: str = Field(description="Its address, or with `sync_mode` true a `data:` URI.")
-    content_type: str
-    file_name: str
-    file_size: int
-
-
-class Result(BaseModel):
-    """The result of a request."""
-
-    video: Video
-    warnings: list[str] = Field(description="What was changed, dropped or is doubtful.")
 
 
 class Cancellation(BaseModel):
@@ -220,53 +194,6 @@ async def _submit(
         return Meaning(fields, {"app": app, "inline": mode is True})
 
     return await common.submit(request, services, API, read, waited_for=waited_for)
-
-
-async def answer_of(services: Services, job: Job) -> Response:
-    """Return the result of a job that has ended, or its problem. Raises ``JobNotFound`` if it has gone."""
-    if bad := failure(job):
-        return bad
-    path, kind = services.files.result(job), MEDIA_TYPES[common.form_of(job)]
-    gone = JobNotFound(f"The result of request {job.id} has expired.")
-    try:
-        size = (await on_results(path.stat)).st_size
-    except FileNotFoundError:
-        raise gone from None
-    inline = (Asked.of(job).shown or {}).get("inline") and size <= MOST_INLINE
-    url = f"data:{kind};base64,{_HERE}" if inline else common.video_of(job) or ""
-    video = Video(url=url, content_type=kind, file_name=f"{job.id}{path.suffix}", file_size=size)
-    answer = Result(video=video, warnings=[warning["detail"] for warning in job.warnings])
-    if inline:
-        return _Inline(path, answer, gone)
-    return JSONResponse(answer.model_dump(mode="json"))
-
-
-_HERE: Final = "<file>"
-"""Where the bytes of a file come into an answer."""
-
-
-class _Inline(Response):
-    """An answer with a file in it, which is read and sent in pieces."""
-
-    media_type = "application/json"
-
-    def __init__(self, path: Path, answer: Result, gone: JobNotFound) -> None:
-        head, _, tail = answer.model_dump_json().encode().partition(_HERE.encode())
-        size = answer.video.file_size
-        super().__init__(headers={"Content-Length": str(len(head) + (size + 2) // 3 * 4 + len(tail))})
-        self._path, self._head, self._tail, self._gone = path, head, tail, gone
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            file = await open_file(self._path, "rb", limiter=RESULTS)
-        except FileNotFoundError:
-            raise self._gone from None
-        async with file, while_there(receive):
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": self._head, "more_body": True})
-            while piece := await file.read(_PIECE_BYTES):
-                await send({"type": "http.response.body", "body": b64encode(piece), "more_body": True})
-            await send({"type": "http.response.body", "body": self._tail, "more_body": False})
 
 
 def _address(job: Job) -> str:

@@ -11,15 +11,16 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.api.compat import common
-from app.api.compat.common import Asked, Meaning
+from app.api.compat.common import Meaning
+from app.api.compat.prediction import Prediction, news_of, prediction_of
 from app.api.dependencies import Services, ServicesDep
 from app.api.problems import documented
 from app.api.renders import ONE_CALL_PROBLEMS
 from app.errors import InvalidRequest, JobNotFinished, JobNotFound
-from app.jobs.job import Job, JobState
+from app.jobs.job import Job
 
 API: Final = "replicate"
 router = APIRouter(tags=["compat: Replicate"])
@@ -40,35 +41,6 @@ _NAMES: Final = {
     "voice_id": "voice",
 }
 """What models there call the video and the sound."""
-
-_STATUSES: Final = {
-    JobState.QUEUED: "starting",
-    JobState.RUNNING: "processing",
-    JobState.SUCCEEDED: "succeeded",
-    JobState.FAILED: "failed",
-    JobState.CANCELED: "canceled",
-}
-
-
-class Prediction(BaseModel):
-    """A render, as Replicate shows it."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-    id: str
-    model: str
-    version: str
-    status: str = Field(description="`starting`, `processing`, `succeeded`, `failed` or `canceled`.")
-    input: dict[str, Any] = Field(description="The request; long values are shortened.")
-    output: str | None = Field(description="Where the video can be fetched.")
-    error: str | None
-    logs: str = Field(description="Progress and warnings, one per line.")
-    metrics: dict[str, float]
-    urls: dict[str, str]
-    created_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-    data_removed: bool = False
 
 
 class PredictionPage(BaseModel):
@@ -203,33 +175,6 @@ async def get_version(owner: str, name: str, version: str) -> Version:
     )
 
 
-def prediction_of(job: Job) -> Prediction:
-    """Return a job as Replicate shows it."""
-    asked = Asked.of(job)
-    shown = asked.shown or {}
-    here = f"{asked.base}/v1/predictions/{asked.id or job.id}"
-    return Prediction(
-        id=asked.id or job.id,
-        model=str(shown.get("model") or "mouthpiece/render"),
-        version=str(shown.get("version") or "hidden"),
-        status=_STATUSES[job.state],
-        input=shown.get("input") or {},
-        output=common.video_of(job),
-        error=common.problem_of(job),
-        logs=_logs(job),
-        metrics={"predict_time": common.seconds_of(job)} if job.finished_at else {},
-        urls={"get": here, "cancel": f"{here}/cancel"},
-        created_at=job.created_at,
-        started_at=job.started_at,
-        completed_at=job.finished_at,
-    )
-
-
-def news_of(job: Job) -> dict[str, Any]:
-    """Return what a webhook says of a job that has ended."""
-    return prediction_of(job).model_dump(mode="json")
-
-
 async def _submit(
     request: Request,
     services: Services,
@@ -278,14 +223,3 @@ def _seconds(prefer: str, *, without: float) -> float:
         if found := re.fullmatch(r"wait(=([0-9]{1,9}))?", preference.strip()):
             return min(MOST_WAIT, int(found[2])) if found[2] else MOST_WAIT
     return without
-
-
-def _logs(job: Job) -> str:
-    """Return a line of progress, as the client reads it from the logs, and the warnings."""
-    progress = job.progress
-    lines = [warning["detail"] for warning in job.warnings]
-    if progress.frames_total:
-        bar = "█" * round(10 * progress.fraction)
-        percent = int(100 * progress.fraction)
-        lines.append(f"{percent:3}%|{bar:<10}| {progress.frames_done}/{progress.frames_total}")
-    return "\n".join(lines)

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from app.api import videos
-from app.api.compat import fal
+from app.api.compat import fal_result
 from app.api.problems import install_handlers
 from app.api.sent_file import SentFile
 from app.api.submission import wait_while_there
@@ -198,7 +198,7 @@ async def test_a_video_inside_an_answer_is_sent_in_pieces(services: Any, size: i
     services.files.result(DONE).write_bytes(BIG[:size])
     warned = [notice(NoticeCode.UNKNOWN_FIELDS, "<file> means nothing.")]
     params = {"compat": {"api": "fal", "shown": {"inline": True}}}
-    answer = await fal.answer_of(services, replace(DONE, params=params, warnings=warned))
+    answer = await fal_result.answer_of(services, replace(DONE, params=params, warnings=warned))
     pieces = await sent(answer)
     body = b"".join(pieces)
     url = json.loads(body)["video"]["url"]
@@ -212,7 +212,7 @@ async def test_a_video_inside_an_answer_is_sent_in_pieces(services: Any, size: i
 
 async def test_a_video_that_is_to_come_inside_an_answer_and_has_gone_is_not_found(services: Any) -> None:
     params = {"compat": {"api": "fal", "shown": {"inline": True}}}
-    answer = await fal.answer_of(services, replace(DONE, params=params))
+    answer = await fal_result.answer_of(services, replace(DONE, params=params))
     services.files.forget(DONE.id)
     with pytest.raises(JobNotFound):
         await sent(answer)
