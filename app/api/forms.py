@@ -165,9 +165,14 @@ class Form:
         files = {
             name: file.result()
             for name, file in self.files.items()
-            if self._wanted[name].required or not file.is_empty
+            if not file.is_empty or self._is_needed(self._wanted[name])
         }
         return Upload(files, self._fields, tuple(self._ignored))
+
+    def _is_needed(self, file: FileField) -> bool:
+        """Whether nothing stands for a file; then one that is empty is told what is wrong with it."""
+        given = file.address in self._fields or (file.or_text and TEXT in self._fields)
+        return file.required and not given
 
     def _on_part_begin(self) -> None:
         self._part = _Part()

@@ -109,6 +109,8 @@ def install_handlers(app: FastAPI) -> None:
 
 
 def _sentence(detail: ErrorDetails) -> str:
+    if detail["type"] in ("json_invalid", "model_attributes_type"):
+        return "The body must be a JSON object, with Content-Type: application/json."
     # The first part of a location says "query" or "path"; a field of a form has its name alone.
     place = [str(part) for part in detail["loc"] if part not in ("query", "path", "header", "body")]
     message = detail["msg"].removeprefix("Value error, ")

@@ -98,6 +98,8 @@ async def receive_upload(
                 if isinstance(body, JsonBody):
                     await on_uploads(body.parse, paths[NAME])
                 upload = _complete(files, body.result())
+                if translate is None and not isinstance(body, _File):
+                    upload = replace(upload, ignored=(*upload.ignored, *_strays(request)))
                 await _check(body, check_field)
                 if check_fields:
                     check_fields(upload.fields)
@@ -151,6 +153,11 @@ def _complete(files: Sequence[FileField], upload: Upload) -> Upload:
 def paths_of(files: Sequence[FileField], destination: Path) -> dict[str, Path]:
     """Return where the files of a body lie."""
     return {file.name: destination.with_name(file.name) for file in files} | {files[0].name: destination}
+
+
+def _strays(request: Request) -> list[str]:
+    """Return what a query says that is none of its business: only a file alone has its parameters there."""
+    return [f"{tidy(name)} (in the query)" for name in request.query_params if name not in _NOT_FIELDS]
 
 
 class _Writer:
@@ -274,6 +281,11 @@ def _body(
     translate: Translate | None,
 ) -> _Body:
     """Return what reads a body of this kind. Raises ``UnsupportedMedia``."""
+    coding = request.headers.get("content-encoding", "").lower()
+    if coding not in ("", "identity"):
+        raise UnsupportedMedia(
+            f"The body is compressed ({coding[:40]!r}); send it as it is, without Content-Encoding."
+        )
     kind, options = parse_options_header(request.headers.get("content-type"))
     name = kind.decode("latin-1").lower()
     if translate and name != "multipart/form-data":

@@ -36,7 +36,8 @@ class Allowance:
     def check(self, url: httpx.URL) -> bool:
         """Raise ``AddressRefused`` unless a URL's host may be looked up; return whether it is listed."""
         if url.scheme not in PORTS:
-            raise AddressRefused(f"An address must begin with http:// or https://, not {url.scheme[:20]!r}.")
+            named = f", not {url.scheme[:20]!r}" if url.scheme else ""
+            raise AddressRefused(f"An address must begin with http:// or https://{named}.")
         if not (self.public or self.hosts):
             raise AddressRefused(
                 "This service does not fetch files: send the file itself, or ask the operator to set "

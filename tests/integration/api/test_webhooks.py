@@ -173,6 +173,21 @@ async def test_a_body_that_is_no_text_is_told_so(start: Start) -> None:
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:mouthpiece:problem:invalid-request")
 
 
+@pytest.mark.parametrize("body", ["webhook_url=http://x/", "[]", '{"webhook_url": ', "words"])
+async def test_a_body_that_is_no_object_is_told_what_to_send(start: Start, body: str) -> None:
+    client = await start()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for headers in ({"Content-Type": "application/json"}, form):
+        answer = await client.post("/v1/webhooks/test", content=body, headers=headers)
+        assert (answer.status_code, code(answer)) == (422, "invalid-request")
+        assert answer.json()["detail"].startswith("The body must be a JSON object, with Content-Type")
+
+
+async def test_an_address_without_a_scheme_is_told_what_it_lacks(start: Start) -> None:
+    answer = await (await start()).post("/v1/webhooks/test", json={"webhook_url": "hook"})
+    assert answer.json()["detail"] == "An address must begin with http:// or https://."
+
+
 @pytest.mark.parametrize("hosts", ["https://example.org", "exa mple.org", "a:port", "a:1:2", "::1"])
 def test_hosts_are_names_and_ports(hosts: str) -> None:
     with pytest.raises(ValidationError, match="such as minio:9000"):

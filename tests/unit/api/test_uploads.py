@@ -40,7 +40,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def request(body: bytes, step: int, *, cut: bool = False) -> Request:
+def request(body: bytes, step: int, *, cut: bool = False, query: str = "") -> Request:
     """Return a request whose body comes in pieces of ``step`` bytes, and is perhaps cut off."""
     pieces = [body[start : start + step] for start in range(0, len(body), step)]
     messages: list[Message] = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
@@ -52,7 +52,8 @@ def request(body: bytes, step: int, *, cut: bool = False) -> Request:
 
     stream = incoming()
     headers = [(b"content-type", b"multipart/form-data; boundary=edge!")]
-    return Request({"type": "http", "method": "POST", "headers": headers}, lambda: anext(stream))
+    scope = {"type": "http", "method": "POST", "headers": headers, "query_string": query.encode()}
+    return Request(scope, lambda: anext(stream))
 
 
 async def receive(request: Request, destination: Path, max_bytes: int = 1 << 20) -> Upload:
@@ -128,7 +129,9 @@ async def test_a_filename_is_tidied(tmp_path: Path, sent: str, kept: str) -> Non
     assert (await receive(request(form, 1000), tmp_path / "job" / "upload")).files["video"].filename == kept
 
 
-def raw_request(body: bytes, query: str, kind: str = "audio/wav", name: str = "") -> Request:
+def raw_request(
+    body: bytes, query: str, kind: str = "audio/wav", name: str = "", coding: str = ""
+) -> Request:
     """Return a request whose body is the file itself."""
     messages: list[Message] = [
         {"type": "http.request", "body": body, "more_body": True},
@@ -143,6 +146,8 @@ def raw_request(body: bytes, query: str, kind: str = "audio/wav", name: str = ""
     headers = [(b"content-type", kind.encode())]
     if name:
         headers.append((b"content-disposition", f'attachment; filename="{name}"'.encode()))
+    if coding:
+        headers.append((b"content-encoding", coding.encode()))
     scope = {"type": "http", "method": "POST", "headers": headers, "query_string": query.encode()}
     return Request(scope, lambda: anext(stream))
 
@@ -186,6 +191,43 @@ async def test_unknown_fields_are_ignored_and_named_whatever_they_hold(tmp_path:
     form = FORM.replace(b'name="id"', b'name="colour"; filename="x"').replace(b"anna", b"\xff" * 20_000)
     upload = await receive(request(form, 1000), tmp_path / "job" / "upload")
     assert upload == Upload(ME, {"face": "ä"}, ("colour",))
+
+
+async def test_what_a_query_says_beside_a_form_or_json_is_named_too(tmp_path: Path) -> None:
+    query = "face=left&stream=true&strean=true"
+    stray = ("face (in the query)", "strean (in the query)")
+    upload = await receive(request(FORM, 1000, query=query), tmp_path / "form" / "upload")
+    assert upload == Upload(ME, {"id": "anna", "face": "ä"}, stray)
+    sent = raw_request(ASKED, query, "application/json")
+    assert (await receive(sent, tmp_path / "json" / "upload")).ignored == stray
+
+
+@pytest.mark.parametrize("coding", ["gzip", "Br", "identity, zstd"])
+async def test_a_body_that_is_compressed_on_its_way_is_refused(tmp_path: Path, coding: str) -> None:
+    sent = raw_request(FILE, "", coding=coding)
+    with pytest.raises(UnsupportedMedia, match=rf"'{coding.lower()}'.*without Content-Encoding"):
+        await receive(sent, tmp_path / "job" / "upload")
+    await receive(raw_request(FILE, "", coding="Identity"), tmp_path / "job" / "upload")
+
+
+async def test_an_empty_file_is_not_there_if_something_else_stands_for_it(tmp_path: Path) -> None:
+    """As a page sends the files that were not chosen."""
+    form = TWO.replace(b"riff", b"").replace(b'name="face"', b'name="%s"')
+    said = FileField("audio", "What is said.", or_text=True)
+
+    async def receive(number: int, fields: tuple[str, ...]) -> Upload:
+        field = (fields or ("face",))[0]
+        return await receive_upload(
+            request(form.replace(b"%s", field.encode()), 64),
+            files=[said, VIDEO],
+            fields=fields,
+            destination=tmp_path / str(number) / "upload",
+            max_bytes=1 << 20,
+        )
+
+    assert (await receive(1, ("text",))).files == ME
+    assert (await receive(2, ("audio_url",))).addresses == {"audio": "ä"}
+    assert (await receive(3, ())).files.keys() == {"audio", "video"}
 
 
 async def test_the_one_file_may_be_called_file(tmp_path: Path) -> None:
