@@ -70,6 +70,10 @@ TIGHT, NEAR = (1.22, 1.12), (1.7, 1.4)
 """How far from the middle of the mouth, across and down, what is laid in any case reaches, over how far these
 points are: if something lies before a face, and if not."""
 
+_COVERED: Final = (0.06, 0.14)
+"""Share of the mask that something hides, up to which it is as if nothing did, and from which cheeks are left
+alone. That is 0.012 and 0.05 of the lower face: a doubt that comes and goes does not switch them."""
+
 _CORNERS: Final = np.array([61, 291])
 _CHIN: Final = np.array([148, 152, 377, 176, 400])
 _MOVING_JAW: Final = np.array(sorted(set(OUTLINE) & set(JAW)))
@@ -93,7 +97,7 @@ class Layer:
         """Blend the mouth ``lent`` into ``frame``.
 
         ``landmarks`` (468, 2) are the frame's own; ``weight`` 0..1 fades the whole; ``cover`` is what lies
-        before the face: then the cheeks are left alone, and what is covered.
+        before the face: it is left alone, and if it is large, the cheeks are.
         """
         masks = _Masks(box, landmarks, lent)
         region = masks.region(self.layout)
@@ -134,32 +138,36 @@ class _Masks:
         lower = jaw[:, 1] > outline[_MOVING_JAW, 1]
         outline[_MOVING_JAW[lower]] = jaw[lower]
         self.whole = mouth_mask(outline, self._level.box, MASK_SIZE)
-        self.covered = False
+        self._covered = 0.0
         self._own = landmarks
         self._points = lent.placing.points
         self._lent = lent
 
     def spare(self, cover: FaceCover | None) -> None:
         """Leave out what lies before the frame's own face, or before the lender's."""
-        turned = self._level.to_frame
+        turned, bare = self._level.to_frame, float(self.whole.sum(dtype=np.int64))
         lender = self._lent.placing.head if turned is None else _both(self._lent.placing.head, turned)
         for one, head in ((cover, turned), (self._lent.cover, lender)):
             if one is not None:
                 self.whole = spare(self.whole, one, self._level.box, head)
-                self.covered = True
+        if bare:
+            self._covered = float(np.interp(1 - self.whole.sum(dtype=np.int64) / bare, _COVERED, (0, 1)))
 
     def alpha(self, region: Region, size: tuple[int, int], alike: FloatPlane) -> FloatPlane:
         """Return how much of what is laid shows in a region, 0..1, at a (width, height) ``size``.
 
-        The mouth and its chin do; the sides of the face as far as they are ``alike``, and no cheeks at all if
-        something is covered.
+        The mouth and its chin do; the sides of the face as far as they are ``alike``, and the less the more
+        is covered.
         """
-        if self.covered:
-            return self.over(region, self._around_the_mouth(TIGHT), size)
+        tight = self.over(region, self._around_the_mouth(TIGHT), size) if self._covered else None
+        if tight is not None and self._covered == 1:
+            return tight
         alpha = self.over(region, self.whole, size)
         if alike.min() < 1:
             near = self.over(region, self._around_the_mouth(NEAR), size)
             alpha = near + (alpha - near) * np.asarray(cv2.resize(alike, size), np.float32)
+        if tight is not None:
+            alpha += (tight - alpha) * np.float32(self._covered)
         return alpha
 
     def _around_the_mouth(self, reach: tuple[float, float]) -> MouthMask:

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.faces.hidden import CROP_SIZE
 from app.faces.mask import mouth_mask
 from app.faces.types import Box, FaceLandmarks
 from app.media.frames import Color, ColorRange, FrameLayout, I420Frame
 from app.mouths.bending import BENT, Placing, place
+from app.mouths.covers import FaceCover
 from app.mouths.person import Person
 from app.rendering.laying import LIPS, MASK_SIZE, Layer
 from app.rendering.sampling import Lent, sampled
@@ -62,10 +64,11 @@ def laid(
     box: Box | None = None,
     landmarks: FaceLandmarks | None = None,
     weight: float = 1.0,
+    cover: FaceCover | None = None,
 ) -> I420Frame:
     result = frame.copy()
     points = heads()[5] if landmarks is None else landmarks
-    Layer(LAYOUT).lay(result, box_of(points) if box is None else box, points, lent, weight)
+    Layer(LAYOUT).lay(result, box_of(points) if box is None else box, points, lent, weight, cover)
     return result
 
 
@@ -140,6 +143,24 @@ def test_what_is_behind_the_lender_is_not_laid_on_a_cheek() -> None:
     luma[middle[1] - 2 : middle[1] + 2, middle[0] - 8 : middle[0] + 8] = 20
     made = LAYOUT.planes(laid(flat(150), Lent(other, placed())))[0]
     assert made[middle[1], middle[0] - 4 : middle[0] + 4].max() < 40
+
+
+@pytest.mark.parametrize(("side", "least", "most"), [(6, 0.0, 0.1), (9, 0.2, 0.8), (14, 0.9, 1.1)])
+def test_cheeks_are_left_alone_the_more_the_larger_is_what_lies_before_a_face(
+    side: int, least: float, most: float
+) -> None:
+    """What takes 0.012 of the lower face is now noted and now not, and must not switch them."""
+    points, own, marks = heads()[5], texture(1), np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+    marks[52 : 52 + side, 44 : 44 + side] = 255
+    made = [
+        LAYOUT.planes(laid(own, Lent(texture(2), placed()), cover=cover))[0].astype(int)
+        for cover in (None, FaceCover.of(marks, points))
+    ]
+    x, y = points[CHEEK].astype(int).tolist()
+    cheek = slice(y - 6, y + 6), slice(x - 2, x + 4)
+    more = np.abs(made[0] - LAYOUT.planes(own)[0])[cheek].sum()
+    assert more > 100
+    assert least <= np.abs(made[1] - made[0])[cheek].sum() / more <= most
 
 
 def test_light_from_one_side_is_kept() -> None:
