@@ -33,6 +33,19 @@ def test_a_mouth_is_measured_from_how_it_usually_rests_not_from_its_tightest_fra
     assert person.openings[41] < -0.1
 
 
+@pytest.mark.parametrize(("parts", "seen"), [(True, True), (False, False)])
+def test_a_beard_marked_in_black_and_white_hides_no_lips_that_are_seen_to_part(
+    parts: bool, seen: bool
+) -> None:
+    """Grey pictures show no red. Behind a bar nothing is seen to part when the mesh opens."""
+    open_now = talk(100)
+    study = study_of(open_now, redness=[0.0])
+    lips = np.full(100, 0.46, np.float32)
+    parting = (2 + open_now[:, 0] if parts else np.full(100, 2.0)).astype(np.float32)
+    person = meet(replace(study, parting=parting, covers=replace(study.covers, lips=lips)), 25.0)
+    assert (person.seen == seen).all()
+
+
 @pytest.mark.parametrize("brightness", [28.0, 24.0])
 def test_a_dim_room_shows_a_mouth_all_along_or_never(brightness: float) -> None:
     """Noise about a single threshold would switch between new words and old ones."""
