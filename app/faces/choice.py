@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from app.errors import NoFace
-from app.faces.following import MAX_GAP, Run
+from app.faces.following import Run, most_gap
 from app.faces.geometry import distance, extent, same_place
 from app.faces.types import FaceChoice
 
@@ -61,7 +61,7 @@ def choose(runs: list[Run], choice: FaceChoice, fps: float, min_frames: int) -> 
     """
     scenes = [
         [candidate for candidate in link(scene, fps) if candidate.longest_run >= min_frames]
-        for scene in split_scenes(runs)
+        for scene in split_scenes(runs, fps)
     ]
     scenes = [candidates for candidates in scenes if candidates]
     if not scenes:
@@ -79,12 +79,12 @@ def choose(runs: list[Run], choice: FaceChoice, fps: float, min_frames: int) -> 
     return [run for candidate in chosen for run in candidate.runs]
 
 
-def split_scenes(runs: list[Run]) -> list[list[Run]]:
+def split_scenes(runs: list[Run], fps: float) -> list[list[Run]]:
     """Group runs by scene: shots belong to one scene while some face stays in its place across the cut."""
     scenes: list[list[Run]] = []
     for _, shot in groupby(runs, key=lambda run: run.shot):
         started = list(shot)
-        if scenes and _continues(scenes[-1], started):
+        if scenes and _continues(scenes[-1], started, most_gap(fps)):
             scenes[-1].extend(started)
         else:
             scenes.append(started)
@@ -103,14 +103,14 @@ def link(runs: list[Run], fps: float) -> list[Candidate]:
     return candidates
 
 
-def _continues(scene: list[Run], started: list[Run]) -> bool:
+def _continues(scene: list[Run], started: list[Run], gap: int) -> bool:
     """Tell whether a face of ``scene`` is still in its place in the runs that a shot begins with.
 
     Every shot has a frame at least, so that only faces of the last few are not gone too long.
     """
-    last = takewhile(lambda run: started[0].shot - run.shot <= MAX_GAP + 1, reversed(scene))
+    last = takewhile(lambda run: started[0].shot - run.shot <= gap + 1, reversed(scene))
     return any(
-        new.sightings[0].frame - old.last.frame <= MAX_GAP + 1
+        new.sightings[0].frame - old.last.frame <= gap + 1
         and same_place(old.last.box, new.sightings[0].box, within=UNMOVED, size_ratio=UNMOVED_RATIO)
         for old in last
         for new in started

@@ -16,8 +16,8 @@ from app.media.frames import FrameLayout, I420Frame
 MAX_FACES: Final = 10
 """Faces followed at once, as many as a position can name; of more, the largest."""
 
-MAX_GAP: Final = 3
-"""Frames for which a face may be out of sight and still count as there."""
+GAP_SECONDS: Final = 0.12
+"""For which a face may be out of sight and still count as there; one frame, at any rate."""
 
 SEARCH_SECONDS: Final = 0.5
 """How often the whole frame is searched for new faces."""
@@ -52,7 +52,7 @@ class Sighting:
 
 @dataclass
 class Run:
-    """One face followed without a break (of more than MAX_GAP frames) within one shot."""
+    """One face followed without a break (longer than :data:`GAP_SECONDS`) within one shot."""
 
     shot: int
     sightings: list[Sighting] = field(default_factory=list)
@@ -72,6 +72,11 @@ class _Passed:
     cut: bool
 
 
+def most_gap(fps: float) -> int:
+    """Return for how many frames of ``fps`` a second a face may be out of sight: see :data:`GAP_SECONDS`."""
+    return max(1, round(GAP_SECONDS * fps))
+
+
 class Follower:
     """Takes the frames in order; keeps a :class:`Run` for each face, and before which frames a cut lies.
 
@@ -82,6 +87,7 @@ class Follower:
         self._layout = layout
         self._detector = detector
         self._is_cut = CutDetector(layout)
+        self._most_gap = most_gap(fps)
         self._search_every = max(1, round(SEARCH_SECONDS * fps))
         self._next_search = 0
         self._shot = 0
@@ -137,7 +143,7 @@ class Follower:
             self._shot += 1
             self._next_search = index
             self.active = []
-        self.active = [run for run in self.active if index - run.last.frame <= MAX_GAP + 1]
+        self.active = [run for run in self.active if index - run.last.frame <= self._most_gap + 1]
         for run in self.active:
             fit = self._mesh.fit(frame, self._layout, run.last.fit.region)
             if fit:

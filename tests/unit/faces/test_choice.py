@@ -86,9 +86,9 @@ def test_a_flash_that_looks_like_a_cut_does_not_change_the_person() -> None:
 def test_a_face_that_blinks_away_at_a_cut_is_still_in_its_place_some_shots_later() -> None:
     flashes = [run(0, 49, 100, size=110), run(0, 49, 600)]
     flashes += [run(50, 51, 105, shot=1), run(54, 99, 600, size=130, shot=3), run(54, 99, 105, shot=3)]
-    assert len(split_scenes(flashes)) == 1
+    assert len(split_scenes(flashes, FPS)) == 1
     later = [*flashes[:2], run(56, 99, 600, size=130, shot=4)]
-    assert len(split_scenes(later)) == 2
+    assert len(split_scenes(later, FPS)) == 2
 
 
 def test_thousands_of_shots_of_one_face_are_one_scene_of_which_the_last_few_are_looked_at() -> None:
@@ -102,7 +102,7 @@ def test_thousands_of_shots_of_one_face_are_one_scene_of_which_the_last_few_are_
             return super().last
 
     shots = [run(3 * shot, 3 * shot + 2, x, shot=shot) for shot in range(2000) for x in (200, 600)]
-    assert len(split_scenes([Counted(each.shot, each.sightings) for each in shots])) == 1
+    assert len(split_scenes([Counted(each.shot, each.sightings) for each in shots], FPS)) == 1
     assert looked_at < 50 * len(shots)
 
 
