@@ -91,6 +91,13 @@ def test_a_face_that_blinks_away_at_a_cut_is_still_in_its_place_some_shots_later
     assert len(split_scenes(later, FPS)) == 2
 
 
+@pytest.mark.parametrize(("fps", "gone"), [(5.0, 1), (25.0, 3), (60.0, 7)])
+def test_a_face_may_blink_away_for_an_eighth_of_a_second_at_any_rate(fps: float, gone: int) -> None:
+    for more, scenes in ((0, 1), (1, 2)):
+        runs = [run(0, 49, 100), run(50 + gone + more, 99, 105, shot=1)]
+        assert len(split_scenes(runs, fps)) == scenes
+
+
 def test_thousands_of_shots_of_one_face_are_one_scene_of_which_the_last_few_are_looked_at() -> None:
     looked_at = 0
 
