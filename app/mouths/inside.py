@@ -12,7 +12,7 @@ the middle of the resting lips, along the eyes (``across``) and down the face (`
 from dataclasses import dataclass
 from functools import cached_property
 from math import floor
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
@@ -29,6 +29,8 @@ from app.mouths.upright import Points
 
 WantedTeeth = npt.NDArray[np.float32]
 """float32 (2,): upper and lower teeth that are to show beyond rest, the last two of a mouth shape."""
+
+_Places = TypeVar("_Places", PixelMap, Profile)
 
 Picture = npt.NDArray[np.float32]
 """float32 (rows, columns, 3): BGR, 0..255, of a part of a frame."""
@@ -72,6 +74,9 @@ _REDDENED: Final = (1.25, 1.2, 0.85)
 
 _GREY: Final = (0.03, 0.09)
 """Colourfulness of skin up to which a picture is black and white, and from which it has all its colours."""
+
+_MOST_SKEW: Final = 40.0
+"""Twice by how many millimetres the corners of a mouth are not as far from its middle, at most."""
 
 _SHUT: Final = 0.25
 """Pixels by which the lips are nowhere further apart in a shut mouth."""
@@ -154,6 +159,10 @@ class _Mouth:
         self.millimetre = self._across_head / placing.narrowed
         """Pixels of the frame, down the head; fewer lie across it if it is turned."""
         self._middle = (self._rest[13] + self._rest[14]) / 2
+        right, left = (self._rest[[61, 291]] - self._middle) @ self._along / self._across_head
+        self._skew = (
+            float(np.clip(2 * (left + right), -_MOST_SKEW, _MOST_SKEW)) / max(float(left - right), 1.0) ** 2
+        )
 
     @property
     def empty(self) -> bool:
@@ -252,7 +261,7 @@ class _Mouth:
     @cached_property
     def _across(self) -> PixelMap:
         """Place of every pixel, from the middle to the person's left."""
-        return self._places(self._along, self._across_head)
+        return self._rounded(self._places(self._along, self._across_head))
 
     @cached_property
     def _steps(self) -> slice:
@@ -294,7 +303,20 @@ class _Mouth:
     def _relative(self, points: Points) -> tuple[Profile, Profile]:
         """Return where points lie, across and below."""
         relative = points - self._middle
-        return relative @ self._along / self._across_head, relative @ self._down / self.millimetre
+        across = self._rounded(relative @ self._along / self._across_head)
+        return across, relative @ self._down / self.millimetre
+
+    def _rounded(self, seen: _Places) -> _Places:
+        """Return where around the mouth lies what is seen so far from its middle.
+
+        A mouth is round: on the far side of a turned head more of it is seen in less room. What lies at x is
+        seen at x + skew * x * x, so that both corners are as far away.
+        """
+        if abs(self._skew) < 1e-6:
+            return seen
+        root = np.sqrt(np.maximum(1 + 4 * self._skew * seen, 0.01))
+        around: _Places = ((root - 1) / (2 * self._skew)).astype(seen.dtype)
+        return around
 
 
 def _smooth(value: PixelMap, low: float, high: float) -> PixelMap:
