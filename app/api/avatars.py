@@ -200,7 +200,9 @@ async def get_preview(avatar_id: str, services: ServicesDep) -> Response:
     return SentFile(folder / PREVIEW, media_type="image/jpeg", gone=gone, headers={}, lane=AVATARS)
 
 
-@router.delete("/{avatar_id}", status_code=204, responses=documented(AvatarNotFound, StorageReadOnly))
+@router.delete(
+    "/{avatar_id}", status_code=204, responses=documented(AvatarNotFound, Unavailable, StorageReadOnly)
+)
 async def delete_avatar(avatar_id: str, services: ServicesDep) -> None:
     """Delete an avatar.
 

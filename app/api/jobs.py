@@ -36,14 +36,13 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 CANCEL_SECONDS: Final = 2.0
 """How long a cancel waits for the worker to have stopped before it is answered."""
 
-_PROBLEMS: Final = (JobNotFound, NotReady)
+_PROBLEMS: Final = (JobNotFound, NotReady, Unavailable)
 _RESULT_PROBLEMS: Final = (
     *_PROBLEMS,
     NotFound,
     JobNotFinished,
     JobFailed,
     JobCanceled,
-    Unavailable,
     StorageReadOnly,
 )
 _VIDEO: Final[Responses] = {
@@ -55,7 +54,7 @@ Stream = Annotated[bool, Query(description="While it renders: stream a fragmente
 AvatarFilter = Annotated[AvatarId, Query(description="Only jobs of this avatar.")]
 
 
-@router.get("", responses=documented(InvalidRequest, NotReady))
+@router.get("", responses=documented(InvalidRequest, NotReady, Unavailable))
 async def list_jobs(
     services: ServicesDep,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,

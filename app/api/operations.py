@@ -10,7 +10,7 @@ from app import __version__
 from app.api.dependencies import ServicesDep
 from app.api.models import Info, Limits, Model, Sandbox
 from app.api.problems import documented
-from app.errors import NotReady
+from app.errors import NotReady, Unavailable
 from app.sandbox import protection
 from app.threads import on_scrape
 
@@ -33,7 +33,7 @@ async def ready(services: ServicesDep) -> str:
     return "ok\n"
 
 
-@public.get("/metrics", response_class=PlainTextResponse)
+@public.get("/metrics", response_class=PlainTextResponse, responses=documented(Unavailable))
 async def metrics(services: ServicesDep) -> Response:
     """Metrics in Prometheus' text format."""
     return Response(await on_scrape(services.metrics.text), media_type=CONTENT_TYPE_LATEST)

@@ -18,7 +18,14 @@ from fastapi import Request
 from app.api.dependencies import Services
 from app.api.renders import submit_render
 from app.api.submission import wait_while_there
-from app.errors import InvalidRequest, JobNotFinished, JobNotFound, ShuttingDown
+from app.errors import (
+    InvalidRequest,
+    JobNotFinished,
+    JobNotFound,
+    NotReady,
+    ShuttingDown,
+    Unavailable,
+)
 from app.jobs.job import Job, JobState
 from app.media.formats import Format
 
@@ -37,6 +44,9 @@ TIMING: Final[Mapping[str, Mapping[str, str]]] = {
     "remap": {"loop": "stretch"},
 }
 """What ``sync_mode`` of Sync.so, and of those who have its models, means here."""
+
+FOUND: Final = (JobNotFound, NotReady, Unavailable)
+"""What may be wrong with a request about a job."""
 
 _LONGEST_SHOWN: Final = 500
 _MOST_SHOWN: Final = 16 << 10

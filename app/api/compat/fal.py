@@ -77,7 +77,7 @@ _BODY: Final = common.json_body(
     }
 )
 _TAKEN: Final = documented(*ONE_CALL_PROBLEMS, JobNotFinished)
-_FOUND: Final = documented(JobNotFound)
+_FOUND: Final = documented(*common.FOUND)
 _GONE: Final = documented(*ONE_CALL_PROBLEMS, JobNotFound, JobNotFinished, JobCanceled)
 
 Webhook = Annotated[str | None, Query(description="Where to `POST` the result.", max_length=2048)]
@@ -154,7 +154,7 @@ async def get_result(
     status_code=202,
     response_model=Cancellation,
     responses=documented(
-        JobNotFound, also={400: {"model": Cancellation, "description": "It has ended already."}}
+        *common.FOUND, also={400: {"model": Cancellation, "description": "It has ended already."}}
     ),
 )
 async def cancel(

@@ -12,7 +12,7 @@ from app.api.compat.common import COMPAT
 from app.api.dependencies import JobDep, ServicesDep
 from app.api.problems import documented
 from app.api.videos import FINISHED, finished_video
-from app.errors import InvalidRequest, JobNotFound, NotReady, StorageReadOnly, Unavailable
+from app.errors import InvalidRequest, JobNotFound, StorageReadOnly
 from app.jobs.job import JobState
 from app.media.formats import Format
 
@@ -23,7 +23,7 @@ router = APIRouter(tags=["compat"])
 @router.get(
     "/outputs/{job_id}.{form}",
     response_class=FileResponse,
-    responses=documented(InvalidRequest, JobNotFound, NotReady, Unavailable, StorageReadOnly, also=FINISHED),
+    responses=documented(InvalidRequest, *common.FOUND, StorageReadOnly, also=FINISHED),
 )
 async def get_output(job: JobDep, form: Format, services: ServicesDep) -> Response:
     """Fetch a video made for another service's client; needs no key."""

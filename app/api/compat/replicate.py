@@ -19,7 +19,7 @@ from app.api.compat.prediction import Prediction, news_of, prediction_of
 from app.api.dependencies import Services, ServicesDep
 from app.api.problems import documented
 from app.api.renders import ONE_CALL_PROBLEMS
-from app.errors import InvalidRequest, JobNotFinished, JobNotFound
+from app.errors import InvalidRequest, JobNotFinished, JobNotFound, NotReady, Unavailable
 from app.jobs.job import Job
 
 API: Final = "replicate"
@@ -138,7 +138,7 @@ async def put(
     return _answer(job, 200 if job.state.is_terminal else 202)
 
 
-@router.get("/v1/predictions")
+@router.get("/v1/predictions", responses=documented(InvalidRequest, NotReady, Unavailable))
 async def page(
     request: Request, services: ServicesDep, cursor: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None
 ) -> PredictionPage:
@@ -148,15 +148,15 @@ async def page(
     return PredictionPage(next=here if following else None, results=[prediction_of(job) for job in jobs])
 
 
-@router.get("/v1/predictions/{prediction_id}", responses=documented(JobNotFound))
-@router.get("/predictions/{prediction_id}", responses=documented(JobNotFound))
+@router.get("/v1/predictions/{prediction_id}", responses=documented(*common.FOUND))
+@router.get("/predictions/{prediction_id}", responses=documented(*common.FOUND))
 async def get(prediction_id: str, request: Request, services: ServicesDep) -> Prediction:
     """Show a prediction."""
     return prediction_of(await common.find(request, services, API, prediction_id))
 
 
-@router.post("/v1/predictions/{prediction_id}/cancel", responses=documented(JobNotFound))
-@router.post("/predictions/{prediction_id}/cancel", responses=documented(JobNotFound))
+@router.post("/v1/predictions/{prediction_id}/cancel", responses=documented(*common.FOUND))
+@router.post("/predictions/{prediction_id}/cancel", responses=documented(*common.FOUND))
 async def cancel(prediction_id: str, request: Request, services: ServicesDep) -> Prediction:
     """Cancel a prediction; one that has ended stays as it is."""
     job = await common.find(request, services, API, prediction_id)

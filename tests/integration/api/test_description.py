@@ -77,6 +77,9 @@ async def test_no_status_hides_a_problem_that_has_the_same(start: Start) -> None
             assert codes(call).keys() >= {"unauthorized", "invalid-request", "internal-error"}, path
         if path.startswith("/v1/jobs"):
             assert codes(call).keys() >= {"not-ready", "too-busy"}, (method, path)
+        works = path in ("/metrics", "/fal/queue/{owner}/{alias}/requests/{request_id}/status")
+        if works or path.startswith(("/v1/avatars", "/v1/jobs", "/v1/predictions", "/outputs")):
+            assert "unavailable" in codes(call), (method, path)
     for name in ("video", "report", "sheet.jpg"):
         assert {"not-found", "job-not-found"} <= codes(paths[f"/v1/jobs/{{job_id}}/{name}"]["get"]).keys()
     assert "HTTPValidationError" not in document["components"]["schemas"]
