@@ -20,6 +20,7 @@ from app.errors import ForeignOrigin, MouthpieceError, UnknownHost
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
 SENT: Final = (
     "Authorization",
+    "Content-Disposition",
     "Content-Type",
     "Idempotency-Key",
     "If-None-Match",
@@ -29,7 +30,16 @@ SENT: Final = (
     "Traceparent",
     "X-Api-Key",
 )
-READ: Final = ("Content-Location", "Content-Range", "ETag", "Location", "Retry-After")
+READ: Final = (
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Location",
+    "Content-Range",
+    "ETag",
+    "Location",
+    "Preference-Applied",
+    "Retry-After",
+)
 """Headers that pages of the origins that are let in may send, and read."""
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

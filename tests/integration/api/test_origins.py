@@ -75,6 +75,22 @@ async def test_a_page_that_is_let_in_may_use_the_service_and_read_where_things_a
     ).status_code == 403
 
 
+async def test_a_page_that_is_let_in_may_send_and_read_every_header_that_is_described(start: Start) -> None:
+    client = await start(cors_origins=PAGE)
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    calls = [call for path in paths.values() for call in path.values()]
+    sent = {each["name"] for call in calls for each in call.get("parameters", ()) if each["in"] == "header"}
+    answers = [answer for call in calls for answer in call["responses"].values()]
+    read = {name for answer in answers for name in answer.get("headers", ())} - {"Last-Modified"}  # always is
+    assert {"Prefer", "Idempotency-Key"} <= sent
+    for name in (*sent, "Content-Disposition"):  # which names a file that is sent alone
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": name}
+        answer = await client.options("/v1/renders", headers={"Origin": PAGE, **asked})
+        assert answer.status_code == 200, name
+    shown = (await client.get("/v1/jobs", headers={"Origin": PAGE})).headers["Access-Control-Expose-Headers"]
+    assert read | {"Content-Disposition"} <= set(shown.split(", "))
+
+
 async def test_keys_are_not_shown_where_settings_are_printed() -> None:
     from app.settings import Settings
 
