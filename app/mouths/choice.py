@@ -8,12 +8,12 @@ concatenative speech synthesis system using a large speech database", 1996).
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from app.mouths.ear import SpeechShares
 from app.mouths.person import Person
 from app.mouths.space import COMPONENTS, OPENING, MouthShapes, shape_space
 from app.mouths.study import frames_of_takes
@@ -26,8 +26,9 @@ FrameNumbers = npt.NDArray[np.int32]
 Lenders = npt.NDArray[np.int32]
 """int32 (n,): the frame of the footage that lends its mouth to each of n frames."""
 
-CANDIDATES: Final = 48
-"""Lenders that are weighed for one frame."""
+CANDIDATES, MOST_CANDIDATES = 48, 120
+"""Lenders that are weighed for one frame, of footage at :data:`RATE`, and at most: of twice as many frames a
+second twice as many, that they be as many moments."""
 
 MOST_LENDERS: Final = 4000
 """Frames of a take that may lend: more than two minutes of talk hold no more mouths, and take longer."""
@@ -38,9 +39,14 @@ MOST_PRODUCTS: Final = 1000
 _STRETCH: Final = 50
 """Frames that are kept or left out together, for they are lent in a row."""
 
-BENT_WELL, STRETCH = 0.06, 0.05
-"""How much wider than its lender a mouth looks well when it is bent open, and a unit beyond that, in
-distances of the inner eyes. Set by eye on two people in training whose teeth were stretched."""
+BENT_WELL, STRETCH = 0.08, 0.05
+"""By how much a lender may be bent open and look well, and a unit beyond that, in distances of the inner
+eyes, times by how much its opening grows: the teeth of a mouth that opens a little are soon twice as high,
+those of one that opens wide hardly higher. Set by eye on people in training whose teeth were stretched."""
+
+LEAST_GAP, MOST_GROWN = 0.02, 3.0
+"""Opening, in distances of the inner eyes, that a mesh does not tell from none; and how much wider an opening
+counts as at most."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,8 @@ class Costs:
     shape: float = 1.0
     """Of a squared deviation of the first component."""
     stretch: float = 1.0
-    """Of each :data:`STRETCH` by which the lender opens less than is wanted, beyond :data:`BENT_WELL`, by the
-    square: teeth are stretched there, and the dark between them is missing."""
+    """Of each :data:`STRETCH` by which a lender is bent open beyond :data:`BENT_WELL`, by the square: teeth
+    are stretched there, and the dark between them is missing."""
     teeth: float = 0.25
     """Weight of a unit of teeth, beside components in units of the first one's size."""
     turn: float = 0.5
@@ -61,17 +67,33 @@ class Costs:
     near: float = 4.0
     """Of a difference of 1 in the logarithm of the head's size, by the square."""
     jump: float = 0.12
-    """Of any change but to the lender's neighbours in time."""
+    """Of any change but by as much as the footage itself moves on, forward or backward."""
     seam: float = 0.03
     """Of each step (of 255) by which the mouths that meet at a change look different."""
-    still: float = 0.05
-    """Of staying with the same lender for a frame, in which motion freezes."""
+    still: float = 0.06
+    """Of staying with the same lender for a frame in which the footage moves on, so that motion freezes."""
+    reversal: float = 0.07
+    """Of going backward after forward or the other way about: two neighbours in turn buzz."""
 
 
-REST_COSTS: Final = Costs(still=0.0, jump=1.0)
-"""Where the mouth is to rest there is no motion to keep, and a change only shows."""
+QUIET: Final = 0.25
+"""Share of speech from which somebody counts as speaking; below it, by degrees, as quiet."""
 
-_BLOCK, _BESIDE = 250, 50
+QUIET_PARTING: Final = 1.0
+"""Of a percent of the eyes' distance by which more is seen between lips than at rest, by the square, while
+nobody speaks; see :func:`app.mouths.looks.parting`. Lips that a mesh sees meet may show a tooth."""
+
+QUIET_JUMP: Final = 1.0
+"""What a jump or a turn costs while nobody speaks, beside staying for nothing: there is no motion to keep,
+and a change only shows."""
+
+RATE: Final = 24.0
+"""Frames a second for which costs are set: what a frame costs by itself counts by the time it is seen."""
+
+Steps = npt.NDArray[np.int64]
+"""int64 (n - 1,): frames by which the footage moves on from each of n frames to the next at its own speed."""
+
+_BLOCK, _BESIDE = 250, 75
 """Frames of footage for which resting mouths are chosen together, and those on each side that have a say: by
 then paths that begin apart have most often met, so that blocks which meet agree."""
 
@@ -86,11 +108,34 @@ def _sizes() -> Numbers:
 SIZES: Final = _sizes()
 
 
+def _parted(person: Person) -> Numbers:
+    """Return what each frame costs while nobody speaks for what is seen between its lips, (n,)."""
+    resting = person.study.parting[person.usable & person.rest]
+    least = float(np.quantile(resting, 0.25)) if len(resting) else 0.0
+    parted: Numbers = QUIET_PARTING * np.square(np.maximum(person.study.parting - least, 0.0))
+    return parted.astype(np.float64)
+
+
+def _quiet(speech: SpeechShares | float, count: int) -> Numbers:
+    """Return how far nobody speaks in each of ``count`` frames, 0..1."""
+    quiet: Numbers = np.clip(1 - np.broadcast_to(speech, count).astype(np.float64) / QUIET, 0, 1)
+    return quiet
+
+
 class Chooser:
     """Chooses lenders among the frames of one person's footage."""
 
-    def __init__(self, person: Person, costs: Costs = Costs()) -> None:
+    def __init__(self, person: Person, costs: Costs = Costs(), rate: float | None = None) -> None:
+        """``rate`` is that of the frames to choose for, a second; None for the footage's own.
+
+        Of footage that is faster by a whole factor only every so manieth frame may lend: neighbours there are
+        no choice.
+        """
         self._person = person
+        self._share = RATE / (rate or person.fps)
+        stride = max(1, int(person.fps / (rate or person.fps)))
+        dense = person.fps / stride / RATE
+        self._candidates = int(np.clip(CANDIDATES * dense, CANDIDATES, MOST_CANDIDATES))
         self._costs = costs
         self._weights = np.r_[SIZES, np.full(2, costs.teeth)] * np.sqrt(costs.shape)
         size = np.log(np.maximum(person.pose.scale, 1e-9))
@@ -102,72 +147,92 @@ class Chooser:
             ]
         )
         self._shapes = person.shapes * self._weights
+        self._parted = _parted(person)
         patches = person.study.patches.reshape(len(person), -1).astype(np.float32)
         self._patches = patches - patches.mean(axis=0)  # nearer to 0, so that fewer digits are lost
         self._lengths = np.square(self._patches).sum(axis=1)
         takes = person.study.takes
-        self._pools = {
-            int(takes[take[0]]): _thinned(take[person.usable[take]]) for take in frames_of_takes(takes)
-        }
+        usable = person.usable & (np.arange(len(person)) % stride == 0)
+        self._pools = {int(takes[take[0]]): _thinned(take[usable[take]]) for take in frames_of_takes(takes)}
 
     def local_costs(
-        self, wanted: MouthShapes, shown: FrameNumbers, alive: Alive = nothing
+        self,
+        wanted: MouthShapes,
+        shown: FrameNumbers,
+        speech: SpeechShares | float = 1.0,
+        alive: Alive = nothing,
     ) -> list[tuple[FrameNumbers, Numbers]]:
         """Return for each frame the best candidates and what each costs by itself.
 
         ``wanted`` (n, 8) are the shapes, ``shown`` (n,) the frames of the footage on which they are to be
-        laid. A frame to which nobody may lend serves itself. ``alive`` is called for each, and may raise to
-        stop.
+        laid, ``speech`` (n,), 0..1, whether somebody speaks. A frame to which nobody may lend serves itself.
+        ``alive`` is called for each, and may raise to stop.
         """
         result: list[tuple[FrameNumbers, Numbers]] = []
         openings = wanted[:, :COMPONENTS] @ OPENING
-        for shape, opening, frame in zip(wanted * self._weights, openings, shown, strict=True):
+        quiet = _quiet(speech, len(shown))
+        for row, frame in enumerate(shown.tolist()):
             alive()
             pool = self._pools.get(int(self._person.study.takes[frame]), np.empty(0, np.int64))
             pool = pool[self._person.places.fit(pool, np.array([frame]))[0]]
             if not len(pool):
                 result.append((np.array([frame], np.int32), np.zeros(1)))
                 continue
-            cost = np.square(self._shapes[pool] - shape).sum(axis=1)
+            cost = np.square(self._shapes[pool] - wanted[row] * self._weights).sum(axis=1)
             cost += np.square(self._place[pool] - self._place[frame]).sum(axis=1)
-            stretched = np.maximum(opening - self._person.openings[pool] - BENT_WELL, 0) / STRETCH
-            cost += self._costs.stretch * np.square(stretched)
-            best = np.argpartition(cost, CANDIDATES)[:CANDIDATES] if len(pool) > CANDIDATES else slice(None)
+            cost += self._costs.stretch * self._stretched(float(openings[row]), pool)
+            if quiet[row]:
+                cost += quiet[row] * self._parted[pool]
+            cost *= self._share
+            most = self._candidates
+            best = np.argpartition(cost, most)[:most] if len(pool) > most else slice(None)
             result.append((pool[best].astype(np.int32), cost[best]))
         return result
+
+    def _stretched(self, opening: float, pool: npt.NDArray[np.int64]) -> Numbers:
+        """Return how far each lender would be stretched to have this opening, squared units."""
+        lack = np.maximum(opening - self._person.openings[pool], 0)
+        gap = np.maximum(self._person.openings[pool] + self._person.ajar[pool], 0) + LEAST_GAP
+        grown = np.minimum((gap + lack) / gap, MOST_GROWN)
+        stretched: Numbers = np.square(np.maximum(lack * grown - BENT_WELL, 0) / STRETCH)
+        return stretched
 
     def choose(
         self,
         wanted: MouthShapes,
         shown: FrameNumbers,
-        pinned: tuple[bool, bool] = (False, False),
+        speech: SpeechShares | float = 1.0,
+        steps: Steps | None = None,
+        pinned: tuple[int | None, int | None] = (None, None),
         alive: Alive = nothing,
     ) -> Lenders:
         """Return the lenders of a run of frames, the cheapest path; ``alive`` is called for each.
 
-        ``pinned`` says whether the first and the last frame take the candidate that is best by itself:
-        two runs that share a pinned frame agree on it, so that they can be chosen apart.
+        ``speech`` (n,), 0..1, is whether somebody speaks. ``steps`` are one frame each where they are not
+        given. ``pinned`` are the lenders of the first and of the last frame, where they are known.
         """
-        local = self.local_costs(wanted, shown, alive)
+        local = self.local_costs(wanted, shown, speech, alive)
         for end, pin in zip((0, -1), pinned, strict=True):
-            if pin:
-                candidates, cost = local[end]
-                best = int(cost.argmin())
-                local[end] = (candidates[best : best + 1], cost[best : best + 1])
-        total, came = local[0][1], []
-        for (before, _), (candidates, cost) in pairwise(local):
+            if pin is not None:
+                local[end] = (np.array([pin], np.int32), np.zeros(1))
+        steps = np.ones(len(shown) - 1, np.int64) if steps is None else steps
+        quiet = _quiet(speech, len(shown))
+        quiet = np.minimum(quiet[:-1], quiet[1:])
+        total, came = np.tile(local[0][1], 2), []  # of the best ways that go forward, then of those backward
+        for row, (step, rests) in enumerate(zip(steps.tolist(), quiet.tolist(), strict=True)):
             alive()
-            ways = total[:, None] + self._changes(before, candidates)
+            candidates, cost = local[row + 1]
+            ways = total[:, None] + self._changes(local[row][0], candidates, step, rests)
             best_way = ways.argmin(axis=0)
             came.append(best_way)
-            total = ways[best_way, np.arange(len(candidates))] + cost
+            total = ways[best_way, np.arange(2 * len(candidates))] + np.tile(cost, 2)
         place = int(total.argmin())
         path = [place]
         for best_way in reversed(came):
             place = int(best_way[place])
             path.append(place)
-        chosen = [candidates[place] for (candidates, _), place in zip(local, reversed(path), strict=True)]
-        return np.array(chosen, np.int32)
+        ends = zip(local, reversed(path), strict=True)
+        return np.array([candidates[place % len(candidates)] for (candidates, _), place in ends], np.int32)
 
     def unlike(self, one: FrameNumbers, other: FrameNumbers) -> Numbers:
         """Return how different mouths look, (len(one), len(other)): root mean square, steps of 0..255."""
@@ -184,14 +249,29 @@ class Chooser:
         """Of each frame's patch with each other one's, (n, n); None for so many that it would take long."""
         return self._patches @ self._patches.T if len(self._patches) <= MOST_PRODUCTS else None
 
-    def _changes(self, before: FrameNumbers, after: FrameNumbers) -> Numbers:
-        """Return what going from each lender to each other one costs."""
-        costs = self._costs
-        change = costs.jump + costs.seam * self.unlike(before, after)
-        step = np.abs(after[None].astype(np.int64) - before[:, None])
-        change[step == 1] = 0
-        change[step == 0] = costs.still
-        return change
+    def _changes(self, before: FrameNumbers, after: FrameNumbers, step: int, quiet: float) -> Numbers:
+        """Return what going from each lender to each other one costs, (2 before, 2 after).
+
+        The first half of either stands for lenders that were reached by going forward, the second for those
+        reached by going backward. ``step`` is by how many frames the footage moves on,
+        ``quiet`` whether nobody speaks.
+        """
+        costs, spoken = self._costs, 1 - quiet
+        moved = after[None].astype(np.int64) - before[:, None]
+        still = moved == 0
+        jump, reversal = (spoken * cost + quiet * QUIET_JUMP for cost in (costs.jump, costs.reversal))
+        change = jump + costs.seam * self.unlike(before, after)
+        change[still] = spoken * costs.still * self._share if step else 0.0
+        both = np.empty((2, len(before), 2, len(after)))
+        both[:] = change[:, None]
+        for way, sign in enumerate((1, -1)):
+            other = 1 - way
+            natural = ~still & (np.abs(sign * moved - step) <= (step > 1))
+            both[way, :, way][natural] = 0
+            both[other, :, way][natural] = reversal
+            both[:, :, other][:, natural] = np.inf
+            both[way, :, other][still] = np.inf
+        return both.reshape(2 * len(before), 2 * len(after))
 
 
 def _thinned(pool: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -208,7 +288,7 @@ class RestLenders:
 
     def __init__(self, person: Person) -> None:
         self._known = np.flatnonzero(person.study.takes >= 0).astype(np.int32)
-        self._chooser = Chooser(replace(person, usable=person.usable & person.rest), REST_COSTS)
+        self._chooser = Chooser(replace(person, usable=person.usable & person.rest))
         self._lenders = np.full(len(person), -1, np.int32)
         self._blocks: set[int] = set()
 
@@ -229,7 +309,8 @@ class RestLenders:
         start, stop = block * _BLOCK, min((block + 1) * _BLOCK, len(self._known))
         first = max(0, start - _BESIDE)
         shown = self._known[first : stop + _BESIDE]
-        chosen = self._chooser.choose(np.zeros((len(shown), 8), np.float32), shown, alive=alive)
+        nowhere = np.zeros((len(shown), 8), np.float32)
+        chosen = self._chooser.choose(nowhere, shown, speech=0.0, alive=alive)
         self._lenders[self._known[start:stop]] = chosen[start - first : stop - first]
 
 

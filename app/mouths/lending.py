@@ -26,6 +26,10 @@ does not: a fade to white adds light instead of multiplying it, so that no gain 
 _COLOURLESS: Final = 0.1
 """Colourfulness that is added to each, so that black and white footage knows no veil."""
 
+_NOISE: Final = 8.0
+"""Steps of 255 that are added to each channel of a skin before logarithms: under a red lamp the blue of a
+cheek is all noise, which is no change of the light."""
+
 FEWEST: Final = 3
 """Lenders that open of which a frame has enough to be given open mouths."""
 
@@ -57,9 +61,9 @@ class Places:
     @classmethod
     def of(cls, turns: Numbers, skin: Skin) -> Self:
         """Measure the light on each skin."""
-        blue, green, red = np.log(np.maximum(skin.astype(np.float64), 1.0)).T
-        brightness = np.log(np.maximum(skin.mean(axis=1), 1.0))
-        light = np.column_stack([brightness, blue - green, red - green])
+        lit = skin.astype(np.float64) + _NOISE
+        blue, green, red = np.log(lit).T
+        light = np.column_stack([np.log(lit.mean(axis=1)), blue - green, red - green])
         return cls(turns, light, np.log(colourfulness(skin) + _COLOURLESS))
 
     def fit(self, lenders: TakeFrames, frames: TakeFrames) -> npt.NDArray[np.bool_]:

@@ -1,8 +1,8 @@
 """The score of a segment: which frame lends its mouth to each frame, and the shape it should have.
 
 It depends only on the avatar, the sound and the plan, and every segment has its own. Where two segments
-meet, the frame between them takes the lender that is best on its own, on which both agree. So segments can
-be made in any order and by several processes.
+meet, the lender of the frame between them is chosen from the few frames about it, on which both agree. So
+segments can be made in any order and by several processes.
 """
 
 from dataclasses import dataclass, fields
@@ -16,7 +16,7 @@ import numpy as np
 from app.faces.types import runs_of
 from app.media.files import replacing
 from app.media.timing import Segment
-from app.mouths.choice import Chooser, FrameNumbers, Lenders, RestLenders
+from app.mouths.choice import Chooser, FrameNumbers, Lenders, RestLenders, Steps
 from app.mouths.ear import SpeechShares
 from app.mouths.person import Person
 from app.mouths.space import COMPONENTS, OPENING, MouthShapes
@@ -28,6 +28,10 @@ from app.rendering.wanted import Wanted
 CHANGE_SECONDS, SHUT = 0.3, 0.03
 """Mouths that are lent look unlike those that are drawn. Within a take more are drawn, for so long at most,
 so that a change comes where the mouth opens by so little, in distances of the inner eyes, or the least."""
+
+PINNED_SECONDS: Final = 0.35
+"""How much on either side says who lends where two segments meet, and whether the inside is drawn: the best
+lender for one frame alone may be the only one that shows teeth."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,12 @@ class Scorer:
         """``strength`` multiplies how far the mouth leaves its rest."""
         self._person, self._wanted = person, wanted
         self._timeline, self._strength = timeline, strength
+        self._beside = round(PINNED_SECONDS * timeline.fps)
 
     @cached_property
     def _chooser(self) -> Chooser:
         """Chooses among frames in which the person talks; takes 6 KB a frame of the footage."""
-        return Chooser(self._person)
+        return Chooser(self._person, rate=float(self._timeline.fps))
 
     @cached_property
     def _resting(self) -> RestLenders:
@@ -79,17 +84,28 @@ class Scorer:
 
     def score(self, segment: Segment, alive: Alive = nothing) -> Score:
         """Return the score of a segment; ``alive`` is called meanwhile."""
-        beyond = 0 if segment.last else 1
-        indices = range(segment.first_frame, segment.first_frame + segment.frame_count + beyond)
+        first, stop = segment.first_frame, segment.first_frame + segment.frame_count
+        begin = max(0, first - self._beside)
+        end = min(self._timeline.frame_count, stop + self._beside + 1)
+        frames = self._frames(range(begin, end), alive)
+        joins = [
+            (join, self._pin(frames, join - begin, alive))
+            for join, inner in ((first, first > 0), (stop, not segment.last))
+            if inner
+        ]
+        own = frames[first - begin : stop + (not segment.last) - begin]
+        lenders = self._chosen(own, {join - first: lender for join, lender in joins}, alive)
+        if own.drawn.any():
+            lenders[own.drawn] = self._resting.of(own.shown[own.drawn], alive)
+        count = segment.frame_count
+        return Score(lenders[:count], own.wanted[:count], own.drawn[:count], own.speech[:count])
+
+    def _frames(self, indices: range, alive: Alive) -> "_Frames":
         shown = np.array([self._timeline.avatar_frame(index) for index in indices], np.int32)
         asked = self._wanted.ask(indices, alive)
         wanted = asked.shapes * np.float32(self._strength) + asked.rest * np.float32(min(self._strength, 1.0))
-        drawn = self._drawn(wanted, shown)
-        lenders = self._chosen(wanted, shown, drawn, (segment.first_frame > 0, not segment.last), alive)
-        if drawn.any():
-            lenders[drawn] = self._resting.of(shown[drawn], alive)
-        count = segment.frame_count
-        return Score(lenders[:count], wanted[:count], drawn[:count], asked.speech[:count])
+        steps = self._timeline.steps(indices)
+        return _Frames(wanted, asked.speech, shown, self._drawn(wanted, shown), np.append(steps, 1))
 
     def _drawn(self, wanted: MouthShapes, shown: FrameNumbers) -> Flags:
         """Tell which insides are drawn: where nobody lends an open mouth, and on until it shuts."""
@@ -100,20 +116,24 @@ class Scorer:
             _wait(drawn[order], takes[order], openings[order], most)
         return drawn
 
-    def _chosen(
-        self,
-        wanted: MouthShapes,
-        shown: FrameNumbers,
-        drawn: Flags,
-        pinned: tuple[bool, bool],
-        alive: Alive,
-    ) -> Lenders:
-        """Choose lenders for the frames that have a face and are not drawn, each run of them by itself."""
-        lenders = np.full(len(shown), -1, np.int32)
-        faces = self._person.study.takes[shown] >= 0
-        for start, stop in runs_of(faces & ~drawn):
-            ends = pinned[0] and start == 0, pinned[1] and stop == len(shown)
-            lenders[start:stop] = self._chooser.choose(wanted[start:stop], shown[start:stop], ends, alive)
+    def _pin(self, frames: "_Frames", place: int, alive: Alive) -> int:
+        """Return the lender of a frame where two segments meet, from the frames about it alone."""
+        start = max(0, place - self._beside)
+        return int(self._chosen(frames[start : place + self._beside + 1], {}, alive)[place - start])
+
+    def _chosen(self, frames: "_Frames", pins: dict[int, int], alive: Alive) -> Lenders:
+        """Choose lenders for the frames that have a face and are not drawn, each run of them by itself.
+
+        ``pins`` are lenders that are known, by place, at either end.
+        """
+        lenders = np.full(len(frames.shown), -1, np.int32)
+        faces = self._person.study.takes[frames.shown] >= 0
+        for start, stop in runs_of(faces & ~frames.drawn):
+            run = frames[start:stop]
+            ends = pins.get(start), pins.get(stop - 1)
+            lenders[start:stop] = self._chooser.choose(
+                run.wanted, run.shown, run.speech, run.steps[:-1], ends, alive
+            )
         return lenders
 
 
@@ -125,6 +145,23 @@ def _wait(drawn: Flags, takes: FrameNumbers, openings: Numbers, most: int) -> No
         until = other.argmax() if other.any() else len(other)
         if until:
             drawn[change : change + int(openings[ahead][:until].argmin())] = True
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """What lenders are chosen for; a row for every frame."""
+
+    wanted: MouthShapes
+    speech: SpeechShares
+    shown: FrameNumbers
+    drawn: Flags
+    steps: Steps
+    """To the next frame."""
+
+    def __getitem__(self, rows: slice) -> "_Frames":
+        return _Frames(
+            self.wanted[rows], self.speech[rows], self.shown[rows], self.drawn[rows], self.steps[rows]
+        )
 
 
 class ScoreBook:

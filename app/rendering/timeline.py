@@ -74,13 +74,24 @@ class Timeline:
             begin = self.start_frame % self.clip_frames
             shown = min(index, self.frame_count - 1)
             return begin + (2 * shown + 1) * (self.clip_frames - begin) // (2 * self.frame_count)
-        elapsed = int(index * self.clip_fps / self.fps)
+        elapsed = self._elapsed(index)
         if self.loop == "hold":
             return min(self.start_frame % self.clip_frames + elapsed, self.clip_frames - 1)
         position = self.start_frame + elapsed
         if self.loop == "restart":
             return position % self.clip_frames
         return _bounced(position, self.clip_frames)[0]
+
+    def _elapsed(self, index: int) -> int:
+        """Return how many of the clip's frames pass at its own speed before result frame ``index``."""
+        return int(index * self.clip_fps / self.fps)
+
+    def steps(self, indices: Sequence[int]) -> npt.NDArray[np.int64]:
+        """Return by how many frames the clip's own time moves on between result frames, (n - 1,).
+
+        Whatever is shown: a clip that is held or stretched shows other frames than these pass.
+        """
+        return np.diff([self._elapsed(index) for index in indices])
 
     def own_sound(self) -> Iterator[Span]:
         """Yield where the video's own sound comes from, stretch by stretch, for all of the result.

@@ -128,7 +128,8 @@ def test_in_silence_the_mouth_rests(people: AvatarBuilder, tmp_path: Path, works
     silence = clips.write_wav(tmp_path / "silence.wav", np.zeros(32000, np.float32))
     with opened(people, "talker", silence, workspace) as (render, mouths):
         person, own = seen(render), render.maker.avatar.person
-        lenders = [mouths.scores.row(index)[0].lenders[0] for index in range(render.frame_count)]
+        rows = [mouths.scores.row(index) for index in range(render.frame_count)]
+        lenders = [int(score.lenders[row]) for score, row in rows]
     assert own.rest[lenders].all()
     assert person.range < 0.25 * own.range
 

@@ -2,7 +2,6 @@
 
 import itertools
 import tracemalloc
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -15,9 +14,11 @@ from app.errors import JobCanceled
 from app.mouths import choice
 from app.mouths.choice import (
     BENT_WELL,
-    CANDIDATES,
+    LEAST_GAP,
+    MOST_CANDIDATES,
+    MOST_GROWN,
     MOST_LENDERS,
-    REST_COSTS,
+    RATE,
     STRETCH,
     Chooser,
     Costs,
@@ -90,8 +91,10 @@ def test_a_mouth_that_would_be_stretched_costs_more() -> None:
     )
     extra = dict(zip(*with_it, strict=True))
     for lender, cost in zip(*without, strict=True):
-        lack = opening - person.openings[lender]
-        more = 2.0 * max(lack - BENT_WELL, 0.0) ** 2 / STRETCH**2
+        lack = max(opening - person.openings[lender], 0.0)
+        gap = max(person.openings[lender] + person.ajar[lender], 0.0) + LEAST_GAP
+        bent = lack * min((gap + lack) / gap, MOST_GROWN)
+        more = RATE / person.fps * 2.0 * max(bent - BENT_WELL, 0.0) ** 2 / STRETCH**2
         assert extra.get(lender, cost + more) == pytest.approx(cost + more)
     assert max(with_it[1]) > max(without[1]) + 1
 
@@ -131,6 +134,49 @@ def test_frames_that_follow_each_other_are_lent_in_a_row() -> None:
     assert (np.diff(lenders) == 0).all()
 
 
+def test_two_neighbours_are_not_lent_in_turn() -> None:
+    """Only frames 30 and 31 have the shape: going to and fro between them costs nothing but the turns."""
+    wanted = np.zeros((COUNT, 1))
+    wanted[30:32] = 2.0
+    lenders = chosen(person_of(wanted), shapes(*[2.0] * 20), frames(*[5] * 20))
+    assert set(lenders) == {30, 31}
+    assert np.count_nonzero(np.diff(lenders)) <= 1
+
+
+@pytest.mark.parametrize("fps", [12.5, 100.0])
+def test_lenders_change_as_often_whatever_the_rate_of_the_result(fps: float) -> None:
+    """The same words and the same footage, seen more or less often a second."""
+
+    def changes(rate: float) -> float:
+        seconds = np.arange(0, 20, 1 / rate)
+        said = shapes(*(1.2 + np.sin(7 * seconds) + 0.4 * np.sin(17 * seconds + 1)))
+        footage = 1.5 * (1 + np.sin(5.3 * seconds + 0.6 * np.sin(1.7 * seconds)))[:, None]
+        lenders = chosen(person_of(footage, fps=rate), said, np.arange(len(seconds), dtype=np.int32))
+        return np.count_nonzero(np.abs(np.diff(lenders)) > 1) / 20
+
+    assert changes(fps) == pytest.approx(changes(25.0), rel=0.5)
+
+
+@pytest.mark.parametrize(("fps", "rate"), [(60.0, 25.0), (120.0, 30.0), (12.0, 24.0)])
+def test_a_lender_moves_at_its_own_speed(fps: float, rate: float) -> None:
+    """Equal mouths: only what a change, a freeze and a step cost tells them apart."""
+    person, moments = person_of(np.zeros((200, 1)), fps=fps), np.arange(30)
+    steps = np.diff((moments * fps / rate).astype(int))
+    lenders = Chooser(person, rate=rate).choose(shapes(*[0.0] * 30), np.full(30, 100, np.int32), steps=steps)
+    moved = np.abs(np.diff(lenders))
+    assert moved.sum() == pytest.approx(30 * fps / rate, rel=0.2)
+    assert (np.abs(moved - steps) <= (steps > 1)).all()
+
+
+def test_noise_in_a_channel_that_is_nearly_black_is_no_other_light() -> None:
+    study = person_of(talk(COUNT)).study
+    noise = np.random.default_rng(0).uniform(-2, 2, (COUNT, 2))
+    skin = np.column_stack([3 + noise[:, 0], 8 + noise[:, 1], np.full(COUNT, 120.0)]).astype(np.float32)
+    person = meet(replace(study, skin=skin), 25.0)
+    lenders = chosen(person, shapes(*[2.5] * COUNT), np.arange(COUNT, dtype=np.int32))
+    assert person.shapes[lenders, 0] == pytest.approx(2.5, abs=0.6)
+
+
 def test_a_change_is_made_between_mouths_that_look_alike() -> None:
     """Only frame 10 can begin; 38 and 48 can follow, of which one looks as 10 does."""
     wanted = np.zeros((COUNT, 2))
@@ -156,32 +202,29 @@ def test_mouths_are_as_unlike_as_their_pictures(
     assert unlike == pytest.approx(np.array([[0, 30, 255], [30, 0, 225]]), abs=0.5)
 
 
-Walk = st.lists(st.tuples(st.floats(-1, 3.5), st.integers(0, COUNT - 1)), min_size=3, max_size=14)
+def test_lenders_that_are_known_are_kept() -> None:
+    lenders = Chooser(talker()).choose(shapes(0, 1, 2), frames(1, 2, 3), pinned=(40, None))
+    assert lenders[0] == 40
+    assert Chooser(talker()).choose(shapes(0, 1, 2), frames(1, 2, 3), pinned=(40, 50))[[0, 2]].tolist() == [
+        40,
+        50,
+    ]
+    assert Chooser(talker()).choose(shapes(0), frames(1), pinned=(7, 7)).tolist() == [7]
 
 
-@settings(max_examples=60)
-@given(walk=Walk, share=st.floats(0, 1))
-def test_runs_that_share_a_pinned_frame_agree_on_it_whichever_is_asked_for_first(
-    walk: list[tuple[float, int]], share: float
-) -> None:
-    wanted, shown = shapes(*(shape for shape, _ in walk)), frames(*(frame for _, frame in walk))
-    middle = round(share * (len(walk) - 1))
-    chooser = Chooser(talker())
-
-    def first() -> list[int]:
-        return list(map(int, chooser.choose(wanted[: middle + 1], shown[: middle + 1], (False, True))))
-
-    def second() -> list[int]:
-        return list(map(int, chooser.choose(wanted[middle:], shown[middle:], (True, False))))
-
-    def in_order(*parts: Callable[[], list[int]]) -> dict[str, list[int]]:
-        return {part.__name__: part() for part in parts}
-
-    one, other = in_order(first, second), in_order(second, first)
-    assert one == other
-    assert one["first"][-1] == one["second"][0]
-    candidates, cost = chooser.local_costs(wanted[middle : middle + 1], shown[middle : middle + 1])[0]
-    assert one["second"][0] == candidates[cost.argmin()]
+def test_while_nobody_speaks_the_lender_stays_and_shows_no_teeth() -> None:
+    """Equal mouths but for what is seen between the lips of all but a few."""
+    study = person_of(np.zeros((COUNT, 1))).study
+    parting = np.full(COUNT, 2.0, np.float32)
+    parting[20:25] = 0.5
+    person = meet(replace(study, parting=parting), 25.0)
+    person = replace(person, rest=np.isin(np.arange(COUNT), range(15, 30)))
+    shown = np.arange(COUNT, dtype=np.int32)
+    quiet = Chooser(person).choose(shapes(*[0.0] * COUNT), shown, speech=0.0)
+    assert set(quiet) <= set(range(20, 25))
+    assert len(set(quiet)) == 1
+    spoken = Chooser(person).choose(shapes(*[0.0] * COUNT), shown, speech=1.0)
+    assert len(set(spoken)) > 5
 
 
 @settings(max_examples=25)
@@ -201,11 +244,16 @@ def test_no_path_is_cheaper_than_the_chosen_one(walk: list[float], grays: list[i
         total = sum(
             cost[candidates.tolist().index(one)] for one, (candidates, cost) in zip(path, local, strict=True)
         )
+        goes = 0
         for one, other in itertools.pairwise(path):
             if one == other:
-                total += costs.still
+                total += costs.still * RATE / person.fps
             elif abs(one - other) > 1:
                 total += costs.jump + costs.seam * abs(grays[one] - grays[other])
+                goes = 0
+            else:
+                total += costs.reversal * (goes == one - other)
+                goes = other - one
         return float(total)
 
     path = tuple(chooser.choose(shapes(*walk), frames(*[0] * len(walk))).tolist())
@@ -257,8 +305,8 @@ def test_the_first_frames_of_long_footage_wait_for_a_few_others_only() -> None:
 
 def test_resting_mouths_are_much_the_same_as_if_all_were_chosen_at_once() -> None:
     person = silent()
-    resting = Chooser(replace(person, usable=person.usable & person.rest), REST_COSTS)
-    at_once = resting.choose(np.zeros((1500, 8), np.float32), np.arange(1500, dtype=np.int32))
+    resting = Chooser(replace(person, usable=person.usable & person.rest))
+    at_once = resting.choose(np.zeros((1500, 8), np.float32), np.arange(1500, dtype=np.int32), speech=0.0)
     lenders = rest_lenders(person)
     assert (lenders != at_once).mean() < 0.1
     assert np.count_nonzero(np.diff(lenders)) <= 1.15 * np.count_nonzero(np.diff(at_once))
@@ -281,7 +329,7 @@ def test_ten_minutes_of_footage_are_chosen_from_in_bounded_memory() -> None:
     lent = np.unique(np.concatenate([candidates for candidates, _ in local]))
     assert MOST_LENDERS / 3 < len(lent) <= MOST_LENDERS
     assert (np.diff(lent) == 1).mean() > 0.5
-    assert all(len(candidates) <= CANDIDATES for candidates, _ in local)
+    assert all(len(candidates) <= MOST_CANDIDATES for candidates, _ in local)
 
 
 def test_nothing_is_lent_in_light_of_another_colour() -> None:
@@ -317,5 +365,5 @@ def test_work_that_is_stopped_ends_before_all_candidates_are_weighed() -> None:
             raise JobCanceled("Canceled.")
 
     with pytest.raises(JobCanceled):
-        Chooser(talker()).local_costs(shapes(*[1.0] * COUNT), np.arange(COUNT, dtype=np.int32), stop)
+        Chooser(talker()).local_costs(shapes(*[1.0] * COUNT), np.arange(COUNT, dtype=np.int32), alive=stop)
     assert calls == 3

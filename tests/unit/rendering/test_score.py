@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from app.media.limits import AudioLimits
 from app.media.sound import Sound, decode_sound
 from app.media.timing import Segment
 from app.mouths.adaptation import shut
+from app.mouths.choice import Chooser, Lenders
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.person import Person
 from app.rendering.score import SHUT, Score, ScoreBook, Scorer, _wait
@@ -98,6 +100,31 @@ def test_segments_have_the_same_scores_in_whatever_order_and_by_whomever_they_ar
     expected = {segment.index: whole.score(segment) for segment in SEGMENTS}
     for index in order:
         assert same(scorer(sound).score(SEGMENTS[index]), expected[index])
+
+
+def test_where_two_segments_meet_both_know_the_lender(sound: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int | None, int | None]] = []
+    choose = Chooser.choose
+
+    def noted(chooser: Chooser, *values: Any) -> Lenders:
+        asked.append(values[4])
+        return choose(chooser, *values)
+
+    monkeypatch.setattr(Chooser, "choose", noted)
+    ends: dict[int, set[int]] = {}
+    for segment in SEGMENTS:
+        asked.clear()
+        scorer(sound).score(segment)
+        first, last = segment.first_frame, segment.first_frame + segment.frame_count
+        for begin, end in asked:
+            for join, pin in ((first, begin), (last, end)):
+                if pin is not None:
+                    ends.setdefault(join, set()).add(pin)
+    faces = talker().study.takes >= 0
+    joins = [one.first_frame for one in SEGMENTS[1:] if faces[TIMELINE.avatar_frame(one.first_frame)]]
+    assert joins
+    assert sorted(ends) == joins
+    assert all(len(lenders) == 1 for lenders in ends.values())
 
 
 def test_who_never_talks_lends_resting_mouths_whose_inside_is_drawn(sound: Sound) -> None:
