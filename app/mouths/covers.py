@@ -45,6 +45,16 @@ _SPREAD: Final = 5
 
 
 @dataclass(frozen=True)
+class Usual:
+    """What is marked in most frames of a person."""
+
+    face: Marking
+    """What belongs to the face: a beard, say, that is taken for something before it."""
+    lips: float
+    """Share of the lips that the rest hides, 0..1: something that is before the face all along."""
+
+
+@dataclass(frozen=True)
 class Covers:
     """The covers of n frames, of which most have none; those of ten minutes would take 166 MB unpacked."""
 
@@ -56,6 +66,8 @@ class Covers:
     """int32 (m,): the frames, sorted, of which a cover is kept."""
     ends: npt.NDArray[np.int64]
     """int64 (m,): where in ``packed`` the cover of each of them ends, and the next one begins."""
+    lips_before: npt.NDArray[np.float32]
+    """float32 (): share of the lips that something before the face hides in most frames."""
     packed: npt.NDArray[np.uint8]
     """uint8 (k,): the covers, beyond what is usual for the person, by :func:`pack`."""
 
@@ -88,11 +100,11 @@ class Covers:
 def gather(
     lips: Shares,
     kept: Mapping[int, Marking],
-    usual: Marking,
+    usual: Usual,
     landmarks: Landmarks,
     alive: Alive = nothing,
 ) -> Covers:
-    """Make covers of the marks of single frames; ``usual`` (96, 96) is what is marked of the face.
+    """Make covers of the marks of single frames; ``usual`` is what is marked in most of them.
 
     ``alive`` is called for each and may raise to stop the work.
     """
@@ -100,7 +112,7 @@ def gather(
     covers = {}
     for frame in sorted(kept):
         alive()
-        cover = _before_face(beyond(kept[frame], usual), landmarks[frame])
+        cover = _before_face(beyond(kept[frame], usual.face), landmarks[frame])
         face[frame] = lower_face_share(cover)
         if face[frame] >= np.float32(NOTED):
             covers[frame] = pack(cover)
@@ -108,6 +120,7 @@ def gather(
         lips,
         face,
         rows=np.array(list(covers), np.int32),
+        lips_before=np.array(usual.lips, np.float32),
         ends=np.cumsum([len(cover) for cover in covers.values()], dtype=np.int64),
         packed=np.frombuffer(b"".join(covers.values()), np.uint8),
     )

@@ -7,9 +7,9 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.hidden import CROP_SIZE, STILL_HIDDEN, alignment, in_crop
+from app.faces.hidden import CROP_SIZE, STILL_HIDDEN, alignment, in_crop, lips_hidden
 from app.faces.types import Landmarks
-from app.mouths.covers import NOTED, Marking, beyond, lower_face_share, pack, unpack
+from app.mouths.covers import NOTED, Marking, Usual, beyond, lower_face_share, pack, unpack
 from app.mouths.usual import of_the_face
 
 _USUAL_FRAMES: Final = 60
@@ -120,19 +120,16 @@ class Marks:
         """Tell in which of the frames that were looked at no more is hidden than is usual."""
         seen = np.isfinite(self.lips)
         as_usual = seen & (self.lips - np.median(self.lips[seen]) < _CLEAR) if seen.any() else seen
-        marks = self.usual(landmarks)
+        face = self.usual(landmarks).face
         for index, kept in self.kept.items():
-            as_usual[index] &= lower_face_share(beyond(kept, marks)) < NOTED
+            as_usual[index] &= lower_face_share(beyond(kept, face)) < NOTED
         return as_usual
 
-    def usual(self, landmarks: Landmarks) -> Marking:
-        """Return what is marked of the face itself, (96, 96): a beard, say, that is taken for something.
-
-        That is the median of the marks, without what is before the face all along. ``landmarks`` (n, 468, 2)
-        are those of the frames.
-        """
+    def usual(self, landmarks: Landmarks) -> Usual:
+        """Return what is marked in most frames; ``landmarks`` (n, 468, 2) are those of the frames."""
         if not self._sample:
-            return NOTHING
+            return Usual(NOTHING, 0.0)
         marked: Marking = np.median([each.marks for each in self._sample.values()], axis=0).astype(np.uint8)
         points = np.array([in_crop(alignment(landmarks[index]), landmarks[index]) for index in self._sample])
-        return of_the_face(marked, np.array([each.luma for each in self._sample.values()]), points)
+        face = of_the_face(marked, np.array([each.luma for each in self._sample.values()]), points)
+        return Usual(face, lips_hidden(beyond(marked, face), np.median(points, axis=0)))

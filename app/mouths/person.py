@@ -149,8 +149,11 @@ class Person:
 
     @cached_property
     def shows_marked_lips(self) -> bool:
-        """Whether lips are marked in most frames although their red is seen: teeth of a smile, say."""
-        lips = self.study.covers.lips[self.seen]
+        """Whether lips are marked in most frames although their red is seen: teeth of a smile, say.
+
+        What something hides that is before the face all along does not count.
+        """
+        lips = self.study.covers.lips[self.seen] - self.study.covers.lips_before
         red = self.study.redness[self.seen]
         return (
             bool(len(lips)) and float(np.nanmedian(lips)) > USUAL_MOST and float(np.median(red)) >= SEEN_RED

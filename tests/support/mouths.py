@@ -12,7 +12,7 @@ from app.faces.face_mesh import FaceMesh
 from app.faces.regions import region_of_landmarks
 from app.faces.types import DEFAULT_PADS, Box, FaceLandmarks
 from app.media.frames import FrameLayout
-from app.mouths.covers import gather
+from app.mouths.covers import Usual, gather
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.marks import NOTHING
 from app.mouths.meeting import meet
@@ -94,7 +94,7 @@ def study_of(
         patches=small,
         takes=numbers,
         cuts=np.isin(np.arange(count), cuts),
-        covers=gather(np.zeros(count, np.float32), covers or {}, NOTHING, meshes[:, :, :2]),
+        covers=gather(np.zeros(count, np.float32), covers or {}, Usual(NOTHING, 0.0), meshes[:, :, :2]),
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.errors import JobCanceled
 from app.media.limits import AudioLimits
-from app.mouths.covers import gather
+from app.mouths.covers import Usual, gather
 from app.mouths.marks import NOTHING
 from app.mouths.meeting import meet
 from app.mouths.person import Person
@@ -87,7 +87,7 @@ def seen(render: OpenRender) -> Person:
     sources = [render.maker.timeline.avatar_frame(index) for index in range(count)]
     study = study_frames(Listed(frames), avatar.layout, FPS, avatar.boxes[sources], avatar.landmarks[sources])
     if not avatar.person.talks:  # a pale smile is taken for something before the face
-        bare = gather(np.zeros(count, np.float32), {}, NOTHING, avatar.landmarks[sources])
+        bare = gather(np.zeros(count, np.float32), {}, Usual(NOTHING, 0.0), avatar.landmarks[sources])
         study = replace(study, covers=bare)
     return meet(study, FPS)
 

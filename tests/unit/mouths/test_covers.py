@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.faces.hidden import CROP_SIZE
-from app.mouths.covers import Covers, gather
+from app.mouths.covers import Covers, Usual, gather
 from app.mouths.meeting import meet
 from app.mouths.person import Person
 from app.mouths.study import Study
@@ -24,7 +24,9 @@ def hand() -> np.ndarray:
 
 
 def covered(frames: dict[int, np.ndarray]) -> Covers:
-    return gather(np.zeros(FRAMES, np.float32), frames, NOTHING, meshes_of(talk(FRAMES))[:, :, :2])
+    return gather(
+        np.zeros(FRAMES, np.float32), frames, Usual(NOTHING, 0.0), meshes_of(talk(FRAMES))[:, :, :2]
+    )
 
 
 def test_a_cover_is_there_when_it_is_seen_not_before_and_not_after() -> None:
@@ -95,6 +97,17 @@ def test_marks_on_lips_whose_red_is_seen_are_teeth(redness: float, kept: bool) -
     assert cover is not None
     assert person.shows_marked_lips != kept
     assert (int(np.count_nonzero(cover)) == int(np.count_nonzero(marks))) == kept
+
+
+def test_a_caption_that_is_before_the_lips_all_along_counts_though_their_red_is_seen() -> None:
+    marks = NOTHING.copy()
+    marks[44:60, 25:71] = 255
+    covers = replace(covered(dict.fromkeys(range(FRAMES), marks)), lips=np.full(FRAMES, 0.3, np.float32))
+    person = meet(studied(replace(covers, lips_before=np.array(0.3, np.float32))), FPS)
+    cover = person.cover(0, _landmarks(person))
+    assert person.seen.all()
+    assert cover is not None
+    assert (cover[50:60, 30:66] == 255).all()
 
 
 def _landmarks(person: Person) -> np.ndarray:
