@@ -85,7 +85,7 @@ class Pool(Protocol):
         """Have the worker of a call answer at the end of its present segment."""
 
     def wish(self, workers: int) -> None:
-        """Return how many workers could be busy now, for a pool that can grow."""
+        """Hear how many workers could be busy now, for a pool that can grow."""
 
     async def start(self, changed: Callable[[], None]) -> None:
         """Start the workers without waiting for them; ``changed`` is called whenever one is idle or gone."""

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 import structlog
+from anyio import to_thread
 
 from app.sandbox import without_secrets
 from app.settings import Settings
@@ -58,7 +59,8 @@ class LocalPool(MemberPool):
 
     async def _run_child(self, member: Member, slot: Slot) -> None:
         """Run a child until it ends, and wait until another may be started; a problem stays until then."""
-        started, signature, member.job = time.monotonic(), self._signature(), ""
+        started, member.job = time.monotonic(), ""
+        signature = await to_thread.run_sync(self._signature)
         how = await self._run(
             member.name,
             without_secrets(os.environ),
@@ -98,7 +100,7 @@ class LocalPool(MemberPool):
 
     async def _until_changed(self, signature: tuple[float, int] | None) -> None:
         end = time.monotonic() + self._patience.longest_delay
-        while self._signature() == signature and time.monotonic() < end:  # noqa: ASYNC110 - no events
+        while await to_thread.run_sync(self._signature) == signature and time.monotonic() < end:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
 
 

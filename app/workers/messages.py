@@ -8,9 +8,9 @@ Message = Mapping[str, Any]
 """From the pool: ``call`` (the fields of a :class:`app.jobs.pool.Call`), ``stop``, ``give_way``. From the
 worker: ``ready`` (the model) or ``unusable`` (a problem) at first; then for each call any number of ``told``
 ([frames done, frames in all]) and one of ``answer``, ``failed`` (a problem), ``stopped``, or ``died`` (how
-its decoder ended). From what runs the worker: ``leaving``, if it is to take no other call, and ``gone`` (how
-its process ended), with ``left`` if that was no death. With ``died`` and ``gone``, ``stalled`` says that
-there was no progress."""
+its decoder ended). From what runs the worker: ``alive``, again and again, if that is Ray's driver;
+``leaving``, if it is to take no other call, and ``gone`` (how its process ended), with ``left`` if that was
+no death. With ``died`` and ``gone``, ``stalled`` says that there was no progress."""
 
 
 def to_line(message: Message) -> bytes:

@@ -112,12 +112,15 @@ class MemberPool:
         environment: Mapping[str, str],
         seconds: float,
         hear: Callable[[Message], bool],
+        *,
+        silence: float | None = None,
         **start: Any,
     ) -> str:
         """Run a process, which is told the settings first, without secrets; return how it ended.
 
         It is ended unless ``hear``, which takes what it says, has returned True within so many seconds: it is
-        ready. It has a session of its own: a Ctrl-C on the terminal is for the service, which then stops it.
+        ready; and if it says nothing for ``silence`` seconds after that. It has a session of its own: a
+        Ctrl-C on the terminal is for the service, which then stops it.
         """
         try:
             process = await asyncio.create_subprocess_exec(
@@ -131,6 +134,7 @@ class MemberPool:
         except OSError as error:
             return f"could not be started ({error.strerror})"
         self.processes[name] = process
+        ready, loop = False, asyncio.get_running_loop()
         try:
             device = start.get("device", self._settings.device)
             log.info("worker_process_started", worker=name, pid=process.pid, device=device)
@@ -144,11 +148,11 @@ class MemberPool:
                     except ValueError:
                         log.warning("message_not_understood", line=line[:200])
                         continue
-                    if hear(message):
-                        patience.reschedule(None)
+                    if ready := hear(message) or ready:
+                        patience.reschedule(None if silence is None else loop.time() + silence)
                 return how_it_ended(await process.wait())
         except TimeoutError:
-            return NEVER_READY
+            return "fell silent, and was ended" if ready else NEVER_READY
         except Exception as error:
             log.exception("worker_misunderstood", worker=name, exc_info=error)
             return "said what cannot be understood, and was ended"

@@ -62,6 +62,7 @@ class Driver:
         """Keep the actors there until the cluster is lost."""
         while True:
             kind, slots, leaving = await self._look()
+            self._tell({"alive": True})
             self._drain(leaving)
             if self._settings.ray_autoscaling:
                 slots = self._wanted(slots)

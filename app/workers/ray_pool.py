@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from anyio import to_thread
 
 from app.settings import Settings
 from app.workers.join import RAY
@@ -29,6 +30,8 @@ DRIVER: Final = "driver"
 PROBE_SECONDS: Final = 2.0
 CONNECT_SECONDS: Final = 25.0
 """How long Ray may take to let the service in: it would try for minutes with a wrong token."""
+SILENT_SECONDS: Final = 30.0
+"""A driver that says nothing for this long hangs; else it says every second or two that it is alive."""
 AGAIN_SECONDS: Final = 2.0
 """Time between two tries to reach the cluster."""
 MARK: Final = ".mouthpiece-volume-"
@@ -66,11 +69,18 @@ class RayPool(MemberPool):
                 f"The service is connecting to the cluster at {address}; try again in a few seconds."
             )
             self._joined, self._refused, self._wished = False, "", -1
-            marks = _mark(self._settings)
+            marks = await to_thread.run_sync(_mark, self._settings)
             environment = {
                 key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")
             }
-            how = await self._run(DRIVER, RAY | environment, CONNECT_SECONDS, self._hear_driver, marks=marks)
+            how = await self._run(
+                DRIVER,
+                RAY | environment,
+                CONNECT_SECONDS,
+                self._hear_driver,
+                silence=SILENT_SECONDS,
+                marks=marks,
+            )
             for member in self.members[:]:
                 self._hear_of(member.name, {"gone": "the cluster was lost", "left": True})
             self._reason = self._why_gone(address, how)
@@ -96,6 +106,8 @@ class RayPool(MemberPool):
 
     def _hear_driver(self, message: Message) -> bool:
         """Take a message of the driver; return whether it tells that the cluster was joined."""
+        if "alive" in message:
+            return False
         if "worker" in message:
             self._hear_of(message["worker"], message)
             return False

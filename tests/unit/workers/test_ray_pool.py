@@ -98,6 +98,22 @@ async def test_a_cluster_that_is_joined_is_told_of_so_that_workers_are_wished_fo
         await until(lambda: bool(told))
 
 
+async def test_a_driver_that_falls_silent_is_replaced_and_one_that_is_alive_is_not(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_pool, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(ray_pool, "AGAIN_SECONDS", 0.05)
+    async with start(CONNECTED, READY) as pool:
+        await until(lambda: pool.size)
+        first = pool.processes["driver"].pid
+        await until(lambda: "driver" in pool.processes and pool.processes["driver"].pid != first)
+        assert pool.restarts == 0
+    monkeypatch.setattr(ray_pool, "SILENT_SECONDS", 10.0)
+    async with start(CONNECTED, READY, {"alive": True}) as pool:
+        await until(lambda: pool.size)
+        assert pool.status == ""
+
+
 async def test_a_cluster_that_does_not_let_the_service_in_is_said_in_a_sentence(start: Start) -> None:
     async with start({"refused": "InvalidAuthToken"}, then="ends") as pool:
         await until(lambda: "does not let this service in (InvalidAuthToken)" in pool.status)
