@@ -1,12 +1,14 @@
 """Writes to the job table that must not be lost, and whether the table is usable."""
 
 import asyncio
+import os
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
 
-from app.errors import DataFolderError, NotReady
+from app.errors import DataFolderError, DataFolderInUse, NotReady
 from app.jobs.forever import forever
 from app.jobs.table import JobTable
 from app.threads import on_table
@@ -19,6 +21,9 @@ CHECK_SECONDS: Final = 1.0
 """How often the table is looked at."""
 SILENT_SECONDS: Final = 10.0
 """A table that does not answer for this long is told of; one that is busy waits for others as long."""
+
+end_process: Final = partial(os._exit, 1)
+"""Ends this process at once, and with it its workers, so that nothing more is written."""
 
 T = TypeVar("T")
 
@@ -71,6 +76,9 @@ class Records:
         self._problem = "The job database does not respond."
 
     def _note(self, error: Exception | None) -> None:
+        if isinstance(error, DataFolderInUse):  # two services would work on the same jobs
+            log.critical("job_table_taken", detail=error.detail)
+            end_process()
         self._problem = _told(error) if error else ""
 
 

@@ -127,6 +127,10 @@ class Scheduler:
             self._spawn(self._end(job))
         return job.job
 
+    def is_open(self, job_id: str) -> bool:
+        """Return whether a job has not ended, or its end is not on record yet."""
+        return job_id in self._jobs
+
     def check_room(self, owner: str | None) -> None:
         """Raise ``QueueFull`` if no job of a key can be added; said early, before an upload is read."""
         queued = (job.job for job in self._jobs.values() if job.job.state is JobState.QUEUED)

@@ -114,7 +114,7 @@ def open_database(where: Path | str) -> Engine:
     Raises ``IncompatibleData`` where there is another database or one of a newer release, and
     ``DatabaseUnreachable`` where PostgreSQL does not answer, or the volume of the file is full or read-only.
     """
-    engine = _sqlite(where) if isinstance(where, Path) else _postgresql(where)
+    engine = _sqlite(where) if isinstance(where, Path) else postgresql_engine(where)
     try:
         with engine.begin() as connection:
             if isinstance(where, Path):
@@ -131,9 +131,10 @@ def open_database(where: Path | str) -> Engine:
     return engine
 
 
-def _postgresql(url: str) -> Engine:
+def postgresql_engine(url: str) -> Engine:
+    """Return an engine for PostgreSQL at an address; nothing is connected to, made or looked at yet."""
     # A connection is tried before it is used: after a restart of PostgreSQL all that were kept are dead.
-    return create_engine(
+    engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=8,
         max_overflow=56,
@@ -146,6 +147,8 @@ def _postgresql(url: str) -> Engine:
             "keepalives_interval": SILENT_SECONDS // 5,
         },
     )
+    event.listen(engine, "connect", _tune_postgresql)
+    return engine
 
 
 def _sqlite(path: Path) -> Engine:
@@ -178,6 +181,13 @@ def _check_integrity(connection: Connection, path: Path) -> None:
             f"{path} is damaged: {found}. Move it away: the service then starts with no jobs; avatars stay. "
             "Copy the results that you need out of jobs/: a start after the next job deletes them."
         )
+
+
+def _tune_postgresql(connection: Any, record: object) -> None:
+    """Have the server, too, give up a connection whose other end is gone: it may hold the service's lock."""
+    for name, value in {"idle": SILENT_SECONDS // 2, "interval": SILENT_SECONDS // 5, "count": 3}.items():
+        connection.execute(f"SET tcp_keepalives_{name} = {value}")
+    connection.commit()
 
 
 def _tune_sqlite(connection: Any, record: object) -> None:

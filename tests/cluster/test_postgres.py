@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, func, make_url, select, text
 from sqlalchemy.exc import OperationalError
 
 from app.errors import DatabaseUnreachable, DataFolderInUse
 from app.jobs.job import JobProgress
-from app.jobs.schema import metadata, open_database
+from app.jobs.schema import SERVICE, metadata, open_database
 from app.jobs.table import JobTable
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres, missing
@@ -113,6 +113,29 @@ def test_a_table_is_kept_for_one_service_again_when_its_database_has_restarted(
     with JobTable(other).holding():
         pass
     other.dispose()
+
+
+TAKE = """
+SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = :low
+"""
+
+
+@pytest.mark.slow
+def test_a_service_whose_lock_another_one_has_taken_ends(postgres: Postgres, tmp_path: Path) -> None:
+    server = Server(tmp_path, {"DATABASE_URL": postgres.create("taken")})
+    server.start()
+    engine = create_engine(make_url(server.settings["DATABASE_URL"]).set(drivername="postgresql+psycopg"))
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(TAKE), {"low": SERVICE & 0xFFFFFFFF})
+            server.wait(lambda: connection.scalar(select(func.pg_try_advisory_lock(SERVICE))))
+            server.wait(lambda: server.has_ended)
+        assert "job_table_taken" in server.log
+        assert "Another service uses this database" in server.log
+    finally:
+        engine.dispose()
+        server.kill()
+        server.client.close()
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.errors import NotReady
+from app.errors import DataFolderInUse, NotReady
 from app.jobs import forever, records
 from app.jobs.job import Job, JobKind, NewJob, new_id
 from app.jobs.records import Records
@@ -47,6 +47,18 @@ async def test_the_table_is_watched_on_whatever_it_failed_of(
         patch.setattr(table, "check", check)
         await until(lambda: not ready(watched))
     await until(lambda: ready(watched))
+
+
+async def test_a_service_whose_table_another_one_has_taken_ends(
+    watched: Records, table: JobTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check() -> None:
+        raise DataFolderInUse("Another service uses this database.")
+
+    ended = asyncio.Event()
+    monkeypatch.setattr(records, "end_process", ended.set)
+    monkeypatch.setattr(table, "check", check)
+    await until(ended.is_set)
 
 
 async def test_a_table_that_is_read_but_takes_no_writes_is_not_ready_until_it_does(
