@@ -10,7 +10,7 @@ __all__ = ["Finding", "examine"]
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Run all checks. None raises: an error becomes a finding with its message."""
+    """Run all checks. None raises: an error becomes a finding with its message, and the others go on."""
     looks: list[Callable[[Settings], Iterator[Finding]]] = [
         machine.python,
         machine.processor,
@@ -24,5 +24,14 @@ def examine(settings: Settings) -> list[Finding]:
         machine.sandbox,
         network.port,
         network.cluster,
+        network.database,
     ]
-    return [finding for look in looks for finding in look(settings)]
+    return [finding for look in looks for finding in _safely(look, settings)]
+
+
+def _safely(look: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
+    try:
+        yield from look(settings)
+    except Exception as error:
+        found = f"this could not be looked at: {type(error).__name__}: {error}"
+        yield Finding(look.__name__, "problem", found)

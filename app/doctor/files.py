@@ -38,7 +38,10 @@ def model(settings: Settings) -> Iterator[Finding]:
 
 def volumes(settings: Settings) -> Iterator[Finding]:
     """Compare the room on the volumes with what they may need."""
-    for subject, folder in (("avatars", settings.avatars_dir), ("data", settings.data_dir)):
+    folders = {"avatars": settings.avatars_dir, "data": settings.data_dir, "frames": settings.frames_dir}
+    for subject, folder in folders.items():
+        if folder is None:
+            continue
         existing = _nearest_existing(folder)
         if not os.access(existing, os.W_OK):
             yield Finding(subject, "problem", f"{folder} is not writable", _giving(existing))
@@ -48,7 +51,7 @@ def volumes(settings: Settings) -> Iterator[Finding]:
         if free > needed:
             yield Finding(subject, "good", found)
         else:
-            yield Finding(subject, "note", found, f"a larger volume, or {_smaller(subject, free)}")
+            yield Finding(subject, "note", found, f"a larger volume, or {_smaller(settings, subject, free)}")
 
 
 def avatars(settings: Settings) -> Iterator[Finding]:
@@ -79,18 +82,27 @@ def _giving(folder: Path) -> str:
     return f"sudo chown -R {os.getuid()}:{os.getgid()} {shlex.quote(str(folder))}"
 
 
-def _smaller(subject: str, free: int) -> str:
+def _smaller(settings: Settings, subject: str, free: int) -> str:
     """Return the setting for which this much space is enough."""
-    if subject == "avatars":
+    if subject == _cache(settings):
         return f"MOUTHPIECE_FRAME_CACHE_BYTES={free * 3 // 4}"
     return f"MOUTHPIECE_MAX_UPLOAD_BYTES={free // 3}"
 
 
 def _appetite(settings: Settings, subject: str) -> int:
     """Return how many more bytes a volume may need: the frame cache, or an upload and its result."""
-    if subject == "avatars":
-        return max(0, settings.frame_cache_bytes - AvatarStore(settings.avatars_dir).cache_bytes())
-    return 2 * settings.max_upload_bytes
+    if subject != _cache(settings):
+        return 2 * settings.max_upload_bytes
+    if settings.frames_dir is None:
+        there = AvatarStore(settings.avatars_dir).cache_bytes()
+    else:
+        there = sum(path.stat().st_size for path in settings.frames_dir.rglob("*") if path.is_file())
+    return max(0, settings.frame_cache_bytes - there)
+
+
+def _cache(settings: Settings) -> str:
+    """Return on which volume the decoded frames lie."""
+    return "frames" if settings.frames_dir else "avatars"
 
 
 def _nearest_existing(folder: Path) -> Path:

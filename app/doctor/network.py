@@ -2,13 +2,18 @@
 
 import http.client
 import importlib.util
+import os
 import socket
 import sys
 import urllib.request
 from collections.abc import Iterator
 
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
 from app.doctor.finding import Finding
 from app.errors import MouthpieceError
+from app.jobs.schema import postgresql_engine
 from app.settings import Settings
 from app.workers.join import check_token
 
@@ -67,7 +72,11 @@ def cluster(settings: Settings) -> Iterator[Finding]:
     try:
         check_token()
     except MouthpieceError as error:
-        yield Finding("cluster", "problem", error.detail, "export RAY_AUTH_TOKEN=$(openssl rand -hex 32)")
+        if os.environ.get("RAY_AUTH_MODE", "token") != "token":
+            remedy = "unset RAY_AUTH_MODE"
+        else:
+            remedy = "export RAY_AUTH_TOKEN=the head's; for a new cluster: $(openssl rand -hex 32)"
+        yield Finding("cluster", "problem", error.detail, remedy)
         return
     try:
         socket.create_connection(settings.ray_head, timeout=3).close()
@@ -76,3 +85,22 @@ def cluster(settings: Settings) -> Iterator[Finding]:
         yield Finding("cluster", "problem", found, "run mouthpiece head on the machine with that address")
     else:
         yield Finding("cluster", "good", f"the head responds at {settings.ray_address}, and a token is set")
+
+
+def database(settings: Settings) -> Iterator[Finding]:
+    """Say whether PostgreSQL answers, if it is to hold the jobs; an SQLite file is part of its volume."""
+    if settings.database_url is None:
+        return
+    try:
+        engine = postgresql_engine(settings.database_url.get_secret_value())
+        with engine.connect() as connection:
+            connection.execute(select(1))
+        engine.dispose()
+    except ImportError as error:
+        remedy = f"{sys.executable} -m pip install 'mouthpiece[cluster]'"
+        yield Finding("database", "problem", f"MOUTHPIECE_DATABASE_URL is set, but: {error}", remedy)
+    except SQLAlchemyError as error:
+        found = f"PostgreSQL cannot be used: {str(getattr(error, 'orig', error)).strip()}"
+        yield Finding("database", "problem", found, "start PostgreSQL, or correct MOUTHPIECE_DATABASE_URL")
+    else:
+        yield Finding("database", "good", "PostgreSQL responds")

@@ -1,14 +1,17 @@
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.avatars.store import MANIFEST, AvatarStore
-from app.doctor import files, machine, network
+from app.doctor import _safely, files, machine, network
+from app.doctor.finding import Finding
 from app.settings import Settings
 from tests.support.avatars import made_up_manifest, put_made_up
+from tests.support.ports import free_port
 
 CHECKPOINT = "wav2lip.pth"
 EAR = "ear.onnx"
@@ -101,3 +104,42 @@ def test_an_avatar_that_is_damaged_or_may_not_be_read_is_named(
     (closed,) = files.avatars(settings)
     assert (closed.level, closed.found) == ("problem", f"{tmp_path}/anna/{MANIFEST} cannot be read")
     assert closed.remedy.startswith("sudo chown -R ")
+
+
+def test_a_check_that_fails_of_something_unforeseen_is_a_finding_and_the_others_go_on() -> None:
+    def surprised(settings: Settings) -> Iterator[Finding]:
+        yield Finding("first", "good", "fine")
+        raise RuntimeError("no processor")
+
+    found = list(_safely(surprised, Settings()))
+    assert [(each.subject, each.level) for each in found] == [("first", "good"), ("surprised", "problem")]
+    assert found[1].found == "this could not be looked at: RuntimeError: no processor"
+
+
+def test_a_database_that_does_not_answer_is_a_problem() -> None:
+    pytest.importorskip("psycopg")
+    url = f"postgresql://mouthpiece:secret@127.0.0.1:{free_port()}/jobs"
+    (found,) = network.database(Settings(database_url=url))
+    assert (found.level, "secret" in found.found) == ("problem", False)
+    assert "cannot be used" in found.found
+    assert list(network.database(Settings())) == []
+
+
+@pytest.mark.parametrize(("mode", "remedy"), [("disabled", "unset RAY_AUTH_MODE"), ("token", "the head's")])
+def test_a_worker_machine_is_told_of_the_heads_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: str, remedy: str
+) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    (found,) = network.cluster(Settings(ray_address="10.0.0.5:6379"))
+    assert (found.level, remedy in found.remedy) == ("problem", True)
+
+
+def test_a_folder_of_its_own_for_decoded_frames_is_looked_at(tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ("avatars_dir", "data_dir", "frames_dir")}
+    found = list(files.volumes(Settings(**folders, frame_cache_bytes=1 << 60)))  # type: ignore[arg-type]
+    assert [each.subject for each in found] == ["avatars", "data", "frames"]
+    assert "MOUTHPIECE_FRAME_CACHE_BYTES" in found[-1].remedy
