@@ -174,3 +174,5 @@ async def delete_job(job: JobDep, services: ServicesDep) -> None:
             return
     if await on_table(services.table.delete_finished, job.id):
         await on_uploads(services.files.forget, job.id)
+    elif services.scheduler.is_open(job.id):
+        raise Unavailable("The job's end is not on record yet; try again in a few seconds.")

@@ -31,7 +31,7 @@ export async function* follow(jobId, signal) {
         if (event === "end") return;
       }
     } catch (error) {
-      if (signal.aborted || error.status) throw error;
+      if (signal.aborted || (error.status >= 400 && error.status < 500)) throw error;
     }
     await new Promise((resume) => setTimeout(resume, 1000));
   }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import SPOKEN, OpenStudio
 from tests.browser.studio import Studio
@@ -33,6 +33,23 @@ def test_the_video_plays_while_it_is_made_and_can_be_kept(
     download.value.save_as(tmp_path / "kept.mp4")
     assert download.value.suggested_filename == f"anna-{job_id}.mp4"
     assert len(decode(tmp_path / "kept.mp4").frames) == 1500
+
+
+def test_a_render_is_followed_on_though_a_proxy_fails_for_a_moment(
+    studio: Studio, server: Server, speech: Speech
+) -> None:
+    failures = [502, 503]
+
+    def fail(route: Route) -> None:
+        if failures:
+            route.fulfill(status=failures.pop())
+        else:
+            route.continue_()
+
+    studio.page.route("**/v1/jobs/*/events", fail)
+    studio.render(speech(1))
+    studio.wait_until_done()
+    assert failures == []
 
 
 def test_the_copied_command_does_the_same(
