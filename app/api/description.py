@@ -7,9 +7,9 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from app.api import idempotency
+from app.api.bodies import RAW_KINDS, RAW_TYPES
 from app.api.forms import TEXT, FileField
 from app.api.problems import Responses, add_problem
-from app.api.uploads import RAW_KINDS, RAW_TYPES
 from app.errors import ForeignOrigin, ShuttingDown, TooBusy, UnknownHost
 
 BYTES: Final[Mapping[str, Any]] = {"schema": {"type": "string", "format": "binary"}}

@@ -12,18 +12,15 @@ from contextlib import ExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
-from urllib.parse import parse_qsl
 
 from anyio import CancelScope, Lock
 from fastapi import Request
-from python_multipart.multipart import parse_options_header
 
+from app.api.bodies import FORM_BYTES, Body, FileBody, body_of, strays
 from app.api.forms import (
-    MAX_FIELDS,
     TEXT,
     VOICE,
     FileField,
-    Form,
     Incoming,
     Upload,
     UploadedFile,
@@ -31,21 +28,14 @@ from app.api.forms import (
     too_large,
 )
 from app.api.json_body import NAME, JsonBody, Translate, data_of, is_data
-from app.errors import InvalidRequest, UnsupportedMedia
+from app.errors import InvalidRequest
 from app.outside.fetching import Fetcher
 from app.threads import on_uploads
 from app.volume import Growth, check_room, storing
 
-FORM_BYTES: Final = 64 << 10
-"""What a body may have beside its files: fields, headers, boundaries."""
 WRITE_BYTES: Final = 1 << 20
 """How much is gathered before it is handed to a thread that writes it."""
 
-RAW_KINDS: Final = ("audio/", "video/", "image/")
-RAW_TYPES: Final = ("application/octet-stream", "application/ogg", "application/mp4")
-"""How the types of a body begin that is the file itself, or what they are."""
-_NOT_FIELDS: Final = ("stream", "check")
-"""What the query says to the route, and not about the upload."""
 _one_at_a_time: Final = Lock()
 """Held by the body of JSON that is in memory."""
 
@@ -79,7 +69,7 @@ async def receive_upload(
     if announced > most:
         raise too_large(max_bytes)
     names = (*fields, *(file.address for file in files))
-    body = _body(request, files, names, max_bytes, translate)
+    body = body_of(request, files, names, max_bytes, translate)
     paths = paths_of(files, destination) | {NAME: destination.with_name(NAME)}
     received = 0
     with storing():
@@ -98,8 +88,8 @@ async def receive_upload(
                 if isinstance(body, JsonBody):
                     await on_uploads(body.parse, paths[NAME])
                 upload = _complete(files, body.result())
-                if translate is None and not isinstance(body, _File):
-                    upload = replace(upload, ignored=(*upload.ignored, *_strays(request)))
+                if translate is None and not isinstance(body, FileBody):
+                    upload = replace(upload, ignored=(*upload.ignored, *strays(request)))
                 await _check(body, check_field)
                 if check_fields:
                     check_fields(upload.fields)
@@ -122,7 +112,7 @@ async def fetch_files(
     return replace(upload, files=upload.files | fetched, addresses={})
 
 
-async def _check(body: "_Body", check_field: CheckField | None) -> None:
+async def _check(body: Body, check_field: CheckField | None) -> None:
     while check_field and body.complete:
         await check_field(*body.complete.pop(0))
 
@@ -153,11 +143,6 @@ def _complete(files: Sequence[FileField], upload: Upload) -> Upload:
 def paths_of(files: Sequence[FileField], destination: Path) -> dict[str, Path]:
     """Return where the files of a body lie."""
     return {file.name: destination.with_name(file.name) for file in files} | {files[0].name: destination}
-
-
-def _strays(request: Request) -> list[str]:
-    """Return what a query says that is none of its business: only a file alone has its parameters there."""
-    return [f"{tidy(name)} (in the query)" for name in request.query_params if name not in _NOT_FIELDS]
 
 
 class _Writer:
@@ -219,98 +204,6 @@ async def _writing(paths: dict[str, Path]) -> AsyncGenerator[_Writer]:
     finally:
         with CancelScope(shield=True):
             await on_uploads(writer.close)
-
-
-class _File:
-    """Takes a body that is the file itself; the fields are those of the query."""
-
-    def __init__(self, request: Request, name: str, fields: Collection[str], max_bytes: int) -> None:
-        given = [(name, value) for name, value in request.query_params.multi_items() if value.strip()]
-        self.complete = [(name, value) for name, value in given if name in fields]
-        self.files = {name: Incoming(_name_of(request), max_bytes)}
-        self._fields = dict(self.complete)
-        if len(self._fields) < len(self.complete):
-            raise InvalidRequest("A parameter appears twice in the query.")
-        self._ignored = tuple(
-            tidy(name) for name in request.query_params if name not in (*fields, *_NOT_FIELDS)
-        )
-
-    def feed(self, chunk: bytes) -> None:
-        for file in self.files.values():
-            file.add(chunk)
-
-    def result(self) -> Upload:
-        files = {name: file.result() for name, file in self.files.items()}
-        return Upload(files, self._fields, self._ignored)
-
-
-class _Fields:
-    """Takes a form without files, as pages and ``curl -d`` send it."""
-
-    def __init__(self, fields: Collection[str]) -> None:
-        self.complete: list[tuple[str, str]] = []
-        self.files: dict[str, Incoming] = {}
-        self._names = fields
-        self._text = bytearray()
-
-    def feed(self, chunk: bytes) -> None:
-        self._text += chunk
-        if len(self._text) > FORM_BYTES:
-            raise InvalidRequest(f"A form without a file has at most {FORM_BYTES} bytes; this one has more.")
-
-    def result(self) -> Upload:
-        try:
-            given = parse_qsl(self._text.decode("ascii"), errors="strict", max_num_fields=MAX_FIELDS)
-        except ValueError:
-            raise InvalidRequest("The form is malformed; send it as 'curl -d name=value' does.") from None
-        known = [(name, value) for name, value in given if name in self._names and value.strip()]
-        fields = dict(known)
-        if len(fields) < len(known):
-            raise InvalidRequest("A field appears twice.")
-        return Upload({}, fields, tuple(tidy(name) for name, _ in given if name not in self._names))
-
-
-_Body = Form | _File | _Fields | JsonBody
-
-
-def _body(
-    request: Request,
-    files: Sequence[FileField],
-    fields: Collection[str],
-    max_bytes: int,
-    translate: Translate | None,
-) -> _Body:
-    """Return what reads a body of this kind. Raises ``UnsupportedMedia``."""
-    coding = request.headers.get("content-encoding", "").lower()
-    if coding not in ("", "identity"):
-        raise UnsupportedMedia(
-            f"The body is compressed ({coding[:40]!r}); send it as it is, without Content-Encoding."
-        )
-    kind, options = parse_options_header(request.headers.get("content-type"))
-    name = kind.decode("latin-1").lower()
-    if translate and name != "multipart/form-data":
-        return JsonBody(files, fields, translate)
-    if name.startswith(RAW_KINDS) or name in RAW_TYPES:
-        return _File(request, files[0].name, fields, max_bytes)
-    if name == "application/json":
-        return JsonBody(files, fields)
-    if name == "application/x-www-form-urlencoded":
-        return _Fields(fields)
-    boundary = options.get(b"boundary")
-    if name != "multipart/form-data" or not boundary:
-        raise UnsupportedMedia(
-            f"The body is {repr(name[:80]) if name else 'of no declared type'}. Send multipart/form-data "
-            f"with a boundary, as 'curl -F {files[0].name}=@FILE' does, the file itself with a Content-Type "
-            "of audio/..., video/... or image/... and the parameters in the query, or application/json with "
-            f"{files[0].address}."
-        )
-    return Form(boundary, files, fields, max_bytes)
-
-
-def _name_of(request: Request) -> str:
-    """Return the name that the client gives its file in Content-Disposition, if it does."""
-    _, options = parse_options_header(request.headers.get("content-disposition"))
-    return tidy(options.get(b"filename", b"").decode("utf-8", "replace"))
 
 
 def _make_folder(folder: Path, announced: int) -> None:

@@ -13,10 +13,10 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.types import Message
 
+from app.api.bodies import FORM_BYTES
 from app.api.compat import common
 from app.api.compat.common import Asked, Meaning
 from app.api.dependencies import Services, ServicesDep
-from app.api.uploads import FORM_BYTES
 from app.errors import (
     InvalidRequest,
     JobNotFinished,
