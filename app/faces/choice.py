@@ -8,7 +8,7 @@ import numpy as np
 
 from app.errors import NoFace
 from app.faces.following import Run, most_gap
-from app.faces.geometry import distance, extent, same_place
+from app.faces.geometry import UNMOVED, UNMOVED_RATIO, distance, extent, same_place
 from app.faces.types import FaceChoice
 
 MAX_SIZE_RATIO: Final = 2.0
@@ -16,9 +16,6 @@ MAX_SIZE_RATIO: Final = 2.0
 
 MAX_SPEED: Final = 3.0
 """How far a face may have come while it was out of sight, in face sizes a second."""
-
-UNMOVED, UNMOVED_RATIO = 0.3, 1.3
-"""Distance in face sizes, and change of size, up to which a face on both sides of a cut is the same."""
 
 MIN_SHARE: Final = 0.25
 """A face counts among "left", "right" and positions if it is seen for this share of the time of the one seen

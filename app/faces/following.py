@@ -1,5 +1,6 @@
 """Tracking every face of a video, frame by frame, in one pass."""
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -9,7 +10,7 @@ from app.faces.cuts import CutDetector
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import FaceMesh, MeshFit
 from app.faces.geometry import distance, extent, is_large, same_place
-from app.faces.regions import region_of_detection
+from app.faces.regions import Region, region_of_detection
 from app.faces.types import Detection, ExactBox
 from app.media.frames import FrameLayout, I420Frame
 
@@ -36,6 +37,10 @@ though never more than four times as rare as otherwise."""
 
 _PASSED_BYTES: Final = 64 << 20
 """Frames that are kept meanwhile."""
+
+ASIDE: Final = 0.08
+"""How far a face may move, in sides of the region in which it is looked for, without a second look: a mesh
+that lies aside in its region is drawn towards the middle."""
 
 SAME_FACE: Final = 0.3
 """Distance of centres, in face sizes, below which two faces followed are one."""
@@ -86,7 +91,7 @@ class Follower:
     def __init__(self, layout: FrameLayout, fps: float, detector: FaceDetector) -> None:
         self._layout = layout
         self._detector = detector
-        self._is_cut = CutDetector(layout)
+        self._is_cut = CutDetector(layout, fps)
         self._most_gap = most_gap(fps)
         self._search_every = max(1, round(SEARCH_SECONDS * fps))
         self._next_search = 0
@@ -98,6 +103,11 @@ class Follower:
         self.active: list[Run] = []
         self.runs: list[Run] = []
         self.cuts: list[bool] = []
+
+    @property
+    def flashes(self) -> list[tuple[int, int]]:
+        """Those of :class:`app.faces.cuts.CutDetector`."""
+        return self._is_cut.flashes
 
     @cached_property
     def _mesh(self) -> FaceMesh:
@@ -145,7 +155,10 @@ class Follower:
             self.active = []
         self.active = [run for run in self.active if index - run.last.frame <= self._most_gap + 1]
         for run in self.active:
-            fit = self._mesh.fit(frame, self._layout, run.last.fit.region)
+            region = run.last.fit.region
+            fit = self._mesh.fit(frame, self._layout, region)
+            if fit and _lies_aside(fit.region, region):
+                fit = self._mesh.fit(frame, self._layout, fit.region)
             if fit:
                 run.sightings.append(_sighting(index, fit))
         self._part_doubles()
@@ -210,6 +223,10 @@ class Follower:
 
 def _is_near(run: Run, detection: Detection) -> bool:
     return same_place(run.last.box, detection.box, within=NEAR, size_ratio=NEAR_RATIO)
+
+
+def _lies_aside(mesh: Region, region: Region) -> bool:
+    return math.hypot(mesh.x - region.x, mesh.y - region.y) > ASIDE * region.side
 
 
 def _sighting(index: int, fit: MeshFit) -> Sighting:

@@ -10,6 +10,9 @@ from app.media.frames import FrameLayout
 SMALL_FACE: Final = 0.125
 """Size of a face, as a share of the frame's shorter side, below which a 192-pixel view may miss it."""
 
+UNMOVED, UNMOVED_RATIO = 0.3, 1.3
+"""Distance in face sizes, and change of size, up to which a face on both sides of a cut is the same."""
+
 
 def extent(box: ExactBox) -> float:
     """Return the side of a square of the box's area, pixels."""

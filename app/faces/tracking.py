@@ -1,6 +1,7 @@
 """One face through a whole video: detected, tracked, chosen and smoothed; its crop boxes and landmarks."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from app.errors import NoFace
 from app.faces.boxes import padded
 from app.faces.choice import choose, faces_at_once
+from app.faces.cuts import jumps_of, without_flashes
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import POINTS
 from app.faces.following import Follower, Run
@@ -18,6 +20,7 @@ from app.faces.types import (
     LARGEST,
     ExactBox,
     FaceChoice,
+    FaceFlags,
     FaceMeshes,
     FaceTrack,
     Landmarks,
@@ -27,6 +30,9 @@ from app.faces.types import (
 from app.media.frames import FrameLayout, I420Frame
 from app.progress import Progress
 from app.sandbox import give_back_memory
+
+Stretch = tuple[int, int]
+"""First frame of some in a row, and the one after the last."""
 
 MIN_FRAMES: Final = 3
 """A face seen in fewer frames is an accident, unless the whole video is that short."""
@@ -75,39 +81,60 @@ def track_face(
     follower.end()
     runs = choose(follower.runs, choice, fps, min_frames=min(MIN_FRAMES, count))
     faces = faces_at_once(follower.runs, count)
-    exact, landmarks, meshes = _assemble(runs, count, smoothing * fps)
+    stretches = [(run.sightings[0].frame, run.last.frame + 1) for run in runs]
+    exact, meshes = _spread(runs, count)
+    told = np.array(follower.cuts, np.bool_)
+    cuts = without_flashes(told, follower.flashes, meshes)
+    stretches = _between(stretches, told & ~cuts, jumps_of(meshes))
+    landmarks = _smoothed(exact, meshes, stretches, smoothing * fps)
     boxes = padded(exact, pads)
     if not has_face(boxes).any():
         raise NoFace("The pads leave nothing of the face box; draw the crop in by less.")
-    cuts = np.array(follower.cuts, np.bool_)
     return FaceTrack(boxes, landmarks, meshes, detector.name, cuts, faces)
 
 
-def _assemble(runs: list[Run], count: int, window: float) -> tuple[ExactBox, Landmarks, FaceMeshes]:
-    """Lay the smoothed runs out over all frames; ``window`` is the smoothing in frames.
+def _spread(runs: list[Run], count: int) -> tuple[ExactBox, FaceMeshes]:
+    """Lay the boxes and meshes of the runs out over all frames, nan where there is none.
 
     The runs are empty afterwards: of ten minutes, their sightings take 165 MB, which landmarks need next.
     """
     boxes = np.full((count, 4), np.nan)
     meshes, fitted = np.empty((count, POINTS, 3), np.float32), np.zeros(count, np.bool_)
-    stretches = [(run.sightings[0].frame, run.last.frame) for run in runs]
-    for run, (first, last) in zip(runs, stretches, strict=True):
-        seen = [sighting.frame - first for sighting in run.sightings]
-        run_boxes = np.full((last - first + 1, 4), np.nan)
-        run_boxes[seen] = [sighting.box for sighting in run.sightings]
-        boxes[first : last + 1] = smooth(fill_gaps(run_boxes), window)
+    for run in runs:
         while run.sightings:
             sighting = run.sightings.pop()
+            boxes[sighting.frame] = sighting.box
             meshes[sighting.frame], fitted[sighting.frame] = sighting.fit.mesh, True
             if len(run.sightings) % _SIGHTINGS_AT_ONCE == 0:
                 del sighting
                 give_back_memory()
     meshes[~fitted] = np.nan
-    landmarks = np.full((count, POINTS, 2), np.nan, np.float32)
-    for first, last in stretches:
-        for some in np.array_split(np.arange(POINTS), 1 + (last - first) * POINTS // _POINTS_AT_ONCE):
-            points = meshes[first : last + 1, some, :2].reshape(last - first + 1, -1)
+    return boxes, meshes
+
+
+def _between(stretches: list[Stretch], flashes: FaceFlags, jumps: FaceFlags) -> list[Stretch]:
+    """Return stretches within which motion goes on: joined where a flash parts them, parted by a jump."""
+    joined: list[Stretch] = []
+    for first, stop in stretches:
+        if joined and flashes[joined[-1][1] : first + 1].any():
+            joined[-1] = joined[-1][0], stop
+        else:
+            joined.append((first, stop))
+    parted: list[Stretch] = []
+    for first, stop in joined:
+        places = [first, *(first + 1 + np.flatnonzero(jumps[first + 1 : stop])).tolist(), stop]
+        parted.extend(pairwise(places))
+    return parted
+
+
+def _smoothed(boxes: ExactBox, meshes: FaceMeshes, stretches: list[Stretch], window: float) -> Landmarks:
+    """Smooth the boxes in place, and return smoothed landmarks; ``window`` is the smoothing in frames."""
+    landmarks = np.full((len(boxes), POINTS, 2), np.nan, np.float32)
+    for first, stop in stretches:
+        boxes[first:stop] = smooth(fill_gaps(boxes[first:stop]), window)
+        for some in np.array_split(np.arange(POINTS), 1 + (stop - first) * POINTS // _POINTS_AT_ONCE):
+            points = meshes[first:stop, some, :2].reshape(stop - first, -1)
             smoothed = smooth(fill_gaps(points), window * LANDMARK_SHARE)
-            landmarks[first : last + 1, some] = smoothed.reshape(-1, len(some), 2)
+            landmarks[first:stop, some] = smoothed.reshape(-1, len(some), 2)
     give_back_memory()
-    return boxes, landmarks, meshes
+    return landmarks

@@ -147,6 +147,7 @@ class Chooser:
             ]
         )
         self._shapes = person.shapes * self._weights
+        self._stretches = np.cumsum(person.study.cuts)
         self._parted = _parted(person)
         patches = person.study.patches.reshape(len(person), -1).astype(np.float32)
         self._patches = patches - patches.mean(axis=0)  # nearer to 0, so that fewer digits are lost
@@ -259,6 +260,7 @@ class Chooser:
         costs, spoken = self._costs, 1 - quiet
         moved = after[None].astype(np.int64) - before[:, None]
         still = moved == 0
+        goes_on = ~still & (self._stretches[after] == self._stretches[before][:, None])
         jump, reversal = (spoken * cost + quiet * QUIET_JUMP for cost in (costs.jump, costs.reversal))
         change = jump + costs.seam * self.unlike(before, after)
         change[still] = spoken * costs.still * self._share if step else 0.0
@@ -266,7 +268,7 @@ class Chooser:
         both[:] = change[:, None]
         for way, sign in enumerate((1, -1)):
             other = 1 - way
-            natural = ~still & (np.abs(sign * moved - step) <= (step > 1))
+            natural = goes_on & (np.abs(sign * moved - step) <= (step > 1))
             both[way, :, way][natural] = 0
             both[other, :, way][natural] = reversal
             both[:, :, other][:, natural] = np.inf

@@ -93,10 +93,10 @@ def meet(study: Study, fps: float) -> Person:
     silent = _silent(person)
     if not silent.any():
         return person
-    stiller = np.empty_like(front)
+    stiller, stretches = np.empty_like(front), _stretches(study)
     for _ in range(STILLER):
         for part in _parts(len(front)):
-            stiller[part] = _steady(front, part, study.takes, found, share)
+            stiller[part] = _steady(front, part, stretches, found, share)
         np.copyto(front, stiller, where=silent[:, None, None])
     del stiller
     return _measured(study, fps, found, pose, front, silent)
@@ -212,10 +212,11 @@ def _posed(study: Study, found: Flags, share: float) -> tuple[Pose, Canonical]:
 
     Where no mesh was found another one stands, the mean face if there is none, so that its pose is defined.
     """
-    takes, space = study.takes, shape_space()
+    stretches, space = _stretches(study), shape_space()
     first = slice(int(found.argmax()), int(found.argmax()) + 1)
     rigid_there, speech_there = (
-        _steady(study.meshes, first, takes, found, share, points) for points in (RIGID_POINTS, SPEECH_POINTS)
+        _steady(study.meshes, first, stretches, found, share, points)
+        for points in (RIGID_POINTS, SPEECH_POINTS)
     )
     if not found.any():
         rigid_there = space.front[None]
@@ -223,8 +224,8 @@ def _posed(study: Study, found: Flags, share: float) -> tuple[Pose, Canonical]:
     pose = Pose(np.empty((count, 1, 3)), np.empty((count, 3, 3)), np.empty(count))
     front = np.empty((count, len(SPEECH_POINTS), 3))
     for part in _parts(count):
-        rigid = _steady(study.meshes, part, takes, found, share, RIGID_POINTS)
-        speech = _steady(study.meshes, part, takes, found, share, SPEECH_POINTS)
+        rigid = _steady(study.meshes, part, stretches, found, share, RIGID_POINTS)
+        speech = _steady(study.meshes, part, stretches, found, share, SPEECH_POINTS)
         rigid[~found[part]], speech[~found[part]] = rigid_there, speech_there
         turned = align(rigid, space.front)
         pose.mean[part], pose.turn[part], pose.scale[part] = turned.mean, turned.turn, turned.scale
@@ -262,22 +263,29 @@ def _parts(count: int) -> list[slice]:
     return [slice(first, min(first + _FRAMES_AT_ONCE, count)) for first in range(0, count, _FRAMES_AT_ONCE)]
 
 
+def _stretches(study: Study) -> npt.NDArray[np.int32]:
+    """Number the stretches (n,) within which motion goes on: takes, parted by jumps."""
+    ends = study.cuts.copy()
+    ends[1:] |= np.diff(study.takes) != 0
+    return np.cumsum(ends, dtype=np.int32)
+
+
 def _steady(
     meshes: npt.NDArray[np.floating],
     part: slice,
-    takes: npt.NDArray[np.int32],
+    stretches: npt.NDArray[np.int32],
     found: Flags,
     share: float,
     points: Sequence[int] | slice = slice(None),
 ) -> Canonical:
     """Return ``points`` of a part of meshes (n, k, 3) without their tremor; nan becomes 0.
 
-    A ``share`` of each neighbour's is in every one, of the same take.
+    A ``share`` of each neighbour's is in every one, of the same stretch.
     """
     near = slice(max(part.start - 1, 0), min(part.stop + 1, len(meshes)))
     steady = np.nan_to_num(meshes[near][:, points].astype(np.float64))
-    seen, takes = found[near], takes[near]
-    same = seen[1:] & seen[:-1] & (takes[1:] == takes[:-1])
+    seen, stretches = found[near], stretches[near]
+    same = seen[1:] & seen[:-1] & (stretches[1:] == stretches[:-1])
     change = np.where(same[:, None, None], steady[1:] - steady[:-1], 0) * share
     step = np.zeros_like(steady)
     step[:-1] += change

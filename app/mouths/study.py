@@ -14,7 +14,7 @@ from typing import IO, Final, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.cuts import CutDetector
+from app.faces.cuts import CutDetector, jumps_of, without_flashes
 from app.faces.face_mesh import POINTS
 from app.faces.geometry import same_place
 from app.faces.hidden import THREADS
@@ -40,6 +40,10 @@ _BUFFERS: Final = 8
 SAME_PLACE, SAME_SIZE = 0.35, 1.35
 """Most by which a face moves, in face sizes, and changes its size from frame to frame within one take."""
 
+SAME_SPEED, MOST_MOVED = 3.0, 0.7
+"""Where frames are rare a face may come further: so many face sizes a second, and that much in all. Two
+people beside each other are further apart."""
+
 
 TakeFrames = npt.NDArray[np.int64]
 """int64 (n,): frames of the footage that are of one take, in their order."""
@@ -63,7 +67,8 @@ class Study:
     takes: npt.NDArray[np.int32]
     """int32 (n,): number of the take: a stretch of frames of one face without a cut or a jump; -1 without."""
     cuts: FaceFlags
-    """bool (n,): whether a cut lies before the frame."""
+    """bool (n,): whether a cut lies before the frame, or the face jumps: what moves does not go on there. One
+    may lend beyond a jump: people who talk to a camera cut out what they got wrong."""
     covers: Covers
 
     def __len__(self) -> int:
@@ -153,8 +158,8 @@ def study_frames(
             meshes[index] = seen[0].mesh
             notes.take(index, landmarks[index], *seen)
     if cuts is None:
-        cuts = _cuts_of(frames, layout, count, alive)
-    takes = takes_of(cuts, boxes, shown)
+        cuts = _cuts_of(frames, layout, fps, meshes, alive)
+    takes = takes_of(cuts, boxes, shown, fps)
 
     def cover_of(index: int, buffer: I420Frame) -> Marked | None:
         face = looker.face(index, buffer, landmarks[index], meshes[index])
@@ -174,23 +179,23 @@ def study_frames(
         skin=notes.skin,
         patches=notes.patches,
         takes=takes,
-        cuts=cuts,
+        cuts=cuts | jumps_of(meshes),
         covers=covers,
     )
 
 
-def _cuts_of(frames: Frames, layout: FrameLayout, count: int, alive: Alive) -> FaceFlags:
-    is_cut, frame = CutDetector(layout), np.empty(layout.frame_bytes, np.uint8)
-    cuts = np.zeros(count, np.bool_)
-    for index in range(count):
+def _cuts_of(frames: Frames, layout: FrameLayout, fps: float, meshes: FaceMeshes, alive: Alive) -> FaceFlags:
+    is_cut, frame = CutDetector(layout, fps), np.empty(layout.frame_bytes, np.uint8)
+    cuts = np.zeros(len(meshes), np.bool_)
+    for index in range(len(meshes)):
         alive()
         frames.read_into(index, frame)
         cuts[index] = is_cut(frame)
-    return cuts
+    return without_flashes(cuts, is_cut.flashes, meshes)
 
 
 def takes_of(
-    cuts: npt.NDArray[np.bool_], boxes: Boxes, shown: npt.NDArray[np.bool_]
+    cuts: npt.NDArray[np.bool_], boxes: Boxes, shown: npt.NDArray[np.bool_], fps: float
 ) -> npt.NDArray[np.int32]:
     """Number the takes of a video; ``cuts`` (n,) says before which frames a cut lies."""
     takes = np.full(len(boxes), -1, np.int32)
@@ -198,7 +203,8 @@ def takes_of(
     for index in np.flatnonzero(shown).tolist():
         box, before = boxes[index].astype(np.float64), boxes[last].astype(np.float64)
         goes_on = last >= 0 and not cuts[last + 1 : index + 1].any()
-        if not goes_on or not same_place(before, box, within=SAME_PLACE, size_ratio=SAME_SIZE):
+        within = min(max(SAME_PLACE, SAME_SPEED * (index - last) / fps), MOST_MOVED)
+        if not goes_on or not same_place(before, box, within=within, size_ratio=SAME_SIZE):
             take += 1
         takes[index] = take
         last = index

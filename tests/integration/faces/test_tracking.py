@@ -245,6 +245,43 @@ def test_a_detector_trained_like_the_crops_is_asked_on_every_frame_for_the_box()
     assert ((lips > [120, 80]) & (lips < [200, 130])).all()
 
 
+SHIFTED = np.array([48.0, 0.0])
+"""15 % of the frame: half of the face."""
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.25])
+@pytest.mark.parametrize("shift", [SHIFTED, SHIFTED / 3], ids=["far", "near"])
+def test_on_either_side_of_a_jump_the_face_lies_as_if_there_were_no_other_side(
+    shift: np.ndarray, gain: float, detector: FaceDetector
+) -> None:
+    def aside(picture: BgrImage) -> BgrImage:
+        return np.roll(picture, int(shift[0]), axis=1)
+
+    first = [(head(index) * gain).astype(np.uint8) for index in range(20)]
+    second = [aside((head(60 + index) * gain).astype(np.uint8)) for index in range(20)]
+    joined = track(first + second, detector)
+    alone = [track(first, detector), track(second, detector)]
+    assert joined.face_frames == 40
+    for frames, piece in ((slice(14, 20), alone[0].landmarks[14:]), (slice(20, 26), alone[1].landmarks[:6])):
+        aside_by = np.linalg.norm(joined.landmarks[frames] - piece, axis=2).mean(axis=1)
+        assert aside_by.max() < 0.5  # pixels; the face has 95
+    boxes = np.concatenate([alone[0].boxes, alone[1].boxes])
+    assert np.abs(joined.boxes - boxes).max() <= 1
+
+
+def test_through_a_flash_a_face_is_followed_as_if_there_were_none(detector: FaceDetector) -> None:
+    pictures = [head(index) for index in range(40)]
+    whole = track(pictures, detector)
+    for index, gain in ((12, 3.0), (25, 8.0), (26, 2.5)):
+        pictures[index] = np.clip(pictures[index] * gain + 40, 0, 255).astype(np.uint8)
+    flashed = track(pictures, detector)
+    assert not flashed.cuts.any()
+    assert flashed.face_frames == 40
+    calm = np.r_[0:8, 16:21, 30:40]
+    assert np.abs(flashed.landmarks[calm] - whole.landmarks[calm]).max() < 0.5
+    assert np.abs(flashed.landmarks - whole.landmarks).max() < 3
+
+
 def test_faces_that_were_followed_are_not_kept_beside_what_is_made_of_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -257,7 +294,8 @@ def test_faces_that_were_followed_are_not_kept_beside_what_is_made_of_them(
         run.sightings.append(Sighting(index, np.full(4, index, np.float64), MeshFit(mesh, 1.0)))
     before, _ = tracemalloc.get_traced_memory()
     tracemalloc.reset_peak()
-    _, _, meshes = tracking._assemble([run], count, 5.0)
+    boxes, meshes = tracking._spread([run], count)
+    tracking._smoothed(boxes, meshes, [(0, count)], 5.0)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak - before < 1.2 * meshes.nbytes

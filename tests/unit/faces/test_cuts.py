@@ -1,34 +1,100 @@
 import numpy as np
+import pytest
 
-from app.faces.cuts import CutDetector
+from app.faces.cuts import CutDetector, jumps_of, without_flashes
+from app.faces.types import FaceMeshes
 from app.media.frames import BgrImage, FrameLayout
 from tests.support.clips import moving_portrait
 from tests.support.frames import i420
+from tests.support.mouths import front_mesh
 
 LAYOUT = FrameLayout(160, 120)
+FPS = 25.0
+
+
+def told(pictures: list[BgrImage]) -> tuple[list[int], list[tuple[int, int]]]:
+    is_cut = CutDetector(LAYOUT, FPS)
+    return [index for index, each in enumerate(pictures) if is_cut(i420(each, LAYOUT))], is_cut.flashes
 
 
 def cuts(pictures: list[BgrImage]) -> list[int]:
-    is_cut = CutDetector(LAYOUT)
-    return [index for index, picture in enumerate(pictures) if is_cut(i420(picture, LAYOUT))]
+    return told(pictures)[0]
 
 
 def head(index: int) -> BgrImage:
     return moving_portrait(index, 160, 120)
 
 
-def test_another_picture_is_a_cut_and_so_is_the_way_back() -> None:
-    other = [np.ascontiguousarray(head(index)[::-1]) for index in range(8)]
-    assert cuts([head(index) for index in range(8)] + other + [head(9)]) == [8, 16]
+def lit(index: int, gain: float, light: float = 0.0) -> BgrImage:
+    return np.asarray(np.clip(head(index) * gain + light, 0, 255), np.uint8)
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.15])
+def test_another_picture_is_a_cut_and_so_is_the_way_back_in_any_light(gain: float) -> None:
+    other = [np.ascontiguousarray(lit(index, gain)[::-1]) for index in range(8)]
+    assert cuts([lit(index, gain) for index in range(8)] + other + [lit(9, gain)]) == [8, 16]
 
 
 def test_neither_motion_nor_a_slow_fade_is_a_cut() -> None:
-    fade = [(head(index) * (1 - index / 30)).astype(np.uint8) for index in range(30)]
+    fade = [lit(index, 1 - index / 30) for index in range(30)]
     assert cuts([head(3 * index) for index in range(30)]) == []
-    assert cuts(fade) == []
+    assert cuts(fade) == cuts(fade[::-1]) == []
+
+
+def test_grain_in_the_dark_is_no_cut() -> None:
+    rng = np.random.default_rng(2)
+    dark = [lit(index, 0.05) + rng.normal(8, 6, (120, 160, 1)) for index in range(20)]
+    assert cuts([np.clip(each, 0, 255).astype(np.uint8) for each in dark]) == []
 
 
 def test_a_camera_in_fast_motion_does_not_cut_all_the_time() -> None:
     wide = np.concatenate([moving_portrait(0, 400, 120)] * 2, axis=1)
     pan = [np.ascontiguousarray(wide[:, 12 * index : 12 * index + 160]) for index in range(40)]
     assert len(cuts(pan)) <= 2
+
+
+def test_what_is_over_at_once_is_a_flash_and_what_stays_or_comes_back_later_is_none() -> None:
+    calm = [head(index) for index in range(30)]
+    flash = [*calm[:10], lit(10, 2, 60), *calm[11:20], lit(20, 2, 90), lit(21, 1.6, 50), *calm[22:]]
+    assert told(flash)[1] == [(10, 11), (20, 22)]
+    assert told(calm[:10] + [lit(index, 2, 60) for index in range(10, 20)] + calm[20:]) == ([10, 20], [])
+
+
+def meshes(*shifts: float) -> FaceMeshes:
+    """A mesh of 100 pixels that lies, frame by frame, so many of its sizes to the side; nan for none."""
+    mesh = front_mesh()[:, :3] / np.ptp(front_mesh()[:, :2], axis=0).mean()
+    aside = np.zeros((len(shifts), 1, 3))
+    aside[:, 0, 0] = shifts
+    return np.asarray(100 * (mesh + aside), np.float32)
+
+
+def test_a_flash_is_no_cut_where_the_face_stays() -> None:
+    there = np.array([False, False, True, True, False, True])
+    stays, lost, leaves = (0, 0, 0.1, 0.1, 0, 0), (0, 0, np.nan, 0, 0, 0), (0, 0, 0, 0.5, 0, 0)
+    for shifts, left in ((stays, [5]), (lost, [5]), (leaves, [2, 3, 5])):
+        found = without_flashes(there, [(2, 3)], meshes(*shifts))
+        assert np.flatnonzero(found).tolist() == left
+    nowhere = meshes(*[np.nan] * 6)
+    assert np.array_equal(without_flashes(there, [(2, 3)], nowhere), there)
+
+
+def test_a_face_jumps_that_goes_far_within_a_frame_and_moves_little_around_it() -> None:
+    sway = 0.03 * np.sin(np.arange(20))
+    cut = sway + 0.15 * (np.arange(20) >= 9)
+    assert np.flatnonzero(jumps_of(meshes(*cut))).tolist() == [9]
+    assert not jumps_of(meshes(*sway)).any()
+
+
+@pytest.mark.parametrize("period", [5, 8, 12])
+@pytest.mark.parametrize("size", [0.1, 0.3, 0.6])
+def test_heads_that_nod_shake_start_and_stop_do_not_jump(size: float, period: int) -> None:
+    nod = size * np.sin(2 * np.pi * np.arange(30) / period)
+    assert not jumps_of(meshes(*nod)).any()
+    start = size * np.clip((np.arange(30) - 10) / period, 0, 1)
+    assert not jumps_of(meshes(*start)).any()
+
+
+def test_nothing_is_a_jump_beside_frames_without_a_face() -> None:
+    assert not jumps_of(meshes(0, 0, np.nan, np.nan, 0.5, 0.5, 0.5)).any()
+    assert not jumps_of(meshes(*[np.nan] * 4)).any()
+    assert not jumps_of(meshes()).any()

@@ -191,6 +191,20 @@ def test_a_change_is_made_between_mouths_that_look_alike() -> None:
         assert abs(second - alike) <= 1
 
 
+def test_what_follows_beyond_a_cut_within_a_take_is_a_change_like_any_other() -> None:
+    """Frame 29 can begin; 30 follows it, but looks otherwise, and 47 can follow as well."""
+    wanted = np.zeros((COUNT, 2))
+    wanted[25:30, 1], wanted[30:35, 0], wanted[45:50, 0] = 3.0, 3.0, 3.0
+    path = shapes(0, 3)
+    path[0, 1] = 3.0
+    looks = np.zeros((COUNT, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8)
+    looks[30:35] = 100
+    for cuts, after in (((), (30,)), ((30,), range(45, 50))):
+        first, second = chosen(person_of(wanted, patches=looks, cuts=cuts), path, frames(27, 27), jump=3.0)
+        assert 25 <= first < 30
+        assert second in after
+
+
 @pytest.mark.parametrize("compared_at_once", [0, 1000])
 def test_mouths_are_as_unlike_as_their_pictures(
     monkeypatch: pytest.MonkeyPatch, compared_at_once: int

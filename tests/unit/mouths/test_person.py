@@ -178,6 +178,15 @@ def test_a_mouth_stays_to_the_end_of_its_shot_though_the_next_one_shows_no_face(
     assert weights.tolist() == [1] * 10 + [0] * 10 + [1] * 10
 
 
+def test_beside_a_cut_within_a_take_a_mouth_is_as_it_was_filmed() -> None:
+    """Its tremor is taken off with the help of its neighbours: not of those beyond."""
+    mouths = np.repeat([0.0, 3.0], 20)[:, None]
+    for cuts, mixed in (((), True), ((20,), False)):
+        shapes = person_of(mouths, cuts=cuts).shapes[:, 0]
+        steps = np.abs(np.diff(shapes))[[18, 20]]
+        assert (steps > 0.1).all() == (steps > 0.01).all() == mixed
+
+
 def test_where_every_frame_shows_its_mouth_all_of_it_may_be_changed() -> None:
     assert (person_of(talk(30)).weights == 1).all()
 

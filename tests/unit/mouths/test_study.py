@@ -15,10 +15,10 @@ HERE, BESIDE, LARGE = (50, 150, 100, 180), (50, 150, 190, 270), (20, 180, 70, 21
 NOWHERE = (-1, -1, -1, -1)
 
 
-def takes(places: list[tuple[int, int, int, int]], cuts: tuple[int, ...] = ()) -> list[int]:
+def takes(places: list[tuple[int, int, int, int]], cuts: tuple[int, ...] = (), fps: float = 25) -> list[int]:
     boxes: Boxes = np.array(places, np.int32)
     cut = np.isin(np.arange(len(boxes)), cuts)
-    numbers: list[int] = takes_of(cut, boxes, boxes[:, 0] >= 0).tolist()
+    numbers: list[int] = takes_of(cut, boxes, boxes[:, 0] >= 0, fps).tolist()
     return numbers
 
 
@@ -30,6 +30,13 @@ def test_a_cut_and_a_jump_to_another_face_each_begin_a_take() -> None:
     assert takes([HERE] * 4, cuts=(2,)) == [0, 0, 1, 1]
     assert takes([HERE, HERE, BESIDE, BESIDE, HERE]) == [0, 0, 1, 1, 2]
     assert takes([HERE, HERE, LARGE]) == [0, 0, 1]
+
+
+def test_at_few_frames_a_second_a_face_may_move_further_from_one_to_the_next() -> None:
+    aside = (50, 150, 145, 225)
+    assert takes([HERE, aside, HERE], fps=25) == [0, 1, 2]
+    assert takes([HERE, aside, HERE], fps=5) == [0, 0, 0]
+    assert takes([HERE, BESIDE, HERE], fps=1) == [0, 1, 2]
 
 
 def test_frames_without_a_face_belong_to_no_take_and_end_none_unless_a_cut_lies_among_them() -> None:
