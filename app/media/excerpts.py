@@ -37,7 +37,7 @@ class TrackTimes:
 
 def track_times(path: Path) -> TrackTimes:
     """Return the times of the tracks of a video of ours, as its container tells them."""
-    with av.open(str(path)) as container:
+    with av.open(str(path), options={"codec_whitelist": "none"}) as container:  # nothing need be decoded
         video, audio = container.streams.video[0], container.streams.audio[0]
         whole = float((container.duration or 0) * _MICROSECOND)
         starts, lengths = [], []

@@ -10,6 +10,7 @@ priming. Edit lists in ``init`` take both off again: the first picture and the f
 
 import io
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self
 
@@ -39,7 +40,7 @@ def write_init(path: Path, video: VideoFormat, settings: EncoderSettings, sound:
     """Write the initialisation segment (``ftyp`` + ``moov``) of a render, whole or not at all."""
     with _Muxer(_INIT_OPTIONS, video, settings, sound) as muxer:
         muxer.write_video([video.grey()], 0)
-        muxer.write_sound(range(1), 0)
+        muxer.write_sound(muxer.encode_sound(range(1)), 0)
     with replacing(path) as temporary:
         temporary.write_bytes(muxer.header)
 
@@ -54,14 +55,16 @@ def encode_segment(
 ) -> int:
     """Encode ``frames`` and the sound that belongs to them as the fragment ``path``, whole or not at all.
 
-    Returns the number of frames. Raises ValueError if ``frames`` are not as many as ``segment`` says.
+    The sound is encoded by another thread meanwhile. Returns the number of frames. Raises ValueError if
+    ``frames`` are not as many as ``segment`` says.
     """
     options = {**_FRAGMENT_OPTIONS, "fragment_index": str(segment.index + 1)}
-    with _Muxer(options, video, settings, sound) as muxer:
+    with _Muxer(options, video, settings, sound) as muxer, ThreadPoolExecutor(1, "sound") as pool:
+        heard = pool.submit(muxer.encode_sound, aac.packet_range(segment, video.fps, sound))
         written = muxer.write_video(frames, segment.first_frame + muxer.reorder_depth)
         if written != segment.frame_count:
             raise ValueError(f"segment {segment.index} has {segment.frame_count} frames, not {written}")
-        muxer.write_sound(aac.packet_range(segment, video.fps, sound), aac.FRAME)
+        muxer.write_sound(heard.result(), aac.FRAME)
     with replacing(path) as temporary:
         temporary.write_bytes(muxer.fragment)
     return written
@@ -109,9 +112,13 @@ class _Muxer:
             count += 1
         return count
 
-    def write_sound(self, packets: range, delay: int) -> None:
-        """Encode ``packets`` of the sound, ``delay`` samples late."""
-        for packet in aac.encode_packets(self._samples, self._sound, packets):
+    def encode_sound(self, packets: range) -> "list[av.Packet[Stream]]":
+        """Encode ``packets`` of the sound; may be done by another thread while pictures are written."""
+        return list(aac.encode_packets(self._samples, self._sound, packets))
+
+    def write_sound(self, packets: "Iterable[av.Packet[Stream]]", delay: int) -> None:
+        """Write encoded packets of the sound, ``delay`` samples late."""
+        for packet in packets:
             self._write(packet, delay)
 
     def _write(self, packet: "av.Packet[Stream]", delay: int) -> None:

@@ -7,6 +7,7 @@ a twentieth of a render of 20 seconds at 720p, and next to nothing of a long one
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -109,28 +110,33 @@ def _kinds(render: OpenRender) -> dict[str, int]:
 
 
 def _look(render: OpenRender, alive: Alive) -> _Seen:
-    """Decode stretches of the result, and measure them."""
+    """Decode stretches of the result, and measure them; how far mouths open, by another thread."""
     seen, mesh = _Seen(), _mesh()
     stretches = _stretches(render)
     total = sum(count for _, count in stretches)
     every = EVERY if total >= LEAST and render.maker.timeline.fps >= EVERY * LEAST_RATE else 1
     step = max(1, total // every // _COMPARED)
-    for first, count in stretches:
-        times, openings = [], []
-        for index, pair in _pairs(render, first, count, every):
-            alive()
-            seen.frames += 1
-            if pair is None:
-                continue
-            opening = pair.opening(mesh)
-            if opening is not None:
+    with ThreadPoolExecutor(1, "receipt") as pool:
+        for first, count in stretches:
+            times: list[float] = []
+            openings: list[Future[float | None]] = []
+            for index, pair in _pairs(render, first, count, every):
+                alive()
+                seen.frames += 1
+                if pair is None:
+                    continue
+                if openings:
+                    openings[-1].result()  # so that few frames are in memory
                 times.append(render.maker.timeline.time(index))
-                openings.append(opening)
-            if seen.frames % step == 0:
-                seen.faces.append((render.maker.timeline.time(index), pair.picture(_FACE)))
-                _add(seen.seams, pair.seams)
-                _add(seen.details, pair.details)
-        seen.stretches.append(Stretch(np.array(times), np.array(openings)))
+                openings.append(pool.submit(pair.opening, mesh))
+                if seen.frames % step == 0:
+                    seen.faces.append((times[-1], pair.picture(_FACE)))
+                    _add(seen.seams, pair.seams)
+                    _add(seen.details, pair.details)
+            known = [
+                (time, o) for time, of in zip(times, openings, strict=True) if (o := of.result()) is not None
+            ]
+            seen.stretches.append(Stretch(np.array([t for t, _ in known]), np.array([o for _, o in known])))
     return seen
 
 

@@ -1,5 +1,6 @@
 import random
 import struct
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from app.media.finish import finish
 from app.media.fragments import encode_segment, write_init
 from app.media.frames import BgrImage, Color, FrameLayout, I420Frame
 from app.media.quality import EncoderSettings, Quality, encoder_settings
+from app.media.sound import Sound, TrackSamples
 from app.media.timing import Segment
 from app.rendering.packing import StreamedMp4
 from tests.support.frames import i420
@@ -103,6 +105,37 @@ def test_a_segment_made_again_alone_is_the_same(tmp_path: Path) -> None:
     encode_segment(tmp_path / "again.m4s", segment, frames, VideoFormat(TINY, Fraction(25)), VERYFAST, sound)
 
     assert (tmp_path / "again.m4s").read_bytes() == done.fragments[3].read_bytes()
+
+
+def test_the_sound_of_a_segment_is_encoded_while_its_pictures_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound, read = sound_of(tmp_path, 1), threading.Event()
+    read_track = Sound.read_track
+
+    def reading(self: Sound, start: int, stop: int) -> TrackSamples:
+        read.set()
+        return read_track(self, start, stop)
+
+    def frames() -> Iterator[I420Frame]:
+        assert read.wait(timeout=60)
+        yield from (numbered_frame(TINY, number) for number in range(10))
+
+    monkeypatch.setattr(Sound, "read_track", reading)
+    video, segment = VideoFormat(TINY, Fraction(25)), Segment(0, 0, 10, last=False)
+    assert encode_segment(tmp_path / "a.m4s", segment, frames(), video, ULTRAFAST, sound) == 10
+
+
+def test_a_segment_whose_sound_is_gone_is_not_made(tmp_path: Path) -> None:
+    sound = sound_of(tmp_path, 1)
+    Path(sound.track_path).unlink()
+    video, segment = VideoFormat(TINY, Fraction(25)), Segment(0, 0, 10, last=False)
+    frames = (numbered_frame(TINY, number) for number in range(10))
+
+    with pytest.raises(FileNotFoundError):
+        encode_segment(tmp_path / "a.m4s", segment, frames, video, ULTRAFAST, sound)
+
+    assert not (tmp_path / "a.m4s").exists()
 
 
 @pytest.mark.parametrize("quality", ["draft", "standard", "high"])
