@@ -66,6 +66,11 @@ class Costs:
     """Of a difference of 1 in the logarithm of the skin's brightness, or of a tint of it, by the square."""
     near: float = 4.0
     """Of a difference of 1 in the logarithm of the head's size, by the square."""
+    small: float = 4.0
+    """The same once more where the lender's head is the smaller one: its mouth is enlarged and looks soft."""
+    sharp: float = 16.0
+    """Of a difference of 1 in :func:`app.mouths.looks.sharpness`, by the square: a crisp mouth on a head that
+    is blurred by its motion stands out as a soft one does on a head at rest."""
     jump: float = 0.12
     """Of any change but by as much as the footage itself moves on, forward or backward."""
     seam: float = 0.03
@@ -138,12 +143,13 @@ class Chooser:
         self._candidates = int(np.clip(CANDIDATES * dense, CANDIDATES, MOST_CANDIDATES))
         self._costs = costs
         self._weights = np.r_[SIZES, np.full(2, costs.teeth)] * np.sqrt(costs.shape)
-        size = np.log(np.maximum(person.pose.scale, 1e-9))
+        size = self._scale = np.log(np.maximum(person.pose.scale, 1e-9))
         self._place = np.column_stack(
             [
                 person.turns * np.sqrt(costs.turn) / 8,
                 person.places.light * np.sqrt(costs.light),
                 size * np.sqrt(costs.near),
+                person.study.sharpness * np.sqrt(costs.sharp),
             ]
         )
         self._shapes = person.shapes * self._weights
@@ -181,6 +187,8 @@ class Chooser:
                 continue
             cost = np.square(self._shapes[pool] - wanted[row] * self._weights).sum(axis=1)
             cost += np.square(self._place[pool] - self._place[frame]).sum(axis=1)
+            smaller = np.maximum(self._scale[pool] - self._scale[frame], 0)
+            cost += self._costs.small * np.square(smaller)
             cost += self._costs.stretch * self._stretched(float(openings[row]), pool)
             if quiet[row]:
                 cost += quiet[row] * self._parted[pool]

@@ -14,7 +14,7 @@ from app.faces.hidden import HiddenFinder, lips_hidden
 from app.faces.regions import region_of_landmarks
 from app.faces.types import FaceLandmarks, FaceMeshPoints
 from app.media.frames import BgrImage, FrameLayout, I420Frame
-from app.mouths.looks import LIPS, Patch, Skin, parting, patch_of, redness, skin_of
+from app.mouths.looks import LIPS, Patch, Skin, parting, patch_of, redness, sharpness, skin_of
 from app.mouths.marks import Marked
 from app.mouths.teeth import shown_teeth
 from app.mouths.upright import (
@@ -43,6 +43,7 @@ class Look:
     teeth: npt.NDArray[np.float32]
     redness: float
     parting: float
+    sharpness: float
     skin: Skin
     patches: Patch
 
@@ -95,6 +96,7 @@ class Looker:
             teeth=shown_teeth([face.picture], shares[None], 1.0)[0],
             redness=redness(face.picture, face.points),
             parting=parting(face.picture, face.points),
+            sharpness=sharpness(face.picture, face.points),
             skin=skin_of(face.picture, face.points),
             patches=patch_of(face.picture),
         )

@@ -1,4 +1,4 @@
-"""How a mouth looks in its upright picture: lip colour, the skin around it, and a small patch."""
+"""How a mouth looks in its upright picture: lip colour, the skin around it, sharpness, and a small patch."""
 
 from typing import Final
 
@@ -32,6 +32,12 @@ _SURROUNDINGS: Final = 7
 
 _MIDDLE: Final = slice(2, 9)
 """The middle of a row of lip points."""
+
+NOSE: Final = (205, 425, 195, 98, 327, 101, 330)
+"""Face Mesh points around the nose and what is beside it, which speech does not move."""
+
+_FINE, _COARSE = 2, 4
+"""Sizes of detail, pixels: what blurring takes, though grain has less of it, and what outlasts it."""
 
 _SUM: Final = np.ones((1, 3), np.float32)
 
@@ -107,6 +113,31 @@ def parting(picture: BgrImage, points: Points) -> float:
     area = float((strange * between(upper - low, lower - low, part.shape)).sum()) / 255
     width = max(float(np.linalg.norm(upper[-1] - upper[0])), 1.0)
     return 100 * area / width / (len(picture) / 2)
+
+
+def sharpness(picture: BgrImage, points: Points) -> float:
+    """Return how sharp the skin about the nose is: the logarithm of its fine over its coarse detail.
+
+    Blurring of one pixel (Gaussian) takes 0.17 to 0.31 from it, of five to a side, as of a head in motion,
+    0.12 to 0.30, half of the light 0.01 to 0.05; from frame to frame it differs by 0.006 to 0.015. 0 where
+    nothing is seen.
+    """
+    around = points[list(NOSE)]
+    low = np.clip(np.rint(around.min(axis=0)).astype(int), 0, len(picture))
+    high = np.clip(np.rint(around.max(axis=0)).astype(int) + 1, 0, len(picture))
+    if (high - low <= 2 * _COARSE).any():
+        return 0.0
+    part = picture[low[1] : high[1], low[0] : high[0]]
+    luma = np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), np.float32)
+    fine, coarse = _detail(luma, _FINE), _detail(luma, _COARSE)
+    return float(np.log(fine / coarse)) if fine and coarse else 0.0
+
+
+def _detail(luma: npt.NDArray[np.float32], size: int) -> float:
+    """Return how far pixels are from the mean of two that lie ``size`` aside, across and down, doubled."""
+    across = luma[:, 2 * size :] - 2 * luma[:, size:-size] + luma[:, : -2 * size]
+    down = luma[2 * size :] - 2 * luma[size:-size] + luma[: -2 * size]
+    return float(np.abs(across).mean() + np.abs(down).mean())
 
 
 def patch_of(picture: BgrImage) -> Patch:

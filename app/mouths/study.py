@@ -62,6 +62,8 @@ class Study:
     """float32 (n,): as :func:`app.mouths.looks.redness`."""
     parting: npt.NDArray[np.float32]
     """float32 (n,): as :func:`app.mouths.looks.parting`."""
+    sharpness: npt.NDArray[np.float32]
+    """float32 (n,): as :func:`app.mouths.looks.sharpness`."""
     skin: Skin
     patches: Patch
     takes: npt.NDArray[np.int32]
@@ -176,6 +178,7 @@ def study_frames(
         teeth=notes.teeth,
         redness=notes.redness,
         parting=notes.parting,
+        sharpness=notes.sharpness,
         skin=notes.skin,
         patches=notes.patches,
         takes=takes,

@@ -68,6 +68,8 @@ def study_of(
     brightness: Sequence[float] | Numbers = (120.0,),
     redness: Sequence[float] | Numbers = (1.0,),
     parting: float = 0.0,
+    sharpness: Sequence[float] | Numbers = (0.0,),
+    sizes: Sequence[float] | Numbers = (1.0,),
     found: bool = True,
     patches: npt.NDArray[np.uint8] | None = None,
     covers: dict[int, npt.NDArray[np.uint8]] | None = None,
@@ -81,6 +83,7 @@ def study_of(
     count = len(components)
     numbers = np.broadcast_to(np.asarray(takes, np.int32), count).copy()
     meshes = meshes_of(components, turns)
+    meshes *= np.broadcast_to(np.asarray(sizes, np.float32), count)[:, None, None]
     meshes[(numbers < 0) | (not found)] = np.nan
     skin = np.repeat(np.broadcast_to(brightness, count)[:, None], 3, axis=1).astype(np.float32)
     skin[numbers < 0] = 0
@@ -90,6 +93,7 @@ def study_of(
         teeth=np.zeros((count, 2), np.float32),
         redness=np.broadcast_to(redness, count).astype(np.float32),
         parting=np.full(count, parting, np.float32),
+        sharpness=np.broadcast_to(sharpness, count).astype(np.float32),
         skin=skin,
         patches=small,
         takes=numbers,

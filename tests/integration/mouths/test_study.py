@@ -54,6 +54,22 @@ def test_a_study_is_the_same_with_the_cuts_of_the_track_and_without(
     assert arrays(told) == arrays(found)
 
 
+def test_blurred_frames_are_known_whatever_their_light() -> None:
+    pictures = [moving_portrait(index, 640, 480) for index in range(16)]
+    for index, picture in enumerate(pictures):
+        if index // 4 % 2:
+            picture[:] = cv2.blur(picture, (11, 1))
+        picture[:] = (picture * (0.5 + 0.03 * index)).astype(np.uint8)
+    layout = FrameLayout(640, 480)
+    frames = [i420(picture, layout) for picture in pictures]
+    track = track_face(frames, layout, fps=FPS, detector=load_detector("blazeface"))
+    sharp = study_frames(
+        Listed(frames), layout, FPS, track.boxes, track.landmarks, meshes=track.meshes
+    ).sharpness
+    blurred = np.arange(16) // 4 % 2 == 1
+    assert sharp[blurred].max() < sharp[~blurred].min() - 0.05
+
+
 def test_only_what_is_shown_of_a_frame_is_read(frames: list[I420Frame], track: FaceTrack) -> None:
     source = Listed(frames)
     study_frames(source, LAYOUT, FPS, track.boxes, track.landmarks, meshes=track.meshes, cuts=track.cuts)

@@ -19,6 +19,7 @@ from app.mouths.choice import (
     MOST_GROWN,
     MOST_LENDERS,
     RATE,
+    RATE,
     STRETCH,
     Chooser,
     Costs,
@@ -112,6 +113,30 @@ def test_the_nearer_head_lends_where_shapes_are_equal() -> None:
     for shown in (5, 25):
         (lender,) = chosen(person, shapes(1.5), frames(shown))
         assert lender // 18 == shown // 18
+
+
+def test_a_mouth_is_lent_to_a_head_that_is_as_sharp() -> None:
+    """A part of the footage is blurred, as by motion."""
+    person = person_of(np.tile(talk(20), (3, 1)), sharpness=np.repeat([0.0, -0.25, 0.0], 20))
+    sharp, wanted = person.study.sharpness, shapes(*np.tile(talk(20)[:, 0], 3))
+    apart = [
+        np.abs(sharp[chosen(person, wanted, frames(*range(COUNT)), sharp=cost)] - sharp)
+        for cost in (Costs().sharp, 0.0)
+    ]
+    assert apart[0].mean() < 0.05
+    assert apart[0].mean() < apart[1].mean()
+
+
+def test_a_smaller_head_lends_to_a_larger_one_less_gladly_than_the_other_way_round() -> None:
+    person = person_of(np.tile(talk(18), (2, 1)), sizes=np.repeat([1.0, 0.5], 18))
+    costs = [
+        dict(
+            zip(*Chooser(person, Costs(near=0), RATE).local_costs(shapes(1.5), frames(shown))[0], strict=True)
+        )
+        for shown in (5, 25)
+    ]
+    for lender in range(20, 36):
+        assert costs[0][lender] - costs[1][lender] == pytest.approx(Costs().small * np.log(2) ** 2, rel=1e-3)
 
 
 def test_a_frame_to_which_nobody_may_lend_serves_itself() -> None:

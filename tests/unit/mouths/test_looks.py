@@ -1,9 +1,11 @@
 """What of a mouth is seen in its upright picture: the portrait's smile, and its lips bent shut."""
 
+import cv2
 import numpy as np
+import pytest
 
 from app.media.frames import BgrImage
-from app.mouths.looks import parting
+from app.mouths.looks import parting, sharpness
 from app.mouths.meeting import SEEN_PARTED
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from app.mouths.upright import in_upright, upright_affine, upright_picture
@@ -34,3 +36,27 @@ def test_no_more_than_a_line_is_seen_between_lips_that_meet_wherever_the_mesh_ha
 
 def test_in_a_blank_picture_nothing_is_seen() -> None:
     assert parting(np.zeros((192, 192, 3), np.uint8), np.zeros((468, 2), np.float32)) == 0
+
+
+def test_sharpness_falls_by_blurring_and_by_neither_light_nor_contrast() -> None:
+    mesh = mesh_of(portrait())
+    affine = upright_affine(mesh)
+    points = in_upright(mesh, affine)
+    upright = upright_picture(LAYOUT, i420(portrait(), LAYOUT), affine)
+    sharp = sharpness(upright, points)
+    for less in (
+        cv2.GaussianBlur(upright, (0, 0), 1.0),
+        cv2.blur(upright, (5, 1)),
+        cv2.blur(upright, (1, 5)),
+    ):
+        assert sharpness(np.asarray(less, np.uint8), points) < sharp - 0.1
+    for gain, light in ((0.5, 0.0), (0.7, 60.0)):
+        other = np.rint(upright * gain + light).astype(np.uint8)
+        assert sharpness(other, points) == pytest.approx(sharp, abs=0.06)
+
+
+def test_nothing_is_sharp_where_nothing_is_seen() -> None:
+    grey = np.full((192, 192, 3), 90, np.uint8)
+    beyond = np.full((468, 2), 500.0)
+    across = np.linspace(0, 191, 936).reshape(468, 2)
+    assert sharpness(grey, beyond) == sharpness(grey, across) == 0
