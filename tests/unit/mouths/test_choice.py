@@ -19,7 +19,6 @@ from app.mouths.choice import (
     MOST_GROWN,
     MOST_LENDERS,
     RATE,
-    RATE,
     STRETCH,
     Chooser,
     Costs,
