@@ -37,7 +37,7 @@ AT_A_TIME: Final[Mapping[str, int]] = {DeliveryKind.RESULT: 8, DeliveryKind.WEBH
 """How many deliveries of a kind are in progress at a time; at most half of them are for one key, or for one
 host where no keys are asked for: slow receivers hold up no others."""
 LOOKED_AT: Final = 1000
-"""Among how many deliveries that are due those are looked for that have a turn."""
+"""Among how many deliveries that are due those are looked for at a time that have a turn."""
 LOOK_SECONDS: Final = 1.0
 """How often the table is looked at, besides whenever a job or a delivery ends."""
 RESULT_PAUSE: Final = 1800.0
@@ -106,6 +106,8 @@ class Deliverer:
         self._on_outcome = on_outcome
         self._wake = asyncio.Event()
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._passed_over = 0
+        """How many that are due were looked at in vain; the next look is at those after them."""
         self._turns: Counter[tuple[str, ...]] = Counter()
         """How many of a kind are in progress, and how many of them for whom."""
 
@@ -149,10 +151,17 @@ class Deliverer:
 
     async def _begin_due(self) -> None:
         before = set(self._under_way)  # what ends meanwhile may be read as it stood before
-        for due in await on_table(self._table.due, utc_now(), LOOKED_AT):
-            if due.job_id not in before and self._has_turn(due):
-                self._turns.update(_turns_of(due))
-                self._under_way[due.job_id] = asyncio.create_task(self._see_to(due))
+        found = await on_table(self._table.due, utc_now(), LOOKED_AT, self._passed_over)
+        begun = [due for due in found if due.job_id not in before and self._begin(due)]
+        self._passed_over = self._passed_over + LOOKED_AT if len(found) == LOOKED_AT and not begun else 0
+
+    def _begin(self, due: Due) -> bool:
+        """Make a delivery, if it has a turn; return whether it has."""
+        if self._has_turn(due):
+            self._turns.update(_turns_of(due))
+            self._under_way[due.job_id] = asyncio.create_task(self._see_to(due))
+            return True
+        return False
 
     def _has_turn(self, due: Due) -> bool:
         whole, own = _turns_of(due)

@@ -110,12 +110,17 @@ class JobTable:
         statement = update(jobs).where((jobs.c.id == job.id) & older)
         return bool(self._change(statement.values(_to_row(job)).returning(*jobs.c)))
 
-    def due(self, now: datetime, limit: int) -> list[Due]:
-        """Return up to ``limit`` deliveries of jobs that have ended and are to be made now, oldest first."""
+    def due(self, now: datetime, limit: int, offset: int = 0) -> list[Due]:
+        """Return up to ``limit`` deliveries of jobs that have ended and are to be made now, oldest first.
+
+        Those before ``offset`` are left out.
+        """
         ready = jobs.c.state.in_(TERMINAL_STATES) & (jobs.c.deliver_at <= now)
         statement = select(jobs.c.id, jobs.c.owner, jobs.c.deliveries).where(ready)
         with self._engine.connect() as connection:
-            rows = connection.execute(statement.order_by(jobs.c.deliver_at, jobs.c.number).limit(limit)).all()
+            rows = connection.execute(
+                statement.order_by(jobs.c.deliver_at, jobs.c.number).limit(limit).offset(offset)
+            ).all()
         found = [(job_id, owner, next_waiting(deliveries)) for job_id, owner, deliveries in rows]
         return [Due(job_id, owner, delivery) for job_id, owner, delivery in found if delivery]
 

@@ -1,7 +1,6 @@
 """One worker as its pool sees it: idle, busy, loading, or unusable."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,9 +32,8 @@ class Patience:
 
 
 STEP_SECONDS: Final = 1.0
-"""How often is looked for a sign of a worker that has a call."""
-PAUSE_SECONDS: Final = 5.0
-"""Where that took longer, the service stood still, as with 'docker pause', and its workers, too."""
+"""The silence of a worker is counted in steps of this, not by the clock: where the service stands still, as
+by ``docker pause``, its workers do, too."""
 
 NEVER_READY: Final = "did not become ready in time, and was ended"
 """How a worker ended whose model took too long to load."""
@@ -72,7 +70,8 @@ class Member:
         """Whether it takes no call any more."""
         self._end = end
         self._told: Told | None = None
-        self._heard_at = 0.0
+        self._silent = 0.0
+        """Seconds since the last sign of its call."""
         self._last: asyncio.Future[Message] | None = None
         """What its process says last of its call."""
 
@@ -89,13 +88,13 @@ class Member:
     def take(self, call: Call, told: Told) -> None:
         """Give it a call."""
         self.call, self.job, self._told = call, call.job_id, told
-        self._last, self._heard_at = asyncio.get_running_loop().create_future(), time.monotonic()
+        self._last, self._silent = asyncio.get_running_loop().create_future(), 0.0
         self.tell({"call": vars(call)})
 
     def hear(self, message: Message) -> None:
         """Take a message of its call, or that its process is gone."""
         if "told" in message:
-            self._heard_at = time.monotonic()
+            self._silent = 0.0
             if self._told is not None:
                 self._told(*message["told"])
         elif self._last and not self._last.done():  # an answer stays one, though the process ended with it
@@ -110,10 +109,9 @@ class Member:
         assert call is not None
         stall = patience.stall * (patience.joins if call.method == "finish" else 1)
         try:
-            while not last.done() and (left := self._heard_at + stall - (now := time.monotonic())) > 0:
-                await asyncio.wait({last}, timeout=min(left, STEP_SECONDS))
-                if (took := time.monotonic() - now) > PAUSE_SECONDS:
-                    self._heard_at += took
+            while not last.done() and (left := stall - self._silent) > 0:
+                self._silent += (step := min(left, STEP_SECONDS))
+                await asyncio.wait({last}, timeout=step)
             if not last.done():
                 self._give_up({"gone": "stalled and was stopped", "stalled": True})
         except asyncio.CancelledError:

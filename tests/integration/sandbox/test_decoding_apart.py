@@ -4,10 +4,12 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from subprocess import PIPE, Popen
 
@@ -199,6 +201,26 @@ def test_a_decoder_that_sleeps_is_ended_and_the_next_begins(
         with pytest.raises(DecoderStalled if deed == "hang" else DecoderDied) as died:
             sound(impatient if deed == "hang" else hijacked, job / "upload")
         assert str(died.value) == ("stalled and was stopped" if deed == "hang" else "was ended by SIGSEGV")
+
+
+def test_a_decoder_that_stood_still_with_its_worker_has_not_stalled(
+    hijacked: DecoderApart, settings: Settings, job: Path
+) -> None:
+    impatient = DecoderApart(hijacked._server, settings.model_copy(update={"stall_seconds": 2.0}))
+    os.mkfifo(job / "upload")
+    looks = count()
+
+    def alive() -> None:
+        if (look := next(looks)) == 2:
+            time.sleep(3.0)  # as if all processes stood still
+        elif look == 4:
+            (job / "upload").write_text("crash")
+
+    (job / "first").write_text("crash")  # this one waits until all is loaded
+    with pytest.raises(DecoderDied):
+        sound(hijacked, job / "first")
+    with pytest.raises(DecoderDied, match="SIGSEGV"):
+        sound(impatient, job / "upload", alive)
 
 
 def test_a_decoder_tells_that_it_is_at_work(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,19 @@ async def test_an_address_that_is_hardly_one_holds_up_no_other(
     assert (delivery["state"], neighbour.paths("POST")) == ("failed", ["/hook"])
 
 
+async def test_more_than_are_looked_at_for_one_dead_host_hold_up_no_other(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.deliveries.deliverer.LOOKED_AT", 5)
+    deliverer = make()
+    for _ in range(20):
+        ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/slow", None), "one"))
+    quick = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/quick", None), "other"))
+    neighbour.pauses["/slow"] = DEADLINE
+    async with working(deliverer):
+        await settled(table, quick)
+
+
 async def test_whom_nothing_is_sent_to_any_more_is_forgotten(
     make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour
 ) -> None:
@@ -261,8 +274,8 @@ async def test_a_delivery_that_ends_while_the_table_is_read_is_not_made_again(
 ) -> None:
     due = table.due
 
-    def due_before(now: datetime, limit: int) -> list[Due]:
-        found = due(now, limit)
+    def due_before(now: datetime, limit: int, offset: int) -> list[Due]:
+        found = due(now, limit, offset)
         if deliverer._under_way:
             go_on.set()
             time.sleep(0.2)

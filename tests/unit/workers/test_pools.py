@@ -116,10 +116,10 @@ async def test_a_worker_that_makes_no_progress_is_ended_and_one_that_does_is_not
     assert pool.ended == ["worker-0"]
 
 
-async def test_a_worker_that_was_paused_with_the_service_has_not_stalled(
+async def test_a_worker_that_stood_still_with_the_service_has_not_stalled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.workers.member.PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr("app.workers.member.STEP_SECONDS", 0.4)
     pool = Pool(MODEL)
     answer = asyncio.create_task(pool.call(call(), ignore))
     await asyncio.sleep(0)
