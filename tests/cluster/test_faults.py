@@ -159,7 +159,9 @@ def test_a_render_goes_on_elsewhere_and_is_equal_to_the_bit(
     job = pair.outcome(job_id)
     assert (job["state"], job["attempts"]) == ("succeeded", attempts)
     assert pair.video(job_id) == pair.quiet
-    assert pair.server.files(job_id) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"]
+    pair.server.wait(
+        lambda: pair.server.files(job_id) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"]
+    )
     if len(pair.cluster.machines) < 2:
         pair.cluster.machines.append(pair.cluster.add())
     pair.wait_for_workers(2)

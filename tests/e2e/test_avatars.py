@@ -80,7 +80,7 @@ def test_an_avatar_is_made_in_the_background_on_request(server: Server, video: P
         "eta_seconds": None,
     }
     assert server.client.get("/v1/avatars/later").status_code == 200
-    assert server.files(job["id"]) == []
+    server.wait(lambda: not server.files(job["id"]))
 
 
 def test_a_deleted_avatar_leaves_nothing_on_the_volume(server: Server, video: Path) -> None:

@@ -38,7 +38,7 @@ def test_the_answer_is_a_verdict_with_reasons_and_a_sheet(server: Server, video:
     assert server.client.get(f"{job['links']['self']}/video").status_code == 404
 
     assert server.client.get("/v1/avatars?implicit=true").json() == before
-    assert server.files(job["id"]) == ["report.json", "sheet.jpg"]
+    server.wait(lambda: server.files(job["id"]) == ["report.json", "sheet.jpg"])
     assert not list(server.avatars_dir.glob(".*"))
 
 

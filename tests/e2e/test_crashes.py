@@ -56,7 +56,7 @@ def check_result(server: Server, job_id: str, frames: int, tmp_path: Path) -> No
     path = tmp_path / "result.mp4"
     path.write_bytes(server.client.get(f"/v1/jobs/{job_id}/video").content)
     assert len(decode(path).frames) == frames
-    assert server.files(job_id) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"]
+    server.wait(lambda: server.files(job_id) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"])
 
 
 def test_a_killed_render_process_is_replaced_and_its_render_goes_on_where_it_was(
@@ -93,7 +93,7 @@ def test_an_avatar_whose_process_is_killed_is_made_anew_and_nothing_is_left_of_t
     assert (job["state"], job["attempts"]) == ("succeeded", 2)
     assert service.client.get("/v1/avatars/ben").json()["frame_count"] == 125
     service.wait(lambda: {path.name for path in service.avatars_dir.iterdir()} == {"anna", "ben"})
-    assert not (service.data_dir / "jobs" / job_id).exists()
+    service.wait(lambda: not (service.data_dir / "jobs" / job_id).exists())
     assert service.client.delete("/v1/avatars/ben").status_code == 204
 
 

@@ -65,7 +65,7 @@ def test_a_kill_in_either_step_is_survived(
     assert job["progress"]["frames_total"] == frames + 250
     (tmp_path / "result.mp4").write_bytes(service.client.get(job["links"]["video"]).content)
     assert len(decode(tmp_path / "result.mp4").frames) == 250
-    assert service.files(job_id) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"]
+    service.wait(lambda: service.files(job_id) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"])
     assert not list(service.avatars_dir.glob(".*"))
 
 

@@ -32,7 +32,7 @@ def test_a_render_has_a_report_and_a_sheet_once_it_is_finished(
     sheet = server.client.get(job["links"]["sheet"])
     assert sheet.headers["content-type"] == "image/jpeg"
     assert cv2.imdecode(np.frombuffer(sheet.content, np.uint8), cv2.IMREAD_COLOR) is not None
-    assert server.files(job["id"]) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"]
+    server.wait(lambda: server.files(job["id"]) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"])
 
     assert server.client.delete(job["links"]["self"]).status_code == 204
     assert server.client.get(job["links"]["report"]).status_code == 404

@@ -37,7 +37,7 @@ def test_a_streamed_video_arrives_while_it_is_rendered_and_equals_the_final_one(
     one, other = (decode(path).frames for path in paths)
     assert len(one) == len(other) == 500
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    assert server.files(job_id) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"]
+    server.wait(lambda: server.files(job_id) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"])
 
 
 def test_several_readers_stream_one_render_each_to_its_end(server: Server, anna: str, speech: Speech) -> None:
