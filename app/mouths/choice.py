@@ -68,9 +68,10 @@ class Costs:
     """Of a difference of 1 in the logarithm of the head's size, by the square."""
     small: float = 4.0
     """The same once more where the lender's head is the smaller one: its mouth is enlarged and looks soft."""
-    sharp: float = 16.0
+    sharp: float = 6.0
     """Of a difference of 1 in :func:`app.mouths.looks.sharpness`, by the square: a crisp mouth on a head that
-    is blurred by its motion stands out as a soft one does on a head at rest."""
+    is blurred by its motion stands out as a soft one does on a head at rest. By 16 one of four people in
+    training followed what was said worse, by 6 none."""
     jump: float = 0.12
     """Of any change but by as much as the footage itself moves on, forward or backward."""
     seam: float = 0.03
