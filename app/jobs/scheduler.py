@@ -168,7 +168,8 @@ class Scheduler:
             elif open_job.begun:
                 open_job.change(state=JobState.QUEUED)
                 await self._note(open_job)
-        self._loops = [asyncio.create_task(self._run()), asyncio.create_task(self.records.watch())]
+        turns = forever("turns", self._next_turns, tell=self._note_trouble)
+        self._loops = [asyncio.create_task(turns), asyncio.create_task(self.records.watch())]
         await self.pool.start(self._wake.set)
         self._wake.set()
 
@@ -192,9 +193,6 @@ class Scheduler:
             self._save(job.job)
         if begun:
             await asyncio.wait(self._tasks, timeout=SILENT_SECONDS)
-
-    async def _run(self) -> None:
-        await forever("turns", self._next_turns, tell=self._note_trouble)
 
     async def _next_turns(self) -> None:
         await self._wake.wait()
