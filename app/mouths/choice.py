@@ -134,8 +134,8 @@ class Chooser:
     def __init__(self, person: Person, costs: Costs = Costs(), rate: float | None = None) -> None:
         """``rate`` is that of the frames to choose for, a second; None for the footage's own.
 
-        Of footage that is faster by a whole factor only every so manieth frame may lend: neighbours there are
-        no choice.
+        Of footage that is more than twice as fast only every second frame may lend, and so on: neighbours
+        there are no choice.
         """
         self._person = person
         self._share = RATE / (rate or person.fps)
@@ -156,9 +156,7 @@ class Chooser:
         self._shapes = person.shapes * self._weights
         self._stretches = np.cumsum(person.study.cuts)
         self._parted = _parted(person)
-        patches = person.study.patches.reshape(len(person), -1).astype(np.float32)
-        self._patches = patches - patches.mean(axis=0)  # nearer to 0, so that fewer digits are lost
-        self._lengths = np.square(self._patches).sum(axis=1)
+        self._patches, self._lengths = person.study.looks
         takes = person.study.takes
         usable = person.usable & (np.arange(len(person)) % stride == 0)
         self._pools = {int(takes[take[0]]): _thinned(take[usable[take]]) for take in frames_of_takes(takes)}

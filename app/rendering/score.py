@@ -71,6 +71,7 @@ class Scorer:
         self._person, self._wanted = person, wanted
         self._timeline, self._strength = timeline, strength
         self._beside = round(PINNED_SECONDS * timeline.fps)
+        self._change = round(CHANGE_SECONDS * timeline.fps)
 
     @cached_property
     def _chooser(self) -> Chooser:
@@ -79,15 +80,14 @@ class Scorer:
 
     @cached_property
     def _resting(self) -> RestLenders:
-        """Chooses resting mouths for frames in which the person never talks."""
+        """Chooses resting mouths for frames whose inside is drawn; takes as much, once for both."""
         return RestLenders(self._person)
 
     def score(self, segment: Segment, alive: Alive = nothing) -> Score:
         """Return the score of a segment; ``alive`` is called meanwhile."""
         first, stop = segment.first_frame, segment.first_frame + segment.frame_count
         begin = max(0, first - self._beside)
-        end = min(self._timeline.frame_count, stop + self._beside + 1)
-        frames = self._frames(range(begin, end), alive)
+        frames = self._frames(begin, min(self._timeline.frame_count, stop + self._beside + 1), alive)
         joins = [
             (join, self._pin(frames, join - begin, alive))
             for join, inner in ((first, first > 0), (stop, not segment.last))
@@ -100,41 +100,61 @@ class Scorer:
         count = segment.frame_count
         return Score(lenders[:count], own.wanted[:count], own.drawn[:count], own.speech[:count])
 
-    def _frames(self, indices: range, alive: Alive) -> "_Frames":
+    def _frames(self, begin: int, end: int, alive: Alive) -> "_Frames":
+        """Return what is known of result frames ``begin`` to ``end``, whichever others are asked for."""
+        silent = self._person.silent
+        more = 2 * self._change if silent.any() and not silent.all() else 0  # which may change what is drawn
+        indices = range(max(0, begin - more), min(self._timeline.frame_count, end + more))
         shown = np.array([self._timeline.avatar_frame(index) for index in indices], np.int32)
         asked = self._wanted.ask(indices, alive)
-        wanted = asked.shapes * np.float32(self._strength) + asked.rest * np.float32(min(self._strength, 1.0))
-        steps = self._timeline.steps(indices)
-        return _Frames(wanted, asked.speech, shown, self._drawn(wanted, shown), np.append(steps, 1))
+        wanted = asked.shapes * np.float32(self._strength)
+        drawn = self._drawn(wanted, shown)
+        _open(wanted, drawn & ~silent[shown])
+        wanted[drawn] += asked.rest[drawn] * np.float32(min(self._strength, 1.0))
+        steps = np.append(self._timeline.steps(indices), 1)
+        frames = _Frames(wanted, asked.speech, shown, drawn, steps)
+        return frames[begin - indices.start : end - indices.start]
 
     def _drawn(self, wanted: MouthShapes, shown: FrameNumbers) -> Flags:
         """Tell which insides are drawn: where nobody lends an open mouth, and on until it shuts."""
         drawn, takes = self._person.silent[shown], self._person.study.takes[shown]
         openings = np.maximum(wanted[:, :COMPONENTS] @ OPENING, SHUT)
-        most = round(CHANGE_SECONDS * self._timeline.fps)
         for order in (slice(None), slice(None, None, -1)):
-            _wait(drawn[order], takes[order], openings[order], most)
+            _wait(drawn[order], takes[order], openings[order], self._change)
         return drawn
 
     def _pin(self, frames: "_Frames", place: int, alive: Alive) -> int:
-        """Return the lender of a frame where two segments meet, from the frames about it alone."""
+        """Return the lender of a frame where two segments meet, from those about it alone; -1 without."""
         start = max(0, place - self._beside)
-        return int(self._chosen(frames[start : place + self._beside + 1], {}, alive)[place - start])
+        about = frames[start : place + self._beside + 1]
+        for first, stop in self._lent(about):
+            if first <= place - start < stop:
+                return int(self._chosen(about[first:stop], {}, alive)[place - start - first])
+        return -1
+
+    def _lent(self, frames: "_Frames") -> list[tuple[int, int]]:
+        """Return where mouths are lent: frames that have a face and whose inside is not drawn, run by run."""
+        return runs_of((self._person.study.takes[frames.shown] >= 0) & ~frames.drawn)
 
     def _chosen(self, frames: "_Frames", pins: dict[int, int], alive: Alive) -> Lenders:
-        """Choose lenders for the frames that have a face and are not drawn, each run of them by itself.
+        """Choose lenders for each run of frames by itself, -1 elsewhere.
 
         ``pins`` are lenders that are known, by place, at either end.
         """
         lenders = np.full(len(frames.shown), -1, np.int32)
-        faces = self._person.study.takes[frames.shown] >= 0
-        for start, stop in runs_of(faces & ~frames.drawn):
+        for start, stop in self._lent(frames):
             run = frames[start:stop]
             ends = pins.get(start), pins.get(stop - 1)
             lenders[start:stop] = self._chooser.choose(
                 run.wanted, run.shown, run.speech, run.steps[:-1], ends, alive
             )
         return lenders
+
+
+def _open(wanted: MouthShapes, rows: Flags) -> None:
+    """Let mouths close no further than they rest: those that rest already are drawn with lips that meet."""
+    lacking = np.maximum(-(wanted[:, :COMPONENTS] @ OPENING), 0) * rows
+    wanted[:, :COMPONENTS] += lacking[:, None] * OPENING / (OPENING @ OPENING)
 
 
 def _wait(drawn: Flags, takes: FrameNumbers, openings: Numbers, most: int) -> None:

@@ -40,7 +40,7 @@ class Asked:
     speech: SpeechShares
     """1 where nobody listens for speech."""
     rest: MouthShapes
-    """How they are between words, from the person's rest: lips that are parted there meet."""
+    """How drawn mouths are between words, from the person's rest: lips that are parted there meet."""
 
 
 class Wanted(Protocol):
@@ -72,7 +72,7 @@ class HeardShapes:
             self._adaptation = adapt(self._person, heard, self._ear.average_range)
         sources = [self._timeline.avatar_frame(index) for index in indices]
         silent = self._person.silent[sources]
-        ajar = np.where(silent, self._person.ajar[sources], 0.0)
+        ajar = self._person.ajar[sources] if self._person.silent.any() else np.zeros(len(sources))
         heard = self._ear.hear(self._sound, times - self._offset, alive)
         rest = shut(ajar * self._near_speech(times - self._offset, alive) if ajar.any() else ajar)
         return Asked(self._adaptation(heard, silent), heard.speech, rest)

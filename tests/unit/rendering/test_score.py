@@ -1,6 +1,7 @@
 """Scores of made-up people and the demo's speech, heard by the ear that ships."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from app.mouths.adaptation import shut
 from app.mouths.choice import Chooser, Lenders
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.person import Person
+from app.mouths.space import OPENING
 from app.rendering.score import SHUT, Score, ScoreBook, Scorer, _wait
 from app.rendering.timeline import Timeline, split_segments
 from app.rendering.wanted import HeardShapes
@@ -102,29 +104,56 @@ def test_segments_have_the_same_scores_in_whatever_order_and_by_whomever_they_ar
         assert same(scorer(sound).score(SEGMENTS[index]), expected[index])
 
 
-def test_where_two_segments_meet_both_know_the_lender(sound: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
+def turning(first: int) -> Person:
+    """Somebody who talks, and turns away to listen from frame ``first`` on, for 20 frames."""
+    away = np.isin(np.arange(60), range(first, first + 20))
+    return person_of(np.where(away[:, None], 0, talk(60)), turns=np.where(away, 25.0, 0.0))
+
+
+@pytest.mark.parametrize("first", [None, *range(10, 40, 3)])
+def test_where_two_segments_meet_both_know_the_lender_and_what_is_drawn(
+    sound: Sound, monkeypatch: pytest.MonkeyPatch, first: int | None
+) -> None:
+    person = talker() if first is None else turning(first)
     asked: list[tuple[int | None, int | None]] = []
     choose = Chooser.choose
 
-    def noted(chooser: Chooser, *values: Any) -> Lenders:
-        asked.append(values[4])
-        return choose(chooser, *values)
+    def noted(chooser: Chooser, *values: Any, **named: Any) -> Lenders:
+        if len(values) > 4 and len(values[0]) > 1:  # of one frame alone it is not known which end it is
+            asked.append(values[4])
+        return choose(chooser, *values, **named)
 
     monkeypatch.setattr(Chooser, "choose", noted)
+    whole = scorer(sound, person).score(Segment(0, 0, FRAMES, last=True))
     ends: dict[int, set[int]] = {}
     for segment in SEGMENTS:
         asked.clear()
-        scorer(sound).score(segment)
-        first, last = segment.first_frame, segment.first_frame + segment.frame_count
-        for begin, end in asked:
-            for join, pin in ((first, begin), (last, end)):
+        score = scorer(sound, person).score(segment)
+        begin, end = segment.first_frame, segment.first_frame + segment.frame_count
+        assert np.array_equal(score.drawn, whole.drawn[begin:end])
+        for one, other in asked:
+            for join, pin in ((begin, one), (end, other)):
                 if pin is not None:
                     ends.setdefault(join, set()).add(pin)
-    faces = talker().study.takes >= 0
-    joins = [one.first_frame for one in SEGMENTS[1:] if faces[TIMELINE.avatar_frame(one.first_frame)]]
-    assert joins
-    assert sorted(ends) == joins
+    lent = (person.study.takes[[TIMELINE.avatar_frame(index) for index in range(FRAMES)]] >= 0) & ~whole.drawn
+    assert sorted(ends) == [one.first_frame for one in SEGMENTS[1:] if lent[one.first_frame]]
     assert all(len(lenders) == 1 for lenders in ends.values())
+
+
+def test_a_mouth_that_is_drawn_on_beyond_a_silent_stretch_keeps_its_shape(sound: Sound) -> None:
+    """Lips that are parted at rest meet while somebody speaks, for as long as they are drawn."""
+    person = replace(turning(20), ajar=np.full(60, 0.1))
+    score, plain = (
+        scorer(sound, one).score(Segment(0, 0, FRAMES, last=True))
+        for one in (person, replace(person, ajar=np.zeros(60)))
+    )
+    silent = person.silent[[TIMELINE.avatar_frame(index) for index in range(FRAMES)]]
+    beyond = score.drawn & ~silent
+    assert beyond.any()
+    openings, apart = (one.wanted[:, :6] @ OPENING for one in (score, plain))
+    both = beyond & (score.speech == 1)
+    assert apart[both].min() > -1e-3
+    assert openings[both] == pytest.approx(apart[both] - 0.1, abs=1e-3)
 
 
 def test_who_never_talks_lends_resting_mouths_whose_inside_is_drawn(sound: Sound) -> None:
