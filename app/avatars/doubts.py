@@ -22,7 +22,7 @@ class Doubts:
     """Flags of every frame, and measurements behind them."""
 
     lost: Flags
-    """No face is visible."""
+    """No face is visible, or none that can be measured: followed through a time when it is out of sight."""
     tiny: Flags
     """The face is less than :data:`TINY` pixels high."""
     turned: Flags
@@ -54,7 +54,7 @@ def doubts_of(track: FaceTrack, study: Study, person: Person) -> Doubts:
     turn: Numbers = np.hypot(*person.turns.T)
     dark, bright = too_dark(study, person.fps, found), found & (light >= BRIGHTEST)
     return Doubts(
-        lost=~shown,
+        lost=~found,
         tiny=shown & (heights < TINY),
         turned=found & (turn > FAR_TURN),
         dark=dark,

@@ -135,7 +135,7 @@ def examined(
 def _measured(info: VideoInfo, track: FaceTrack, person: Person, frames: Frames, doubts: Doubts) -> Measured:
     found = doubts.found
     return Measured(
-        face_height=int(np.median(doubts.heights[~doubts.lost])),
+        face_height=int(np.median(doubts.heights[doubts.heights > 0])),
         brightness=round(float(np.median(doubts.light[found])) if found.any() else 0.0, 1),
         turn=round(float(np.quantile(doubts.turn[found], 0.95)) if found.any() else 0.0, 1),
         sharpness=round(_sharpness(info, track, frames), 3),

@@ -241,10 +241,13 @@ def too_dark(study: Study, fps: float, found: Flags) -> Flags:
 
 
 def _hidden(study: Study, fps: float, found: Flags, opening: Numbers) -> Flags:
-    """Tell which mouths are hidden; what is marked in most frames is usual if their lips are seen."""
+    """Tell which mouths are hidden.
+
+    What is marked in most frames is usual if their lips are seen, but for what is before the face all along.
+    """
     lips = study.covers.lips
     if np.isfinite(lips).any() and found.any() and _lips_are_seen(study, fps, found, opening):
-        lips = lips - np.nanmedian(lips)
+        lips = lips - max(float(np.nanmedian(lips) - study.covers.lips_before), 0.0)
     return hidden_mouths(lips.astype(np.float32), fps, study.cuts)
 
 

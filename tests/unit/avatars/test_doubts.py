@@ -51,3 +51,12 @@ def test_a_head_that_is_turned_a_little_is_not() -> None:
 def test_a_small_face_is_told(height: int, codes: list[str]) -> None:
     told = avatar_notices(INFO, Findings(), track(height), doubts(height=height))
     assert [each["code"] for each in told] == codes
+
+
+def test_a_face_that_is_followed_while_it_is_out_of_sight_is_lost_meanwhile() -> None:
+    """Its box goes on between the frames that show it; those that do not pass through unchanged."""
+    study = study_of(talk(FRAMES))
+    study.meshes[np.arange(FRAMES) % 3 > 0] = np.nan
+    (told,) = avatar_notices(INFO, Findings(), track(), doubts_of(track(), study, meet(study, 25.0)))
+    assert told["code"] == NoticeCode.FACE_LOST
+    assert told["seconds"] == pytest.approx(26 / 25)

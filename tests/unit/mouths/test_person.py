@@ -46,6 +46,17 @@ def test_a_beard_marked_in_black_and_white_hides_no_lips_that_are_seen_to_part(
     assert (person.seen == seen).all()
 
 
+@pytest.mark.parametrize(("before", "seen"), [(0.0, True), (0.5, False)])
+def test_a_mouth_half_of_which_is_behind_something_all_along_is_hidden_however_red_the_other_half_is(
+    before: float, seen: bool
+) -> None:
+    study = study_of(talk(100))
+    covers = replace(
+        study.covers, lips=np.full(100, 0.55, np.float32), lips_before=np.array(before, np.float32)
+    )
+    assert (meet(replace(study, covers=covers), 25.0).seen == seen).all()
+
+
 @pytest.mark.parametrize("brightness", [28.0, 24.0])
 def test_a_dim_room_shows_a_mouth_all_along_or_never(brightness: float) -> None:
     """Noise about a single threshold would switch between new words and old ones."""

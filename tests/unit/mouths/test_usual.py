@@ -93,3 +93,18 @@ def test_what_is_as_still_on_a_face_as_skin_belongs_to_it(filmed: Callable[[int]
 def test_what_is_before_the_face_all_along_may_hide_a_part_of_the_lips() -> None:
     assert 0.1 < studied(captioned, 40).lips_before < 0.9
     assert studied(bearded, 40).lips_before == 0
+
+
+@pytest.mark.parametrize(("columns", "before"), [(slice(0, 48), True), (slice(0, 96), False)])
+def test_a_half_of_the_mouth_that_is_hidden_all_along_is_behind_something(
+    columns: slice, before: bool
+) -> None:
+    """A panel of one colour before a head that keeps still looks as still as skin does."""
+    marks, marked = Marks(FRAMES, cover_every(FPS)), np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+    marked[24:, columns] = 255
+    for frame in range(FRAMES):
+        luma = skin(frame)
+        luma[24:, columns] = 70
+        marks.take(frame, Marked(marked, 0.5, luma))
+    still = np.repeat(heads()[:1], FRAMES, axis=0)
+    assert bool(len(gather(marks.lips, marks.kept, marks.usual(still), still).rows)) == before
