@@ -47,6 +47,7 @@ def start_head(settings: Settings) -> None:
 
 def join(settings: Settings) -> None:
     """Give this machine's devices to the cluster until it is told to stop or the head is gone."""
+    _ = settings.ray_head  # raises if there is none
     gpus = 0 if settings.device == "cpu" else cuda_devices()
     cpus = 0 if gpus or settings.device.startswith("cuda") else settings.workers
     _run(f"--address={settings.ray_address}", f"--num-gpus={gpus}", f"--num-cpus={cpus}", "--block")

@@ -1,13 +1,15 @@
 """One worker as its pool sees it: idle, busy, loading, or unusable."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from app.errors import Problem
 from app.jobs.pool import Answer, Call, CallFailed, Told, WorkerDied, WorkerLeft
 from app.workers.messages import Message
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,22 @@ class Patience:
 STEP_SECONDS: Final = 1.0
 """The silence of a worker is counted in steps of this, not by the clock: where the service stands still, as
 by ``docker pause``, its workers do, too."""
+
+
+
+async def patiently(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """Return what comes of some work. Raises ``TimeoutError`` if that takes longer, counted in steps."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done() and seconds > 0:
+            seconds -= (step := min(seconds, STEP_SECONDS))
+            await asyncio.wait({task}, timeout=step)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        task.cancel()
+
 
 NEVER_READY: Final = "did not become ready in time, and was ended"
 """How a worker ended whose model took too long to load."""

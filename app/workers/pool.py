@@ -13,7 +13,7 @@ from app.errors import InvalidModel, Problem
 from app.jobs.forever import forever
 from app.jobs.pool import Answer, Call, Told
 from app.settings import SECRETS, Settings
-from app.workers.member import NEVER_READY, Member, Patience, difference
+from app.workers.member import NEVER_READY, Member, Patience, difference, patiently
 from app.workers.messages import Message, from_line, to_line
 
 log = structlog.stdlib.get_logger(__name__)
@@ -134,7 +134,7 @@ class MemberPool:
         except OSError as error:
             return f"could not be started ({error.strerror})"
         self.processes[name] = process
-        ready, loop = False, asyncio.get_running_loop()
+        ready = False
         try:
             device = start.get("device", self._settings.device)
             log.info("worker_process_started", worker=name, pid=process.pid, device=device)
@@ -142,14 +142,14 @@ class MemberPool:
             self._send(name, {"settings": settings, "name": name} | start)
             assert process.stdout is not None
             async with asyncio.timeout(seconds) as patience:
-                while line := await process.stdout.readline():
+                while line := await _line(process.stdout, silence if ready else None):
                     try:
                         message = from_line(line)
                     except ValueError:
                         log.warning("message_not_understood", line=line[:200])
                         continue
                     if ready := hear(message) or ready:
-                        patience.reschedule(None if silence is None else loop.time() + silence)
+                        patience.reschedule(None)
                 return how_it_ended(await process.wait())
         except TimeoutError:
             return "fell silent, and was ended" if ready else NEVER_READY
@@ -205,3 +205,8 @@ class MemberPool:
         else:
             member.model, member.problem = model, None
             self.model = model
+
+
+async def _line(said: asyncio.StreamReader, silence: float | None) -> bytes:
+    """Return the next line; raises ``TimeoutError`` if there is none for ``silence`` seconds."""
+    return await (said.readline() if silence is None else patiently(said.readline(), silence))

@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 
 from app.settings import Settings
 from app.workers.child import Tell, begin, listen
-from app.workers.member import NEVER_READY, Patience
+from app.workers.member import NEVER_READY, Patience, patiently
 from app.workers.messages import Message
 from app.workers.ray_worker import RayWorker
 
@@ -154,8 +154,7 @@ class Driver:
 
     async def _look(self) -> tuple[str, int, Collection[str]]:
         """See :func:`_look`. Raises what that raises, and ``TimeoutError``, if the cluster is lost."""
-        async with asyncio.timeout(LOST_SECONDS):
-            return await asyncio.to_thread(_look, self._settings.device)
+        return await patiently(asyncio.to_thread(_look, self._settings.device), LOST_SECONDS)
 
     async def _is_lost(self) -> bool:
         try:

@@ -14,9 +14,9 @@ from app.errors import InvalidRequest
 from app.jobs.pool import Call, CallFailed, WorkerDied, WorkerLeft
 from app.settings import Settings
 from app.workers import local
-from app.workers.join import check_token
+from app.workers.join import check_token, join
 from app.workers.local import LocalPool, Slot, slots_of
-from app.workers.member import Member, Patience, difference
+from app.workers.member import Member, Patience, difference, patiently
 from app.workers.messages import Message, from_line, to_line
 from app.workers.pool import MemberPool
 from tests.support.waiting import until
@@ -281,3 +281,44 @@ def test_a_cluster_without_a_token_is_refused(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(InvalidRequest, match="must be token"):
         check_token()
+
+
+def test_a_machine_that_is_told_no_head_to_join_says_so_instead_of_running_ray(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MOUTHPIECE_RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
+    monkeypatch.setattr("os.execve", lambda *_: pytest.fail("ray was run"))
+    with pytest.raises(InvalidRequest, match="MOUTHPIECE_RAY_ADDRESS"):
+        join(Settings(device="cpu"))
+
+
+async def test_what_stood_still_with_the_service_has_not_been_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.workers.member.STEP_SECONDS", 0.4)
+    said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def hear() -> str:
+        return await said
+
+    heard = asyncio.create_task(patiently(hear(), 1.0))
+    await asyncio.sleep(0)
+    time.sleep(1.5)  # noqa: ASYNC251 - as if all processes stood still
+    await asyncio.sleep(0.1)
+    said.set_result("alive")
+    assert await heard == "alive"
+
+
+async def test_what_is_not_heard_is_not_waited_for() -> None:
+    gone = asyncio.Event()
+
+    async def hear() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            gone.set()
+
+    with pytest.raises(TimeoutError):
+        await patiently(hear(), 0.05)
+    await gone.wait()

@@ -21,7 +21,7 @@ from app.workers.ray_pool import RayPool
 pytestmark = pytest.mark.anyio
 
 DRIVER = """
-import json, os, sys
+import json, os, sys, time
 start = json.loads(sys.stdin.readline())
 for message in json.loads(sys.argv[1]):
     if "environment" in message:
@@ -29,6 +29,9 @@ for message in json.loads(sys.argv[1]):
     print(json.dumps(message), flush=True)
 if sys.argv[2] == "ends":
     sys.exit()
+while sys.argv[2] == "says that it is alive":
+    print(json.dumps({"alive": True}), flush=True)
+    time.sleep(0.1)
 for line in sys.stdin:
     if sys.argv[2] == "ends when it hears something":
         sys.exit()
@@ -101,17 +104,18 @@ async def test_a_cluster_that_is_joined_is_told_of_so_that_workers_are_wished_fo
 async def test_a_driver_that_falls_silent_is_replaced_and_one_that_is_alive_is_not(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_pool, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(ray_pool, "SILENT_SECONDS", 1.0)
     monkeypatch.setattr(ray_pool, "AGAIN_SECONDS", 0.05)
     async with start(CONNECTED, READY) as pool:
         await until(lambda: pool.size)
         first = pool.processes["driver"].pid
         await until(lambda: "driver" in pool.processes and pool.processes["driver"].pid != first)
         assert pool.restarts == 0
-    monkeypatch.setattr(ray_pool, "SILENT_SECONDS", 10.0)
-    async with start(CONNECTED, READY, {"alive": True}) as pool:
+    async with start(CONNECTED, READY, then="says that it is alive") as pool:
         await until(lambda: pool.size)
-        assert pool.status == ""
+        first = pool.processes["driver"].pid
+        await asyncio.sleep(2.5)
+        assert pool.processes["driver"].pid == first
 
 
 async def test_a_cluster_that_does_not_let_the_service_in_is_said_in_a_sentence(start: Start) -> None:
