@@ -158,15 +158,19 @@ class AvatarStore:
     @contextmanager
     def _new_folder(self, name: str) -> Iterator[Path]:
         self.root.mkdir(parents=True, exist_ok=True)
-        folder = self.root / f".new-{name}-{secrets.token_hex(4)}"
-        folder.mkdir()
-        lock = _try_lock(folder)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            if lock is not None:
-                os.close(lock)
+        while True:
+            folder = self.root / f".new-{name}-{secrets.token_hex(4)}"
+            folder.mkdir()
+            lock = _lock(folder, wait=True)
+            try:
+                if not folder.exists():  # a sweep was faster
+                    continue
+                yield folder
+                return
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+                if lock is not None:
+                    os.close(lock)
 
     def delete(self, avatar_id: str) -> None:
         """Remove an avatar, a damaged one too. Raises :class:`AvatarNotFound`, :class:`StorageReadOnly`.
@@ -190,7 +194,7 @@ class AvatarStore:
         for folder in self.root.glob(".*-*"):
             if not folder.name.startswith((".new-", ".old-")):
                 continue
-            lock = _try_lock(folder)
+            lock = _lock(folder)
             if lock is None:
                 continue
             shutil.rmtree(folder, ignore_errors=True)
@@ -213,14 +217,14 @@ def _is(kind: Callable[[int], bool], path: Path) -> bool:
         return False
 
 
-def _try_lock(folder: Path) -> int | None:
-    """Lock a folder until the result is closed; None if another process holds it, or it is gone."""
+def _lock(folder: Path, *, wait: bool = False) -> int | None:
+    """Lock a folder until the result is closed; None if it is gone, or another holds it and is not waited for."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:  # held by another process; or the volume knows no locks, and nobody can say who holds it
         os.close(descriptor)
         return None

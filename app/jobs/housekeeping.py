@@ -8,6 +8,7 @@ import structlog
 from anyio import to_thread
 
 from app.avatars.store import AvatarStore
+from app.errors import AvatarNotFound, StorageReadOnly
 from app.jobs.files import DataFolder
 from app.jobs.forever import forever
 from app.jobs.job import utc_now
@@ -45,16 +46,25 @@ class Housekeeper:
     def expire(self) -> None:
         """Delete jobs that ended too long ago, their files, and implicit avatars that went unused as long.
 
-        And what workers have left that died over an avatar.
+        And what workers have left that died over an avatar. Raises ``StorageReadOnly``, at last.
         """
         for job in self._table.expire(utc_now() - self._job_ttl):
             self._files.forget(job.id)
             log.info("job_expired", job=job.id)
+        refused: StorageReadOnly | None = None
         for avatar_id in self._avatars.unused(utc_now() - self._avatar_ttl):
             if avatar_id not in {job.avatar_id for job in self._table.open_jobs()}:
-                self._avatars.delete(avatar_id)
-                log.info("avatar_expired", avatar=avatar_id)
+                try:
+                    self._avatars.delete(avatar_id)
+                except AvatarNotFound:  # deleted meanwhile
+                    continue
+                except StorageReadOnly as error:  # said when all that can be done is done
+                    refused = error
+                else:
+                    log.info("avatar_expired", avatar=avatar_id)
         self._avatars.sweep()
+        if refused:
+            raise refused
 
     async def run(self) -> None:
         """Expire what has had its time again and again, until canceled."""

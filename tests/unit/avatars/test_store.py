@@ -5,6 +5,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,3 +156,20 @@ def test_a_file_in_the_place_of_an_avatar_is_none(store: AvatarStore) -> None:
     (folder / MANIFEST).mkdir()
     with pytest.raises(AvatarDamaged):
         store.path("anna")
+
+
+def test_an_avatar_whose_folder_a_sweep_takes_before_it_is_locked_is_made_all_the_same(
+    store: AvatarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir, swept = Path.mkdir, []
+
+    def swept_at_once(folder: Path, *args: Any, **kwargs: Any) -> None:
+        mkdir(folder, *args, **kwargs)
+        if folder.name.startswith(".new-") and not swept:
+            swept.append(store.sweep())
+
+    monkeypatch.setattr(Path, "mkdir", swept_at_once)
+    put_made_up(store, made_up_manifest())
+    assert swept == [1]
+    assert store.manifest("anna") == made_up_manifest()
+    assert [path.name for path in store.root.iterdir()] == ["anna"]

@@ -1,6 +1,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.avatars.store import AvatarStore
+from app.errors import AvatarNotFound, MouthpieceError, StorageReadOnly
 from app.jobs.files import DataFolder
 from app.jobs.housekeeping import Housekeeper
 from app.jobs.job import Job, JobKind, JobState, NewJob, new_id, utc_now
@@ -115,3 +117,29 @@ def test_implicit_avatars_go_when_they_were_not_used_for_their_time_and_no_other
     assert [manifest.id for manifest in store.list()] == [
         "anna", "implicit-asked-for", "implicit-busy", "implicit-used",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [AvatarNotFound("There is none."), StorageReadOnly("It may not.")])
+def test_an_avatar_that_cannot_be_deleted_keeps_neither_others_nor_leftovers(
+    table: JobTable, files: DataFolder, monkeypatch: pytest.MonkeyPatch, error: MouthpieceError
+) -> None:
+    store = AvatarStore(files.root / "avatars")
+    for name in ("implicit-one", "implicit-two"):
+        folder = put_made_up(store, replace(made_up_manifest(name), implicit=True))
+        os.utime(folder / "avatar.json", (0, 0))
+    unfinished = store.root / ".new-anna-1234"
+    unfinished.mkdir()
+    delete, refused = AvatarStore.delete, []
+
+    def delete_second(store: AvatarStore, avatar_id: str) -> None:
+        if not refused:
+            refused.append(avatar_id)
+            raise error
+        delete(store, avatar_id)
+
+    monkeypatch.setattr(AvatarStore, "delete", delete_second)
+    with pytest.raises(StorageReadOnly) if isinstance(error, StorageReadOnly) else nullcontext():
+        housekeeper(table, files).expire()
+
+    assert not unfinished.exists()
+    assert [manifest.id for manifest in store.list()] == refused
