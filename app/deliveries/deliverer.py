@@ -19,7 +19,7 @@ import structlog
 
 from app.deliveries.sending import Outcome, Sender
 from app.deliveries.signature import headers
-from app.errors import JobNotFound
+from app.errors import JobNotFound, Unavailable
 from app.jobs.delivery import Delivery, DeliveryKind, DeliveryState, Due, next_waiting
 from app.jobs.files import DataFolder
 from app.jobs.forever import forever
@@ -174,7 +174,8 @@ class Deliverer:
         except JobNotFound:  # deleted meanwhile
             pass
         except Exception as error:
-            log.exception("delivery_broke", exc_info=error, job=due.job_id)
+            foreseen = isinstance(error, Unavailable)
+            log.error("delivery_broke", exc_info=None if foreseen else error, error=str(error), job=due.job_id)
             await asyncio.sleep(RETRY_SECONDS)  # it is due at once, again
         finally:
             self._turns -= Counter(_turns_of(due))  # what has none left is forgotten
@@ -205,6 +206,8 @@ class Deliverer:
     async def _attempt(self, job: Job, message: Delivery) -> Outcome:
         try:
             return await self._send(job, message)
+        except Unavailable:  # the volume does not respond: no fault of the receiver's
+            raise
         except Exception as error:
             log.exception("delivery_broke", exc_info=error, **about(job.id, job.traceparent))
             return Outcome(False, detail="It failed unexpectedly; the service's log says why.")

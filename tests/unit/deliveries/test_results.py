@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.deliveries.deliverer import Deliverer
+from app.errors import Unavailable
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobState
 from app.jobs.table import JobTable
@@ -102,3 +103,29 @@ async def test_a_job_without_a_file_has_none_to_put(
         (result,) = await settled(table, job)
     assert (result["state"], result["detail"]) == ("failed", "The job has made no file.")
     assert neighbour.taken == []
+
+
+async def test_a_volume_that_does_not_respond_costs_no_attempts(
+    make: Callable[..., Deliverer],
+    table: JobTable,
+    neighbour: Neighbour,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.deliveries.deliverer.RETRY_SECONDS", 0.01)
+    deliverer = make(pauses=(0.01,))
+    job = submitted(table, deliverer.planned(None, f"{neighbour.url}/bucket"))
+    with_result(tmp_path, job)
+    ended(table, job)
+    in_vain = []
+
+    async def hang(read: Callable[[], object]) -> object:
+        if len(in_vain) < 5:
+            in_vain.append(read)
+            raise Unavailable("The data volume does not respond.")
+        return read()
+
+    monkeypatch.setattr("app.deliveries.sending.on_results", hang)
+    async with working(deliverer):
+        (result,) = await settled(table, job)
+    assert (len(in_vain), result["state"], result["attempts"]) == (5, "delivered", 1)
