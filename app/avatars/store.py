@@ -218,7 +218,10 @@ def _is(kind: Callable[[int], bool], path: Path) -> bool:
 
 
 def _lock(folder: Path, *, wait: bool = False) -> int | None:
-    """Lock a folder until the result is closed; None if it is gone, or another holds it and is not waited for."""
+    """Lock a folder until the result is closed.
+
+    None if it is gone, or if another process holds it, unless that is to be waited for.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:

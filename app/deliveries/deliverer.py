@@ -175,7 +175,9 @@ class Deliverer:
             pass
         except Exception as error:
             foreseen = isinstance(error, Unavailable)
-            log.error("delivery_broke", exc_info=None if foreseen else error, error=str(error), job=due.job_id)
+            log.error(
+                "delivery_broke", exc_info=None if foreseen else error, error=str(error), job=due.job_id
+            )
             await asyncio.sleep(RETRY_SECONDS)  # it is due at once, again
         finally:
             self._turns -= Counter(_turns_of(due))  # what has none left is forgotten

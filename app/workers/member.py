@@ -38,7 +38,6 @@ STEP_SECONDS: Final = 1.0
 by ``docker pause``, its workers do, too."""
 
 
-
 async def patiently(work: Coroutine[Any, Any, T], seconds: float) -> T:
     """Return what comes of some work. Raises ``TimeoutError`` if that takes longer, counted in steps."""
     task = asyncio.ensure_future(work)

@@ -161,7 +161,8 @@ def test_a_file_in_the_place_of_an_avatar_is_none(store: AvatarStore) -> None:
 def test_an_avatar_whose_folder_a_sweep_takes_before_it_is_locked_is_made_all_the_same(
     store: AvatarStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mkdir, swept = Path.mkdir, []
+    mkdir = Path.mkdir
+    swept: list[int] = []
 
     def swept_at_once(folder: Path, *args: Any, **kwargs: Any) -> None:
         mkdir(folder, *args, **kwargs)

@@ -117,7 +117,7 @@ async def test_a_volume_that_does_not_respond_costs_no_attempts(
     job = submitted(table, deliverer.planned(None, f"{neighbour.url}/bucket"))
     with_result(tmp_path, job)
     ended(table, job)
-    in_vain = []
+    in_vain: list[Callable[[], object]] = []
 
     async def hang(read: Callable[[], object]) -> object:
         if len(in_vain) < 5:

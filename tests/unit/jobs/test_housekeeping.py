@@ -129,7 +129,8 @@ def test_an_avatar_that_cannot_be_deleted_keeps_neither_others_nor_leftovers(
         os.utime(folder / "avatar.json", (0, 0))
     unfinished = store.root / ".new-anna-1234"
     unfinished.mkdir()
-    delete, refused = AvatarStore.delete, []
+    delete = AvatarStore.delete
+    refused: list[str] = []
 
     def delete_second(store: AvatarStore, avatar_id: str) -> None:
         if not refused:
