@@ -104,16 +104,20 @@ def _unlike(one: Thumbnail, other: Thumbnail) -> bool:
 
 
 def without_flashes(cuts: FaceFlags, flashes: list[tuple[int, int]], meshes: FaceMeshes) -> FaceFlags:
-    """Return ``cuts`` (n,) without those about flashes through which the face stays in its place."""
+    """Return ``cuts`` (n,) without those about flashes through which the face stays in its place.
+
+    It need not be found within a flash; where it is found elsewhere, or in another size, it was a short view.
+    """
     cuts, found = cuts.copy(), np.isfinite(meshes[:, 0, 0])
     for first, after in flashes:
         length = after - first
         before = np.flatnonzero(found[max(first - length, 0) : first])
         behind = np.flatnonzero(found[after : after + length])
         if len(before) and len(behind):
-            places = max(first - length, 0) + before[-1], after + behind[0]
-            one, other = (box_of_landmarks(meshes[place, :, :2]) for place in places)
-            if same_place(one, other, within=UNMOVED, size_ratio=UNMOVED_RATIO):
+            last = max(first - length, 0) + before[-1]
+            others = [*(first + np.flatnonzero(found[first:after])), after + behind[0]]
+            one, *boxes = (box_of_landmarks(meshes[place, :, :2]) for place in (last, *others))
+            if all(same_place(one, box, within=UNMOVED, size_ratio=UNMOVED_RATIO) for box in boxes):
                 cuts[first : after + 1] = False
     return cuts
 

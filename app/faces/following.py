@@ -158,7 +158,7 @@ class Follower:
             region = run.last.fit.region
             fit = self._mesh.fit(frame, self._layout, region)
             if fit and _lies_aside(fit.region, region):
-                fit = self._mesh.fit(frame, self._layout, fit.region)
+                fit = self._mesh.fit(frame, self._layout, fit.region) or fit
             if fit:
                 run.sightings.append(_sighting(index, fit))
         self._part_doubles()

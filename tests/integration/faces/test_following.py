@@ -3,7 +3,9 @@ import pytest
 
 from app.faces import following
 from app.faces.detector import load_detector
+from app.faces.face_mesh import FaceMesh, MeshFit
 from app.faces.following import GLANCE_SECONDS, IDLE_SECONDS, SEARCH_SECONDS, Follower
+from app.faces.regions import Region
 from app.faces.types import Detection
 from app.media.frames import BgrImage, FrameLayout, I420Frame
 from tests.support.clips import moving_portrait
@@ -36,6 +38,23 @@ def test_a_face_that_is_reported_twice_is_followed_once() -> None:
     follower = Follower(LAYOUT, 25, SecondSight())
     follow(follower, 0, 30)
     assert [len(run.sightings) for run in follower.runs] == [30]
+
+
+def test_a_face_that_a_second_look_does_not_find_stays_where_the_first_saw_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    follower = Follower(LAYOUT, 25, load_detector("blazeface"))
+    follow(follower, 0, 5)
+    known, fit = follower.runs[0].last.fit.region, FaceMesh.fit
+
+    def once(self: FaceMesh, frame: I420Frame, layout: FrameLayout, region: Region) -> MeshFit | None:
+        return fit(self, frame, layout, region) if region == known else None
+
+    monkeypatch.setattr(FaceMesh, "fit", once)
+    monkeypatch.setattr(follower, "_is_cut", lambda frame: False)
+    moved = np.roll(moving_portrait(5, 320, 240), 16, axis=1)
+    follower.take(5, i420(moved, LAYOUT))
+    assert [run.last.frame for run in follower.runs] == [5]
 
 
 def test_the_landmarks_move_with_the_head() -> None:

@@ -282,6 +282,17 @@ def test_through_a_flash_a_face_is_followed_as_if_there_were_none(detector: Face
     assert np.abs(flashed.landmarks - whole.landmarks).max() < 3
 
 
+def test_a_short_view_of_the_head_from_nearer_is_no_flash(detector: FaceDetector) -> None:
+    pictures = [head(index) for index in range(40)]
+    for index in range(20, 23):
+        near = cv2.resize(head(index)[:150, 70:270], (WIDTH, HEIGHT))
+        pictures[index] = np.asarray(near, np.uint8)
+    result = track(pictures, detector)
+    assert np.flatnonzero(result.cuts).tolist() == [20, 23]
+    heights = np.diff(result.boxes[:, :2], axis=1)[:, 0]
+    assert heights[20:23].min() > 1.4 * np.delete(heights, [20, 21, 22]).max()
+
+
 def test_faces_that_were_followed_are_not_kept_beside_what_is_made_of_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -78,6 +78,15 @@ def test_a_flash_is_no_cut_where_the_face_stays() -> None:
     assert np.array_equal(without_flashes(there, [(2, 3)], nowhere), there)
 
 
+def test_a_short_view_of_the_face_in_another_place_is_no_flash() -> None:
+    there = np.array([False, False, True, False, True, False])
+    for shifts, left in (((0, 0, 0.6, 0.6, 0, 0), [2, 4]), ((0, 0, np.nan, 0.6, 0, 0), [2, 4])):
+        assert np.flatnonzero(without_flashes(there, [(2, 4)], meshes(*shifts))).tolist() == left
+    nearer = meshes(*[0] * 6)
+    nearer[2:4] *= 1.5
+    assert np.array_equal(without_flashes(there, [(2, 4)], nearer), there)
+
+
 def test_a_face_jumps_that_goes_far_within_a_frame_and_moves_little_around_it() -> None:
     sway = 0.03 * np.sin(np.arange(20))
     cut = sway + 0.15 * (np.arange(20) >= 9)
