@@ -19,7 +19,7 @@ import structlog
 
 from app.deliveries.sending import Outcome, Sender
 from app.deliveries.signature import headers
-from app.errors import JobNotFound, Unavailable
+from app.errors import AddressRefused, JobNotFound, Unavailable
 from app.jobs.delivery import Delivery, DeliveryKind, DeliveryState, Due, next_waiting
 from app.jobs.files import DataFolder
 from app.jobs.forever import forever
@@ -196,7 +196,7 @@ class Deliverer:
             "delivery_attempted",
             **about(job.id, job.traceparent),
             kind=message["kind"],
-            host=read_url(message["url"]).host,
+            host=_host(message["url"]),
             state=noted["state"],
             attempt=noted["attempts"],
             status=outcome.status,
@@ -259,4 +259,12 @@ class Deliverer:
 def _turns_of(due: Due) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what a delivery takes: a turn of its kind, and one of those for its key, or its host."""
     kind = due.delivery["kind"]
-    return (kind,), (kind, due.owner or read_url(due.delivery["url"]).host)
+    return (kind,), (kind, due.owner or _host(due.delivery["url"]))
+
+
+def _host(url: str) -> str:
+    """Return the host of an address; nothing for one that is not valid, which an earlier version let in."""
+    try:
+        return read_url(url).host
+    except AddressRefused:
+        return ""

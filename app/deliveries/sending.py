@@ -74,7 +74,7 @@ class Sender:
         except FileNotFoundError:
             return Outcome(False, detail="The file no longer exists.", final=True)
         headers = {"Content-Type": media_type, "Content-Length": str(size)}
-        if (httpx.URL(url).host or "").endswith(_AZURE):
+        if httpx.URL(url).raw_host.decode("ascii").endswith(_AZURE):
             headers["x-ms-blob-type"] = "BlockBlob"
         outcome = await self._send("PUT", url, _File(path), headers, PIECE_SECONDS, self._seconds)
         status = outcome.status or 0

@@ -73,9 +73,11 @@ def read_url(text: str) -> httpx.URL:
     if len(text) > MAX_URL_LENGTH:
         raise AddressRefused(f"The address has more than {MAX_URL_LENGTH} characters; use a shorter one.")
     try:
-        return httpx.URL(text.strip())
+        url = httpx.URL(text.strip())
+        _ = url.host  # read from Punycode only here, which fails where it is none
     except (httpx.InvalidURL, ValueError) as error:
         raise AddressRefused(f"That is not a valid address: {error}.") from error
+    return url
 
 
 def _plain(host: str) -> str:

@@ -110,7 +110,10 @@ async def send(web: httpx.AsyncClient, request: httpx.Request) -> httpx.Response
     ``AddressRefused``, and what httpx raises.
     """
     for _ in range(MAX_REDIRECTS + 1):
-        response = await web.send(request, stream=True)
+        try:
+            response = await web.send(request, stream=True)
+        except UnicodeError as error:  # of a host that is no Punycode, which the library does not catch
+            raise httpx.InvalidURL(f"it redirects to an address that is not valid: {error}") from error
         if response.next_request is None or response.next_request.method != request.method:
             return response
         await response.aclose()

@@ -113,6 +113,8 @@ REFUSED = [
     ("http://0x7f000001/", NOT_PUBLIC),
     ("http://0x7f.0.0.1/", NOT_PUBLIC),
     ("http://0177.0.0.1/", "not a valid address"),
+    ("http://xn--/", "not a valid address"),
+    ("http://xn--a/", "not a valid address"),
     ("http://017700000001/", NOT_PUBLIC),
     ("http://0/", NOT_PUBLIC),
     ("http://0.0.0.0/", NOT_PUBLIC),
