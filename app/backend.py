@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from app.avatars.store import AvatarStore
 from app.errors import EngineUnavailable, InvalidRequest
+from app.extras import install_command
 from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.limits import Limits
@@ -17,7 +18,6 @@ from app.jobs.scheduler import Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from app.settings import Settings
-from app.wav2lip.devices import install_command
 from app.workers.join import check_token
 from app.workers.local import LocalPool
 
@@ -68,7 +68,7 @@ def _open_database(settings: Settings, files: DataFolder) -> Engine:
     except ImportError as error:
         raise EngineUnavailable(
             f"MOUTHPIECE_DATABASE_URL needs the extra 'cluster' ({error}): "
-            f"{install_command('mouthpiece[cluster]')}."
+            f"run `{install_command('mouthpiece[cluster]')}`."
         ) from error
 
 
@@ -81,6 +81,6 @@ def _make_pool(settings: Settings) -> Pool:
     except ImportError as error:
         raise EngineUnavailable(
             f"MOUTHPIECE_RAY_ADDRESS needs the extra 'cluster' ({error}): "
-            f"{install_command('mouthpiece[cluster]')}."
+            f"run `{install_command('mouthpiece[cluster]')}`."
         ) from error
     return RayPool(settings)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 from app import __version__
 from app.errors import EngineUnavailable
+from app.extras import install_command
 from app.jobs.ended import Ended
 from app.jobs.job import JobState
 from app.tracing import Span
-from app.wav2lip.devices import install_command
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -44,7 +44,7 @@ class Spans:
         except ImportError as error:
             raise EngineUnavailable(
                 f"MOUTHPIECE_OTLP_URL needs the extra 'otel' ({error}): "
-                f"{install_command('mouthpiece[otel]')}."
+                f"run `{install_command('mouthpiece[otel]')}`."
             ) from error
         endpoint = f"{url.rstrip('/')}/v1/traces"
         return cls(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=SEND_SECONDS)))

@@ -4,13 +4,13 @@ import importlib.util
 import os
 import platform
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from app.doctor.finding import Finding, Level
+from app.extras import install_command
 from app.sandbox import protection
 from app.settings import Settings
 from app.wav2lip.card import runs_on_cpu
@@ -67,7 +67,7 @@ def cuda(settings: Settings) -> Iterator[Finding]:
     if not lack:
         yield Finding("cuda", "good", found)
     else:
-        remedy = f"{sys.executable} -m pip install 'mouthpiece[cuda]'"
+        remedy = install_command("mouthpiece[cuda]")
         yield Finding("cuda", level, f"{found}; {lack}: {instead}", remedy)
 
 
@@ -115,7 +115,7 @@ def codecs(settings: Settings) -> Iterator[Finding]:
 
     missing = {"libx264", "aac"} - av.codecs_available
     if missing:
-        remedy = f"{sys.executable} -m pip install --force-reinstall av"
+        remedy = install_command("--force-reinstall", "av")
         yield Finding("codecs", "problem", f"PyAV lacks {', '.join(sorted(missing))}", remedy)
         return
     from app.media.nvenc import encodes

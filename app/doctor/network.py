@@ -1,10 +1,9 @@
-"""Checks of the port and of the cluster. They yield findings and raise nothing."""
+"""Checks of the port, the cluster and PostgreSQL. They yield findings and raise nothing."""
 
 import http.client
 import importlib.util
 import os
 import socket
-import sys
 import urllib.request
 from collections.abc import Iterator
 
@@ -13,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.doctor.finding import Finding
 from app.errors import MouthpieceError
+from app.extras import install_command
 from app.jobs.schema import postgresql_engine
 from app.settings import Settings
 from app.workers.join import check_token
@@ -66,7 +66,7 @@ def cluster(settings: Settings) -> Iterator[Finding]:
     if settings.ray_address is None:
         return
     if importlib.util.find_spec("ray") is None:
-        remedy = f"{sys.executable} -m pip install 'mouthpiece[cluster]'"
+        remedy = install_command("mouthpiece[cluster]")
         yield Finding("cluster", "problem", "MOUTHPIECE_RAY_ADDRESS is set, but Ray is not installed", remedy)
         return
     try:
@@ -97,7 +97,7 @@ def database(settings: Settings) -> Iterator[Finding]:
             connection.execute(select(1))
         engine.dispose()
     except ImportError as error:
-        remedy = f"{sys.executable} -m pip install 'mouthpiece[cluster]'"
+        remedy = install_command("mouthpiece[cluster]")
         yield Finding("database", "problem", f"MOUTHPIECE_DATABASE_URL is set, but: {error}", remedy)
     except SQLAlchemyError as error:
         found = f"PostgreSQL cannot be used: {str(getattr(error, 'orig', error)).strip()}"

@@ -1,6 +1,5 @@
 """S3FD, the detector of the original Wav2Lip pipeline, from the optional ``face-alignment`` package."""
 
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -8,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from app.errors import EngineUnavailable
+from app.extras import install_command
 from app.faces.types import Detection
 from app.media.frames import FrameLayout, I420Frame
 
@@ -33,8 +33,7 @@ class S3fd:
         except ImportError as error:
             raise EngineUnavailable(
                 "The S3FD detector needs the face-alignment package, which is not installed: run "
-                f"`{sys.executable} -m pip install 'mouthpiece[face-alignment]'`, or choose the blazeface "
-                "detector."
+                f"`{install_command('mouthpiece[face-alignment]')}`, or choose the blazeface detector."
             ) from error
         weights = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS
         if not weights.is_file():

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import EngineUnavailable, InvalidModel
-from app.wav2lip.devices import check_device, has_cuda_driver, require_packages
+from app.extras import require_packages
+from app.wav2lip.devices import check_device, has_cuda_driver
 from app.wav2lip.engine import DType, Engine
 
 log = logging.getLogger(__name__)

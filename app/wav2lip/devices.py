@@ -1,12 +1,10 @@
-"""Compute devices: their names, the cores, the packages they need and how to install them."""
+"""Compute devices: their names, the cores, and what is there."""
 
 import ctypes
 import math
 import os
 import re
-import shlex
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from app.errors import EngineUnavailable
@@ -64,21 +62,3 @@ def cuda_index(device: str) -> int:
     """Return the N of ``cuda:N``; 0 for ``cuda``."""
     _, _, index = device.partition(":")
     return int(index or 0)
-
-
-def require_packages(purpose: str, *packages: str) -> None:
-    """Raise EngineUnavailable, with the command that fixes it, if one of ``packages`` is not installed."""
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        raise EngineUnavailable(
-            f"{purpose} needs {', '.join(missing)}, which is not installed here: {install_command(*missing)}."
-        )
-
-
-def install_command(*packages: str) -> str:
-    """Return the sentence part that installs ``packages`` into the environment that runs.
-
-    ``mouthpiece[extra]`` adds an extra: pip finds this project in that environment, and looks for it nowhere
-    else, whereas a pip of another environment would look for it on an index, where it is not.
-    """
-    return f"run `{sys.executable} -m pip install {shlex.join(packages)}`"

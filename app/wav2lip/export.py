@@ -8,10 +8,10 @@ from typing import Final, Literal
 import numpy as np
 
 from app.errors import InvalidModel
+from app.extras import require_packages
 from app.media.files import replacing, sweep
 from app.wav2lip.arrays import FaceBatch, FaceOutput, MelBatch
 from app.wav2lip.card import ModelCard, load_card
-from app.wav2lip.devices import require_packages
 from app.wav2lip.engine import DEFAULT_FACE_SIZE, MEL_SHAPE
 from app.wav2lip.model_file import check_model_file, file_sha256
 from app.wav2lip.openvino_engine import OpenVinoEngine

@@ -8,8 +8,9 @@ import numpy as np
 import onnxruntime
 
 from app.errors import EngineUnavailable, InvalidModel
+from app.extras import install_command
 from app.wav2lip.arrays import FloatArray
-from app.wav2lip.devices import cuda_index, has_tensorrt, install_command, usable_cores
+from app.wav2lip.devices import cuda_index, has_tensorrt, usable_cores
 from app.wav2lip.engine import DType, bind, filled
 from app.wav2lip.onnx_file import graph_dtype, port_shapes, read_onnx
 
@@ -104,7 +105,7 @@ def provider_options(index: int, dtype: DType | None, cache_dir: Path | None) ->
 def _no_cuda(device: str) -> EngineUnavailable:
     return EngineUnavailable(
         f"ONNX Runtime {onnxruntime.__version__} cannot use {device}: make sure that `nvidia-smi` lists it, "
-        f"then {install_command('--force-reinstall', 'onnxruntime-gpu')}; or set MOUTHPIECE_DEVICE=cpu."
+        f"then run `{install_command('--force-reinstall', 'onnxruntime-gpu')}`; or set MOUTHPIECE_DEVICE=cpu."
     )
 
 

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import EngineUnavailable
+from app.extras import install_command
 from app.wav2lip.arrays import FaceBatch, FaceCrops, FaceOutput, MelBatch, MelWindows
 from app.wav2lip.checkpoint import load_network
-from app.wav2lip.devices import cuda_index, install_command
+from app.wav2lip.devices import cuda_index
 from app.wav2lip.engine import DEFAULT_FACE_SIZE, DType
 from app.wav2lip.lower_rows import FIRST_ROW, LowerRows
 
@@ -173,7 +174,7 @@ def _open_device(device: str) -> torch.device:
     if not torch.cuda.is_available():
         raise EngineUnavailable(
             f"torch {torch.__version__} finds no CUDA device: make sure that `nvidia-smi` lists one, then "
-            f"{install_command('--force-reinstall', 'torch')} for its CUDA build; "
+            f"run `{install_command('--force-reinstall', 'torch')}` for its CUDA build; "
             "or set MOUTHPIECE_DEVICE=cpu."
         )
     index = cuda_index(device)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import EngineUnavailable, InvalidRequest
+from app.extras import install_command
 from app.settings import Settings
-from app.wav2lip.devices import cuda_devices, install_command
+from app.wav2lip.devices import cuda_devices
 
 STORE_BYTES: Final = 80 << 20
 """Ray's store of objects, in shared memory: nothing but small messages goes through it."""
@@ -60,7 +61,7 @@ def _run(*options: str) -> None:
     program = str(beside) if beside.exists() else shutil.which("ray")
     if program is None:
         raise EngineUnavailable(
-            f"A cluster needs the extra 'cluster': {install_command('mouthpiece[cluster]')}."
+            f"A cluster needs the extra 'cluster': run `{install_command('mouthpiece[cluster]')}`."
         )
     environment = HEALTH | os.environ | RAY
     command = [program, "start", *options, f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats"]

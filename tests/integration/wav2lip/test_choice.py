@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from app import extras
 from app.errors import EngineUnavailable, InvalidModel, ModelNotFound
-from app.wav2lip import choice, devices
+from app.wav2lip import choice
 from app.wav2lip.infer import Wav2LipInfer
 from tests.support.onnx_models import TinyModel
 
@@ -60,7 +61,7 @@ def test_cuda_without_a_device_names_what_to_look_at(checkpoint: Path) -> None:
 def test_cuda_without_its_package_names_the_command_that_installs_it(
     name: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     (tmp_path / name).write_bytes(b"weights")
     with pytest.raises(EngineUnavailable, match=rf"needs {package}, .*-m pip install {package}"):
         Wav2LipInfer(tmp_path / name, device="cuda:0")

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
+from app import extras
 from app.errors import EngineUnavailable, InvalidModel, ModelNotFound
-from app.wav2lip import devices
 from app.wav2lip import export as export_module
 from app.wav2lip.arrays import FaceOutput
 from app.wav2lip.card import load_card
@@ -118,7 +118,7 @@ def test_a_folder_that_cannot_be_written_gives_way_to_the_cache(
 def test_without_torch_the_command_that_installs_it_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     model = tmp_path / "model.pth"
     model.write_bytes(b"weights")
     with pytest.raises(EngineUnavailable, match="-m pip install torch onnx onnxscript`"):

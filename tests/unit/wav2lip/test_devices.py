@@ -2,9 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import EngineUnavailable
 from app.wav2lip import devices
-from app.wav2lip.devices import check_device, cuda_index, install_command, require_packages, usable_cores
+from app.wav2lip.devices import check_device, cuda_index, usable_cores
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:12"])
@@ -14,16 +13,6 @@ def test_known_devices_pass(device: str) -> None:
 
 def test_the_index_of_a_cuda_device_is_in_its_name() -> None:
     assert [cuda_index(device) for device in ("cuda", "cuda:0", "cuda:12")] == [0, 0, 12]
-
-
-def test_only_what_is_missing_is_asked_for() -> None:
-    require_packages("Testing", "numpy", "pytest")
-    with pytest.raises(EngineUnavailable, match=r"Testing needs no_such_package, .*install no_such_package`"):
-        require_packages("Testing", "numpy", "no_such_package")
-
-
-def test_the_command_can_be_pasted_into_a_shell() -> None:
-    assert install_command("torch>=2.8").endswith(" -m pip install 'torch>=2.8'`")
 
 
 @pytest.mark.parametrize(
