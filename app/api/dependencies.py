@@ -3,7 +3,7 @@
 import hmac
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -12,7 +12,7 @@ from app.api.metrics import Metrics
 from app.api.speech import Speaker
 from app.avatars.store import AvatarStore
 from app.deliveries.deliverer import Deliverer
-from app.errors import JobNotFound, Unauthorized
+from app.errors import JobNotFound, NotReady, Unauthorized, Unavailable
 from app.jobs.files import DataFolder
 from app.jobs.job import Job
 from app.jobs.scheduler import Scheduler
@@ -75,7 +75,9 @@ async def _job(job_id: str, services: ServicesDep) -> Job:
 
 
 JobDep = Annotated[Job, Depends(_job)]
-"""The job that the path names. Raises ``JobNotFound``."""
+"""The job that the path names. Raises one of ``JOB_PROBLEMS``."""
+JOB_PROBLEMS: Final = (JobNotFound, NotReady, Unavailable)
+"""What may be wrong with any request about a job."""
 
 
 async def _prefers_async(request: Request) -> bool:

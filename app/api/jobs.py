@@ -7,7 +7,7 @@ from anyio import move_on_after
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
-from app.api.dependencies import JobDep, ServicesDep
+from app.api.dependencies import JOB_PROBLEMS, JobDep, ServicesDep
 from app.api.description import BYTES, JOB_HEADER
 from app.api.event_stream import EVENTS, EventStream
 from app.api.models import JobList, JobResource
@@ -22,7 +22,6 @@ from app.errors import (
     JobCanceled,
     JobFailed,
     JobNotFinished,
-    JobNotFound,
     NotFound,
     NotReady,
     StorageReadOnly,
@@ -36,9 +35,8 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 CANCEL_SECONDS: Final = 2.0
 """How long a cancel waits for the worker to have stopped before it is answered."""
 
-_PROBLEMS: Final = (JobNotFound, NotReady, Unavailable)
 _RESULT_PROBLEMS: Final = (
-    *_PROBLEMS,
+    *JOB_PROBLEMS,
     NotFound,
     JobNotFinished,
     JobFailed,
@@ -69,7 +67,7 @@ async def list_jobs(
     return JobList(jobs=[JobResource.of(job) for job in page.jobs], next_cursor=page.next_cursor)
 
 
-@router.get("/{job_id}", responses=documented(*_PROBLEMS))
+@router.get("/{job_id}", responses=documented(*JOB_PROBLEMS))
 async def get_job(job: JobDep) -> JobResource:
     """Show a job."""
     return JobResource.of(job)
@@ -79,7 +77,7 @@ async def get_job(job: JobDep) -> JobResource:
     "/{job_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses=documented(*_PROBLEMS, also={200: {"content": EVENTS, "description": "The events."}}),
+    responses=documented(*JOB_PROBLEMS, also={200: {"content": EVENTS, "description": "The events."}}),
 )
 async def follow_job(job: JobDep, services: ServicesDep) -> EventStream:
     """Follow a job by server-sent events.
@@ -161,7 +159,7 @@ def _check_succeeded(job: Job) -> None:
         raise JobFailed(f"Job {job.id} has no result because it failed: {job.error['detail']}")
 
 
-@router.delete("/{job_id}", status_code=204, responses=documented(*_PROBLEMS))
+@router.delete("/{job_id}", status_code=204, responses=documented(*JOB_PROBLEMS))
 async def delete_job(job: JobDep, services: ServicesDep) -> None:
     """Cancel a queued or running job; delete a finished one with its files."""
     if not job.state.is_terminal:

@@ -22,9 +22,7 @@ from app.errors import (
     InvalidRequest,
     JobNotFinished,
     JobNotFound,
-    NotReady,
     ShuttingDown,
-    Unavailable,
 )
 from app.jobs.job import Job, JobState
 from app.media.formats import Format
@@ -44,9 +42,6 @@ TIMING: Final[Mapping[str, Mapping[str, str]]] = {
     "remap": {"loop": "stretch"},
 }
 """What ``sync_mode`` of Sync.so, and of those who have its models, means here."""
-
-FOUND: Final = (JobNotFound, NotReady, Unavailable)
-"""What may be wrong with a request about a job."""
 
 _LONGEST_SHOWN: Final = 500
 _MOST_SHOWN: Final = 16 << 10

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from app.api.compat import common
 from app.api.compat.common import Asked, Meaning
 from app.api.compat.fal_result import Result, answer_of
-from app.api.dependencies import Services, ServicesDep
+from app.api.dependencies import JOB_PROBLEMS, Services, ServicesDep
 from app.api.problems import documented
 from app.api.renders import ONE_CALL_PROBLEMS
 from app.api.submission import wait_while_there
@@ -77,7 +77,7 @@ _BODY: Final = common.json_body(
     }
 )
 _TAKEN: Final = documented(*ONE_CALL_PROBLEMS, JobNotFinished)
-_FOUND: Final = documented(*common.FOUND)
+_FOUND: Final = documented(*JOB_PROBLEMS)
 _GONE: Final = documented(*ONE_CALL_PROBLEMS, JobNotFound, JobNotFinished, JobCanceled)
 
 Webhook = Annotated[str | None, Query(description="Where to `POST` the result.", max_length=2048)]
@@ -154,7 +154,7 @@ async def get_result(
     status_code=202,
     response_model=Cancellation,
     responses=documented(
-        *common.FOUND, also={400: {"model": Cancellation, "description": "It has ended already."}}
+        *JOB_PROBLEMS, also={400: {"model": Cancellation, "description": "It has ended already."}}
     ),
 )
 async def cancel(

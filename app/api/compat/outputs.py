@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, Response
 
 from app.api.compat import common
 from app.api.compat.common import COMPAT
-from app.api.dependencies import JobDep, ServicesDep
+from app.api.dependencies import JOB_PROBLEMS, JobDep, ServicesDep
 from app.api.problems import documented
 from app.api.videos import FINISHED, finished_video
 from app.errors import InvalidRequest, JobNotFound, StorageReadOnly
@@ -23,7 +23,7 @@ router = APIRouter(tags=["compat"])
 @router.get(
     "/outputs/{job_id}.{form}",
     response_class=FileResponse,
-    responses=documented(InvalidRequest, *common.FOUND, StorageReadOnly, also=FINISHED),
+    responses=documented(InvalidRequest, *JOB_PROBLEMS, StorageReadOnly, also=FINISHED),
 )
 async def get_output(job: JobDep, form: Format, services: ServicesDep) -> Response:
     """Fetch a video made for another service's client; needs no key."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from app.api.compat import common
 from app.api.compat.common import Meaning
 from app.api.compat.prediction import Prediction, news_of, prediction_of
-from app.api.dependencies import Services, ServicesDep
+from app.api.dependencies import JOB_PROBLEMS, Services, ServicesDep
 from app.api.problems import documented
 from app.api.renders import ONE_CALL_PROBLEMS
 from app.errors import InvalidRequest, JobNotFinished, JobNotFound, NotReady, Unavailable
@@ -148,15 +148,15 @@ async def page(
     return PredictionPage(next=here if following else None, results=[prediction_of(job) for job in jobs])
 
 
-@router.get("/v1/predictions/{prediction_id}", responses=documented(*common.FOUND))
-@router.get("/predictions/{prediction_id}", responses=documented(*common.FOUND))
+@router.get("/v1/predictions/{prediction_id}", responses=documented(*JOB_PROBLEMS))
+@router.get("/predictions/{prediction_id}", responses=documented(*JOB_PROBLEMS))
 async def get(prediction_id: str, request: Request, services: ServicesDep) -> Prediction:
     """Show a prediction."""
     return prediction_of(await common.find(request, services, API, prediction_id))
 
 
-@router.post("/v1/predictions/{prediction_id}/cancel", responses=documented(*common.FOUND))
-@router.post("/predictions/{prediction_id}/cancel", responses=documented(*common.FOUND))
+@router.post("/v1/predictions/{prediction_id}/cancel", responses=documented(*JOB_PROBLEMS))
+@router.post("/predictions/{prediction_id}/cancel", responses=documented(*JOB_PROBLEMS))
 async def cancel(prediction_id: str, request: Request, services: ServicesDep) -> Prediction:
     """Cancel a prediction; one that has ended stays as it is."""
     job = await common.find(request, services, API, prediction_id)
