@@ -21,7 +21,8 @@ export async function upload(path, form, onProgress, signal) {
   return response.json();
 }
 
-// Yield a job now and whenever it has changed, to its end; a connection that is lost is made again.
+// Yield a job now and whenever it has changed, to its end. A connection that is lost is made again, and so is
+// one that a proxy or a busy service refuses for now.
 export async function* follow(jobId, signal) {
   for (;;) {
     try {
@@ -31,7 +32,7 @@ export async function* follow(jobId, signal) {
         if (event === "end") return;
       }
     } catch (error) {
-      if (signal.aborted || (error.status >= 400 && error.status < 500)) throw error;
+      if (signal.aborted || (error.status && ![502, 503, 504].includes(error.status))) throw error;
     }
     await new Promise((resume) => setTimeout(resume, 1000));
   }

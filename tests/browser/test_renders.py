@@ -52,6 +52,12 @@ def test_a_render_is_followed_on_though_a_proxy_fails_for_a_moment(
     assert failures == []
 
 
+def test_a_render_that_cannot_be_followed_says_so(studio: Studio, server: Server, speech: Speech) -> None:
+    studio.page.route("**/v1/jobs/*/events", lambda route: route.fulfill(status=500))
+    studio.render(speech(1))
+    expect(studio.locate("#stage-problem")).to_have_text("The service answered with status 500.")
+
+
 def test_the_copied_command_does_the_same(
     studio: Studio, server: Server, speech: Speech, tmp_path: Path
 ) -> None:
