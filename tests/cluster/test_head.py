@@ -1,6 +1,7 @@
 """The head of a cluster as its compose file runs it: one of Ray's processes is killed, and all goes on."""
 
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.ports import free_port
 from tests.support.processes import tree
@@ -18,7 +20,14 @@ from tests.support.server import Server
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
-LOOP = "while :; do {python} -m app.cli {role}; sleep 1; done"
+COMPOSE = Path(__file__).parents[2] / "docker-compose.cluster.yml"
+
+
+def loop_of(role: str) -> str:
+    """Return the shell loop of the compose file's head, for any role, without the service beside it."""
+    command: str = yaml.safe_load(COMPOSE.read_text())["services"]["web"]["command"][-1]
+    loop, _ = command.split(" & exec ")
+    return loop.replace("mouthpiece head", shlex.join([sys.executable, "-m", "app.cli", role]))
 
 
 @pytest.fixture
@@ -26,9 +35,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     """A service beside a head and a worker that are started again whenever they end."""
     settings = {"RAY_ADDRESS": f"127.0.0.1:{free_port()}", "DEVICE": "cpu"}
     server = Server(tmp_path, settings)
-    loops = [
-        server.spawn("sh", "-c", LOOP.format(python=sys.executable, role=role)) for role in ("head", "worker")
-    ]
+    loops = [server.spawn("sh", "-c", loop_of(role)) for role in ("head", "worker")]
     try:
         server.start(wait=False)
         server.wait(lambda: server.get("/readyz") == 200, 300)

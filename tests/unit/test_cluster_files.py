@@ -36,7 +36,6 @@ def test_the_head_and_its_workers_differ_in_no_folder_and_no_address() -> None:
     assert services().keys() == {"web", "worker"}
     web, worker = services()["web"], services()["worker"]
     assert worker["command"] == ["mouthpiece", "worker"]
-    assert web["command"][-1] == "while :; do mouthpiece head; sleep 1; done & exec mouthpiece serve"
     for same in ("volumes", "environment", "build"):
         assert web[same] == worker[same]
     assert web["build"]["args"] == {"CLUSTER": "1"}
