@@ -60,7 +60,7 @@ def serve(
 def worker(
     device: DeviceOption = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Workers on a machine without a GPU; each GPU has one. [1]")
+        int | None, typer.Option(min=1, help="Workers where the CPU computes; each GPU has one. [1]")
     ] = None,
 ) -> None:
     """Add this machine to a Ray cluster, like 'ray start', until it is told to stop.

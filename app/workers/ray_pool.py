@@ -86,7 +86,7 @@ class RayPool(MemberPool):
             self._reason = self._why_gone(address, how)
         else:
             self._reason = (
-                f"No head of a Ray cluster answers at {address}: start it with 'ray start --head', or "
+                f"No head of a Ray cluster answers at {address}: start it with 'mouthpiece head', or "
                 "correct MOUTHPIECE_RAY_ADDRESS. Jobs are accepted, and start when it is there."
             )
         log.warning("cluster_unreachable", reason=self._reason)
