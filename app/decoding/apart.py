@@ -152,9 +152,8 @@ class DecoderApart:
     def _next_line(self, alive: Alive) -> bytes:
         """Wait for a line, and tell meanwhile that this worker is alive. Raises DecoderStalled."""
         assert self._server.stdout is not None
-        silent = (
-            0.0  # not by the clock: what stood still with this process, as by docker pause, was not silent
-        )
+        # Not by the clock: what stood still with this process, as by docker pause, was not silent.
+        silent = 0.0
         while not self._said:
             ready, _, _ = select.select([self._server.stdout], [], [], _ALIVE_SECONDS)
             if not ready:
