@@ -185,8 +185,13 @@ def _check_integrity(connection: Connection, path: Path) -> None:
 
 def _tune_postgresql(connection: Any, record: object) -> None:
     """Have the server, too, give up a connection whose other end is gone: it may hold the service's lock."""
-    for name, value in {"idle": SILENT_SECONDS // 2, "interval": SILENT_SECONDS // 5, "count": 3}.items():
-        connection.execute(f"SET tcp_keepalives_{name} = {value}")
+    for name, value in {
+        "keepalives_idle": SILENT_SECONDS // 2,
+        "keepalives_interval": SILENT_SECONDS // 5,
+        "keepalives_count": 3,
+        "user_timeout": SILENT_SECONDS * 1000,
+    }.items():
+        connection.execute(f"SET tcp_{name} = {value}")
     connection.commit()
 
 

@@ -21,16 +21,25 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 
-from app.errors import AvatarExists, DataFolderInUse, IncompatibleData, JobNotFound
+from app.errors import AvatarExists, DatabaseUnreachable, DataFolderInUse, IncompatibleData, JobNotFound
 from app.jobs.delivery import Delivery, Due, due_at, next_waiting
 from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob
 from app.jobs.schema import MAKES_AVATAR, SERVICE, jobs
 
 _NEWEST_FIRST: Final = jobs.c.number.desc()
+_THIS_SESSION: Final = text("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+_END_SESSION: Final = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE granted"
+    " AND locktype = 'advisory' AND classid = :high AND objid = :low AND objsubid = 1"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND pid = :pid AND backend_start = :backend_start"
+).bindparams(high=SERVICE >> 32, low=SERVICE & 0xFFFFFFFF)
+"""Ends the session that holds the lock of a service if it is this one; no row if it is not."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,8 @@ class JobTable:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._holder: Connection | None = None
+        self._held_by: dict[str, Any] = {}
+        """PostgreSQL's session that took the lock last: its process, and when it began."""
         self._file = self._file_now()
 
     def insert(self, new: NewJob) -> Job:
@@ -140,7 +151,7 @@ class JobTable:
             return
         with self._engine.connect() as holder:
             try:
-                _hold(holder)
+                self._hold(holder)
                 self._holder = holder
                 yield
             finally:
@@ -159,8 +170,26 @@ class JobTable:
                 "starts with no jobs."
             )
         if self._holder is not None:
-            _hold(self._holder)
+            self._hold(self._holder)
         self.counts()
+
+    def _hold(self, holder: Connection) -> None:
+        """Take the service's lock, although it may be held: it is lost with its connection.
+
+        A connection that was lost on this side alone still holds it on the other, and is ended there. Raises
+        ``DatabaseUnreachable`` then, for it takes a moment, and ``DataFolderInUse`` for another service.
+        """
+        try:
+            if holder.scalar(select(func.pg_try_advisory_lock(SERVICE))):
+                self._held_by = dict(holder.execute(_THIS_SESSION).mappings().one())
+            elif self._held_by and holder.scalar(_END_SESSION, self._held_by):
+                raise DatabaseUnreachable("The connection to PostgreSQL was lost, and is being made anew.")
+            else:
+                raise DataFolderInUse(
+                    "Another service uses this database; stop it, or give this one its own."
+                )
+        finally:
+            holder.rollback()  # which keeps the lock; a connection that was lost is made anew next time
 
     def _file_now(self) -> tuple[int, int] | None:
         """Return which file lies where the SQLite file is: its device and number; None if there is none."""
@@ -196,16 +225,6 @@ class JobTable:
         with self._engine.begin() as connection:
             result: CursorResult[Any] = connection.execute(statement)
             return [_to_job(row) for row in result.mappings()]
-
-
-def _hold(holder: Connection) -> None:
-    """Take the lock, although it may be held: it is lost with its connection, so when PostgreSQL restarts."""
-    try:
-        held = holder.scalar(select(func.pg_try_advisory_lock(SERVICE)))
-    finally:
-        holder.rollback()  # which keeps the lock; a connection that was lost is made anew next time
-    if not held:
-        raise DataFolderInUse("Another service uses this database; stop it, or give this one its own.")
 
 
 def _being_made(avatar_id: str) -> AvatarExists:

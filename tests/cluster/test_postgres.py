@@ -1,15 +1,18 @@
 """The job table on PostgreSQL: the tests that it passes on SQLite, and what only a server can do."""
 
+import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, func, make_url, select, text
+from sqlalchemy import Connection, create_engine, func, make_url, select, text
 from sqlalchemy.exc import OperationalError
 
 from app.errors import DatabaseUnreachable, DataFolderInUse
@@ -19,6 +22,7 @@ from app.jobs.table import JobTable
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres, missing
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.unit.jobs.test_migrations import DATA
 from tests.unit.jobs.test_table import *  # noqa: F403
 
@@ -113,6 +117,53 @@ def test_a_table_is_kept_for_one_service_again_when_its_database_has_restarted(
     with JobTable(other).holding():
         pass
     other.dispose()
+
+
+@contextmanager
+def lost(connection: Connection | None) -> Iterator[None]:
+    """Cut a connection on this side alone: for PostgreSQL it is there for as long as the block lasts."""
+    assert connection is not None
+    descriptor = connection.connection.dbapi_connection.fileno()  # type: ignore[union-attr]
+    kept = os.dup(descriptor)
+    try:
+        shut, other = socket.socketpair()
+        os.dup2(shut.fileno(), descriptor)
+        shut.close()
+        other.close()
+        yield
+    finally:
+        os.close(kept)
+
+
+@pytest.mark.anyio
+async def test_a_service_ends_its_own_session_that_outlives_its_connection_but_no_other_s(
+    table: JobTable, url: str
+) -> None:
+    def is_held() -> bool:
+        with suppress(DatabaseUnreachable):
+            table.check()
+            return True
+        return False
+
+    other = open_database(url)
+    with table.holding(), lost(table._holder):
+        with pytest.raises(OperationalError):
+            table.check()
+        with pytest.raises(DatabaseUnreachable, match="being made anew"):
+            table.check()
+        await until(is_held)
+        with pytest.raises(DataFolderInUse), JobTable(other).holding():
+            pass
+    with JobTable(other).holding(), pytest.raises(DataFolderInUse), table.holding():
+        pass
+    other.dispose()
+
+
+def test_postgresql_gives_up_a_connection_whose_other_end_acknowledges_nothing(url: str) -> None:
+    engine = open_database(url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SHOW tcp_user_timeout")) == "10000"
+    engine.dispose()
 
 
 TAKE = """
