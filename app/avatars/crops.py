@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from app.avatars.arrays import Row, save_rows
 from app.faces.boxes import crop_affine
+from app.faces.geometry import composed
 from app.faces.head import head_affine
 from app.faces.mask import mouth_mask
 from app.faces.types import Box, Boxes, Landmarks, MouthMask, has_face
@@ -127,7 +128,7 @@ def cut_face(
     factor = max(1, min(bottom - top, right - left) // size)
     affine = crop_affine(box, size * factor)
     if head is not None:
-        affine = head @ np.vstack([affine, [0, 0, 1]])
+        affine = composed(head, affine)
     crop = layout.sample_bgr(frame, affine, (size * factor, size * factor))
     if factor == 1:
         return crop

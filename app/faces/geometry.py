@@ -1,11 +1,12 @@
-"""Sizes and distances of face boxes."""
+"""Sizes and distances of face boxes; affine maps, applied and composed."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from app.faces.types import ExactBox
-from app.media.frames import FrameLayout
+from app.media.frames import Affine, FrameLayout
 
 SMALL_FACE: Final = 0.125
 """Size of a face, as a share of the frame's shorter side, below which a 192-pixel view may miss it."""
@@ -34,3 +35,15 @@ def same_place(box: ExactBox, other: ExactBox, *, within: float, size_ratio: flo
 def is_large(box: ExactBox, layout: FrameLayout) -> bool:
     """Tell whether a face is large enough to be found in the frame as a whole."""
     return extent(box) >= SMALL_FACE * min(layout.width, layout.height)
+
+
+def mapped(points: npt.NDArray[np.floating[Any]], affine: Affine) -> npt.NDArray[np.float64]:
+    """Return where an affine map, (2, 3), takes points (k, 2)."""
+    there: npt.NDArray[np.float64] = points @ affine[:, :2].T + affine[:, 2]
+    return there
+
+
+def composed(after: Affine, before: Affine) -> Affine:
+    """Return the map, (2, 3), that first does what ``before`` does, then what ``after`` does."""
+    both: Affine = np.column_stack([after[:, :2] @ before[:, :2], after[:, :2] @ before[:, 2] + after[:, 2]])
+    return both

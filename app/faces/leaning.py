@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from app.faces.boxes import CHIN, FOREHEAD, box_of_landmarks
+from app.faces.geometry import mapped
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import Box, ExactBox, FaceLandmarks
 from app.media.frames import Affine
@@ -33,7 +34,9 @@ class Levelled:
 
     def points(self, points: FaceLandmarks) -> FaceLandmarks:
         """Return where points (k, 2) of the frame lie."""
-        return points if self._from_frame is None else _mapped(points, self._from_frame)
+        if self._from_frame is None:
+            return points
+        return mapped(points, self._from_frame).astype(np.float32)
 
     @cached_property
     def _from_frame(self) -> Affine | None:
@@ -49,7 +52,7 @@ def levelled(landmarks: FaceLandmarks, box: Box) -> Levelled:
     middle = box.reshape(2, 2).mean(axis=1)[::-1]
     linear = np.array([[cos(turn), -sin(turn)], [sin(turn), cos(turn)]])
     to_frame: Affine = np.column_stack([linear, middle - linear @ middle])
-    there = _mapped(landmarks, np.asarray(cv2.invertAffineTransform(to_frame)))
+    there = mapped(landmarks, np.asarray(cv2.invertAffineTransform(to_frame))).astype(np.float32)
     upright, level = (box_of_landmarks(points) for points in (landmarks, there))
     sizes = ((edges[1::2] - edges[::2]).repeat(2) for edges in (upright, level))
     before, after = sizes
@@ -65,7 +68,3 @@ def lean_of(landmarks: FaceLandmarks) -> float:
     across = landmarks[LEFT_EYE] - landmarks[RIGHT_EYE]
     down = landmarks[CHIN] - landmarks[FOREHEAD]
     return atan2(float(across[1] - down[0]), float(across[0] + down[1]))
-
-
-def _mapped(points: FaceLandmarks, affine: Affine) -> FaceLandmarks:
-    return (points @ affine[:, :2].T + affine[:, 2]).astype(np.float32)

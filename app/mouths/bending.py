@@ -9,12 +9,13 @@ belong to the skull: they are not stretched with lips.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.geometry import mapped
 from app.faces.head import head_affine
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
@@ -90,7 +91,7 @@ def place(
     lent = person.study.meshes[lender, :, :2] if mesh is None else mesh
     head = head_affine(landmarks[frame], landmarks[lender])
     turned = _parallax(person, frame, lender)
-    laid = (_mapped(lent.astype(np.float64), _inverse(head)) + turned).astype(np.float32)
+    laid = (mapped(lent.astype(np.float64), _inverse(head)) + turned).astype(np.float32)
     narrowed = max(float(np.hypot(*person.pose.turn[frame, :2, 0])), NARROWEST)
     return Placing(head, laid, turned, _moves(person, frame, lack), narrowed)
 
@@ -134,16 +135,11 @@ def _parallax(person: Person, frame: int, lender: int) -> Numbers:
     """Return what an affine map lacks of laying a turned face (468, 2) onto another, pixels of the frame."""
     here, there = (person.turned(index) for index in (frame, lender))
     between = head_affine(here.astype(np.float32), there.astype(np.float32))
-    return here - _mapped(there, _inverse(between))
+    return here - mapped(there, _inverse(between))
 
 
 def _inverse(affine: Affine) -> Affine:
     return np.asarray(cv2.invertAffineTransform(affine), np.float64)
-
-
-def _mapped(points: npt.NDArray[np.floating[Any]], affine: Affine) -> Numbers:
-    mapped: Numbers = points @ affine[:, :2].T + affine[:, 2]
-    return mapped
 
 
 def _moves(person: Person, frame: int, lack: Numbers) -> Numbers:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.boxes import crop_affine
+from app.faces.geometry import composed
 from app.faces.hidden import CROP_SIZE, Shares, alignment, in_crop, lips_ellipse
 from app.faces.types import Box, ExactBox, FaceLandmarks, Landmarks, MouthMask
 from app.media.frames import Affine
@@ -182,16 +183,13 @@ def spare(mask: MouthMask, cover: FaceCover, box: Box | ExactBox, head: Affine |
 
     ``head`` maps positions that the box is in to those of the covered frame, where they are others.
     """
+    to_frame = crop_affine(box, len(mask))
+    if head is not None:
+        to_frame = composed(head, to_frame)
     hidden = cv2.warpAffine(
         cover.hidden,
-        cover.to_crop @ _to_frame(box, len(mask), head),
+        composed(cover.to_crop, to_frame),
         (len(mask), len(mask)),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     )
     return np.asarray(cv2.multiply(mask, 255 - hidden, scale=1 / 255), np.uint8)
-
-
-def _to_frame(box: Box | ExactBox, size: int, head: Affine | None) -> npt.NDArray[np.float64]:
-    """Map pixels of a crop of ``box`` to positions of the covered frame, (3, 3)."""
-    to_frame = np.vstack([crop_affine(box, size), [0, 0, 1]])
-    return to_frame if head is None else np.vstack([head, [0, 0, 1]]) @ to_frame

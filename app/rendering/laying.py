@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.boxes import crop_affine
+from app.faces.geometry import composed, mapped
 from app.faces.leaning import levelled
 from app.faces.mask import OUTLINE, mouth_mask
 from app.faces.types import Box, FaceLandmarks, MouthMask
@@ -146,7 +147,7 @@ class _Masks:
     def spare(self, cover: FaceCover | None) -> None:
         """Leave out what lies before the frame's own face, or before the lender's."""
         turned, bare = self._level.to_frame, float(self.whole.sum(dtype=np.int64))
-        lender = self._lent.placing.head if turned is None else _both(self._lent.placing.head, turned)
+        lender = self._lent.placing.head if turned is None else composed(self._lent.placing.head, turned)
         for one, head in ((cover, turned), (self._lent.cover, lender)):
             if one is not None:
                 self.whole = spare(self.whole, one, self._level.box, head)
@@ -217,20 +218,19 @@ class _Masks:
         width, height = size or (right - left, bottom - top)
         across, down = (right - left) / width, (bottom - top) / height
         to_frame = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
-        affine = _both(self._to_crop, to_frame)
+        affine = composed(self._to_crop, to_frame)
         warped = cv2.warpAffine(mask, affine, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         result: FloatPlane = warped.astype(np.float32) * np.float32(1 / 255)
         return result
 
     def _in_crop(self, points: FaceLandmarks) -> npt.NDArray[np.float64]:
-        inside: npt.NDArray[np.float64] = points @ self._to_crop[:, :2].T + self._to_crop[:, 2]
-        return inside
+        return mapped(points, self._to_crop)
 
     @cached_property
     def _to_crop(self) -> Affine:
         """From positions in the frame to crop pixels."""
         to_frame, turned = crop_affine(self._level.box, MASK_SIZE), self._level.to_frame
-        to_frame = to_frame if turned is None else _both(turned, to_frame)
+        to_frame = to_frame if turned is None else composed(turned, to_frame)
         return np.asarray(cv2.invertAffineTransform(to_frame), np.float64)
 
 
@@ -320,12 +320,6 @@ class _Light:
             [cv2.resize(plane, self._size, interpolation=cv2.INTER_AREA) for plane in halves], np.float32
         )
         return small
-
-
-def _both(after: Affine, before: Affine) -> Affine:
-    """Return the map that first does what ``before`` does."""
-    both: Affine = np.column_stack([after[:, :2] @ before[:, :2], after[:, :2] @ before[:, 2] + after[:, 2]])
-    return both
 
 
 def _light_size(region: Region) -> tuple[int, int]:
