@@ -68,7 +68,8 @@ class Study:
     skin: Skin
     patches: Patch
     takes: npt.NDArray[np.int32]
-    """int32 (n,): number of the take: a stretch of frames of one face without a cut or a jump; -1 without."""
+    """int32 (n,): number of the take: a stretch of frames of one face that no cut parts and within which
+    the face does not move away (:data:`SAME_PLACE`); -1 without."""
     cuts: FaceFlags
     """bool (n,): whether a cut lies before the frame, or the face jumps: what moves does not go on there. One
     may lend beyond a jump: people who talk to a camera cut out what they got wrong."""
