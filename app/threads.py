@@ -22,21 +22,22 @@ class Lane(CapacityLimiter):
 
     def __init__(self, threads: int, what: str) -> None:
         """``what`` is what they are for, as those are told who get none."""
-        self._limiter = CapacityLimiter(threads)
+        self.patient = CapacityLimiter(threads)
+        """The same threads, for what must not be left undone: it waits for one for as long as that takes."""
         self._what = what
 
     async def __aenter__(self) -> None:
         try:
-            self._limiter.acquire_nowait()
+            self.patient.acquire_nowait()
         except WouldBlock:
             try:
                 with fail_after(WAIT_SECONDS):
-                    await self._limiter.acquire()
+                    await self.patient.acquire()
             except TimeoutError:
                 raise Unavailable(f"{self._what} does not respond; try again in a few seconds.") from None
 
     async def __aexit__(self, *error: object) -> None:
-        self._limiter.release()
+        self.patient.release()
 
 
 UPLOADS: Final = Lane(16, "The data volume")
@@ -48,6 +49,9 @@ AVATARS: Final = Lane(32, "The avatars' volume")
 
 on_uploads: Final = partial(to_thread.run_sync, limiter=UPLOADS)
 on_results: Final = partial(to_thread.run_sync, limiter=RESULTS)
+tidy_uploads: Final = partial(to_thread.run_sync, limiter=UPLOADS.patient)
+tidy_results: Final = partial(to_thread.run_sync, limiter=RESULTS.patient)
+"""Close and delete files there."""
 on_avatars: Final = partial(to_thread.run_sync, limiter=AVATARS)
 on_table: Final = partial(to_thread.run_sync, limiter=Lane(16, "The job database"))
 """Reads and changes the job table."""

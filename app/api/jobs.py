@@ -28,7 +28,7 @@ from app.errors import (
     Unavailable,
 )
 from app.jobs.job import Job, JobKind, JobState
-from app.threads import on_table, on_uploads
+from app.threads import on_table
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -168,9 +168,9 @@ async def delete_job(job: JobDep, services: ServicesDep) -> None:
             job = await wait_for(services, job)
         if job.state is not JobState.SUCCEEDED:
             if job.state is JobState.CANCELED:
-                await on_uploads(services.files.forget, job.id)
+                await services.scheduler.forget_files(job.id)
             return
     if await on_table(services.table.delete_finished, job.id):
-        await on_uploads(services.files.forget, job.id)
+        await services.scheduler.forget_files(job.id)
     elif services.scheduler.is_open(job.id):
         raise Unavailable("The job's end is not on record yet; try again in a few seconds.")

@@ -26,7 +26,6 @@ from app.api.uploads import CheckField, fetch_files, paths_of, receive_upload
 from app.errors import JobCanceled, ShuttingDown
 from app.jobs.job import Job, JobState, NewJob, new_id
 from app.notices import Notice, NoticeCode, notice
-from app.threads import on_uploads
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -140,8 +139,7 @@ class Submission(Generic[Parameters]):
 
     async def _forget(self) -> None:
         """Delete what has arrived; not on the event loop, which a large file would hold up."""
-        with CancelScope(shield=True):
-            await on_uploads(self.services.files.forget, self.job_id)
+        await self.services.scheduler.forget_files(self.job_id)
 
 
 async def wait_for(services: Services, job: Job) -> Job:

@@ -30,7 +30,7 @@ from app.api.forms import (
 from app.api.json_body import NAME, JsonBody, Translate, data_of, is_data
 from app.errors import InvalidRequest
 from app.outside.fetching import Fetcher
-from app.threads import on_uploads
+from app.threads import on_uploads, tidy_uploads
 from app.volume import Growth, check_room, storing
 
 WRITE_BYTES: Final = 1 << 20
@@ -203,7 +203,7 @@ async def _writing(paths: dict[str, Path]) -> AsyncGenerator[_Writer]:
         yield writer
     finally:
         with CancelScope(shield=True):
-            await on_uploads(writer.close)
+            await tidy_uploads(writer.close)
 
 
 def _make_folder(folder: Path, announced: int) -> None:

@@ -25,7 +25,7 @@ from app.errors import JobNotFound, ShuttingDown
 from app.jobs.job import Job, JobState
 from app.media.formats import MEDIA_TYPES, Format
 from app.rendering.workspace import Workspace
-from app.threads import RESULTS, on_results
+from app.threads import RESULTS, on_results, tidy_results
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -170,7 +170,7 @@ async def _leave(workspace: Workspace, job: Job) -> None:
         _clearing.add(workspace)
         try:
             with CancelScope(shield=True):
-                await on_results(partial(workspace.clear_scratch, keep_fragments=False))
+                await tidy_results(partial(workspace.clear_scratch, keep_fragments=False))
         finally:
             _clearing.discard(workspace)
 

@@ -5,7 +5,7 @@ and the volume holds what was made so far.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from math import ceil
@@ -24,7 +24,7 @@ from app.jobs.pool import Answer, Call, CallFailed, Pool, WorkerDied, WorkerLeft
 from app.jobs.records import SILENT_SECONDS, Records
 from app.jobs.table import JobPage, JobTable
 from app.jobs.turn import Turns
-from app.threads import on_table, on_uploads
+from app.threads import on_table, tidy_uploads
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -112,6 +112,11 @@ class Scheduler:
                     raise ShuttingDown("The service is stopping; the job continues after the next start.")
                 await job.followers.change()
             record = job.job
+
+    async def forget_files(self, job_id: str) -> None:
+        """Delete the files of a job that is no more; what takes a volume longer goes on afterwards."""
+        clearing = self._spawn(self._clear({"job": job_id}, partial(self._files.forget, job_id)))
+        await asyncio.wait({clearing}, timeout=NOTE_SECONDS)
 
     async def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job and return how it stands then. Raises ``JobNotFound``."""
@@ -284,7 +289,7 @@ class Scheduler:
             # On record, then without files, then said: who hears of it finds it so, a crash leaves nothing
             # for good. But who waits is answered although a volume may be too full, or hang.
             await asyncio.wait({saving}, timeout=NOTE_SECONDS)
-            clearing = self._spawn(self._clear(job, partial(self._files.forget, job.job.id)))
+            clearing = self._spawn(self._clear(job.about, partial(self._files.forget, job.job.id)))
             await asyncio.wait({clearing}, timeout=NOTE_SECONDS)
             job.job = ended.job
             job.followers.tell()
@@ -300,14 +305,14 @@ class Scheduler:
         job.followers.tell()
         self._wake.set()
         if succeeded:  # what it was made of goes last: until it is on record, that may be needed once more
-            await self._clear(job, partial(self._files.keep_result, job.job))
+            await self._clear(job.about, partial(self._files.keep_result, job.job))
 
-    async def _clear(self, job: OpenJob, delete: Callable[[], object]) -> None:
+    async def _clear(self, about: Mapping[str, Any], delete: Callable[[], object]) -> None:
         """Delete files of a job that has ended; if that fails, the next start does it, or its expiry."""
         try:
-            await on_uploads(delete)
+            await tidy_uploads(delete)
         except Exception as error:
-            log.error("files_not_deleted", **job.about, error=str(error))
+            log.error("files_not_deleted", **about, error=str(error))
 
     async def _note(self, job: OpenJob) -> None:
         """Write down how an open job stands; if the table does not take it soon, go on meanwhile."""

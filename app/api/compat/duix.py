@@ -26,7 +26,7 @@ from app.errors import (
     Unavailable,
 )
 from app.jobs.job import Job, JobState
-from app.threads import on_table, on_uploads
+from app.threads import on_table
 
 API: Final = "duix"
 
@@ -107,7 +107,7 @@ async def submit(request: Request, services: ServicesDep) -> Answer:
     if job is not None:
         _check(request, services, values)
         if await on_table(services.table.delete_finished, job.id):
-            await on_uploads(services.files.forget, job.id)
+            await services.scheduler.forget_files(job.id)
     again = Request(request.scope, _once(body))
     await common.submit(again, services, API, _read, own_id=code)
     return Answer(code=FINE, success=True, msg="The job was queued.", data={"code": code})

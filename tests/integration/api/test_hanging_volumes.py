@@ -20,7 +20,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
-THREADS = int(threads.RESULTS._limiter.total_tokens)
+THREADS = int(threads.RESULTS.patient.total_tokens)
 
 
 async def test_reads_that_hang_refuse_others_of_their_volume_alone(
@@ -38,7 +38,7 @@ async def test_reads_that_hang_refuse_others_of_their_volume_alone(
     os.mkfifo(report)
     put_made_up(AvatarStore(tmp_path / "avatars"), made_up_manifest("anna"))
     reading = [asyncio.create_task(client.get(f"/v1/jobs/{job.id}/report")) for _ in range(THREADS)]
-    await until(lambda: threads.RESULTS._limiter.borrowed_tokens == THREADS)
+    await until(lambda: threads.RESULTS.patient.borrowed_tokens == THREADS)
     try:
         answer = await client.get(f"/v1/jobs/{job.id}/report")
         assert answer.status_code == 503

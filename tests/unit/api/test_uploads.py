@@ -17,6 +17,7 @@ from app.api import uploads
 from app.api.forms import MAX_FIELD_BYTES, MAX_FIELDS, FileField, Upload, UploadedFile
 from app.api.uploads import receive_upload
 from app.errors import AvatarExists, InvalidRequest, UnsupportedMedia, UploadTooLarge
+from app.threads import on_uploads
 from tests.support.waiting import DEADLINE, until
 
 pytestmark = pytest.mark.anyio
@@ -386,3 +387,21 @@ def raw_request_cut_off() -> Request:
         return message if message.get("body") else {"type": "http.disconnect"}
 
     return Request(sent.scope, receive)
+
+
+async def test_files_are_closed_though_no_thread_is_free_for_longer_than_callers_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.threads.WAIT_SECONDS", 0.02)
+    goes_on, closed = Event(), Event()
+    async with asyncio.TaskGroup() as group:
+        try:
+            async with uploads._writing({"video": tmp_path / "upload"}) as writer:
+                monkeypatch.setattr(writer, "close", closed.set)
+                for _ in range(16):
+                    group.create_task(on_uploads(goes_on.wait, DEADLINE))
+                asyncio.get_running_loop().call_later(0.2, goes_on.set)
+                await asyncio.sleep(0)
+        finally:
+            goes_on.set()
+    assert closed.is_set()

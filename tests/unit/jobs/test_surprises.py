@@ -181,6 +181,29 @@ async def test_a_job_ends_though_the_volume_hangs_that_holds_its_files(
         await service.settle()
 
 
+async def test_files_are_deleted_however_long_the_volume_hangs_and_nobody_waits_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "NOTE_SECONDS", 0.02)
+    monkeypatch.setattr("app.threads.WAIT_SECONDS", 0.02)
+    answer, forget = threading.Event(), DataFolder.forget
+
+    def hang(files: DataFolder, job_id: str) -> None:
+        answer.wait(30)
+        forget(files, job_id)
+
+    monkeypatch.setattr(DataFolder, "forget", hang)
+    async with running(tmp_path) as service:
+        for number in range(20):  # more than have a thread
+            service.files.job(str(number)).mkdir(parents=True)
+            await service.scheduler.forget_files(str(number))
+        await asyncio.sleep(0.1)
+        assert len(list(service.files.job("0").parent.iterdir())) == 20
+        answer.set()
+        await service.settle()
+        assert list(service.files.job("0").parent.iterdir()) == []
+
+
 async def test_what_is_done_while_the_service_stops_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
