@@ -3,18 +3,18 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import httpx
-from anyio import open_file
 
 from app.errors import AddressRefused
 from app.outside.allowance import Allowance, read_url
 from app.outside.fetching import reason
 from app.outside.reach import Resolve, client, send
-from app.threads import RESULTS, on_results
+from app.threads import on_results, tidy_results
 
 WEBHOOK_SECONDS: Final = 15.0
 """How long the receiver of a webhook may take to answer."""
@@ -76,7 +76,8 @@ class Sender:
         headers = {"Content-Type": media_type, "Content-Length": str(size)}
         if httpx.URL(url).raw_host.decode("ascii").endswith(_AZURE):
             headers["x-ms-blob-type"] = "BlockBlob"
-        outcome = await self._send("PUT", url, _File(path), headers, PIECE_SECONDS, self._seconds)
+        async with aclosing(_File(path)) as body:
+            outcome = await self._send("PUT", url, body, headers, PIECE_SECONDS, self._seconds)
         status = outcome.status or 0
         return replace(outcome, final=400 <= status < 500 and status not in _AGAIN)
 
@@ -115,12 +116,30 @@ def _asked_for(header: str) -> float:
 
 
 class _File(httpx.AsyncByteStream):
-    """A file as the body of a request; may be read more than once, as a redirect asks for."""
+    """A file as the body of a request; may be read more than once, as a redirect asks for.
+
+    Whoever sends it closes it: a request that is given up leaves its body where it stands.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._files: list[BinaryIO] = []
+        self._closed = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async with await open_file(self._path, "rb", limiter=RESULTS) as file:
-            while piece := await file.read(_PIECE):
-                yield piece
+        file = await on_results(self._open)
+        while piece := await on_results(file.read, _PIECE):
+            yield piece
+
+    def _open(self) -> BinaryIO:
+        file = self._path.open("rb")
+        self._files.append(file)
+        if self._closed:  # while it was being opened
+            file.close()
+        return file
+
+    async def aclose(self) -> None:
+        """Close it, however often it was read."""
+        self._closed = True
+        for file in self._files:
+            await tidy_results(file.close)

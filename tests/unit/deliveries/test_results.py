@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobState
 from app.jobs.table import JobTable
 from tests.support.neighbour import Neighbour
+from tests.support.waiting import DEADLINE, until
 from tests.unit.deliveries.delivering import ended, settled, submitted, working
 
 pytestmark = pytest.mark.anyio
@@ -117,15 +119,42 @@ async def test_a_volume_that_does_not_respond_costs_no_attempts(
     job = submitted(table, deliverer.planned(None, f"{neighbour.url}/bucket"))
     with_result(tmp_path, job)
     ended(table, job)
-    in_vain: list[Callable[[], object]] = []
+    in_vain: list[Callable[..., object]] = []
 
-    async def hang(read: Callable[[], object]) -> object:
+    async def hang(read: Callable[..., object], *values: object) -> object:
         if len(in_vain) < 5:
             in_vain.append(read)
             raise Unavailable("The data volume does not respond.")
-        return read()
+        return read(*values)
 
     monkeypatch.setattr("app.deliveries.sending.on_results", hang)
     async with working(deliverer):
         (result,) = await settled(table, job)
     assert (len(in_vain), result["state"], result["attempts"]) == (5, "delivered", 1)
+
+
+async def test_the_file_of_a_delivery_that_is_given_up_is_closed(
+    make: Callable[..., Deliverer],
+    table: JobTable,
+    neighbour: Neighbour,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[Any] = []
+    ask = Path.open
+
+    def noted(path: Path, *values: Any, **named: Any) -> Any:
+        file = ask(path, *values, **named)
+        if path.suffix == ".mp4":
+            opened.append(file)
+        return file
+
+    deliverer = make()
+    job = submitted(table, deliverer.planned(None, f"{neighbour.url}/slow"))
+    with_result(tmp_path, job, bytes(32 << 20))
+    ended(table, job)
+    neighbour.pauses["/slow"] = DEADLINE
+    monkeypatch.setattr(Path, "open", noted)
+    async with working(deliverer):
+        await until(lambda: bool(opened))
+    assert all(file.closed for file in opened)
