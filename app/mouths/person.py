@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.hidden import USUAL_MOST, alignment, in_crop, lips_ellipse
-from app.faces.types import FaceLandmarks
+from app.faces.types import FaceLandmarks, runs_of
 from app.mouths.lending import Places
 from app.mouths.space import Canonical, MouthShapes, Pose, turned_front
 from app.mouths.study import Study
@@ -130,7 +130,8 @@ class Person:
     def weights(self) -> npt.NDArray[np.float32]:
         """How much of each frame's mouth may be changed, 0..1: none where it cannot be seen, softly.
 
-        Not beside a cut: a mouth would fade that is there to the end of its shot.
+        Not beside a cut: a mouth would fade that is there to the end of its shot. And none in a sight that is
+        too short to be changed wholly: two mouths would be seen at once in all of it.
         """
         takes, shots = self.study.takes, np.cumsum(self.study.cuts)
         blocked = np.flatnonzero(~self.seen)
@@ -145,6 +146,10 @@ class Person:
                 distance = np.where(within, np.abs(frames - other), np.inf)
                 apart = np.minimum(apart, distance)
         soft = np.where(self.seen, np.clip(apart / (soft_frames(self.fps) + 1), 0, 1), 0)
+        for start, stop in runs_of(soft > 0):
+            for sight in np.split(frames[start:stop], np.flatnonzero(self.study.cuts[start:stop])):
+                if len(sight) and soft[sight].max() < 1:
+                    soft[sight] = 0
         return soft.astype(np.float32)
 
     @cached_property

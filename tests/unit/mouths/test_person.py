@@ -189,6 +189,18 @@ def test_a_mouth_stays_to_the_end_of_its_shot_though_the_next_one_shows_no_face(
     assert weights.tolist() == [1] * 10 + [0] * 10 + [1] * 10
 
 
+def test_a_sight_that_is_too_short_to_be_changed_wholly_is_left_alone() -> None:
+    """Seen in every third frame, then for six frames, for seven, and for three before a cut."""
+    takes = np.full(46, -1)
+    takes[0:15:3], takes[18:24], takes[27:34], takes[37:] = 0, 0, 0, 0
+    cuts = (40,)
+    weights = person_of(talk(46), takes=takes, cuts=cuts).weights
+    assert weights[1:24].tolist() == [0] * 23
+    assert weights[27:34].tolist() == [0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25]
+    assert weights[37:40].tolist() == [0, 0, 0]
+    assert (weights[40:] == 1).all()
+
+
 def test_beside_a_cut_within_a_take_a_mouth_is_as_it_was_filmed() -> None:
     """Its tremor is taken off with the help of its neighbours: not of those beyond."""
     mouths = np.repeat([0.0, 3.0], 20)[:, None]
