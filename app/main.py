@@ -18,7 +18,7 @@ from app.api.connections import connections_for, listen_more, protocol_for
 from app.api.dependencies import Services, require_key
 from app.api.last_word import LastWord
 from app.api.leniency import Lenient
-from app.api.metrics import Metrics, RequestMetrics
+from app.api.metrics import Metrics, RequestMetrics, Scraped
 from app.api.models import news_of
 from app.api.origins import METHODS, READ, SENT, OriginGuard
 from app.api.speech import Speaker
@@ -159,7 +159,7 @@ async def _running(settings: Settings, metrics: Metrics, spans: Spans | None) ->
         housekeeper = Housekeeper(
             table, files, store, job_ttl=settings.job_ttl, avatar_ttl=settings.implicit_avatar_ttl
         )
-        metrics.watch(table, scheduler.pool, store, settings.max_queued, scheduler.check_ready)
+        metrics.watch(Scraped(table, scheduler.pool, store, settings.max_queued, scheduler.check_ready))
         await to_thread.run_sync(housekeeper.sweep)
         await scheduler.start()
         chores = [asyncio.create_task(work) for work in (housekeeper.run(), deliverer.run())]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
@@ -71,19 +72,9 @@ class Metrics:
         for what, state in product(DeliveryKind, (DeliveryState.DELIVERED, DeliveryState.FAILED)):
             self._deliveries.labels(what, state)  # there at 0, as the failed jobs are
 
-    def watch(
-        self,
-        table: JobTable,
-        pool: Pool,
-        avatars: AvatarStore,
-        queue_limit: int,
-        check_ready: Callable[[], None],
-    ) -> None:
-        """Add what is read from the job table, the pool and the volume when somebody scrapes.
-
-        ``check_ready`` raises ``NotReady`` while the service is not.
-        """
-        self._registry.register(_Scraped(table, pool, avatars, queue_limit, check_ready))
+    def watch(self, scraped: "Scraped") -> None:
+        """Add what is read when somebody scrapes."""
+        self._registry.register(scraped)
 
     def delivery_ended(self, kind: str, state: str) -> None:
         """Count a delivery that was made, or given up."""
@@ -94,23 +85,20 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class _Scraped(Collector):
-    def __init__(
-        self,
-        table: JobTable,
-        pool: Pool,
-        avatars: AvatarStore,
-        queue_limit: int,
-        check_ready: Callable[[], None],
-    ) -> None:
-        self._table = table
-        self._check_ready = check_ready
-        self._queue_limit = queue_limit
-        self._pool = pool
-        self._avatars = avatars
+@dataclass(frozen=True, eq=False)
+class Scraped(Collector):
+    """What is read from the job table, the pool and the volume when somebody scrapes."""
+
+    table: JobTable
+    pool: Pool
+    avatars: AvatarStore
+    queue_limit: int
+    check_ready: Callable[[], None]
+    """Raises ``NotReady`` while the service is not."""
 
     def describe(self) -> Iterable[Metric]:
-        return []  # asked at registration, when there may be no table to read yet
+        """Return nothing: it is asked at registration, when there may be no table to read yet."""
+        return []
 
     def collect(self) -> Iterable[Metric]:
         """Yield what can be read: where a table or a volume fails, the rest says so."""
@@ -121,11 +109,11 @@ class _Scraped(Collector):
             yield GaugeMetricFamily(
                 "mouthpiece_avatar_cache_bytes",
                 "Decoded frames of all avatars, on the disk.",
-                value=self._avatars.cache_bytes(),
+                value=self.avatars.cache_bytes(),
             )
 
     def _of_table(self) -> Iterable[Metric]:
-        counts = self._table.counts()
+        counts = self.table.counts()
         jobs = GaugeMetricFamily("mouthpiece_jobs", "Jobs on record.", labels=["kind", "state"])
         for kind in JobKind:
             for state in JobState:
@@ -133,7 +121,7 @@ class _Scraped(Collector):
         yield jobs
         waiting = sum(count for (_, state), count in counts.items() if state is JobState.QUEUED)
         yield GaugeMetricFamily("mouthpiece_queue_depth", "Jobs waiting.", value=waiting)
-        yield GaugeMetricFamily("mouthpiece_queue_limit", "Most jobs that may wait.", value=self._queue_limit)
+        yield GaugeMetricFamily("mouthpiece_queue_limit", "Most jobs that may wait.", value=self.queue_limit)
 
     def _of_pool(self) -> Iterable[Metric]:
         yield GaugeMetricFamily(
@@ -141,15 +129,15 @@ class _Scraped(Collector):
             "1 if jobs can be taken and done, as /readyz says, else 0.",
             value=self._ready(),
         )
-        yield GaugeMetricFamily("mouthpiece_workers", "Workers that are there.", value=self._pool.size)
-        yield GaugeMetricFamily("mouthpiece_workers_idle", "Workers without a call.", value=self._pool.idle)
+        yield GaugeMetricFamily("mouthpiece_workers", "Workers that are there.", value=self.pool.size)
+        yield GaugeMetricFamily("mouthpiece_workers_idle", "Workers without a call.", value=self.pool.idle)
         restarts = Metric("mouthpiece_render_process_restarts", "Dead render processes replaced.", "counter")
-        restarts.add_sample("mouthpiece_render_process_restarts_total", {}, self._pool.restarts)
+        restarts.add_sample("mouthpiece_render_process_restarts_total", {}, self.pool.restarts)
         yield restarts
 
     def _ready(self) -> bool:
         try:
-            self._check_ready()
+            self.check_ready()
         except NotReady:
             return False
         return True

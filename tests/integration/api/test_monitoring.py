@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.api.metrics import Metrics
+from app.api.metrics import Metrics, Scraped
 from app.avatars.store import FRAMES, AvatarStore
 from app.errors import NoSound, NotReady, RenderProcessCrashed
 from app.jobs.delivery import DeliveryKind
@@ -46,7 +46,7 @@ def metrics(tmp_path: Path, unready: list[str]) -> Iterator[Metrics]:
         for reason in unready:
             raise NotReady(reason)
 
-    metrics.watch(JobTable(engine), LocalPool(Settings()), store, 5, check_ready)
+    metrics.watch(Scraped(JobTable(engine), LocalPool(Settings()), store, 5, check_ready))
     yield metrics
     engine.dispose()
 
