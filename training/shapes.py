@@ -21,7 +21,7 @@ from app.mouths.space import (
     symmetrical,
     turned_front,
 )
-from app.mouths.talking import Flags
+from app.mouths.types import Flags
 from training.cache import Cache
 
 Groups = npt.NDArray[np.str_]

@@ -9,7 +9,7 @@ from app.faces.types import FaceTrack, has_face
 from app.mouths.meeting import BRIGHTEST, too_dark
 from app.mouths.person import Person
 from app.mouths.study import Study
-from app.mouths.talking import Flags, Numbers
+from app.mouths.types import Flags, Numbers
 
 TINY: Final = 64
 """Height of a face, pixels, below which hardly anything of its mouth is seen."""

@@ -16,7 +16,7 @@ from app.mouths.looking import Frames
 from app.mouths.meeting import meet
 from app.mouths.person import Person
 from app.mouths.study import Study
-from app.mouths.talking import Flags
+from app.mouths.types import Flags
 from app.notices import Notice, NoticeCode
 
 Verdict = Literal["good", "fair", "poor"]

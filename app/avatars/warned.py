@@ -6,7 +6,7 @@ from app.avatars.doubts import FAR_TURN, TINY, Doubts
 from app.faces.types import FaceTrack
 from app.media.findings import Findings
 from app.media.probe import VideoInfo
-from app.mouths.talking import Flags
+from app.mouths.types import Flags
 from app.notices import Notice, NoticeCode, notice
 
 _NOTED_SECONDS: Final = 0.1

@@ -12,7 +12,7 @@ import numpy as np
 from app.mouths.ear import Heard
 from app.mouths.person import Habits, Person
 from app.mouths.space import COMPONENTS, OPENING, SHAPE_DIMS, MouthShapes
-from app.mouths.talking import Flags, Numbers
+from app.mouths.types import Flags, Numbers
 
 SPREAD: Final = 1.0
 """Share of the footage's deviation that the wanted opening gets. Bending keeps some nine tenths of it."""

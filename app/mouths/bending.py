@@ -24,7 +24,7 @@ from app.mouths.lips import between
 from app.mouths.person import Person
 from app.mouths.points import LOWER_LIP_INNER, SPEECH_POINTS, UPPER_LIP_INNER
 from app.mouths.space import COMPONENTS, shape_space
-from app.mouths.talking import Numbers
+from app.mouths.types import Numbers
 
 Field = npt.NDArray[np.float32]
 """float32 (rows, columns, 2): x, y of a displacement at every node of a grid, or at every pixel."""

@@ -17,7 +17,7 @@ from app.mouths.ear import SpeechShares
 from app.mouths.person import Person
 from app.mouths.space import COMPONENTS, OPENING, MouthShapes, shape_space
 from app.mouths.study import frames_of_takes
-from app.mouths.talking import Numbers
+from app.mouths.types import Numbers
 from app.progress import Alive, nothing
 
 FrameNumbers = npt.NDArray[np.int32]
@@ -154,7 +154,6 @@ class Chooser:
             ]
         )
         self._shapes = person.shapes * self._weights
-        self._stretches = np.cumsum(person.study.cuts)
         self._parted = _parted(person)
         self._patches, self._lengths = person.study.looks
         takes = person.study.takes
@@ -267,7 +266,8 @@ class Chooser:
         costs, spoken = self._costs, 1 - quiet
         moved = after[None].astype(np.int64) - before[:, None]
         still = moved == 0
-        goes_on = ~still & (self._stretches[after] == self._stretches[before][:, None])
+        shots = self._person.study.shots
+        goes_on = ~still & (shots[after] == shots[before][:, None])
         jump, reversal = (spoken * cost + quiet * QUIET_JUMP for cost in (costs.jump, costs.reversal))
         change = jump + costs.seam * self.unlike(before, after)
         change[still] = spoken * costs.still * self._share if step else 0.0

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from app.faces.types import runs_of
 from app.mouths.looks import Skin, colourfulness
 from app.mouths.study import TakeFrames, frames_of_takes
-from app.mouths.talking import Flags, Numbers
+from app.mouths.types import Flags, Numbers
 
 FARTHEST_TURN: Final = 16.0
 """Degrees between two heads beyond which one's mouth does not lie on the other. Beyond 11 a lender is rarely

@@ -29,7 +29,8 @@ from app.mouths.space import (
     turned_front,
 )
 from app.mouths.study import Study, TakeFrames, frames_of_takes
-from app.mouths.talking import Flags, Numbers, steady_share
+from app.mouths.talking import steady_share
+from app.mouths.types import Flags, Numbers
 
 REST_SHARE: Final = 0.2
 """A mouth rests if it opens no further than this share of the way from the 5th to the 95th percentile."""

@@ -15,7 +15,8 @@ from app.faces.types import FaceLandmarks, runs_of
 from app.mouths.lending import Places
 from app.mouths.space import Canonical, MouthShapes, Pose, turned_front
 from app.mouths.study import Study
-from app.mouths.talking import Flags, Numbers, range_of, talking_stretches
+from app.mouths.talking import range_of, talking_stretches
+from app.mouths.types import Flags, Numbers
 
 SEEN_RED: Final = 0.2
 """Median red of lips, in percent of the eyes' distance squared, from which they are seen, whatever is marked:
@@ -133,7 +134,7 @@ class Person:
         Not beside a cut: a mouth would fade that is there to the end of its shot. And none in a sight that is
         too short to be changed wholly: two mouths would be seen at once in all of it.
         """
-        takes, shots = self.study.takes, np.cumsum(self.study.cuts)
+        takes, shots = self.study.takes, self.study.shots
         blocked = np.flatnonzero(~self.seen)
         frames = np.arange(len(self))
         apart = np.full(len(self), np.inf)

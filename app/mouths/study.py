@@ -79,6 +79,11 @@ class Study:
         return len(self.takes)
 
     @cached_property
+    def shots(self) -> npt.NDArray[np.int64]:
+        """int64 (n,): number of the stretch between two of :attr:`cuts` in which each frame lies."""
+        return np.cumsum(self.cuts)
+
+    @cached_property
     def looks(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Each frame's patch in one row, (n, k), and the square of its length, (n,); 6 KB a frame.
 

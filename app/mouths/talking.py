@@ -9,12 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.mouths.space import Pose
-
-Flags = npt.NDArray[np.bool_]
-"""bool (n,): one for every frame."""
-
-Numbers = npt.NDArray[np.float64]
-"""float64 (n,) or (n, k): numbers of every frame."""
+from app.mouths.types import Flags, Numbers
 
 STRETCH_SECONDS: Final = 4.0
 """Length of the stretches of which it is asked."""

@@ -22,7 +22,7 @@ from app.mouths.model import MouthModel
 from app.mouths.seam import seam_of
 from app.mouths.shown import NOTHING_SHOWN, ShownInside, shown_inside
 from app.mouths.space import COMPONENTS, OPENING
-from app.mouths.talking import Flags, Numbers
+from app.mouths.types import Flags, Numbers
 from app.progress import Alive
 from app.rendering.laying import Layer
 from app.rendering.mouths import MouthRun

@@ -16,7 +16,7 @@ from app.media.frames import I420Frame
 from app.media.timing import Segment
 from app.mouths.covers import FaceCover, spare
 from app.mouths.ear import SpeechShares
-from app.mouths.talking import Flags
+from app.mouths.types import Flags
 from app.progress import Alive
 from app.rendering.compositor import Compositor
 from app.rendering.mouths import MouthRun

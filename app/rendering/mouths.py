@@ -6,7 +6,7 @@ from typing import Protocol
 from app.media.frames import I420Frame
 from app.media.timing import Segment
 from app.mouths.ear import SpeechShares
-from app.mouths.talking import Flags
+from app.mouths.types import Flags
 from app.progress import Alive
 from app.rendering.stages import StageSeconds
 

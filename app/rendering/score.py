@@ -20,7 +20,7 @@ from app.mouths.choice import Chooser, FrameNumbers, Lenders, RestLenders, Steps
 from app.mouths.ear import SpeechShares
 from app.mouths.person import Person
 from app.mouths.space import COMPONENTS, OPENING, MouthShapes
-from app.mouths.talking import Flags, Numbers
+from app.mouths.types import Flags, Numbers
 from app.progress import Alive, nothing
 from app.rendering.timeline import Timeline
 from app.rendering.wanted import Wanted

@@ -15,8 +15,8 @@ from app.mouths.ear import Ear, SpeechShares
 from app.mouths.mesh import LEAST_PRESENCE, CropMesh, MeshPoints
 from app.mouths.person import Person
 from app.mouths.space import COMPONENTS, MOST_TEETH, TEETH_UNITS, Meshes, MouthShapes, components_of
-from app.mouths.talking import Numbers
 from app.mouths.teeth import shown_teeth
+from app.mouths.types import Numbers
 from app.progress import Alive, nothing
 from app.rendering.timeline import Timeline
 from app.wav2lip.arrays import FaceCrops

@@ -20,7 +20,7 @@ from app.mouths.person import Person
 from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import COMPONENTS, Canonical, pose_of, shape_space
 from app.mouths.study import Study
-from app.mouths.talking import Numbers
+from app.mouths.types import Numbers
 from tests.support.clips import portrait
 from tests.support.faces import portrait_face
 from tests.support.frames import i420

@@ -13,7 +13,7 @@ from app.media.frames import FrameLayout
 from app.media.pictures import UPRIGHT, PictureForm
 from app.media.probe import VideoInfo
 from app.mouths.meeting import meet
-from app.mouths.talking import Numbers
+from app.mouths.types import Numbers
 from app.notices import NoticeCode
 from tests.support.mouths import study_of, talk
 

@@ -5,7 +5,7 @@ from app.mouths.adaptation import SPREAD, UNSEEN, adapt, shut
 from app.mouths.ear import Heard
 from app.mouths.person import Person
 from app.mouths.space import OPENING
-from app.mouths.talking import Numbers
+from app.mouths.types import Numbers
 from tests.support.mouths import person_of, talk
 
 FRAMES = 2000
