@@ -87,11 +87,16 @@ class Scheduler:
         open_job = self._jobs.get(job_id)
         return open_job.job if open_job else await on_table(self._table.get, job_id)
 
-    async def page(self, **which: Any) -> JobPage:
+    async def page(self, *, state: JobState | None = None, **which: Any) -> JobPage:
         """Return some jobs, newest first; see :meth:`JobTable.page`."""
-        page = await on_table(partial(self._table.page, **which))
+        page = await on_table(partial(self._table.page, state=state, **which))
         now = [self._jobs[job.id].job if job.id in self._jobs else job for job in page.jobs]
-        return replace(page, jobs=now)
+        return replace(page, jobs=[job for job in now if state in (None, job.state)])
+
+    def queued_before(self, job: Job) -> int:
+        """Return how many jobs that are queued came before a job."""
+        others = (each.job for each in self._jobs.values())
+        return sum(each.state is JobState.QUEUED and each.number < job.number for each in others)
 
     async def follow(self, job_id: str) -> AsyncGenerator[Job, None]:
         """Yield a job now and whenever it has changed, at last in its terminal state.

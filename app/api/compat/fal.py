@@ -98,7 +98,7 @@ async def submit(
     here = _address(job)
     return Queued(
         request_id=job.id,
-        queue_position=await _position(services, job) or 0,
+        queue_position=_position(services, job) or 0,
         response_url=here,
         status_url=f"{here}/status",
         cancel_url=f"{here}/cancel",
@@ -129,7 +129,7 @@ async def get_status(
     return Status(
         request_id=job.id,
         status=_status(job),
-        queue_position=await _position(services, job),
+        queue_position=_position(services, job),
         response_url=_address(job),
         logs=_logs(job) if logs else None,
         metrics={"inference_time": common.seconds_of(job)} if job.finished_at else {},
@@ -207,12 +207,11 @@ def _status(job: Job) -> str:
     return "IN_QUEUE" if job.state is JobState.QUEUED else "IN_PROGRESS"
 
 
-async def _position(services: Services, job: Job) -> int | None:
+def _position(services: Services, job: Job) -> int | None:
     """Return how many requests wait that came before; None for one that does not wait."""
     if job.state is not JobState.QUEUED:
         return None
-    page = await services.scheduler.page(state=JobState.QUEUED, limit=200)
-    return sum(each.number < job.number for each in page.jobs)
+    return services.scheduler.queued_before(job)
 
 
 def _logs(job: Job) -> list[dict[str, str]]:

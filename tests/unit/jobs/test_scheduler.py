@@ -35,6 +35,28 @@ async def test_a_render_is_prepared_encoded_and_joined_and_an_avatar_is_made_in_
         assert not service.files.upload(render).exists()
 
 
+async def test_a_list_of_one_state_has_no_job_that_has_left_it_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as service:
+        first, second = await service.submit(), await service.submit()
+        read = service.table.page(state=JobState.QUEUED)
+        assert [job.id for job in read.jobs] == [second]
+        service.pool.refuse(service.pool.find(first), NoFace("No face."))
+        await service.settle()
+        monkeypatch.setattr(service.table, "page", lambda **_: read)
+        assert (await service.scheduler.page(state=JobState.QUEUED)).jobs == []
+        (job,) = (await service.scheduler.page(state=None)).jobs
+        assert job.state is JobState.RUNNING
+
+
+async def test_a_job_knows_how_many_are_queued_before_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        jobs = [await service.job(await service.submit()) for _ in range(205)]
+        before = [service.scheduler.queued_before(job) for job in jobs]
+        assert before == [0, 0, *range(1, 204)]
+
+
 async def test_a_refused_file_ends_its_job_and_all_its_calls(tmp_path: Path) -> None:
     async with running(tmp_path, workers=3) as service:
         long = await service.submit(300.0)
