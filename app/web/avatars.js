@@ -38,6 +38,7 @@ async function refresh(wanted = shared.avatar?.id) {
     cursor = page.next_cursor;
   }
   keep(gallery, avatars.toReversed(), build, (card, avatar) => (avatar.picture = card.picture));
+  if (shared.clip) return; // a video that is used once stays chosen
   select(avatars.some((avatar) => avatar.id === wanted) ? wanted : avatars.at(-1)?.id);
 }
 
@@ -76,11 +77,15 @@ function select(id) {
   tell("avatar");
 }
 
+const complain = ({ message }) => showProblem(element("avatars-problem"), message);
+
 async function erase(id) {
   const text = "Its footage and everything prepared from it are deleted. Finished renders stay.";
   if (!(await ask(`Delete ${id}?`, text))) return;
-  await remove(`v1/avatars/${id}`).catch((error) => announce(error.message));
-  await refresh();
+  const fault = await remove(`v1/avatars/${id}`).then(() => "", (error) => error.message);
+  showProblem(element("avatars-problem"), fault);
+  await refresh().catch(() => {});
+  if (fault) return;
   announce(`${id} was deleted.`);
   element("video-file").focus();
 }
@@ -99,6 +104,7 @@ function asked() {
 
 function choose(file) {
   chosen = file;
+  showProblem(element("avatars-problem"), null);
   clearCheck();
   showPicture();
   form.querySelector(".fields").hidden = !file;
@@ -134,7 +140,7 @@ async function pend(id, job, data) {
   button.addEventListener("click", async () => {
     controller.abort();
     card.remove();
-    if (job && !job.finished_at) await remove(`v1/jobs/${job.id}`);
+    if (job && !job.finished_at) await remove(`v1/jobs/${job.id}`).catch(complain);
     tell("jobs");
   });
   try {

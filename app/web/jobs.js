@@ -1,7 +1,7 @@
 // The list of recent jobs; it looks again after every change, and now and then.
 
 import { getJson, remove } from "./api.js";
-import { ago, announce, ask, clone, element, keep, shared, speaker, tell } from "./ui.js";
+import { ago, ask, clone, element, keep, shared, showProblem, speaker, tell } from "./ui.js";
 
 const WORDS = { queued: "Queued", running: "Running", succeeded: "Done", failed: "Failed", canceled: "Canceled" };
 let timer = 0;
@@ -57,8 +57,10 @@ function about(job) {
 async function end(job) {
   const kept = job.kind === "render" && job.state === "succeeded";
   if (kept && !(await ask("Delete this video?", "It is removed from the service. Your downloads stay."))) return;
-  await remove(job.links.self).catch((error) => announce(error.message));
-  if (job.finished_at && location.hash === `#${job.id}`) location.hash = "";
-  if (job.finished_at) element("jobs-title").focus(); // the row and its button go
-  await load();
+  const fault = await remove(job.links.self).then(() => "", (error) => error.message);
+  showProblem(element("jobs-problem"), fault);
+  tell("jobs");
+  if (fault || !job.finished_at) return;
+  if (location.hash === `#${job.id}`) location.hash = "";
+  element("jobs-title").focus(); // the row and its button go
 }

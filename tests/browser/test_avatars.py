@@ -102,3 +102,19 @@ def test_an_avatar_in_the_making_is_found_again_after_a_reload(
     expect(studio.locate("#pending .card")).to_contain_text("fay")
     expect(studio.card("fay")).to_be_visible()
     expect(studio.locate("#pending .card")).to_have_count(0)
+
+
+def test_an_avatar_that_cannot_be_deleted_stays_and_the_reason_is_seen(studio: Studio) -> None:
+    studio.button("Delete anna").click()
+    studio.page.context.set_offline(True)
+    studio.button("Delete").click()
+    expect(studio.locate("#avatars-problem")).to_be_visible()
+    expect(studio.locate("#avatars-problem")).to_contain_text("The service does not respond.")
+    expect(studio.locate("#live")).not_to_contain_text("deleted")
+    studio.page.context.set_offline(False)
+    expect(studio.card("anna")).to_be_visible()
+
+
+def test_photos_can_be_chosen_too(studio: Studio) -> None:
+    assert "image/*" in (studio.locate("#video-file").get_attribute("accept") or "").split(",")
+    expect(studio.locate("#new-avatar")).to_contain_text("Drop a video or a photo of a face")

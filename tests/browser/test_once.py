@@ -35,3 +35,18 @@ def test_a_video_speaks_without_an_avatar_and_its_receipt_is_shown(
 
     studio.card("anna").locator("img").click()
     expect(studio.locate("#once")).to_be_hidden()
+
+
+def test_a_video_that_is_used_once_stays_chosen_when_an_avatar_is_ready(
+    studio: Studio, speech: Speech, tmp_path: Path
+) -> None:
+    studio.make_avatar(clips.talking_head(tmp_path / "gil.mp4", 3.0), "gil")
+    studio.offer_video(clips.talking_head(tmp_path / "once.mp4", 0.8))
+    studio.button("Use once").click()
+    expect(studio.card("gil")).to_be_visible()
+    expect(studio.locate("#pending .card")).to_have_count(0)
+    expect(studio.locate("#once")).to_have_text("once.mp4 is used once and not kept as an avatar.")
+    expect(studio.page.get_by_role("radio", name="gil")).not_to_be_checked()
+    studio.offer_speech(speech(1))
+    studio.button("Render video").click()
+    expect(studio.locate("#stage-name")).to_have_text("once.mp4 speaks")

@@ -165,6 +165,20 @@ def test_a_finished_video_is_opened_from_the_list_and_forgotten(
     assert server.client.get(f"/v1/jobs/{job_id}").status_code == 404
 
 
+def test_a_video_that_cannot_be_deleted_stays_and_the_reason_is_seen(
+    studio: Studio, server: Server, speech: Speech
+) -> None:
+    job_id = studio.render(speech(1))
+    studio.wait_until_done()
+    studio.locate("#job-list .job").first.get_by_role("button", name="Delete").click()
+    studio.page.context.set_offline(True)
+    studio.button("Delete").click()
+    expect(studio.locate("#jobs-problem")).to_contain_text("The service does not respond.")
+    assert studio.job_id == job_id
+    studio.page.context.set_offline(False)
+    assert server.client.get(f"/v1/jobs/{job_id}").status_code == 200
+
+
 def test_what_is_wrong_with_a_speech_is_said_in_the_words_of_the_api(
     studio: Studio, server: Server, tmp_path: Path
 ) -> None:
