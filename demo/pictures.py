@@ -12,13 +12,12 @@ from typing import Final
 
 import av
 import cv2
-import httpx
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import sync_playwright
 
-from demo.run import AVATAR, DEMO, OUTPUT, expect, service, wait_until_ready
+from demo.run import AVATAR, DEMO, OUTPUT, expect, service
 
 IMAGES: Final = Path("docs/images")
 SIDE: Final = 340
@@ -38,15 +37,14 @@ def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     OUTPUT.parent.mkdir(exist_ok=True)
     clip, words = DEMO / "portrait.mp4", DEMO / "speech.wav"
-    with service() as url, httpx.Client(base_url=url, timeout=600) as client:
-        wait_until_ready(client)
+    with service() as client:
         for avatar in client.get("/v1/avatars").json()["avatars"]:
             expect(client.delete(f"/v1/avatars/{avatar['id']}"), 204)
         expect(client.post("/v1/avatars", data={"id": AVATAR}, files={"video": clip.read_bytes()}), 201)
         target = f"/v1/avatars/{AVATAR}/renders"
         answer = expect(client.post(target, files={"audio": words.read_bytes()}), 200)
         OUTPUT.write_bytes(answer.content)
-        picture_studio(url, words, IMAGES / "studio.webp")
+        picture_studio(str(client.base_url), words, IMAGES / "studio.webp")
     move_side_by_side(clip, OUTPUT, IMAGES / "demo.webp")
 
 

@@ -16,34 +16,49 @@ DEMO: Final = Path(__file__).parent
 OUTPUT: Final = Path("out/demo.mp4")
 AVATAR: Final = "demo"
 
+OWN: Final = {
+    "MOUTHPIECE_HOST": "127.0.0.1",
+    "MOUTHPIECE_AVATARS_DIR": "out/avatars",
+    "MOUTHPIECE_DATA_DIR": "out/data",
+    "MOUTHPIECE_FRAMES_DIR": "out/frames",
+    "MOUTHPIECE_API_KEYS": "",
+    "MOUTHPIECE_DATABASE_URL": "",
+    "MOUTHPIECE_RAY_ADDRESS": "",
+    "MOUTHPIECE_WEBHOOK_URL": "",
+    "MOUTHPIECE_LOG_LEVEL": "warning",
+}
+"""What the demo's service must not take from the environment or ``.env``: those may be a real service's."""
+
 
 @contextmanager
-def service() -> Iterator[str]:
-    """Run the service on a free port, with folders of its own below ``out/``; give its URL."""
+def service() -> Iterator[httpx.Client]:
+    """Run the service on a free port, with folders of its own below ``out/``; give a client of it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = os.environ | {
-        "MOUTHPIECE_HOST": "127.0.0.1",
-        "MOUTHPIECE_PORT": str(port),
-        "MOUTHPIECE_AVATARS_DIR": "out/avatars",
-        "MOUTHPIECE_DATA_DIR": "out/data",
-        "MOUTHPIECE_API_KEYS": "",
-        "MOUTHPIECE_LOG_LEVEL": "warning",
-    }
+    environment = os.environ | OWN | {"MOUTHPIECE_PORT": str(port)}
     process = subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], env=environment)
     try:
-        yield f"http://127.0.0.1:{port}"
+        with client_of(f"http://127.0.0.1:{port}") as client:
+            wait_until_ready(client, process)
+            yield client
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def wait_until_ready(client: httpx.Client, seconds: float = 120.0) -> None:
-    """Wait for ``/readyz``; end the program with the service's own sentence if it does not come."""
+def client_of(url: str) -> httpx.Client:
+    """Return a client of a service on this machine: it uses no proxy that the environment names."""
+    return httpx.Client(base_url=url, timeout=600, trust_env=False)
+
+
+def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], seconds: float = 120.0) -> None:
+    """Wait for ``/readyz``; end the program with the reason if it does not come, or the service ends."""
     deadline = time.monotonic() + seconds
     answer = "The service did not answer."
     while time.monotonic() < deadline:
+        if process.poll() is not None:
+            sys.exit(f"The service ended with status {process.returncode}.")
         try:
             response = client.get("/readyz")
             if response.is_success:
@@ -66,8 +81,8 @@ def main() -> None:
     """Run the demo."""
     OUTPUT.parent.mkdir(exist_ok=True)
     clip, words = DEMO / "portrait.mp4", DEMO / "speech.wav"
-    with service() as url, httpx.Client(base_url=url, timeout=600) as client:
-        wait_until_ready(client)
+    with service() as client:
+        url = str(client.base_url).rstrip("/")
         expect(client.delete(f"/v1/avatars/{AVATAR}"), 204, 404)
 
         print(f"curl -F id={AVATAR} -F video=@{clip.relative_to(DEMO.parent)} {url}/v1/avatars")
