@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from app.settings import Settings
+from app.settings import SECRETS, Settings
 from app.workers.join import HEALTH
 
 ROOT = Path(__file__).parents[2]
 NAMES = {f"MOUTHPIECE_{field.upper()}" for field in Settings.model_fields}
+KEPT = {f"MOUTHPIECE_{field.upper()}" for field in SECRETS}
+"""Settings that only the service is told."""
 CLUSTER_FIELDS = {
     "rayVersion",
     "authOptions",
@@ -36,8 +38,9 @@ def test_the_head_and_its_workers_differ_in_no_folder_and_no_address() -> None:
     assert services().keys() == {"web", "worker"}
     web, worker = services()["web"], services()["worker"]
     assert worker["command"] == ["mouthpiece", "worker"]
-    for same in ("volumes", "environment", "build"):
+    for same in ("volumes", "build"):
         assert web[same] == worker[same]
+    assert worker["environment"] == web["environment"] | dict.fromkeys(KEPT, "")
     assert web["build"]["args"] == {"CLUSTER": "1"}
     assert web["environment"]["MOUTHPIECE_RAY_ADDRESS"] == "web:6379"
 
