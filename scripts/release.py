@@ -1,7 +1,8 @@
 """Release a version: ``make release VERSION=0.2.0`` on a clean main.
 
-Runs all tests and checks, moves the changelog's Unreleased to the version, commits, tags, builds the wheel
-into ``dist/`` and, where there is a docker, the images. Nothing is pushed.
+Runs all tests and checks, moves the changelog's Unreleased to the version, commits, builds the wheel into
+``dist/`` and, where there is a docker, the images, and tags. If a build fails, the commit is taken back.
+Nothing is pushed.
 """
 
 import re
@@ -63,7 +64,10 @@ def _check_tree(version: str) -> None:
 
 
 def release(version: str) -> None:
-    """Make the release; raise ValueError, with nothing changed, where something stands against it."""
+    """Make the release; raise ValueError, with nothing changed, where something stands against it.
+
+    If a build fails, the commit is taken back and ``CalledProcessError`` is raised.
+    """
     _check_tree(version)
     changelog = released(_CHANGELOG.read_text(), version, datetime.now(UTC).date())
     source = with_version(_VERSION_FILE.read_text(), version)
@@ -71,7 +75,16 @@ def release(version: str) -> None:
     _CHANGELOG.write_text(changelog)
     _VERSION_FILE.write_text(source)
     _run("git", "commit", "--all", "--message", f"Release {version}")
-    _run("git", "tag", "--annotate", f"v{version}", "--message", f"Mouthpiece {version}")
+    try:
+        _build(version)
+        _run("git", "tag", "--annotate", f"v{version}", "--message", f"Mouthpiece {version}")
+    except (subprocess.CalledProcessError, KeyboardInterrupt):
+        _run("git", "reset", "--keep", "HEAD~1")  # so that it can be tried again
+        raise
+
+
+def _build(version: str) -> None:
+    """Build what is released: the wheel and, where there is a docker, the images of the present commit."""
     _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", "dist")
     if shutil.which("docker"):
         revision = _output("git", "rev-parse", "HEAD")

@@ -53,9 +53,13 @@ def test_a_version_that_cannot_be_is_refused(version: str, reason: str) -> None:
         with_version(SOURCE, version)
 
 
-@pytest.mark.slow
-def test_a_release_leaves_a_commit_a_tag_and_a_wheel_and_is_made_once(tmp_path: Path) -> None:
-    """``make`` is a stand-in, which notes what it was asked for; so is a docker that must not build."""
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone with something to release.
+
+    ``make`` is a stand-in, which notes in ``asked`` what it was asked for; so is a docker, which fails as
+    long as there is a file ``broken``.
+    """
     git(tmp_path, "clone", "--quiet", str(ROOT), "clone")
     clone, programs = tmp_path / "clone", tmp_path / "programs"
     git(clone, "checkout", "--quiet", "-B", "main")
@@ -63,21 +67,56 @@ def test_a_release_leaves_a_commit_a_tag_and_a_wheel_and_is_made_once(tmp_path: 
     changelog.write_text(changelog.read_text().replace("## Unreleased\n", "## Unreleased\n\n- A thing.\n", 1))
     programs.mkdir()
     for name in ("make", "docker"):
-        (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/asked\n')
+        fails = f"[ {name} = docker ] && [ -e {tmp_path}/broken ]"
+        (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/asked\n! {{ {fails}; }}\n')
         (programs / name).chmod(0o755)
-    environment = os.environ | IDENTITY | {"PATH": f"{programs}:{os.environ['PATH']}"}
     subprocess.run(
-        ["git", "commit", "--quiet", "--all", "-m", "A thing"], cwd=clone, env=environment, check=True
+        ["git", "commit", "--quiet", "--all", "-m", "A thing"],
+        cwd=clone,
+        env=os.environ | IDENTITY,
+        check=True,
     )
-    command = [sys.executable, "scripts/release.py", "99.0.0"]
-    subprocess.run(command, cwd=clone, env=environment, check=True, capture_output=True)
+    return clone
+
+
+def release(clone: Path) -> "subprocess.CompletedProcess[str]":
+    programs = clone.parent / "programs"
+    return subprocess.run(
+        [sys.executable, "scripts/release.py", "99.0.0"],
+        cwd=clone,
+        env=os.environ | IDENTITY | {"PATH": f"{programs}:{os.environ['PATH']}"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_a_release_leaves_a_commit_a_tag_and_a_wheel_and_is_made_once(clone: Path) -> None:
+    done = release(clone)
+    assert done.returncode == 0, done.stderr
     assert git(clone, "describe", "--exact-match") == "v99.0.0"
     assert git(clone, "status", "--porcelain") == ""
     assert [path.name for path in (clone / "dist").iterdir()] == ["mouthpiece-99.0.0-py3-none-any.whl"]
     assert "## 99.0.0 - " in (clone / "CHANGELOG.md").read_text()
-    asked = (tmp_path / "asked").read_text().splitlines()
+    asked = (clone.parent / "asked").read_text().splitlines()
     assert asked[0] == "make test-all check"
     assert [line.rpartition("mouthpiece:")[2] for line in asked[1:]] == ["99.0.0-cuda .", "99.0.0-cpu ."]
-    again = subprocess.run(command, cwd=clone, env=environment, check=False, capture_output=True, text=True)
+    again = release(clone)
     assert again.returncode == 1
     assert "The tag v99.0.0 exists." in again.stderr
+
+
+@pytest.mark.slow
+def test_a_release_whose_images_cannot_be_built_is_taken_back_and_can_be_made_again(clone: Path) -> None:
+    before = git(clone, "rev-parse", "HEAD")
+    broken = clone.parent / "broken"
+    broken.touch()
+    failed = release(clone)
+    assert failed.returncode == 1
+    assert "docker build" in failed.stderr
+    assert (git(clone, "rev-parse", "HEAD"), git(clone, "status", "--porcelain")) == (before, "")
+    broken.unlink()
+    again = release(clone)
+    assert again.returncode == 0, again.stderr
+    assert git(clone, "describe", "--exact-match") == "v99.0.0"
