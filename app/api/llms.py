@@ -10,6 +10,8 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
+from app.api.dependencies import ServicesDep
+
 router = APIRouter(tags=["operations"])
 
 _METHODS: Final = ("get", "post", "put", "delete")
@@ -20,8 +22,9 @@ _BEGINNING: Final = """\
 > A self-hosted service that makes a filmed person say new words: send a video of a face (or a photo) and
 > audio, and get an MP4 whose lips follow the audio.
 
-An *avatar* is a video, prepared once. A *render* has an avatar say something. A *job* is either of
-the two while it is made, and after that for a day. {key}
+An *avatar* is a video, prepared once. A *render* has an avatar say something. A *check* says how well
+the person in a video would speak. A *job* is any of these while it is made, and for {kept} seconds
+after that. {key}
 
 ## Examples
 
@@ -65,16 +68,20 @@ _END: Final = """\
 
 
 @router.get("/llms.txt", response_class=PlainTextResponse)
-async def llms(request: Request) -> str:
+async def llms(request: Request, services: ServicesDep) -> str:
     """Describe the service and how to call it, on one page for agents."""
     document = request.app.openapi()
-    return page(document, str(request.base_url).rstrip("/"))
+    return page(document, str(request.base_url).rstrip("/"), services.settings.job_ttl)
 
 
-def page(document: Mapping[str, Any], base: str) -> str:
-    """Return the page of an API that OpenAPI describes and that is reached at ``base``."""
+def page(document: Mapping[str, Any], base: str, job_ttl: float) -> str:
+    """Return the page of an API that OpenAPI describes and that is reached at ``base``.
+
+    ``job_ttl`` is how long jobs are kept after their end, seconds.
+    """
     keyed = "securitySchemes" in document.get("components", {})
-    lines = [_BEGINNING.format(base=base, key=_KEYED if keyed else _KEYLESS), "## Calls", ""]
+    key, kept = _KEYED if keyed else _KEYLESS, f"{job_ttl:.0f}"
+    lines = [_BEGINNING.format(base=base, key=key, kept=kept), "## Calls", ""]
     for path, calls in document["paths"].items():
         for method in _METHODS:
             if method in calls:

@@ -15,7 +15,7 @@ class Reason(BaseModel):
     detail: str = Field(description="A sentence.")
     verdict: Literal["good", "fair", "poor"] = Field(description="The verdict for this reason alone.")
     frames: int | None = Field(description="Number of frames, if the reason concerns frames.")
-    seconds: float | None = Field(description="Duration in seconds, if the warning has one.")
+    seconds: float | None = Field(description="Duration in seconds, if the reason has one.")
 
 
 class Measured(BaseModel):

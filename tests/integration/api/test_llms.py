@@ -28,7 +28,7 @@ async def test_the_page_has_every_call_and_every_field_of_it(start: Start, compa
 
 
 async def test_it_says_whether_a_key_is_needed_and_needs_none_itself(start: Start) -> None:
-    assert "No key is needed." in page({"paths": {}}, "http://service")
+    assert "No key is needed." in page({"paths": {}}, "http://service", 60)
     locked = await (await start(api_keys="sesame")).get("/llms.txt")
     assert (locked.status_code, "Authorization: Bearer" in locked.text) == (200, True)
     assert "http://service/v1/avatars" in locked.text
@@ -39,3 +39,9 @@ async def test_defaults_and_choices_are_written_as_a_caller_writes_them(start: S
     assert "  - `stream` (in the query; default `false`): Stream a fragmented" in text
     for bad in ("`None`", "``)", "`False`", "`null`"):
         assert bad not in text
+
+
+async def test_it_says_what_a_job_can_be_and_how_long_it_is_kept(start: Start) -> None:
+    text = " ".join((await (await start(job_ttl=7200)).get("/llms.txt")).text.split())
+    assert "A *check* says how well" in text
+    assert "for 7200 seconds after that" in text
