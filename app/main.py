@@ -159,7 +159,8 @@ async def _running(settings: Settings, metrics: Metrics, spans: Spans | None) ->
         housekeeper = Housekeeper(
             table, files, store, job_ttl=settings.job_ttl, avatar_ttl=settings.implicit_avatar_ttl
         )
-        metrics.watch(Scraped(table, scheduler.pool, store, settings.max_queued, scheduler.check_ready))
+        ready, frames = scheduler.check_ready, settings.frames_dir
+        metrics.watch(Scraped(table, scheduler.pool, store, settings.max_queued, ready, frames))
         await to_thread.run_sync(housekeeper.sweep)
         await scheduler.start()
         chores = [asyncio.create_task(work) for work in (housekeeper.run(), deliverer.run())]

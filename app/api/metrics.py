@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -95,6 +96,8 @@ class Scraped(Collector):
     queue_limit: int
     check_ready: Callable[[], None]
     """Raises ``NotReady`` while the service is not."""
+    frames_dir: Path | None = None
+    """Where decoded frames lie, unless beside their avatars."""
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: it is asked at registration, when there may be no table to read yet."""
@@ -109,7 +112,7 @@ class Scraped(Collector):
             yield GaugeMetricFamily(
                 "mouthpiece_avatar_cache_bytes",
                 "Decoded frames of all avatars, on the disk.",
-                value=self.avatars.cache_bytes(),
+                value=self.avatars.cache_bytes(self.frames_dir),
             )
 
     def _of_table(self) -> Iterable[Metric]:

@@ -11,9 +11,9 @@ from tempfile import mkstemp
 from typing import Final
 
 from app.avatars.manifest import Manifest
-from app.avatars.store import CACHES, DEEP_FRAMES, FRAMES, TRANSPARENT_FRAMES, AvatarStore
+from app.avatars.store import DEEP_FRAMES, FRAMES, TRANSPARENT_FRAMES, AvatarStore
 from app.errors import AvatarDamaged
-from app.media.files import move, replacing, sweep, temporary_beside
+from app.media.files import replacing, sweep, temporary_beside
 from app.media.frame_file import FrameReader, check_budget
 from app.media.frames import I420Frame
 from app.volume import check_room, storing
@@ -41,19 +41,18 @@ class FrameCache:
         path = self._path(manifest, name)
         frame_bytes = _HALVES[name] * manifest.width * manifest.height // 2
         needed = manifest.frame_count * frame_bytes
-        if not _is_whole(path, needed):
-            if name != FRAMES:
-                check_budget(needed, self.budget)
-            most = max(self.budget, needed)
-            if not _takes_files(path.parent):
-                return self._open_once(manifest, decode, name, frame_bytes, most)
-            self.make_room(needed, keep=path)
-            with storing():
-                check_room(path.parent, needed)
-                self._rebuild(path, manifest, decode, most)
-        reader = FrameReader(path, frame_bytes)
-        reader.note_use()
-        return reader
+        while True:
+            if not _is_whole(path, needed):
+                if name != FRAMES:
+                    check_budget(needed, self.budget)
+                most = max(self.budget, needed)
+                if not _takes_files(path.parent):
+                    return self._open_once(manifest, decode, name, frame_bytes, most)
+                self._rebuild(path, needed, manifest, decode, most)
+            with suppress(FileNotFoundError):  # another worker needed the room, just now
+                reader = FrameReader(path, frame_bytes)
+                reader.note_use()
+                return reader
 
     @contextmanager
     def adding(self, needed: int, avatar: Path) -> Iterator[Path]:
@@ -63,6 +62,7 @@ class FrameCache:
         :class:`TooManyFrames`, :class:`StorageFull`.
         """
         check_budget(needed, self.budget)
+        self._drop_unwanted()
         self.make_room(needed, keep=None)
         check_room(self._folder or avatar, needed)
         if self._folder is None:
@@ -75,15 +75,12 @@ class FrameCache:
         """Keep the file of frames of an avatar that has been made, whatever was expected of its size."""
         self.make_room(path.stat().st_size, keep=None)
         if self._folder is not None:
-            move(path, self._path(manifest, FRAMES))
+            path.replace(self._path(manifest, FRAMES))
 
     def make_room(self, needed: int, keep: Path | None) -> None:
-        """Delete least recently used caches, but not ``keep``, until ``needed`` more bytes fit.
-
-        In a folder of its own those go first whose avatar was deleted, on whichever machine.
-        """
+        """Delete least recently used caches, but not ``keep``, until ``needed`` more bytes fit."""
         caches = []
-        for path in self._files():
+        for path in self._store.cache_files(self._folder):
             try:
                 caches.append((path.stat().st_mtime, path.stat().st_size, path))
             except FileNotFoundError:
@@ -112,9 +109,13 @@ class FrameCache:
             finally:
                 path.unlink()
 
-    def _rebuild(self, path: Path, manifest: Manifest, decode: Decode, most: int) -> None:
-        with replacing(path) as temporary:
-            _decode(temporary, manifest, decode, most)
+    def _rebuild(self, path: Path, needed: int, manifest: Manifest, decode: Decode, most: int) -> None:
+        self._drop_unwanted()
+        self.make_room(needed, keep=path)
+        with storing():
+            check_room(path.parent, needed)
+            with replacing(path, durable=False) as temporary:
+                _decode(temporary, manifest, decode, most)
 
     def _path(self, manifest: Manifest, name: str) -> Path:
         # Named by what they are decoded from: another avatar may get this id, on whichever machine.
@@ -122,17 +123,20 @@ class FrameCache:
             return self._folder / f"{manifest.frames_key}{Path(name).suffix}"
         return self._store.path(manifest.id) / name
 
-    def _files(self) -> list[Path]:
-        """Return the files of all caches; those that no avatar has any more are deleted."""
+    def _drop_unwanted(self) -> None:
+        """Delete from a folder of its own what no avatar has any more, whichever machine deleted it."""
         if self._folder is None:
-            return [path for name in CACHES for path in self._store.root.glob(f"[!.]*/{name}")]
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
-        wanted = {self._path(manifest, name) for manifest in self._store.list() for name in CACHES}
         sweep(self._folder)
-        files = [path for name in CACHES for path in self._folder.glob(f"[!.]*{Path(name).suffix}")]
-        for path in {*files} - wanted:
-            path.unlink(missing_ok=True)
-        return files
+        files = list(
+            self._store.cache_files(self._folder)
+        )  # first: those of what is made meanwhile are wanted
+        with suppress(OSError):  # a volume that fails does not say what is wanted
+            wanted = self._store.frames_keys()
+            for path in files:
+                if path.stem not in wanted:
+                    path.unlink(missing_ok=True)
 
 
 _HALVES: Final = {FRAMES: 3, TRANSPARENT_FRAMES: 5, DEEP_FRAMES: 6}

@@ -7,11 +7,12 @@ crash.
 
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from app.avatars.manifest import ID_PATTERN, Manifest
 from app.avatars.options import IMPLICIT
 from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound
 from app.media import files
+from app.progress import Alive, nothing
 from app.volume import storing
 
 MANIFEST: Final = "avatar.json"
@@ -33,6 +35,11 @@ TRANSPARENT_FRAMES: Final = "frames.yuva"
 DEEP_FRAMES: Final = "frames.i420p10"
 """The files that are caches: made from the source when they are missing; all but the first only if wanted."""
 CACHES: Final = (FRAMES, TRANSPARENT_FRAMES, DEEP_FRAMES)
+
+_UNFINISHED: Final = re.compile(r"\.new-.+")
+
+_SIGN_SECONDS: Final = 1.0
+"""Between two signs of life while the disk is waited for."""
 
 Survey = tuple[list[Manifest], dict[str, AvatarDamaged]]
 """The avatars, oldest first, and what is wrong with those that cannot be read, by id."""
@@ -115,33 +122,53 @@ class AvatarStore:
                 if path.stat().st_mtime < since.timestamp() and self.manifest(avatar_id).implicit:
                     yield avatar_id
 
-    def cache_bytes(self) -> int:
-        """Return how many bytes the decoded frames of all avatars take."""
-        total = 0
+    def cache_files(self, folder: Path | None = None) -> Iterator[Path]:
+        """Yield the files of decoded frames: beside the avatars, or in a ``folder`` of their own."""
         for name in CACHES:
-            for path in self.root.glob(f"[!.]*/{name}"):
-                with suppress(FileNotFoundError):
-                    total += path.stat().st_size
+            if folder is None:
+                yield from self.root.glob(f"[!.]*/{name}")
+            else:
+                yield from folder.glob(f"[!.]*{Path(name).suffix}")
+
+    def cache_bytes(self, folder: Path | None = None) -> int:
+        """Return how many bytes :meth:`cache_files` take."""
+        total = 0
+        for path in self.cache_files(folder):
+            with suppress(FileNotFoundError):  # dropped by a worker meanwhile
+                total += path.stat().st_size
         return total
 
+    def frames_keys(self) -> set[str]:
+        """Return what the frames of all avatars are decoded from, also of those that are being made.
+
+        What is damaged does not count. Raises ``OSError`` if the volume, or an avatar, cannot be read now.
+        """
+        making = set(self._keys(_UNFINISHED))  # first: one that is finished meanwhile is in either
+        return making | set(self._keys(ID_PATTERN))
+
+    def _keys(self, names: re.Pattern[str]) -> Iterator[str]:
+        for folder in self.root.iterdir():
+            with suppress(FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+                if names.fullmatch(folder.name):
+                    yield Manifest.read(folder / MANIFEST).frames_key
+
     @contextmanager
-    def create(self, avatar_id: str) -> Iterator[Path]:
+    def create(self, avatar_id: str, alive: Alive = nothing) -> Iterator[Path]:
         """Give an empty folder to fill; it becomes the avatar when the block ends without an error.
 
-        Raises :class:`AvatarExists` if the id is taken, at the beginning or by the end, and
-        :class:`StorageFull` or :class:`StorageReadOnly` for a volume that takes no more. After an error, or a
-        crash and a :meth:`sweep`, nothing is left.
+        ``alive`` is called while the disk is waited for. Raises :class:`AvatarExists` if the id is taken, at
+        the beginning or by the end, and :class:`StorageFull` or :class:`StorageReadOnly` for a volume that
+        takes no more. After an error, or a crash and a :meth:`sweep`, nothing is left.
         """
         self._refuse_taken(avatar_id)
-        with storing(), self._filling(avatar_id) as folder:
+        with storing(), self._filling(avatar_id, alive) as folder:
             yield folder
 
     @contextmanager
-    def _filling(self, avatar_id: str) -> Iterator[Path]:
+    def _filling(self, avatar_id: str, alive: Alive) -> Iterator[Path]:
         with self._new_folder(avatar_id) as folder:
             yield folder
-            with ThreadPoolExecutor(4, "sync") as pool:  # the disk takes them together
-                list(pool.map(_sync, [path for path in folder.iterdir() if path.name != FRAMES]))
+            _sync_all([path for path in folder.iterdir() if path.name != FRAMES], alive)
             try:
                 folder.rename(self.root / avatar_id)
             except OSError:
@@ -232,6 +259,16 @@ def _lock(folder: Path, *, wait: bool = False) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _sync_all(paths: list[Path], alive: Alive) -> None:
+    """Have files on the disk, which takes some together: gigabytes may take it minutes."""
+    with ThreadPoolExecutor(4, "sync") as pool:
+        synced = [pool.submit(_sync, path) for path in paths]
+        while wait(synced, _SIGN_SECONDS).not_done:
+            alive()
+    for each in synced:
+        each.result()
 
 
 def _sync(path: Path) -> None:

@@ -93,10 +93,7 @@ def _appetite(settings: Settings, subject: str) -> int:
     """Return how many more bytes a volume may need: the frame cache, or an upload and its result."""
     if subject != _cache(settings):
         return 2 * settings.max_upload_bytes
-    if settings.frames_dir is None:
-        there = AvatarStore(settings.avatars_dir).cache_bytes()
-    else:
-        there = sum(path.stat().st_size for path in settings.frames_dir.rglob("*") if path.is_file())
+    there = AvatarStore(settings.avatars_dir).cache_bytes(settings.frames_dir)
     return max(0, settings.frame_cache_bytes - there)
 
 

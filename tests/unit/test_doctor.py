@@ -143,3 +143,11 @@ def test_a_folder_of_its_own_for_decoded_frames_is_looked_at(tmp_path: Path) -> 
     found = list(files.volumes(Settings(**folders, frame_cache_bytes=1 << 60)))  # type: ignore[arg-type]
     assert [each.subject for each in found] == ["avatars", "data", "frames"]
     assert "MOUTHPIECE_FRAME_CACHE_BYTES" in found[-1].remedy
+
+
+def test_frames_that_are_there_already_need_no_more_room(tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ("avatars_dir", "data_dir", "frames_dir")}
+    folders["frames_dir"].mkdir()
+    (folders["frames_dir"] / f"{'12' * 32}.i420").write_bytes(bytes(600))
+    settings = Settings(**folders, frame_cache_bytes=1000)  # type: ignore[arg-type]
+    assert files._appetite(settings, "frames") == 400

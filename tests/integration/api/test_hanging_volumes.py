@@ -58,7 +58,7 @@ async def test_a_scrape_that_hangs_holds_up_no_other_for_ever(
     monkeypatch.setattr(threads, "WAIT_SECONDS", 0.2)
     client, go_on = await start(), threading.Event()
 
-    def hang(store: AvatarStore) -> int:
+    def hang(store: AvatarStore, folder: Path | None) -> int:
         go_on.wait(30)
         return 0
 

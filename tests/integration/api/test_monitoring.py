@@ -36,9 +36,9 @@ def unready() -> list[str]:
 
 
 @pytest.fixture
-def metrics(tmp_path: Path, unready: list[str]) -> Iterator[Metrics]:
-    """Those of a service with one avatar of 1000 cached bytes on its volume."""
-    metrics, store, files = Metrics(), AvatarStore(tmp_path / "avatars"), DataFolder(tmp_path)
+def scraped(tmp_path: Path, unready: list[str]) -> Iterator[Scraped]:
+    """What is read of a service with one avatar of 1000 cached bytes on its volume."""
+    store, files = AvatarStore(tmp_path / "avatars"), DataFolder(tmp_path)
     (put_made_up(store, made_up_manifest("anna")) / FRAMES).write_bytes(bytes(1000))
     engine = open_database(put_fresh(files.database))
 
@@ -46,9 +46,15 @@ def metrics(tmp_path: Path, unready: list[str]) -> Iterator[Metrics]:
         for reason in unready:
             raise NotReady(reason)
 
-    metrics.watch(Scraped(JobTable(engine), LocalPool(Settings()), store, 5, check_ready))
-    yield metrics
+    yield Scraped(JobTable(engine), LocalPool(Settings()), store, 5, check_ready)
     engine.dispose()
+
+
+@pytest.fixture
+def metrics(scraped: Scraped) -> Metrics:
+    metrics = Metrics()
+    metrics.watch(scraped)
+    return metrics
 
 
 @pytest.fixture
@@ -95,7 +101,7 @@ def test_it_is_ready_while_readyz_says_so(metrics: Metrics, unready: list[str]) 
 def test_a_table_and_a_volume_that_cannot_be_read_leave_the_other_metrics(
     metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: object) -> int:
+    def refuse(self: object, folder: object) -> int:
         raise PermissionError("no")
 
     DataFolder(tmp_path).database.write_bytes(b"no database" * 1000)
@@ -143,3 +149,10 @@ def test_every_metric_is_documented_and_every_documented_one_exists(text: str) -
     histogram = re.compile(r"_(bucket|count|sum)$")
     ours = {histogram.sub("", name) for name in names(text) if name.startswith("mouthpiece_")}
     assert documented == ours
+
+
+def test_decoded_frames_in_a_folder_of_their_own_are_counted_there(tmp_path: Path, scraped: Scraped) -> None:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / f"{'12' * 32}.i420").write_bytes(bytes(1500))
+    found = {family.name: family for family in replace(scraped, frames_dir=tmp_path / "frames").collect()}
+    assert found["mouthpiece_avatar_cache_bytes"].samples[0].value == 1500

@@ -367,7 +367,7 @@ async def test_a_volume_of_avatars_that_hangs_holds_up_the_metrics_and_nothing_e
 ) -> None:
     client = await start()
     goes_on = Event()
-    monkeypatch.setattr(AvatarStore, "cache_bytes", lambda _: int(goes_on.wait(DEADLINE)))
+    monkeypatch.setattr(AvatarStore, "cache_bytes", lambda *_: int(goes_on.wait(DEADLINE)))
     scrapes = [asyncio.create_task(client.get("/metrics")) for _ in range(45)]
     lists = [asyncio.create_task(client.get("/v1/avatars")) for _ in range(45)]
     try:

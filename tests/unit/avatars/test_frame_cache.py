@@ -1,3 +1,4 @@
+import errno
 import os
 from dataclasses import replace
 from functools import partial
@@ -6,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.avatars import frame_cache
 from app.avatars.frame_cache import Decode, FrameCache
 from app.avatars.manifest import Manifest, Source
-from app.avatars.store import FRAMES, AvatarStore
+from app.avatars.store import FRAMES, MANIFEST, AvatarStore
 from app.errors import AvatarDamaged
-from app.media.frame_file import write_frames
+from app.media.frame_file import FrameReader, write_frames
 from app.media.frames import I420Frame
 from tests.support.avatars import made_up_manifest, put_made_up
 
@@ -76,7 +78,7 @@ def test_frames_can_lie_in_a_folder_of_this_machine_and_go_with_their_avatar(
     assert [path.name for path in folder.iterdir()] == [f"{manifest.source.sha256}.i420"]
     assert not (store.path("anna") / FRAMES).exists()
     store.delete("anna")
-    cache.make_room(0, keep=None)
+    another_is_made(store, cache)
     assert not list(folder.iterdir())
 
 
@@ -118,3 +120,80 @@ def test_the_least_recently_used_cache_goes_when_the_budget_is_full(store: Avata
         os.utime(store.path(name) / FRAMES, (then, then))
     cache.open(add(store, "new"), numbered(3)).close()
     assert {path.parent.name for path in store.root.glob(f"*/{FRAMES}")} == {"young", "new"}
+
+
+@pytest.fixture
+def local(store: AvatarStore, tmp_path: Path) -> FrameCache:
+    """A cache in a folder of its own, with the frames of Anna."""
+    cache = FrameCache(store, 1000, tmp_path / "local")
+    cache.open(add(store, "anna"), numbered(3)).close()
+    return cache
+
+
+def another_is_made(store: AvatarStore, cache: FrameCache) -> None:
+    """Make and give up an avatar, for which room was made."""
+    with cache.adding(36, store.root / ".new-ben-1"):
+        pass
+
+
+def test_nobody_waits_until_frames_that_can_be_made_again_are_on_the_disk(
+    store: AvatarStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, cache = add(store, "anna"), FrameCache(store, 1000, tmp_path / "local")
+    monkeypatch.setattr(os, "fsync", lambda descriptor: pytest.fail("waited"))
+    cache.open(manifest, numbered(3)).close()
+    with cache.adding(36, tmp_path / ".new-anna-2") as path:
+        path.write_bytes(bytes(36))
+        cache.keep(path, manifest)
+    cache.open(manifest, unread).close()
+
+
+def test_frames_of_an_avatar_that_is_nearly_made_are_wanted(store: AvatarStore, local: FrameCache) -> None:
+    manifest = replace(made_up_manifest("ben"), source=Source("12" * 32, "ben.mp4"))
+    with store.create("ben") as folder, local.adding(36, folder) as path:
+        path.write_bytes(bytes(36))
+        (folder / MANIFEST).write_text(manifest.to_json())
+        local.keep(path, manifest)
+        another_is_made(store, local)
+    local.open(manifest, unread).close()
+
+
+@pytest.mark.parametrize("what", ["avatar", "volume"])
+def test_a_volume_that_fails_does_not_empty_the_folder_of_frames(
+    store: AvatarStore, local: FrameCache, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def fail(path: Path) -> Manifest:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    away = store.root.with_name("away")
+    with monkeypatch.context() as failing:
+        if what == "avatar":
+            failing.setattr(Manifest, "read", fail)
+        else:
+            store.root.rename(away)
+        another_is_made(store, local)
+    if what == "volume":
+        away.rename(store.root)
+    local.open(store.manifest("anna"), unread).close()
+
+
+@pytest.mark.parametrize("own_folder", [False, True])
+def test_frames_that_another_worker_drops_before_they_are_open_are_decoded_again(
+    store: AvatarStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_folder: bool
+) -> None:
+    manifest = add(store, "anna")
+    cache = FrameCache(store, 1000, tmp_path / "local" if own_folder else None)
+    cache.open(manifest, numbered(3)).close()
+    dropped: list[Path] = []
+
+    def open_too_late(path: Path, frame_bytes: int) -> FrameReader:
+        if not dropped:
+            dropped.append(path)
+            path.unlink()
+        return FrameReader(path, frame_bytes)
+
+    monkeypatch.setattr(frame_cache, "FrameReader", open_too_late)
+    frame = np.empty(12, np.uint8)
+    with cache.open(manifest, numbered(3)) as frames:
+        frames.read_into(2, frame)
+    assert frame.tolist() == [2] * 12

@@ -5,16 +5,21 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import Any, Final
 
 import pytest
 
+from app.avatars import store as stores
 from app.avatars.avatar import is_whole
 from app.avatars.manifest import Manifest
 from app.avatars.store import MANIFEST, AvatarStore
-from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound
+from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound, StorageFull
 from app.volume import meaning
 from tests.support.avatars import made_up_manifest, put_made_up
+
+DEADLINE: Final = 30.0
+"""Seconds after which a test has failed."""
 
 
 @pytest.fixture
@@ -174,3 +179,39 @@ def test_an_avatar_whose_folder_a_sweep_takes_before_it_is_locked_is_made_all_th
     assert swept == [1]
     assert store.manifest("anna") == made_up_manifest()
     assert [path.name for path in store.root.iterdir()] == ["anna"]
+
+
+def test_whoever_makes_an_avatar_is_alive_while_the_disk_takes_it(
+    store: AvatarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = Event()
+    monkeypatch.setattr(stores, "_SIGN_SECONDS", 0.01)
+    monkeypatch.setattr(stores, "_sync", lambda path: alive.wait(DEADLINE))
+    with store.create("anna", alive.set) as folder:
+        (folder / MANIFEST).write_text(made_up_manifest().to_json())
+    assert alive.is_set()
+
+
+def test_a_disk_that_fails_while_it_takes_an_avatar_leaves_nothing_of_it(
+    store: AvatarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(stores, "_sync", fail)
+    with pytest.raises(StorageFull), store.create("anna") as folder:
+        (folder / MANIFEST).write_text(made_up_manifest().to_json())
+    assert list(store.root.iterdir()) == []
+
+
+def test_decoded_frames_that_go_while_they_are_counted_do_not_count(
+    store: AvatarStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "local"
+    folder.mkdir()
+    (folder / "1.i420").write_bytes(bytes(5))
+    (folder / "2.i420p10").write_bytes(bytes(6))
+    (folder / "3.yuva").symlink_to("gone")
+    (folder / ".4.part.i420").write_bytes(bytes(7))
+    assert store.cache_bytes(folder) == 11
+    assert store.cache_bytes() == 0
