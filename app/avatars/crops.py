@@ -16,7 +16,7 @@ from app.faces.head import head_affine
 from app.faces.mask import mouth_mask
 from app.faces.types import Box, Boxes, Landmarks, MouthMask, has_face
 from app.media.files import replacing
-from app.media.frame_file import FrameReader
+from app.media.frame_file import FrameReader, RecentFrames
 from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame
 from app.mouths.choice import rest_lenders
 from app.mouths.person import Person
@@ -97,21 +97,19 @@ class FaceCutter:
     def references(self, size: int) -> Iterator[BgrImage]:
         """Yield for each frame a face whose mouth rests, laid onto the frame's own head."""
         closed = rest_lenders(self.person, self.alive)
-        lenders: dict[int, I420Frame] = {}
+        lenders = RecentFrames(self.frames, self.layout.frame_bytes)
         for index, lender in enumerate(closed.tolist()):
             self.alive()
             if lender < 0:
                 yield np.zeros((size, size, 3), np.uint8)
                 continue
-            if lender not in lenders:
-                lenders[lender] = np.empty(self.layout.frame_bytes, np.uint8)
-                self.frames.read_into(lender, lenders[lender])
             head = head_affine(self.landmarks[index], self.landmarks[lender])
             yield cut_face(self.layout, lenders[lender], self.boxes[index], size, head)
 
     def masks(self, size: int) -> Iterator[MouthMask]:
         """Yield each frame's mouth mask, (size, size); zeros where it has no face."""
         for points, box, shown in zip(self.landmarks, self.boxes, has_face(self.boxes), strict=True):
+            self.alive()
             yield mouth_mask(points, box, size) if shown else np.zeros((size, size), np.uint8)
 
 

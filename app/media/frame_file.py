@@ -5,6 +5,7 @@ no page of it counts as the process's memory.
 """
 
 import os
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -12,11 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
+import numpy as np
+
 from app.errors import AvatarDamaged, TooManyFrames
 from app.media.frames import I420Frame
 from app.volume import Growth
 
 _ALL: Final = (slice(None),)
+
+_RECENT_BYTES: Final = 64 << 20
+"""What a few frames take that are kept because the next ones often want the same."""
 
 
 class FrameReader:
@@ -56,6 +62,30 @@ class FrameReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class RecentFrames:
+    """Whole frames by number, of which the last few that were asked for are kept.
+
+    A frame may be overwritten once two others have been asked for.
+    """
+
+    def __init__(self, frames: FrameReader, frame_bytes: int) -> None:
+        self._frames, self._frame_bytes = frames, frame_bytes
+        self._most = max(2, _RECENT_BYTES // frame_bytes)
+        self._kept: OrderedDict[int, I420Frame] = OrderedDict()
+
+    def __getitem__(self, index: int) -> I420Frame:
+        frame = self._kept.pop(index, None)
+        if frame is None:
+            frame = (
+                self._kept.popitem(last=False)[1]
+                if len(self._kept) >= self._most
+                else np.empty(self._frame_bytes, np.uint8)
+            )
+            self._frames.read_into(index, frame)
+        self._kept[index] = frame
+        return frame
 
 
 def write_frames(frames: Iterable[I420Frame], path: Path, most_bytes: int) -> Iterator[I420Frame]:

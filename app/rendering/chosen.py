@@ -1,6 +1,5 @@
 """Mouths that the footage lends: laid, bent and lit by the score, their inside drawn where it never shows."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -12,6 +11,7 @@ import numpy as np
 
 from app.avatars.avatar import Avatar
 from app.faces.types import FaceLandmarks
+from app.media.frame_file import RecentFrames
 from app.media.frames import I420Frame
 from app.media.timing import Segment
 from app.mouths.bending import place
@@ -45,11 +45,8 @@ WIDER: Final = 0.05
 """Most that lips which show the inside of their mouth part further, in distances of the inner eyes: what they
 show is stretched, and a strip of drawn shade below somebody's own teeth would look like a rim."""
 
-_FRAMES_BYTES: Final = 64 << 20
-"""Lenders' frames that are kept for the next frame's sake."""
-
 _KEPT: Final = 16
-"""Frames of which is kept what was seen in them, likewise."""
+"""Frames of which is kept what was seen in them, for the next frame's sake."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class _ChosenRun:
         self._avatar = mouths.avatar
         self._person = mouths.avatar.person
         self._layer = Layer(mouths.avatar.layout)
-        self._frames = _Frames(mouths.avatar)
+        self._frames = RecentFrames(mouths.avatar.frames, mouths.avatar.layout.frame_bytes)
         self._look = lru_cache(_KEPT)(partial(_look, mouths.avatar, self._frames))
         self._cover = lru_cache(_KEPT)(partial(_cover, mouths.avatar))
 
@@ -132,7 +129,7 @@ def _cover(avatar: Avatar, frame: int) -> FaceCover | None:
     return None if marks is None else FaceCover.of(marks, landmarks)
 
 
-def _look(avatar: Avatar, frames: "_Frames", lender: int) -> "_Drawn":
+def _look(avatar: Avatar, frames: RecentFrames, lender: int) -> "_Drawn":
     """Return what has to be known of a lender whose inside is drawn."""
     layout, study, frame = avatar.layout, avatar.person.study, frames[lender]
     mesh, skin = study.meshes[lender, :, :2], study.skin[lender]
@@ -155,24 +152,3 @@ class _Drawn:
     """Lips that are shut meet where they are seen to."""
     skin: Skin
     shown: ShownInside
-
-
-class _Frames:
-    """The last frames that were lent, whole."""
-
-    def __init__(self, avatar: Avatar) -> None:
-        self._avatar = avatar
-        self._most = max(2, _FRAMES_BYTES // avatar.layout.frame_bytes)
-        self._kept: OrderedDict[int, I420Frame] = OrderedDict()
-
-    def __getitem__(self, index: int) -> I420Frame:
-        frame = self._kept.pop(index, None)
-        if frame is None:
-            frame = (
-                self._kept.popitem(last=False)[1]
-                if len(self._kept) >= self._most
-                else np.empty(self._avatar.layout.frame_bytes, np.uint8)
-            )
-            self._avatar.frames.read_into(index, frame)
-        self._kept[index] = frame
-        return frame
