@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from app.media.decoder import HERE, Decoder
 from app.media.files import replacing
 from app.media.findings import Findings
 from app.media.frame_file import FrameReader
-from app.media.frames import Color, ColorMatrix, ColorRange, FrameLayout, I420Frame
+from app.media.frames import Color, FrameLayout, I420Frame
 from app.media.limits import VideoLimits
 from app.media.treatment import PICTURE, Treatment
 from app.mouths.meeting import meet
@@ -191,13 +191,7 @@ def layout_of(manifest: Manifest) -> FrameLayout:
 
 def color_of(tags: ColorTags) -> Color:
     """Return the colour that was written down."""
-    return Color(
-        matrix=cast(ColorMatrix, tags.matrix),
-        range=cast(ColorRange, tags.range),
-        primaries=tags.primaries,
-        transfer=tags.transfer,
-        matrix_code=tags.matrix_code,
-    )
+    return Color(**asdict(tags))
 
 
 def _decode(
@@ -211,7 +205,8 @@ def _decode(
 
 def _is_intact(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> bool:
     return all(
-        (folder / name).exists() and sha256_of(folder / name) == manifest.checksums[name] for name in names
+        (folder / name).exists() and sha256_of(folder / name) == manifest.checksums.get(name)
+        for name in names
     )
 
 

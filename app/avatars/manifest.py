@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, get_args
 
 from pydantic import TypeAdapter
 
 from app.errors import InvalidRequest
+from app.media.color import ColorMatrix, ColorRange
 from app.media.treatment import PLAIN, Treatment
 from app.notices import Notice
 
@@ -42,8 +43,8 @@ class Source:
 class ColorTags:
     """Colour of the frames: how they are understood, and the codes (ITU-T H.273) that the source gave."""
 
-    matrix: str
-    range: str
+    matrix: ColorMatrix
+    range: ColorRange
     primaries: int
     transfer: int
     matrix_code: int
@@ -176,7 +177,18 @@ def _check_sane(manifest: Manifest) -> None:
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("names must be texts")
     "".join(texts).encode()  # raises for half a character, which nobody could be told
+    if not isinstance(manifest.checksums, dict):
+        raise TypeError("there must be a checksum for each file")
+    for color in filter(None, (manifest.color, manifest.hdr)):
+        _check_color(color)
     if not 0 < manifest.fps < 1 << 16 or not 0 < manifest.sample_aspect_ratio < 1 << 16:
         raise ValueError("rates and ratios must be above 0")
     if manifest.created_at.tzinfo is None:
         raise ValueError("the time of creation must have a zone")
+
+
+def _check_color(color: ColorTags) -> None:
+    if color.matrix not in get_args(ColorMatrix) or color.range not in get_args(ColorRange):
+        raise ValueError(f"unknown colours: matrix {color.matrix!r}, range {color.range!r}")
+    if not all(type(code) is int for code in (color.primaries, color.transfer, color.matrix_code)):
+        raise TypeError("codes of colours must be whole numbers")

@@ -7,11 +7,13 @@ written.
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal
+from typing import Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from app.media.color import ColorMatrix, ColorRange
 
 I420Frame = npt.NDArray[np.uint8]
 """Flat uint8 array of width * height * 3 // 2 bytes: Y, U, V planes one after the other."""
@@ -33,9 +35,6 @@ BgrImage = npt.NDArray[np.uint8]
 
 Affine = npt.NDArray[np.float64]
 """float64 (2, 3): output pixel (x, y, 1) to frame position in luma pixels, pixel centres at integers."""
-
-ColorMatrix = Literal["bt601", "bt709", "bt2020"]
-ColorRange = Literal["limited", "full"]
 
 _LUMA_WEIGHTS: Final = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 """(Kr, Kb) of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance)."""

@@ -15,10 +15,10 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from cv2.typing import MatLike
 
+from app.media.color import ColorMatrix
 from app.media.findings import Findings
 from app.media.frames import (
     Color,
-    ColorMatrix,
     DeepFrame,
     DeepPlane,
     FrameLayout,

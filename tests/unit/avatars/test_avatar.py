@@ -16,6 +16,7 @@ from app.avatars.avatar import is_whole, open_avatar
 from app.avatars.crops import BOXES, LANDMARKS, CropForm
 from app.avatars.frame_cache import FrameCache
 from app.avatars.store import FRAMES, MANIFEST, SOURCE, AvatarStore
+from app.errors import AvatarDamaged
 from app.faces.face_mesh import POINTS
 from app.mouths.study import STUDY
 from tests.support.avatars import made_up_manifest, put_made_up
@@ -68,3 +69,14 @@ def test_a_study_that_cannot_be_read_now_is_neither_damaged_nor_made_again(
         with pytest.raises(OSError, match=re.escape(os.strerror(number))):
             look(store, "anna")
     assert study.read_bytes() == before
+
+
+@pytest.mark.parametrize("checksums", [{}, {BOXES: "00"}])
+def test_an_avatar_whose_manifest_lacks_a_checksum_is_damaged(
+    store: AvatarStore, checksums: dict[str, str]
+) -> None:
+    manifest = store.path("anna") / MANIFEST
+    manifest.write_text(replace(store.manifest("anna"), checksums=checksums).to_json())
+    with pytest.raises(AvatarDamaged, match="does not match its manifest"):
+        opened(store, "anna")
+    assert not is_whole(store, "anna")

@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC
 from fractions import Fraction
 
@@ -97,3 +97,19 @@ def test_frames_of_one_video_that_were_treated_differently_are_kept_apart() -> N
 def test_warnings_are_read_as_they_were_written() -> None:
     manifest = replace(made_up_manifest(), warnings=[notice(NoticeCode.FACE_LOST, "Gone.", 1.23456)])
     assert Manifest.from_json(manifest.to_json()).warnings[0]["seconds"] == 1.235
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"checksums": ["coords.npy"]},
+        {"color": asdict(made_up_manifest().color) | {"matrix": "x"}},
+        {"color": asdict(made_up_manifest().color) | {"range": ["full"]}},
+        {"color": asdict(made_up_manifest().color) | {"transfer": "1"}},
+        {"hdr": asdict(made_up_manifest().color) | {"matrix": None}},
+    ],
+)
+def test_a_manifest_with_which_nothing_could_be_done_is_refused(strange: dict[str, object]) -> None:
+    plain = json.loads(made_up_manifest().to_json()) | strange
+    with pytest.raises((ValueError, TypeError)):
+        Manifest.from_json(json.dumps(plain))

@@ -4,18 +4,9 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from app.media.frames import (
-    BgrImage,
-    Color,
-    ColorMatrix,
-    FrameLayout,
-    I420Frame,
-    bgr_to_yuv,
-    yuv_to_bgr,
-)
-from app.media.frames import (
-    ColorRange as RangeName,
-)
+from app.media.color import ColorMatrix
+from app.media.color import ColorRange as RangeName
+from app.media.frames import BgrImage, Color, FrameLayout, I420Frame, bgr_to_yuv, yuv_to_bgr
 from tests.support.clips import portrait
 
 MATRICES: list[tuple[ColorMatrix, Colorspace]] = [

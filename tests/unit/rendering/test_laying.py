@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from app.faces.hidden import CROP_SIZE
 from app.faces.mask import mouth_mask
 from app.faces.types import Box, FaceLandmarks
-from app.media.frames import Color, ColorRange, FrameLayout, I420Frame
+from app.media.color import ColorRange
+from app.media.frames import Color, FrameLayout, I420Frame
 from app.mouths.bending import BENT, Placing, place
 from app.mouths.covers import FaceCover
 from app.mouths.person import Person
