@@ -169,6 +169,11 @@ class NoFace(UnusableMedia):
 
     code, title = "no-face", "No face found"
 
+    def __init__(self, detail: str, *, seen: bool = False) -> None:
+        super().__init__(detail)
+        self.seen = seen
+        """Whether there is a face, only not the one that was asked for."""
+
 
 class NoSound(UnusableMedia):
     """The file has no audio track, or an empty one."""

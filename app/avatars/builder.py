@@ -121,9 +121,10 @@ class AvatarBuilder:
         avatar is left on the volume.
         """
         check_avatar_id(request.id)
-        with self.store.create(request.id) as folder:
+        told = Repeated(progress)
+        with self.store.create(request.id, told.again) as folder:
             check_room(folder, request.video.stat().st_size)
-            with self._look(request, folder, progress, info) as seen:
+            with self._look(request, folder, told, info) as seen:
                 info, track, count = seen.info, seen.track, len(seen.track.boxes)
                 person = meet(seen.study, float(info.fps))
                 shutil.copyfile(request.video, folder / SOURCE)
@@ -131,7 +132,7 @@ class AvatarBuilder:
                     shutil.copyfile(request.backdrop, folder / BACKDROP)
                 check_room(folder, count * self.form.frame_bytes)
                 if self.form.files:
-                    alive = partial(progress, count, count)
+                    alive = partial(told, count, count)
                     cutter = FaceCutter(info.layout, seen.frames, track.boxes, track.landmarks, person, alive)
                     cutter.write(folder, self.form)
                 _write_preview(folder, seen)
@@ -144,8 +145,14 @@ class AvatarBuilder:
                 manifest = replace(
                     manifest,
                     transparent=seen.findings.transparent > 0,
-                    hdr=self._hdr(request, seen, partial(progress, count, count)),
-                    warnings=avatar_notices(info, seen.findings, track, doubts_of(track, seen.study, person)),
+                    hdr=self._hdr(request, seen, partial(told, count, count)),
+                    warnings=avatar_notices(
+                        info,
+                        seen.findings,
+                        track,
+                        doubts_of(track, seen.study, person),
+                        _turned(request, info),
+                    ),
                 )
                 (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
                 self.cache.keep(seen.cached, manifest)
@@ -158,7 +165,8 @@ class AvatarBuilder:
         """
         with self.store.scratch() as folder, self._look(request, folder, progress) as seen:
             write_faces(sheet, seen.frames, seen.info, seen.track)
-            return examined(seen.info, seen.track, seen.study, seen.frames, seen.findings)
+            turned = _turned(request, seen.info)
+            return examined(seen.info, seen.track, seen.study, seen.frames, seen.findings, turned)
 
     def _hdr(self, request: AvatarRequest, seen: "_Seen", alive: Alive) -> ColorTags | None:
         """Return the colour of a video of a high dynamic range; None if it begins without."""
@@ -207,8 +215,8 @@ class AvatarBuilder:
             turn = 0 if request.options.rotate is not None else turn_of(followed.track.landmarks)
             if not turn:
                 return followed
-        except NoFace:
-            if request.options.rotate is not None:
+        except NoFace as error:
+            if error.seen or request.options.rotate is not None:
                 raise
             count = cached.stat().st_size // info.layout.frame_bytes
             with FrameReader(cached, info.layout.frame_bytes) as frames:
@@ -279,6 +287,11 @@ class AvatarBuilder:
             job=request.job,
             checksums={name: sha256_of(folder / name) for name in (BOXES, LANDMARKS, *self.form.files)},
         )
+
+
+def _turned(request: AvatarRequest, info: VideoInfo) -> int:
+    """Return by how many degrees a video was turned to make its face upright; 0 if its sender turned it."""
+    return info.treatment.rotate if request.options.rotate is None else 0
 
 
 def compile_networks() -> None:

@@ -99,14 +99,14 @@ class Examination:
 
 
 def examined(
-    info: VideoInfo, track: FaceTrack, study: Study, frames: Frames, findings: Findings
+    info: VideoInfo, track: FaceTrack, study: Study, frames: Frames, findings: Findings, turned: int = 0
 ) -> Examination:
-    """Judge a video that was looked at; at least one frame has a face."""
+    """Judge a video that was looked at; at least one frame has a face. See :func:`avatar_notices`."""
     fps = float(info.fps)
     person = meet(study, fps)
     doubts = doubts_of(track, study, person)
     measured = _measured(info, track, person, frames, doubts)
-    warnings = avatar_notices(info, findings, track, doubts)
+    warnings = avatar_notices(info, findings, track, doubts, turned)
     reasons = [
         *_of_size(measured),
         *_of_share("face-lost", "no face is visible", doubts.lost, fps),

@@ -51,6 +51,8 @@ def _draw_face(picture: BgrImage, box: Box, mask: MouthMask) -> None:
     height, width = picture.shape[:2]
     stretched = cv2.resize(mask, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
     y1, y2, x1, x2 = max(top, 0), min(bottom, height), max(left, 0), min(right, width)
+    if y1 >= y2 or x1 >= x2:  # half of a face beyond the border, and pads away from the other half
+        return
     weight = stretched[y1 - top : y2 - top, x1 - left : x2 - left, None] * (_MASK_STRENGTH / 255)
     region = picture[y1:y2, x1:x2]
     region[:] = (region + (_MASK_COLOR - region) * weight).round().astype(np.uint8)

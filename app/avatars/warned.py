@@ -13,13 +13,16 @@ _NOTED_SECONDS: Final = 0.1
 """What lasts for less is hardly noticed."""
 
 
-def avatar_notices(info: VideoInfo, findings: Findings, track: FaceTrack, doubts: Doubts) -> list[Notice]:
-    """Return the warnings about a video that was decoded and whose face was followed."""
+def avatar_notices(
+    info: VideoInfo, findings: Findings, track: FaceTrack, doubts: Doubts, turned: int = 0
+) -> list[Notice]:
+    """Return the warnings about a video that was decoded and whose face was followed.
+
+    ``turned`` is by how many degrees it was turned clockwise though nobody asked for that.
+    """
     told = findings.notices(info.treatment.behind)
-    if info.treatment.rotate:
-        detail = (
-            f"The video was rotated by {info.treatment.rotate} degrees clockwise to make the face upright."
-        )
+    if turned:
+        detail = f"The video was rotated by {turned} degrees clockwise to make the face upright."
         told.append(notice(NoticeCode.ROTATED, detail))
     if track.faces > 1:
         detail = f"{track.faces} faces are visible at once; one was chosen. 'face' selects another."

@@ -71,7 +71,8 @@ def choose(runs: list[Run], choice: FaceChoice, fps: float, min_frames: int) -> 
         faces = "one face is" if most == 1 else f"{most} faces are"
         raise NoFace(
             f"Face {choice.rule} was requested, counted from 0 at the left, but only {faces} visible in the "
-            "video; request a smaller number."
+            "video; request a smaller number.",
+            seen=True,
         )
     return [run for candidate in chosen for run in candidate.runs]
 

@@ -89,7 +89,7 @@ def track_face(
     landmarks = _smoothed(exact, meshes, stretches, smoothing * fps)
     boxes = padded(exact, pads)
     if not has_face(boxes).any():
-        raise NoFace("The pads leave nothing of the face box; draw the crop in by less.")
+        raise NoFace("The pads leave nothing of the face box; draw the crop in by less.", seen=True)
     return FaceTrack(boxes, landmarks, meshes, detector.name, cuts, faces)
 
 
@@ -132,7 +132,8 @@ def _smoothed(boxes: ExactBox, meshes: FaceMeshes, stretches: list[Stretch], win
     landmarks = np.full((len(boxes), POINTS, 2), np.nan, np.float32)
     for first, stop in stretches:
         boxes[first:stop] = smooth(fill_gaps(boxes[first:stop]), window)
-        for some in np.array_split(np.arange(POINTS), 1 + (stop - first) * POINTS // _POINTS_AT_ONCE):
+        parts = min(POINTS, 1 + (stop - first) * POINTS // _POINTS_AT_ONCE)
+        for some in np.array_split(np.arange(POINTS), parts):
             points = meshes[first:stop, some, :2].reshape(stop - first, -1)
             smoothed = smooth(fill_gaps(points), window * LANDMARK_SHARE)
             landmarks[first:stop, some] = smoothed.reshape(-1, len(some), 2)

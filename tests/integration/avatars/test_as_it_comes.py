@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from app.avatars import builder as build
 from app.avatars.avatar import open_avatar
 from app.avatars.builder import AvatarRequest
 from app.avatars.manifest import Manifest
@@ -81,9 +82,20 @@ def test_frames_of_a_turned_video_are_rebuilt_exactly(tmp_path: Path) -> None:
 def test_a_turn_that_was_asked_for_is_made_and_no_other_is_tried(tmp_path: Path) -> None:
     video = _lying(tmp_path / "a.mp4", 90)
 
-    assert _build(tmp_path / "turned", video, rotate=90).treatment.rotate == 90
+    turned = _build(tmp_path / "turned", video, rotate=90)
+    assert (turned.treatment.rotate, turned.warnings) == (90, [])
     with pytest.raises(NoFace):
         _build(tmp_path / "wrong", video, rotate=270)
+
+
+@pytest.mark.parametrize("options", [{"face": "7"}, {"pads": (-0.4999,) * 4}])
+def test_who_shows_a_face_but_not_what_is_asked_for_is_told_so_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    monkeypatch.setattr(build, "find_turn", lambda *_: pytest.fail("turned"))
+    video = clips.talking_head(tmp_path / "a.mp4", 0.2)
+    with pytest.raises(NoFace, match=r"only one face is|pads leave nothing"):
+        _build(tmp_path / "avatars", video, **options)
 
 
 def test_who_shows_no_face_is_told_what_was_tried(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
+from app.avatars import store
 from app.avatars.avatar import open_avatar
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.avatars.crops import CROPS, LANDMARKS, MASKS, CropForm
@@ -216,3 +217,22 @@ def test_damaged_landmarks_are_said_so(anna: AvatarBuilder) -> None:
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(AvatarDamaged):
         open_avatar(anna.store, anna.cache, "anna", FORM)
+
+
+def test_a_job_is_alive_while_the_disk_takes_its_avatar(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, told = threading.Event(), threading.Event()
+
+    def sync(path: Path) -> None:
+        waiting.set()
+        told.wait(30)
+
+    def progress(done: int, total: int) -> None:
+        if waiting.is_set():
+            told.set()
+
+    monkeypatch.setattr(store, "_sync", sync)
+    monkeypatch.setattr(store, "_SIGN_SECONDS", 0.01)
+    builder(tmp_path).build(AvatarRequest("anna", video, "a"), progress)
+    assert told.is_set()

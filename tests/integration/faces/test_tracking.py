@@ -310,3 +310,14 @@ def test_faces_that_were_followed_are_not_kept_beside_what_is_made_of_them(
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak - before < 1.2 * meshes.nbytes
+
+
+def test_a_face_that_is_followed_for_long_is_smoothed_a_point_at_a_time_at_least(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 65,536 frames in a row, there would be more parts than points."""
+    rng = np.random.default_rng(5)
+    boxes, meshes = rng.normal(size=(9, 4)), rng.normal(size=(9, POINTS, 3)).astype(np.float32)
+    together = tracking._smoothed(boxes.copy(), meshes, [(0, 9)], 5.0)
+    monkeypatch.setattr(tracking, "_POINTS_AT_ONCE", 1)
+    np.testing.assert_allclose(tracking._smoothed(boxes, meshes, [(0, 9)], 5.0), together, atol=1e-6)
