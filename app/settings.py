@@ -91,8 +91,8 @@ class Settings(BaseSettings):
 
     device: str = Field(
         "auto",
-        description="Where a Wav2Lip model runs: auto (all GPUs where CUDA works, else the CPU), cpu, cuda, "
-        "cuda:N, or several: cuda:0,cuda:2.",
+        description="Where a Wav2Lip model and s3fd run: auto (all GPUs where CUDA works, else the CPU), "
+        "cpu, cuda, cuda:N, or several: cuda:0,cuda:2.",
     )
     workers: int = Field(
         1,

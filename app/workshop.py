@@ -55,7 +55,7 @@ class Workshop:
                 cache=cache,
                 form=CropForm(infer.face_size, infer.info.reference),
                 limits=VideoLimits(settings.max_video_seconds, settings.max_pixels),
-                detector=load_detector(settings.detector),
+                detector=load_detector(settings.detector, settings.first_device),
                 decoder=decoder,
             ),
             renderer=Renderer(

@@ -92,7 +92,8 @@ def check(
         folder = Path(name)
         store = AvatarStore(folder)
         cache = FrameCache(store, settings.frame_cache_bytes)
-        builder = AvatarBuilder(store, cache, CropForm(96), limits, load_detector(settings.detector))
+        detector = load_detector(settings.detector, settings.first_device)
+        builder = AvatarBuilder(store, cache, CropForm(96), limits, detector)
         with progress("Looking") as report:
             request = AvatarRequest("check", video, video.name, options, backdrop=background_picture)
             found = builder.examine(request, (sheet or folder / "sheet.jpg").absolute(), report)

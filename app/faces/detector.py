@@ -26,10 +26,11 @@ class FaceDetector(Protocol):
         ...
 
 
-def load_detector(name: DetectorName) -> FaceDetector:
+def load_detector(name: DetectorName, device: str = "auto") -> FaceDetector:
     """Return the detector of this name, its weights loaded.
 
-    Raises :class:`app.errors.EngineUnavailable` where its package or its weights cannot be had.
+    ``device`` is where S3FD runs, see :class:`app.faces.s3fd.S3fd`; BlazeFace runs on the CPU. Raises
+    :class:`app.errors.EngineUnavailable` where its package or its weights cannot be had.
     """
     if name == "blazeface":
         from app.faces.blazeface import BlazeFace
@@ -38,5 +39,5 @@ def load_detector(name: DetectorName) -> FaceDetector:
     if name == "s3fd":
         from app.faces.s3fd import S3fd
 
-        return S3fd()
+        return S3fd(device)
     assert_never(name)

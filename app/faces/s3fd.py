@@ -17,13 +17,13 @@ WEIGHTS_URL: Final = f"https://www.adrianbulat.com/downloads/python-fan/{WEIGHTS
 
 
 class S3fd:
-    """S3FD on the GPU where there is one; about a thousand times slower than BlazeFace on a CPU."""
+    """S3FD, about a thousand times slower than BlazeFace on a CPU."""
 
     name: str = "s3fd"
     crops_like_training: bool = True
 
-    def __init__(self, device: str | None = None) -> None:
-        """Load the network; ``device`` is ``cpu``, ``cuda`` or ``cuda:N``, unset: CUDA where it works.
+    def __init__(self, device: str = "auto") -> None:
+        """Load the network; ``device`` is ``cpu``, ``cuda``, ``cuda:N`` or ``auto``: CUDA where it works.
 
         Raises :class:`EngineUnavailable` without the package, or without weights that can be read.
         """
@@ -41,7 +41,8 @@ class S3fd:
                 f"The weights of the S3FD detector are missing: download {WEIGHTS_URL} to {weights}, "
                 "or choose the blazeface detector."
             )
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self._detector: Any = package.FaceDetector(device=device, path_to_detector=str(weights))
         except Exception as error:

@@ -1,5 +1,9 @@
 """Checkpoints on a CPU: converted to ONNX once, and found again at every later start."""
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from app.errors import EngineUnavailable
@@ -24,7 +28,10 @@ def converted(checkpoint: Path, cache_dir: Path | None = None, *, lower_rows: bo
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            return export(checkpoint, folder / name, lower_rows=lower_rows).path
+            with _alone(folder):
+                if not (folder / name).is_file():
+                    export(checkpoint, folder / name, lower_rows=lower_rows)
+            return folder / name
         except OSError as refusal:
             refusals.append(refusal)
     raise EngineUnavailable(
@@ -32,3 +39,15 @@ def converted(checkpoint: Path, cache_dir: Path | None = None, *, lower_rows: bo
         f"({'; '.join(map(str, refusals))}): make {checkpoint.parent} writable, or convert it elsewhere "
         "with `mouthpiece export`."
     ) from refusals[0]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait while another process has locked the folder: workers start together, and one export will do."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a volume that knows no locks: then each exports it for itself
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -69,3 +69,11 @@ def test_its_boxes_come_best_first_in_our_order_from_an_rgb_picture(hub: Path) -
     (picture,) = detector._detector.pictures
     assert picture.shape == (120, 160, 3)
     assert picture[60, 80].tolist() == pytest.approx([200, 0, 0], abs=3)
+
+
+@pytest.mark.parametrize(("asked", "taken"), [("auto", "cpu"), ("cpu", "cpu"), ("cuda:1", "cuda:1")])
+def test_it_runs_on_the_device_that_is_asked_for(hub: Path, asked: str, taken: str) -> None:
+    (hub / WEIGHTS).write_bytes(b"weights")
+    detector = load_detector("s3fd", asked)
+    assert isinstance(detector, S3fd)
+    assert detector._detector.device == taken
