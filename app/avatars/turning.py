@@ -8,7 +8,7 @@ import numpy as np
 from app.errors import NoFace
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import FaceMesh
-from app.faces.regions import LEFT_EYE, RIGHT_EYE, region_of_detection, region_of_landmarks
+from app.faces.regions import LEFT_EYE, RIGHT_EYE, region_of_detection
 from app.faces.types import Detection, Landmarks
 from app.media.frame_file import FrameReader
 from app.media.frames import FrameLayout, I420Frame
@@ -59,7 +59,7 @@ def find_turn(
 def _is_upright(mesh: FaceMesh, frame: I420Frame, layout: FrameLayout, face: Detection) -> bool:
     """Return whether the mesh fits, and once more to where it found the face, as it does in following."""
     fit = mesh.fit(frame, layout, region_of_detection(face))
-    fit = fit and mesh.fit(frame, layout, region_of_landmarks(fit.landmarks))
+    fit = fit and mesh.fit(frame, layout, fit.region)
     return fit is not None and turn_of(fit.landmarks[None]) == 0
 
 

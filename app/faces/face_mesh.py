@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from app.faces.geometry import mapped
 from app.faces.networks import INPUT_SIZE, Network
 from app.faces.regions import Region, region_of_landmarks
 from app.faces.types import FaceLandmarks, FaceMeshPoints
@@ -61,7 +62,7 @@ class FaceMesh:
             return None
         space = points.reshape(POINTS, 3).astype(np.float64)
         mesh = np.empty((POINTS, 3), np.float32)
-        mesh[:, :2] = (space[:, :2] - 0.5) @ affine[:, :2].T + affine[:, 2]
+        mesh[:, :2] = mapped(space[:, :2] - 0.5, affine)
         mesh[:, 2] = space[:, 2] * (region.side / INPUT_SIZE)
         fit = MeshFit(mesh, presence)
         return fit if _plausible(fit.region, region) else None

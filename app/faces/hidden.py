@@ -16,6 +16,7 @@ import numpy.typing as npt
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
+from app.faces.geometry import mapped
 from app.faces.networks import compiled
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceFlags, FaceLandmarks, runs_of
@@ -80,8 +81,8 @@ def alignment(landmarks: FaceLandmarks) -> Affine:
 
 def in_crop(affine: Affine, landmarks: FaceLandmarks) -> FaceLandmarks:
     """Return landmarks of a frame in the pixels of its crop; ``affine`` is the crop's."""
-    back = cv2.invertAffineTransform(affine)
-    points: FaceLandmarks = (landmarks @ back[:, :2].T + back[:, 2]).astype(np.float32)
+    back = np.asarray(cv2.invertAffineTransform(affine), np.float64)
+    points: FaceLandmarks = mapped(landmarks, back).astype(np.float32)
     return points
 
 

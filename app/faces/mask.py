@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.boxes import CHIN
 from app.faces.types import Box, ExactBox, FaceLandmarks, MouthMask
 
 Contour = npt.NDArray[np.float64]
@@ -18,7 +19,7 @@ Steps = npt.NDArray[np.float64]
 LEFT_JAW: Final = (323, 361, 288, 397, 365, 379, 378, 400, 377)
 RIGHT_JAW: Final = (148, 176, 149, 150, 136, 172, 58, 132, 93)
 RIGHT_CHEEK, LEFT_CHEEK = (50, 205, 98), (327, 425, 280)
-NOSE_BASE, CHIN = 2, 152
+NOSE_BASE: Final = 2
 OUTLINE: Final = (*LEFT_JAW, CHIN, *RIGHT_JAW, *RIGHT_CHEEK, NOSE_BASE, *LEFT_CHEEK)
 """Face Mesh points around the mask: from below the person's left ear along the jaw line and around the chin
 to below the right ear, then over the cheeks and below the nose."""

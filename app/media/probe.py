@@ -72,11 +72,6 @@ class VideoInfo:
             return self.layout.deep_bytes
         return self.layout.transparent_bytes if self.treatment.transparent else self.layout.frame_bytes
 
-    @property
-    def rotation(self) -> int:
-        """Degrees clockwise by which the stored pictures are turned: 0, 90, 180 or 270."""
-        return self.form.orientation.rotation
-
 
 @dataclass(frozen=True)
 class AudioInfo:

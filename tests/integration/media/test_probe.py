@@ -330,7 +330,7 @@ def test_what_a_video_is(tmp_path: Path) -> None:
     assert info.frame_count == 36
     assert info.duration == pytest.approx(1.2, abs=0.01)
     assert info.sample_aspect_ratio == 1
-    assert (info.rotation, info.codec) == (0, "h264")
+    assert (info.form.orientation.rotation, info.codec) == (0, "h264")
 
 
 def _hidden_first_packet(path: Path) -> Path:
