@@ -83,7 +83,7 @@ def answer(worker: Worker, call: Call, tell: Tell) -> Message:
     try:
         return {"answer": dict(worker.do(call, progress))}
     except JobCanceled:
-        return {"stopped": True}
+        return {"left": "stopped"}
     except DecoderDied as died:
         return {"died": str(died), "stalled": isinstance(died, DecoderStalled)}
     except MouthpieceError as error:

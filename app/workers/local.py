@@ -20,7 +20,6 @@ from app.sandbox import without_secrets
 from app.settings import Settings
 from app.wav2lip.card import runs_on_cpu
 from app.wav2lip.devices import has_cuda_driver, usable_cores
-from app.workers.member import Member
 from app.workers.messages import Message
 from app.workers.pool import MemberPool
 
@@ -52,43 +51,34 @@ class LocalPool(MemberPool):
             self._add(slot)
 
     def _add(self, slot: Slot) -> None:
-        name = f"worker-{len(self.members)}"
-        member = Member(name, partial(self._send, name), partial(self._end, name))
-        self.members.append(member)
-        self._keep(partial(self._run_child, member, slot))
+        self._keep(partial(self._run_child, f"worker-{len(self._keepers)}", slot))
 
-    async def _run_child(self, member: Member, slot: Slot) -> None:
-        """Run a child until it ends, and wait until another may be started; a problem stays until then."""
-        started, member.job = time.monotonic(), ""
-        signature = await to_thread.run_sync(self._signature)
-        how = await self._run(
-            member.name,
-            without_secrets(os.environ),
-            self._patience.start,
-            partial(self._hear, member),
-            **asdict(slot),
-        )
-        self._hear(member, {"gone": how})
-        if member.problem is not None:
-            await self._until_changed(signature)
-        else:
-            lived = time.monotonic() - started > LONG_LIFE_SECONDS or member.job
-            member.failures = 1 if lived else member.failures + 1
-            self._reason = f"The render process {how}; it is being started again, try again in a few seconds."
-            log.error("worker_process_died", worker=member.name, how=how, failures=member.failures)
-            await asyncio.sleep(self._patience.delay(member.failures))
-        self.restarts += 1
+    async def _run_child(self, name: str, slot: Slot) -> None:
+        """Run a child until it ends, wait until another may be started, and so on."""
+        failures = 0  # in a row
+        while True:
+            started = time.monotonic()
+            signature = await to_thread.run_sync(self._signature)
+            hear, environment = partial(self._hear, name), without_secrets(os.environ)
+            how = await self._run(name, environment, self._patience.start, hear, **asdict(slot))
+            worked = name in self.members and self.members[name].job
+            self._hear(name, {"gone": True, "died": how})
+            if name in self.problems:
+                await self._until_changed(signature)
+            else:
+                lived = worked or time.monotonic() - started > LONG_LIFE_SECONDS
+                failures = 1 if lived else failures + 1
+                self._reason = (
+                    f"The render process {how}; it is being started again, try again in a few seconds."
+                )
+                log.error("worker_process_died", worker=name, how=how, failures=failures)
+                await asyncio.sleep(self._patience.delay(failures))
+            self.restarts += 1
 
-    def _hear(self, member: Member, message: Message) -> bool:
-        ready = super()._hear(member, message)
-        if "ready" in message:
-            self._use_other_devices(message["ready"].get("devices", 0))
-        return ready
-
-    def _use_other_devices(self, devices: int) -> None:
-        """Add workers on the GPUs that ``auto`` takes besides the first, which has told of them."""
-        if len(self.members) == 1 and self._settings.device in ("auto", "cuda"):
-            for index in range(1, devices):
+    def _hear(self, name: str, message: Message) -> None:
+        super()._hear(name, message)
+        if "ready" in message and len(self._keepers) == 1 and self._settings.device in ("auto", "cuda"):
+            for index in range(1, message["ready"].get("devices", 0)):  # ``auto`` takes all GPUs
                 self._add(Slot(f"cuda:{index}"))
 
     def _signature(self) -> tuple[float, int] | None:

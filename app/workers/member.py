@@ -1,11 +1,10 @@
-"""One worker as its pool sees it: idle, busy, loading, or unusable."""
+"""One worker as its pool sees it once its model is loaded: idle, busy, or leaving."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from app.errors import Problem
 from app.jobs.pool import Answer, Call, CallFailed, Told, WorkerDied, WorkerLeft
 from app.workers.messages import Message
 
@@ -34,22 +33,33 @@ class Patience:
 
 
 STEP_SECONDS: Final = 1.0
-"""The silence of a worker is counted in steps of this, not by the clock: where the service stands still, as
-by ``docker pause``, its workers do, too."""
+"""Silence is counted in steps of this, not by the clock: where the service stands still, as by ``docker
+pause``, its workers do, too."""
 
 
-async def patiently(work: Coroutine[Any, Any, T], seconds: float) -> T:
-    """Return what comes of some work. Raises ``TimeoutError`` if that takes longer, counted in steps."""
-    task = asyncio.ensure_future(work)
-    try:
-        while not task.done() and seconds > 0:
-            seconds -= (step := min(seconds, STEP_SECONDS))
-            await asyncio.wait({task}, timeout=step)
-        if not task.done():
-            raise TimeoutError
-        return task.result()
-    finally:
-        task.cancel()
+class Silence:
+    """How long something may still say nothing."""
+
+    def __init__(self, seconds: float) -> None:
+        """It may be silent for so many seconds, each time."""
+        self._left = self._longest = seconds
+
+    def heard(self) -> None:
+        """Count from the beginning: there was a sign."""
+        self._left = self._longest
+
+    async def until(self, work: Awaitable[T]) -> T:
+        """Return what comes of some work; without it or a sign for so long, raise ``TimeoutError``."""
+        future = asyncio.ensure_future(work)
+        try:
+            while not future.done() and self._left > 0:
+                self._left -= (step := min(self._left, STEP_SECONDS))
+                await asyncio.wait({future}, timeout=step)
+            if not future.done():
+                raise TimeoutError
+            return future.result()
+        finally:
+            future.cancel()
 
 
 NEVER_READY: Final = "did not become ready in time, and was ended"
@@ -69,91 +79,74 @@ def difference(model: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 
 class Member:
-    """The state of one worker. Who runs it has it :meth:`hear` what its process says, and of its end."""
+    """A worker that has its model loaded. Its pool has it :meth:`hear` what its process says of its call."""
 
-    def __init__(self, name: str, tell: Callable[[Message], None], end: Callable[[], None]) -> None:
-        """``tell`` gives a message to the process, ``end`` kills it."""
-        self.name = name
+    def __init__(self, tell: Callable[[Message], None]) -> None:
+        """``tell`` gives a message to the process, or ends that."""
         self.tell = tell
-        self.model: Mapping[str, Any] | None = None
-        """What it has loaded; None as long as that, or its process, is not there."""
-        self.problem: Problem | None = None
         self.job = ""
         """The job that it worked on last."""
         self.call: Call | None = None
-        self.failures = 0
-        """How many of its processes have died in a row; for the pool that starts them."""
         self.leaving = False
         """Whether it takes no call any more."""
-        self._end = end
         self._told: Told | None = None
-        self._silent = 0.0
-        """Seconds since the last sign of its call."""
+        self._silence = Silence(0.0)
         self._last: asyncio.Future[Message] | None = None
         """What its process says last of its call."""
 
     @property
-    def ready(self) -> bool:
-        """Whether its model is loaded and it may take calls."""
-        return self.model is not None and not self.leaving
-
-    @property
     def idle(self) -> bool:
         """Whether it waits for a call."""
-        return self.ready and self.call is None
+        return self.call is None and not self.leaving
 
-    def take(self, call: Call, told: Told) -> None:
-        """Give it a call."""
+    def take(self, call: Call, told: Told, patience: Patience) -> Coroutine[Any, Any, Answer]:
+        """Give it a call, and return what waits for the end of that; see ``Pool.call``."""
         self.call, self.job, self._told = call, call.job_id, told
-        self._last, self._silent = asyncio.get_running_loop().create_future(), 0.0
+        self._silence = Silence(patience.stall * (patience.joins if call.method == "finish" else 1))
+        self._last = asyncio.get_running_loop().create_future()
         self.tell({"call": vars(call)})
+        return self._answer(self._last, patience.stop)
 
     def hear(self, message: Message) -> None:
-        """Take a message of its call, or that its process is gone."""
+        """Take a message of its call."""
         if "told" in message:
-            self._silent = 0.0
+            self._silence.heard()
             if self._told is not None:
                 self._told(*message["told"])
+        elif "leaving" in message:
+            self.leaving = True
         elif self._last and not self._last.done():  # an answer stays one, though the process ended with it
             self._last.set_result(message)
-        if "gone" in message:
-            self.model = None
 
-    async def answer(self, patience: Patience) -> Answer:
-        """Wait for the end of its call; see ``Pool.call``."""
-        last, call = self._last, self.call
-        assert last is not None, "it was given a call"
-        assert call is not None
-        stall = patience.stall * (patience.joins if call.method == "finish" else 1)
+    async def _answer(self, last: asyncio.Future[Message], stop: float) -> Answer:
         try:
-            while not last.done() and (left := stall - self._silent) > 0:
-                self._silent += (step := min(left, STEP_SECONDS))
-                await asyncio.wait({last}, timeout=step)
-            if not last.done():
-                self._give_up({"gone": "stalled and was stopped", "stalled": True})
+            return _result(await self._silence.until(asyncio.shield(last)))
+        except TimeoutError:
+            self._give_up()
+            raise WorkerDied("stalled and was stopped", stalled=True) from None
         except asyncio.CancelledError:
             self._told = None
             self.tell({"stop": True})
-            await asyncio.wait({last}, timeout=patience.stop)
+            await asyncio.wait({last}, timeout=stop)
             if not last.done():
-                self._give_up({"gone": "did not stop when it was told to", "left": True})
+                self._give_up()
             raise
         finally:
             self.call = self._told = None
-        return _result(last.result())
 
-    def _give_up(self, gone: Message) -> None:
-        self.hear(gone)
-        self._end()
+    def _give_up(self) -> None:
+        self.leaving = True
+        self.tell({"end": "given up"})
 
 
 def _result(message: Message) -> Answer:
     """Return an answer; raises what a message says instead, see ``Pool.call``."""
-    if "failed" in message:
-        raise CallFailed(message["failed"])
-    if "stopped" in message or message.get("left"):
-        raise WorkerLeft(message.get("gone", "stopped"))
-    if "answer" not in message:
-        raise WorkerDied(message.get("gone") or message["died"], stalled=message.get("stalled", False))
-    answer: Answer = message["answer"]
-    return answer
+    match message:
+        case {"answer": answer}:
+            result: Answer = answer
+            return result
+        case {"failed": problem}:
+            raise CallFailed(problem)
+        case {"left": how}:
+            raise WorkerLeft(how)
+    raise WorkerDied(message["died"], stalled=message.get("stalled", False))

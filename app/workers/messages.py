@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 Message = Mapping[str, Any]
-"""From the pool: ``call`` (the fields of a :class:`app.jobs.pool.Call`), ``stop``, ``give_way``. From the
-worker: ``ready`` (the model) or ``unusable`` (a problem) at first; then for each call any number of ``told``
-([frames done, frames in all]) and one of ``answer``, ``failed`` (a problem), ``stopped``, or ``died`` (how
-its decoder ended). From what runs the worker: ``alive``, again and again, if that is Ray's driver;
-``leaving``, if it is to take no other call, and ``gone`` (how its process ended), with ``left`` if that was
-no death. With ``died`` and ``gone``, ``stalled`` says that there was no progress."""
+"""From the pool: ``call`` (the fields of a :class:`app.jobs.pool.Call`), ``stop``, ``give_way``; and for what
+runs the worker, ``end`` (``refused`` or ``given up``). From the worker: ``ready`` (the model) or ``unusable``
+(a problem) at first; then for each call any number of ``told`` ([frames done, frames in all]) and one of
+``answer``, ``failed`` (a problem), ``left`` or ``died`` (how; ``stalled``: without progress). From what runs
+the worker: ``alive``, again and again, if that is Ray's driver; ``leaving``, if it is to take no other call;
+and ``gone``, with ``left`` or ``died``, if its process is."""
 
 
 def to_line(message: Message) -> bytes:

@@ -1,9 +1,11 @@
 """What all pools share: they run processes, track their workers, and give calls to idle ones."""
 
 import asyncio
+import math
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import structlog
@@ -13,7 +15,7 @@ from app.errors import InvalidModel, Problem
 from app.jobs.forever import forever
 from app.jobs.pool import Answer, Call, Told
 from app.settings import SECRETS, Settings
-from app.workers.member import NEVER_READY, Member, Patience, difference, patiently
+from app.workers.member import NEVER_READY, Member, Patience, Silence, difference
 from app.workers.messages import Message, from_line, to_line
 
 log = structlog.stdlib.get_logger(__name__)
@@ -33,7 +35,10 @@ class MemberPool:
     ) -> None:
         self.model: Mapping[str, Any] | None = None
         self.restarts = 0
-        self.members: list[Member] = []
+        self.members: dict[str, Member] = {}
+        """The workers whose model is loaded, by their names, until their processes are gone."""
+        self.problems: dict[str, Problem] = {}
+        """What keeps workers from taking part, until they have tried again."""
         self.processes: dict[str, Process] = {}
         """Those that run, by their names."""
         self._settings = settings
@@ -46,38 +51,36 @@ class MemberPool:
     @property
     def size(self) -> int:
         """See :class:`Pool`."""
-        return sum(member.ready for member in self.members)
+        return sum(not member.leaving for member in self.members.values())
 
     @property
     def idle(self) -> int:
         """See :class:`Pool`."""
-        return sum(member.idle for member in self.members)
+        return sum(member.idle for member in self.members.values())
 
     @property
     def unusable(self) -> bool:
-        """See :class:`Pool`."""
-        return bool(self.members) and all(member.problem for member in self.members)
+        """See :class:`Pool`: not as long as one that is kept running has shown no problem yet."""
+        return not self.members and 0 < len(self._keepers) <= len(self.problems)
 
     @property
     def status(self) -> str:
         """See :class:`Pool`."""
-        problems = [member.problem["detail"] for member in self.members if member.problem]
-        if problems:
-            return problems[0]
+        for problem in self.problems.values():
+            return problem["detail"]
         return "" if self.size else self._reason
 
     def call(self, call: Call, told: Told) -> Coroutine[Any, Any, Answer]:
         """See :class:`Pool`."""
-        idle = [member for member in self.members if member.idle]
+        idle = [member for member in self.members.values() if member.idle]
         if not idle:
             raise LookupError("no worker is idle")
         member = next((each for each in idle if each.job == call.job_id), idle[0])
-        member.take(call, told)
-        return self._answer(member)
+        return self._answer(member.take(call, told, self._patience))
 
     def give_way(self, call: Call) -> None:
         """See :class:`Pool`."""
-        for member in self.members:
+        for member in self.members.values():
             if member.call is call:
                 member.tell({"give_way": True})
 
@@ -86,8 +89,8 @@ class MemberPool:
 
     async def stop(self) -> None:
         """See :class:`Pool`. What they do is not waited for: it is done again at the next start."""
-        for member in self.members:
-            member.hear({"gone": "the service is being stopped", "left": True})
+        for name in list(self.members):
+            self._hear(name, {"gone": True, "left": "the service is being stopped"})
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
@@ -100,9 +103,9 @@ class MemberPool:
         if error:
             self._reason = "The workers failed unexpectedly; the service's log says why."
 
-    async def _answer(self, member: Member) -> Answer:
+    async def _answer(self, answer: Coroutine[Any, Any, Answer]) -> Answer:
         try:
-            return await member.answer(self._patience)
+            return await answer
         finally:
             self._changed()
 
@@ -111,15 +114,15 @@ class MemberPool:
         name: str,
         environment: Mapping[str, str],
         seconds: float,
-        hear: Callable[[Message], bool],
+        hear: Callable[[Message], None],
         *,
-        silence: float | None = None,
+        silence: float = math.inf,
         **start: Any,
     ) -> str:
         """Run a process, which is told the settings first, without secrets; return how it ended.
 
-        It is ended unless ``hear``, which takes what it says, has returned True within so many seconds: it is
-        ready; and if it says nothing for ``silence`` seconds after that. It has a session of its own: a
+        ``hear`` takes what it says. It is ended unless it says within so many seconds that it is ready, or
+        connected; and if it says nothing for ``silence`` seconds after that. It has a session of its own: a
         Ctrl-C on the terminal is for the service, which then stops it.
         """
         try:
@@ -141,16 +144,17 @@ class MemberPool:
             settings = self._settings.model_dump(mode="json", exclude=set(SECRETS))
             self._send(name, {"settings": settings, "name": name} | start)
             assert process.stdout is not None
-            async with asyncio.timeout(seconds) as patience:
-                while line := await _line(process.stdout, silence if ready else None):
-                    try:
-                        message = from_line(line)
-                    except ValueError:
-                        log.warning("message_not_understood", line=line[:200])
-                        continue
-                    if ready := hear(message) or ready:
-                        patience.reschedule(None)
-                return how_it_ended(await process.wait())
+            quiet = Silence(seconds)
+            while line := await quiet.until(process.stdout.readline()):
+                try:
+                    message = from_line(line)
+                except ValueError:
+                    log.warning("message_not_understood", line=line[:200])
+                    continue
+                hear(message)
+                if ready := ready or "ready" in message or "connected" in message:
+                    quiet = Silence(silence)
+            return how_it_ended(await process.wait())
         except TimeoutError:
             return "fell silent, and was ended" if ready else NEVER_READY
         except Exception as error:
@@ -173,40 +177,38 @@ class MemberPool:
             with suppress(ProcessLookupError):
                 self.processes[name].kill()
 
-    def _hear(self, member: Member, message: Message) -> bool:
-        """Take a message of a worker; return whether that has its model loaded."""
-        if "told" in message:
-            member.hear(message)
-            return True
-        if "ready" in message:
-            self._admit(member, message["ready"])
-        elif "unusable" in message:
-            problem: Problem = message["unusable"]
-            member.problem = problem
-            log.error("model_unusable", worker=member.name, detail=problem["detail"])
-        elif "leaving" in message:
-            member.leaving = True
+    def _tell(self, name: str, message: Message) -> None:
+        """Tell a worker something, or have it ended."""
+        if "end" in message:
+            self._end(name)
         else:
-            member.hear(message)
-        self._changed()
-        return member.model is not None
+            self._send(name, message)
 
-    def _admit(self, member: Member, model: Mapping[str, Any]) -> None:
+    def _hear(self, name: str, message: Message) -> None:
+        """Take a message of a worker, or that it is gone."""
+        if "ready" in message:
+            self._admit(name, message["ready"])
+        elif "unusable" in message:
+            self.problems[name] = message["unusable"]
+            log.error("model_unusable", worker=name, detail=message["unusable"]["detail"])
+        elif name in self.members:
+            self.members[name].hear(message)
+        if "gone" in message:
+            self.members.pop(name, None)
+        if "told" not in message:
+            self._changed()
+
+    def _admit(self, name: str, model: Mapping[str, Any]) -> None:
         """Let a worker take part that has loaded its model, unless it is another one than the others have."""
-        others = [other.model for other in self.members if other.ready and other.model]
-        unlike = difference(model, others[0]) if others else ""
+        unlike = difference(model, self.model) if self.size and self.model else ""
         if unlike:
             detail = (
-                f"The worker {member.name} has another model, encoder or release than the others: {unlike}; "
+                f"The worker {name} has another model, encoder or release than the others: {unlike}; "
                 "give all workers the same."
             )
-            log.error("worker_refused", worker=member.name, detail=detail)
-            member.problem = InvalidModel(detail).problem()
+            log.error("worker_refused", worker=name, detail=detail)
+            self.problems[name] = InvalidModel(detail).problem()
+            self._tell(name, {"end": "refused"})  # it tries again when it has been started again
         else:
-            member.model, member.problem = model, None
-            self.model = model
-
-
-async def _line(said: asyncio.StreamReader, silence: float | None) -> bytes:
-    """Return the next line; raises ``TimeoutError`` if there is none for ``silence`` seconds."""
-    return await (said.readline() if silence is None else patiently(said.readline(), silence))
+            self.problems.pop(name, None)
+            self.model, self.members[name] = model, Member(partial(self._tell, name))

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import os
 import time
-from collections import deque
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 import ray
@@ -21,7 +22,7 @@ from ray.exceptions import RayError
 
 from app.settings import Settings
 from app.workers.child import Tell, begin, listen
-from app.workers.member import NEVER_READY, Patience, patiently
+from app.workers.member import NEVER_READY, Patience, Silence
 from app.workers.messages import Message
 from app.workers.ray_worker import RayWorker
 
@@ -39,6 +40,21 @@ MOST_WAITING: Final = 16
 """How many workers may wait for a device that the autoscaler is to add."""
 
 
+@dataclass
+class Place:
+    """A device of the cluster: what has it or waits for it, and for a while what had it, if that failed."""
+
+    actor: Any
+    machine: str = ""
+    """Where its worker is, once that has loaded its model, unless the service has refused it."""
+    busy: bool = False
+    """Whether it has a call."""
+    leaving: bool = False
+    """Whether it was told to end its call since its machine leaves."""
+    free: bool = False
+    """Whether the actor has died as it loaded."""
+
+
 class Driver:
     """Keeps one actor on each device of the cluster, and passes messages between them and the service."""
 
@@ -48,15 +64,12 @@ class Driver:
         self._settings = settings
         self._start = start
         self._tell = tell
-        self._actors: dict[str, Any] = {}
-        self._ready: dict[str, str] = {}
-        """The machine of each worker whose model is loaded."""
-        self._freed: set[str] = set()
-        """Workers whose actor died as they loaded: their devices are free, and are left alone for a while."""
+        self._places: dict[str, Place] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
-        self._busy: set[str] = set()
-        self._wishes: deque[tuple[float, int]] = deque(maxlen=1000)
+        self._wished = 0
+        self._wishes: dict[int, float] = {}
+        """Until when each number of workers is kept that was wished for."""
 
     async def run(self) -> None:
         """Keep the actors there until the cluster is lost."""
@@ -66,26 +79,26 @@ class Driver:
             self._drain(leaving)
             if self._settings.ray_autoscaling:
                 slots = self._wanted(slots)
-            for name in surplus(self._actors, self._ready, slots):
+            for name in surplus(self._places, self._ready(), slots):
                 self._let_go(name, LEFT)
-            while len(self._actors) < slots:
+            while len(self._places) < slots:
                 self._add(kind)
             await asyncio.sleep(LOOK_SECONDS)
 
     def hear(self, message: Message) -> None:
         """Take a message of the service."""
         if "wish" in message:
-            self._wishes.append((time.monotonic(), message["wish"]))
-            return
-        name = message["worker"]
-        if (actor := self._actors.get(name)) is None:
-            self._tell({"worker": name, "gone": "is gone"})
-        elif "end" in message:
-            ray.kill(actor)
-        else:
-            if "call" in message:
-                self._busy.add(name)
-            actor.tell.remote(message)
+            self._wishes[self._wished] = time.monotonic() + LINGER_SECONDS
+            self._wished = message["wish"]
+            self._wishes[self._wished] = inf
+        elif place := self._places.get(message["worker"]):  # else it was told that this worker is gone
+            if "end" in message:
+                if message["end"] == "refused":
+                    place.machine = ""
+                ray.kill(place.actor)
+                return
+            place.busy |= "call" in message
+            place.actor.tell.remote(message)
 
     def _wanted(self, slots: int) -> int:
         """Return how many workers there are to be, and let go of those that are not needed.
@@ -94,24 +107,32 @@ class Driver:
         alone: it would get that one.
         """
         wished = max(1, most(self._wishes, time.monotonic()))
-        spare = max(0, len(self._ready) - wished)
-        for name in sorted(self._ready.keys() - self._busy)[:spare]:
+        ready = self._ready()
+        spare = max(0, len(ready) - wished)
+        for name in [name for name in ready if not self._places[name].busy][:spare]:
             self._let_go(name, "is not needed")
-        return min(wished, slots if self._freed else slots + MOST_WAITING)
+        free = any(place.free for place in self._places.values())
+        return min(wished, slots if free else slots + MOST_WAITING)
 
     def _drain(self, leaving: Collection[str]) -> None:
         """Let go of the workers of machines that are to leave, of those that are busy after their segment."""
-        for name in [name for name, machine in self._ready.items() if machine in leaving]:
-            if name in self._busy:
-                self._tell({"worker": name, "leaving": True})
-                self._actors[name].tell.remote({"give_way": True})
-            else:
+        for name in self._ready():
+            place = self._places[name]
+            if place.machine not in leaving:
+                continue
+            if not place.busy:
                 self._let_go(name, LEFT)
+            elif not place.leaving:
+                place.leaving = True
+                self._tell({"worker": name, "leaving": True})
+                place.actor.tell.remote({"give_way": True})
+
+    def _ready(self) -> list[str]:
+        return [name for name, place in self._places.items() if place.machine]
 
     def _let_go(self, name: str, how: str) -> None:
-        self._tell({"worker": name, "gone": how, "left": True})
-        self._ready.pop(name, None)
-        ray.kill(self._actors.pop(name))
+        self._tell({"worker": name, "gone": True, "left": how})
+        ray.kill(self._places.pop(name).actor)
 
     def _add(self, kind: str) -> None:
         name = f"worker-{os.getpid()}-{self._count}"
@@ -120,41 +141,42 @@ class Driver:
         start = dict(self._start) | {"name": name, "device": device}
         # Ray does not start it again: whether it has a place anywhere is counted anew.
         options = {resource: 1, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": 2}
-        self._actors[name] = actor = self._actor.options(**options).remote(start)
-        self._spawn(self._see(name, actor))
+        self._places[name] = place = Place(self._actor.options(**options).remote(start))
+        task = asyncio.ensure_future(self._see(name, place))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _see(self, name: str, actor: Any) -> None:
+    async def _see(self, name: str, place: Place) -> None:
         """See an actor from its start to its end, and to when another one may have its place."""
         how = ""
         try:
-            machine = await actor.machine.remote()  # it may wait for a device for as long as that takes
+            machine = await place.actor.machine.remote()  # it may wait for a device for as long as that takes
             async with asyncio.timeout(Patience.start) as patience:
                 while not how:
-                    how = await self._hear(name, actor, machine)
+                    how = await self._hear(name, place, machine)
                     patience.reschedule(None)
         except TimeoutError:
             how = NEVER_READY
         except RayError as error:
             # Where the head has gone, its workers end with it: no fault of their jobs.
             how = LEFT if await self._is_lost() else _describe(error)
-            if name not in self._ready and how not in (LEFT, LOST):
-                self._freed.add(name)
+            place.free = not place.machine and how not in (LEFT, LOST)
         finally:
-            if name in self._actors:  # else it was let go
+            if name in self._places:  # else it was let go
                 # Whatever it died of as it loaded, the next one would as well.
-                pause = 0.0 if name in self._ready or how in (LEFT, LOST) else AGAIN_SECONDS
-                self._tell({"worker": name, "gone": how, "left": how == LEFT, "pause": pause})
+                pause = 0.0 if place.machine or how in (LEFT, LOST) else AGAIN_SECONDS
+                end = "left" if how == LEFT else "died"
+                self._tell({"worker": name, "gone": True, end: how, "pause": pause})
                 if pause:
                     await asyncio.sleep(pause)
-            ray.kill(actor)  # only now: if it is still there, it has kept its device from those that wait
-            self._actors.pop(name, None)
-            self._ready.pop(name, None)
-            self._busy.discard(name)
-            self._freed.discard(name)
+            ray.kill(
+                place.actor
+            )  # only now: if it is still there, it has kept its device from those that wait
+            self._places.pop(name, None)
 
     async def _look(self) -> tuple[str, int, Collection[str]]:
         """See :func:`_look`. Raises what that raises, and ``TimeoutError``, if the cluster is lost."""
-        return await patiently(asyncio.to_thread(_look, self._settings.device), LOST_SECONDS)
+        return await Silence(LOST_SECONDS).until(asyncio.to_thread(_look, self._settings.device))
 
     async def _is_lost(self) -> bool:
         try:
@@ -163,24 +185,19 @@ class Driver:
             return True
         return False
 
-    async def _hear(self, name: str, actor: Any, machine: str) -> str:
+    async def _hear(self, name: str, place: Place, machine: str) -> str:
         """Pass on what an actor says until its worker has answered; return how it ended, if it has."""
-        async for item in actor.hear.options(num_returns="streaming").remote():
+        async for item in place.actor.hear.options(num_returns="streaming").remote():
             message = await item
             if "gone" in message:
                 gone: str = message["gone"]
                 return gone
             if "ready" in message:
-                self._ready[name] = machine
+                place.machine = machine
             if "told" not in message:
-                self._busy.discard(name)
+                place.busy = False
             self._tell(dict(message) | {"worker": name})
         return ""
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 LEFT: Final = "left with its machine"
@@ -195,14 +212,9 @@ def _describe(error: RayError) -> str:
     return LOST if "node" in text and "died" in text else "ended unexpectedly"
 
 
-def most(wishes: deque[tuple[float, int]], now: float) -> int:
-    """Return the most workers that were wished for of late, and forget older wishes.
-
-    A wish, (instant, workers), holds until the next one, and lingers after that.
-    """
-    while len(wishes) > 1 and now - wishes[1][0] >= LINGER_SECONDS:
-        wishes.popleft()
-    return max((workers for _, workers in wishes), default=0)
+def most(wishes: Mapping[int, float], now: float) -> int:
+    """Return the most workers of those wishes, by the instant until which each is kept."""
+    return max((workers for workers, until in wishes.items() if until > now), default=0)
 
 
 def surplus(actors: Collection[str], ready: Collection[str], slots: int) -> list[str]:

@@ -7,7 +7,6 @@ import secrets
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,7 @@ from anyio import to_thread
 
 from app.settings import Settings
 from app.workers.join import RAY
-from app.workers.member import NEVER_READY, Member
+from app.workers.member import NEVER_READY
 from app.workers.messages import Message
 from app.workers.pool import MemberPool
 
@@ -45,9 +44,8 @@ class RayPool(MemberPool):
 
     def __init__(self, settings: Settings, *, command: Sequence[str] = ()) -> None:
         super().__init__(settings, command=command)
-        self._joined = False
-        self._refused = ""
-        """Why the cluster does not let the service in, in Ray's words."""
+        self._lost = ""
+        """Why a driver ends from which something was heard."""
         self._wished = 0
 
     async def start(self, changed: Callable[[], None]) -> None:
@@ -68,7 +66,7 @@ class RayPool(MemberPool):
             self._reason = (
                 f"The service is connecting to the cluster at {address}; try again in a few seconds."
             )
-            self._joined, self._refused, self._wished = False, "", -1
+            self._lost, self._wished = "", -1
             marks = await to_thread.run_sync(_mark, self._settings)
             environment = {
                 key: value for key, value in os.environ.items() if not key.startswith("MOUTHPIECE_")
@@ -81,9 +79,14 @@ class RayPool(MemberPool):
                 silence=SILENT_SECONDS,
                 marks=marks,
             )
-            for member in self.members[:]:
-                self._hear_of(member.name, {"gone": "the cluster was lost", "left": True})
-            self._reason = self._why_gone(address, how)
+            for name in list(self.members):
+                self._hear(name, {"gone": True, "left": "the cluster was lost"})
+            self.problems.clear()
+            if how == NEVER_READY:  # with a wrong token, Ray says nothing for minutes
+                self._hear_driver({"refused": "no answer"})
+            self._reason = self._lost or (
+                f"The process that is to join the cluster at {address} {how}; the service's log says why."
+            )
         else:
             self._reason = (
                 f"No head of a Ray cluster answers at {address}: start it with 'mouthpiece head', or "
@@ -92,64 +95,48 @@ class RayPool(MemberPool):
         log.warning("cluster_unreachable", reason=self._reason)
         await asyncio.sleep(AGAIN_SECONDS)
 
-    def _why_gone(self, address: str, how: str) -> str:
-        """Return what to say of a driver that has ended."""
-        if self._joined:
-            return f"The cluster at {address} was lost; jobs are accepted, and continue when it is back."
-        if self._refused or how == NEVER_READY:  # with a wrong token, Ray says nothing for minutes
-            return (
-                f"The cluster at {address} does not let this service in ({self._refused or 'no answer'}): "
-                "give it the head's token, in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and run it where 'ray "
-                "start' was run."
-            )
-        return f"The process that is to join the cluster at {address} {how}; the service's log says why."
-
-    def _hear_driver(self, message: Message) -> bool:
-        """Take a message of the driver; return whether it tells that the cluster was joined."""
-        if "alive" in message:
-            return False
+    def _hear_driver(self, message: Message) -> None:
+        """Take a message of the driver."""
+        address = self._settings.ray_address
         if "worker" in message:
-            self._hear_of(message["worker"], message)
-            return False
-        if "refused" in message:
-            self._refused = message["refused"]
-            return False
-        self._joined = True
-        self._reason = (
-            f"The cluster at {self._settings.ray_address} has no ready worker yet; try again in a few "
-            "seconds, or start one with 'mouthpiece worker'."
-        )
-        log.info("cluster_joined", address=self._settings.ray_address)
-        self._changed()  # what was wished for before there was a driver is wished again
-        return True
+            self._hear(message["worker"], message)
+        elif "refused" in message:
+            self._lost = (
+                f"The cluster at {address} does not let this service in ({message['refused']}): give it "
+                "the head's token, in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and run it where 'ray start' "
+                "was run."
+            )
+        elif "connected" in message:
+            self._lost = (
+                f"The cluster at {address} was lost; jobs are accepted, and continue when it is back."
+            )
+            self._reason = (
+                f"The cluster at {address} has no ready worker yet; try again in a few seconds, or start one "
+                "with 'mouthpiece worker'."
+            )
+            log.info("cluster_joined", address=address)
+            self._changed()  # what was wished for before there was a driver is wished again
 
-    def _hear_of(self, name: str, message: Message) -> None:
-        """Take a message of a worker, that it is there, or that it is gone."""
-        member = next((each for each in self.members if each.name == name), None)
-        if "ready" in message or "unusable" in message:
-            self.members = [each for each in self.members if not (each.problem and each.leaving)]
-            member = Member(name, partial(self._tell, name), partial(self._tell, name, {"end": True}))
-            self.members.append(member)
+    def _hear(self, name: str, message: Message) -> None:
         if "ready" in message:
             log.info("worker_joined", worker=name, host=message.get("host"))
-        if member is not None:
-            self._hear(member, message)
-        if "gone" in message:
-            how, died = message["gone"], not message.get("left")
-            if died:
+        if "ready" in message or "unusable" in message:
+            self.problems.clear()  # what was wrong with one that is gone held until the next one has tried
+        elif "gone" in message:
+            known = name in self.members or name in self.problems
+            if known:
+                log.warning("worker_gone", worker=name, how=message.get("died") or message.get("left"))
+            if "died" in message:
+                self.restarts += known
                 pause = message.get("pause")  # where it was not ready yet
-                self._reason = f"A worker {how}; another one is " + (
+                self._reason = f"A worker {message['died']}; another one is " + (
                     f"started after {pause:.0f} seconds, try again after that."
                     if pause
                     else "being started, try again in a few seconds."
                 )
-            if member is not None:
-                if member.problem and died:
-                    member.leaving = True  # what is wrong holds until the next worker has tried
-                else:
-                    self.members.remove(member)
-                self.restarts += died
-                log.warning("worker_gone", worker=name, how=how)
+            else:
+                self.problems.pop(name, None)
+        super()._hear(name, message)
 
     def _tell(self, name: str, message: Message) -> None:
         self._send(DRIVER, {**message, "worker": name})

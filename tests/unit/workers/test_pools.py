@@ -3,7 +3,6 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from app.settings import Settings
 from app.workers import local
 from app.workers.join import check_token, join
 from app.workers.local import LocalPool, Slot, slots_of
-from app.workers.member import Member, Patience, difference, patiently
+from app.workers.member import Patience, Silence, difference
 from app.workers.messages import Message, from_line, to_line
 from app.workers.pool import MemberPool
 from tests.support.waiting import until
@@ -39,13 +38,17 @@ class Pool(MemberPool):
         self.sent: list[tuple[str, Message]] = []
         self.ended: list[str] = []
         for index, model in enumerate(models):
-            name = f"worker-{index}"
-            member = Member(name, partial(self.note, name), partial(self.ended.append, name))
-            self.members.append(member)
-            self._admit(member, model)
+            self._hear(f"worker-{index}", {"ready": model})
 
-    def note(self, name: str, message: Message) -> None:
-        self.sent.append((name, message))
+    def _tell(self, name: str, message: Message) -> None:
+        if "end" in message:
+            self.ended.append(name)
+        else:
+            self.sent.append((name, message))
+
+    def say(self, message: Message, worker: int = 0) -> None:
+        """Have a worker say something."""
+        self._hear(f"worker-{worker}", message)
 
 
 def call(job_id: str = "one") -> Call:
@@ -58,12 +61,12 @@ def ignore(done: int, total: int) -> None:
 
 async def test_a_call_goes_to_the_worker_that_has_the_job_open() -> None:
     pool = Pool(MODEL, MODEL)
-    for member, job_id in zip(pool.members, ("other", "one"), strict=True):
+    for member, job_id in zip(pool.members.values(), ("other", "one"), strict=True):
         member.job = job_id
     answer = asyncio.create_task(pool.call(call(), ignore))
     assert pool.sent[0][0] == "worker-1"
     assert pool.idle == 1
-    pool.members[1].hear({"answer": {"segments": [0]}})
+    pool.say({"answer": {"segments": [0]}}, worker=1)
     assert await answer == {"segments": [0]}
     assert pool.idle == 2
 
@@ -75,20 +78,19 @@ async def test_a_call_that_nobody_can_take_is_refused() -> None:
 
 async def test_what_ends_a_call_is_told_apart() -> None:
     pool = Pool(MODEL)
-    (member,) = pool.members
     problem = InvalidRequest("No.").problem()
-    for message, error in (({"failed": problem}, CallFailed), ({"stopped": True}, WorkerLeft)):
+    for message, error in (({"failed": problem}, CallFailed), ({"left": "stopped"}, WorkerLeft)):
         answer = asyncio.create_task(pool.call(call(), ignore))
-        member.hear(message)
+        pool.say(message)
         with pytest.raises(error):
             await answer
     answer = asyncio.create_task(pool.call(call(), ignore))
-    member.hear({"died": "was ended by SIGSEGV"})
+    pool.say({"died": "was ended by SIGSEGV"})
     with pytest.raises(WorkerDied, match="SIGSEGV"):
         await answer
     assert pool.size == 1  # that was its decoder
     answer = asyncio.create_task(pool.call(call(), ignore))
-    member.hear({"gone": "was ended by SIGKILL"})
+    pool.say({"gone": True, "died": "was ended by SIGKILL"})
     with pytest.raises(WorkerDied, match="SIGKILL"):
         await answer
     assert pool.size == 0
@@ -97,8 +99,8 @@ async def test_what_ends_a_call_is_told_apart() -> None:
 async def test_an_answer_is_one_though_its_worker_ended_right_after_it() -> None:
     pool = Pool(MODEL)
     answer = asyncio.create_task(pool.call(call(), ignore))
-    pool.members[0].hear({"answer": {"segments": [0, 1]}})
-    pool.members[0].hear({"gone": "was ended by SIGKILL"})
+    pool.say({"answer": {"segments": [0, 1]}})
+    pool.say({"gone": True, "died": "was ended by SIGKILL"})
     assert await answer == {"segments": [0, 1]}
     assert pool.size == 0
 
@@ -108,7 +110,7 @@ async def test_a_worker_that_makes_no_progress_is_ended_and_one_that_does_is_not
     answer = asyncio.create_task(pool.call(call(), lambda done, _: told.append(done)))
     for done in range(6):
         await asyncio.sleep(0.25)
-        pool.members[0].hear({"told": [done, 6]})
+        pool.say({"told": [done, 6]})
     with pytest.raises(WorkerDied, match="stalled") as death:
         await answer
     assert death.value.stalled
@@ -125,7 +127,7 @@ async def test_a_worker_that_stood_still_with_the_service_has_not_stalled(
     await asyncio.sleep(0)
     time.sleep(1.5 * pool._patience.stall)  # noqa: ASYNC251 - as if all processes stood still
     await asyncio.sleep(0.1)
-    pool.members[0].hear({"answer": {"segments": [0]}})
+    pool.say({"answer": {"segments": [0]}})
     assert await answer == {"segments": [0]}
 
 
@@ -134,7 +136,7 @@ async def test_a_worker_that_joins_a_result_may_be_silent_for_longer() -> None:
     pool._patience = Patience(stall=0.05)
     answer = asyncio.create_task(pool.call(Call("finish", "one", "anna"), ignore))
     await asyncio.sleep(0.2)
-    pool.members[0].hear({"answer": {}})
+    pool.say({"answer": {}})
     assert await answer == {}
 
 
@@ -146,7 +148,7 @@ async def test_a_canceled_call_ends_when_its_worker_has_stopped() -> None:
     await asyncio.sleep(0)
     assert not answer.done()
     assert pool.sent[-1][1] == {"stop": True}
-    pool.members[0].hear({"stopped": True})
+    pool.say({"left": "stopped"})
     with pytest.raises(asyncio.CancelledError):
         await answer
     assert (pool.idle, pool.ended) == (1, [])
@@ -164,9 +166,8 @@ async def test_a_worker_that_does_not_hear_a_cancel_is_ended() -> None:
 
 async def test_what_a_worker_says_after_it_was_given_up_does_no_harm() -> None:
     pool = Pool(MODEL)
-    (member,) = pool.members
-    member.hear({"gone": "was lost", "left": True})
-    member.hear({"answer": {"segments": [0]}})
+    pool.say({"gone": True, "left": "was lost"})
+    pool.say({"answer": {"segments": [0]}})
     assert (pool.size, pool.idle) == (0, 0)
 
 
@@ -196,6 +197,17 @@ def test_a_worker_with_another_model_encoder_or_release_is_refused_and_named(key
     assert (pool.size, pool.unusable) == (1, False)
     assert "worker-1" in pool.status
     assert f"{key} {value} instead of" in pool.status
+
+
+def test_a_worker_that_was_refused_tries_again_and_is_taken_if_the_others_are_now_like_it() -> None:
+    newer = MODEL | {"sha256": "cd"}
+    pool = Pool(MODEL, newer, newer)
+    assert (pool.size, pool.ended) == (1, ["worker-1", "worker-2"])
+    for worker in range(3):
+        pool.say({"gone": True, "died": "was ended by SIGKILL"}, worker)
+    for worker in (1, 0, 2):
+        pool.say({"ready": newer}, worker)
+    assert (pool.size, pool.model, pool.status) == (3, newer, "")
 
 
 def test_workers_on_other_devices_may_work_together() -> None:
@@ -302,7 +314,7 @@ async def test_what_stood_still_with_the_service_has_not_been_silent(
     async def hear() -> str:
         return await said
 
-    heard = asyncio.create_task(patiently(hear(), 1.0))
+    heard = asyncio.create_task(Silence(1.0).until(hear()))
     await asyncio.sleep(0)
     time.sleep(1.5)  # noqa: ASYNC251 - as if all processes stood still
     await asyncio.sleep(0.1)
@@ -320,5 +332,5 @@ async def test_what_is_not_heard_is_not_waited_for() -> None:
             gone.set()
 
     with pytest.raises(TimeoutError):
-        await patiently(hear(), 0.05)
+        await Silence(0.05).until(hear())
     await gone.wait()

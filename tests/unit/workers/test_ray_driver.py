@@ -1,5 +1,5 @@
 import asyncio
-from collections import deque
+import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,7 @@ from app.workers.ray_driver import (
     LOST,
     MOST_WAITING,
     Driver,
-    most,
+    Place,
     surplus,
 )
 from app.workers.ray_worker import RayWorker
@@ -41,13 +41,30 @@ def test_as_many_workers_are_given_up_as_devices_have_gone_and_none_that_is_read
     assert surplus(ACTORS, {"a", "b"}, 0) == ["c"]
 
 
-def test_a_wish_for_workers_holds_until_the_next_and_lingers() -> None:
-    wishes = deque([(0.0, 2), (10.0, 5)])
-    assert most(wishes, 10 * LINGER_SECONDS) == 5
-    wishes.append((10 * LINGER_SECONDS, 1))
-    assert most(wishes, 11 * LINGER_SECONDS - 1) == 5
-    assert most(wishes, 11 * LINGER_SECONDS) == 1
-    assert most(deque(), 0.0) == 0
+def test_a_wish_for_workers_holds_until_the_next_and_lingers(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, now = Driver(Settings(), {}, lambda _: None, RayWorker), [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def wanted(seconds: float) -> int:
+        now[0] = seconds
+        return driver._wanted(9)
+
+    assert wanted(0.0) == 1
+    for seconds, workers in ((0.0, 2), (10.0, 5), (10 * LINGER_SECONDS, 3), (10 * LINGER_SECONDS + 50.0, 1)):
+        now[0] = seconds
+        driver.hear({"wish": workers})
+        assert wanted(seconds) == max(workers, 5 if seconds else 0)
+    assert wanted(11 * LINGER_SECONDS - 1) == 5
+    assert wanted(11 * LINGER_SECONDS) == 3
+    assert wanted(11 * LINGER_SECONDS + 50.0) == 1
+
+
+def test_a_wish_lingers_however_many_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    driver = Driver(Settings(), {}, lambda _: None, RayWorker)
+    for workers in (9, *(1, 2) * 1000):
+        driver.hear({"wish": workers})
+    assert driver._wanted(9) == 9
 
 
 @pytest.mark.parametrize(("slots", "wished", "wanted"), [(1, 0, 1), (1, 5, 5), (2, 100, 2 + MOST_WAITING)])
@@ -128,16 +145,35 @@ async def test_the_place_of_a_worker_that_dies_before_it_is_ready_is_left_for_a_
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
-        assert told[-1] == {"worker": "a", "gone": how, "left": False, "pause": AGAIN_SECONDS}
-        assert "a" in driver._actors
+        assert told[-1] == {"worker": "a", "gone": True, "died": how, "pause": AGAIN_SECONDS}
+        assert "a" in driver._places
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     driver = Driver(Settings(), {}, told.append, RayWorker)
-    driver._actors["a"] = actor = Pretended(*said)
-    await driver._see("a", actor)
+    driver._places["a"] = place = Place(Pretended(*said))
+    await driver._see("a", place)
     assert slept == ([AGAIN_SECONDS] if waits else [])
-    assert not driver._actors
-    assert told[-1] == {"worker": "a", "gone": how, "left": False, "pause": AGAIN_SECONDS if waits else 0}
+    assert not driver._places
+    assert told[-1] == {"worker": "a", "gone": True, "died": how, "pause": AGAIN_SECONDS if waits else 0}
+
+
+@pytest.mark.anyio
+async def test_the_place_of_a_worker_that_the_service_refuses_is_left_for_a_while(
+    told: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell(message: Message) -> None:
+        told.append(message)
+        if "ready" in message:
+            driver.hear({"worker": "a", "end": "refused"})
+
+    killed: list[Any] = []
+    monkeypatch.setattr(ray, "kill", killed.append)
+    monkeypatch.setattr(ray_driver, "AGAIN_SECONDS", 0.01)
+    driver = Driver(Settings(), {}, tell, RayWorker)
+    driver._places["a"] = place = Place(Pretended(READY, DIED))
+    await driver._see("a", place)
+    assert killed[0] is place.actor
+    assert told[-1] == {"worker": "a", "gone": True, "died": "ended unexpectedly", "pause": 0.01}
 
 
 @pytest.mark.anyio
@@ -157,8 +193,8 @@ async def test_no_worker_that_waits_gets_a_device_that_is_left_alone(
     monkeypatch.setattr(asyncio, "sleep", sleep)
     driver = Driver(Settings(), {}, told.append, RayWorker)
     driver.hear({"wish": 5})
-    driver._actors["a"] = actor = Pretended(said)
-    await driver._see("a", actor)
+    driver._places["a"] = place = Place(actor := Pretended(said))
+    await driver._see("a", place)
     assert wanted == [2 if dead else 5]
     assert killed == [actor]
     assert driver._wanted(2) == 5
@@ -171,14 +207,14 @@ async def test_the_time_to_load_begins_when_there_is_a_device(
     monkeypatch.setattr(Patience, "start", 0.05)
     monkeypatch.setattr(ray_driver, "AGAIN_SECONDS", 0.01)
     driver = Driver(Settings(), {}, told.append, RayWorker)
-    driver._actors["a"] = actor = Pretended()
+    driver._places["a"] = place = Place(actor := Pretended())
     actor.device = asyncio.get_running_loop().create_future()
-    seen = asyncio.ensure_future(driver._see("a", actor))
+    seen = asyncio.ensure_future(driver._see("a", place))
     await asyncio.sleep(0.2)
     assert not told
     actor.device.set_result(None)
     await seen
-    assert told == [{"worker": "a", "gone": NEVER_READY, "left": False, "pause": 0.01}]
+    assert told == [{"worker": "a", "gone": True, "died": NEVER_READY, "pause": 0.01}]
 
 
 @pytest.mark.anyio
@@ -187,12 +223,12 @@ async def test_a_worker_that_dies_as_it_waits_for_a_device_has_ended(
 ) -> None:
     monkeypatch.setattr(ray_driver, "AGAIN_SECONDS", 0.01)
     driver = Driver(Settings(), {}, told.append, RayWorker)
-    driver._actors["a"] = actor = Pretended()
+    driver._places["a"] = place = Place(actor := Pretended())
     actor.device = asyncio.get_running_loop().create_future()
     actor.device.set_exception(DIED)
-    await driver._see("a", actor)
-    assert told == [{"worker": "a", "gone": "ended unexpectedly", "left": False, "pause": 0.01}]
-    assert not driver._actors
+    await driver._see("a", place)
+    assert told == [{"worker": "a", "gone": True, "died": "ended unexpectedly", "pause": 0.01}]
+    assert not driver._places
 
 
 class FakeRay:
@@ -215,9 +251,9 @@ async def test_workers_that_end_with_the_head_have_not_died_though_another_head_
     monkeypatch.setattr(ray, "kill", lambda _: None)
     cluster.nodes = [{"NodeID": "there", "Alive": True, "Resources": {}}] if back else []
     driver = Driver(Settings(), {}, told.append, RayWorker)
-    driver._actors["a"] = actor = Pretended(READY, DIED)
-    await driver._see("a", actor)
-    assert told[-1] == {"worker": "a", "gone": LEFT, "left": True, "pause": 0.0}
+    driver._places["a"] = place = Place(Pretended(READY, DIED))
+    await driver._see("a", place)
+    assert told[-1] == {"worker": "a", "gone": True, "left": LEFT, "pause": 0.0}
     with pytest.raises(ConnectionError, match="started again"):
         await driver.run()
 
@@ -225,8 +261,8 @@ async def test_workers_that_end_with_the_head_have_not_died_though_another_head_
 @pytest.mark.anyio
 async def test_a_worker_that_was_let_go_is_told_of_once_and_its_place_is_free(told: list[Message]) -> None:
     driver = Driver(Settings(), {}, told.append, RayWorker)
-    driver._actors["a"] = actor = Pretended(DIED)
+    driver._places["a"] = place = Place(Pretended(DIED))
     driver._let_go("a", LEFT)
-    assert not driver._actors
-    await driver._see("a", actor)
-    assert told == [{"worker": "a", "gone": LEFT, "left": True}]
+    assert not driver._places
+    await driver._see("a", place)
+    assert told == [{"worker": "a", "gone": True, "left": LEFT}]

@@ -154,7 +154,10 @@ async def test_a_worker_that_cannot_load_its_model_is_said_and_others_go_on(star
 
 async def test_what_is_wrong_with_a_model_is_said_until_another_worker_has_loaded_it(start: Start) -> None:
     problem = {"type": "x", "title": "x", "status": 503, "detail": "There is no model on two."}
-    unusable, ended = {"worker": "b", "unusable": problem}, {"worker": "b", "gone": "ended with status 0"}
+    unusable, ended = (
+        {"worker": "b", "unusable": problem},
+        {"worker": "b", "gone": True, "died": "ended with status 0"},
+    )
     async with start(CONNECTED, unusable, ended | {"pause": 15.0}) as pool:
         await until(lambda: pool.restarts)
         assert (pool.status, pool.unusable, pool.size) == (problem["detail"], True, 0)
@@ -172,7 +175,7 @@ async def test_a_worker_that_differs_from_the_others_is_refused_and_named(start:
 
 async def test_a_worker_that_ends_before_it_is_ready_is_said(start: Start) -> None:
     async with start(
-        CONNECTED, {"worker": "a", "gone": "did not become ready in time, and was ended"}
+        CONNECTED, {"worker": "a", "gone": True, "died": "did not become ready in time, and was ended"}
     ) as pool:
         await until(lambda: "A worker did not become ready in time" in pool.status)
         assert pool.restarts == 0
@@ -182,13 +185,15 @@ async def test_a_worker_that_ends_before_it_is_ready_is_said(start: Start) -> No
     ("pause", "again"), [(15.0, "started after 15 seconds"), (0.0, "being started, try again in a few")]
 )
 async def test_when_another_worker_is_started_is_said(start: Start, pause: float, again: str) -> None:
-    async with start(CONNECTED, {"worker": "a", "gone": "ended unexpectedly", "pause": pause}) as pool:
+    async with start(
+        CONNECTED, {"worker": "a", "gone": True, "died": "ended unexpectedly", "pause": pause}
+    ) as pool:
         await until(lambda: f"A worker ended unexpectedly; another one is {again}" in pool.status)
 
 
 async def test_what_a_worker_says_that_is_gone_does_no_harm(start: Start) -> None:
     late = {"worker": "a", "answer": {"segments": [0]}}
-    gone = {"worker": "a", "gone": "was lost with its machine"}
+    gone = {"worker": "a", "gone": True, "died": "was lost with its machine"}
     async with start(CONNECTED, READY, gone, late, READY | {"worker": "b"}) as pool:
         await until(lambda: pool.size == 1)
         assert (pool.idle, pool.restarts) == (1, 1)
@@ -196,7 +201,7 @@ async def test_what_a_worker_says_that_is_gone_does_no_harm(start: Start) -> Non
 
 async def test_a_worker_whose_machine_leaves_is_given_nothing_more(start: Start) -> None:
     async with start(CONNECTED, READY, READY | {"worker": "b"}, {"worker": "a", "leaving": True}) as pool:
-        await until(lambda: [member.name for member in pool.members if member.idle] == ["b"])
+        await until(lambda: [name for name, member in pool.members.items() if member.idle] == ["b"])
         assert pool.size == 1
 
 

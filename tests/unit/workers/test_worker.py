@@ -181,7 +181,7 @@ def test_a_stop_that_comes_with_its_call_is_heard(tmp_path: Path) -> None:
     assert "failed" in answer(whole, calls.get(), ignore_message)
     for message in ({"call": vars(RENDERING)}, {"stop": True}):
         hear(whole, calls, message)
-    assert answer(whole, calls.get(), ignore_message) == {"stopped": True}
+    assert answer(whole, calls.get(), ignore_message) == {"left": "stopped"}
 
 
 def test_a_jobs_parameters_reach_the_rooms(tmp_path: Path) -> None:
