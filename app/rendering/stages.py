@@ -25,6 +25,13 @@ class StageSeconds:
         for name, seconds in asdict(other).items():
             setattr(self, name, getattr(self, name) + seconds)
 
+    def take(self) -> dict[str, float]:
+        """Return the seconds of each stage, and count from zero again."""
+        taken = asdict(self)
+        for name in taken:
+            setattr(self, name, 0.0)
+        return taken
+
 
 def note_stages(path: Path, seconds: Mapping[str, float]) -> None:
     """Add a line to a file, in which all who work on a render note what each call cost."""

@@ -6,29 +6,30 @@ goes to standard error.
 """
 
 import os
-import queue
 import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Final
+from queue import SimpleQueue
+from typing import Any, Final, Protocol
 
 import structlog
 
-from app.decoding.process import DecoderDied, DecoderStalled
-from app.errors import EngineUnavailable, JobCanceled, ModelError, MouthpieceError
-from app.jobs.pool import Call
+from app.decoding.process import DecoderDied, DecoderStalled, start_server
+from app.errors import EngineUnavailable, JobCanceled, ModelError, MouthpieceError, TooMuchMemory
+from app.jobs.pool import Answer, Call
 from app.logs import configure_logs
+from app.progress import Progress
 from app.sandbox import Sandbox, cap_memory, enter, keep_temporary_files_in
 from app.settings import Settings
+from app.tracing import about
+from app.volume import meaning
 from app.workers.messages import Message, from_line, to_line
-from app.workers.worker import Worker
 
-log = structlog.stdlib.get_logger(__name__)
+log = structlog.stdlib.get_logger("app.workers.child")
 
 TELL_SECONDS: Final = 0.1
 """Least time between two reports of a call's progress."""
@@ -36,69 +37,121 @@ TELL_SECONDS: Final = 0.1
 Tell = Callable[[Message], None]
 
 
-def main(make_worker: Callable[[Settings], Worker] = Worker) -> None:
+class Works(Protocol):
+    """What does the calls: :class:`app.workers.worker.Worker`."""
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """What the service is to know of it."""
+
+    def do(self, call: Call, progress: Progress, gives_way: Callable[[], bool]) -> Answer:
+        """Do a call; raise what ``progress`` raises. It may answer early if it ``gives_way``."""
+
+
+def start_worker(settings: Settings) -> Callable[[], Works]:
+    """Start what decodes, while this process may still start others; return what loads the worker."""
+    decoding = start_server()
+
+    def load() -> Works:
+        from app.workers.worker import Worker  # only now: what it imports has threads of its own
+
+        return Worker.load(settings, decoding)
+
+    return load
+
+
+def main(start: Callable[[Settings], Callable[[], Works]] = start_worker) -> None:
     """Run the worker until its parent ends it or is gone.
 
     SIGTERM is for the service: where all its processes are told to stop, as systemd does, it gives
     its jobs back first, and no worker dies of it. What this process starts ignores it, too.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    tell, start, settings = begin()
-    if cores := start.get("cores"):
+    tell, told, settings = begin()
+    if cores := told.get("cores"):
         os.sched_setaffinity(0, cores)
-    settings = settings.model_copy(update={"device": start["device"]})
-    structlog.contextvars.bind_contextvars(worker=start["name"])
-    worker = make_worker(settings)
-    worker.begin()
+    settings = settings.model_copy(update={"device": told["device"]})
+    structlog.contextvars.bind_contextvars(worker=told["name"])
+    load = start(settings)
     keep_temporary_files_in(settings.data_dir / "cache" / "tmp")
     walls = enter(Sandbox.of(settings))  # before any other thread is there
     if walls.missing:
         log.warning("room_has_gaps", missing=walls.missing)
-    calls = queue.SimpleQueue[Call]()
-    listen(partial(hear, worker, calls))
+    desk = Desk(tell)
+    listen(desk.hear)
     try:
-        check_volumes(settings, start.get("marks", {}))
-        model = worker.load()
+        check_volumes(settings, told.get("marks", {}))
+        worker = load()
     except ModelError as error:
         tell({"unusable": error.problem()})
         return
     cap_memory(settings.max_job_memory_bytes)
+    model = dict(worker.model)
     log.info("model_ready", **{key: model[key] for key in ("name", "device") if key in model})
-    tell({"ready": dict(model), "host": socket.gethostname()})
+    tell({"ready": model, "host": socket.gethostname()})
     while True:
-        tell(answer(worker, calls.get(), tell))
+        tell(desk.answer(worker))
 
 
-def answer(worker: Worker, call: Call, tell: Tell) -> Message:
-    """Have a worker do a call, telling of its progress; return the message that ends it."""
-    told = time.monotonic() - TELL_SECONDS
+class Desk:
+    """Where the pool's messages are left by one thread, and its calls are done by another."""
 
-    def progress(done: int, total: int) -> None:
-        nonlocal told
-        now = time.monotonic()
-        if now - told >= TELL_SECONDS or done == total > 0:
-            told = now
-            tell({"told": [done, total]})
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._calls = SimpleQueue[Call]()
+        self._asked = ""
+        """Whether the call is to ``stop`` or to ``give_way``."""
 
-    try:
-        return {"answer": dict(worker.do(call, progress))}
-    except JobCanceled:
-        return {"left": "stopped"}
-    except DecoderDied as died:
-        return {"died": str(died), "stalled": isinstance(died, DecoderStalled)}
-    except MouthpieceError as error:
-        return {"failed": error.problem()}
+    def hear(self, message: Message) -> None:
+        """Take a message of the pool. A call may be stopped before it has begun."""
+        if "call" in message:
+            self._asked = ""
+            self._calls.put(Call(**message["call"]))
+        elif "stop" in message:
+            self._asked = "stop"
+        elif "give_way" in message:
+            self._asked = self._asked or "give_way"
+
+    def answer(self, worker: Works) -> Message:
+        """Have a worker do the next call, telling of its progress; return the message that ends it."""
+        call = self._calls.get()
+        told = time.monotonic() - TELL_SECONDS
+
+        def progress(done: int, total: int) -> None:
+            nonlocal told
+            self._check_stopped()
+            now = time.monotonic()
+            if now - told >= TELL_SECONDS or done == total > 0:
+                told = now
+                self._tell({"told": [done, total]})
+
+        with structlog.contextvars.bound_contextvars(**about(call.job_id, call.traceparent)):
+            try:
+                self._check_stopped()
+                return {"answer": dict(worker.do(call, progress, lambda: self._asked == "give_way"))}
+            except JobCanceled:
+                return {"left": "stopped"}
+            except DecoderDied as died:
+                return {"died": str(died), "stalled": isinstance(died, DecoderStalled)}
+            except Exception as error:
+                return {"failed": as_error(error, call.job_id).problem()}
+
+    def _check_stopped(self) -> None:
+        if self._asked == "stop":
+            raise JobCanceled("The job was canceled.")
 
 
-def hear(worker: Worker, calls: "queue.SimpleQueue[Call]", message: Message) -> None:
-    """Take a message of the pool; calls are done by another thread."""
-    if "call" in message:
-        worker.go_on()
-        calls.put(Call(**message["call"]))
-    elif "stop" in message:
-        worker.stop()
-    elif "give_way" in message:
-        worker.give_way()
+def as_error(error: Exception, job_id: str) -> MouthpieceError:
+    """Return what a call failed of, and log it; a caller never sees the words of an unforeseen error."""
+    if isinstance(error, MouthpieceError):
+        log.info("job_refused", code=error.code, detail=error.detail)
+        return error
+    log.exception("job_broke", exc_info=error)
+    if isinstance(error, MemoryError):
+        return TooMuchMemory("The job exceeds the memory limit; send a smaller file.")
+    if isinstance(error, OSError) and (meant := meaning(error)):
+        return meant
+    return MouthpieceError(f"The job failed unexpectedly; the service's log says why, under job {job_id}.")
 
 
 def check_volumes(settings: Settings, marks: Mapping[str, str]) -> None:

@@ -11,14 +11,16 @@ from dataclasses import asdict
 from functools import partial
 from subprocess import Popen
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import structlog
 
 from app import __version__
+from app.avatars.builder import AvatarRequest, compile_networks
 from app.avatars.manifest import Manifest
+from app.avatars.options import AvatarOptions
 from app.avatars.store import AvatarStore
-from app.decoding.process import DecoderDied, start_server
+from app.decoding.apart import DecoderApart
 from app.errors import (
     AvatarDamaged,
     AvatarDeleted,
@@ -26,7 +28,6 @@ from app.errors import (
     AvatarNotFound,
     JobCanceled,
     MouthpieceError,
-    TooMuchMemory,
 )
 from app.jobs.files import DataFolder
 from app.jobs.job import is_one_call
@@ -35,16 +36,14 @@ from app.media.files import replacing
 from app.notices import Notice, NoticeCode
 from app.options import read
 from app.progress import Alive, Progress
+from app.rendering.opened import OpenRender
+from app.rendering.options import RenderOptions
+from app.rendering.receipt import write_receipt
+from app.rendering.renderer import RenderRequest
 from app.rendering.stages import note_stages
 from app.settings import Settings
-from app.tracing import about
-from app.volume import meaning
-
-if TYPE_CHECKING:
-    from app.avatars.builder import AvatarRequest
-    from app.rendering.opened import OpenRender
-    from app.rendering.renderer import RenderRequest
-    from app.workshop import Workshop
+from app.wav2lip.devices import cuda_devices
+from app.workshop import Workshop
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -54,76 +53,50 @@ class _GaveWay(Exception):
 
 
 class Worker:
-    """See the module. One call at a time; :meth:`stop` and :meth:`give_way` may come from other threads."""
+    """See the module. One call at a time."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, workshop: Workshop) -> None:
         self._files = DataFolder(settings.data_dir)
         self._store = AvatarStore(settings.avatars_dir)
-        self._decoding: Popen[bytes]
-        self._workshop: Workshop
+        self._workshop = workshop
         self._open: tuple[str, OpenRender] | None = None
         self._opened = ExitStack()
-        self._told: Mapping[str, float] = {}
-        """The seconds of each stage of the open render that were answered."""
-        self._stopped = False
-        self._giving_way = False
 
-    def begin(self) -> None:
-        """Start what decodes, while this process may still start others."""
-        self._decoding = start_server()
-
-    def load(self) -> Mapping[str, Any]:
-        """Load and warm up the model; return what is to be known of it, by the fields of ``ModelInfo``.
-
-        ``encoder`` is that of the videos, ``devices`` the number of GPUs in this machine, ``version`` this
-        release. Raises ``ModelError``.
-        """
-        # Imported here, and not with the module: it takes a second, and the web process does not need it.
-        from app.avatars.builder import compile_networks
-        from app.decoding.apart import DecoderApart
-        from app.wav2lip.devices import cuda_devices
-        from app.workshop import Workshop
-
-        decoder = DecoderApart(self._decoding, self._settings)
-        self._workshop = Workshop.open(self._settings, decoder)
-        self._workshop.infer.warm_up()
+    @classmethod
+    def load(cls, settings: Settings, decoding: "Popen[bytes]") -> Self:
+        """Load and warm up the model; ``decoding`` starts decoders. Raises ``ModelError``."""
+        decoder = DecoderApart(decoding, settings)
+        workshop = Workshop.open(settings, decoder)
+        workshop.infer.warm_up()
         decoder.load()
         Thread(target=compile_networks, name="networks").start()  # else the first video waits for it
+        return cls(settings, workshop)
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """What is to be known of the model, by the fields of ``ModelInfo``.
+
+        ``encoder`` is that of the videos, ``devices`` the number of GPUs in this machine, ``version`` this
+        release.
+        """
         info = self._workshop.infer.info
         devices = cuda_devices() if info.device.startswith("cuda") else 0
         encoder = self._workshop.renderer.encoder
         return asdict(info) | {"encoder": encoder, "devices": devices, "version": __version__}
 
-    def do(self, call: Call, progress: Progress) -> Answer:
-        """Do a call; raises :class:`MouthpieceError`, ``JobCanceled`` if it was stopped, ``DecoderDied``."""
-        method: Callable[..., Answer] = getattr(self, call.method)
-        with structlog.contextvars.bound_contextvars(**about(call.job_id, call.traceparent)):
-            try:
-                self._check_stopped()
-                return method(call, partial(self._tell, progress))
-            except DecoderDied:
-                self._close()
-                raise
-            except Exception as error:
-                self._close()
-                # An error that is its own cause, or that a variable here holds, is part of a reference cycle:
-                # all that the call held would stay in memory until the garbage collector runs.
-                raise as_error(error, call.job_id) from (
-                    None if isinstance(error, MouthpieceError) else error
-                )
+    def do(self, call: Call, progress: Progress, gives_way: Callable[[], bool]) -> Answer:
+        """Do a call. If it ``gives_way``, segments are encoded only until one more is there.
 
-    def go_on(self) -> None:
-        """Forget what was asked of earlier calls; the next one may be stopped before it has begun."""
-        self._stopped = self._giving_way = False
-
-    def stop(self) -> None:
-        """Have the present call end soon, with ``JobCanceled``."""
-        self._stopped = True
-
-    def give_way(self) -> None:
-        """Have the present call answer when the segment is done that is being encoded."""
-        self._giving_way = True
+        Raises :class:`MouthpieceError`, ``DecoderDied`` and what nobody foresaw.
+        """
+        try:
+            if call.method == "encode":
+                return self.encode(call, progress, gives_way)
+            method: Callable[[Call, Progress], Answer] = getattr(self, call.method)
+            return method(call, progress)
+        except Exception:
+            self._close()
+            raise
 
     def build_avatar(self, call: Call, progress: Progress) -> Answer:
         """Make an avatar; answers ``frames_made``, ``media_seconds`` and ``warnings``.
@@ -140,11 +113,7 @@ class Worker:
         except AvatarExists:
             manifest = self._made_before(call)
             own = manifest.job == call.job_id
-        return {
-            "frames_made": manifest.frame_count if own else 0,
-            "media_seconds": manifest.duration,
-            "warnings": manifest.warnings,
-        }
+        return _made(manifest.frame_count if own else 0, manifest.duration, manifest.warnings)
 
     def check(self, call: Call, progress: Progress) -> Answer:
         """Report on a video of which an avatar might be made; answers as :meth:`build_avatar`."""
@@ -152,11 +121,7 @@ class Worker:
         found = self._workshop.builder.examine(self._avatar_request(call), workspace.sheet, progress)
         with replacing(workspace.report) as temporary:
             temporary.write_text(json.dumps(found.as_dict()), encoding="utf-8")
-        return {
-            "frames_made": found.frame_count,
-            "media_seconds": found.duration,
-            "warnings": found.warnings,
-        }
+        return _made(found.frame_count, found.duration, found.warnings)
 
     def prepare(self, call: Call, progress: Progress) -> Answer:
         """Open a render, and make its workspace ready for all workers.
@@ -174,10 +139,10 @@ class Worker:
                 "there": [s.index for s in render.segments if render.workspace.fragment(s.index).exists()],
                 "media_seconds": render.duration,
                 "warnings": _warnings(call, render),
-                "stage_seconds": self._spent(render),
+                "stage_seconds": _spent(render),
             }
 
-    def encode(self, call: Call, progress: Progress) -> Answer:
+    def encode(self, call: Call, progress: Progress, gives_way: Callable[[], bool]) -> Answer:
         """Encode segments; answers ``segments`` that are there now, ``frames_made`` and ``stage_seconds``."""
         with self._rendering(call, progress) as render:
             missing = [i for i in call.segments if not render.workspace.fragment(i).exists()]
@@ -187,7 +152,7 @@ class Worker:
                 """Pass progress on; end the work when it is to give way and one more segment is there."""
                 nonlocal at_first
                 progress(done, total)
-                if self._giving_way:
+                if gives_way():
                     there = sum(render.workspace.fragment(index).exists() for index in missing)
                     at_first = there if at_first is None else at_first
                     if there > at_first:
@@ -199,7 +164,7 @@ class Worker:
             return {
                 "segments": there,
                 "frames_made": sum(render.segments[i].frame_count for i in there if i in missing),
-                "stage_seconds": self._spent(render),
+                "stage_seconds": _spent(render),
             }
 
     def finish(self, call: Call, progress: Progress) -> Answer:
@@ -207,24 +172,14 @@ class Worker:
         with self._rendering(call, progress) as render:
             alive = partial(progress, 0, 0)
             render.join(alive)
-            spent = self._spent(render)
+            spent = _spent(render)
             self._report(render, alive)
             warnings = [*_warnings(call, render), *render.heard_notices()]
         self._close()
         return {"stage_seconds": spent, "warnings": warnings}
 
-    def _spent(self, render: "OpenRender") -> dict[str, float]:
-        """Return how long each stage took since the last call for a render, and note it beside that."""
-        now = render.report(0, 0).stage_seconds
-        spent = {stage: seconds - self._told.get(stage, 0.0) for stage, seconds in now.items()}
-        self._told = now
-        note_stages(render.workspace.stages, spent)
-        return spent
-
-    def _report(self, render: "OpenRender", alive: Alive) -> None:
+    def _report(self, render: OpenRender, alive: Alive) -> None:
         """Write the receipt of a render. It must not fail for that: what it is like can be seen otherwise."""
-        from app.rendering.receipt import write_receipt
-
         info = self._workshop.infer.info
         try:
             write_receipt(render, {"name": info.name, "sha256": info.sha256}, alive)
@@ -233,16 +188,8 @@ class Worker:
         except Exception as error:
             log.exception("receipt_not_made", exc_info=error)
 
-    def _tell(self, progress: Progress, done: int, total: int) -> None:
-        self._check_stopped()
-        progress(done, total)
-
-    def _check_stopped(self) -> None:
-        if self._stopped:
-            raise JobCanceled("The job was canceled.")
-
     @contextmanager
-    def _rendering(self, call: Call, progress: Progress, *, anew: bool = False) -> Iterator["OpenRender"]:
+    def _rendering(self, call: Call, progress: Progress, *, anew: bool = False) -> Iterator[OpenRender]:
         """Open a render. The last one stays open, so that the next call for it costs nothing to begin.
 
         Raises ``AvatarDeleted`` for what goes wrong because the avatar is gone.
@@ -252,7 +199,7 @@ class Worker:
                 self._close()
                 request, workspace = self._render_request(call), self._files.workspace(call.job_id)
                 opening = self._workshop.renderer.open(request, workspace, partial(progress, 0, 0))
-                self._open, self._told = (call.job_id, self._opened.enter_context(opening)), {}
+                self._open = call.job_id, self._opened.enter_context(opening)
             render = self._open[1]
             if not anew and not render.is_begun:
                 raise MouthpieceError(
@@ -260,7 +207,6 @@ class Worker:
                     "try again once they match."
                 )
             yield render
-            self._check_stopped()
         except (AvatarNotFound, AvatarDamaged, OSError) as error:
             if self._store.exists(call.avatar_id):
                 raise
@@ -268,10 +214,7 @@ class Worker:
                 f"The avatar {call.avatar_id!r} was deleted before the render finished."
             ) from error
 
-    def _avatar_request(self, call: Call) -> "AvatarRequest":
-        from app.avatars.builder import AvatarRequest
-        from app.avatars.options import AvatarOptions
-
+    def _avatar_request(self, call: Call) -> AvatarRequest:
         video, name = ("video", "video") if is_one_call(call.params) else ("upload", "filename")
         return AvatarRequest(
             id=call.avatar_id,
@@ -283,10 +226,7 @@ class Worker:
             backdrop=self._files.upload(call.job_id, "background") if "backdrop" in call.params else None,
         )
 
-    def _render_request(self, call: Call) -> "RenderRequest":
-        from app.rendering.options import RenderOptions
-        from app.rendering.renderer import RenderRequest
-
+    def _render_request(self, call: Call) -> RenderRequest:
         return RenderRequest(
             avatar_id=call.avatar_id,
             audio=self._files.upload(call.job_id),
@@ -309,7 +249,19 @@ class Worker:
         raise AvatarExists(f"There is already an avatar {call.avatar_id!r}; delete it or choose another id.")
 
 
-def _warnings(call: Call, render: "OpenRender") -> list[Notice]:
+def _made(frames: int, seconds: float, warnings: list[Notice]) -> Answer:
+    """Return what is said of a video of which so many frames were looked at."""
+    return {"frames_made": frames, "media_seconds": seconds, "warnings": warnings}
+
+
+def _spent(render: OpenRender) -> Mapping[str, float]:
+    """Return how long each stage took since the last answer about a render, and note it beside that."""
+    spent = render.maker.seconds.take()
+    note_stages(render.workspace.stages, spent)
+    return spent
+
+
+def _warnings(call: Call, render: OpenRender) -> list[Notice]:
     """Return what is known before the frames are made, of the avatar too if it is the job's own."""
     avatar = render.maker.avatar
     settled = {NoticeCode.ALPHA_FLATTENED, *([NoticeCode.HDR_MAPPED] if avatar.deep is not None else [])}
@@ -317,16 +269,3 @@ def _warnings(call: Call, render: "OpenRender") -> list[Notice]:
         told for told in avatar.manifest.warnings if told["code"] not in settled
     ]  # the render's form decides
     return [*(own if is_one_call(call.params) else []), *render.notices]
-
-
-def as_error(error: Exception, job_id: str) -> MouthpieceError:
-    """Return what a call failed of, and log it; a caller never sees the words of an unforeseen error."""
-    if isinstance(error, MouthpieceError):
-        log.info("job_refused", code=error.code, detail=error.detail)
-        return error
-    log.exception("job_broke", exc_info=error)
-    if isinstance(error, MemoryError):
-        return TooMuchMemory("The job exceeds the memory limit; send a smaller file.")
-    if isinstance(error, OSError) and (meant := meaning(error)):
-        return meant
-    return MouthpieceError(f"The job failed unexpectedly; the service's log says why, under job {job_id}.")

@@ -42,7 +42,7 @@ def test_a_callers_trace_is_in_every_line_from_the_request_to_the_worker(server:
         "job_refused",
         "job_ended",
     }
-    assert "app.workers.worker" in {event["logger"] for event in told()}
+    assert "app.workers.child" in {event["logger"] for event in told()}
     assert {event["trace_id"] for event in told()} == {trace_id}
 
 

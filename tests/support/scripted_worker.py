@@ -3,34 +3,29 @@
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from app.errors import InvalidModel, JobCanceled, NoFace
+from app.errors import InvalidModel, NoFace
 from app.jobs.files import DataFolder
 from app.jobs.pool import Answer, Call
 from app.progress import Progress
 from app.settings import Settings
 from app.workers import child
-from app.workers.worker import Worker, as_error
 
 
-class ScriptedWorker(Worker):
+class ScriptedWorker:
     """A job's parameters: ``frames``, ``pause`` (seconds a frame), how to ``misbehave`` the first
     ``attempts`` times; an upload misbehaves as its file's name says."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self._model = settings.model_path
-        self._data = DataFolder(settings.data_dir)
-
-    def begin(self) -> None:
-        """Start no decoder."""
-
-    def load(self) -> Mapping[str, Any]:
         """Load nothing, or fail as the model's name, or what is in its file, says."""
-        text = self._model.read_text() if self._model.is_file() else self._model.stem
+        self._data = DataFolder(settings.data_dir)
+        self.model: Mapping[str, Any] = {"name": "script", "device": "none"}
+        path = settings.model_path
+        text = path.read_text() if path.is_file() else path.stem
         match text:
             case "damaged":
                 raise InvalidModel("The model is damaged: 352 entries expected, 17 found.")
@@ -39,21 +34,17 @@ class ScriptedWorker(Worker):
             case "crashing":
                 os.kill(os.getpid(), signal.SIGSEGV)
         print("a library that prints to standard output")
-        return {"name": "script", "device": "none"}
 
-    def do(self, call: Call, progress: Progress) -> Answer:
+    def do(self, call: Call, progress: Progress, gives_way: Callable[[], bool]) -> Answer:
         """Do as the job's parameters say."""
         frames = call.params.get("frames", 3)
-        try:
-            match call.method:
-                case "prepare":
-                    return {"frames": [frames], "there": [], "media_seconds": frames / 25}
-                case "finish":
-                    self._data.workspace(call.job_id).result.write_text(f"frames {frames}")
-                    return {}
-            self._work(call, frames, progress)
-        except Exception as error:
-            raise as_error(error, call.job_id) from error
+        match call.method:
+            case "prepare":
+                return {"frames": [frames], "there": [], "media_seconds": frames / 25}
+            case "finish":
+                self._data.workspace(call.job_id).result.write_text(f"frames {frames}")
+                return {}
+        self._work(call, frames, progress)
         return {"frames_made": frames, "media_seconds": frames / 25, "segments": list(call.segments)}
 
     def _work(self, call: Call, frames: int, progress: Progress) -> None:
@@ -72,8 +63,6 @@ class ScriptedWorker(Worker):
                     raise RuntimeError("secret words of a traceback")
         self._data.job(call.job_id).mkdir(parents=True, exist_ok=True)
         for done in range(frames):
-            if self._stopped:
-                raise JobCanceled("The job was canceled.")
             progress(done, frames)
             time.sleep(params.get("pause", 0))
 
@@ -87,4 +76,4 @@ class ScriptedWorker(Worker):
 
 
 if __name__ == "__main__":
-    child.main(ScriptedWorker)
+    child.main(lambda settings: partial(ScriptedWorker, settings))
