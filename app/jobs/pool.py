@@ -88,7 +88,7 @@ class Pool(Protocol):
         """Hear how many workers could be busy now, for a pool that can grow."""
 
     async def start(self, changed: Callable[[], None]) -> None:
-        """Start the workers without waiting for them; ``changed`` is called whenever one is idle or gone."""
+        """Start the workers without waiting for them; ``changed`` is called whenever one comes or goes."""
 
     async def stop(self) -> None:
         """End all workers."""

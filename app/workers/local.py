@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from math import ceil
 from typing import Final
 
 import structlog
@@ -89,9 +90,10 @@ class LocalPool(MemberPool):
         return stat.st_mtime, stat.st_size
 
     async def _until_changed(self, signature: tuple[float, int] | None) -> None:
-        end = time.monotonic() + self._patience.longest_delay
-        while await to_thread.run_sync(self._signature) == signature and time.monotonic() < end:  # noqa: ASYNC110
+        for _ in range(ceil(self._patience.longest_delay / LOOK_SECONDS)):
             await asyncio.sleep(LOOK_SECONDS)
+            if await to_thread.run_sync(self._signature) != signature:
+                break
 
 
 def slots_of(settings: Settings) -> list[Slot]:

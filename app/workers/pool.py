@@ -76,7 +76,7 @@ class MemberPool:
         if not idle:
             raise LookupError("no worker is idle")
         member = next((each for each in idle if each.job == call.job_id), idle[0])
-        return self._answer(member.take(call, told, self._patience))
+        return member.take(call, told, self._patience)
 
     def give_way(self, call: Call) -> None:
         """See :class:`Pool`."""
@@ -102,12 +102,6 @@ class MemberPool:
     def _note(self, error: Exception | None) -> None:
         if error:
             self._reason = "The workers failed unexpectedly; the service's log says why."
-
-    async def _answer(self, answer: Coroutine[Any, Any, Answer]) -> Answer:
-        try:
-            return await answer
-        finally:
-            self._changed()
 
     async def _run(
         self,
