@@ -73,14 +73,14 @@ class FaceCutter:
     alive: Alive
 
     def write(self, folder: Path, form: CropForm) -> None:
-        """Write the files of ``form`` into an avatar's folder, each whole."""
+        """Write the files of ``form`` into an avatar's folder, each whole; they can be cut again."""
         makers: dict[str, Callable[[int], Iterator[Row]]] = {
             CROPS: self.crops,
             MASKS: self.masks,
             REFERENCES: self.references,
         }
         for name in form.files:
-            with replacing(folder / name) as temporary:
+            with replacing(folder / name, durable=False) as temporary:
                 save_rows(temporary, len(self.boxes), makers[name](form.size))
 
     def crops(self, size: int) -> Iterator[BgrImage]:

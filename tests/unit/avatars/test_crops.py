@@ -1,15 +1,18 @@
 """Faces that are cut out of the frames of a made-up person."""
 
+import os
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
 
 from app.avatars import crops
-from app.avatars.crops import FaceCutter
+from app.avatars.crops import CROPS, MASKS, CropForm, FaceCutter
 from app.errors import JobCanceled
+from app.faces.face_mesh import POINTS
 from app.media.frame_file import FrameReader
 from app.media.frames import FrameLayout, I420Frame
 from tests.support.frames import Listed
@@ -72,3 +75,14 @@ def test_masks_that_take_long_are_told_to_come() -> None:
     cutter = FaceCutter(LAYOUT, frames, boxes, landmarks, person, lambda: told.append(1))
     for count, _ in enumerate(cutter.masks(96), start=1):
         assert len(told) == count
+
+
+def test_nobody_waits_until_what_can_be_cut_again_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: pytest.fail("waited"))
+    boxes, landmarks = np.full((3, 4), -1, np.int32), np.full((3, POINTS, 2), np.nan, np.float32)
+    person = person_of(talk(3))
+    cutter = FaceCutter(LAYOUT, cast(FrameReader, Listed([])), boxes, landmarks, person, lambda: None)
+    cutter.write(tmp_path, CropForm(96))
+    assert {path.name for path in tmp_path.iterdir()} == {CROPS, MASKS}
