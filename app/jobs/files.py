@@ -52,15 +52,22 @@ class DataFolder:
         return self.workspace(job.id).result_of(job.params.get("format", "mp4"))
 
     def forget(self, job_id: str) -> None:
-        """Delete all files of a job, if there are any."""
-        shutil.rmtree(self.job(job_id), ignore_errors=True)
+        """Delete all files of a job, if there are any. Raises ``OSError`` if some could not be, at last."""
+        errors: list[BaseException] = []
+        shutil.rmtree(self.job(job_id), onerror=lambda delete, path, error: errors.append(error[1]))
+        for error in errors:
+            if not isinstance(error, FileNotFoundError):
+                raise error
 
     def keep_result(self, job: NewJob) -> None:
-        """Delete all of a job that has succeeded but its result, and the fragments of one to be streamed."""
+        """Delete all of a job that has succeeded but its result, and the fragments of one to be streamed.
+
+        Raises ``OSError`` if something could not be deleted.
+        """
+        self.workspace(job.id).clear_scratch(keep_fragments=job.params.get("stream", False))
+        for name in UPLOADS:
+            self.upload(job.id, name).unlink(missing_ok=True)
         with suppress(OSError):
-            self.workspace(job.id).clear_scratch(keep_fragments=job.params.get("stream", False))
-            for name in UPLOADS:
-                self.upload(job.id, name).unlink(missing_ok=True)
             self.job(job.id).rmdir()  # if that was all in it
 
     def sweep(self, known: Collection[str]) -> int:

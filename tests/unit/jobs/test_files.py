@@ -1,9 +1,12 @@
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.errors import DataFolderInUse
-from app.jobs.files import DataFolder
+from app.jobs.files import UPLOADS, DataFolder
+from app.jobs.job import JobKind, NewJob
 
 
 def test_a_second_service_is_kept_off_the_folder(tmp_path: Path) -> None:
@@ -30,3 +33,27 @@ def test_sweeping_a_folder_that_was_never_used_does_nothing(tmp_path: Path) -> N
 
 def test_forgetting_a_job_without_files_is_fine(tmp_path: Path) -> None:
     DataFolder(tmp_path).forget("nobody")
+
+
+@pytest.mark.parametrize("ended_well", [True, False])
+def test_a_file_that_cannot_be_deleted_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_well: bool
+) -> None:
+    folder, job = DataFolder(tmp_path), NewJob("one", JobKind.RENDER, "anna")
+    folder.job(job.id).mkdir(parents=True)
+    for name in UPLOADS:
+        folder.upload(job.id, name).write_bytes(b"x")
+    unlink = os.unlink
+
+    def refuse(path: Any, **given: Any) -> None:
+        if Path(path).name == UPLOADS[-1]:
+            raise PermissionError("It may not.")
+        unlink(path, **given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        with pytest.raises(PermissionError):
+            folder.keep_result(job) if ended_well else folder.forget(job.id)
+    assert [path.name for path in folder.job(job.id).iterdir()] == [UPLOADS[-1]]
+    folder.forget(job.id)
+    assert not folder.job(job.id).exists()
