@@ -10,13 +10,13 @@ from sqlalchemy import Engine
 from app.avatars.store import AvatarStore
 from app.errors import EngineUnavailable, InvalidRequest
 from app.extras import install_command
-from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
-from app.jobs.limits import Limits
+from app.jobs.job import Ended
 from app.jobs.pool import Pool
 from app.jobs.scheduler import Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
+from app.jobs.turn import Limits
 from app.settings import Settings
 from app.workers.join import check_token
 from app.workers.local import LocalPool

@@ -26,10 +26,9 @@ from app.api.turnstile import Turnstile
 from app.backend import make_backend
 from app.deliveries.deliverer import Deliverer, Terms
 from app.errors import InvalidRequest, Unauthorized
-from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.housekeeping import Housekeeper
-from app.jobs.job import Job
+from app.jobs.job import Ended, Job
 from app.logs import configure_logs
 from app.outside.allowance import Allowance
 from app.outside.fetching import Fetcher, Patience

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 from app import __version__
 from app.errors import EngineUnavailable
 from app.extras import install_command
-from app.jobs.ended import Ended
-from app.jobs.job import JobState
+from app.jobs.job import Ended, JobState
 from app.tracing import Span
 
 if TYPE_CHECKING:

@@ -28,8 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.job_metrics import JobMetrics
 from app.avatars.store import AvatarStore
 from app.errors import NotReady
-from app.jobs.delivery import DeliveryKind, DeliveryState
-from app.jobs.job import JobKind, JobState
+from app.jobs.job import DeliveryKind, DeliveryState, JobKind, JobState
 from app.jobs.pool import Pool
 from app.jobs.table import JobTable
 from app.spans import Spans

@@ -8,8 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.avatars.manifest import Manifest
 from app.deliveries.deliverer import said
-from app.jobs.delivery import Delivery, DeliveryKind, DeliveryState
-from app.jobs.job import Job, JobKind, JobState, utc_now
+from app.jobs.job import Delivery, DeliveryKind, DeliveryState, Job, JobKind, JobState, utc_now
 
 
 class Source(BaseModel):
@@ -160,18 +159,17 @@ class JobResource(BaseModel):
     @classmethod
     def of(cls, job: Job) -> Self:
         """Return the resource of a job."""
-        progress = job.progress
         running, succeeded = job.state is JobState.RUNNING, job.state is JobState.SUCCEEDED
         return cls(
             id=job.id,
             kind=job.kind,
             state=job.state,
             progress=Progress(
-                fraction=1.0 if succeeded else round(progress.fraction, 4),
-                frames_done=progress.frames_done,
-                frames_total=progress.frames_total,
-                fps=round(progress.fps, 2),
-                eta_seconds=_rounded(progress.eta_seconds) if running else None,
+                fraction=1.0 if succeeded else round(job.fraction, 4),
+                frames_done=job.frames_done,
+                frames_total=job.frames_total,
+                fps=round(job.fps, 2),
+                eta_seconds=_rounded(job.eta_seconds) if running else None,
             ),
             avatar_id=job.avatar_id or None,
             filename=job.params.get("filename", ""),

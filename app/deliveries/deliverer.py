@@ -20,10 +20,9 @@ import structlog
 from app.deliveries.sending import Outcome, Sender
 from app.deliveries.signature import headers
 from app.errors import AddressRefused, JobNotFound, Unavailable
-from app.jobs.delivery import Delivery, DeliveryKind, DeliveryState, Due, next_waiting
 from app.jobs.files import DataFolder
 from app.jobs.forever import forever
-from app.jobs.job import Job, JobState, utc_now
+from app.jobs.job import Delivery, DeliveryKind, DeliveryState, Job, JobState, next_waiting, utc_now
 from app.jobs.records import RETRY_SECONDS, Records
 from app.media.formats import MEDIA_TYPES, Format
 from app.outside.allowance import Allowance, read_url
@@ -36,7 +35,7 @@ log = structlog.stdlib.get_logger(__name__)
 AT_A_TIME: Final[Mapping[str, int]] = {DeliveryKind.RESULT: 8, DeliveryKind.WEBHOOK: 16}
 """How many deliveries of a kind are in progress at a time; at most half of them are for one key, or for one
 host where no keys are asked for: slow receivers hold up no others."""
-LOOKED_AT: Final = 1000
+LOOKED_AT: Final = 200
 """Among how many deliveries that are due those are looked for at a time that have a turn."""
 LOOK_SECONDS: Final = 1.0
 """How often the table is looked at, besides whenever a job or a delivery ends."""
@@ -44,6 +43,9 @@ RESULT_PAUSE: Final = 1800.0
 """Seconds; a file is not tried again after a longer pause: its address seldom lives for hours."""
 SPREAD: Final = 0.1
 """A pause is made longer by chance, by up to this share: what failed together shall not come together."""
+
+Turn = tuple[str, ...]
+"""A kind of delivery, and perhaps for whom."""
 
 Describe = Callable[[Job], Mapping[str, Any]]
 """Returns what a webhook says of a job that has ended: all of its body, as JSON."""
@@ -108,7 +110,7 @@ class Deliverer:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._passed_over = 0
         """How many that are due were looked at in vain; the next look is at those after them."""
-        self._turns: Counter[tuple[str, ...]] = Counter()
+        self._turns: Counter[Turn] = Counter()
         """How many of a kind are in progress, and how many of them for whom."""
 
     def check(self, url: str) -> None:
@@ -152,36 +154,31 @@ class Deliverer:
     async def _begin_due(self) -> None:
         before = set(self._under_way)  # what ends meanwhile may be read as it stood before
         found = await on_table(self._table.due, utc_now(), LOOKED_AT, self._passed_over)
-        begun = [due for due in found if due.job_id not in before and self._begin(due)]
+        begun = [job for job in found if job.id not in before and self._begin(job)]
         self._passed_over = self._passed_over + LOOKED_AT if len(found) == LOOKED_AT and not begun else 0
 
-    def _begin(self, due: Due) -> bool:
-        """Make a delivery, if it has a turn; return whether it has."""
-        if self._has_turn(due):
-            self._turns.update(_turns_of(due))
-            self._under_way[due.job_id] = asyncio.create_task(self._see_to(due))
-            return True
-        return False
+    def _begin(self, job: Job) -> bool:
+        """Make the next delivery of a job, if it has a turn; return whether it has."""
+        whole, own = turns = _turns_of(job)
+        most = AT_A_TIME[whole[0]]
+        if self._turns[whole] >= most or self._turns[own] >= most // 2:
+            return False
+        self._turns.update(turns)
+        self._under_way[job.id] = asyncio.create_task(self._see_to(job.id, turns))
+        return True
 
-    def _has_turn(self, due: Due) -> bool:
-        whole, own = _turns_of(due)
-        most = AT_A_TIME[due.delivery["kind"]]
-        return self._turns[whole] < most and self._turns[own] < most // 2
-
-    async def _see_to(self, due: Due) -> None:
+    async def _see_to(self, job_id: str, turns: tuple[Turn, Turn]) -> None:
         try:
-            await self._deliver(await on_table(self._table.get, due.job_id))
+            await self._deliver(await on_table(self._table.get, job_id))
         except JobNotFound:  # deleted meanwhile
             pass
         except Exception as error:
             foreseen = isinstance(error, Unavailable)
-            log.error(
-                "delivery_broke", exc_info=None if foreseen else error, error=str(error), job=due.job_id
-            )
+            log.error("delivery_broke", exc_info=None if foreseen else error, error=str(error), job=job_id)
             await asyncio.sleep(RETRY_SECONDS)  # it is due at once, again
         finally:
-            self._turns -= Counter(_turns_of(due))  # what has none left is forgotten
-            del self._under_way[due.job_id]
+            self._turns -= Counter(turns)  # what has none left is forgotten
+            del self._under_way[job_id]
             self._wake.set()
 
     async def _deliver(self, job: Job) -> None:
@@ -256,10 +253,11 @@ class Deliverer:
         return Sender(self._allowance(url), self._terms.resolve, self._terms.seconds)
 
 
-def _turns_of(due: Due) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what a delivery takes: a turn of its kind, and one of those for its key, or its host."""
-    kind = due.delivery["kind"]
-    return (kind,), (kind, due.owner or _host(due.delivery["url"]))
+def _turns_of(job: Job) -> tuple[Turn, Turn]:
+    """Return what a job's next delivery takes: a turn of its kind, and one of those for its key or host."""
+    message = next_waiting(job.deliveries)
+    assert message is not None, "a job without anything to send is not due"
+    return (message["kind"],), (message["kind"], job.owner or _host(message["url"]))
 
 
 def _host(url: str) -> str:

@@ -1,5 +1,6 @@
 """Frees the volumes: leftovers of crashes at start-up, expired jobs later."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -20,26 +21,25 @@ LONGEST_PAUSE: Final = 60.0
 """Seconds between two looks for expired jobs, at most."""
 
 
+@dataclass(frozen=True)
 class Housekeeper:
     """Sweeps the data folder and the avatars; the service's lock on the data folder must be held."""
 
-    def __init__(
-        self, table: JobTable, files: DataFolder, avatars: AvatarStore, *, job_ttl: float, avatar_ttl: float
-    ) -> None:
-        """Jobs that have ended, and implicit avatars that are not used, are kept so many seconds."""
-        self._table = table
-        self._files = files
-        self._avatars = avatars
-        self._job_ttl = timedelta(seconds=job_ttl)
-        self._avatar_ttl = timedelta(seconds=avatar_ttl)
+    table: JobTable
+    files: DataFolder
+    avatars: AvatarStore
+    job_ttl: float
+    """For so many seconds jobs are kept that have ended,"""
+    avatar_ttl: float
+    """and implicit avatars that are not used."""
 
     def sweep(self) -> None:
         """Delete what a crash has left. For the start, before any upload can be in progress.
 
         No job's files if there is no job on record: it may be another database that knows them.
         """
-        folders = self._files.sweep(self._table.ids_with_files()) if self._table.counts() else 0
-        avatars = self._avatars.sweep()
+        folders = self.files.sweep(self.table.ids_with_files()) if self.table.counts() else 0
+        avatars = self.avatars.sweep()
         if folders or avatars:
             log.info("leftovers_swept", job_folders=folders, unfinished_avatars=avatars)
 
@@ -48,27 +48,28 @@ class Housekeeper:
 
         And what workers have left that died over an avatar. Raises ``StorageReadOnly``, at last.
         """
-        for job in self._table.expire(utc_now() - self._job_ttl):
-            self._files.forget(job.id)
-            log.info("job_expired", job=job.id)
+        for job_id in self.table.expire(utc_now() - timedelta(seconds=self.job_ttl)):
+            log.info("job_expired", job=job_id)
+            try:
+                self.files.forget(job_id)
+            except OSError as error:
+                log.error("files_not_deleted", job=job_id, error=str(error))
         refused: StorageReadOnly | None = None
-        for avatar_id in self._avatars.unused(utc_now() - self._avatar_ttl):
-            if avatar_id not in {job.avatar_id for job in self._table.open_jobs()}:
-                try:
-                    self._avatars.delete(avatar_id)
-                except AvatarNotFound:  # deleted meanwhile
-                    continue
-                except StorageReadOnly as error:  # said when all that can be done is done
-                    refused = error
-                else:
-                    log.info("avatar_expired", avatar=avatar_id)
-        self._avatars.sweep()
+        for avatar_id in self.avatars.unused(utc_now() - timedelta(seconds=self.avatar_ttl)):
+            if avatar_id in {job.avatar_id for job in self.table.open_jobs()}:
+                continue
+            try:
+                self.avatars.delete(avatar_id)
+                log.info("avatar_expired", avatar=avatar_id)
+            except AvatarNotFound:  # deleted meanwhile
+                pass
+            except StorageReadOnly as error:  # said when all that can be done is done
+                refused = error
+        self.avatars.sweep()
         if refused:
             raise refused
 
     async def run(self) -> None:
         """Expire what has had its time again and again, until canceled."""
-        pause = min(self._job_ttl, self._avatar_ttl).total_seconds() / 2
-        await forever(
-            "housekeeper", partial(to_thread.run_sync, self.expire), every=min(LONGEST_PAUSE, pause)
-        )
+        pause = min(LONGEST_PAUSE, self.job_ttl / 2, self.avatar_ttl / 2)
+        await forever("housekeeper", partial(to_thread.run_sync, self.expire), every=pause)

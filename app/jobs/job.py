@@ -1,14 +1,13 @@
-"""The job: an avatar to make or a video to render, as a record."""
+"""The job: an avatar to make or a video to render, as a record, and what is sent out when it has ended."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 from app.errors import Problem
-from app.jobs.delivery import Delivery
 from app.notices import Notice
 
 
@@ -49,28 +48,43 @@ class JobState(StrEnum):
 TERMINAL_STATES = tuple(state for state in JobState if state.is_terminal)
 
 
-@dataclass(frozen=True)
-class JobProgress:
-    """How far a job has come."""
+class DeliveryKind(StrEnum):
+    """What is sent."""
 
-    frames_done: int = 0
-    """Frames finished, over all attempts."""
-    frames_total: int = 0
-    """Frames to do; 0 as long as that is not known."""
-    fps: float = 0.0
-    """Frames finished a second since the job was begun or resumed; 0 as long as that is not known."""
+    RESULT = "result"
+    """The finished file, by PUT."""
+    WEBHOOK = "webhook"
+    """The job as it ended, by POST."""
 
-    @property
-    def fraction(self) -> float:
-        """Share of the frames that are finished, 0..1."""
-        return min(1.0, self.frames_done / self.frames_total) if self.frames_total else 0.0
 
-    @property
-    def eta_seconds(self) -> float | None:
-        """Seconds left at the present speed; None as long as that is not known."""
-        if not self.frames_total or self.fps <= 0:
-            return None
-        return max(0, self.frames_total - self.frames_done) / self.fps
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    WAITING = "waiting"
+    """For the end of the job, or to be tried again."""
+    DELIVERED = "delivered"
+    """Its receiver has it."""
+    FAILED = "failed"
+    """It was given up."""
+
+
+class Delivery(TypedDict):
+    """One delivery as plain data, as it is stored with a job."""
+
+    id: str
+    """The same at every attempt, so that a receiver knows it again."""
+    kind: str
+    url: str
+    state: str
+    attempts: int
+    status: int | None
+    """What the receiver answered last; None if it did not."""
+    detail: str | None
+    """Why the last attempt failed, a sentence."""
+    next_at: str | None
+    """When it is tried again, ISO 8601; None before the first attempt, and when there is none to come."""
+    delivered_at: str | None
+    """When its receiver had it, ISO 8601."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +123,12 @@ class Job(NewJob):
     """Place in the order of submission; ascending."""
     state: JobState = JobState.QUEUED
     """Where the job stands."""
-    progress: JobProgress = JobProgress()
-    """How far it has come."""
+    frames_done: int = 0
+    """Frames finished, over all attempts."""
+    frames_total: int = 0
+    """Frames to do; 0 as long as that is not known."""
+    fps: float = 0.0
+    """Frames finished a second since the job was begun or resumed; 0 as long as that is not known."""
     attempts: int = 0
     """How often it was begun, the present attempt included."""
     deaths: int = 0
@@ -128,8 +146,59 @@ class Job(NewJob):
     revision: int = 0
     """Raised by every change, so that a watcher sees whether there is news."""
 
+    @property
+    def fraction(self) -> float:
+        """Share of the frames that are finished, 0..1."""
+        return min(1.0, self.frames_done / self.frames_total) if self.frames_total else 0.0
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Seconds left at the present speed; None as long as that is not known."""
+        if not self.frames_total or self.fps <= 0:
+            return None
+        return max(0, self.frames_total - self.frames_done) / self.fps
+
     def __hash__(self) -> int:
         return hash((self.id, self.revision))  # a job's JSON is kept by it, and its parameters are a dict
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job has ended."""
+
+    job: Job
+    """Its record, as it ended."""
+    work_seconds: float = 0.0
+    """How long workers were busy with it since the service started; those at one time count once."""
+    frames: int = 0
+    """Frames made in that time."""
+    media_seconds: float = 0.0
+    """Length of what was made, seconds."""
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    """How long each stage of a render was busy."""
+
+    @property
+    def wait_seconds(self) -> float:
+        """From submission to the first call; clocks may have been set meanwhile."""
+        begun = self.job.started_at or utc_now()
+        return max(0.0, (begun - self.job.created_at).total_seconds())
+
+
+def next_waiting(deliveries: Sequence[Delivery]) -> Delivery | None:
+    """Return the delivery whose turn it is: the file goes first, the news that it is there after it."""
+    waiting = [each for each in deliveries if each["state"] == DeliveryState.WAITING]
+    return min(waiting, key=lambda each: each["kind"] != DeliveryKind.RESULT, default=None)
+
+
+def due_at(deliveries: Sequence[Delivery]) -> datetime | None:
+    """Return when something is to be sent, once the job has ended; None if nothing is.
+
+    What was not tried yet is due whatever the clock says, which may be set back.
+    """
+    first = next_waiting(deliveries)
+    if first is None:
+        return None
+    return datetime.fromisoformat(first["next_at"]) if first["next_at"] else datetime.fromtimestamp(0, UTC)
 
 
 def is_one_call(params: Mapping[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """An open job: which call comes next, and what an answer means for it."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,8 +9,7 @@ from typing import Any, Final
 
 from app.errors import Problem, RenderProcessCrashed, RenderProcessStalled
 from app.jobs.crowd import Crowd
-from app.jobs.ended import Ended
-from app.jobs.job import Job, JobKind, JobProgress, JobState, is_one_call, utc_now
+from app.jobs.job import Ended, Job, JobKind, JobState, is_one_call, utc_now
 from app.jobs.pool import Answer, Call, Method, WorkerDied
 from app.media.timing import LEAST_SHARE_SECONDS, LONG_SECONDS
 from app.notices import NoticeCode
@@ -18,8 +18,11 @@ from app.tracing import about
 MOST_SHARE_SECONDS: Final = 30.0
 """The most that a worker is given at a time of a long render that several work on, seconds of video."""
 
-_FIRST_STEPS: Final[Mapping[JobKind, Method]] = {JobKind.AVATAR: "build_avatar", JobKind.CHECK: "check"}
-"""What is done for those jobs, which have no other step."""
+_STEPS: Final[Mapping[JobKind, list[Method]]] = {
+    JobKind.AVATAR: ["build_avatar"],
+    JobKind.CHECK: ["check"],
+    JobKind.RENDER: ["prepare", "encode", "finish"],
+}
 
 
 class OpenJob:
@@ -30,8 +33,8 @@ class OpenJob:
         """How it stands."""
         self.followers = Crowd()
         """Those who look at it when it has changed."""
-        self.running: dict[Call, int] = {}
-        """The calls that workers are busy with, and how many frames each has told of."""
+        self.running: dict[Call, asyncio.Task[Any]] = {}
+        """The calls that workers are busy with, and what waits for the answer of each."""
         self.verdict: tuple[JobState, Problem | None] | None = None
         """How it is to end, once that is settled; it ends when no call runs any more."""
         self.ending = False
@@ -40,10 +43,11 @@ class OpenJob:
         """When it was last given a turn: the number of the turn."""
         self.media_seconds = 0.0
         """Length of what is made; 0 until that is known."""
-        self._first_step: Method | None = (
-            "build_avatar" if is_one_call(job.params) else _FIRST_STEPS.get(job.kind)
-        )
+        self._steps = [*(_STEPS[JobKind.AVATAR] if is_one_call(job.params) else []), *_STEPS[job.kind]]
+        """What is left to be done."""
         self._avatar_frames = 0
+        self._told: Counter[Call] = Counter()
+        """How many frames each call that runs has told of."""
         self._frames: list[int] = []
         self._done: dict[int, int] = {}
         self._suspects: set[int] = set()
@@ -79,11 +83,7 @@ class OpenJob:
             return None
         if self.running and not (self.long and not self._suspected() and self._waiting()):
             return None
-        if self._first_step:
-            return self._first_step
-        if not self._frames:
-            return "prepare"
-        return "encode" if self._waiting() else "finish"
+        return self._steps[0]
 
     def next_call(self, workers: int) -> Call:
         """Return what one of so many workers is to do for it now; there has to be something."""
@@ -93,27 +93,27 @@ class OpenJob:
         job = self.job
         return Call(method, job.id, job.avatar_id, job.params, job.traceparent, segments)
 
-    def start(self, call: Call) -> None:
-        """Note that a worker does a call."""
+    def start(self, call: Call, waiting: asyncio.Task[Any]) -> None:
+        """Note that a worker does a call, and what waits for its answer."""
         if not self.running:
             self._busy_since = time.monotonic()
-        self.running[call] = 0
+        self.running[call] = waiting
 
     def stop(self, call: Call) -> None:
         """Note that a worker no longer does a call; what it has not answered for is to be done again."""
-        del self.running[call]
+        del self.running[call], self._told[call]
         if not self.running:
             self._busy_seconds += time.monotonic() - self._busy_since
         if call.method == "finish" and self.verdict is None:
-            self._frames = []  # some of what it joins may be gone: looked at again
+            self._steps = _STEPS[JobKind.RENDER][:]  # some of what it joins may be gone: looked at again
 
     def hear(self, call: Call, done: int, total: int) -> None:
-        """Take the progress of a call that runs."""
-        if call.method in _FIRST_STEPS.values():
-            self._total = total
-        elif call.method != "encode":
+        """Take the progress of a call, if it runs."""
+        if call not in self.running or call.method in ("prepare", "finish"):
             return
-        self.running[call] = done
+        if call.method != "encode":
+            self._total = total
+        self._told[call] = done
         self._count()
 
     def take(self, call: Call, answer: Answer) -> None:
@@ -132,10 +132,14 @@ class OpenJob:
             case "encode":
                 self._done |= {index: self._frames[index] for index in answer["segments"]}
             case "build_avatar":
-                self._first_step, self._avatar_frames = None, answer["frames_made"]
-        if call.method == "finish" or self.job.kind in _FIRST_STEPS:
+                self._avatar_frames = answer["frames_made"]
+        if call.method != "encode":
+            self._steps.pop(0)
+        if self._steps[:1] == ["encode"] and len(self._done) == len(self._frames):
+            self._steps.pop(0)
+        if not self._steps:
             self.end(JobState.SUCCEEDED)
-        self.running[call] = 0
+        del self._told[call]
         self._count()
 
     def die(self, call: Call, death: WorkerDied, most: int) -> Problem | None:
@@ -170,23 +174,28 @@ class OpenJob:
         least = LEAST_SHARE_SECONDS * sum(self._frames) / self.media_seconds
 
         def left(call: Call) -> int:
-            return sum(self._frames[index] for index in call.segments) - self.running[call]
+            return sum(self._frames[index] for index in call.segments) - self._told[call]
 
         longest = max((call for call in self.running if len(call.segments) > 1), key=left, default=None)
         return longest if longest and left(longest) > least else None
 
     def change(self, **values: Any) -> None:
         """Change its record."""
-        self.job = self._changed(**values)
+        self.become(self._changed(**values))
+
+    def become(self, job: Job) -> None:
+        """Change its record to another, and wake those who look at it."""
+        self.job = job
+        self.followers.tell()
 
     def ended(self) -> Ended:
         """Return its record as it is to end, and what the metrics are told besides."""
         assert self.verdict is not None
-        (state, problem), progress = self.verdict, self.job.progress
+        (state, problem), done = self.verdict, self.job.frames_done
         if state is JobState.SUCCEEDED:
-            progress = replace(progress, frames_done=progress.frames_total)
+            done = self.job.frames_total
         return Ended(
-            self._changed(state=state, error=problem, progress=progress, finished_at=utc_now()),
+            self._changed(state=state, error=problem, frames_done=done, finished_at=utc_now()),
             work_seconds=self._busy_seconds,
             frames=self._made,
             media_seconds=self.media_seconds,
@@ -222,10 +231,10 @@ class OpenJob:
         return share
 
     def _count(self) -> None:
-        done = self._avatar_frames + sum(self._done.values()) + sum(self.running.values())
+        done = self._avatar_frames + sum(self._done.values()) + self._told.total()
         now = time.monotonic()
         if self._first is None and self._total:
             self._first = now, done
         since, before = self._first or (now, done)
         fps = (done - before) / (now - since) if now > since else 0.0
-        self.change(progress=JobProgress(done, self._total, max(0.0, fps)))
+        self.change(frames_done=done, frames_total=self._total, fps=max(0.0, fps))

@@ -33,19 +33,12 @@ class Records:
 
     def __init__(self, table: JobTable) -> None:
         self.table = table
-        self._problem = ""
-        """Why it could not be used when it was last looked at."""
-        self._refusal = ""
-        """Why it did not take the last write."""
+        self.troubles: dict[str, str] = {}
+        """Why something failed last: to ``read`` the table, to ``write`` it, to give ``turns``."""
 
-    def check(self) -> None:
-        """Raise ``NotReady``, with the reason, if the table could not be used when it was last looked at."""
-        if self._problem:
-            raise NotReady(self._problem)
-
-    def check_writes(self) -> None:
-        """Raise ``NotReady``, with the reason, if it could not, or did not take the last write."""
-        if reason := self._problem or self._refusal:
+    def check(self, *names: str) -> None:
+        """Raise ``NotReady``, with the reason, if one of these failed last."""
+        for reason in filter(None, map(self.troubles.get, names)):
             raise NotReady(reason)
 
     async def write(self, change: Callable[[], T]) -> T:
@@ -53,12 +46,12 @@ class Records:
         while True:
             try:
                 changed = await on_table(change)
-                self._refusal = ""
+                self.troubles["write"] = ""
                 return changed
             except Exception as error:  # whatever it is, who waits for this has no other way to go on
-                if not self._refusal:
+                if not self.troubles.get("write"):
                     log.error("job_table_unusable", error=str(error))
-                self._refusal = _told(error)
+                self.troubles["write"] = _told(error)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def watch(self) -> None:
@@ -66,20 +59,18 @@ class Records:
         await forever("job table", self._look, every=CHECK_SECONDS, tell=self._note)
 
     async def _look(self) -> None:
-        late = asyncio.get_running_loop().call_later(SILENT_SECONDS, self._miss)
+        silent = {"read": "The job database does not respond."}
+        late = asyncio.get_running_loop().call_later(SILENT_SECONDS, self.troubles.update, silent)
         try:
             await on_table(self.table.check)
         finally:
             late.cancel()
 
-    def _miss(self) -> None:
-        self._problem = "The job database does not respond."
-
     def _note(self, error: Exception | None) -> None:
         if isinstance(error, DataFolderInUse):  # two services would work on the same jobs
             log.critical("job_table_taken", detail=error.detail)
             end_process()
-        self._problem = _told(error) if error else ""
+        self.troubles["read"] = _told(error) if error else ""
 
 
 def _told(error: Exception) -> str:

@@ -6,6 +6,7 @@ and the volume holds what was made so far.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from math import ceil
@@ -14,17 +15,16 @@ from typing import Any, Final
 import structlog
 
 from app.errors import MouthpieceError, NotReady, Problem, QueueFull, ShuttingDown
-from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
 from app.jobs.forever import forever
-from app.jobs.job import Job, JobState, NewJob, utc_now
-from app.jobs.limits import Limits
+from app.jobs.job import Ended, Job, JobState, NewJob, utc_now
 from app.jobs.open_job import OpenJob
 from app.jobs.pool import Answer, Call, CallFailed, Pool, WorkerDied, WorkerLeft
 from app.jobs.records import SILENT_SECONDS, Records
 from app.jobs.table import JobPage, JobTable
-from app.jobs.turn import Turns
+from app.jobs.turn import Limits, Turns
 from app.threads import on_table, tidy_uploads
+from app.tracing import about
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -58,14 +58,12 @@ class Scheduler:
         self._turns = Turns(limits.running_per_key)
         self._jobs: dict[str, OpenJob] = {}
         self._coming: dict[str, str | None] = {}
-        self._answers: dict[Call, asyncio.Future[Answer]] = {}
-        self._asked: set[Call] = set()
+        self._asked: Call | None = None
+        """The call that was asked last to end with its segment."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._closed = False
-        self._problem = ""
-        """Why no turns are given."""
         self._job_seconds = 5.0
 
     # What the API asks for.
@@ -118,10 +116,10 @@ class Scheduler:
                 await job.followers.change()
             record = job.job
 
-    async def forget_files(self, job_id: str) -> None:
+    async def forget_files(self, job_id: str, traceparent: str | None = None) -> None:
         """Delete the files of a job that is no more; what takes a volume longer goes on afterwards."""
-        clearing = self._spawn(self._clear({"job": job_id}, partial(self._files.forget, job_id)))
-        await asyncio.wait({clearing}, timeout=NOTE_SECONDS)
+        clearing = self._clear(about(job_id, traceparent), partial(self._files.forget, job_id))
+        await asyncio.wait({self._spawn(clearing)}, timeout=NOTE_SECONDS)
 
     async def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job and return how it stands then. Raises ``JobNotFound``."""
@@ -133,8 +131,7 @@ class Scheduler:
             self._settle(job, JobState.CANCELED)
             if job.running:
                 await self._note(job)
-        if not job.running:
-            self._spawn(self._end(job))
+        self._end_when_over(job)
         return job.job
 
     def is_open(self, job_id: str) -> bool:
@@ -147,22 +144,20 @@ class Scheduler:
         try:
             self.limits.check([*self._coming.values(), *(job.owner for job in queued)], owner)
         except QueueFull as error:
-            etas = [job.job.progress.eta_seconds for job in self._jobs.values() if job.begun]
+            etas = [job.job.eta_seconds for job in self._jobs.values() if job.begun]
             soonest = min((eta for eta in etas if eta is not None), default=self._job_seconds)
             error.retry_after = max(1, min(LONGEST_RETRY_AFTER, ceil(soonest)))
             raise
 
     def check_usable(self) -> None:
         """Raise ``NotReady`` if jobs would be lost with their table, or wait for a model that is unusable."""
-        self.records.check()
+        self.records.check("read")
         if self.pool.unusable:
             raise NotReady(self.pool.status)
 
     def check_ready(self) -> None:
         """Raise ``NotReady``, with the reason, unless a job that is submitted now would be begun soon."""
-        self.records.check_writes()
-        if self._problem:
-            raise NotReady(self._problem)
+        self.records.check("read", "write", "turns")
         if not self.pool.size:
             raise NotReady(self.pool.status)
 
@@ -174,7 +169,7 @@ class Scheduler:
             open_job = self._jobs[job.id] = OpenJob(job)
             if job.cancel_requested_at:
                 open_job.end(JobState.CANCELED)
-                self._spawn(self._end(open_job))
+                self._end_when_over(open_job)
             elif open_job.begun:
                 open_job.change(state=JobState.QUEUED)
                 await self._note(open_job)
@@ -195,8 +190,10 @@ class Scheduler:
             loop.cancel()
         await asyncio.wait(self._loops)
         await self.pool.stop()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                while self._tasks:  # the end of a call may be that of its job
+                    await asyncio.wait(self._tasks)
         begun = [job for job in self._jobs.values() if job.begun]
         for job in begun:
             job.change(state=JobState.QUEUED, attempts=job.job.attempts - 1)
@@ -210,47 +207,40 @@ class Scheduler:
         self._wake.clear()  # only now: turns that could not be given are given with the next step
 
     def _note_trouble(self, error: Exception | None) -> None:
-        self._problem = "The scheduler failed unexpectedly; the service's log says why." if error else ""
+        reason = "The scheduler failed unexpectedly; the service's log says why."
+        self.records.troubles["turns"] = reason if error else ""
 
     def _give_turns(self) -> None:
         while True:
             wanting = self._turns.wanting(self._jobs.values())
             best = min(wanting, key=self._turns.rank, default=None)
-            # Not those whose last answer is still to be taken.
-            free = self.pool.idle - sum(answer.done() for answer in self._answers.values())
-            if best is None or free <= 0:
+            if best is None or not self.pool.idle:
                 break
             self._turns.served(best)
             if not best.begun:
                 self._begin(best)
             self._start(best, best.next_call(self.pool.size))
-        if not self._asked and (call := self._turns.to_shorten(self._jobs.values(), best, free)):
-            self._asked.add(call)
-            self.pool.give_way(call)
-        self.pool.wish(len(wanting) + len(self._answers))
+        running = {call for job in self._jobs.values() for call in job.running}
+        lesser = self._turns.to_shorten(self._jobs.values(), best, self.pool.idle)
+        if lesser and self._asked not in running:
+            self._asked = lesser
+            self.pool.give_way(lesser)
+        self.pool.wish(len(wanting) + len(running))
 
     def _begin(self, job: OpenJob) -> None:
         record, attempt = job.job, job.job.attempts + 1
         job.change(state=JobState.RUNNING, attempts=attempt, started_at=record.started_at or utc_now())
         log.info("job_started", **job.about, kind=record.kind, avatar=record.avatar_id, attempt=attempt)
         self._save(job.job)
-        job.followers.tell()
 
     def _start(self, job: OpenJob, call: Call) -> None:
-        answer = asyncio.ensure_future(self.pool.call(call, partial(self._hear, job, call)))
-        job.start(call)
-        self._answers[call] = answer
-        self._spawn(self._await(job, call, answer))
+        work = self.pool.call(call, partial(job.hear, call))
+        job.start(call, self._spawn(self._await(job, call, work)))
 
-    def _hear(self, job: OpenJob, call: Call, done: int, total: int) -> None:
-        if call in job.running:
-            job.hear(call, done, total)
-            job.followers.tell()
-
-    async def _await(self, job: OpenJob, call: Call, answer: asyncio.Future[Answer]) -> None:
-        """See a call to its end, and the job if that was its last."""
+    async def _await(self, job: OpenJob, call: Call, work: Coroutine[Any, Any, Answer]) -> None:
+        """See a call to its end, and have the job ended if that was its last."""
         try:
-            job.take(call, await answer)
+            job.take(call, await work)
         except CallFailed as failure:
             self._settle(job, JobState.FAILED, failure.problem)
         except WorkerDied as death:
@@ -266,27 +256,26 @@ class Scheduler:
             self._settle(job, JobState.FAILED, MouthpieceError(unforeseen).problem())
         finally:
             job.stop(call)
-            self._answers.pop(call)
-            self._asked.discard(call)
-        job.followers.tell()
         self._wake.set()
-        if not job.running:
-            await self._end(job)
+        self._end_when_over(job)
 
     def _settle(self, job: OpenJob, state: JobState, problem: Problem | None = None) -> None:
         """Settle how a job ends, unless that is settled, and have all calls of it stopped."""
         if job.verdict is None:
             job.end(state, problem)
-            for call in job.running:
+            for waiting in job.running.values():
                 # Not at once: what was canceled before its first step would never give its worker back.
-                asyncio.get_running_loop().call_soon(self._answers[call].cancel)
+                asyncio.get_running_loop().call_soon(waiting.cancel)
+
+    def _end_when_over(self, job: OpenJob) -> None:
+        """End a job, once, whose end is settled and of which no call runs any more."""
+        if job.verdict and not job.running and not job.ending:
+            job.ending = True
+            self._spawn(self._end(job))
 
     async def _end(self, job: OpenJob) -> None:
-        if job.ending or job.verdict is None:
-            return
-        job.ending = True
-        succeeded = job.verdict[0] is JobState.SUCCEEDED
         ended = job.ended()
+        succeeded = ended.job.state is JobState.SUCCEEDED
         seconds = round(ended.work_seconds, 3)
         log.info("job_ended", **job.about, state=ended.job.state, frames=ended.frames, seconds=seconds)
         saving = self._save(ended.job)
@@ -294,10 +283,8 @@ class Scheduler:
             # On record, then without files, then said: who hears of it finds it so, a crash leaves nothing
             # for good. But who waits is answered although a volume may be too full, or hang.
             await asyncio.wait({saving}, timeout=NOTE_SECONDS)
-            clearing = self._spawn(self._clear(job.about, partial(self._files.forget, job.job.id)))
-            await asyncio.wait({clearing}, timeout=NOTE_SECONDS)
-            job.job = ended.job
-            job.followers.tell()
+            await self.forget_files(job.job.id, job.job.traceparent)
+            job.become(ended.job)
         if not await saving:
             log.warning("job_not_on_record", **job.about)
         self._job_seconds += 0.2 * (ended.work_seconds - self._job_seconds)
@@ -305,9 +292,8 @@ class Scheduler:
             self._on_ended(ended)
         except Exception as error:  # of those who count it: it has ended all the same
             log.exception("end_not_told", **job.about, exc_info=error)
-        job.job = ended.job
+        job.become(ended.job)
         del self._jobs[job.job.id]
-        job.followers.tell()
         self._wake.set()
         if succeeded:  # what it was made of goes last: until it is on record, that may be needed once more
             await self._clear(job.about, partial(self._files.keep_result, job.job))

@@ -5,32 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    DateTime,
-    Dialect,
-    Engine,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    TypeDecorator,
-    create_engine,
-    event,
-    false,
-    func,
-    make_url,
-    select,
-)
+import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from app.errors import DatabaseUnreachable, DataFolderError, IncompatibleData
+from app.jobs.job import JobKind, JobState
 from app.jobs.migrations import migrate
 
 SCHEMA = 0x6D6F757468
@@ -45,61 +25,61 @@ BUSY_TIMEOUT_MS = 10_000
 """How long a statement waits for another process's write; writes here last well under a millisecond."""
 
 
-class UtcDateTime(TypeDecorator[datetime]):
+class UtcDateTime(sa.TypeDecorator[datetime]):
     """An instant in UTC, timezone-aware in Python also where the database stores no zone."""
 
-    impl = DateTime(timezone=True)
+    impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         """Turn any aware instant into UTC."""
         return None if value is None else value.astimezone(UTC)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
         """Return the stored instant as an aware one."""
         return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
 
 
-metadata = MetaData()
+metadata = sa.MetaData()
 
-jobs = Table(
+jobs = sa.Table(
     "jobs",
     metadata,
-    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("id", String(63), nullable=False, unique=True),
-    Column("kind", String(16), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("avatar_id", String(63), nullable=False),
-    Column("params", JSON, nullable=False),
-    Column("frames_done", Integer, nullable=False),
-    Column("frames_total", Integer, nullable=False),
-    Column("fps", Float, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("deaths", Integer, nullable=False, server_default="0"),
-    Column("owner", String(64)),
-    Column("claim", String(64)),
-    Column("fingerprint", String(64)),
-    Column("traceparent", String(55)),
-    Column("waited_for", Boolean, nullable=False, server_default=false()),
-    Column("error", JSON(none_as_null=True)),
-    Column("warnings", JSON, nullable=False, server_default="[]"),
-    Column("deliveries", JSON, nullable=False, server_default="[]"),
-    Column("deliver_at", UtcDateTime),
-    Column("cancel_requested_at", UtcDateTime),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("started_at", UtcDateTime),
-    Column("finished_at", UtcDateTime),
-    Column("revision", Integer, nullable=False),
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("id", sa.String(63), nullable=False, unique=True),
+    sa.Column("kind", sa.Enum(JobKind, values_callable=list, native_enum=False, length=16), nullable=False),
+    sa.Column("state", sa.Enum(JobState, values_callable=list, native_enum=False, length=16), nullable=False),
+    sa.Column("avatar_id", sa.String(63), nullable=False),
+    sa.Column("params", sa.JSON, nullable=False),
+    sa.Column("frames_done", sa.Integer, nullable=False),
+    sa.Column("frames_total", sa.Integer, nullable=False),
+    sa.Column("fps", sa.Float, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("deaths", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("owner", sa.String(64)),
+    sa.Column("claim", sa.String(64)),
+    sa.Column("fingerprint", sa.String(64)),
+    sa.Column("traceparent", sa.String(55)),
+    sa.Column("waited_for", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("error", sa.JSON(none_as_null=True)),
+    sa.Column("warnings", sa.JSON, nullable=False, server_default="[]"),
+    sa.Column("deliveries", sa.JSON, nullable=False, server_default="[]"),
+    sa.Column("deliver_at", UtcDateTime),
+    sa.Column("cancel_requested_at", UtcDateTime),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("revision", sa.Integer, nullable=False),
     sqlite_autoincrement=True,
 )
-Index("jobs_by_state", jobs.c.state, jobs.c.number)
-Index("jobs_by_avatar", jobs.c.avatar_id, jobs.c.number)
-Index("jobs_by_delivery", jobs.c.deliver_at)
-Index("one_job_a_claim", jobs.c.claim, unique=True)
+sa.Index("jobs_by_state", jobs.c.state, jobs.c.number)
+sa.Index("jobs_by_avatar", jobs.c.avatar_id, jobs.c.number)
+sa.Index("jobs_by_delivery", jobs.c.deliver_at)
+sa.Index("one_job_a_claim", jobs.c.claim, unique=True)
 
-MAKES_AVATAR = (jobs.c.kind == "avatar") & jobs.c.state.in_(["queued", "running"])
+MAKES_AVATAR = (jobs.c.kind == JobKind.AVATAR) & jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING])
 """Of two jobs that would make the same avatar, the database lets one in, however close together they come."""
-Index(
+sa.Index(
     "one_job_makes_an_avatar",
     jobs.c.avatar_id,
     unique=True,
@@ -108,7 +88,7 @@ Index(
 )
 
 
-def open_database(where: Path | str) -> Engine:
+def open_database(where: Path | str) -> sa.Engine:
     """Open, and where needed create, the job database: an SQLite file, or PostgreSQL at an address.
 
     Raises ``IncompatibleData`` where there is another database or one of a newer release, and
@@ -121,7 +101,7 @@ def open_database(where: Path | str) -> Engine:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins none to change the schema
                 _check_integrity(connection, where)
             else:
-                connection.execute(select(func.pg_advisory_xact_lock(SCHEMA)))
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA)))
             migrate(connection)
     except BaseException as error:
         engine.dispose()
@@ -131,11 +111,11 @@ def open_database(where: Path | str) -> Engine:
     return engine
 
 
-def postgresql_engine(url: str) -> Engine:
+def postgresql_engine(url: str) -> sa.Engine:
     """Return an engine for PostgreSQL at an address; nothing is connected to, made or looked at yet."""
     # A connection is tried before it is used: after a restart of PostgreSQL all that were kept are dead.
-    engine = create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
+    engine = sa.create_engine(
+        sa.make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=8,
         max_overflow=56,
         pool_pre_ping=True,
@@ -151,9 +131,9 @@ def postgresql_engine(url: str) -> Engine:
     return engine
 
 
-def _sqlite(path: Path) -> Engine:
+def _sqlite(path: Path) -> sa.Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{path}", pool_size=8, max_overflow=56)
+    engine = sa.create_engine(f"sqlite:///{path}", pool_size=8, max_overflow=56)
     event.listen(engine, "connect", _tune_sqlite)
     return engine
 
@@ -174,7 +154,7 @@ def _meaning(error: DatabaseError, where: Path | str) -> DataFolderError | None:
     return None
 
 
-def _check_integrity(connection: Connection, path: Path) -> None:
+def _check_integrity(connection: sa.Connection, path: Path) -> None:
     found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if found != "ok":
         raise IncompatibleData(

@@ -6,34 +6,23 @@ note what became of its deliveries. A job with deliveries to come does not expir
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    CursorResult,
-    Engine,
-    RowMapping,
-    delete,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import AvatarExists, DatabaseUnreachable, DataFolderInUse, IncompatibleData, JobNotFound
-from app.jobs.delivery import Delivery, Due, due_at, next_waiting
-from app.jobs.job import TERMINAL_STATES, Job, JobKind, JobProgress, JobState, NewJob
+from app.jobs.job import TERMINAL_STATES, Delivery, Job, JobKind, JobState, NewJob, due_at
 from app.jobs.schema import MAKES_AVATAR, SERVICE, jobs
 
-_NEWEST_FIRST: Final = jobs.c.number.desc()
-_THIS_SESSION: Final = text("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
-_END_SESSION: Final = text(
+_FIELDS: Final = [column for column in jobs.c if column is not jobs.c.deliver_at]
+_JOBS: Final = sa.select(*_FIELDS)
+_ENDED: Final = jobs.c.state.in_(TERMINAL_STATES)
+_THIS_SESSION: Final = sa.text("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+_END_SESSION: Final = sa.text(
     "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE granted"
     " AND locktype = 'advisory' AND classid = :high AND objid = :low AND objsubid = 1"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -53,36 +42,39 @@ class JobPage:
 class JobTable:
     """The records of all jobs."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        self._holder: Connection | None = None
+        self._holder: sa.Connection | None = None
         self._held_by: dict[str, Any] = {}
         """PostgreSQL's session that took the lock last: its process, and when it began."""
         self._file = self._file_now()
 
     def insert(self, new: NewJob) -> Job:
         """Add a job. Raises ``AvatarExists`` where a job that makes the same avatar is in progress."""
-        values = _to_row(Job(**vars(new))) | {"deliver_at": due_at(new.deliveries)}
+        values = vars(Job(**vars(new))) | {"deliver_at": due_at(new.deliveries)}
+        del values["number"]  # the database gives it
         try:
-            return self._change(insert(jobs).values(values).returning(*jobs.c))[0]
+            with self._engine.begin() as connection:
+                rows = connection.execute(sa.insert(jobs).values(values).returning(*_FIELDS))
+                return Job(**rows.mappings().one())
         except IntegrityError:
             raise _being_made(new.avatar_id) from None
 
     def check_avatar_free(self, avatar_id: str) -> None:
         """Raise ``AvatarExists`` if a job that makes this avatar is in progress."""
-        if self._read(MAKES_AVATAR, jobs.c.avatar_id == avatar_id):
+        if self._read(_JOBS.where(MAKES_AVATAR, jobs.c.avatar_id == avatar_id)):
             raise _being_made(avatar_id)
 
     def get(self, job_id: str) -> Job:
         """Return a job. Raises ``JobNotFound``."""
-        found = self._read(jobs.c.id == job_id)
+        found = self._read(_JOBS.where(jobs.c.id == job_id))
         if not found:
             raise JobNotFound(f"There is no job {job_id!r}; it may have expired.")
         return found[0]
 
     def claimed(self, claim: str) -> str | None:
         """Return the id of the job that was made under a claim."""
-        found = self._read(jobs.c.claim == claim)
+        found = self._read(_JOBS.where(jobs.c.claim == claim))
         return found[0].id if found else None
 
     def page(
@@ -98,47 +90,39 @@ class JobTable:
         filters = [column == value for column, value in wanted.items() if value is not None]
         if cursor is not None:
             filters.append(jobs.c.number <= cursor)
-        found = self._read(*filters, limit=limit + 1)
+        found = self._read(_JOBS.where(*filters).order_by(jobs.c.number.desc()).limit(limit + 1))
         return JobPage(found[:limit], found[limit].number if len(found) > limit else None)
 
     def counts(self) -> dict[tuple[JobKind, JobState], int]:
         """Return how many jobs there are of each kind in each state."""
-        statement = select(jobs.c.kind, jobs.c.state, func.count()).group_by(jobs.c.kind, jobs.c.state)
+        statement = sa.select(jobs.c.kind, jobs.c.state, sa.func.count()).group_by(jobs.c.kind, jobs.c.state)
         with self._engine.connect() as connection:
-            rows = connection.execute(statement).all()
-        return {(JobKind(kind), JobState(state)): count for kind, state, count in rows}
+            return {(kind, state): count for kind, state, count in connection.execute(statement)}
 
     def open_jobs(self) -> list[Job]:
         """Return the jobs that wait or work, oldest first."""
-        return self._read(jobs.c.state.not_in(TERMINAL_STATES))[::-1]
+        return self._read(_JOBS.where(~_ENDED).order_by(jobs.c.number))
 
     def save(self, job: Job) -> bool:
         """Write down how an open job stands.
 
         Return False if it is not there, has ended already, or is on record as it stood later.
         """
-        older = (jobs.c.revision <= job.revision) & jobs.c.state.not_in(TERMINAL_STATES)
-        statement = update(jobs).where((jobs.c.id == job.id) & older)
-        return bool(self._change(statement.values(_to_row(job)).returning(*jobs.c)))
+        older = sa.update(jobs).where(jobs.c.id == job.id, jobs.c.revision <= job.revision, ~_ENDED)
+        return bool(self._change(older.values(vars(job))))
 
-    def due(self, now: datetime, limit: int, offset: int = 0) -> list[Due]:
-        """Return up to ``limit`` deliveries of jobs that have ended and are to be made now, oldest first.
+    def due(self, now: datetime, limit: int, offset: int = 0) -> list[Job]:
+        """Return up to ``limit`` jobs that have ended and of which something is to be sent now.
 
-        Those before ``offset`` are left out.
+        Those come first of which it is due for longest; those before ``offset`` are left out.
         """
-        ready = jobs.c.state.in_(TERMINAL_STATES) & (jobs.c.deliver_at <= now)
-        statement = select(jobs.c.id, jobs.c.owner, jobs.c.deliveries).where(ready)
-        with self._engine.connect() as connection:
-            rows = connection.execute(
-                statement.order_by(jobs.c.deliver_at, jobs.c.number).limit(limit).offset(offset)
-            ).all()
-        found = [(job_id, owner, next_waiting(deliveries)) for job_id, owner, deliveries in rows]
-        return [Due(job_id, owner, delivery) for job_id, owner, delivery in found if delivery]
+        ready = _JOBS.where(_ENDED, jobs.c.deliver_at <= now).order_by(jobs.c.deliver_at, jobs.c.number)
+        return self._read(ready.limit(limit).offset(offset))
 
     def note_deliveries(self, job_id: str, deliveries: list[Delivery]) -> None:
         """Write down how the deliveries of a job stand, if it was not forgotten."""
         values = {"deliveries": deliveries, "deliver_at": due_at(deliveries)}
-        self._change(update(jobs).where(jobs.c.id == job_id).values(values).returning(*jobs.c))
+        self._change(sa.update(jobs).where(jobs.c.id == job_id).values(values))
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -173,14 +157,14 @@ class JobTable:
             self._hold(self._holder)
         self.counts()
 
-    def _hold(self, holder: Connection) -> None:
+    def _hold(self, holder: sa.Connection) -> None:
         """Take the service's lock, although it may be held: it is lost with its connection.
 
         A connection that was lost on this side alone still holds it on the other, and is ended there. Raises
         ``DatabaseUnreachable`` then, for it takes a moment, and ``DataFolderInUse`` for another service.
         """
         try:
-            if holder.scalar(select(func.pg_try_advisory_lock(SERVICE))):
+            if holder.scalar(sa.select(sa.func.pg_try_advisory_lock(SERVICE))):
                 self._held_by = dict(holder.execute(_THIS_SESSION).mappings().one())
             elif self._held_by and holder.scalar(_END_SESSION, self._held_by):
                 raise DatabaseUnreachable("The connection to PostgreSQL was lost, and is being made anew.")
@@ -204,49 +188,30 @@ class JobTable:
 
     def delete_finished(self, job_id: str) -> bool:
         """Forget a job that has ended; return whether there was one."""
-        return bool(self._change(_delete_ended(jobs.c.id == job_id)))
+        return bool(self._change(sa.delete(jobs).where(jobs.c.id == job_id, _ENDED)))
 
-    def expire(self, before: datetime) -> list[Job]:
-        """Forget the jobs that ended before an instant and have nothing to be sent; return them."""
-        return self._change(_delete_ended((jobs.c.finished_at < before) & jobs.c.deliver_at.is_(None)))
+    def expire(self, before: datetime) -> list[str]:
+        """Forget the jobs that ended before an instant and have nothing to be sent; return their ids."""
+        over = (jobs.c.finished_at < before) & jobs.c.deliver_at.is_(None)
+        return self._change(sa.delete(jobs).where(over, _ENDED))
 
     def ids_with_files(self) -> set[str]:
         """Return the ids of the jobs that have files: those that wait, work or have a result."""
         without = jobs.c.state.in_((JobState.FAILED, JobState.CANCELED))
         with self._engine.connect() as connection:
-            return set(connection.scalars(select(jobs.c.id).where(~without)))
+            return set(connection.scalars(sa.select(jobs.c.id).where(~without)))
 
-    def _read(self, *filters: ColumnElement[bool], limit: int | None = None) -> list[Job]:
-        statement = select(*jobs.c).where(*filters).order_by(_NEWEST_FIRST).limit(limit)
+    def _read(self, statement: sa.Select[Any]) -> list[Job]:
         with self._engine.connect() as connection:
-            return [_to_job(row) for row in connection.execute(statement).mappings()]
+            return [Job(**row) for row in connection.execute(statement).mappings()]
 
-    def _change(self, statement: Any) -> list[Job]:
+    def _change(self, statement: sa.Update | sa.Delete) -> list[str]:
+        """Change or forget jobs; return their ids."""
         with self._engine.begin() as connection:
-            result: CursorResult[Any] = connection.execute(statement)
-            return [_to_job(row) for row in result.mappings()]
+            return list(connection.scalars(statement.returning(jobs.c.id)))
 
 
 def _being_made(avatar_id: str) -> AvatarExists:
     return AvatarExists(
         f"A job that makes the avatar {avatar_id!r} is in progress; wait for it or choose another id."
     )
-
-
-def _delete_ended(condition: ColumnElement[bool]) -> Any:
-    return delete(jobs).where(condition & jobs.c.state.in_(TERMINAL_STATES)).returning(*jobs.c)
-
-
-def _to_row(job: Job) -> dict[str, Any]:
-    """Return a job's columns, but for its number and when something of it is to be sent."""
-    values = vars(job) | asdict(job.progress) | {"kind": job.kind.value, "state": job.state.value}
-    del values["progress"], values["number"]
-    return values
-
-
-def _to_job(row: RowMapping) -> Job:
-    values = dict(row)
-    del values["deliver_at"]
-    progress = JobProgress(values.pop("frames_done"), values.pop("frames_total"), values.pop("fps"))
-    kind, state = JobKind(values.pop("kind")), JobState(values.pop("state"))
-    return Job(kind=kind, state=state, progress=progress, **values)

@@ -6,9 +6,11 @@ submission, or, for long renders that somebody watches, the longest wait since t
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from app.errors import QueueFull
 from app.jobs.open_job import OpenJob
 from app.jobs.pool import Call
 
@@ -17,6 +19,26 @@ Rank = tuple[int, bool, int, bool, int, int]
 
 PATIENCE: Final = 8
 """After so many turns of others in a row, who is ready for one and was passed over has it."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits, in all and of one API key."""
+
+    attempts: int = 3
+    running_per_key: int = 4
+    queued: int = 64
+    queued_per_key: int = 32
+
+    def check(self, owners: Sequence[str | None], owner: str | None) -> None:
+        """Raise ``QueueFull`` if another job of ``owner`` cannot wait beside those of ``owners``."""
+        if len(owners) >= self.queued:
+            raise QueueFull(f"{len(owners)} jobs are queued, which is the limit; try again in a few seconds.")
+        if owner is not None and owners.count(owner) >= self.queued_per_key:
+            raise QueueFull(
+                f"{self.queued_per_key} jobs of this API key are queued, the limit for one; try again in a "
+                "few seconds."
+            )
 
 
 class Turns:

@@ -16,7 +16,6 @@ from sqlalchemy import Connection, create_engine, func, make_url, select, text
 from sqlalchemy.exc import OperationalError
 
 from app.errors import DatabaseUnreachable, DataFolderInUse
-from app.jobs.job import JobProgress
 from app.jobs.schema import SERVICE, metadata, open_database
 from app.jobs.table import JobTable
 from tests.support.ports import free_port
@@ -86,7 +85,7 @@ def test_jobs_of_0_1_are_read_as_they_were_left(postgres: Postgres) -> None:
     engine.dispose()
     engine = open_database(url)
     running, waiting = JobTable(engine).open_jobs()
-    assert (running.id, running.progress, running.deaths) == ("render-running", JobProgress(75, 250, 40.0), 1)
+    assert (running.id, running.frames_done, running.deaths) == ("render-running", 75, 1)
     assert (waiting.id, waiting.owner, waiting.waited_for) == ("render-waiting", "b" * 64, True)
     engine.dispose()
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
-from app.jobs.job import Job, JobKind, NewJob, new_id
-from app.jobs.limits import Limits
+from app.jobs.job import Ended, Job, JobKind, NewJob, new_id
 from app.jobs.scheduler import Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
+from app.jobs.turn import Limits
 from tests.support.databases import put_fresh
 from tests.support.pretending import PretendingPool
 
@@ -51,7 +50,8 @@ class Service:
         """Wait until nothing happens any more but what the test is to answer."""
         scheduler, quiet = self.scheduler, 0
         while quiet < 3:
-            busy = len(scheduler._tasks) > len(scheduler._answers) or scheduler._wake.is_set()
+            running = sum(len(job.running) for job in scheduler._jobs.values())
+            busy = len(scheduler._tasks) > running or scheduler._wake.is_set()
             busy = busy or any(each.answer.done() for each in self.pool.running)
             quiet = 0 if busy else quiet + 1
             await asyncio.sleep(0)

@@ -136,7 +136,7 @@ def _standing(job: Job) -> dict[str, Any]:
     return {
         "code": Asked.of(job).id,
         "status": status,
-        "progress": 100 if status == _DONE else int(100 * job.progress.fraction),
+        "progress": 100 if status == _DONE else int(100 * job.fraction),
         "result": common.video_of(job) or "",
         "msg": common.problem_of(job) or said.get(status, ""),
     } | ({"cost": common.seconds_of(job)} if job.finished_at else {})

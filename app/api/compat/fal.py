@@ -216,10 +216,9 @@ def _position(services: Services, job: Job) -> int | None:
 
 def _logs(job: Job) -> list[dict[str, str]]:
     """Return progress and warnings as lines of a log."""
-    progress = job.progress
     lines = [("WARNING", warning["detail"]) for warning in job.warnings]
-    if progress.frames_total:
-        lines.append(("INFO", f"{progress.frames_done} of {progress.frames_total} frames"))
+    if job.frames_total:
+        lines.append(("INFO", f"{job.frames_done} of {job.frames_total} frames"))
     when = (job.started_at or job.created_at).isoformat()
     return [{"message": line, "level": level, "timestamp": when} for level, line in lines]
 

@@ -68,10 +68,9 @@ def news_of(job: Job) -> dict[str, Any]:
 
 def _logs(job: Job) -> str:
     """Return a line of progress, as the client reads it from the logs, and the warnings."""
-    progress = job.progress
     lines = [warning["detail"] for warning in job.warnings]
-    if progress.frames_total:
-        bar = "█" * round(10 * progress.fraction)
-        percent = int(100 * progress.fraction)
-        lines.append(f"{percent:3}%|{bar:<10}| {progress.frames_done}/{progress.frames_total}")
+    if job.frames_total:
+        bar = "█" * round(10 * job.fraction)
+        percent = int(100 * job.fraction)
+        lines.append(f"{percent:3}%|{bar:<10}| {job.frames_done}/{job.frames_total}")
     return "\n".join(lines)

@@ -15,10 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.api.metrics import Metrics, Scraped
 from app.avatars.store import FRAMES, AvatarStore
 from app.errors import NoSound, NotReady, RenderProcessCrashed
-from app.jobs.delivery import DeliveryKind
-from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
-from app.jobs.job import Job, JobKind, JobState
+from app.jobs.job import DeliveryKind, Ended, Job, JobKind, JobState
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from app.settings import Settings

@@ -11,8 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from app.avatars.store import AvatarStore
 from app.errors import EngineUnavailable
-from app.jobs.ended import Ended
-from app.jobs.job import Job, JobKind, JobState, utc_now
+from app.jobs.job import Ended, Job, JobKind, JobState, utc_now
 from app.spans import Spans
 from tests.integration.api.conftest import Start
 from tests.support.avatars import made_up_manifest, put_made_up

@@ -6,14 +6,13 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
-from app.jobs.job import Job, JobKind, NewJob, new_id
-from app.jobs.limits import Limits
+from app.jobs.job import Ended, Job, JobKind, NewJob, new_id
 from app.jobs.pool import Pool
 from app.jobs.scheduler import Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
+from app.jobs.turn import Limits
 from app.settings import Settings
 from app.workers.local import LocalPool
 from app.workers.member import Patience
@@ -58,7 +57,7 @@ class Service(Generic[AnyPool]):
     async def progress(self, job: Job) -> Job:
         """Wait until a job has reported progress."""
         async for last in self.scheduler.follow(job.id):
-            if last.progress.frames_done:
+            if last.frames_done:
                 return last
         raise AssertionError("it ended without progress")
 

@@ -24,7 +24,7 @@ Start = Callable[..., Awaitable[Service[LocalPool]]]
 async def test_a_job_runs_and_its_upload_is_deleted_but_its_result_kept(start: Start) -> None:
     service = await start()
     job = await service.outcome(await service.submit(frames=4))
-    assert (job.state, job.attempts, job.progress.frames_done) == (JobState.SUCCEEDED, 1, 4)
+    assert (job.state, job.attempts, job.frames_done) == (JobState.SUCCEEDED, 1, 4)
     await until(lambda: [path.name for path in service.files.job(job.id).iterdir()] == ["result.mp4"])
     (ended,) = service.ended
     assert (ended.job.id, ended.frames, ended.media_seconds) == (job.id, 4, 4 / 25)

@@ -8,8 +8,7 @@ from typing import Any
 
 from app.deliveries.deliverer import Deliverer, said
 from app.errors import RenderProcessCrashed
-from app.jobs.delivery import Delivery
-from app.jobs.job import Job, JobKind, JobState, NewJob, new_id, utc_now
+from app.jobs.job import Delivery, Job, JobKind, JobState, NewJob, new_id, utc_now
 from app.jobs.table import JobTable
 from tests.support.waiting import until
 

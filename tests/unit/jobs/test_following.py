@@ -23,7 +23,7 @@ async def test_who_follows_a_job_sees_it_from_start_to_end(tmp_path: Path) -> No
         async def follow() -> None:
             async with aclosing(service.scheduler.follow(job_id)) as news:
                 async for job in news:
-                    seen.append((job.state, job.progress.frames_done))
+                    seen.append((job.state, job.frames_done))
 
         following = asyncio.create_task(follow())
         while service.pool.running:

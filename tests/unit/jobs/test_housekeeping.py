@@ -91,8 +91,8 @@ async def test_expiry_goes_on_after_the_volume_could_not_be_read(
         patch.setattr(AvatarStore, "unused", unused)
         keeping = asyncio.create_task(keeper.run())
         await asyncio.sleep(0.05)
-    put_made_up(keeper._avatars, replace(made_up_manifest("implicit-idle"), implicit=True))
-    await until(lambda: not keeper._avatars.list())
+    put_made_up(keeper.avatars, replace(made_up_manifest("implicit-idle"), implicit=True))
+    await until(lambda: not keeper.avatars.list())
     keeping.cancel()
     await asyncio.wait({keeping})
 
@@ -144,3 +144,19 @@ def test_an_avatar_that_cannot_be_deleted_keeps_neither_others_nor_leftovers(
 
     assert not unfinished.exists()
     assert [manifest.id for manifest in store.list()] == refused
+
+
+def test_files_that_cannot_be_deleted_keep_no_others(
+    table: JobTable, files: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [ended(table, files, JobState.SUCCEEDED) for _ in range(3)]
+    forget = DataFolder.forget
+
+    def forget_others(files: DataFolder, job_id: str) -> None:
+        if job_id == jobs[1].id:
+            raise PermissionError("It may not.")
+        forget(files, job_id)
+
+    monkeypatch.setattr(DataFolder, "forget", forget_others)
+    housekeeper(table, files, job_ttl=0).expire()
+    assert [files.job(job.id).exists() for job in jobs] == [False, True, False]

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from app.errors import IncompatibleData
-from app.jobs.job import Job, JobProgress, JobState
+from app.jobs.job import Job, JobState
 from app.jobs.schema import metadata, open_database
 from app.jobs.table import JobTable
 from tests.unit.jobs.test_table import render
@@ -52,7 +52,8 @@ def test_jobs_of_0_1_are_read_as_they_were_left(tmp_path: Path) -> None:
             "render-waiting": JobState.QUEUED,
         }
         running, waiting = table.open_jobs()
-        assert (running.progress, running.deaths, running.attempts) == (JobProgress(75, 250, 40.0), 1, 2)
+        assert (running.frames_done, running.frames_total, running.fps) == (75, 250, 40.0)
+        assert (running.deaths, running.attempts) == (1, 2)
         assert running.params == {"fps": 25.0, "loop": "pingpong"}
         assert (waiting.owner, waiting.waited_for, waiting.number) == ("b" * 64, True, 4)
         assert [warning["code"] for warning in jobs["avatar-made"].warnings] == ["unknown-fields"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.errors import NoFace
 from app.jobs.job import JobKind, JobState
-from app.jobs.limits import Limits
+from app.jobs.turn import Limits
 from tests.support.pretending import PretendingPool, frames_of
 from tests.support.scheduling import Service, running
 

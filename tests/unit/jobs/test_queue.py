@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import QueueFull
 from app.jobs.job import Job, JobKind, NewJob, new_id
-from app.jobs.limits import Limits
+from app.jobs.turn import Limits
 from tests.support.scheduling import running
 
 pytestmark = pytest.mark.anyio

@@ -30,7 +30,7 @@ async def watched(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
 def ready(records: Records) -> bool:
     try:
-        records.check_writes()
+        records.check("read", "write")
     except NotReady:
         return False
     return True
@@ -77,7 +77,7 @@ async def test_a_table_that_is_read_but_takes_no_writes_is_not_ready_until_it_do
     for _ in range(20):
         await asyncio.sleep(0.005)
         assert not ready(watched)
-        watched.check()  # what is sent may be refused for a better reason: a volume that is full
+        watched.check("read")  # what is sent may be refused for a better reason: a volume that is full
     full.clear()
     assert await saving
     await until(lambda: ready(watched))

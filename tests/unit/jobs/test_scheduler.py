@@ -29,7 +29,7 @@ async def test_a_render_is_prepared_encoded_and_joined_and_an_avatar_is_made_in_
         assert service.methods(render) == ["prepare", "encode", "finish"]
         assert service.methods(avatar) == ["build_avatar"]
         job = await service.job(render)
-        assert (job.state, job.attempts, job.progress.fraction) == (JobState.SUCCEEDED, 1, 1.0)
+        assert (job.state, job.attempts, job.fraction) == (JobState.SUCCEEDED, 1, 1.0)
         assert [ended.job.id for ended in service.ended] == [render, avatar]
         assert (service.ended[0].frames, service.ended[0].media_seconds) == (75, 3.0)
         assert not service.files.upload(render).exists()
@@ -164,12 +164,12 @@ async def test_a_render_that_brings_its_video_is_one_job_whose_progress_tells_of
         fractions = []
         service.pool.find(job_id).told(5, 10 + 75)
         while service.pool.running:
-            fractions.append((await service.job(job_id)).progress.fraction)
+            fractions.append((await service.job(job_id)).fraction)
             await service.finish(job_id)
         assert service.methods(job_id) == ["build_avatar", "prepare", "encode", "finish"]
         assert fractions == [5 / 85, 10 / 85, 10 / 85, 1.0]
         job = await service.job(job_id)
-        assert (job.state, job.progress.frames_done, job.progress.frames_total) == ("succeeded", 85, 85)
+        assert (job.state, job.frames_done, job.frames_total) == ("succeeded", 85, 85)
         assert service.ended[0].frames == 85
 
 
@@ -211,4 +211,4 @@ async def test_a_clock_that_is_set_meanwhile_costs_nothing(
         assert [job.state for job in ends] == [JobState.SUCCEEDED] * 3
         assert [job.attempts for job in ends] == [2, 1, 1]
         assert all(ended.wait_seconds >= 0 and ended.work_seconds >= 0 for ended in service.ended)
-        assert all(job.progress.fps >= 0 for job in ends)
+        assert all(job.fps >= 0 for job in ends)

@@ -9,9 +9,8 @@ import pytest
 
 from app.errors import NotReady
 from app.jobs import forever, records, scheduler
-from app.jobs.ended import Ended
 from app.jobs.files import DataFolder
-from app.jobs.job import Job, JobState
+from app.jobs.job import Ended, Job, JobState
 from app.jobs.open_job import OpenJob
 from tests.support.scheduling import running
 from tests.support.waiting import until
@@ -55,7 +54,7 @@ async def test_turns_that_could_not_be_given_are_given_later_and_the_service_is_
         with monkeypatch.context() as patch:
             patch.setattr(service.scheduler._turns, "wanting", wanting)
             submitting = asyncio.create_task(service.submit())
-            await until(lambda: service.scheduler._problem)
+            await until(lambda: service.scheduler.records.troubles.get("turns"))
             with pytest.raises(NotReady, match="scheduler failed"):
                 service.scheduler.check_ready()
         job_id = await submitting
@@ -129,11 +128,11 @@ async def test_a_table_that_hangs_is_told_of_until_it_answers(
             check()
 
         monkeypatch.setattr(service.table, "check", hang)
-        await until(lambda: service.scheduler.records._problem)
+        await until(lambda: service.scheduler.records.troubles.get("read"))
         with pytest.raises(NotReady, match="does not respond"):
             service.scheduler.check_ready()
         answer.set()
-        await until(lambda: not service.scheduler.records._problem)
+        await until(lambda: not service.scheduler.records.troubles.get("read"))
         service.scheduler.check_ready()
 
 
@@ -245,7 +244,7 @@ async def test_what_a_render_is_made_of_stays_until_it_is_on_record(
         while service.pool.running:
             service.pool.finish(service.pool.running[0])
             await asyncio.sleep(0.02)
-        await until(lambda: service.scheduler.records._refusal)
+        await until(lambda: service.scheduler.records.troubles.get("write"))
         assert all(path.exists() for path in made)
         full.clear()
         await until(lambda: not any(path.exists() for path in made))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import AvatarExists, DatabaseUnreachable, IncompatibleData, JobNotFound, MouthpieceError
-from app.jobs.job import Job, JobKind, JobProgress, JobState, NewJob, new_id, utc_now
+from app.jobs.job import Job, JobKind, JobState, NewJob, new_id, utc_now
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from tests.support.volumes import volume
@@ -68,7 +68,9 @@ def test_what_changes_in_a_job_is_saved(table: JobTable) -> None:
     job = begun(table, table.insert(render()))
     job = replace(
         job,
-        progress=JobProgress(3, 9, 1.5),
+        frames_done=3,
+        frames_total=9,
+        fps=1.5,
         deaths=1,
         attempts=2,
         cancel_requested_at=utc_now(),
@@ -111,14 +113,14 @@ def test_only_one_job_at_a_time_makes_an_avatar(table: JobTable) -> None:
 
 
 def test_the_remaining_time_follows_from_progress() -> None:
-    progress = JobProgress(30, 120, 15.0)
-    assert (progress.fraction, progress.eta_seconds) == (0.25, 6.0)
+    job = Job(**vars(render()), frames_done=30, frames_total=120, fps=15.0)
+    assert (job.fraction, job.eta_seconds) == (0.25, 6.0)
 
 
 def test_an_unknown_length_has_no_remaining_time() -> None:
-    assert JobProgress(7, 0, 3.0).eta_seconds is None
-    assert JobProgress(7, 0, 3.0).fraction == 0
-    assert JobProgress(0, 9, 0.0).eta_seconds is None
+    begun = Job(**vars(render()), frames_done=7, fps=3.0)
+    assert (begun.eta_seconds, begun.fraction) == (None, 0)
+    assert replace(begun, frames_done=0, frames_total=9, fps=0.0).eta_seconds is None
 
 
 def test_pages_are_newest_first_and_the_cursor_goes_on_where_one_ended(table: JobTable) -> None:
@@ -148,7 +150,7 @@ def test_only_finished_jobs_expire_and_only_in_time(table: JobTable) -> None:
     waiting = table.insert(render())
     assert done.finished_at is not None
     assert table.expire(done.finished_at) == []
-    assert table.expire(done.finished_at + timedelta(seconds=1)) == [done]
+    assert table.expire(done.finished_at + timedelta(seconds=1)) == [done.id]
     assert [job.id for job in table.page().jobs] == [waiting.id]
 
 

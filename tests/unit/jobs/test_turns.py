@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.jobs.job import JobState
-from app.jobs.limits import Limits
+from app.jobs.turn import Limits
 from tests.support.pretending import FPS, Pretended, frames_of
 from tests.support.scheduling import running
 
