@@ -64,10 +64,10 @@ def _mixed(
     rest = _Pieces(own)
     for second in range(ceil(sound.duration)):
         alive()
-        heard.push(_frame(sound.read_track(second * rate, (second + 1) * rate), rate, layout, second))
         words = sound.read_speech(second * SPEECH_RATE, (second + 1) * SPEECH_RATE)[:, None]
-        speech.push(_frame(words, SPEECH_RATE, "mono", second))
-        under.push(_frame(rest.take(own_rate), own_rate, layout, second))
+        _push(heard, sound.read_track(second * rate, (second + 1) * rate), rate, layout, second)
+        _push(speech, words, SPEECH_RATE, "mono", second)
+        _push(under, rest.take(own_rate), own_rate, layout, second)
         yield from _pulled(sink)
     for source in (heard, speech, under):
         source.push(None)
@@ -86,11 +86,14 @@ def _chain(*filters: Any) -> Any:
     return filters[-1]
 
 
-def _frame(samples: Any, rate: int, layout: str, second: int) -> av.AudioFrame:
+def _push(source: Any, samples: Any, rate: int, layout: str, second: int) -> None:
+    """Hand a second of sound on, or what there is of it: of the last one there may be nothing."""
+    if not len(samples):
+        return
     sample_format = "s16" if samples.dtype == np.int16 else "flt"
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples).reshape(1, -1), sample_format, layout)
     frame.sample_rate, frame.pts, frame.time_base = rate, second * rate, Fraction(1, rate)
-    return frame
+    source.push(frame)
 
 
 def _pulled(sink: Any) -> Iterator[TrackSamples]:
