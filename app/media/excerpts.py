@@ -53,8 +53,9 @@ def read_frames(
 ) -> Iterator[tuple[int, I420Frame]]:
     """Yield ``every`` so many of ``count`` frames of a video of ours, from number ``first`` on.
 
-    A key frame there is best. Fewer if the video ends before. A high dynamic range is mapped. Frames in
-    between to which no other refers are not decoded.
+    A key frame there is best. Fewer if the video ends before. A high dynamic range is mapped, and a limited
+    range made full if ``layout`` is: ProRes knows no other. Frames in between to which no other refers are
+    not decoded.
     """
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -80,12 +81,17 @@ def read_frames(
                 continue
             if (frame.width, frame.height) != (layout.width, layout.height):
                 return
+            full = layout.color.range == "full"
             if frame.format.is_rgb:  # a high dynamic range that was mapped
                 frame = frame.reformat(
                     format="yuv420p",
                     dst_colorspace=Colorspace.ITU709,
                     src_color_range=ColorRange.JPEG,
                     dst_color_range=ColorRange.MPEG,
+                )
+            elif full and frame.color_range != ColorRange.JPEG:
+                frame = frame.reformat(
+                    format="yuv420p", src_color_range=ColorRange.MPEG, dst_color_range=ColorRange.JPEG
                 )
             planes = np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
             yield shown, np.ascontiguousarray(planes).reshape(-1)

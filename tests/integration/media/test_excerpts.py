@@ -1,5 +1,7 @@
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 
 from app.media.encoder import VideoFormat, add_video_stream, encode_pictures
 from app.media.excerpts import is_aside, read_frames
-from app.media.frames import FrameLayout, I420Frame
+from app.media.frames import Color, FrameLayout, I420Frame
+from app.media.pieces import encode_piece
 from app.media.quality import Quality, encoder_settings
 from tests.support.clips import moving_portrait
 
@@ -15,13 +18,13 @@ LAYOUT = FrameLayout(160, 120)
 COUNT = 28
 
 
-def _video(path: Path, quality: Quality, codec: str = "h264") -> Path:
+def _video(path: Path, quality: Quality, codec: str = "h264", layout: FrameLayout = LAYOUT) -> Path:
     """Write a video as a render does."""
     with av.open(str(path), "w") as container:
         settings = encoder_settings(quality, 1, "libx264" if codec == "h264" else "libx265")
-        stream = add_video_stream(container, VideoFormat(LAYOUT, Fraction(25)), settings)
+        stream = add_video_stream(container, VideoFormat(layout, Fraction(25)), settings)
         container.start_encoding()
-        for packet in encode_pictures(stream, (_frame(index) for index in range(COUNT)), LAYOUT):
+        for packet in encode_pictures(stream, (_frame(index) for index in range(COUNT)), layout):
             assert packet.pts is not None
             assert packet.dts is not None
             packet.pts += stream.codec_context.reorder_depth
@@ -49,6 +52,24 @@ def test_frames_are_the_same_whether_those_between_are_wanted(
 
         assert list(some) == list(range(first, min(first + count, COUNT), step))
         assert all(np.array_equal(some[index], every[index]) for index in some)
+
+
+@pytest.mark.parametrize("kind", ["h264", "webm", "mov"])
+@pytest.mark.parametrize("color", [Color(), Color("bt601", "full", 5, 6, 5)])
+def test_frames_have_the_numbers_of_the_footage_whatever_the_format(
+    tmp_path: Path, kind: Literal["h264", "webm", "mov"], color: Color
+) -> None:
+    layout, path = replace(LAYOUT, color=color), tmp_path / "a.mkv"
+    if kind == "h264":
+        _video(path, "high", layout=layout)
+    else:
+        frames = (_frame(index) for index in range(COUNT))
+        encode_piece(path, frames, COUNT, VideoFormat(layout, Fraction(25)), kind, "high", 1)
+    for index, frame in read_frames(path, layout, 0, COUNT):
+        for plane, own in zip(layout.planes(frame), layout.planes(_frame(index)), strict=True):
+            difference = plane.astype(int) - own
+            assert abs(difference.mean()) < 1
+            assert np.abs(difference).mean() < 3
 
 
 def test_of_a_standard_render_half_the_pictures_need_not_be_decoded(tmp_path: Path) -> None:
