@@ -5,6 +5,7 @@ meet, the lender of the frame between them is chosen from the few frames about i
 segments can be made in any order and by several processes.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -191,7 +192,7 @@ class ScoreBook:
         """``key`` says of what the scores are: another plan's or another sound's are made again."""
         self._scorer, self._segments, self._folder, self._key = scorer, segments, folder, key
         self._starts = np.array([segment.first_frame for segment in segments])
-        self._open: dict[int, Score] = {}
+        self._open: OrderedDict[int, Score] = OrderedDict()
         self._lock = Lock()
 
     def row(self, frame: int, alive: Alive = nothing) -> tuple[Score, int]:
@@ -202,8 +203,10 @@ class ScoreBook:
         place = int(np.searchsorted(self._starts, frame, side="right")) - 1
         with self._lock:
             if place not in self._open:
-                self._open = {key: score for key, score in self._open.items() if abs(key - place) < _OPEN}
                 self._open[place] = self._score(self._segments[place], alive)
+                if len(self._open) > _OPEN:
+                    self._open.popitem(last=False)
+            self._open.move_to_end(place)
             return self._open[place], frame - int(self._starts[place])
 
     def _score(self, segment: Segment, alive: Alive) -> Score:
@@ -217,5 +220,6 @@ class ScoreBook:
         return score
 
 
-_OPEN: Final = 16
-"""Scores in memory: encoders that work at once are at different segments."""
+_OPEN: Final = 64
+"""Scores in memory, the last that were asked for: encoders that work at once are at different segments. One
+of ten seconds has 10 kB."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from app.mouths.choice import Chooser, Lenders
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.person import Person
 from app.mouths.space import OPENING
+from app.progress import Alive
 from app.rendering.score import SHUT, Score, ScoreBook, Scorer, _wait
 from app.rendering.timeline import Timeline, split_segments
 from app.rendering.wanted import HeardShapes
@@ -242,6 +243,42 @@ def test_a_book_keeps_scores_and_makes_those_anew_that_are_damaged(sound: Sound,
     other = ScoreBook(scorer(sound), SEGMENTS, tmp_path, "other key")
     other.row(26)
     assert times[1] != kept[1].stat().st_mtime_ns
+
+
+class Counting:
+    """Makes scores of one frame, and counts them."""
+
+    made = 0
+
+    def score(self, segment: Segment, alive: Alive) -> Score:
+        self.made += 1
+        one = np.zeros(1, np.float32)
+        return Score(np.array([segment.index], np.int32), np.zeros((1, 8), np.float32), one > 0, one)
+
+
+def test_scores_stay_in_memory_for_encoders_that_are_far_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segments = [Segment(index, index, 1, last=index == 199) for index in range(200)]
+    maker, load = Counting(), Score.load
+    read: list[str] = []
+
+    def noted(path: Path, key: str, frames: int) -> Score | None:
+        read.append(path.name)
+        return load(path, key, frames)
+
+    monkeypatch.setattr(Score, "load", noted)
+    book = ScoreBook(cast(Scorer, maker), segments, tmp_path, "key")
+    for _ in range(3):
+        for lane in range(32):
+            score, _ = book.row(6 * lane)
+            assert score.lenders.tolist() == [6 * lane]
+    assert maker.made == len(read) == 32
+    for frame in range(200):
+        book.row(frame)
+    book.row(0)
+    assert maker.made == 200
+    assert read[-1] == "00000.score"
 
 
 @pytest.mark.parametrize("backward", [False, True])
