@@ -246,5 +246,9 @@ def timeline_of(
     options: RenderOptions, avatar_frames: int, avatar_fps: Fraction, sound: Sound, alive: Alive
 ) -> Timeline:
     """Return the timeline of a render of an avatar of so many frames. Raises :class:`InvalidRequest`."""
-    end = last_word(sound, alive) if options.rest == "own" else sound.duration
+    end = sound.duration
+    if options.rest == "own":
+        end = last_word(sound, alive)
+        if end:  # the mouth says it so much later, and goes on where silence follows the sound
+            end += max(options.mouth_offset_ms, 0) / 1000
     return lay_out(options, avatar_frames, avatar_fps, sound.duration, end)

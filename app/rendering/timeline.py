@@ -56,6 +56,13 @@ class Timeline:
         """The avatar's frames that are used."""
         return slice(self.clip_begin, self.clip_begin + self.clip_frames)
 
+    @property
+    def clip_seconds(self) -> Fraction:
+        """How long the clip is from the frame with which the result begins to its end."""
+        return (
+            self.clip_frames - _first_shown(self.loop, self.start_frame, self.clip_frames)
+        ) / self.clip_fps
+
     def time(self, index: int) -> float:
         """Return the moment of result frame ``index``, seconds."""
         return float(index / self.fps)
@@ -146,7 +153,7 @@ def lay_out(
     duration: float | Fraction = sound_seconds
     loop, start = options.loop, options.start_frame
     if options.length != "audio" and avatar_frames > 1:
-        shown = _bounced(start, frames)[0] if loop == "pingpong" else start % frames
+        shown = _first_shown(loop, start, frames)
         clip = (frames - shown) / avatar_fps
         either: list[float | Fraction] = [clip, sound_seconds]
         duration = {"video": clip, "shortest": min(either), "longest": max(either)}[options.length]
@@ -164,6 +171,11 @@ def lay_out(
         kept=_kept(options, count, fps, float(duration), last_word),
         duration=duration,
     )
+
+
+def _first_shown(loop: Loop, start: int, frames: int) -> int:
+    """Return the frame of a clip that is on screen first."""
+    return _bounced(start, frames)[0] if loop == "pingpong" else start % frames
 
 
 def _bounced(position: int, frames: int) -> tuple[int, bool]:
@@ -205,7 +217,7 @@ def _kept(
         ranges = [*ranges, (last_word, duration + 1)]
     exact = [(_exact(start) * fps, _exact(end) * fps) for start, end in sorted(ranges)]
     frames = [range(floor(start), min(ceil(end), count)) for start, end in exact]
-    return _joined([each for each in frames if each])
+    return _joined([each for each in frames if each], count, soft_frames(float(fps)))
 
 
 def _exact(seconds: float) -> Fraction:
@@ -213,12 +225,18 @@ def _exact(seconds: float) -> Fraction:
     return Fraction(seconds).limit_denominator(10**6)
 
 
-def _joined(ranges: list[range]) -> tuple[range, ...]:
-    """Return sorted ranges without overlaps."""
+def _joined(ranges: list[range], count: int, soft: int) -> tuple[range, ...]:
+    """Return sorted ranges of ``count`` frames without overlaps.
+
+    And without gaps in which no mouth would be changed wholly, as it gives way within ``soft`` frames: two
+    mouths would be seen at once in all of such a gap.
+    """
     joined: list[range] = []
     for each in ranges:
-        before = joined.pop() if joined and each.start <= joined[-1].stop else each
-        joined.append(range(before.start, max(before.stop, each.stop)))
+        start = 0 if each.start <= soft else each.start
+        stop = count if count - each.stop <= soft else each.stop
+        before = joined.pop() if joined and start - joined[-1].stop <= 2 * soft else range(start, stop)
+        joined.append(range(before.start, max(before.stop, stop)))
     return tuple(joined)
 
 

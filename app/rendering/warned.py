@@ -38,12 +38,10 @@ def render_notices(
     """
     told = [*sound.notices]
     frame = 1 / timeline.fps
-    longer = float(timeline.duration - timeline.clip_frames / timeline.clip_fps)
+    longer = float(timeline.duration - timeline.clip_seconds)
     if longer >= frame and timeline.clip_frames > 1:
-        detail = (
-            f"The audio lasts {longer:.2f} s longer than the clip; the clip continues "
-            f"(loop: {timeline.loop})."
-        )
+        then = "is slowed down" if timeline.loop == "stretch" else "continues"
+        detail = f"The audio lasts {longer:.2f} s longer than the clip, which {then} (loop: {timeline.loop})."
         told.append(notice(NoticeCode.SOUND_LONGER_THAN_CLIP, detail, longer))
     lost = float(sound.whole - timeline.duration)
     if lost >= frame:

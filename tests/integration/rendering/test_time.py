@@ -14,6 +14,7 @@ from app.notices import NoticeCode
 from app.rendering.options import RenderOptions
 from app.rendering.renderer import Renderer, RenderRequest
 from app.rendering.workspace import Workspace
+from app.wav2lip.infer import Wav2LipInfer
 from tests.support import clips
 from tests.support.avatars import no_progress
 from tests.support.renders import decode_samples
@@ -47,6 +48,8 @@ def made(renderer: Renderer, workspace: Workspace, sound: Path, **options: Any) 
         ({"loop": "stretch", "fps": Fraction("29.97")}, 0.9, 0.9, [NoticeCode.SOUND_LONGER_THAN_CLIP]),
         ({"loop": "hold", "fps": Fraction("23.976")}, 1.3, 1.3, [NoticeCode.SOUND_LONGER_THAN_CLIP]),
         ({"length": "video", "start": 0.08, "end": 0.4}, 0.2, 0.32, []),
+        ({"start_frame": 6}, 0.4, 0.4, [NoticeCode.SOUND_LONGER_THAN_CLIP]),
+        ({"start_frame": 6}, 0.24, 0.24, []),
     ],
 )
 def test_sound_and_pictures_are_exactly_as_long_as_was_asked_for(
@@ -92,8 +95,8 @@ def test_kept_frames_are_untouched(
     keep = "0.08-0.16,0.44-0.48"
     frames, own = frames_of(renderer, workspace, speech(CLIP), keep=keep)
     same = [bool((a == b).all()) for a, b in zip(frames, own, strict=True)]
-    assert all([*same[2:4], same[11]])
-    assert not any(same[:2] + same[5:9])  # beside those that are kept, a mouth may be as it was filmed
+    assert all([*same[:4], same[11]])
+    assert not any(same[5:9])  # beside those that are kept, a mouth may be as it was filmed
     plain, _ = frames_of(renderer, Workspace(tmp_path / "plain"), speech(CLIP))
     assert (frames[7] == plain[7]).all()  # far from what is kept nothing changes
     assert not (frames[4] == plain[4]).all()
@@ -101,6 +104,20 @@ def test_kept_frames_are_untouched(
     result, _ = made(renderer, Workspace(tmp_path / "encoded"), speech(CLIP), keep=keep, quality="high")
     for index in (2, 3, 11):
         assert np.abs(result.frames[index].astype(int) - own[index]).mean() < 2.5
+
+
+def test_for_segments_whose_mouths_are_kept_nobody_chooses(
+    renderer: Renderer, workspace: Workspace, speech: Speech
+) -> None:
+    request = RenderRequest("anna", speech(3.4), RenderOptions(keep="0-1.2,3-3.4", quality="draft"))
+    with renderer.open(request, workspace, lambda: None) as render:
+        render.begin()
+        render.encode(render.segments, no_progress)
+        kinds = [render.maker.mouths.kinds(segment) for segment in render.segments]
+        assert [len(lent) for lent, _ in kinds] == [25, 50, 10]
+        render.heard_notices()
+        scores = [path.name for path in workspace.scores.glob("*")]
+        assert scores == ([] if isinstance(renderer.infer, Wav2LipInfer) else ["00001.score"])
 
 
 def test_after_the_last_word_the_own_mouth_may_stay(

@@ -1,6 +1,7 @@
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -9,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
+from app.faces.types import runs_of
+from app.media.sound import SPEECH_RATE, Sound
 from app.mouths.person import soft_frames
+from app.progress import nothing
 from app.rendering.options import RenderOptions
+from app.rendering.renderer import timeline_of
 from app.rendering.timeline import SEGMENT_SECONDS, Loop, Timeline, lay_out, split_segments
 
 RATES = st.sampled_from(
@@ -163,6 +168,7 @@ def test_a_clip_that_is_stretched_is_shown_evenly_from_its_beginning_to_its_end(
 def test_a_start_frame_is_counted_from_the_start_and_shortens_the_clip() -> None:
     made = laid(5.0, length="video", start=0.4, start_frame=5)
     assert (made.frame_count, made.avatar_frame(0), made.avatar_frame(34)) == (35, 15, 49)
+    assert laid(5.0, start=0.4, start_frame=5).clip_seconds == Fraction(35, 25)
 
 
 def test_a_photo_lasts_as_long_as_the_sound() -> None:
@@ -193,12 +199,62 @@ def test_in_kept_ranges_no_frame_is_changed_and_beside_them_each_nearer_one_less
         inside = range(ceil(start * made.fps / 1000), min(ceil(end * made.fps / 1000), made.frame_count))
         assert (weights[inside] == 0).all()
     assert np.abs(np.diff(weights)).max(initial=0) <= 1 / (soft_frames(float(made.fps)) + 1) + 1e-6
+    for start, stop in runs_of(weights > 0):
+        assert weights[start:stop].max() == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"keep": "0.2-0.4,0.48-1"}, (range(5, 25),)),
+        ({"keep": "0.2-0.4,0.64-1"}, (range(5, 25),)),
+        ({"keep": "0.2-0.4,0.68-1"}, (range(5, 10), range(17, 25))),
+        ({"keep": "0.08-1"}, (range(25),)),
+        ({"keep": "0.12-1"}, (range(25),)),
+        ({"keep": "0.16-1"}, (range(4, 25),)),
+        ({"keep": "1-1.88"}, (range(25, 50),)),
+        ({"keep": "1-1.84"}, (range(25, 46),)),
+        ({"keep": "0.2-0.4", "rest": "own", "last_word": 0.6}, (range(5, 50),)),
+        ({"keep": "0.04-0.08,0.12-0.16,1-1.2"}, (range(4), range(25, 30))),
+        ({"keep": "0.2-0.4,0.48-1", "fps": Fraction(60)}, (range(12, 60),)),
+        ({"keep": "0.2-0.4,0.48-1", "fps": Fraction(4)}, (range(4),)),
+    ],
+)
+def test_no_mouth_is_changed_in_a_gap_that_is_too_short_to_change_it_wholly(
+    options: dict[str, Any], kept: tuple[range, ...]
+) -> None:
+    """Two mouths would be seen at once in all of it."""
+    assert laid(2.0, **options).kept == kept
 
 
 def test_after_the_last_word_the_clips_own_mouth_stays_if_that_is_asked_for() -> None:
     own = laid(0.8, last_word=0.6, length="video", rest="own", keep="0.1-0.2,0.5-1")
-    assert own.kept == (range(2, 5), range(12, 50))
+    assert own.kept == (range(5), range(12, 50))
     assert laid(0.8, last_word=0.6, length="video").kept == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "sound", "offset_ms", "first"),
+    [
+        (0.5, 2.0, 0, 17),  # half a second of voice, and a fifth to close
+        (0.5, 2.0, 400, 27),
+        (0.5, 2.0, -400, 17),
+        (0.5, 0.5, 0, 12),
+        (0.5, 0.5, 400, 22),  # after the sound, in the silence that follows
+        (0.0, 0.5, 400, 0),
+    ],
+)
+def test_a_mouth_that_moves_later_stays_the_clips_own_as_much_later(
+    tmp_path: Path, words: float, sound: float, offset_ms: float, first: int
+) -> None:
+    signal = np.zeros(round(sound * SPEECH_RATE), np.float32)
+    signal[: round(words * SPEECH_RATE)] = 0.1
+    signal.tofile(tmp_path / "speech")
+    count = len(signal)
+    heard = Sound("", str(tmp_path / "speech"), SPEECH_RATE, 1, "mono", count, count, sound)
+    options = RenderOptions(rest="own", length="video", mouth_offset_ms=offset_ms)
+    made = timeline_of(options, 100, Fraction(25), heard, nothing)
+    assert made.kept == (range(first, 100),)
 
 
 def spans(sound: float, **options: Any) -> list[tuple[float, float | None]]:
