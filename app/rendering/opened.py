@@ -100,10 +100,15 @@ class OpenRender:
         """The file of the result."""
         return self.workspace.result_of(self.plan.options["format"])
 
+    @property
+    def mouth_offset(self) -> float:
+        """By how much later than its sound the mouth is to move, seconds."""
+        return float(self.plan.options["mouth_offset_ms"]) / 1000
+
     def heard_notices(self) -> list[Notice]:
         """Return the warnings about what was heard: known once all segments are made, until it is tidied."""
         speech = np.concatenate([self.maker.mouths.speech(segment) for segment in self.segments])
-        times = np.arange(len(speech)) / float(self.maker.timeline.fps)
+        times = np.arange(len(speech)) / float(self.maker.timeline.fps) - self.mouth_offset
         return speech_notices(self.sound, speech, times)
 
     def report(self, frames_rendered: int, wall_seconds: float, heard: Sequence[Notice] = ()) -> RenderReport:

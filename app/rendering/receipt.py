@@ -75,7 +75,7 @@ def receipt_of(render: OpenRender, model: Mapping[str, str], alive: Alive) -> tu
     times = track_times(render.result)
     seen = _look(render, alive)
     timeline = render.maker.timeline
-    followed = following(render.sound, seen.stretches)
+    followed = following(render.sound, seen.stretches, render.mouth_offset)
     return {
         "length": {
             "sound": _short(render.sound.whole),

@@ -13,7 +13,7 @@ Numbers = npt.NDArray[np.float64]
 """float64 (n,)."""
 
 MOST_LAG: Final = 0.3
-"""Seconds by which a mouth is looked for before and after its sound."""
+"""Seconds by which a mouth is looked for before and after the time at which it is to follow its sound."""
 _STEP: Final = 0.01
 _WINDOW: Final = 0.08
 """A loudness is that of so many seconds, a syllable's kernel."""
@@ -36,13 +36,14 @@ class Stretch:
         return len(self.times) >= _LEAST and float(self.times[-1] - self.times[0]) >= _LEAST_SECONDS
 
 
-def following(sound: Sound, stretches: Sequence[Stretch]) -> tuple[float, float] | None:
+def following(sound: Sound, stretches: Sequence[Stretch], offset: float = 0.0) -> tuple[float, float] | None:
     """Return the best correlation, -1..1, and its lag, seconds: above 0 the mouth is later than the sound.
 
-    None if too little of a mouth is seen, or neither moves.
+    ``offset`` is by how much later it is to be, seconds. None if too little of a mouth is seen, or neither
+    moves.
     """
     told = [stretch for stretch in stretches if stretch.tells]
-    lags = np.arange(-MOST_LAG, MOST_LAG + _STEP / 2, _STEP)
+    lags = offset + np.arange(-MOST_LAG, MOST_LAG + _STEP / 2, _STEP)
     if not told:
         return None
     openings = np.concatenate([stretch.openings - stretch.openings.mean() for stretch in told])
@@ -57,13 +58,13 @@ def following(sound: Sound, stretches: Sequence[Stretch]) -> tuple[float, float]
 
 def _loudness(sound: Sound, times: Numbers, lags: Numbers) -> Numbers:
     """Return the loudness (lags, times) at each time less each lag, less its mean over the times."""
-    begin = float(times[0]) - MOST_LAG - _WINDOW
-    count = int((times[-1] + MOST_LAG + _WINDOW - begin) * SPEECH_RATE)
+    begin = float(times[0]) - float(lags[-1]) - _WINDOW
+    count = int((times[-1] - lags[0] + _WINDOW - begin) * SPEECH_RATE)
     first = round(begin * SPEECH_RATE)
     samples = np.zeros(count)
     heard = sound.read_speech(first, first + count)
-    offset = max(0, -first)
-    samples[offset : offset + len(heard)] = heard[: count - offset]
+    before = min(max(0, -first), count)
+    samples[before : before + len(heard)] = heard[: count - before]
     power = np.concatenate([[0.0], np.cumsum(np.square(samples))])
     half = round(_WINDOW / 2 * SPEECH_RATE)
     at = np.rint((times[None] - lags[:, None] - begin) * SPEECH_RATE).astype(int)

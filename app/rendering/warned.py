@@ -68,10 +68,11 @@ def render_notices(
 def speech_notices(sound: Sound, speech: SpeechShares, times: FrameTimes) -> list[Notice]:
     """Return the warnings about a sound in whose loud parts nobody speaks.
 
-    ``speech`` tells how surely somebody does at each of the ``times``, seconds, evenly spaced.
+    ``speech`` tells how surely somebody does at each of the ``times`` of the sound, seconds, evenly spaced;
+    some may lie outside of it.
     """
-    loud = np.append(loud_blocks(sound), False)  # and nothing after its end
-    blocks = np.minimum((times / BLOCK_SECONDS).astype(np.int64), len(loud) - 1)
+    loud = np.append(loud_blocks(sound), False)  # and nothing after its end, nor before it
+    blocks = np.clip(np.floor(times / BLOCK_SECONDS).astype(np.int64), -1, len(loud) - 1)
     step = float(times[1] - times[0]) if len(times) > 1 else 0.0
     unspoken = runs_of(loud[blocks] & (speech < LEAST_SPEECH))
     lengths = [step * (stop - start) for start, stop in unspoken]

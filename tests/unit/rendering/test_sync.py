@@ -27,13 +27,15 @@ def sound(tmp_path: Path) -> Sound:
     return sound_of(tmp_path / "speech.f32", swell(times) * noise)
 
 
-@pytest.mark.parametrize("lag", [-0.12, 0.0, 0.2])
-def test_a_mouth_that_follows_is_told_with_its_lag(sound: Sound, lag: float) -> None:
+@pytest.mark.parametrize(
+    ("lag", "offset"), [(-0.12, 0.0), (0.0, 0.0), (0.2, 0.0), (1.0, 1.0), (0.7, 0.9), (-1.0, -0.9)]
+)
+def test_a_mouth_that_follows_is_told_with_its_lag(sound: Sound, lag: float, offset: float) -> None:
     stretches = [
         Stretch(times, 0.3 * swell(times - lag))
-        for times in (np.arange(first, first + 40) / 25 for first in (20, 90))
+        for times in (np.arange(first, first + 40) / 25 for first in (30, 80))
     ]
-    followed = following(sound, stretches)
+    followed = following(sound, stretches, offset)
     assert followed is not None
     assert followed[0] > 0.8
     assert followed[1] == pytest.approx(lag, abs=0.03)
