@@ -127,17 +127,19 @@ class Person:
             return Habits(np.zeros(9), np.zeros(9))
         return Habits(numbers.mean(axis=0), numbers.std(axis=0))
 
-    @cached_property
-    def weights(self) -> npt.NDArray[np.float32]:
-        """How much of each frame's mouth may be changed, 0..1: none where it cannot be seen, softly.
+    def weights(self, clip: slice = slice(None)) -> npt.NDArray[np.float32]:
+        """Return how much of each frame's mouth may be changed, 0..1: none where it cannot be seen, softly.
 
-        Not beside a cut: a mouth would fade that is there to the end of its shot. And none in a sight that is
-        too short to be changed wholly: two mouths would be seen at once in all of it.
+        ``clip`` are the frames that are shown: the others have 0, and what cannot be seen there counts for
+        nothing. Not beside a cut: a mouth would fade that is there to the end of its shot. And none in a
+        sight that is too short to be changed wholly: two mouths would be seen at once in all of it.
         """
-        takes, shots = self.study.takes, self.study.shots
-        blocked = np.flatnonzero(~self.seen)
-        frames = np.arange(len(self))
-        apart = np.full(len(self), np.inf)
+        result = np.zeros(len(self), np.float32)
+        takes, shots, cuts = self.study.takes[clip], self.study.shots[clip], self.study.cuts[clip]
+        seen = self.seen[clip]
+        blocked = np.flatnonzero(~seen)
+        frames = np.arange(len(seen))
+        apart = np.full(len(seen), np.inf)
         if len(blocked):
             place = np.clip(np.searchsorted(blocked, frames), 1, max(len(blocked) - 1, 1))
             before, after = blocked[place - 1], blocked[np.minimum(place, len(blocked) - 1)]
@@ -146,12 +148,13 @@ class Person:
                 within = (takes[other] == takes) | lost
                 distance = np.where(within, np.abs(frames - other), np.inf)
                 apart = np.minimum(apart, distance)
-        soft = np.where(self.seen, np.clip(apart / (soft_frames(self.fps) + 1), 0, 1), 0)
+        soft = np.where(seen, np.clip(apart / (soft_frames(self.fps) + 1), 0, 1), 0)
         for start, stop in runs_of(soft > 0):
-            for sight in np.split(frames[start:stop], np.flatnonzero(self.study.cuts[start:stop])):
+            for sight in np.split(frames[start:stop], np.flatnonzero(cuts[start:stop])):
                 if len(sight) and soft[sight].max() < 1:
                     soft[sight] = 0
-        return soft.astype(np.float32)
+        result[clip] = soft
+        return result
 
     @cached_property
     def shows_marked_lips(self) -> bool:

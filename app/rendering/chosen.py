@@ -29,7 +29,7 @@ from app.rendering.mouths import MouthRun
 from app.rendering.sampling import Lent, Opened
 from app.rendering.score import Score, ScoreBook
 from app.rendering.stages import StageSeconds
-from app.rendering.timeline import Timeline
+from app.rendering.weights import Weights
 
 MOST_BENT: Final = 1.4
 """Most that a lender is bent by, in deviations of each component: more of it stretches lips visibly. On 12
@@ -54,8 +54,13 @@ class ChosenMouths:
     """Mouths by score."""
 
     avatar: Avatar
-    timeline: Timeline
+    weights: Weights
     scores: ScoreBook
+
+    @property
+    def leaning(self) -> bool:
+        """See :class:`Mouths`."""
+        return True
 
     @property
     def batch_size(self) -> int:
@@ -68,13 +73,22 @@ class ChosenMouths:
 
     def kinds(self, segment: Segment) -> tuple[Flags, Flags]:
         """See :class:`Mouths`."""
+        if not self._changes(segment):
+            return np.zeros(segment.frame_count, np.bool_), np.zeros(segment.frame_count, np.bool_)
         score, _ = self.scores.row(segment.first_frame)
         shown = score.lenders >= 0
         return shown & ~score.drawn, shown & score.drawn
 
     def speech(self, segment: Segment) -> SpeechShares:
         """See :class:`Mouths`."""
+        if not self._changes(segment):
+            return np.ones(segment.frame_count, np.float32)
         return self.scores.row(segment.first_frame)[0].speech
+
+    def _changes(self, segment: Segment) -> bool:
+        """Whether any mouth of a segment is changed: if none is, nobody has to choose for it."""
+        indices = range(segment.first_frame, segment.first_frame + segment.frame_count)
+        return bool(self.weights.of(indices).any())
 
 
 class _ChosenRun:
@@ -89,18 +103,19 @@ class _ChosenRun:
 
     def put(self, frames: list[I420Frame], indices: Sequence[int], sources: list[int]) -> None:
         started = perf_counter()
-        rows = [self._mouths.scores.row(index, self._alive) for index in indices]
+        weights = self._mouths.weights.of(indices)
+        changed = np.flatnonzero(weights > 0).tolist()
+        rows = [self._mouths.scores.row(indices[at], self._alive) for at in changed]
         listened = perf_counter()
         self._seconds.listen += listened - started
-        weights = self._person.weights[sources] * self._mouths.timeline.mouth_weights(indices)
-        shown = [weights[k] > 0 and score.lenders[row] >= 0 for k, (score, row) in enumerate(rows)]
-        for k, (frame, source, (score, row)) in enumerate(zip(frames, sources, rows, strict=True)):
+        for at, (score, row) in zip(changed, rows, strict=True):
             self._alive()
-            if not shown[k]:
+            if score.lenders[row] < 0:
                 continue
+            source = sources[at]
             lent = self._lent(score, row, source)
             box, landmarks = self._avatar.boxes[source], self._avatar.landmarks[source]
-            self._layer.lay(frame, box, landmarks, lent, float(weights[k]), self._cover(source))
+            self._layer.lay(frames[at], box, landmarks, lent, float(weights[at]), self._cover(source))
         self._seconds.composite += perf_counter() - listened
 
     def _lent(self, score: Score, row: int, source: int) -> Lent:

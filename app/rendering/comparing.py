@@ -11,11 +11,13 @@ import numpy.typing as npt
 from app.avatars.avatar import Avatar
 from app.faces.boxes import crop_affine
 from app.faces.face_mesh import FaceMesh
+from app.faces.geometry import composed
 from app.faces.head import RIGID_POINTS
+from app.faces.leaning import Levelled, levelled
 from app.faces.mask import mouth_mask
 from app.faces.regions import region_of_landmarks
 from app.faces.types import Box, FaceLandmarks
-from app.media.frames import BgrImage, I420Frame
+from app.media.frames import BgrImage, I420Frame, Plane
 from app.media.sharpness import fine_detail
 from app.mouths.space import align, opening_of, shape_space, speech_points, symmetrical, turned_front
 from app.rendering.framing import Framing
@@ -43,6 +45,8 @@ class Pair:
     source: int
     """The frame of the footage."""
     framing: Framing
+    leaning: bool
+    """Whether the mouth of a head that leans was changed as the head leans; else upright."""
 
     @cached_property
     def own(self) -> I420Frame:
@@ -62,8 +66,12 @@ class Pair:
         return self.framing.framed_points(self.avatar.landmarks[self.source])
 
     @cached_property
+    def _level(self) -> Levelled:
+        return levelled(self.landmarks, self.box) if self.leaning else Levelled(self.box, None)
+
+    @cached_property
     def _mask(self) -> npt.NDArray[np.uint8]:
-        return mouth_mask(self.landmarks, self.box, _SIDE)
+        return mouth_mask(self._level.points(self.landmarks), self._level.box, _SIDE)
 
     def seams(self) -> tuple[float, float] | None:
         """Return the mean Delta E (CIE76) across the mask's edge: of the result, and of the footage."""
@@ -87,13 +95,13 @@ class Pair:
         rows, columns = np.nonzero(self._mask >= 128)
         if not len(rows):
             return None
-        top, bottom, left, right = self.box.tolist()
+        top, bottom, left, right = self._level.box.tolist()
         height, width = (bottom - top) / _SIDE, (right - left) / _SIDE
         part = (
             slice(max(0, round(top + rows.min() * height)), max(0, round(top + rows.max() * height))),
             slice(max(0, round(left + columns.min() * width)), max(0, round(left + columns.max() * width))),
         )
-        made, own = (self.framing.layout.planes(frame)[0][part] for frame in (self.made, self.own))
+        made, own = (self._level_luma(frame)[part] for frame in (self.made, self.own))
         return (fine_detail(made), fine_detail(own)) if made.size else None
 
     def opening(self, mesh: FaceMesh) -> float | None:
@@ -116,9 +124,20 @@ class Pair:
         ]
         return np.hstack(faces)
 
+    def _level_luma(self, frame: I420Frame) -> Plane:
+        """Return the luma of a frame, turned about the face as far as it is levelled."""
+        luma = self.framing.layout.planes(frame)[0]
+        if self._level.to_frame is None:
+            return luma
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        turned = cv2.warpAffine(luma, self._level.to_frame, luma.shape[::-1], flags=flags)
+        return np.asarray(turned, np.uint8)
+
     def _square(self, frame: I420Frame) -> BgrImage:
         """Cut the box out of a frame, stretched to a square."""
-        return self.framing.layout.sample_bgr(frame, crop_affine(self.box, _SIDE), (_SIDE, _SIDE))
+        affine, turned = crop_affine(self._level.box, _SIDE), self._level.to_frame
+        affine = affine if turned is None else composed(turned, affine)
+        return self.framing.layout.sample_bgr(frame, affine, (_SIDE, _SIDE))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from app.rendering.compositor import Compositor
 from app.rendering.mouths import MouthRun
 from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Timeline
+from app.rendering.weights import Weights
 from app.wav2lip.infer import Wav2LipInfer
 
 MelWindow = npt.NDArray[np.float32]
@@ -39,9 +40,15 @@ class GeneratedMouths:
     avatar: Avatar
     mel: MelTrack
     timeline: Timeline
+    weights: Weights
     mouth_offset_ms: float
     turn: Lock = field(default_factory=Lock)
     """Held while the model works: one thread at a time may call it."""
+
+    @property
+    def leaning(self) -> bool:
+        """See :class:`Mouths`."""
+        return False
 
     @property
     def batch_size(self) -> int:
@@ -75,7 +82,7 @@ class _GeneratedRun:
         self._alive()
         heard = np.stack(list(islice(self._windows, len(indices))))
         avatar = self._mouths.avatar
-        weights = avatar.person.weights[sources] * self._mouths.timeline.mouth_weights(indices)
+        weights = self._mouths.weights.of(indices)
         changed = np.flatnonzero(weights > 0).tolist()
         if not changed:
             return
@@ -100,9 +107,19 @@ class _GeneratedRun:
     def _all_windows(self, indices: Sequence[int]) -> Iterator[MelWindow]:
         """Yield the mel window of each frame, in order."""
         mouths = self._mouths
-        for start in range(0, len(indices), _MEL_FRAMES):
+        for together in _in_a_row(indices):
             started = perf_counter()
-            times = np.array([mouths.timeline.time(index) for index in indices[start : start + _MEL_FRAMES]])
+            times = np.array([mouths.timeline.time(index) for index in together])
             windows = mouths.mel.windows(times, mouths.mouth_offset_ms)
             self._seconds.listen += perf_counter() - started
             yield from windows
+
+
+def _in_a_row(indices: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Divide frames into runs of those that follow each other, of :data:`_MEL_FRAMES` at most."""
+    start = 0
+    for stop in range(1, len(indices) + 1):
+        ends = stop == len(indices) or indices[stop] != indices[stop - 1] + 1
+        if ends or stop - start == _MEL_FRAMES:
+            yield indices[start:stop]
+            start = stop

@@ -9,6 +9,7 @@ from app.mouths.ear import SpeechShares
 from app.mouths.types import Flags
 from app.progress import Alive
 from app.rendering.stages import StageSeconds
+from app.rendering.weights import Weights
 
 
 class MouthRun(Protocol):
@@ -20,6 +21,14 @@ class MouthRun(Protocol):
 
 class Mouths(Protocol):
     """The mouths of one render."""
+
+    @property
+    def weights(self) -> Weights:
+        """How much of each is changed."""
+
+    @property
+    def leaning(self) -> bool:
+        """Whether those of heads that lean are changed as the head leans (:mod:`app.faces.leaning`)."""
 
     @property
     def batch_size(self) -> int:
@@ -34,8 +43,11 @@ class Mouths(Protocol):
     def kinds(self, segment: Segment) -> tuple[Flags, Flags]:
         """Tell for each frame of a segment whether its mouth is lent by the footage, and whether painted.
 
-        What is told of a frame without a face means nothing.
+        What is told of a frame whose mouth is not changed means nothing.
         """
 
     def speech(self, segment: Segment) -> SpeechShares:
-        """Tell how surely somebody speaks in each frame of a segment; 1 where nobody listens for speech."""
+        """Tell how surely somebody speaks in each frame of a segment; 1 where nobody listens for speech.
+
+        So it is in a segment of which no mouth is changed.
+        """

@@ -100,8 +100,7 @@ def _kinds(render: OpenRender) -> dict[str, int]:
     lent = painted = 0
     for segment in render.segments:
         indices = range(segment.first_frame, segment.first_frame + segment.frame_count)
-        sources = [maker.timeline.avatar_frame(index) for index in indices]
-        changed = maker.avatar.person.weights[sources] * maker.timeline.mouth_weights(indices) > 0
+        changed = maker.mouths.weights.of(indices) > 0
         lends, paints = maker.mouths.kinds(segment)
         lent += int((changed & lends).sum())
         painted += int((changed & paints).sum())
@@ -165,8 +164,9 @@ def _pairs(render: OpenRender, first: int, count: int, every: int) -> Iterator[t
     shown = has_face(maker.avatar.boxes) & np.isfinite(maker.avatar.landmarks).all(axis=(1, 2))
     for index, made in read_frames(render.result, maker.framing.layout, first, count, every):
         source = maker.timeline.avatar_frame(index)
-        changed = maker.avatar.person.weights[source] * maker.timeline.mouth_weights([index])[0] > 0
-        yield index, Pair(made, maker.avatar, source, maker.framing) if shown[source] and changed else None
+        changed = shown[source] and maker.mouths.weights.of([index])[0] > 0
+        pair = Pair(made, maker.avatar, source, maker.framing, maker.mouths.leaning) if changed else None
+        yield index, pair
 
 
 def _add(to: list[tuple[float, float]], measure: Callable[[], tuple[float, float] | None]) -> None:

@@ -40,6 +40,7 @@ from app.rendering.stages import StageSeconds
 from app.rendering.timeline import Timeline, lay_out, split_segments
 from app.rendering.wanted import GeneratedShapes, HeardShapes, Wanted
 from app.rendering.warned import render_notices
+from app.rendering.weights import Weights
 from app.rendering.workspace import Workspace
 from app.wav2lip.infer import Wav2LipInfer
 
@@ -176,17 +177,18 @@ class Renderer:
         """Return where the mouths of a render come from."""
         model, options = self.infer, request.options
         wanted: Wanted
+        weights = Weights(avatar.person, timeline)
         if isinstance(model, Wav2LipInfer):
             offset = options.mouth_offset_ms + model.info.mouth_offset_ms
             if options.detail == "model":
-                return GeneratedMouths(model, avatar, MelTrack(sound), timeline, offset)
+                return GeneratedMouths(model, avatar, MelTrack(sound), timeline, weights, offset)
             wanted = GeneratedShapes(model, avatar, MelTrack(sound), timeline, offset)
         else:
             wanted = HeardShapes(avatar.person, model.ear, sound, timeline, options.mouth_offset_ms)
         scorer = Scorer(avatar.person, wanted, timeline, options.strength)
         key = f"{plan.digest} {sound.speech_sha256()}"
         book = ScoreBook(scorer, segments, workspace.scores, key)
-        return ChosenMouths(avatar, timeline, book)
+        return ChosenMouths(avatar, weights, book)
 
     def _open(self, request: RenderRequest, alive: Alive) -> Avatar:
         return open_avatar(

@@ -96,7 +96,7 @@ def pair(renderer: Renderer, speech: Speech, tmp_path: Path) -> Iterator[Pair]:
         avatar, framing = render.maker.avatar, render.maker.framing
         own = np.empty(avatar.layout.frame_bytes, np.uint8)
         avatar.frames.read_into(3, own)
-        yield Pair(own, avatar, 3, framing)
+        yield Pair(own, avatar, 3, framing, render.maker.mouths.leaning)
 
 
 def test_a_visible_seam_and_a_blurred_mouth_are_told(pair: Pair) -> None:

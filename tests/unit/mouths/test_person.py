@@ -61,7 +61,7 @@ def test_a_mouth_half_of_which_is_behind_something_all_along_is_hidden_however_r
 def test_a_dim_room_shows_a_mouth_all_along_or_never(brightness: float) -> None:
     """Noise about a single threshold would switch between new words and old ones."""
     noise = np.random.default_rng(1).uniform(-1.5, 1.5, 100)
-    weights = person_of(talk(100), brightness=brightness + noise).weights
+    weights = person_of(talk(100), brightness=brightness + noise).weights()
     assert (weights == 1).all()
 
 
@@ -166,7 +166,7 @@ def test_mouths_give_way_to_frames_in_which_they_cannot_be_seen_within_a_ninth_o
 ) -> None:
     takes = np.zeros(30, int)
     takes[12:15] = -1
-    weights = person_of(talk(30), fps, takes=takes).weights
+    weights = person_of(talk(30), fps, takes=takes).weights()
     steps = np.arange(1, soft + 1) / (soft + 1)
     assert weights[12:15].tolist() == [0, 0, 0]
     assert weights[15 : 15 + soft] == pytest.approx(steps)
@@ -179,13 +179,13 @@ def test_frames_beyond_a_cut_take_nothing_from_a_mouths_weight() -> None:
     brightness = np.full(30, 120.0)
     brightness[15:] = 10.0
     takes = np.repeat([0, 1], 15)
-    weights = person_of(talk(30), takes=takes, brightness=brightness).weights
+    weights = person_of(talk(30), takes=takes, brightness=brightness).weights()
     assert weights.tolist() == [1] * 15 + [0] * 15
 
 
 def test_a_mouth_stays_to_the_end_of_its_shot_though_the_next_one_shows_no_face() -> None:
     takes = np.repeat([0, -1, 1], 10)
-    weights = person_of(talk(30), takes=takes, cuts=(10, 20)).weights
+    weights = person_of(talk(30), takes=takes, cuts=(10, 20)).weights()
     assert weights.tolist() == [1] * 10 + [0] * 10 + [1] * 10
 
 
@@ -194,11 +194,22 @@ def test_a_sight_that_is_too_short_to_be_changed_wholly_is_left_alone() -> None:
     takes = np.full(46, -1)
     takes[0:15:3], takes[18:24], takes[27:34], takes[37:] = 0, 0, 0, 0
     cuts = (40,)
-    weights = person_of(talk(46), takes=takes, cuts=cuts).weights
+    weights = person_of(talk(46), takes=takes, cuts=cuts).weights()
     assert weights[1:24].tolist() == [0] * 23
     assert weights[27:34].tolist() == [0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25]
     assert weights[37:40].tolist() == [0, 0, 0]
     assert (weights[40:] == 1).all()
+
+
+def test_what_lies_outside_of_the_part_of_the_clip_that_is_used_counts_for_nothing() -> None:
+    takes = np.zeros(90, int)
+    takes[40:50] = -1
+    person = person_of(talk(90), takes=takes)
+    assert person.weights()[50:54].tolist() == [0.25, 0.5, 0.75, 1]
+    weights = person.weights(slice(50, 80))
+    assert weights.tolist() == [0] * 50 + [1] * 30 + [0] * 10
+    assert person.weights(slice(36, 45))[36:40].tolist() == [1, 0.75, 0.5, 0.25]
+    assert not person.weights(slice(37, 45)).any()
 
 
 def test_beside_a_cut_within_a_take_a_mouth_is_as_it_was_filmed() -> None:
@@ -211,7 +222,7 @@ def test_beside_a_cut_within_a_take_a_mouth_is_as_it_was_filmed() -> None:
 
 
 def test_where_every_frame_shows_its_mouth_all_of_it_may_be_changed() -> None:
-    assert (person_of(talk(30)).weights == 1).all()
+    assert (person_of(talk(30)).weights() == 1).all()
 
 
 @pytest.mark.parametrize("why", NOBODY.values(), ids=NOBODY)
@@ -219,7 +230,7 @@ def test_an_avatar_whose_mouth_is_never_seen_is_left_alone(why: dict[str, Any]) 
     person = person_of(talk(30), **why)
     assert not person.usable.any()
     assert not person.talks
-    assert not person.weights.any()
+    assert not person.weights().any()
     assert (person.habits.mean == 0).all()
     assert np.isfinite(person.shapes).all()
     assert np.isfinite(person.turns).all()
@@ -229,7 +240,7 @@ def test_an_avatar_whose_mouth_is_never_seen_is_left_alone(why: dict[str, Any]) 
 
 def test_one_frame_is_a_person_who_rests() -> None:
     person = person_of(np.zeros((1, 1)))
-    assert (person.rest.tolist(), person.talks, person.weights.tolist()) == ([True], False, [1.0])
+    assert (person.rest.tolist(), person.talks, person.weights().tolist()) == ([True], False, [1.0])
 
 
 def test_somebody_talks_whose_mouth_opens_and_shuts() -> None:
