@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
@@ -130,7 +131,6 @@ async def create_render(
     to follow, at once; with both, a job whose video can be streamed. `Content-Location` always names the
     job. Disconnecting does not stop it; `DELETE` does.
     """
-    await on_avatars(services.avatars.path, avatar_id)
 
     def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
         params = _params(upload, given, stream)
@@ -143,6 +143,7 @@ async def create_render(
         RenderParameters,
         describe,
         waited_for=stream or not prefers_async,
+        check=partial(on_avatars, services.avatars.path, avatar_id),
     )
     job = await submission.submit()
     return await _answer(request, services, job, prefers_async=prefers_async, stream=stream)
@@ -179,11 +180,12 @@ async def submit_render(
     translate: Translate | None = None,
     more: Callable[[], dict[str, Any]] = dict,
     job_id: str | None = None,
+    replaces: bool = False,
 ) -> Job:
     """Queue the job of a render in one call.
 
-    ``translate`` and ``job_id`` are those of a :class:`Submission`; ``more`` gives what the job keeps besides
-    its parameters, once the body is read.
+    ``translate``, ``job_id`` and ``replaces`` are those of a :class:`Submission`; ``more`` gives what the job
+    keeps besides its parameters, once the body is read.
     """
 
     def describe(job_id: str, upload: Upload, given: Any) -> NewJob:
@@ -212,6 +214,7 @@ async def submit_render(
         check_field=check_field,
         translate=translate,
         job_id=job_id or new_id(),
+        replaces=replaces,
     )
     return await submission.submit()
 

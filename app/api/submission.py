@@ -1,6 +1,6 @@
 """From an upload to a job, and from the job to a response: what avatars and renders share."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
@@ -46,9 +46,14 @@ class Submission(Generic[Parameters]):
     waited_for: bool
     """Whether the client stays until the job is done, or watches what it makes."""
     check_field: CheckField | None = None
+    check: Callable[[], Awaitable[object]] | None = None
+    """Raises what can be said against the request before its body is read; not of one that is repeated."""
     translate: Translate | None = None
     """That of :func:`receive_upload`."""
     job_id: str = field(default_factory=new_id)
+    replaces: bool = False
+    """Whether the job takes the place of one of its id that has ended, once all of its files have come."""
+    _staging_id: str = field(init=False, default_factory=new_id)
 
     async def submit(self) -> Job:
         """Store the files of the request's form and queue the job that is described.
@@ -60,6 +65,8 @@ class Submission(Generic[Parameters]):
         """
         claim = claim_of(self.request, self._owner)
         if await claimed(self.services, claim) is None:
+            if self.check:
+                await self.check()
             self.services.scheduler.check_usable()
             self.services.scheduler.check_room(self._owner)
         try:
@@ -72,7 +79,7 @@ class Submission(Generic[Parameters]):
                     return known
                 new = await self._described(upload, claim, fingerprint)
                 with CancelScope(shield=True):
-                    job = await self.services.scheduler.submit(new)
+                    job = await self.services.scheduler.submit(new, self._arrival if self.replaces else None)
         except Exception:  # but not if the service ends: the job may be on record, or the next start sweeps
             await self._forget()
             raise
@@ -86,8 +93,13 @@ class Submission(Generic[Parameters]):
         return getattr(self.request.state, "owner", None)
 
     @property
+    def _arrival(self) -> str:
+        """The id under which its files arrive: its own, unless another job has files there until then."""
+        return self._staging_id if self.replaces else self.job_id
+
+    @property
     def _destination(self) -> Path:
-        return self.services.files.upload(self.job_id)
+        return self.services.files.upload(self._arrival)
 
     async def _receive(self, check_field: CheckField | None) -> Upload:
         return await receive_upload(
@@ -139,7 +151,7 @@ class Submission(Generic[Parameters]):
 
     async def _forget(self) -> None:
         """Delete what has arrived; not on the event loop, which a large file would hold up."""
-        await self.services.scheduler.forget_files(self.job_id)
+        await self.services.scheduler.forget_files(self._arrival)
 
 
 async def wait_for(services: Services, job: Job) -> Job:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import DataFolderInUse
-from app.jobs.job import NewJob
+from app.jobs.job import NewJob, new_id
 from app.rendering.workspace import Workspace
 
 UPLOADS: Final = ("upload", "video", "voice", "background")
@@ -58,6 +58,14 @@ class DataFolder:
         for error in errors:
             if not isinstance(error, FileNotFoundError):
                 raise error
+
+    def replace(self, job_id: str, arrived: str) -> None:
+        """Give a job the files that arrived under another id, in place of those it has, which are deleted."""
+        before = self.job(new_id())
+        with suppress(FileNotFoundError):
+            self.job(job_id).rename(before)
+        self.job(arrived).rename(self.job(job_id))
+        shutil.rmtree(before, ignore_errors=True)
 
     def keep_result(self, job: NewJob) -> None:
         """Delete all of a job that has succeeded but its result, and the fragments of one to be streamed.

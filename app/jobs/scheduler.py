@@ -23,7 +23,7 @@ from app.jobs.pool import Answer, Call, CallFailed, Pool, WorkerDied, WorkerLeft
 from app.jobs.records import SILENT_SECONDS, Records
 from app.jobs.table import JobPage, JobTable
 from app.jobs.turn import Limits, Turns
-from app.threads import on_table, tidy_uploads
+from app.threads import on_table, on_uploads, tidy_uploads
 from app.tracing import about
 
 log = structlog.stdlib.get_logger(__name__)
@@ -68,11 +68,17 @@ class Scheduler:
 
     # What the API asks for.
 
-    async def submit(self, new: NewJob) -> Job:
-        """Add a job. Raises ``QueueFull``, ``AvatarExists``."""
+    async def submit(self, new: NewJob, arrived: str | None = None) -> Job:
+        """Add a job. Raises ``QueueFull``, ``AvatarExists``.
+
+        If its files ``arrived`` under another id, it replaces the job of its own id, which has ended.
+        """
         self.check_room(new.owner)
         self._coming[new.id] = new.owner
         try:
+            if arrived is not None:
+                await on_uploads(self._files.replace, new.id, arrived)
+                await on_table(self._table.delete_finished, new.id)
             job = await on_table(self._table.insert, new)
         finally:
             del self._coming[new.id]

@@ -61,10 +61,6 @@ class Fetcher:
         self._patience = patience
         self._resolve = resolve
 
-    def check(self, text: str) -> None:
-        """Raise ``AddressRefused`` for what may not be fetched, as far as its text says."""
-        self._allowance.check(read_url(text))
-
     @asynccontextmanager
     async def fetch(self, text: str, owner: str | None = None) -> AsyncGenerator[Fetched]:
         """Begin to fetch the file at an address; it is there for as long as the block lasts.
@@ -73,7 +69,7 @@ class Fetcher:
 
         Raises ``AddressRefused``, ``FetchFailed``.
         """
-        self.check(text)
+        self._allowance.check(read_url(text))
         timeout = httpx.Timeout(self._patience.stretch, connect=self._patience.connect)
         own = owner or read_url(text).host
         own_turns = self._own_turns.setdefault(own, asyncio.Semaphore(self._share))

@@ -86,12 +86,14 @@ async def submit(
     read: Callable[[Mapping[str, Any]], Meaning],
     *,
     own_id: str | None = None,
+    replaces: bool = False,
     waited_for: bool = False,
 ) -> Job:
     """Queue the render that a request asks for; ``read`` tells what its body, a JSON object, means.
 
-    ``own_id`` is the id that the client gives it. Raises what ``submit_render`` raises, and
-    ``JobNotFinished`` while another request with that id is being received.
+    ``own_id`` is the id that the client gives it; with ``replaces`` it may be that of a job that has ended,
+    which stays if the request is refused. Raises what ``submit_render`` raises, and ``JobNotFinished`` while
+    another request with that id is being received, or its job is there.
     """
     asked = Asked(api, base_of(request), own_id)
     kept: dict[str, Any] = {COMPAT: asked.__dict__ | {"shown": {}}}
@@ -103,7 +105,7 @@ async def submit(
 
     job_id = None if own_id is None else id_of(request, api, own_id)
     with _alone(job_id):
-        if job_id is not None and await _is_known(services, job_id):
+        if job_id is not None and await _is_in_the_way(services, job_id, replaces):
             raise JobNotFinished("A request with this ID was received a moment ago; query its status.")
         return await submit_render(
             request,
@@ -112,6 +114,7 @@ async def submit(
             translate=translate,
             more=lambda: kept,
             job_id=job_id,
+            replaces=replaces,
         )
 
 
@@ -229,7 +232,10 @@ def strings(value: Any) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
-async def _is_known(services: Services, job_id: str) -> bool:
+async def _is_in_the_way(services: Services, job_id: str, replaces: bool) -> bool:
+    """Return whether there is a job of an id that another one may not replace."""
+    if replaces:
+        return services.scheduler.is_open(job_id)
     with suppress(JobNotFound):
         return bool(await services.scheduler.get(job_id))
     return False

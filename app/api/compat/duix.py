@@ -6,7 +6,7 @@ end was asked for, or the service is restarted; here it is kept as all jobs are.
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -16,7 +16,7 @@ from starlette.types import Message
 from app.api.bodies import FORM_BYTES
 from app.api.compat import common
 from app.api.compat.common import Asked, Meaning
-from app.api.dependencies import Services, ServicesDep
+from app.api.dependencies import ServicesDep
 from app.errors import (
     InvalidRequest,
     JobNotFinished,
@@ -26,7 +26,6 @@ from app.errors import (
     Unavailable,
 )
 from app.jobs.job import Job, JobState
-from app.threads import on_table
 
 API: Final = "duix"
 
@@ -96,20 +95,15 @@ async def submit(request: Request, services: ServicesDep) -> Answer:
     If a job with this `code` is in progress, nothing is queued; if it has ended, the new job replaces it.
     """
     body = await _body(request)
-    values = _values(body)
-    code = str(values["code"])[:200]
+    code = _code_of(body)
     try:
         job = await common.find(request, services, API, code)
     except JobNotFound:
         job = None
     if job is not None and not job.state.is_terminal:
         return Answer(code=FINE, success=True, msg="The job is in progress.", data={"code": code})
-    if job is not None:
-        _check(request, services, values)
-        if await on_table(services.table.delete_finished, job.id):
-            await services.scheduler.forget_files(job.id)
     again = Request(request.scope, _once(body))
-    await common.submit(again, services, API, _read, own_id=code)
+    await common.submit(again, services, API, _read, own_id=code, replaces=True)
     return Answer(code=FINE, success=True, msg="The job was queued.", data={"code": code})
 
 
@@ -142,15 +136,6 @@ def _standing(job: Job) -> dict[str, Any]:
     } | ({"cost": common.seconds_of(job)} if job.finished_at else {})
 
 
-def _check(request: Request, services: Services, values: Mapping[str, Any]) -> None:
-    """Raise what can be said against a job before it is known what lies at its addresses."""
-    services.scheduler.check_usable()
-    services.scheduler.check_room(getattr(request.state, "owner", None))
-    fields = _read(values).fields
-    for name in ("video", "audio"):
-        services.fetcher.check(str(fields[name]))
-
-
 def _read(body: Mapping[str, Any]) -> Meaning:
     fields = common.renamed(body, _NAMES)
     del fields["code"]
@@ -175,16 +160,15 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _values(body: bytes) -> Mapping[str, Any]:
-    """Return what a body says, the id of its job at least. Raises ``InvalidRequest``."""
+def _code_of(body: bytes) -> str:
+    """Return the id that a body gives its job. Raises ``InvalidRequest``."""
     try:
-        values = json.loads(body)
-        code = values["code"]
+        code = json.loads(body)["code"]
     except (ValueError, RecursionError, KeyError, TypeError):
         code = None
     if not isinstance(code, str | int) or code == "":
         raise InvalidRequest("code: missing; send a JSON object with code, video_url and audio_url.")
-    return cast(Mapping[str, Any], values)
+    return str(code)[:200]
 
 
 def _once(body: bytes) -> Any:

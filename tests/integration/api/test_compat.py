@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -18,8 +19,17 @@ from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from app.settings import Settings
 from tests.integration.api.conftest import Start
+from tests.support.neighbour import Neighbour
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def neighbour() -> Iterator[Neighbour]:
+    with Neighbour(files={"/head.mp4": b"pixels", "/words.wav": b"sound"}).open() as there:
+        yield there
+
 
 CALLS = [
     ("replicate", "POST", "/predictions"),
@@ -160,16 +170,18 @@ def test_a_request_is_shown_without_its_files_and_up_to_some_length() -> None:
 
 
 @pytest.mark.parametrize(
-    ("queued", "video"),
+    ("queued", "more"),
     [
-        (0, "my-own-file.mp4"),
-        (0, "https://not-allowed.example/video"),
-        (0, "ftp://allowed.example/video"),
-        (1, "https://allowed.example/video"),
+        (0, {"video_url": "my-own-file.mp4"}),
+        (0, {"video_url": "https://not-allowed.example/video"}),
+        (0, {"video_url": "ftp://allowed.example/video"}),
+        (0, {"audio_url": "{neighbour}/gone.wav"}),
+        (0, {"quality": "ultra"}),
+        (1, {}),
     ],
 )
 async def test_a_request_of_duix_that_is_refused_leaves_the_finished_job_of_its_code(
-    start: Start, tmp_path: Path, queued: int, video: str
+    start: Start, tmp_path: Path, neighbour: Neighbour, queued: int, more: dict[str, str]
 ) -> None:
     files = DataFolder(tmp_path / "data")
     engine = open_database(files.database)
@@ -184,11 +196,45 @@ async def test_a_request_of_duix_that_is_refused_leaves_the_finished_job_of_its_
     path = files.result(job)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"film")
-    client = await start(compat="duix", fetch="allowed.example", max_queued=1, model=tmp_path / "slow.onnx")
-    body = {"code": "mine", "video_url": video, "audio_url": "https://allowed.example/audio"}
+    allowed = f"127.0.0.1:{neighbour.port}"
+    client = await start(compat="duix", fetch=allowed, max_queued=1, model=tmp_path / "slow.onnx")
+    body = duix(neighbour) | {name: value.format(neighbour=neighbour.url) for name, value in more.items()}
 
     answer = (await client.post("/easy/submit", json=body)).json()
 
     assert answer["code"] in (10001, 10002)
     assert (await client.get("/easy/query?code=mine")).json()["data"]["status"] == 2
     assert path.read_bytes() == b"film"
+    assert {folder.name for folder in path.parent.parent.iterdir()} <= {job_id}
+
+
+async def test_a_job_of_duix_is_replaced_when_all_of_the_next_one_has_come(
+    start: Start, tmp_path: Path, neighbour: Neighbour
+) -> None:
+    client = await start(compat="duix", fetch=f"127.0.0.1:{neighbour.port}")
+    body, jobs = duix(neighbour), tmp_path / "data" / "jobs"
+
+    async def video() -> bytes | None:
+        data = (await client.get("/easy/query?code=mine")).json()["data"]
+        return (await client.get(data["result"])).content if data["status"] == 2 else None
+
+    made = set()
+    for _ in range(3):
+        assert (await client.post("/easy/submit", json=body)).json()["code"] == 10000
+        assert await eventually(video) == b"frames 3"
+        (job,) = (await client.get("/v1/jobs")).json()["jobs"]
+        made.add(job["created_at"])
+        assert [folder.name for folder in jobs.iterdir()] == [job["id"]]
+    assert len(made) == 3
+    del neighbour.files["/words.wav"]
+    assert (await client.post("/easy/submit", json=body)).json()["code"] == 10002
+    assert await video() == b"frames 3"
+
+
+FILES = {"video": "head.mp4", "audio": "words.wav"}
+
+
+def duix(neighbour: Neighbour) -> dict[str, str]:
+    """Return a request in the words of Duix."""
+    addresses = {f"{name}_url": f"{neighbour.url}/{file}" for name, file in FILES.items()}
+    return {"code": "mine"} | addresses

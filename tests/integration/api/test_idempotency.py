@@ -155,6 +155,18 @@ async def test_a_request_that_was_refused_can_be_repeated(start: Start, neighbou
 
 
 @pytest.mark.usefixtures("anna")
+async def test_a_request_is_answered_with_its_job_though_its_avatar_is_gone(start: Start) -> None:
+    client = await start()
+    first = await post(client, wait=True)
+    await client.delete("/v1/avatars/anna")
+    again = await post(client, wait=True)
+    assert (again.status_code, again.content) == (200, first.content)
+    assert again.headers["content-location"] == first.headers["content-location"]
+    other = await post(client, key="two")
+    assert (other.status_code, code(other)) == (404, "avatar-not-found")
+
+
+@pytest.mark.usefixtures("anna")
 async def test_a_key_is_free_again_when_its_job_is_forgotten(start: Start) -> None:
     client = await start()
     first = await post(client)

@@ -57,3 +57,16 @@ def test_a_file_that_cannot_be_deleted_is_told_of(
     assert [path.name for path in folder.job(job.id).iterdir()] == [UPLOADS[-1]]
     folder.forget(job.id)
     assert not folder.job(job.id).exists()
+
+
+def test_a_job_gets_the_files_that_arrived_under_another_id_instead_of_its_own(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    for name, file in {"mine": "result.mp4", "new": "upload", "newer": "upload"}.items():
+        folder.job(name).mkdir(parents=True)
+        (folder.job(name) / file).write_text(name)
+    for arrived in ("new", "newer"):
+        folder.replace("mine", arrived)
+        assert [path.name for path in (tmp_path / "jobs").iterdir() if path.name != "newer"] == ["mine"]
+        assert [path.read_text() for path in folder.job("mine").iterdir()] == [arrived]
+    with pytest.raises(FileNotFoundError):
+        folder.replace("mine", "never")
