@@ -7,12 +7,14 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
-from app.api.forms import MAX_FIELDS, FileField, Form, Incoming, Upload, tidy
+from app.api.forms import MAX_FIELDS, MAX_TEXT_BYTES, FileField, Form, Incoming, Upload, tidy
 from app.api.json_body import JsonBody, Translate
 from app.errors import InvalidRequest, UnsupportedMedia
 
 FORM_BYTES: Final = 64 << 10
 """What a body may have beside its files: fields, headers, boundaries."""
+FIELDS_BYTES: Final = FORM_BYTES + 3 * MAX_TEXT_BYTES
+"""What a form without files may have: an encoded byte of its text has three, as in %C3."""
 RAW_KINDS: Final = ("audio/", "video/", "image/")
 RAW_TYPES: Final = ("application/octet-stream", "application/ogg", "application/mp4")
 """How the types of a body begin that is the file itself, or what they are."""
@@ -57,15 +59,19 @@ class FieldsBody:
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body. Raises ``InvalidRequest`` if they are too many."""
         self._text += chunk
-        if len(self._text) > FORM_BYTES:
-            raise InvalidRequest(f"A form without a file has at most {FORM_BYTES} bytes; this one has more.")
+        if len(self._text) > FIELDS_BYTES:
+            raise InvalidRequest(
+                f"A form without a file has at most {FIELDS_BYTES} bytes; this one has more."
+            )
 
     def result(self) -> Upload:
         """Return what was in it. Raises ``InvalidRequest`` if it is malformed."""
         try:
-            given = parse_qsl(self._text.decode("ascii"), errors="strict", max_num_fields=MAX_FIELDS)
+            given = parse_qsl(self._text.decode(), errors="strict", max_num_fields=MAX_FIELDS)
         except ValueError:
-            raise InvalidRequest("The form is malformed; send it as 'curl -d name=value' does.") from None
+            raise InvalidRequest(
+                "The form is malformed; send UTF-8, as 'curl --data-urlencode name=value' encodes it."
+            ) from None
         known = [(name, value) for name, value in given if name in self._names and value.strip()]
         fields = dict(known)
         if len(fields) < len(known):

@@ -47,6 +47,8 @@ class Speaker:
             headers={"Authorization": f"Bearer {key}"} if key else None,
             timeout=httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS, pool=None),
             limits=httpx.Limits(max_connections=MOST_AT_ONCE),
+            verify=httpx.create_ssl_context(),  # which heeds SSL_CERT_FILE all the same
+            trust_env=False,  # no proxy
         )
 
     async def __aenter__(self) -> Self:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -171,3 +172,54 @@ async def test_a_text_may_come_as_json_but_not_with_half_a_character(
     assert (fine.status_code, speaker.asked[0]["input"]) == (202, "Grüß Gott 😀")
     half = await client.post(path, content=b'{"text": "a\\ud800"}', headers=headers)
     assert (half.status_code, "half a character" in half.json()["detail"]) == (422, True)
+
+
+LETTERS = "早" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("text=Grüß Gott".encode(), "Grüß Gott"),
+        (b"text=Gr%C3%BC%C3%9F+Gott&voice=nova", "Grüß Gott"),
+        (f"text={quote(LETTERS)}&voice=nova".encode(), LETTERS),
+    ],
+    ids=["curl -d", "encoded", "long"],
+)
+async def test_a_text_may_come_as_curl_sends_it(
+    start: Start, speaker: Speaking, tmp_path: Path, body: bytes, text: str
+) -> None:
+    client = await start(tts_url=speaker.url)
+    speaker.answer = 200, "audio/wav", b"RIFF"
+    put_made_up(AvatarStore(tmp_path / "avatars"), made_up_manifest())
+    answer = await send(client, body)
+    assert (answer.status_code, speaker.asked[0]["input"] == text) == (202, True), answer.text
+
+
+@pytest.mark.parametrize("body", [b"text=\xff", b"text=%ff", b"text=" + b"x" * 200_000])
+async def test_a_form_that_is_no_text_or_too_long_is_refused_with_what_to_send(
+    start: Start, tmp_path: Path, body: bytes
+) -> None:
+    client = await start()
+    put_made_up(AvatarStore(tmp_path / "avatars"), made_up_manifest())
+    answer = await send(client, body)
+    assert answer.status_code == 422
+    assert ("at most" if len(body) > 9 else "curl --data-urlencode") in answer.json()["detail"]
+
+
+async def send(client: httpx.AsyncClient, body: bytes) -> httpx.Response:
+    """Send a form without files, encoded as it is."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Prefer": "respond-async"}
+    return await client.post("/v1/avatars/anna/renders", content=body, headers=headers)
+
+
+async def test_no_proxy_of_the_environment_is_asked(
+    start: Start, speaker: Speaking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    client = await start(tts_url=speaker.url)
+    assert (await post(client, tmp_path, text="Hello.")).status_code == 202
+    assert len(speaker.asked) == 1
