@@ -1,15 +1,14 @@
 """Options of a request as options of a command, with the names, defaults and help of the form."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from fractions import Fraction
 from functools import wraps
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 import typer
 
-from app.options import help_of, read
+from app.options import form_of, help_of, read
 
 
 def with_options(**wanted: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -44,9 +43,16 @@ def with_options(**wanted: type[Any]) -> Callable[[Callable[..., None]], Callabl
 
 def _parameter(options: type[Any], name: str, default: Any) -> inspect.Parameter:
     kind = get_type_hints(options)[name]
-    if kind == Fraction | None:  # a shell has text; the form reads it
-        kind = str | None
+    described = form_of(options).model_json_schema()["properties"][name]
+    if kind is not str and get_origin(kind) is not Literal and _is_text(described):
+        kind = str | None  # a shell has text; the form reads it
+        default = default and described["default"]
     option = typer.Option(help=help_of(options)[name].replace("`", ""))
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
     )
+
+
+def _is_text(described: Mapping[str, Any]) -> bool:
+    """Whether a form takes a text for an option."""
+    return any(each.get("type") == "string" for each in described.get("anyOf", [described]))

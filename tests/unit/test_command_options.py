@@ -1,5 +1,9 @@
 from typing import Any
 
+import pytest
+import typer
+from typer.testing import CliRunner
+
 from app.avatars.options import AvatarOptions
 from app.commands.options import with_options
 from app.rendering.options import RenderOptions
@@ -18,3 +22,22 @@ def test_a_command_is_called_with_the_options_that_are_given_and_the_defaults_of
     first, second = CALLED
     assert first == {"name": "one", "avatar": AvatarOptions(), "options": RenderOptions()}
     assert (second["avatar"].face, second["options"].quality, second["options"].fps) == ("left", "draft", 30)
+
+
+@pytest.mark.parametrize(
+    ("given", "pads", "rotate"),
+    [
+        ((), (0.0, 0.05, 0.0, 0.0), None),
+        (("--pads", "0,0.1,0,-.1", "--rotate", "auto"), (0.0, 0.1, 0.0, -0.1), None),
+        (("--rotate", "90"), (0.0, 0.05, 0.0, 0.0), 90),
+    ],
+)
+def test_a_shell_says_what_the_help_says(
+    given: tuple[str, ...], pads: tuple[float, ...], rotate: int | None
+) -> None:
+    application = typer.Typer()
+    application.command()(command)
+    done = CliRunner().invoke(application, ["shell", *given], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    avatar = CALLED[-1]["avatar"]
+    assert (avatar.pads, avatar.rotate) == (pads, rotate)
