@@ -1,6 +1,5 @@
 """The backend of the API: job table, avatars, and a scheduler with a pool. Everything is chosen here."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
@@ -8,7 +7,7 @@ from math import ceil
 from sqlalchemy import Engine
 
 from app.avatars.store import AvatarStore
-from app.errors import EngineUnavailable, InvalidRequest
+from app.errors import AddressRefused, EngineUnavailable, InvalidRequest
 from app.extras import install_command
 from app.jobs.files import DataFolder
 from app.jobs.job import Ended
@@ -17,7 +16,8 @@ from app.jobs.scheduler import Scheduler
 from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from app.jobs.turn import Limits
-from app.settings import Settings
+from app.outside.allowance import check_own_url
+from app.settings import Settings, named
 from app.workers.join import check_token
 from app.workers.local import LocalPool
 
@@ -38,11 +38,16 @@ def make_backend(settings: Settings, files: DataFolder, on_ended: Callable[[Ende
     Raises ``DataFolderError`` if the job database cannot be used, ``EngineUnavailable`` without the packages,
     ``InvalidRequest`` if the settings do not go together.
     """
-    if os.environ.get("MOUTHPIECE_BROKER_URL"):
+    if named().get("MOUTHPIECE_BROKER_URL"):
         raise InvalidRequest(
             "MOUTHPIECE_BROKER_URL belongs to an earlier release: RabbitMQ is no longer used. Unset it, and "
             "set MOUTHPIECE_RAY_ADDRESS for many machines; docs/cluster.md says how."
         )
+    if settings.webhook_url:
+        try:
+            check_own_url(settings.webhook_url)
+        except AddressRefused as error:
+            raise InvalidRequest(f"MOUTHPIECE_WEBHOOK_URL: {error.detail}") from error
     avatars = AvatarStore(settings.avatars_dir)
     engine = _open_database(settings, files)
     table = JobTable(engine)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager
 from socket import socket
 from typing import Any, Final, TypedDict
 
+import structlog
 import uvicorn
 from anyio import to_thread
 from fastapi import Depends, FastAPI
@@ -32,8 +33,10 @@ from app.jobs.job import Ended, Job
 from app.logs import configure_logs
 from app.outside.allowance import Allowance
 from app.outside.fetching import Fetcher, Patience
-from app.settings import Settings, get_settings
+from app.settings import Settings, get_settings, strays
 from app.spans import Spans
+
+log = structlog.stdlib.get_logger(__name__)
 
 GRACE_SECONDS: Final = 3
 """How long open requests may go on once the service is told to stop; then the workers are ended."""
@@ -49,6 +52,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application; uvicorn runs it as a factory, in one process."""
     settings = settings or get_settings()
     configure_logs(settings.log_format, settings.log_level)
+    for name, meant in strays():
+        log.warning("unknown_setting", name=name, **({"meant": meant} if meant else {}))
     metrics = Metrics()
     spans = Spans.to(settings.otlp_url) if settings.otlp_url else None
 

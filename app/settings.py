@@ -2,12 +2,21 @@
 
 import re
 from base64 import b64decode
+from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
 
 from app.bundled import bundled
 from app.errors import InvalidRequest
@@ -18,12 +27,25 @@ DEFAULT_MODEL = "mouthpiece.onnx"
 SECRETS = frozenset({"api_keys", "database_url", "tts_key", "webhook_secret", "webhook_url"})
 """What workers are not told, because they open what strangers sent."""
 
+PREFIX: Final = "MOUTHPIECE_"
+LONGEST_PAUSE: Final = 1e7
+"""Seconds between two attempts to deliver something, at most: 115 days."""
+_OF_CLUSTERS: Final = re.compile(r".*(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_(TCP|UDP)(_.*)?)")
+"""Names that Kubernetes sets for a service that is called like this one."""
+_ORIGIN: Final = re.compile(r"\*|null|file://|[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
+_WITH_USUAL_PORT: Final = re.compile(r"http://.*:80|https://.*:443")
+
 
 class Settings(BaseSettings):
     """Settings of the service, read from ``MOUTHPIECE_*`` environment variables, then from ``.env``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MOUTHPIECE_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
@@ -52,7 +74,7 @@ class Settings(BaseSettings):
         None,
         description="Secret that signs webhooks: whsec_ followed by 24 to 64 bytes in base64.",
     )
-    webhook_pauses: Annotated[tuple[float, ...], NoDecode] = Field(
+    webhook_pauses: Annotated[tuple[Annotated[float, Field(ge=0, le=LONGEST_PAUSE)], ...], NoDecode] = Field(
         (5.0, 60.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0),
         description="Comma-separated seconds between attempts to deliver a webhook or a result.",
     )
@@ -198,6 +220,12 @@ class Settings(BaseSettings):
         mine = self.models_dir / DEFAULT_MODEL
         return self.model or (mine if mine.exists() else bundled("models") / DEFAULT_MODEL)
 
+    @field_validator("model", "models_dir", "avatars_dir", "data_dir", "frames_dir", mode="before")
+    @classmethod
+    def _read_path(cls, value: object, info: ValidationInfo) -> object:
+        """Take an empty path for none: it would be the working folder."""
+        return cls.model_fields[info.field_name or ""].default if value == "" else value
+
     @field_validator("database_url")
     @classmethod
     def _check_database(cls, value: SecretStr | None) -> SecretStr | None:
@@ -212,6 +240,28 @@ class Settings(BaseSettings):
         if value and not re.match(r"https?://[^/]", value):
             raise ValueError("must begin with http:// or https://")
         return value or None
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_names(cls, value: frozenset[str]) -> frozenset[str]:
+        for host in value:
+            if host != "*" and not re.fullmatch(r"[A-Za-z0-9._-]+", host) and not _is_address(host):
+                raise ValueError(
+                    "must be host names such as video.example.org, without scheme and port and in ASCII, or "
+                    f"* for any, not {host!r}"
+                )
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: frozenset[str]) -> frozenset[str]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin) or _WITH_USUAL_PORT.fullmatch(origin):
+                raise ValueError(
+                    "must be origins as browsers send them, such as https://app.example.org: with a scheme, "
+                    f"in small letters, without a path, a slash at the end or the usual port, not {origin!r}"
+                )
+        return value
 
     @field_validator("fetch")
     @classmethod
@@ -269,3 +319,27 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """Return the process's settings, read once."""
     return Settings()
+
+
+def named() -> dict[str, str]:
+    """Return all that the environment, else ``.env``, says under our prefix, by names in capitals."""
+    sources = DotEnvSettingsSource(Settings), EnvSettingsSource(Settings)
+    said = {name.upper(): value or "" for source in sources for name, value in source.env_vars.items()}
+    return {name: value for name, value in said.items() if name.startswith(PREFIX)}
+
+
+def strays() -> Iterator[tuple[str, str]]:
+    """Yield each name under our prefix that is no setting, and the setting that is near to it, or nothing."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    for name in sorted(named().keys() - known):
+        if not _OF_CLUSTERS.fullmatch(name):
+            yield name, next(iter(get_close_matches(name, known, 1, 0.8)), "")
+
+
+def _is_address(host: str) -> bool:
+    """Whether a host is an IP address; one of IPv6 may be in brackets."""
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True

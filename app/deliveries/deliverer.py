@@ -40,7 +40,8 @@ LOOKED_AT: Final = 200
 LOOK_SECONDS: Final = 1.0
 """How often the table is looked at, besides whenever a job or a delivery ends."""
 RESULT_PAUSE: Final = 1800.0
-"""Seconds; a file is not tried again after a longer pause: its address seldom lives for hours."""
+"""Seconds; a file is not tried again after a longer pause: its address seldom lives for hours. Where
+all pauses are longer, it is tried again once, after this one."""
 SPREAD: Final = 0.1
 """A pause is made longer by chance, by up to this share: what failed together shall not come together."""
 
@@ -237,8 +238,8 @@ class Deliverer:
             "next_at": None,
         }
         pauses = list(self._terms.pauses)
-        if message["kind"] == DeliveryKind.RESULT:
-            pauses = [pause for pause in pauses if pause <= RESULT_PAUSE]
+        if message["kind"] == DeliveryKind.RESULT and pauses:
+            pauses = [pause for pause in pauses if pause <= RESULT_PAUSE] or [RESULT_PAUSE]
         if outcome.done:
             return {**changed, "state": DeliveryState.DELIVERED.value, "delivered_at": now.isoformat()}
         if outcome.final or attempts > len(pauses):

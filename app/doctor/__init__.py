@@ -1,9 +1,10 @@
-"""What ``mouthpiece doctor`` checks: the machine, the packages, the model, the volumes, the network."""
+"""What ``mouthpiece doctor`` checks: settings, the machine, packages, the model, volumes, the network."""
 
 from collections.abc import Callable, Iterator
 
 from app.doctor import files, machine, network
 from app.doctor.finding import Finding
+from app.doctor.names import names
 from app.settings import Settings
 
 __all__ = ["Finding", "examine"]
@@ -12,6 +13,7 @@ __all__ = ["Finding", "examine"]
 def examine(settings: Settings) -> list[Finding]:
     """Run all checks. None raises: an error becomes a finding with its message, and the others go on."""
     looks: list[Callable[[Settings], Iterator[Finding]]] = [
+        names,
         machine.python,
         machine.processor,
         machine.cuda,

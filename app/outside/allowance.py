@@ -30,8 +30,11 @@ class Allowance:
 
     @classmethod
     def for_url(cls, url: str) -> Self:
-        """Return an allowance for the host of a URL that the operator configured."""
-        return cls(hosts=frozenset({_split(urlsplit(url).netloc)}))
+        """Return an allowance for the host of a URL that the operator set. Raises ``AddressRefused``."""
+        try:
+            return cls(hosts=frozenset({_split(urlsplit(url).netloc)}))
+        except ValueError as error:
+            raise AddressRefused(f"That is not a valid address: {error}.") from error
 
     def check(self, url: httpx.URL) -> bool:
         """Raise ``AddressRefused`` unless a URL's host may be looked up; return whether it is listed."""
@@ -78,6 +81,11 @@ def read_url(text: str) -> httpx.URL:
     except (httpx.InvalidURL, ValueError) as error:
         raise AddressRefused(f"That is not a valid address: {error}.") from error
     return url
+
+
+def check_own_url(url: str) -> None:
+    """Raise ``AddressRefused`` if nothing could be sent to a URL that the operator configured."""
+    Allowance.for_url(url).check(read_url(url))
 
 
 def _plain(host: str) -> str:

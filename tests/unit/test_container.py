@@ -221,3 +221,16 @@ def test_both_images_have_the_same_versions_of_what_they_share() -> None:
     shared = cpu.keys() & cuda.keys()
     assert {"fastapi", "openvino", "av"} <= shared
     assert all(cuda[name] <= cpu[name] for name in shared)
+
+
+@pytest.mark.parametrize("name", ["mouthpiece", "mouthpiece-cpu"])
+def test_a_service_gets_what_stands_in_the_file_of_settings(name: str) -> None:
+    """FORWARDED_ALLOW_IPS is no setting of ours, and docs/deployment.md says to put it there, too."""
+    assert compose()["services"][name]["env_file"] == [{"path": ".env", "required": False}]
+    assert "FORWARDED_ALLOW_IPS" not in compose()["services"][name]["environment"]
+
+
+def test_the_example_of_a_proxy_passes_on_what_the_addresses_in_answers_are_made_of() -> None:
+    example = (ROOT / "docs/deployment.md").read_text().partition("```nginx")[2].partition("```")[0]
+    assert "proxy_set_header Host $host;" in example
+    assert "proxy_set_header X-Forwarded-Proto $scheme;" in example

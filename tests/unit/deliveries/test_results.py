@@ -158,3 +158,24 @@ async def test_the_file_of_a_delivery_that_is_given_up_is_closed(
     async with working(deliverer):
         await until(lambda: bool(opened))
     assert all(file.closed for file in opened)
+
+
+@pytest.mark.parametrize(("pauses", "more"), [((0.01, 3600.0, 7200.0), 1), ((3600.0, 7200.0), 1), ((), 0)])
+async def test_a_file_is_tried_again_though_all_pauses_are_long(
+    make: Callable[..., Deliverer],
+    table: JobTable,
+    neighbour: Neighbour,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pauses: tuple[float, ...],
+    more: int,
+) -> None:
+    monkeypatch.setattr("app.deliveries.deliverer.RESULT_PAUSE", 0.02)
+    neighbour.answers["/bucket"] = [503] * 9
+    deliverer = make(pauses=pauses)
+    job = submitted(table, deliverer.planned(None, f"{neighbour.url}/bucket"))
+    with_result(tmp_path, job)
+    ended(table, job)
+    async with working(deliverer):
+        (delivery,) = await settled(table, job)
+    assert (delivery["state"], delivery["attempts"]) == ("failed", 1 + more)

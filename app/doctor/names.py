@@ -1,0 +1,13 @@
+"""The check of what is set by a name that means nothing. It yields findings and raises nothing."""
+
+from collections.abc import Iterator
+
+from app.doctor.finding import Finding
+from app.settings import Settings, strays
+
+
+def names(settings: Settings) -> Iterator[Finding]:
+    """Name what the environment and ``.env`` say that is no setting; of others there is nothing to say."""
+    for name, meant in strays():
+        remedy = f"set {meant} instead" if meant else f"unset {name}"
+        yield Finding("settings", "note", f"{name} is not a setting and is ignored", remedy)
