@@ -59,13 +59,13 @@ class DataFolder:
             if not isinstance(error, FileNotFoundError):
                 raise error
 
-    def replace(self, job_id: str, arrived: str) -> None:
-        """Give a job the files that arrived under another id, in place of those it has, which are deleted."""
-        before = self.job(new_id())
+    def replace(self, job_id: str, arrived: str) -> str:
+        """Give a job the files that arrived under another id, and return the id of those it had."""
+        before = new_id()
         with suppress(FileNotFoundError):
-            self.job(job_id).rename(before)
+            self.job(job_id).rename(self.job(before))
         self.job(arrived).rename(self.job(job_id))
-        shutil.rmtree(before, ignore_errors=True)
+        return before
 
     def keep_result(self, job: NewJob) -> None:
         """Delete all of a job that has succeeded but its result, and the fragments of one to be streamed.

@@ -77,7 +77,8 @@ class Scheduler:
         self._coming[new.id] = new.owner
         try:
             if arrived is not None:
-                await on_uploads(self._files.replace, new.id, arrived)
+                before = await on_uploads(self._files.replace, new.id, arrived)
+                self._spawn(self._clear(about(new.id, None), partial(self._files.forget, before)))
                 await on_table(self._table.delete_finished, new.id)
             job = await on_table(self._table.insert, new)
         finally:

@@ -65,7 +65,7 @@ def test_a_job_gets_the_files_that_arrived_under_another_id_instead_of_its_own(t
         folder.job(name).mkdir(parents=True)
         (folder.job(name) / file).write_text(name)
     for arrived in ("new", "newer"):
-        folder.replace("mine", arrived)
+        folder.forget(folder.replace("mine", arrived))
         assert [path.name for path in (tmp_path / "jobs").iterdir() if path.name != "newer"] == ["mine"]
         assert [path.read_text() for path in folder.job("mine").iterdir()] == [arrived]
     with pytest.raises(FileNotFoundError):
