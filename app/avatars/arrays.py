@@ -1,11 +1,16 @@
-"""Writing an avatar's arrays row by row, and verifying them."""
+"""Writing an avatar's files, arrays row by row, and verifying them."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+_PIECE: Final = 1 << 20
+"""Bytes that are copied at a time."""
 
 Row = npt.NDArray[np.generic]
 """One entry along the first axis of an array, of any shape and dtype."""
@@ -29,3 +34,14 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def copy_hashed(source: Path, target: Path) -> str:
+    """Copy a file, have the copy on the disk, and return its SHA-256, in hex."""
+    digest = hashlib.sha256()
+    with source.open("rb", buffering=0) as original, target.open("wb", buffering=0) as copy:
+        while piece := original.read(_PIECE):
+            digest.update(piece)
+            copy.write(piece)
+        os.fsync(copy.fileno())
+    return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from app.avatars.arrays import save_rows, sha256_of
+from app.avatars.arrays import copy_hashed, save_rows, sha256_of
 from app.avatars.crops import BOXES, LANDMARKS, CropForm, FaceCutter
 from app.avatars.doubts import doubts_of
 from app.avatars.examination import Examination, examined
@@ -45,6 +46,9 @@ from app.volume import check_room
 
 _UNKNOWN_SECONDS: Final = 60
 """What is studied ahead at most of a video that does not say how long it is."""
+
+_ALIVE_SECONDS: Final = 0.5
+"""How often whoever waits for the copy of a video tells that it is alive."""
 
 Check = Callable[[Manifest, Boxes], None]
 """Raises what stands against an avatar, of which it sees the manifest and the face boxes."""
@@ -89,10 +93,27 @@ class _Seen:
     info: VideoInfo
     track: FaceTrack
     findings: Findings
-    study: Study
+    notes: Notes
     frames: FrameReader
     cached: Path
     """The file of its frames."""
+    alive: Alive
+
+    @cached_property
+    def study(self) -> Study:
+        """What is measured in its frames."""
+        track = self.track
+        return study_frames(
+            self.frames,
+            self.info.layout,
+            float(self.info.fps),
+            track.boxes,
+            track.landmarks,
+            self.alive,
+            track.meshes,
+            track.cuts,
+            self.notes,
+        )
 
 
 @dataclass(frozen=True)
@@ -122,30 +143,34 @@ class AvatarBuilder:
         """
         check_avatar_id(request.id)
         told = Repeated(progress)
-        with self.store.create(request.id, told.again) as folder:
+        with self.store.create(request.id, told.again) as folder, ThreadPoolExecutor(1, "source") as copying:
             check_room(folder, request.video.stat().st_size)
-            with self._look(request, folder, told, info) as seen:
-                info, track, count = seen.info, seen.track, len(seen.track.boxes)
+            copied = copying.submit(copy_hashed, request.video, folder / SOURCE)
+            with (
+                self._look(request, folder, told, info) as seen,
+                ThreadPoolExecutor(1, "preview") as drawing,
+            ):
+                info, track, alive, count = seen.info, seen.track, seen.alive, len(seen.track.boxes)
+                preview = drawing.submit(_write_preview, folder, seen)
                 person = meet(seen.study, float(info.fps))
-                shutil.copyfile(request.video, folder / SOURCE)
                 if request.backdrop:
                     shutil.copyfile(request.backdrop, folder / BACKDROP)
                 check_room(folder, count * self.form.frame_bytes)
                 if self.form.files:
-                    alive = partial(told, count, count)
                     cutter = FaceCutter(info.layout, seen.frames, track.boxes, track.landmarks, person, alive)
                     cutter.write(folder, self.form)
-                _write_preview(folder, seen)
                 with (folder / STUDY).open("wb") as file:
                     seen.study.save(file)
                 save_rows(folder / BOXES, count, track.boxes)
                 save_rows(folder / LANDMARKS, count, track.landmarks)
-                manifest = self._manifest(request, info, track, folder)
+                sha256 = _waited(copied, alive)
+                preview.result()
+                manifest = self._manifest(request, info, track, folder, sha256)
                 check(manifest, track.boxes)
                 manifest = replace(
                     manifest,
                     transparent=seen.findings.transparent > 0,
-                    hdr=self._hdr(request, seen, partial(told, count, count)),
+                    hdr=self._hdr(request, seen, alive),
                     warnings=avatar_notices(
                         info,
                         seen.findings,
@@ -180,7 +205,7 @@ class AvatarBuilder:
     def _look(
         self, request: AvatarRequest, folder: Path, progress: Progress, info: VideoInfo | None = None
     ) -> Iterator["_Seen"]:
-        """Decode a video beside ``folder``, follow its face, and study it."""
+        """Decode a video beside ``folder``, and follow its face."""
         Thread(target=compile_networks, name="networks").start()
         info = info or self.decoder.probe(
             request.video, self.limits, request.treatment, partial(progress, 0, 0)
@@ -193,18 +218,7 @@ class AvatarBuilder:
             info, track = followed.info, followed.track
             with FrameReader(cached, info.layout.frame_bytes) as frames:
                 alive = partial(progress, len(track.boxes), len(track.boxes))
-                study = study_frames(
-                    frames,
-                    info.layout,
-                    float(info.fps),
-                    track.boxes,
-                    track.landmarks,
-                    alive,
-                    track.meshes,
-                    track.cuts,
-                    followed.notes,
-                )
-                yield _Seen(info, track, followed.findings, study, frames, cached)
+                yield _Seen(info, track, followed.findings, followed.notes, frames, cached, alive)
 
     def _find_face(
         self, request: AvatarRequest, info: VideoInfo, cached: Path, progress: Progress
@@ -261,7 +275,9 @@ class AvatarBuilder:
             )
         return _Followed(info, track, findings, ahead.notes)
 
-    def _manifest(self, request: AvatarRequest, info: VideoInfo, track: FaceTrack, folder: Path) -> Manifest:
+    def _manifest(
+        self, request: AvatarRequest, info: VideoInfo, track: FaceTrack, folder: Path, sha256: str
+    ) -> Manifest:
         pads = Pads(*request.options.pads)
         return Manifest(
             id=request.id,
@@ -280,7 +296,7 @@ class AvatarBuilder:
                 smoothing=request.options.smoothing,
                 detector=track.detector,
             ),
-            source=Source(sha256=sha256_of(folder / SOURCE), filename=request.filename),
+            source=Source(sha256=sha256, filename=request.filename),
             created_at=datetime.now(UTC),
             treatment=info.treatment,
             implicit=request.implicit,
@@ -298,6 +314,13 @@ def compile_networks() -> None:
     """Compile the networks that follow and study faces, once a process: once a worker has its model."""
     FaceMesh()
     HiddenFinder()
+
+
+def _waited(work: Future[str], alive: Alive) -> str:
+    """Return what another thread makes."""
+    while not wait([work], _ALIVE_SECONDS).done:
+        alive()
+    return work.result()
 
 
 def _write_preview(folder: Path, seen: _Seen) -> None:

@@ -98,9 +98,7 @@ class Marks:
                 marks._sample[index] = sampled
         return marks
 
-    def doubtful(
-        self, takes: npt.NDArray[np.int32], found: npt.NDArray[np.bool_], landmarks: Landmarks
-    ) -> list[int]:
+    def doubtful(self, takes: npt.NDArray[np.int32], found: npt.NDArray[np.bool_], usual: Usual) -> list[int]:
         """Return the frames that have yet to be looked at.
 
         Between two of a take that hide no more than is usual, and as much as each other, nothing comes.
@@ -110,19 +108,18 @@ class Marks:
         after = np.minimum(before + self._every, len(takes) - 1)
         same = (takes[before] == takes[rest]) & (takes[after] == takes[rest])
         same &= np.abs(self.lips[before] - self.lips[after]) < STILL_HIDDEN
-        as_usual = self._as_usual(landmarks)
+        as_usual = self._as_usual(usual)
         clear = same & as_usual[before] & as_usual[after]
         self.lips[rest[clear]] = np.maximum(self.lips[before[clear]], self.lips[after[clear]])
         doubtful: list[int] = rest[~clear].tolist()
         return doubtful
 
-    def _as_usual(self, landmarks: Landmarks) -> npt.NDArray[np.bool_]:
+    def _as_usual(self, usual: Usual) -> npt.NDArray[np.bool_]:
         """Tell in which of the frames that were looked at no more is hidden than is usual."""
         seen = np.isfinite(self.lips)
         as_usual = seen & (self.lips - np.median(self.lips[seen]) < _CLEAR) if seen.any() else seen
-        face = self.usual(landmarks).face
         for index, kept in self.kept.items():
-            as_usual[index] &= lower_face_share(beyond(kept, face)) < NOTED
+            as_usual[index] &= lower_face_share(beyond(kept, usual.face)) < NOTED
         return as_usual
 
     def usual(self, landmarks: Landmarks) -> Usual:

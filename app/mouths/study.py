@@ -184,12 +184,13 @@ def study_frames(
         face = looker.face(index, buffer, landmarks[index], meshes[index])
         return None if face is None else looker.cover(face)
 
-    doubtful = marks.doubtful(takes, np.isfinite(meshes[:, 0, 0]), landmarks)
+    usual = marks.usual(landmarks)
+    doubtful = marks.doubtful(takes, np.isfinite(meshes[:, 0, 0]), usual)
     for index, cover in _side_by_side(layout, cover_of, doubtful):
         alive()
         if cover is not None:
             marks.take(index, cover)
-    covers = gather(marks.lips, marks.kept, marks.usual(landmarks), landmarks, alive)
+    covers = gather(marks.lips, marks.kept, usual, landmarks, alive)
     return Study(
         meshes=meshes,
         teeth=notes.teeth,

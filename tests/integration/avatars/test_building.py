@@ -8,7 +8,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from app.avatars import store
+from app.avatars import arrays, store
+from app.avatars import builder as building
 from app.avatars.avatar import open_avatar
 from app.avatars.builder import AvatarBuilder, AvatarRequest
 from app.avatars.crops import CROPS, LANDMARKS, MASKS, CropForm
@@ -75,6 +76,27 @@ def test_a_video_that_does_not_say_how_long_it_is_keeps_to_the_budget(
         lambda manifest, boxes: seen.append(cached.exists()),
     )
     assert seen == [False]
+
+
+def test_a_video_that_takes_long_to_copy_is_waited_for_with_a_sign_of_life(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, waiting, after = builder(tmp_path), threading.Event(), 0
+
+    def slowly(source: Path, target: Path) -> str:
+        assert waiting.wait(timeout=60)
+        return arrays.copy_hashed(source, target)
+
+    def told(done: int, total: int) -> None:
+        nonlocal after
+        after += any(tmp_path.glob(f".new-*/{LANDMARKS}"))
+        if after == 3:
+            waiting.set()
+
+    monkeypatch.setattr(building, "copy_hashed", slowly)
+    monkeypatch.setattr(building, "_ALIVE_SECONDS", 0.01)
+    manifest = made.build(AvatarRequest("anna", video, "a"), told)
+    assert manifest.source.sha256 == arrays.sha256_of(video)
 
 
 def test_the_arrays_have_one_row_a_frame(built: AvatarBuilder) -> None:

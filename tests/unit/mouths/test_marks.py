@@ -27,7 +27,7 @@ def doubtful(lips: list[float], *, marked: int = 255, takes: list[int] | None = 
             cover[40:90, 20:70] = 255
         marks.take(EVERY * place, seen(cover, share))
     everywhere = np.zeros(count, np.int32) if takes is None else np.array(takes, np.int32)
-    return marks.doubtful(everywhere, np.ones(count, np.bool_), meshes_of(talk(count))[..., :2])
+    return marks.doubtful(everywhere, np.ones(count, np.bool_), marks.usual(meshes_of(talk(count))[..., :2]))
 
 
 def test_between_frames_that_hide_what_is_usual_none_is_looked_at_but_the_last() -> None:
@@ -47,7 +47,9 @@ def test_what_is_skipped_hides_as_much_as_its_neighbours() -> None:
     marks = Marks(6, EVERY)
     for index, share in ((0, 0.01), (3, 0.03)):
         marks.take(index, seen(np.zeros((CROP_SIZE, CROP_SIZE), np.uint8), share))
-    assert marks.doubtful(np.zeros(6, np.int32), np.ones(6, np.bool_), meshes_of(talk(6))[..., :2]) == [4, 5]
+    assert marks.doubtful(
+        np.zeros(6, np.int32), np.ones(6, np.bool_), marks.usual(meshes_of(talk(6))[..., :2])
+    ) == [4, 5]
     np.testing.assert_allclose(marks.lips[1:3], 0.03)
 
 
