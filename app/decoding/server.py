@@ -169,7 +169,7 @@ def _decode(request: "Request") -> Any:
     from app.media.frame_file import write_frames
     from app.media.probe import probe_video
     from app.media.sound import decode_sound
-    from app.media.video import decode_frames
+    from app.media.video import decode_pieces
 
     match request:
         case DecodeSound():
@@ -177,7 +177,7 @@ def _decode(request: "Request") -> Any:
             return SOUND.dump_python(sound, mode="json")
         case DecodeFrames():
             findings = Findings()
-            frames = decode_frames(request.video, request.info, request.limits, findings, request.backdrop)
+            frames = decode_pieces(request.video, request.info, request.limits, findings, request.backdrop)
             count, told = 0, 0.0
             for _ in write_frames(frames, request.file, request.most_bytes):
                 if count and time.monotonic() - told > TELL_SECONDS:

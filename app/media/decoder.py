@@ -61,7 +61,8 @@ class DecoderHere:
         backdrop: Path | None = None,
     ) -> Iterator[I420Frame]:
         """See :class:`Decoder`."""
-        for frame in write_frames(decode_frames(video, info, limits, findings, backdrop), file, most_bytes):
+        frames = ((frame,) for frame in decode_frames(video, info, limits, findings, backdrop))
+        for (frame,) in write_frames(frames, file, most_bytes):
             alive()
             yield frame
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, Self
 import numpy as np
 
 from app.errors import AvatarDamaged, TooManyFrames
-from app.media.frames import I420Frame
+from app.media.frames import FramePieces, I420Frame
 from app.volume import Growth
 
 _ALL: Final = (slice(None),)
@@ -88,7 +88,7 @@ class RecentFrames:
         return frame
 
 
-def write_frames(frames: Iterable[I420Frame], path: Path, most_bytes: int) -> Iterator[I420Frame]:
+def write_frames(frames: Iterable[FramePieces], path: Path, most_bytes: int) -> Iterator[FramePieces]:
     """Write frames to a file by another thread, and pass each on meanwhile; at the end all are written.
 
     A video's header is only a promise: raises :class:`TooManyFrames`, :class:`StorageFull` once the frames
@@ -100,8 +100,9 @@ def write_frames(frames: Iterable[I420Frame], path: Path, most_bytes: int) -> It
         for frame in frames:
             if written:
                 written.result()
-            check_budget(growth.total + frame.nbytes, most_bytes)
-            growth.add(frame.nbytes)
+            size = sum(piece.nbytes for piece in frame)
+            check_budget(growth.total + size, most_bytes)
+            growth.add(size)
             written = pool.submit(_append, file, frame)
             yield frame
         if written:
@@ -119,8 +120,9 @@ def _emptied(path: Path) -> BinaryIO:
     return file
 
 
-def _append(file: BinaryIO, frame: I420Frame) -> None:
-    file.write(frame.data)
+def _append(file: BinaryIO, frame: FramePieces) -> None:
+    for piece in frame:
+        file.write(piece.data)
     file.flush()  # others may read it at once
 
 

@@ -5,6 +5,7 @@ in the render path converts a whole frame to BGR: only the region of the face is
 written.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -29,6 +30,9 @@ YuvaFrame = npt.NDArray[np.uint8]
 
 Plane = npt.NDArray[np.uint8]
 """uint8 (rows, columns): one plane of a frame."""
+
+FramePieces = Sequence[npt.NDArray[np.uint8]]
+"""The bytes of a frame, in contiguous arrays one after the other: of any kind of frame, often its planes."""
 
 BgrImage = npt.NDArray[np.uint8]
 """uint8 (rows, columns, 3), blue-green-red, full range 0..255."""

@@ -22,6 +22,7 @@ from app.media.frames import (
     DeepFrame,
     DeepPlane,
     FrameLayout,
+    FramePieces,
     I420Frame,
     Plane,
     YuvaFrame,
@@ -32,6 +33,7 @@ from app.media.treatment import BLUR, PLAIN, Treatment
 
 _COPIED_FORMATS: Final = frozenset({"yuv420p", "yuvj420p", "yuva420p", "gray"})
 """Pixel formats whose planes are those of an I420 frame; gray has the first of them."""
+_I420_FORMATS: Final = frozenset({"yuv420p", "yuvj420p"})
 DEEP_FORMAT: Final = "yuv420p10le"
 _NO_CHROMA: Final = 128
 _OPAQUE: Final = 255
@@ -151,6 +153,7 @@ class PictureReader:
     ) -> None:
         """``backdrop`` are the planes of the picture that the treatment may have for a background."""
         self._form = form
+        self._as_i420 = not (treatment.transparent or treatment.deep)
         self._flattens = bool(treatment.background)
         self._behind: Behind = backdrop or None
         if self._flattens and not backdrop and treatment.background != BLUR:
@@ -167,6 +170,19 @@ class PictureReader:
         if flattened:
             self._flatten(frame, planes[3])
         return frame
+
+    def pieces(self, picture: av.VideoFrame) -> FramePieces:
+        """Return the planes of ``picture`` itself if they are those of its I420 frame; none if not.
+
+        They hold the picture; decoders do not write to it again.
+        """
+        form, layout = self._form, self._form.layout
+        coded, shown = (form.coded_width, form.coded_height), (layout.width, layout.height)
+        as_it_is = self._as_i420 and form.orientation == UPRIGHT and picture.format.name in _I420_FORMATS
+        if not as_it_is or not (picture.width, picture.height) == coded == shown:
+            return ()
+        planes = [_plane(picture, index) for index in range(3)]
+        return planes if sum(plane.nbytes for plane in planes) == layout.frame_bytes else ()
 
     def read_transparent(self, picture: av.VideoFrame) -> YuvaFrame:
         """Copy ``picture`` into a new frame with its transparency, laid onto nothing."""

@@ -4,19 +4,19 @@ Frame ``i`` is the picture on screen ``i / fps`` seconds after the first one, so
 becomes constant without drift. Only one picture is held at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import repeat
 from math import ceil
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import av
 
 from app.media.backdrop import read_backdrop
 from app.media.filters import treated
 from app.media.findings import Findings
-from app.media.frames import I420Frame
+from app.media.frames import FramePieces, I420Frame
 from app.media.limits import VideoLimits, check_pixels, check_seconds
 from app.media.pictures import PictureReader
 from app.media.probe import VideoInfo, decode_pictures, no_picture, open_video
@@ -25,6 +25,8 @@ from app.media.timing import is_other_clock
 _EARLY: Final = Fraction(1, 4)
 """A picture is shown up to this part of a frame before its time: clocks in milliseconds and jittery cameras
 would otherwise double one frame and drop the next."""
+
+_Frame = TypeVar("_Frame")
 
 
 def decode_frames(
@@ -42,11 +44,43 @@ def decode_frames(
     each time. Damaged packets are skipped. Raises NotAVideo if no picture decodes, MediaTooLong and
     TooManyPixels if the video is more than its header said, UnsupportedMedia if the backdrop is no picture.
     """
-    findings = findings or Findings()
+    return _shown(path, info, limits, findings or Findings(), backdrop, _reading(info))
+
+
+def decode_pieces(
+    path: Path,
+    info: VideoInfo,
+    limits: VideoLimits,
+    findings: Findings | None = None,
+    backdrop: Path | None = None,
+) -> Iterator[FramePieces]:
+    """Decode as :func:`decode_frames` does, without a copy of what the decoder gives as it is wanted."""
+    read = _reading(info)
+
+    def pieces(reader: PictureReader, picture: av.VideoFrame) -> FramePieces:
+        return reader.pieces(picture) or (read(reader, picture),)
+
+    return _shown(path, info, limits, findings or Findings(), backdrop, pieces)
+
+
+def _reading(info: VideoInfo) -> Callable[[PictureReader, av.VideoFrame], I420Frame]:
+    """Return what makes frames of the kind that is asked for."""
+    if info.treatment.deep:
+        return PictureReader.read_deep
+    return PictureReader.read_transparent if info.treatment.transparent else PictureReader.read
+
+
+def _shown(
+    path: Path,
+    info: VideoInfo,
+    limits: VideoLimits,
+    findings: Findings,
+    backdrop: Path | None,
+    read: Callable[[PictureReader, av.VideoFrame], _Frame],
+) -> Iterator[_Frame]:
+    """Yield what is made of the picture that each frame shows."""
     behind = read_backdrop(backdrop, limits, info.layout) if backdrop else []
     reader = PictureReader(info.form, info.treatment, findings, behind)
-    read = reader.read_transparent if info.treatment.transparent else reader.read
-    read = reader.read_deep if info.treatment.deep else read
     held: av.VideoFrame | None = None
     shown = 0
     end = Fraction(0)
@@ -57,12 +91,12 @@ def decode_frames(
             findings.repeated += due > shown + 1
         findings.pictures += 1
         if held is not None and due > shown:
-            yield from repeat(read(held), due - shown)
+            yield from repeat(read(reader, held), due - shown)
             shown = due
         held, end = picture, stop
     if held is None:
         raise no_picture(limits)
-    yield from repeat(read(held), max(1, round(end * info.fps)) - shown)
+    yield from repeat(read(reader, held), max(1, round(end * info.fps)) - shown)
 
 
 def _timed_pictures(

@@ -46,7 +46,7 @@ def test_what_a_video_takes_is_held_against_the_budget_before_it_is_decoded(
 
 
 def test_a_header_that_promised_less_does_not_go_beyond_the_budget(tmp_path: Path) -> None:
-    frames = write_frames(repeat(np.zeros(600, np.uint8)), tmp_path / "frames", 1000)
+    frames = write_frames(repeat([np.zeros(600, np.uint8)]), tmp_path / "frames", 1000)
     next(frames)
     with pytest.raises(TooManyFrames):
         next(frames)

@@ -11,7 +11,7 @@ from app.errors import MediaTooLong, NotAVideo
 from app.media.frames import FrameLayout, I420Frame
 from app.media.limits import VideoLimits
 from app.media.probe import VideoInfo, probe_video
-from app.media.video import decode_frames
+from app.media.video import decode_frames, decode_pieces
 from tests.support.clips import moving_portrait, write_video
 from tests.support.renders import numbered_frame
 
@@ -69,6 +69,17 @@ def test_a_constant_rate_gives_every_picture_once_unchanged(tmp_path: Path) -> N
     assert info.frame_count == len(frames) == 15
     for number, frame in enumerate(frames):
         np.testing.assert_array_equal(frame, numbered_frame(LAYOUT, number))
+
+
+@pytest.mark.parametrize(("width", "rotation"), [(128, 0), (72, 0), (128, 90)])
+def test_in_pieces_a_video_has_the_same_frames(tmp_path: Path, width: int, rotation: int) -> None:
+    path = _write(
+        tmp_path / "a.mp4", [0, 1, 2, 5, 6], Fraction(1, 25), rotation=rotation, layout=FrameLayout(width, 48)
+    )
+    info, frames = _decode(path)
+    pieces = list(decode_pieces(path, info, LIMITS))
+    assert [b"".join(piece.tobytes() for piece in each) for each in pieces] == [f.tobytes() for f in frames]
+    assert {len(each) for each in pieces} == {3 if (width, rotation) == (128, 0) else 1}
 
 
 @pytest.mark.parametrize("fps", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(50), Fraction(60)])

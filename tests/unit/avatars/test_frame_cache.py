@@ -1,7 +1,7 @@
 import errno
 import os
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,12 @@ def store(tmp_path: Path) -> AvatarStore:
 
 
 def numbered(count: int) -> Decode:
-    return partial(write_frames, [np.full(12, index, np.uint8) for index in range(count)])
+    frames = [[np.full(12, index, np.uint8)] for index in range(count)]
+
+    def decode(path: Path, most_bytes: int) -> Iterator[I420Frame]:
+        return (frame for (frame,) in write_frames(frames, path, most_bytes))
+
+    return decode
 
 
 def unread(file: Path, most_bytes: int) -> list[I420Frame]:

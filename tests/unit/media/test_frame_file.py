@@ -14,9 +14,11 @@ from tests.support.frames import Listed
 def test_nothing_is_left_of_a_longer_video_in_the_same_file(tmp_path: Path) -> None:
     path = tmp_path / "frames.i420"
     for count in (3, 2):
-        frames = [np.full(12, index + count, np.uint8) for index in range(count)]
+        frames = [
+            [np.full(8, index + count, np.uint8), np.full((2, 2), 7, np.uint8)] for index in range(count)
+        ]
         assert len(list(write_frames(frames, path, most_bytes=1000))) == count
-    assert path.read_bytes() == bytes([2] * 12 + [3] * 12)
+    assert path.read_bytes() == bytes([2] * 8 + [7] * 4 + [3] * 8 + [7] * 4)
 
 
 def test_a_frame_is_read_once_while_it_is_among_the_last(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from app.media.frames import Color, I420Frame
 from app.media.pictures import DEEP_FORMAT, Orientation, PictureForm, PictureReader
+from app.media.treatment import PLAIN, Treatment
 
 YUV = (200, 90, 150)
 
@@ -48,6 +49,39 @@ def test_planes_are_copied_as_they_are_and_cropped_to_even(pix_fmt: str, width: 
     assert (form.layout.width, form.layout.height) == (width & ~1, height & ~1)
     for index, plane in enumerate(form.layout.planes(frame)):
         np.testing.assert_array_equal(plane, _rows(picture, index)[: plane.shape[0], : plane.shape[1]])
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p"])
+def test_planes_that_lie_as_in_a_frame_are_not_copied(pix_fmt: str) -> None:
+    picture = _random_picture(pix_fmt, 128, 48)
+    form, frame = _read(picture)
+    pieces = PictureReader(form).pieces(picture)
+    assert b"".join(piece.tobytes() for piece in pieces) == frame.tobytes()
+    for index, piece in enumerate(pieces):
+        assert np.shares_memory(piece, np.frombuffer(memoryview(picture.planes[index]), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("picture", "treatment"),
+    [
+        (_random_picture("yuv420p", 100, 48), PLAIN),  # rows are longer than what they show
+        (_random_picture("yuv420p", 128, 49), PLAIN),
+        (_random_picture("yuva420p", 128, 48), PLAIN),
+        (_random_picture("gray", 128, 48), PLAIN),
+        (_random_picture("yuv420p10le", 128, 48), PLAIN),
+        (_random_picture("yuv420p", 128, 48), Treatment(rotate=180)),
+        (_random_picture("yuv420p", 128, 48), Treatment(transparent=True)),
+        (_random_picture("yuv420p", 128, 48), Treatment(deep=True)),
+    ],
+)
+def test_of_other_pictures_a_frame_is_made(picture: av.VideoFrame, treatment: Treatment) -> None:
+    form = PictureForm.of(picture, treatment)
+    assert not len(PictureReader(form, treatment).pieces(picture))
+
+
+def test_of_a_picture_of_another_size_than_the_first_a_frame_is_made() -> None:
+    form = PictureForm.of(_random_picture("yuv420p", 128, 48))
+    assert not len(PictureReader(form).pieces(_random_picture("yuv420p", 128, 64)))
 
 
 @pytest.mark.parametrize(
