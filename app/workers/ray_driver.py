@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
@@ -54,13 +55,19 @@ class Place:
     free: bool = False
     """Whether the actor has died as it loaded."""
 
+    def tell(self, message: Message) -> None:
+        """Tell the actor something, in a thread of its own that keeps the order, while another hears."""
+        self.actor.tell.options(concurrency_group="telling").remote(message)
+
 
 class Driver:
     """Keeps one actor on each device of the cluster, and passes messages between them and the service."""
 
     def __init__(self, settings: Settings, start: Message, tell: Tell, actor: type[RayWorker]) -> None:
         """``start`` is what each worker is told first, besides its name and device."""
-        self._actor: Any = ray.remote(actor)
+        # Ray does not start it again: whether it has a place anywhere is counted anew.
+        options: Any = {"max_restarts": 0, "max_task_retries": 0, "concurrency_groups": {"telling": 1}}
+        self._actor: Any = ray.remote(**options)(actor)
         self._settings = settings
         self._start = start
         self._tell = tell
@@ -74,7 +81,7 @@ class Driver:
     async def run(self) -> None:
         """Keep the actors there until the cluster is lost."""
         while True:
-            kind, slots, leaving = await self._look()
+            device, slots, leaving = await self._look()
             self._tell({"alive": True})
             self._drain(leaving)
             if self._settings.ray_autoscaling:
@@ -82,7 +89,7 @@ class Driver:
             for name in surplus(self._places, self._ready(), slots):
                 self._let_go(name, LEFT)
             while len(self._places) < slots:
-                self._add(kind)
+                self._add(device)
             await asyncio.sleep(LOOK_SECONDS)
 
     def hear(self, message: Message) -> None:
@@ -98,7 +105,7 @@ class Driver:
                 ray.kill(place.actor)
                 return
             place.busy |= "call" in message
-            place.actor.tell.remote(message)
+            place.tell(message)
 
     def _wanted(self, slots: int) -> int:
         """Return how many workers there are to be, and let go of those that are not needed.
@@ -125,7 +132,7 @@ class Driver:
             elif not place.leaving:
                 place.leaving = True
                 self._tell({"worker": name, "leaving": True})
-                place.actor.tell.remote({"give_way": True})
+                place.tell({"give_way": True})
 
     def _ready(self) -> list[str]:
         return [name for name, place in self._places.items() if place.machine]
@@ -134,14 +141,12 @@ class Driver:
         self._tell({"worker": name, "gone": True, "left": how})
         ray.kill(self._places.pop(name).actor)
 
-    def _add(self, kind: str) -> None:
+    def _add(self, device: str) -> None:
         name = f"worker-{os.getpid()}-{self._count}"
         self._count += 1
-        device, resource = ("cuda", "num_gpus") if kind == "GPU" else ("cpu", "num_cpus")
         start = dict(self._start) | {"name": name, "device": device}
-        # Ray does not start it again: whether it has a place anywhere is counted anew.
-        options = {resource: 1, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": 2}
-        self._places[name] = place = Place(self._actor.options(**options).remote(start))
+        resource = {"num_gpus": 1} if device == "cuda" else {"num_cpus": 1}
+        self._places[name] = place = Place(self._actor.options(**resource).remote(start))
         task = asyncio.ensure_future(self._see(name, place))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -169,9 +174,8 @@ class Driver:
                 self._tell({"worker": name, "gone": True, end: how, "pause": pause})
                 if pause:
                     await asyncio.sleep(pause)
-            ray.kill(
-                place.actor
-            )  # only now: if it is still there, it has kept its device from those that wait
+            # Only now: if it is still there, it has kept its device from those that wait.
+            ray.kill(place.actor)
             self._places.pop(name, None)
 
     async def _look(self) -> tuple[str, int, Collection[str]]:
@@ -179,11 +183,10 @@ class Driver:
         return await Silence(LOST_SECONDS).until(asyncio.to_thread(_look, self._settings.device))
 
     async def _is_lost(self) -> bool:
-        try:
+        with suppress(Exception):  # Ray raises what its many parts raise
             await self._look()
-        except Exception:  # Ray raises what its many parts raise
-            return True
-        return False
+            return False
+        return True
 
     async def _hear(self, name: str, place: Place, machine: str) -> str:
         """Pass on what an actor says until its worker has answered; return how it ended, if it has."""
@@ -224,7 +227,7 @@ def surplus(actors: Collection[str], ready: Collection[str], slots: int) -> list
 
 
 def _look(device: str) -> tuple[str, int, Collection[str]]:
-    """Return which resource a worker takes, how many of it the machines have, and which of them leave.
+    """Return on which devices workers work, how many the machines have, and which of these leave.
 
     Raises ``ConnectionError`` if the cluster is not the one that was joined: a head that was started again
     knows nothing of this machine.
@@ -236,7 +239,7 @@ def _look(device: str) -> tuple[str, int, Collection[str]]:
     nodes = [node for node in alive if node["NodeID"] not in leaving]
     gpus, cpus = (sum(int(node["Resources"].get(kind, 0)) for node in nodes) for kind in ("GPU", "CPU"))
     on_gpus = device.startswith("cuda") or (device == "auto" and gpus)
-    return ("GPU", gpus, leaving) if on_gpus else ("CPU", cpus, leaving)
+    return ("cuda", gpus, leaving) if on_gpus else ("cpu", cpus, leaving)
 
 
 def main(actor: type[RayWorker] = RayWorker) -> None:

@@ -22,7 +22,7 @@ OWN: Final = {"model", "models_dir", "avatars_dir", "data_dir", "frames_dir", "e
 
 
 class RayWorker:
-    """One worker. Two of its methods may run at a time."""
+    """One worker. It may be told something while it is heard."""
 
     command: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "app.workers.child")
 

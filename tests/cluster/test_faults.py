@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -99,6 +100,38 @@ def pair(
     finally:
         server.stop()
         server.client.close()
+
+
+TELLING = """
+import io, json, sys, time
+from types import SimpleNamespace
+import ray
+from app.settings import Settings
+from app.workers.ray_driver import Driver, Place
+from app.workers.ray_worker import RayWorker
+
+class Noting(RayWorker):
+    def __init__(self):
+        self._process = SimpleNamespace(stdin=io.BytesIO())
+
+    def told(self):
+        return [json.loads(line) for line in self._process.stdin.getvalue().splitlines()]
+
+ray.init(sys.argv[1], namespace="telling", log_to_driver=False)
+place = Place(Driver(Settings(), {}, print, Noting)._actor.options(num_cpus=0).remote())
+for number in range(1000):
+    place.tell({"number": number})
+while len(told := ray.get(place.actor.told.remote())) < 1000:
+    time.sleep(0.1)
+print([message["number"] for message in told] == list(range(1000)))
+"""
+
+
+def test_a_worker_is_told_everything_in_its_order(cluster: RayCluster) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TELLING, cluster.address], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "True\n", done.stderr
 
 
 @pytest.mark.anyio

@@ -117,7 +117,7 @@ def anyio_backend() -> str:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
     """What a driver tells; its cluster answers."""
 
-    monkeypatch.setattr(ray_driver, "_look", lambda device: ("CPU", 2, []))
+    monkeypatch.setattr(ray_driver, "_look", lambda device: ("cpu", 2, []))
     monkeypatch.setattr(ray, "kill", lambda _: None)
     return []
 
