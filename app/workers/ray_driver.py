@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -74,9 +74,9 @@ class Driver:
         self._places: dict[str, Place] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
-        self._wished = 0
-        self._wishes: dict[int, float] = {}
-        """Until when each number of workers is kept that was wished for."""
+        self._wished = 1
+        self._wishes = {1: inf}
+        """Until when each number of workers that was wished for is kept."""
 
     async def run(self) -> None:
         """Keep the actors there until the cluster is lost."""
@@ -96,7 +96,7 @@ class Driver:
         """Take a message of the service."""
         if "wish" in message:
             self._wishes[self._wished] = time.monotonic() + LINGER_SECONDS
-            self._wished = message["wish"]
+            self._wished = max(1, message["wish"])
             self._wishes[self._wished] = inf
         elif place := self._places.get(message["worker"]):  # else it was told that this worker is gone
             if "end" in message:
@@ -113,7 +113,7 @@ class Driver:
         For workers that wait for a device, the autoscaler adds machines. None may wait while a device is left
         alone: it would get that one.
         """
-        wished = max(1, most(self._wishes, time.monotonic()))
+        wished = max(number for number, until in self._wishes.items() if until > time.monotonic())
         ready = self._ready()
         spare = max(0, len(ready) - wished)
         for name in [name for name in ready if not self._places[name].busy][:spare]:
@@ -193,8 +193,7 @@ class Driver:
         async for item in place.actor.hear.options(num_returns="streaming").remote():
             message = await item
             if "gone" in message:
-                gone: str = message["gone"]
-                return gone
+                return str(message["gone"])
             if "ready" in message:
                 place.machine = machine
             if "told" not in message:
@@ -213,11 +212,6 @@ def _describe(error: RayError) -> str:
     if "expectedly" in text.replace("unexpectedly", ""):
         return LEFT
     return LOST if "node" in text and "died" in text else "ended unexpectedly"
-
-
-def most(wishes: Mapping[int, float], now: float) -> int:
-    """Return the most workers of those wishes, by the instant until which each is kept."""
-    return max((workers for workers, until in wishes.items() if until > now), default=0)
 
 
 def surplus(actors: Collection[str], ready: Collection[str], slots: int) -> list[str]:
