@@ -228,10 +228,10 @@ class Scheduler:
                 self._begin(best)
             self._start(best, best.next_call(self.pool.size))
         running = {call for job in self._jobs.values() for call in job.running}
-        lesser = self._turns.to_shorten(self._jobs.values(), best, self.pool.idle)
-        if lesser and self._asked not in running:
-            self._asked = lesser
-            self.pool.give_way(lesser)
+        if self._asked not in running:
+            self._asked = self._turns.to_shorten(self._jobs.values(), best, self.pool.idle)
+            if self._asked:
+                self.pool.give_way(self._asked)
         self.pool.wish(len(wanting) + len(running))
 
     def _begin(self, job: OpenJob) -> None:
