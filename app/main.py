@@ -106,6 +106,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def serve(settings: Settings) -> None:
     """Run the service until it is told to stop. Raises ``DataFolderError``."""
+    configure_logs(settings.log_format, settings.log_level)  # opening the job database may have news
     files = DataFolder(settings.data_dir)
     with files.lock():
         backend = make_backend(settings, files, lambda _: None)

@@ -50,3 +50,8 @@ def test_a_request_without_a_trace_begins_one(server: Server) -> None:
     server.client.get("/v1/avatars?limit=7")
     lines = [json.loads(line) for line in server.log.splitlines() if '"event": "request"' in line]
     assert re.fullmatch("[0-9a-f]{32}", lines[-1]["trace_id"])
+
+
+def test_a_new_job_database_is_a_line_of_the_log_like_any_other(server: Server) -> None:
+    events = [json.loads(line)["event"] for line in server.log.splitlines() if line.startswith("{")]
+    assert "job_database_migrated" in events
