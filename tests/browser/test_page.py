@@ -50,3 +50,12 @@ def test_files_are_picked_with_the_keyboard(studio: Studio) -> None:
     expect(studio.card("anna")).to_be_visible()
     with studio.page.expect_file_chooser():
         studio.page.get_by_label("choose a file").press("Space")
+
+
+def test_the_stage_stays_in_sight_but_covers_no_job(studio: Studio) -> None:
+    expect(studio.card("anna")).to_be_visible()
+    studio.page.set_viewport_size({"width": 1280, "height": 500})
+    studio.page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    edges = "['stage', 'jobs'].map((id) => document.getElementById(id).getBoundingClientRect())"
+    bottom, top = studio.page.evaluate(f"(([stage, jobs]) => [stage.bottom, jobs.top])({edges})")
+    assert bottom <= top
