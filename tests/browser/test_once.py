@@ -38,7 +38,7 @@ def test_a_video_speaks_without_an_avatar_and_its_receipt_is_shown(
 
 
 def test_a_video_that_is_used_once_stays_chosen_when_an_avatar_is_ready(
-    studio: Studio, speech: Speech, tmp_path: Path
+    studio: Studio, server: Server, speech: Speech, tmp_path: Path
 ) -> None:
     studio.make_avatar(clips.talking_head(tmp_path / "gil.mp4", 3.0), "gil")
     studio.offer_video(clips.talking_head(tmp_path / "once.mp4", 0.8))
@@ -49,4 +49,6 @@ def test_a_video_that_is_used_once_stays_chosen_when_an_avatar_is_ready(
     expect(studio.page.get_by_role("radio", name="gil")).not_to_be_checked()
     studio.offer_speech(speech(1))
     studio.button("Render video").click()
+    studio.wait_until_done()
     expect(studio.locate("#stage-name")).to_have_text("once.mp4 speaks")
+    assert server.client.delete("/v1/avatars/gil").status_code == 204
