@@ -89,8 +89,8 @@ class MemberPool:
 
     async def stop(self) -> None:
         """See :class:`Pool`. What they do is not waited for: it is done again at the next start."""
-        for name in list(self.members):
-            self._hear(name, {"gone": True, "left": "the service is being stopped"})
+        for member in self.members.values():
+            member.hear({"left": "the service is being stopped"})
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)

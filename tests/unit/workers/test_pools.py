@@ -191,6 +191,26 @@ async def test_a_worker_whose_words_have_no_end_is_replaced(tmp_path: Path) -> N
     await pool.stop()
 
 
+HALF_BROKEN = """
+import json, sys
+name = json.loads(sys.stdin.readline())["name"]
+if name == "worker-0" or len(sys.argv) > 1:
+    print(json.dumps({"unusable": {"detail": "There is no model."}}), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("broken", [1, 2])
+async def test_jobs_are_taken_as_long_as_a_worker_that_loads_may_do_them(tmp_path: Path, broken: int) -> None:
+    settings = Settings(device="cpu", workers=2, data_dir=tmp_path, log_level="error")
+    command = (sys.executable, "-c", HALF_BROKEN, *(["both"] if broken == 2 else []))
+    pool = LocalPool(settings, command=command)
+    await pool.start(lambda: None)
+    await until(lambda: len(pool.problems) == broken)
+    assert (pool.status, pool.size, pool.unusable) == ("There is no model.", 0, broken == 2)
+    await pool.stop()
+
+
 @pytest.mark.parametrize(("key", "value"), [("sha256", "cd"), ("encoder", "h264_nvenc"), ("version", "9.9")])
 def test_a_worker_with_another_model_encoder_or_release_is_refused_and_named(key: str, value: str) -> None:
     pool = Pool(MODEL, MODEL | {key: value})
