@@ -14,6 +14,7 @@ from app.faces.geometry import composed
 from app.faces.hidden import CROP_SIZE, Shares, alignment, in_crop, lips_ellipse
 from app.faces.types import Box, ExactBox, FaceLandmarks, Landmarks, MouthMask
 from app.media.frames import Affine
+from app.mouths.points import JAW, LOWER_LIP_OUTER
 from app.progress import Alive, nothing
 
 Marking = npt.NDArray[np.uint8]
@@ -28,7 +29,15 @@ _LOWER_FACE: Final = (slice(30, 84), slice(20, 76))
 FAINT, FIRM = 40, 160
 """What is marked at least faintly counts in full where it goes on to what is marked firmly, 0..255: the tip
 of a finger is faint, its hand is not. Not over the lips, for what is marked between them and a neck may be
-the edge of a chin."""
+the edge of a chin; nor over the chin of a mouth that gapes, which is nearer still."""
+
+GAPING: Final = 0.5
+"""Opening, in distances of the inner eyes, from which a chin hangs before the neck: of somebody who sings, one
+was taken for a part of her shoulders, and her own lower lip was left below the mouth that was laid."""
+
+_OPENING, _EYES = (13, 14), (133, 362)
+_CHIN: Final = [*LOWER_LIP_OUTER, *JAW[3:-3]]
+"""Face Mesh points of the inner lips, of the inner corners of the eyes, and about the chin."""
 
 _BEYOND_FACE: Final = 5
 """Pixels of the aligned crop beyond the outline of a face within which marks count: a jaw that opens is laid
@@ -143,12 +152,22 @@ def _before_face(marks: Marking, landmarks: FaceLandmarks) -> Marking:
     count, labels = cv2.connectedComponents((marks >= FAINT).astype(np.uint8))
     firm = np.zeros(count, np.bool_)
     firm[labels[marks >= FIRM]] = True
-    cover = np.where(firm[labels] & (lips_ellipse(points) == 0), np.uint8(255), marks)
+    cover = np.where(firm[labels] & (_lips_and_chin(points) == 0), np.uint8(255), marks)
     outline = cv2.convexHull(points)
     face = np.zeros_like(cover)
     cv2.fillPoly(face, [np.rint(outline).astype(np.int32)], 255)
     around = cv2.dilate(face, np.ones((2 * _BEYOND_FACE + 1,) * 2, np.uint8))
     return np.asarray(cv2.bitwise_and(cover, around), np.uint8)
+
+
+def _lips_and_chin(points: FaceLandmarks) -> npt.NDArray[np.float32]:
+    """Return where marks count as they are, (96, 96): 1 about the lips, and to the chin of a mouth that gapes."""
+    there = lips_ellipse(points)
+    opening, eyes = (float(np.linalg.norm(points[one] - points[other])) for one, other in (_OPENING, _EYES))
+    if opening >= GAPING * eyes:
+        hull = cv2.convexHull(points[_CHIN])
+        cv2.fillPoly(there, [np.rint(hull).astype(np.int32)], 1.0)
+    return there
 
 
 def beyond(marks: Marking, usual: Marking) -> Marking:

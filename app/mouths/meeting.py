@@ -44,6 +44,11 @@ PALE: Final = 0.7
 """Lips that show less than this share of the red that the person's usually show are pressed in: seen on a
 woman with lipstick, 0.41 where pressed."""
 
+MET, FEWEST_MET = 3.0, 3
+"""How much is seen between lips that meet, at most, by :func:`app.mouths.looks.parting`; and frames of them
+from which they have a usual red of their own: lips that part turn their red outward, and a tongue is red, so
+that of three of twelve people in training hardly a frame with shut lips had :data:`PALE` of what is usual."""
+
 RED: Final = 0.4
 """Median red of lips, in percent of the eyes' distance squared, from which their red tells anything: where
 skin is dark or the picture has little colour it is mostly noise."""
@@ -126,7 +131,9 @@ class _Rest:
     """How a mouth rests in some frames, from which the shapes of a take are measured."""
 
     red: float
-    """Lips of less are pressed in."""
+    """Lips that are parted and of less are pressed in."""
+    red_met: float
+    """Lips that meet and are of less are pressed in."""
     opening: float
     """A mouth rests that opens no further."""
     zero: Numbers
@@ -139,21 +146,30 @@ class _Rest:
     def of(cls, mouths: _Mouths, pool: TakeFrames) -> Self:
         """Measure the rest in frames that may lend, of which there is at least one."""
         red, opening = mouths.study.redness[pool], mouths.opening[pool]
-        usual = float(np.median(red))
-        least = PALE * usual if usual > RED else -np.inf
-        low, high = np.quantile(opening[red >= least], [0.05, 0.95])
+        usual, met = float(np.median(red)), mouths.study.parting[pool] < MET
+        tells = usual > RED
+        least = PALE * usual if tells else -np.inf
+        least_met = PALE * min(usual, float(np.median(red[met]))) if tells and met.sum() >= FEWEST_MET else least
+        full = red >= np.where(met, least_met, least)
+        low, high = np.quantile(opening[full], [0.05, 0.95])
         most = float(low + REST_SHARE * (high - low))
-        resting = pool[(red >= least) & (opening <= most)]
+        resting = pool[full & (opening <= most)]
         parted = float(np.median(mouths.opening[resting]))
         seen_parted = float(np.median(mouths.study.parting[resting])) >= SEEN_PARTED
         return cls(
             red=least,
+            red_met=least_met,
             opening=most,
             zero=np.median(mouths.flat[resting], axis=0, overwrite_input=True),
             teeth=np.median(mouths.teeth[resting], axis=0),
             parted=parted,
             ajar=0.0 if parted < (LEAST_PARTED if seen_parted else MOST_SHUT) else parted - SHUT,
         )
+
+    def full(self, study: Study, frames: TakeFrames) -> Flags:
+        """Tell in which frames lips are not pressed in."""
+        full: Flags = study.redness[frames] >= np.where(study.parting[frames] < MET, self.red_met, self.red)
+        return full
 
 
 def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonical, silent: Flags) -> Person:
@@ -179,7 +195,7 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
         own = _Rest.of(mouths, pool) if len(pool) >= least else common
         if own is None:
             break
-        usable[take] &= study.redness[take] >= own.red
+        usable[take] &= own.full(study, take)
         rest[take] = usable[take] & (opening[take] <= own.opening)
         components = np.concatenate(
             [(flat[take[part]] - own.zero) @ space.basis.T for part in _parts(len(take))]

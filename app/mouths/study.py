@@ -32,7 +32,7 @@ from app.volume import meaning
 STUDY: Final = "mouths.npz"
 """Name of the file among those of an avatar; it can be rebuilt from the others."""
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Of what is measured and how; a study of another version is made again."""
 
 _BUFFERS: Final = 8

@@ -133,6 +133,20 @@ def test_what_is_marked_faintly_counts_in_full_where_it_goes_on_to_what_is_marke
     assert (cover[44:60, 56:62] == 60).all()
 
 
+@pytest.mark.parametrize(("opening", "faint"), [(0.0, 255), (8.0, 60)])
+def test_what_is_marked_faintly_on_the_chin_of_a_mouth_that_gapes_stays_a_doubt(
+    opening: float, faint: int
+) -> None:
+    """A chin hangs before the shoulders then, which are marked firmly."""
+    marks = NOTHING.copy()
+    marks[56:75, 40:56] = 60
+    marks[75:96, 20:76] = 250
+    landmarks = meshes_of(np.full((1, 1), opening))[:, :, :2]
+    cover = gather(np.zeros(1, np.float32), {0: marks}, Usual(NOTHING, 0.0), landmarks).of(0, FPS)
+    assert cover is not None
+    assert (cover[57:61, 44:52] == faint).all()
+
+
 def test_what_lies_beside_the_face_is_not_before_it() -> None:
     """A collar, a neck, what stands behind: the cheeks are laid, and the frame lends."""
     marks = NOTHING.copy()

@@ -88,6 +88,19 @@ def test_lips_that_are_pressed_in_are_not_lent_but_may_be_changed() -> None:
     assert not person.rest[20:25].any()
 
 
+def test_lips_that_meet_are_not_pressed_in_for_showing_less_red_than_parted_ones() -> None:
+    """Lips that part turn their red outward, and a tongue is red: nobody could shut this mouth."""
+    open_now = talk(60)
+    parting = 1.0 + 8 * open_now[:, 0]
+    red = np.where(parting < 3, 0.6, 1.2)
+    shut = np.flatnonzero(parting < 3)
+    red[shut[:2]] = 0.3
+    study = replace(study_of(open_now, redness=red), parting=parting.astype(np.float32))
+    person = meet(study, 25.0)
+    assert np.flatnonzero(~person.usable).tolist() == shut[:2].tolist()
+    assert person.rest[shut[2:]].all()
+
+
 def test_where_lips_are_hardly_red_their_red_tells_nothing() -> None:
     red = np.full(60, 0.2)
     red[20:25] = 0.02
