@@ -147,9 +147,9 @@ class _Rest:
         """Measure the rest in frames that may lend, of which there is at least one."""
         red, opening = mouths.study.redness[pool], mouths.opening[pool]
         usual, met = float(np.median(red)), mouths.study.parting[pool] < MET
-        tells = usual > RED
-        least = PALE * usual if tells else -np.inf
-        least_met = PALE * min(usual, float(np.median(red[met]))) if tells and met.sum() >= FEWEST_MET else least
+        least = least_met = PALE * usual if usual > RED else -np.inf
+        if met.sum() >= FEWEST_MET:
+            least_met = min(least, PALE * float(np.median(red[met])))
         full = red >= np.where(met, least_met, least)
         low, high = np.quantile(opening[full], [0.05, 0.95])
         most = float(low + REST_SHARE * (high - low))
