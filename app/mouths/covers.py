@@ -32,7 +32,7 @@ of a finger is faint, its hand is not. Not over the lips, for what is marked bet
 the edge of a chin; nor over the chin of a mouth that gapes, which is nearer still."""
 
 GAPING: Final = 0.5
-"""Opening, in distances of the inner eyes, from which a chin hangs before the neck: of somebody who sings, one
+"""Opening, in distances of the inner eyes, from which a chin hangs before the neck: one of somebody singing
 was taken for a part of her shoulders, and her own lower lip was left below the mouth that was laid."""
 
 _OPENING, _EYES = (13, 14), (133, 362)
@@ -161,7 +161,7 @@ def _before_face(marks: Marking, landmarks: FaceLandmarks) -> Marking:
 
 
 def _lips_and_chin(points: FaceLandmarks) -> npt.NDArray[np.float32]:
-    """Return where marks count as they are, (96, 96): 1 about the lips, and to the chin of a mouth that gapes."""
+    """Return where marks count as they are, (96, 96): 1 about the lips, and to the chin if a mouth gapes."""
     there = lips_ellipse(points)
     opening, eyes = (float(np.linalg.norm(points[one] - points[other])) for one, other in (_OPENING, _EYES))
     if opening >= GAPING * eyes:
