@@ -117,12 +117,16 @@ class FrameLayout:
         starts = (luma, luma + chroma)
         return [slice(top * self.width, bottom * self.width)] + [slice(s + first, s + last) for s in starts]
 
-    def sample_bgr(self, frame: I420Frame, affine: Affine, size: tuple[int, int]) -> BgrImage:
+    def sample_bgr(
+        self, frame: I420Frame, affine: Affine, size: tuple[int, int], chroma_right: float = 0.0
+    ) -> BgrImage:
         """Cut a (width, height) = ``size`` BGR picture out of ``frame`` through ``affine``, bilinear.
 
-        Positions outside the frame repeat its edge. Chroma is taken as left-sited (MPEG-2, H.264 default).
+        Positions outside the frame repeat its edge. Chroma is taken as left-sited (MPEG-2, H.264 default), or
+        so many luma pixels to the right of that.
         """
         chroma_affine = affine / 2
+        chroma_affine[0, 2] -= chroma_right / 2
         chroma_affine[1, 2] -= 0.25  # vertically, chroma samples lie between two luma rows
         planes = [
             cv2.warpAffine(
