@@ -3,15 +3,22 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
+from typing import Final
 
 import av
+import numpy as np
 from av.error import BlockingIOError as NothingYet
 from av.filter import Graph
 from av.filter.context import FilterContext
 
 from app.media.findings import Findings
-from app.media.tone_mapping import TABLE_FORMAT, is_hdr, table
+from app.media.tone_mapping import TABLE_FORMAT, as_picture, every_color, is_hdr, table
 from app.media.treatment import Treatment
+
+_PACKED: Final = "rgb48le"
+_LOOK_UP: Final = ("haldclut", "clut=first")
+"""The filter that is given a table."""
 
 
 def treated(
@@ -45,8 +52,7 @@ def _tone_mapped(pictures: Iterable[av.VideoFrame], findings: Findings) -> Itera
             yield picture
             continue
         if chain is None or not chain.takes(picture):
-            steps = ("scale", "in_color_matrix=bt2020"), ("format", TABLE_FORMAT), ("haldclut", "clut=first")
-            chain = _Chain.of(picture, *steps, table=table(picture.color_trc))
+            chain = _tone_mapper(picture)
         findings.tone_mapped += 1
         # haldclut leaves out what comes late; whoever counts the time does so by the picture's own clock
         time = picture.pts, picture.duration, picture.time_base
@@ -54,6 +60,33 @@ def _tone_mapped(pictures: Iterable[av.VideoFrame], findings: Findings) -> Itera
         for shown in chain.push(picture):
             shown.pts, shown.duration, shown.time_base = time
             yield shown
+
+
+def _tone_mapper(picture: av.VideoFrame) -> "_Chain":
+    """Return the filters that map the tones of pictures like this one.
+
+    Planes are made of packed colours, and those again of them: to planes of its own FFmpeg would interpolate
+    chroma, which blurs it.
+    """
+    steps = ("scale", "in_color_matrix=bt2020"), ("format", _PACKED), ("format", TABLE_FORMAT)
+    return _Chain.of(
+        picture, *steps, _LOOK_UP, ("format", _PACKED), table=table(picture.color_trc, _planes_of_tables())
+    )
+
+
+@cache
+def _planes_of_tables() -> tuple[int, int, int]:
+    """Return which of red, green and blue, 0 to 2, ``haldclut`` looks for in each plane of its table.
+
+    Planes are green, blue and red; up to FFmpeg 8 it takes the first of a table for the red one.
+    """
+    as_named = 1, 2, 0
+    red = av.VideoFrame(2, 2, TABLE_FORMAT)
+    for plane, value in zip(red.planes, (0, 0, 255), strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    (seen,) = _Chain.of(red, _LOOK_UP, table=as_picture(every_color(), as_named)).push(red)
+    is_red = np.frombuffer(memoryview(seen.planes[2]), "<u2")[0] > 0
+    return as_named if is_red else (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -68,13 +101,13 @@ class _Chain:
     def of(
         cls, picture: av.VideoFrame, *steps: tuple[str, str], table: av.VideoFrame | None = None
     ) -> "_Chain":
-        """Return filters for pictures like this one; the last of them is given the ``table``."""
+        """Return filters for pictures like this one; those that look up colours do so in the ``table``."""
         graph = Graph()
         source = last = _source(graph, picture)
         for name, arguments in (*steps, ("buffersink", "")):
             step = graph.add(name, arguments or None)
             last.link_to(step)
-            if table and (name, arguments) == steps[-1]:
+            if table and (name, arguments) == _LOOK_UP:
                 beside = _source(graph, table)
                 beside.link_to(step, 0, 1)
             last = step
