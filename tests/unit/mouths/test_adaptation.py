@@ -33,7 +33,7 @@ def test_wanted_openings_have_the_mean_and_the_spread_of_the_footage(size: float
     person = person_of(talk(200, size))
     wanted = openings(person, heard())
     assert wanted.mean() == pytest.approx(person.habits.mean[8], rel=0.1)
-    assert wanted.std() == pytest.approx(SPREAD * person.habits.deviation[8], rel=0.15)
+    assert wanted.std() == pytest.approx(SPREAD * person.habits.deviation[8], rel=0.2)
 
 
 def test_a_loud_speaker_and_a_mumbling_one_are_brought_to_the_same_person() -> None:
