@@ -11,7 +11,7 @@ from typing import Final, Self, cast
 
 import numpy as np
 
-from app.avatars.arrays import sha256_of
+from app.avatars.arrays import known_sha256, sha256_of
 from app.avatars.crops import BOXES, CROPS, LANDMARKS, MASKS, CropForm, FaceCutter, MouthMasks
 from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import ColorTags, Manifest
@@ -205,7 +205,7 @@ def _decode(
 
 def _is_intact(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> bool:
     return all(
-        (folder / name).exists() and sha256_of(folder / name) == manifest.checksums.get(name)
+        (folder / name).exists() and known_sha256(folder / name) == manifest.checksums.get(name)
         for name in names
     )
 

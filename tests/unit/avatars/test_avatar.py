@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.avatars import arrays
 from app.avatars.arrays import sha256_of
 from app.avatars.avatar import is_whole, open_avatar
 from app.avatars.crops import BOXES, LANDMARKS, CropForm
@@ -69,6 +70,26 @@ def test_a_study_that_cannot_be_read_now_is_neither_damaged_nor_made_again(
         with pytest.raises(OSError, match=re.escape(os.strerror(number))):
             look(store, "anna")
     assert study.read_bytes() == before
+
+
+def test_arrays_are_verified_once_while_they_stay_as_they_are(
+    store: AvatarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (store.path("anna") / STUDY).unlink()
+    verified: list[str] = []
+
+    def noted(path: Path) -> str:
+        verified.append(path.name)
+        return sha256_of(path)
+
+    monkeypatch.setattr(arrays, "sha256_of", noted)
+    for _ in range(2):
+        opened(store, "anna")
+    assert verified == [BOXES, LANDMARKS]
+
+    np.save(store.path("anna") / LANDMARKS, np.zeros((3, POINTS, 2), np.float32))
+    with pytest.raises(AvatarDamaged):
+        opened(store, "anna")
 
 
 @pytest.mark.parametrize("checksums", [{}, {BOXES: "00"}])
