@@ -4,6 +4,7 @@ So nobody else who asks for something waits until hundreds that follow one job h
 """
 
 import asyncio
+from collections import deque
 from typing import Final
 
 AT_ONCE: Final = 16
@@ -18,8 +19,8 @@ class Crowd:
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Event, None] = {}
         """Those who have come since the last change."""
-        self._last = 0.0
-        """When the last of those is woken who waited for the change before."""
+        self._due: deque[asyncio.Event] = deque()
+        """Those who are woken by and by."""
 
     async def change(self) -> None:
         """Wait for the next change."""
@@ -32,9 +33,15 @@ class Crowd:
 
     def tell(self) -> None:
         """Wake all who wait now: some at once, the others after a pause."""
-        loop = asyncio.get_running_loop()
-        first = max(self._last, loop.time())
-        for place, changed in enumerate(self._waiting):
-            self._last = first + place // AT_ONCE * PAUSE_SECONDS
-            loop.call_at(self._last, changed.set)
+        woken = not self._due
+        self._due.extend(self._waiting)
         self._waiting = {}
+        if woken:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Wake some; the next ones only once the loop has got round to it, so not together if it is late."""
+        for _ in range(min(AT_ONCE, len(self._due))):
+            self._due.popleft().set()
+        if self._due:
+            asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._wake)

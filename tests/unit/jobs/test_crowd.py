@@ -54,7 +54,7 @@ async def test_a_crowd_is_woken_a_few_at_a_time_and_all_see_the_newest() -> None
     await turns()
     watched.change()
     await turns()
-    assert watched.count(1) == AT_ONCE
+    assert AT_ONCE <= watched.count(1) < 5 * AT_ONCE
     watched.change()
     await watched.until_all_saw(2)
     assert watched.count(1) < len(watched.seen)  # who was not woken in time saw only the newest
