@@ -89,7 +89,7 @@ def of_the_face(usual: Marking, lumas: Lumas, points: Landmarks) -> Marking:
     skin = face & (cv2.erode(outline, np.ones((_INNER, _INNER), np.uint8)) > 0) & (labels == 0)
     if int(skin.sum()) < _LEAST:
         return usual
-    spread = _spread(lumas, points, typical, skin)
+    spread = _spread(lumas, points, typical, skin, face)
     most = max(CHANGES, THAN_SKIN * float(spread[skin].mean()))
     result = usual.copy()
     for label in range(1, count):
@@ -117,9 +117,13 @@ def _not_beside(usual: Marking, labels: npt.NDArray[np.number], typical: FaceLan
 
 
 def _spread(
-    lumas: Lumas, points: Landmarks, typical: FaceLandmarks, skin: npt.NDArray[np.bool_]
+    lumas: Lumas,
+    points: Landmarks,
+    typical: FaceLandmarks,
+    skin: npt.NDArray[np.bool_],
+    face: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
-    """Return how much the luma of each pixel of the typical face changes in time, in one light.
+    """Return how much the luma of each pixel of a ``face`` changes in time, in one light; 0 elsewhere.
 
     It is the deviation of a normal distribution whose first and last tenths lie as far apart.
     """
@@ -139,9 +143,10 @@ def _spread(
         np.float32,
     )
     light = np.median(laid[:, skin], axis=1)
-    laid *= (np.median(light) / np.maximum(light, 8))[:, None, None].astype(np.float32)
-    low, high = np.percentile(laid, [10, 90], axis=0)
-    spread: npt.NDArray[np.float64] = (high - low) / 2.56
+    evened = laid[:, face] * (np.median(light) / np.maximum(light, 8))[:, None].astype(np.float32)
+    low, high = np.percentile(evened, [10, 90], axis=0)
+    spread = np.zeros(face.shape)
+    spread[face] = (high - low) / 2.56
     return spread
 
 
