@@ -14,7 +14,7 @@ import numpy.typing as npt
 from app.faces.head import RIGID_POINTS
 from app.faces.hidden import hidden_mouths, lasting
 from app.mouths.lending import without_lenders
-from app.mouths.looks import colourfulness
+from app.mouths.looks import MET, colourfulness
 from app.mouths.person import SEEN_RED, Person, enough_frames
 from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import (
@@ -44,10 +44,9 @@ PALE: Final = 0.7
 """Lips that show less than this share of the red that the person's usually show are pressed in: seen on a
 woman with lipstick, 0.41 where pressed."""
 
-MET, FEWEST_MET = 3.0, 3
-"""How much is seen between lips that meet, at most, by :func:`app.mouths.looks.parting`; and frames of them
-from which they have a usual red of their own: lips that part turn their red outward, and a tongue is red, so
-that of three of twelve people in training hardly a frame with shut lips had :data:`PALE` of what is usual."""
+FEWEST_MET: Final = 3
+"""Frames whose lips meet from which these have a usual red of their own: of three of twelve people in training
+hardly one had :data:`PALE` of what is usual."""
 
 RED: Final = 0.4
 """Median red of lips, in percent of the eyes' distance squared, from which their red tells anything: where
