@@ -18,15 +18,15 @@ from app.mouths.types import Numbers
 from app.progress import Alive, nothing
 
 UNTOUCHED, LEAST_MARKED = 0.05, 0.06
-"""Share of the lips up to which a frame shows how much red is usual, and from which its marks are looked at."""
+"""Share of the lips up to which a frame shows how much red is usual, and from which its marks are weighed."""
 
 RED_SEEN: Final = 0.62
-"""Share of the usual red from which the lips are seen: smirks and smiles with shut lips of two men have 0.62 to
-1.02, lips behind the hand of a woman 0.25 to 0.61."""
+"""Share of the usual red from which the lips are seen: smirks and smiles with shut lips of two men have 0.62
+to 1.02, lips behind the hand of a woman 0.25 to 0.61."""
 
 WITHIN: Final = 0.5
-"""Share of a mark that lies in the face, from which it is of the face: of those grimaces 17 of 20 have 0.52 to
-1.0; hands, captions and microphones before seven people 0.01 to 0.40."""
+"""Share of a mark that lies in the face, from which it is of the face: of those grimaces 17 of 20 have 0.52
+to 1.0; hands, captions and microphones before seven people 0.01 to 0.40."""
 
 _FEWEST: Final = 3
 """Frames that tell what is usual."""

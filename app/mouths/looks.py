@@ -42,8 +42,8 @@ _FINE, _COARSE = 2, 4
 _SUM: Final = np.ones((1, 3), np.float32)
 
 MET: Final = 3.0
-"""How much is seen between lips that meet, at most, by :func:`parting`. They show less red than lips that part,
-which turn it outward, so that either kind is compared with its own."""
+"""How much is seen between lips that meet, at most, by :func:`parting`. They show less red than lips that
+part, which turn it outward, so that either kind is compared with its own."""
 
 _OF_LIPS: Final = (8.0, 18.0)
 """Delta E from a lip's colour up to which a pixel is of it, and from which it is none of it."""

@@ -45,8 +45,8 @@ PALE: Final = 0.7
 woman with lipstick, 0.41 where pressed."""
 
 FEWEST_MET: Final = 3
-"""Frames whose lips meet from which these have a usual red of their own: of three of twelve people in training
-hardly one had :data:`PALE` of what is usual."""
+"""Frames whose lips meet from which these have a usual red of their own: of three of twelve people in
+training hardly one had :data:`PALE` of what is usual."""
 
 RED: Final = 0.4
 """Median red of lips, in percent of the eyes' distance squared, from which their red tells anything: where
