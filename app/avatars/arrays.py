@@ -3,8 +3,10 @@
 import hashlib
 import os
 from collections.abc import Iterable
+from concurrent.futures import CancelledError
 from functools import lru_cache
 from pathlib import Path
+from threading import Event
 from typing import Final
 
 import numpy as np
@@ -49,12 +51,18 @@ def _known_sha256(path: Path, _inode: int, _size: int, _modified_ns: int) -> str
     return sha256_of(path)
 
 
-def copy_hashed(source: Path, target: Path) -> str:
-    """Copy a file, have the copy on the disk, and return its SHA-256, in hex."""
+def copy_hashed(source: Path, target: Path, stopped: Event) -> str:
+    """Copy a file, have the copy on the disk, and return its SHA-256, in hex.
+
+    Raises :class:`CancelledError` after the piece during which ``stopped`` is set.
+    """
     digest = hashlib.sha256()
-    with source.open("rb", buffering=0) as original, target.open("wb", buffering=0) as copy:
+    with source.open("rb", buffering=0) as original, target.open("wb") as copy:
         while piece := original.read(_PIECE):
             digest.update(piece)
             copy.write(piece)
+            if stopped.is_set():
+                raise CancelledError
+        copy.flush()
         os.fsync(copy.fileno())
     return digest.hexdigest()

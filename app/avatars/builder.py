@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Final
 
 import numpy as np
@@ -143,10 +143,10 @@ class AvatarBuilder:
         """
         check_avatar_id(request.id)
         told = Repeated(progress)
-        with self.store.create(request.id, told.again) as folder, ThreadPoolExecutor(1, "source") as copying:
+        with self.store.create(request.id, told.again) as folder:
             check_room(folder, request.video.stat().st_size)
-            copied = copying.submit(copy_hashed, request.video, folder / SOURCE)
             with (
+                _copying(request.video, folder / SOURCE, told.again) as copied,
                 self._look(request, folder, told, info) as seen,
                 ThreadPoolExecutor(1, "preview") as drawing,
             ):
@@ -163,9 +163,9 @@ class AvatarBuilder:
                     seen.study.save(file)
                 save_rows(folder / BOXES, count, track.boxes)
                 save_rows(folder / LANDMARKS, count, track.landmarks)
-                sha256 = _waited(copied, alive)
+                _wait_for(copied, alive)
                 preview.result()
-                manifest = self._manifest(request, info, track, folder, sha256)
+                manifest = self._manifest(request, info, track, folder, copied.result())
                 check(manifest, track.boxes)
                 manifest = replace(
                     manifest,
@@ -316,11 +316,23 @@ def compile_networks() -> None:
     HiddenFinder()
 
 
-def _waited(work: Future[str], alive: Alive) -> str:
-    """Return what another thread makes."""
+@contextmanager
+def _copying(source: Path, target: Path, alive: Alive) -> Iterator[Future[str]]:
+    """Copy a file meanwhile, and give what will be its SHA-256; a block that fails ends the copy."""
+    stopped = Event()
+    with ThreadPoolExecutor(1, "source") as copying:
+        copied = copying.submit(copy_hashed, source, target, stopped)
+        try:
+            yield copied
+        finally:
+            stopped.set()
+            _wait_for(copied, alive)
+
+
+def _wait_for(work: Future[str], alive: Alive) -> None:
+    """Wait until another thread has made something, or failed to."""
     while not wait([work], _ALIVE_SECONDS).done:
         alive()
-    return work.result()
 
 
 def _write_preview(folder: Path, seen: _Seen) -> None:

@@ -83,9 +83,9 @@ def test_a_video_that_takes_long_to_copy_is_waited_for_with_a_sign_of_life(
 ) -> None:
     made, waiting, after = builder(tmp_path), threading.Event(), 0
 
-    def slowly(source: Path, target: Path) -> str:
+    def slowly(source: Path, target: Path, stopped: threading.Event) -> str:
         assert waiting.wait(timeout=60)
-        return arrays.copy_hashed(source, target)
+        return arrays.copy_hashed(source, target, stopped)
 
     def told(done: int, total: int) -> None:
         nonlocal after
@@ -97,6 +97,33 @@ def test_a_video_that_takes_long_to_copy_is_waited_for_with_a_sign_of_life(
     monkeypatch.setattr(building, "_ALIVE_SECONDS", 0.01)
     manifest = made.build(AvatarRequest("anna", video, "a"), told)
     assert manifest.source.sha256 == arrays.sha256_of(video)
+
+
+def test_a_build_that_fails_ends_the_copy_of_its_video_with_a_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = clips.write_video(tmp_path / "a.mp4", [np.full((96, 128, 3), 90, np.uint8)] * 5)
+    stopping, told_on, after = threading.Event(), threading.Event(), 0
+
+    def slowly(source: Path, target: Path, stopped: threading.Event) -> str:
+        assert stopped.wait(timeout=60)
+        stopping.set()
+        assert told_on.wait(timeout=60)
+        return arrays.copy_hashed(source, target, stopped)
+
+    def told(done: int, total: int) -> None:
+        nonlocal after
+        after += stopping.is_set()
+        if after == 3:
+            told_on.set()
+
+    monkeypatch.setattr(building, "copy_hashed", slowly)
+    monkeypatch.setattr(building, "_ALIVE_SECONDS", 0.01)
+    made = builder(tmp_path / "avatars")
+    with pytest.raises(NoFace):
+        made.build(AvatarRequest("anna", video, "a"), told)
+    assert told_on.is_set()
+    assert not list(made.store.root.iterdir())
 
 
 def test_the_arrays_have_one_row_a_frame(built: AvatarBuilder) -> None:
