@@ -172,7 +172,7 @@ class NoFace(UnusableMedia):
     def __init__(self, detail: str, *, seen: bool = False) -> None:
         super().__init__(detail)
         self.seen = seen
-        """Whether there is a face, only not the one that was asked for."""
+        """Whether there is an upright face, only not the one that was asked for."""
 
 
 class NoSound(UnusableMedia):

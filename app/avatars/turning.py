@@ -8,6 +8,7 @@ import numpy as np
 from app.errors import NoFace
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import FaceMesh
+from app.faces.leaning import LYING
 from app.faces.regions import LEFT_EYE, RIGHT_EYE, region_of_detection
 from app.faces.types import Detection, Landmarks
 from app.media.frame_file import FrameReader
@@ -18,8 +19,6 @@ _SAMPLES: Final = 24
 """Frames that are looked at, spread over the video."""
 _ENOUGH: Final = 2
 """Frames in which a face must be found, where there are so many."""
-_TILTED: Final = 60.0
-"""Nobody speaks to a camera with a head tilted by more than so many degrees."""
 _TURNS: Final = {
     0: None,
     90: cv2.ROTATE_90_CLOCKWISE,
@@ -69,8 +68,8 @@ def turn_of(landmarks: Landmarks) -> int:
     Detectors find some faces that lie on their side; a head that is merely tilted stays as it is.
     """
     across = landmarks[:, LEFT_EYE] - landmarks[:, RIGHT_EYE]
-    angle = float(np.degrees(np.arctan2(*np.nanmedian(across, axis=0)[::-1])))
-    return 0 if abs(angle) < _TILTED else round(-angle / 90) * 90 % 360
+    angle = float(np.arctan2(*np.nanmedian(across, axis=0)[::-1]))
+    return 0 if abs(angle) < LYING else round(-np.degrees(angle) / 90) * 90 % 360
 
 
 def turned_frame(frame: I420Frame, layout: FrameLayout, degrees: int) -> tuple[I420Frame, FrameLayout]:

@@ -9,6 +9,7 @@ import numpy as np
 from app.errors import NoFace
 from app.faces.following import Run, most_gap
 from app.faces.geometry import UNMOVED, UNMOVED_RATIO, distance, extent, same_place
+from app.faces.leaning import LYING, lean_of
 from app.faces.types import FaceChoice
 
 MAX_SIZE_RATIO: Final = 2.0
@@ -44,6 +45,11 @@ class Candidate:
         return sum(extent(sighting.box) ** 2 for run in self.runs for sighting in run.sightings)
 
     @property
+    def lies(self) -> bool:
+        """Whether the head lies on its side, or upside down, where it is seen last."""
+        return abs(lean_of(self.runs[-1].last.fit.landmarks)) >= LYING
+
+    @property
     def x(self) -> float:
         """Mean horizontal position, pixels."""
         centers = [sighting.box[2:].mean() for run in self.runs for sighting in run.sightings]
@@ -72,7 +78,7 @@ def choose(runs: list[Run], choice: FaceChoice, fps: float, min_frames: int) -> 
         raise NoFace(
             f"Face {choice.rule} was requested, counted from 0 at the left, but only {faces} visible in the "
             "video; request a smaller number.",
-            seen=True,
+            seen=not all(candidate.lies for candidates in scenes for candidate in candidates),
         )
     return [run for candidate in chosen for run in candidate.runs]
 

@@ -22,6 +22,9 @@ MOST_LEANING: Final = radians(20)
 """How far a head may lean in its crop, to either side. The mask of a portrait covers its lips in full up to
 25 degrees; at 30 one corner has a weight of 0.88, from 40 on 0."""
 
+LYING: Final = radians(60)
+"""Nobody speaks to a camera with a head tilted by so much: it is filmed on its side."""
+
 
 @dataclass(frozen=True)
 class Levelled:

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -5,14 +6,18 @@ from app.errors import NoFace
 from app.faces.choice import choose, faces_at_once, split_scenes
 from app.faces.face_mesh import MeshFit
 from app.faces.following import Run, Sighting
+from app.faces.geometry import mapped
 from app.faces.types import FaceChoice
+from tests.support.faces import portrait_face
 
 FPS = 25.0
 
 
-def run(first: int, last: int, x: float, size: float = 100, shot: int = 0) -> Run:
+def run(first: int, last: int, x: float, size: float = 100, shot: int = 0, degrees: int = 0) -> Run:
     box = np.array([200 - size / 2, 200 + size / 2, x - size / 2, x + size / 2])
-    fit = MeshFit(np.zeros((468, 3), np.float32), 1.0)
+    turn = np.asarray(cv2.getRotationMatrix2D((x, 200), degrees, 1.0), np.float64)
+    points = mapped(portrait_face()[0], turn)
+    fit = MeshFit(np.column_stack([points, np.zeros(len(points))]).astype(np.float32), 1.0)
     return Run(shot, [Sighting(frame, box, fit) for frame in range(first, last + 1)])
 
 
@@ -40,6 +45,18 @@ def test_a_position_that_nobody_has_is_refused_and_the_number_of_faces_said() ->
         chosen([run(0, 99, 500), run(0, 99, 100)], "2")
     with pytest.raises(NoFace, match=r"Face 1 .*only one face is"):
         chosen([run(0, 99, 500)], "1")
+
+
+@pytest.mark.parametrize(
+    ("turns", "seen"), [((0, 0), True), ((0, 90), True), ((90, 90), False), ((180,), False)]
+)
+def test_who_all_lie_on_their_sides_may_be_more_once_they_are_turned(
+    turns: tuple[int, ...], seen: bool
+) -> None:
+    runs = [run(0, 99, 100 + 400 * place, degrees=turn) for place, turn in enumerate(turns)]
+    with pytest.raises(NoFace) as refused:
+        chosen(runs, "2")
+    assert refused.value.seen is seen
 
 
 def test_who_is_seen_for_less_than_a_few_frames_is_nobody() -> None:
