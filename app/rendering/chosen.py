@@ -73,7 +73,7 @@ class ChosenMouths:
 
     def kinds(self, segment: Segment) -> tuple[Flags, Flags]:
         """See :class:`Mouths`."""
-        if not self._changes(segment):
+        if not self._changed(segment).any():
             return np.zeros(segment.frame_count, np.bool_), np.zeros(segment.frame_count, np.bool_)
         score, _ = self.scores.row(segment.first_frame)
         shown = score.lenders >= 0
@@ -81,14 +81,15 @@ class ChosenMouths:
 
     def speech(self, segment: Segment) -> SpeechShares:
         """See :class:`Mouths`."""
-        if not self._changes(segment):
+        changed = self._changed(segment)
+        if not changed.any():
             return np.ones(segment.frame_count, np.float32)
-        return self.scores.row(segment.first_frame)[0].speech
+        return np.where(changed, self.scores.row(segment.first_frame)[0].speech, np.float32(1))
 
-    def _changes(self, segment: Segment) -> bool:
-        """Whether any mouth of a segment is changed: if none is, nobody has to choose for it."""
+    def _changed(self, segment: Segment) -> Flags:
+        """Return whose mouths of a segment are changed: if no one's is, nobody has to choose for it."""
         indices = range(segment.first_frame, segment.first_frame + segment.frame_count)
-        return bool(self.weights.of(indices).any())
+        return self.weights.of(indices) > 0
 
 
 class _ChosenRun:

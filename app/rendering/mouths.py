@@ -47,7 +47,7 @@ class Mouths(Protocol):
         """
 
     def speech(self, segment: Segment) -> SpeechShares:
-        """Tell how surely somebody speaks in each frame of a segment; 1 where nobody listens for speech.
+        """Tell how surely somebody speaks in each frame of a segment; 1 where no mouth follows what is heard.
 
-        So it is in a segment of which no mouth is changed.
+        So it is where none is changed.
         """
