@@ -97,11 +97,9 @@ class Pair:
             return None
         top, bottom, left, right = self._level.box.tolist()
         height, width = (bottom - top) / _SIDE, (right - left) / _SIDE
-        part = (
-            slice(max(0, round(top + rows.min() * height)), max(0, round(top + rows.max() * height))),
-            slice(max(0, round(left + columns.min() * width)), max(0, round(left + columns.max() * width))),
-        )
-        made, own = (self._level_luma(frame)[part] for frame in (self.made, self.own))
+        down = round(top + rows.min() * height), round(top + rows.max() * height)
+        across = round(left + columns.min() * width), round(left + columns.max() * width)
+        made, own = (self._level_luma(frame, down, across) for frame in (self.made, self.own))
         return (fine_detail(made), fine_detail(own)) if made.size else None
 
     def opening(self, mesh: FaceMesh) -> float | None:
@@ -124,14 +122,21 @@ class Pair:
         ]
         return np.hstack(faces)
 
-    def _level_luma(self, frame: I420Frame) -> Plane:
-        """Return the luma of a frame, turned about the face as far as it is levelled."""
+    def _level_luma(self, frame: I420Frame, rows: tuple[int, int], columns: tuple[int, int]) -> Plane:
+        """Return a part of the luma of a frame, turned about the face as far as it is levelled.
+
+        ``rows`` and ``columns`` are the first and the one after the last of it. Beyond the frame there is
+        nothing, or, in a part that is turned, what its border shows.
+        """
         luma = self.framing.layout.planes(frame)[0]
-        if self._level.to_frame is None:
-            return luma
+        (top, bottom), (left, right) = rows, columns
+        size = (right - left, bottom - top)
+        if self._level.to_frame is None or 0 in size:
+            return luma[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
+        moved = composed(self._level.to_frame, np.array([[1.0, 0.0, left], [0.0, 1.0, top]]))
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        turned = cv2.warpAffine(luma, self._level.to_frame, luma.shape[::-1], flags=flags)
-        return np.asarray(turned, np.uint8)
+        part = cv2.warpAffine(luma, moved, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(part, np.uint8)
 
     def _square(self, frame: I420Frame) -> BgrImage:
         """Cut the box out of a frame, stretched to a square."""

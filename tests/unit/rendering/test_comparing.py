@@ -23,9 +23,12 @@ LAYOUT = FrameLayout(512, 512)
 SIZE = 160
 
 
-def changed_pair(degrees: float) -> Pair:
-    """Return a face that leans by so much, and the same with a brighter and blurred lower half."""
-    points = portrait_face()[0]
+def changed_pair(degrees: float, left: float = 0) -> Pair:
+    """Return a face that leans by so much, and the same with a brighter and blurred lower half.
+
+    It lies ``left`` pixels to the left of where it is in the portrait.
+    """
+    points = portrait_face()[0] - np.array([left, 0], np.float32)
     middle = tuple(points.mean(axis=0).tolist())
     angle = np.degrees(lean_of(points)) - degrees
     turn = np.asarray(cv2.getRotationMatrix2D(middle, angle, 1.0), np.float64)
@@ -61,3 +64,10 @@ def test_a_mouth_of_a_head_on_its_side_is_measured_where_it_was_changed(degrees:
     assert details is not None
     assert expected is not None
     assert details[0] / details[1] == pytest.approx(expected[0] / expected[1], rel=0.15)
+
+
+def test_what_a_frame_cuts_off_of_a_mouth_on_its_side_is_no_detail() -> None:
+    within, beyond = changed_pair(45).details(), changed_pair(45, left=200).details()
+    assert within is not None
+    assert beyond is not None
+    assert beyond[0] / beyond[1] == pytest.approx(within[0] / within[1], rel=0.2)
