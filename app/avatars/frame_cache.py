@@ -129,9 +129,8 @@ class FrameCache:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         sweep(self._folder)
-        files = list(
-            self._store.cache_files(self._folder)
-        )  # first: those of what is made meanwhile are wanted
+        # Listed before the avatars: what is made in between is wanted.
+        files = list(self._store.cache_files(self._folder))
         with suppress(OSError):  # a volume that fails does not say what is wanted
             wanted = self._store.frames_keys()
             for path in files:

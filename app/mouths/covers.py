@@ -29,7 +29,7 @@ _LOWER_FACE: Final = (slice(30, 84), slice(20, 76))
 FAINT, FIRM = 40, 160
 """What is marked at least faintly counts in full where it goes on to what is marked firmly, 0..255: the tip
 of a finger is faint, its hand is not. Not over the lips, for what is marked between them and a neck may be
-the edge of a chin; nor over the chin of a mouth that gapes, which is nearer still."""
+the edge of a chin; nor over the chin of a mouth that gapes: it hangs before the neck (:data:`GAPING`)."""
 
 GAPING: Final = 0.5
 """Opening, in distances of the inner eyes, from which a chin hangs before the neck: one of somebody singing

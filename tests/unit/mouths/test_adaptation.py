@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from app.mouths import adaptation
 from app.mouths.adaptation import SPREAD, UNSEEN, adapt, shut
 from app.mouths.ear import Heard
 from app.mouths.person import Person
@@ -34,6 +35,14 @@ def test_wanted_openings_have_the_mean_and_the_spread_of_the_footage(size: float
     wanted = openings(person, heard())
     assert wanted.mean() == pytest.approx(person.habits.mean[8], rel=0.1)
     assert wanted.std() == pytest.approx(SPREAD * person.habits.deviation[8], rel=0.2)
+
+
+def test_wanted_openings_spread_by_more_where_bending_keeps_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    spreads = []
+    for share in (1.0, SPREAD):
+        monkeypatch.setattr(adaptation, "SPREAD", share)
+        spreads.append(openings(person_of(talk(200)), heard(0.3, 0.6)).std())
+    assert spreads[1] / spreads[0] == pytest.approx(SPREAD, abs=0.02)
 
 
 def test_a_loud_speaker_and_a_mumbling_one_are_brought_to_the_same_person() -> None:
