@@ -67,6 +67,12 @@ class DataFolder:
         self.job(arrived).rename(self.job(job_id))
         return before
 
+    def put_back(self, job_id: str, arrived: str, before: str) -> None:
+        """Undo :meth:`replace`, which returned ``before``."""
+        self.job(job_id).rename(self.job(arrived))
+        with suppress(FileNotFoundError):
+            self.job(before).rename(self.job(job_id))
+
     def keep_result(self, job: NewJob) -> None:
         """Delete all of a job that has succeeded but its result, and the fragments of one to be streamed.
 

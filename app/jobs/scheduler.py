@@ -71,20 +71,27 @@ class Scheduler:
     async def submit(self, new: NewJob, arrived: str | None = None) -> Job:
         """Add a job. Raises ``QueueFull``, ``AvatarExists``.
 
-        If its files ``arrived`` under another id, it replaces the job of its own id, which has ended.
+        If its files ``arrived`` under another id, it replaces the job of its own id, which has ended; if that
+        fails, both have their files as before.
         """
         self.check_room(new.owner)
         self._coming[new.id] = new.owner
         try:
-            if arrived is not None:
-                before = await on_uploads(self._files.replace, new.id, arrived)
-                self._spawn(self._clear(about(new.id, None), partial(self._files.forget, before)))
-                await on_table(self._table.delete_finished, new.id)
-            job = await on_table(self._table.insert, new)
+            job = await self._replace(new, arrived) if arrived else await on_table(self._table.insert, new)
         finally:
             del self._coming[new.id]
         self._jobs[job.id] = OpenJob(job)
         self._wake.set()
+        return job
+
+    async def _replace(self, new: NewJob, arrived: str) -> Job:
+        before = await on_uploads(self._files.replace, new.id, arrived)
+        try:
+            job = await on_table(partial(self._table.insert, new, replaces=True))
+        except Exception:
+            await tidy_uploads(partial(self._files.put_back, new.id, arrived, before))
+            raise
+        self._spawn(self._clear(about(new.id, None), partial(self._files.forget, before)))
         return job
 
     async def get(self, job_id: str) -> Job:

@@ -1,6 +1,6 @@
 """The job table: the one record of all jobs, for SQLite and PostgreSQL alike, by one service at a time.
 
-Every change is one statement, hence atomic, and none touches a job that has ended, except to forget it, or to
+Every change is one transaction, hence atomic, and none touches a job that has ended, except to forget it, or to
 note what became of its deliveries. A job with deliveries to come does not expire.
 """
 
@@ -49,12 +49,17 @@ class JobTable:
         """PostgreSQL's session that took the lock last: its process, and when it began."""
         self._file = self._file_now()
 
-    def insert(self, new: NewJob) -> Job:
-        """Add a job. Raises ``AvatarExists`` where a job that makes the same avatar is in progress."""
+    def insert(self, new: NewJob, *, replaces: bool = False) -> Job:
+        """Add a job; if it ``replaces``, one of its id that has ended is forgotten with that, or neither.
+
+        Raises ``AvatarExists`` where a job that makes the same avatar is in progress.
+        """
         values = vars(Job(**vars(new))) | {"deliver_at": due_at(new.deliveries)}
         del values["number"]  # the database gives it
         try:
             with self._engine.begin() as connection:
+                if replaces:
+                    connection.execute(sa.delete(jobs).where(jobs.c.id == new.id, _ENDED))
                 rows = connection.execute(sa.insert(jobs).values(values).returning(*_FIELDS))
                 return Job(**rows.mappings().one())
         except IntegrityError:

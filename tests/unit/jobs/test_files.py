@@ -70,3 +70,15 @@ def test_a_job_gets_the_files_that_arrived_under_another_id_instead_of_its_own(t
         assert [path.read_text() for path in folder.job("mine").iterdir()] == [arrived]
     with pytest.raises(FileNotFoundError):
         folder.replace("mine", "never")
+
+
+@pytest.mark.parametrize("had", [["mine", "new"], ["new"]])
+def test_what_was_replaced_is_put_back(tmp_path: Path, had: list[str]) -> None:
+    folder = DataFolder(tmp_path)
+    for name in had:
+        folder.job(name).mkdir(parents=True)
+        (folder.job(name) / "file").write_text(name)
+    folder.put_back("mine", "new", folder.replace("mine", "new"))
+    assert {path.name: (path / "file").read_text() for path in (tmp_path / "jobs").iterdir()} == {
+        name: name for name in had
+    }

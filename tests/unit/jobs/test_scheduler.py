@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 import app.jobs.job
 from app.errors import NoFace
 from app.jobs import scheduler
-from app.jobs.job import Job, JobKind, JobState
+from app.jobs.job import Job, JobKind, JobState, NewJob
 from app.jobs.pool import Answer, Call, Told
 from tests.support.scheduling import running
 from tests.support.waiting import until
@@ -124,6 +124,37 @@ async def test_a_failure_is_on_record_before_its_files_go_and_is_told_after_that
         assert told.state is service.table.get(job_id).state is JobState.FAILED
         assert files == [True]
         assert not service.files.job(job_id).exists()
+
+
+async def test_a_finished_job_keeps_its_files_until_the_one_that_replaces_it_is_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> Job:
+        raise OperationalError("insert", {}, Exception("database or disk is full"))
+
+    def files() -> dict[str, list[str]]:
+        folders = (tmp_path / "jobs").iterdir()
+        return {each.name: sorted(path.read_text() for path in each.iterdir()) for each in folders}
+
+    async with running(tmp_path) as service:
+        job_id = await service.submit()
+        await service.finish_all()
+        for name, text in {job_id: "old", "arrival": "new"}.items():
+            service.files.job(name).mkdir(exist_ok=True)
+            service.files.upload(name).write_text(text)
+        done = await service.job(job_id)
+        new = NewJob(job_id, JobKind.RENDER, done.avatar_id, done.params)
+        with monkeypatch.context() as patch:
+            patch.setattr(service.table, "insert", full)
+            with pytest.raises(OperationalError):
+                await service.scheduler.submit(new, "arrival")
+        await service.settle()
+        assert await service.job(job_id) == done
+        assert files() == {job_id: ["old"], "arrival": ["new"]}
+        await service.scheduler.submit(new, "arrival")
+        await service.settle()
+        assert files() == {job_id: ["new"]}
+        assert (await service.job(job_id)).number > done.number
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING])

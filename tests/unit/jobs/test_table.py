@@ -162,6 +162,19 @@ def test_only_finished_jobs_are_deleted(table: JobTable) -> None:
     assert table.page().jobs == []
 
 
+def test_a_job_replaces_one_of_its_id_that_has_ended_or_nothing_changes(table: JobTable) -> None:
+    first = table.insert(making())
+    with pytest.raises(AvatarExists):
+        table.insert(replace(making("ben"), id=first.id), replaces=True)
+    done, _ = ended(table, first), table.insert(making("ben"))
+    with pytest.raises(AvatarExists):
+        table.insert(replace(making("ben"), id=first.id), replaces=True)
+    assert table.get(first.id) == done
+    second = table.insert(replace(render(), id=first.id), replaces=True)
+    assert table.get(first.id) == second
+    assert second.number > first.number
+
+
 def test_only_jobs_that_wait_work_or_have_a_result_have_files(table: JobTable) -> None:
     jobs = [table.insert(render()) for _ in range(5)]
     for job, state in zip(jobs, (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED), strict=False):
