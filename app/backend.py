@@ -17,7 +17,7 @@ from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from app.jobs.turn import Limits
 from app.outside.allowance import check_own_url
-from app.settings import Settings, named
+from app.settings import Settings, check_names
 from app.workers.join import check_token
 from app.workers.local import LocalPool
 
@@ -38,11 +38,7 @@ def make_backend(settings: Settings, files: DataFolder, on_ended: Callable[[Ende
     Raises ``DataFolderError`` if the job database cannot be used, ``EngineUnavailable`` without the packages,
     ``InvalidRequest`` if the settings do not go together.
     """
-    if named().get("MOUTHPIECE_BROKER_URL"):
-        raise InvalidRequest(
-            "MOUTHPIECE_BROKER_URL belongs to an earlier release: RabbitMQ is no longer used. Unset it, and "
-            "set MOUTHPIECE_RAY_ADDRESS for many machines; docs/cluster.md says how."
-        )
+    check_names()
     if settings.webhook_url:
         try:
             check_own_url(settings.webhook_url)

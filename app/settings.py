@@ -30,8 +30,11 @@ SECRETS = frozenset({"api_keys", "database_url", "tts_key", "webhook_secret", "w
 PREFIX: Final = "MOUTHPIECE_"
 LONGEST_PAUSE: Final = 1e7
 """Seconds between two attempts to deliver something, at most: 115 days."""
-_OF_CLUSTERS: Final = re.compile(r".*(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_(TCP|UDP)(_.*)?)")
-"""Names that Kubernetes sets for a service that is called like this one."""
+_OF_CLUSTERS: Final = re.compile(
+    r".*(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_(TCP|UDP)(_.*)?)=.*|.*_PORT=(tcp|udp|sctp)://.*"
+)
+"""What Kubernetes sets for a service that is called like this one."""
+_BROKER: Final = f"{PREFIX}BROKER_URL"
 _ORIGIN: Final = re.compile(r"\*|null|file://|[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
 _WITH_USUAL_PORT: Final = re.compile(r"http://.*:80|https://.*:443")
 
@@ -328,11 +331,20 @@ def named() -> dict[str, str]:
     return {name: value for name, value in said.items() if name.startswith(PREFIX)}
 
 
+def check_names() -> None:
+    """Raise ``InvalidRequest`` if a setting of an earlier release is set that cannot just be ignored."""
+    if named().get(_BROKER):
+        raise InvalidRequest(
+            f"{_BROKER} belongs to an earlier release: RabbitMQ is no longer used. Unset it, and set "
+            "MOUTHPIECE_RAY_ADDRESS for many machines; docs/cluster.md says how."
+        )
+
+
 def strays() -> Iterator[tuple[str, str]]:
     """Yield each name under our prefix that is no setting, and the setting that is near to it, or nothing."""
     known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
-    for name in sorted(named().keys() - known):
-        if not _OF_CLUSTERS.fullmatch(name):
+    for name, value in sorted(named().items()):
+        if name not in (*known, _BROKER) and not _OF_CLUSTERS.fullmatch(f"{name}={value}"):
             yield name, next(iter(get_close_matches(name, known, 1, 0.8)), "")
 
 

@@ -38,6 +38,7 @@ class Spans:
     def to(cls, url: str) -> Self:
         """Return what sends to a collector's address. Raises ``EngineUnavailable`` without the packages."""
         try:
+            import requests
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
         except ImportError as error:
@@ -46,7 +47,10 @@ class Spans:
                 f"run `{install_command('mouthpiece[otel]')}`."
             ) from error
         endpoint = f"{url.rstrip('/')}/v1/traces"
-        return cls(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=SEND_SECONDS)))
+        session = requests.Session()
+        session.trust_env = False  # no proxy
+        exporter = OTLPSpanExporter(endpoint=endpoint, timeout=SEND_SECONDS, session=session)
+        return cls(BatchSpanProcessor(exporter))
 
     def close(self) -> None:
         """Send what is left, if that is taken soon: a service that is stopped waits for no collector."""

@@ -25,6 +25,7 @@ OWN: Final = {
     "MOUTHPIECE_DATABASE_URL": "",
     "MOUTHPIECE_RAY_ADDRESS": "",
     "MOUTHPIECE_WEBHOOK_URL": "",
+    "MOUTHPIECE_OTLP_URL": "",
     "MOUTHPIECE_LOG_LEVEL": "warning",
 }
 """What the demo's service must not take from the environment or ``.env``: those may be a real service's."""

@@ -109,6 +109,13 @@ def test_ray_reads_of_the_manifest_that_a_group_of_one_gpu_each_may_grow() -> No
     assert cluster["spec"]["autoscalerOptions"]["version"] == "v2"
 
 
+def test_pods_of_the_manifest_are_given_no_port_of_the_service_as_a_setting() -> None:
+    cluster, service = yaml.safe_load_all((ROOT / "docs/kuberay.yaml").read_text())
+    assert f"{service['metadata']['name'].upper()}_PORT" in NAMES  # which Kubernetes would set to tcp://...
+    for group in (cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]):
+        assert group["template"]["spec"]["enableServiceLinks"] is False
+
+
 def test_pods_of_the_manifest_are_probed_where_something_listens() -> None:
     """KubeRay would probe Ray's dashboard, which is left off, and end every pod in minutes."""
     cluster, _ = yaml.safe_load_all((ROOT / "docs/kuberay.yaml").read_text())

@@ -1,5 +1,6 @@
 """What ``make demo`` takes from the machine it runs on: nothing of a real service, and no proxy."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.settings import Settings
+from app.settings import PREFIX, Settings
 from demo import run
 
 
@@ -17,6 +18,7 @@ def test_nothing_of_a_real_service_is_touched(monkeypatch: pytest.MonkeyPatch, t
     real = {
         "DATABASE_URL": "postgresql://me@db/jobs",
         "RAY_ADDRESS": "10.0.0.5:6379",
+        "OTLP_URL": "http://collector:4318",
         "WEBHOOK_URL": "https://app.example.org/hook",
         "API_KEYS": "sesame",
         "AVATARS_DIR": "/srv/avatars",
@@ -25,12 +27,14 @@ def test_nothing_of_a_real_service_is_touched(monkeypatch: pytest.MonkeyPatch, t
     }
     (tmp_path / ".env").write_text("".join(f"MOUTHPIECE_{name}={value}\n" for name, value in real.items()))
     monkeypatch.chdir(tmp_path)
+    for name in [each for each in os.environ if each.upper().startswith(PREFIX)]:
+        monkeypatch.delenv(name)
     assert Settings().frames_dir == Path("/srv/frames")
     for name, value in run.OWN.items():
         monkeypatch.setenv(name, value)
     settings = Settings()
     assert (settings.database_url, settings.ray_address, settings.webhook_url) == (None, None, None)
-    assert settings.api_keys == frozenset()
+    assert (settings.otlp_url, settings.api_keys) == (None, frozenset())
     folders = (settings.avatars_dir, settings.data_dir, settings.frames_dir)
     assert [folder and folder.parts[0] for folder in folders] == ["out", "out", "out"]
 

@@ -101,6 +101,19 @@ def test_each_stage_is_a_span_as_long_as_it_was_busy(collector: Neighbour) -> No
     assert found["job render"].status.code == 2
 
 
+def test_spans_are_sent_by_no_proxy_of_the_environment(
+    collector: Neighbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    spans = Spans.to(collector.url)
+    spans.job(Ended(Job("one", JobKind.RENDER, "anna", traceparent=f"{CALLER}-01", finished_at=utc_now())))
+    spans.close()
+    assert {span.name for span in received(collector)} == {"job render", "queue"}
+
+
 def test_a_collector_that_is_away_holds_nobody_up() -> None:
     spans = Spans.to(f"http://127.0.0.1:{free_port()}")
     spans.job(Ended(Job("one", JobKind.RENDER, "anna", traceparent=f"{CALLER}-01", finished_at=utc_now())))
