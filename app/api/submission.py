@@ -52,7 +52,7 @@ class Submission(Generic[Parameters]):
     """That of :func:`receive_upload`."""
     job_id: str = field(default_factory=new_id)
     replaces: bool = False
-    """Whether the job takes the place of one of its id that has ended, once it is on record with all files."""
+    """Whether the job takes the place of one of its id that has ended, once it is on record."""
     _staging_id: str = field(init=False, default_factory=new_id)
 
     async def submit(self) -> Job:

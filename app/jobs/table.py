@@ -1,7 +1,7 @@
 """The job table: the one record of all jobs, for SQLite and PostgreSQL alike, by one service at a time.
 
-Every change is one transaction, hence atomic, and none touches a job that has ended, except to forget it, or to
-note what became of its deliveries. A job with deliveries to come does not expire.
+Every change is one transaction, hence atomic, and none touches a job that has ended, except to forget it, or
+to note what became of its deliveries. A job with deliveries to come does not expire.
 """
 
 from collections.abc import Iterator
