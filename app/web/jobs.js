@@ -4,7 +4,9 @@ import { getJson, remove } from "./api.js";
 import { ago, ask, clone, element, keep, shared, showProblem, speaker, tell } from "./ui.js";
 
 const WORDS = { queued: "Queued", running: "Running", succeeded: "Done", failed: "Failed", canceled: "Canceled" };
+const READING = 15000; // how long a problem stays at least, milliseconds
 let timer = 0;
+let readUntil = 0;
 
 export function wire() {
   const again = () => load().catch(() => tell("lost"));
@@ -21,6 +23,7 @@ export async function load() {
     const { jobs } = await getJson("v1/jobs?limit=12");
     keep(element("job-list"), jobs, build, fill);
     element("no-jobs").hidden = jobs.length > 0;
+    if (Date.now() > readUntil) showProblem(element("jobs-problem"), "");
     if (jobs.some((job) => !job.finished_at)) pause = 1500;
   } finally {
     clearTimeout(timer);
@@ -57,8 +60,12 @@ function about(job) {
 async function end(job) {
   const kept = job.kind === "render" && job.state === "succeeded";
   if (kept && !(await ask("Delete this video?", "It is removed from the service. Your downloads stay."))) return;
-  const fault = await remove(job.links.self).then(() => "", (error) => error.message);
+  const fault = await remove(job.links.self).then(
+    () => "",
+    (error) => (error.status === 404 ? "" : error.message), // it is gone already
+  );
   showProblem(element("jobs-problem"), fault);
+  readUntil = Date.now() + READING;
   tell("jobs");
   if (fault || !job.finished_at) return;
   if (location.hash === `#${job.id}`) location.hash = "";

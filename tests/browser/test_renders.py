@@ -1,5 +1,6 @@
 import shlex
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,6 +178,22 @@ def test_a_video_that_cannot_be_deleted_stays_and_the_reason_is_seen(
     assert studio.job_id == job_id
     studio.page.context.set_offline(False)
     assert server.client.get(f"/v1/jobs/{job_id}").status_code == 200
+    studio.page.clock.set_fixed_time(time.time() + 60)
+    studio.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(studio.locate("#jobs-problem")).to_be_hidden()
+
+
+def test_deleting_a_job_that_is_gone_already_is_no_problem(
+    studio: Studio, server: Server, speech: Speech
+) -> None:
+    job_id = studio.render(speech(1))
+    studio.wait_until_done()
+    studio.page.route("**/v1/jobs?*", lambda route: route.abort())  # the list stays as it is
+    studio.locate("#job-list .job").first.get_by_role("button", name="Delete").click()
+    assert server.client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    studio.button("Delete").click()
+    expect(studio.locate("#jobs-title")).to_be_focused()
+    expect(studio.locate("#jobs-problem")).to_be_hidden()
 
 
 def test_what_is_wrong_with_a_speech_is_said_in_the_words_of_the_api(
