@@ -158,7 +158,8 @@ class RenderOptions:
         AfterValidator(_check_ranges),
         Field(
             description="Ranges of the result in which the mouth stays the clip's own, seconds: "
-            "`12.5-18,40-41.2`.",
+            "`12.5-18,40-41.2`. So does what lies between two of them, up to 0.22 s, or between one and the "
+            "result's start or end, up to 0.11 s.",
             json_schema_extra={"pattern": f"^({_RANGE}(,{_RANGE})*)?$"},
         ),
     ] = ""
