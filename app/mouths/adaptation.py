@@ -42,6 +42,9 @@ UNSEEN: Final = Habits(
 """Range of the opening, in distances of the inner eyes, and habits of somebody whose footage does not show
 how they talk: a quarter more than the medians over twelve people in training; set by eye."""
 
+_OPENED: Final = OPENING / (OPENING @ OPENING)
+"""float64 (6,): the components of an opening of 1."""
+
 
 @dataclass(frozen=True)
 class Adaptation:
@@ -55,6 +58,8 @@ class Adaptation:
     """(9,): from the average person to this one, before that."""
     least: float
     """Least opening: 0, or how far the person's mouth closes beyond its rest, which is negative."""
+    quiet: float
+    """Opening while nobody speaks: 0 or less."""
 
     def __call__(self, heard: Heard, silent: Flags) -> MouthShapes:
         """Return the wanted shapes (n, 8), from the person's rest.
@@ -66,8 +71,11 @@ class Adaptation:
         shapes = numbers[:, :-1]
         opening = np.maximum(numbers[:, -1], np.where(silent, 0.0, self.least))
         lacking = opening - shapes[:, :COMPONENTS] @ OPENING
-        shapes[:, :COMPONENTS] += lacking[:, None] * OPENING / (OPENING @ OPENING)
-        return (shapes * heard.speech[:, None]).astype(np.float32)
+        shapes[:, :COMPONENTS] += lacking[:, None] * _OPENED
+        shapes *= heard.speech[:, None]
+        closed = (1 - heard.speech) * np.where(silent, 0.0, self.quiet)
+        shapes[:, :COMPONENTS] += closed[:, None] * _OPENED
+        return shapes.astype(np.float32)
 
 
 def adapt(person: Person, heard: Heard, average_range: float) -> Adaptation:
@@ -81,13 +89,13 @@ def adapt(person: Person, heard: Heard, average_range: float) -> Adaptation:
     ratio = SPREAD * own.deviation / np.maximum(deviation, 1e-6)
     gain[adapted] = np.clip(ratio, LEAST_GAIN, MOST_GAIN if person.talks else UNSEEN_GAIN)[adapted]
     wanted[adapted] = own.mean[adapted]
-    return Adaptation(middle, gain, wanted, scale, person.least)
+    return Adaptation(middle, gain, wanted, scale, person.least, person.quiet)
 
 
 def shut(ajar: Numbers) -> MouthShapes:
     """Return the shapes (n, 8) whose lips meet, of mouths whose lips are parted by ``ajar`` (n,) at rest."""
     shapes = np.zeros((len(ajar), SHAPE_DIMS), np.float32)
-    shapes[:, :COMPONENTS] = -ajar[:, None] * OPENING / (OPENING @ OPENING)
+    shapes[:, :COMPONENTS] = -ajar[:, None] * _OPENED
     return shapes
 
 

@@ -25,6 +25,9 @@ a wide smile that was taken for something before the face had 0.3 to 0.4, a capt
 LEAST_OPEN: Final = 0.02
 """Share of the frames that are passed over to find how far a mouth closes: meshes tremble."""
 
+QUIET_OPEN: Final = 0.25
+"""Share of the resting mouths of somebody who talks that are as far closed as the mouth is in silence."""
+
 ENOUGH_SECONDS, ENOUGH_FRAMES = 1.5, 12
 """How long a take with talk is seen, and in how many frames, that has a resting mouth of its own; shorter
 ones share that of all frames: in half a second many a mouth does not close."""
@@ -96,6 +99,15 @@ class Person:
         if not self.usable.any():
             return 0.0
         return min(0.0, float(np.quantile(self.openings[self.usable], LEAST_OPEN)))
+
+    @cached_property
+    def quiet(self) -> float:
+        """How far this mouth closes beyond its rest while nobody speaks: 0 or less.
+
+        Who talks throughout the footage hardly rests: what counts as rest there is half on the way to a word.
+        """
+        resting = self.openings[self.usable & self.rest]
+        return min(0.0, float(np.quantile(resting, QUIET_OPEN))) if self.talks and len(resting) else 0.0
 
     def shut(self, frame: int) -> bool:
         """Whether the mouth of a frame rests, and its lips meet."""

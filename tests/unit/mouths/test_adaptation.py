@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,9 +55,18 @@ def test_a_loud_speaker_and_a_mumbling_one_are_brought_to_the_same_person() -> N
 
 
 def test_a_mouth_rests_while_nobody_speaks() -> None:
-    for person in (person_of(talk(200)), person_of(np.zeros((50, 1)))):
-        said = heard(speech=0.0)
-        assert (openings(person, said) == 0).all()
+    assert (openings(person_of(np.zeros((50, 1))), heard(speech=0.0)) == 0).all()
+
+
+def test_in_silence_a_talker_is_as_closed_as_a_quarter_of_the_resting_mouths() -> None:
+    """Who talks all along hardly rests: what is nearly shut between two words counts as rest as well."""
+    person = person_of(talk(200))
+    resting = person.openings[person.usable & person.rest]
+    assert person.quiet == pytest.approx(np.quantile(resting, 0.25))
+    assert person.quiet < -0.003
+    assert openings(person, heard(speech=0.0)) == pytest.approx(np.full(FRAMES, person.quiet), abs=1e-6)
+    silent = replace(person, silent=np.ones(200, np.bool_))
+    assert (openings(silent, heard(speech=0.0)) == 0).all()
 
 
 def test_a_mouth_closes_no_further_than_its_footage_shows() -> None:
