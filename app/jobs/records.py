@@ -29,12 +29,13 @@ T = TypeVar("T")
 
 
 class Records:
-    """The job table, as those write to it who cannot go on without."""
+    """Writes to the job table for those who cannot go on without, and knows whether it works."""
 
     def __init__(self, table: JobTable) -> None:
         self.table = table
         self.troubles: dict[str, str] = {}
-        """Why something failed last: to ``read`` the table, to ``write`` it, to give ``turns``."""
+        """Why something fails, empty once it does not: to ``read`` the table, to ``write`` it, and to give
+        ``turns``, which the scheduler tells."""
 
     def check(self, *names: str) -> None:
         """Raise ``NotReady``, with the reason, if one of these failed last."""

@@ -41,7 +41,7 @@ class Silence:
     """How long something may still say nothing."""
 
     def __init__(self, seconds: float) -> None:
-        """It may be silent for so many seconds, each time."""
+        """It may be silent for so many seconds in all, until it is :meth:`heard`."""
         self._left = self._longest = seconds
 
     def heard(self) -> None:
@@ -122,6 +122,8 @@ class Member:
         try:
             return _result(await self._silence.until(asyncio.shield(last)))
         except TimeoutError:
+            if last.done():  # it came with the end of all patience
+                return _result(last.result())
             self._give_up()
             raise WorkerDied("stalled and was stopped", stalled=True) from None
         except asyncio.CancelledError:

@@ -60,7 +60,10 @@ class MemberPool:
 
     @property
     def unusable(self) -> bool:
-        """See :class:`Pool`: not as long as one that is kept running has shown no problem yet."""
+        """See :class:`Pool`: not while a process that is kept running has shown no problem, as it may load.
+
+        Of a cluster that process is the driver: there, one worker's problem is enough.
+        """
         return not self.members and 0 < len(self._keepers) <= len(self.problems)
 
     @property

@@ -53,7 +53,7 @@ class Place:
     leaving: bool = False
     """Whether it was told to end its call since its machine leaves."""
     free: bool = False
-    """Whether the actor has died as it loaded."""
+    """Whether its actor is dead that had no call yet: its device is left to whoever waits for one."""
 
     def tell(self, message: Message) -> None:
         """Tell the actor something, in a thread of its own that keeps the order, while another hears."""
@@ -192,8 +192,10 @@ class Driver:
         """Pass on what an actor says until its worker has answered; return how it ended, if it has."""
         async for item in place.actor.hear.options(num_returns="streaming").remote():
             message = await item
+            if self._places.get(name) is not place:  # let go meanwhile: the service knows that it is gone
+                return LEFT
             if "gone" in message:
-                return str(message["gone"])
+                return str(message["died"])
             if "ready" in message:
                 place.machine = machine
             if "told" not in message:

@@ -45,7 +45,7 @@ class RayPool(MemberPool):
     def __init__(self, settings: Settings, *, command: Sequence[str] = ()) -> None:
         super().__init__(settings, command=command)
         self._lost = ""
-        """Why a driver ends from which something was heard."""
+        """What to say when the driver ends; empty if it has said nothing."""
         self._wished = 0
 
     async def start(self, changed: Callable[[], None]) -> None:

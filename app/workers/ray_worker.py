@@ -49,7 +49,7 @@ class RayWorker:
                 return
         with self._process:
             how = how_it_ended(self._process.wait())
-        yield {"gone": how}
+        yield {"gone": True, "died": how}
 
     def tell(self, message: Message) -> None:
         """Pass a message to the process."""

@@ -16,7 +16,7 @@ from tests.integration.jobs.conftest import scripted_settings, served
 from tests.support.ports import free_port
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.server import Server
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 pytest.importorskip("ray")
 from app.workers.ray_pool import RayPool
@@ -128,9 +128,8 @@ print([message["number"] for message in told] == list(range(1000)))
 
 
 def test_a_worker_is_told_everything_in_its_order(cluster: RayCluster) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", TELLING, cluster.address], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", TELLING, cluster.address]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE)
     assert done.stdout == "True\n", done.stderr
 
 

@@ -105,6 +105,20 @@ async def test_an_answer_is_one_though_its_worker_ended_right_after_it() -> None
     assert pool.size == 0
 
 
+async def test_an_answer_is_one_though_it_comes_with_the_end_of_all_patience(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def late(silence: Silence, work: asyncio.Future[Message]) -> Message:
+        pool.say({"answer": {"segments": [0, 1]}})
+        work.cancel()
+        raise TimeoutError
+
+    monkeypatch.setattr(Silence, "until", late)
+    pool = Pool(MODEL)
+    assert await pool.call(call(), ignore) == {"segments": [0, 1]}
+    assert (pool.idle, pool.ended) == (1, [])
+
+
 async def test_a_worker_that_makes_no_progress_is_ended_and_one_that_does_is_not() -> None:
     pool, told = Pool(MODEL), list[int]()
     answer = asyncio.create_task(pool.call(call(), lambda done, _: told.append(done)))
@@ -228,6 +242,35 @@ def test_a_worker_that_was_refused_tries_again_and_is_taken_if_the_others_are_no
     for worker in (1, 0, 2):
         pool.say({"ready": newer}, worker)
     assert (pool.size, pool.model, pool.status) == (3, newer, "")
+
+
+CHANGING = """
+import json, pathlib, sys
+name = json.loads(sys.stdin.readline())["name"]
+before = pathlib.Path(sys.argv[1], name)
+others = {"worker-0": "worker-1", "worker-1": "worker-0"}
+model = others[name] if before.exists() else name
+before.touch()
+print(json.dumps({"ready": {"sha256": model}}), flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_a_worker_that_was_refused_is_started_again_and_taken_if_it_is_now_like_the_other(
+    tmp_path: Path,
+) -> None:
+    pool = LocalPool(
+        Settings(device="cpu", workers=2, data_dir=tmp_path, log_level="error"),
+        patience=Patience(longest_delay=0.1),
+        command=(sys.executable, "-c", CHANGING, str(tmp_path)),
+    )
+    await pool.start(lambda: None)
+    await until(lambda: len(pool.problems) == 1)
+    assert (pool.size, pool.unusable) == (1, False)
+    assert "instead of" in pool.status
+    await until(lambda: pool.size == 2)
+    assert (pool.restarts, pool.status) == (1, "")
+    await pool.stop()
 
 
 def test_workers_on_other_devices_may_work_together() -> None:

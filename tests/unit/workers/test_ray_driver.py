@@ -102,7 +102,7 @@ class Pretended:
         yield future
 
 
-ENDED: Message = {"gone": "was ended by SIGSEGV"}
+ENDED: Message = {"gone": True, "died": "was ended by SIGSEGV"}
 READY: Message = {"ready": {}}
 UNUSABLE: Message = {"unusable": {"detail": "There is no model."}}
 DIED = RayError("The actor is dead because its worker process has died.")
@@ -264,5 +264,21 @@ async def test_a_worker_that_was_let_go_is_told_of_once_and_its_place_is_free(to
     driver._places["a"] = place = Place(Pretended(DIED))
     driver._let_go("a", LEFT)
     assert not driver._places
+    await driver._see("a", place)
+    assert told == [{"worker": "a", "gone": True, "left": LEFT}]
+
+
+@pytest.mark.anyio
+async def test_what_a_worker_says_once_it_was_let_go_is_not_passed_on(told: list[Message]) -> None:
+    """The service has been told that it is gone, and would never be told again."""
+
+    class LetGo(Pretended):
+        async def _items(self) -> AsyncIterator[Any]:
+            async for item in super()._items():
+                driver._let_go("a", LEFT)
+                yield item
+
+    driver = Driver(Settings(), {}, told.append, RayWorker)
+    driver._places["a"] = place = Place(LetGo(READY, DIED))
     await driver._see("a", place)
     assert told == [{"worker": "a", "gone": True, "left": LEFT}]

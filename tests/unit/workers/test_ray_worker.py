@@ -51,11 +51,11 @@ def test_an_actor_passes_on_what_its_worker_says_and_how_it_ends(tmp_path: Path)
     actor.tell({"call": vars(Call("encode", "one", "anna", {"frames": 2}, segments=(0,)))})
     assert list(actor.hear())[-1]["answer"]["frames_made"] == 2
     actor.tell({"call": vars(Call("encode", "two", "anna", {"misbehave": "crash"}, segments=(0,)))})
-    assert list(actor.hear())[-1] == {"gone": "was ended by SIGSEGV"}
+    assert list(actor.hear())[-1] == {"gone": True, "died": "was ended by SIGSEGV"}
 
 
 def test_a_worker_on_a_machine_without_the_volume_says_so_and_ends(tmp_path: Path) -> None:
     actor = begun(tmp_path, data_dir=".mouthpiece-volume-1234")
     (message,) = actor.hear()
     assert "mount the same volume on all machines" in message["unusable"]["detail"]
-    assert list(actor.hear()) == [{"gone": "ended with status 0"}]
+    assert list(actor.hear()) == [{"gone": True, "died": "ended with status 0"}]
