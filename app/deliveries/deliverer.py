@@ -36,7 +36,8 @@ AT_A_TIME: Final[Mapping[str, int]] = {DeliveryKind.RESULT: 8, DeliveryKind.WEBH
 """How many deliveries of a kind are in progress at a time; at most half of them are for one key, or for one
 host where no keys are asked for: slow receivers hold up no others."""
 LOOKED_AT: Final = 200
-"""Among how many deliveries that are due those are looked for at a time that have a turn."""
+"""Among how many deliveries that are due those are looked for at a time that have a turn; the next look is at
+as many after them, however many of these were begun: one slow host's would be all that is ever looked at."""
 LOOK_SECONDS: Final = 1.0
 """How often the table is looked at, besides whenever a job or a delivery ends."""
 RESULT_PAUSE: Final = 1800.0
@@ -110,7 +111,7 @@ class Deliverer:
         self._wake = asyncio.Event()
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._passed_over = 0
-        """How many that are due were looked at in vain; the next look is at those after them."""
+        """How many that are due were looked at; the next look is at those after them."""
         self._turns: Counter[Turn] = Counter()
         """How many of a kind are in progress, and how many of them for whom."""
 
@@ -155,18 +156,18 @@ class Deliverer:
     async def _begin_due(self) -> None:
         before = set(self._under_way)  # what ends meanwhile may be read as it stood before
         found = await on_table(self._table.due, utc_now(), LOOKED_AT, self._passed_over)
-        begun = [job for job in found if job.id not in before and self._begin(job)]
-        self._passed_over = self._passed_over + LOOKED_AT if len(found) == LOOKED_AT and not begun else 0
+        self._passed_over = self._passed_over + LOOKED_AT if len(found) == LOOKED_AT else 0
+        for job in found:
+            if job.id not in before:
+                self._begin(job)
 
-    def _begin(self, job: Job) -> bool:
-        """Make the next delivery of a job, if it has a turn; return whether it has."""
+    def _begin(self, job: Job) -> None:
+        """Make the next delivery of a job, if it has a turn."""
         whole, own = turns = _turns_of(job)
         most = AT_A_TIME[whole[0]]
-        if self._turns[whole] >= most or self._turns[own] >= most // 2:
-            return False
-        self._turns.update(turns)
-        self._under_way[job.id] = asyncio.create_task(self._see_to(job.id, turns))
-        return True
+        if self._turns[whole] < most and self._turns[own] < most // 2:
+            self._turns.update(turns)
+            self._under_way[job.id] = asyncio.create_task(self._see_to(job.id, turns))
 
     async def _see_to(self, job_id: str, turns: tuple[Turn, Turn]) -> None:
         try:
@@ -189,7 +190,7 @@ class Deliverer:
         outcome = await self._attempt(job, message)
         noted = self._noted(message, outcome)
         deliveries = [noted if each is message else each for each in job.deliveries]
-        await self._records.write(lambda: self._table.note_deliveries(job.id, deliveries))
+        await self._records.write(lambda: self._table.note_deliveries(job, deliveries))
         log.info(
             "delivery_attempted",
             **about(job.id, job.traceparent),

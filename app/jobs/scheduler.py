@@ -91,7 +91,7 @@ class Scheduler:
         except Exception:
             await tidy_uploads(partial(self._files.put_back, new.id, arrived, before))
             raise
-        self._spawn(self._clear(about(new.id, None), partial(self._files.forget, before)))
+        self._spawn(self._clear(about(new.id, new.traceparent), partial(self._files.forget, before)))
         return job
 
     async def get(self, job_id: str) -> Job:

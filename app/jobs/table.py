@@ -113,8 +113,9 @@ class JobTable:
 
         Return False if it is not there, has ended already, or is on record as it stood later.
         """
-        older = sa.update(jobs).where(jobs.c.id == job.id, jobs.c.revision <= job.revision, ~_ENDED)
-        return bool(self._change(older.values(vars(job))))
+        older = sa.update(jobs).where(jobs.c.number == job.number, jobs.c.revision <= job.revision, ~_ENDED)
+        values = {name: value for name, value in vars(job).items() if name != "number"}
+        return bool(self._change(older.values(values)))
 
     def due(self, now: datetime, limit: int, offset: int = 0) -> list[Job]:
         """Return up to ``limit`` jobs that have ended and of which something is to be sent now.
@@ -124,10 +125,10 @@ class JobTable:
         ready = _JOBS.where(_ENDED, jobs.c.deliver_at <= now).order_by(jobs.c.deliver_at, jobs.c.number)
         return self._read(ready.limit(limit).offset(offset))
 
-    def note_deliveries(self, job_id: str, deliveries: list[Delivery]) -> None:
-        """Write down how the deliveries of a job stand, if it was not forgotten."""
+    def note_deliveries(self, job: Job, deliveries: list[Delivery]) -> None:
+        """Write down how the deliveries of a job stand, if it was not forgotten, or replaced by another."""
         values = {"deliveries": deliveries, "deliver_at": due_at(deliveries)}
-        self._change(sa.update(jobs).where(jobs.c.id == job_id).values(values))
+        self._change(sa.update(jobs).where(jobs.c.number == job.number).values(values))
 
     @contextmanager
     def holding(self) -> Iterator[None]:

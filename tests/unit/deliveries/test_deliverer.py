@@ -16,7 +16,7 @@ from app.deliveries import sending
 from app.deliveries.deliverer import AT_A_TIME, Deliverer
 from app.errors import AddressRefused
 from app.jobs.files import DataFolder
-from app.jobs.job import Delivery, DeliveryKind, Job, JobState, utc_now
+from app.jobs.job import Delivery, DeliveryKind, Job, JobKind, JobState, NewJob, utc_now
 from app.jobs.table import JobTable
 from app.outside.allowance import Allowance
 from tests.support.neighbour import Neighbour
@@ -182,6 +182,49 @@ async def test_more_than_are_looked_at_for_one_dead_host_hold_up_no_other(
         await settled(table, quick)
 
 
+async def test_a_host_that_takes_one_after_the_other_holds_up_no_other(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def attempt(job: Job, message: Delivery) -> sending.Outcome:
+        if job.id == other.id:
+            begun.set()
+            await asyncio.Event().wait()
+        await takes.acquire()
+        taken.append(job.id)
+        return sending.Outcome(True)
+
+    monkeypatch.setattr("app.deliveries.deliverer.LOOKED_AT", 5)
+    deliverer, takes, taken, begun = make(), asyncio.Semaphore(0), list[str](), asyncio.Event()
+    most = AT_A_TIME[DeliveryKind.WEBHOOK] // 2
+    monkeypatch.setattr(deliverer, "_attempt", attempt)
+    for _ in range(40):
+        ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/slow", None), "one"))
+    other = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/quick", None), "other"))
+    async with working(deliverer):
+        while len(taken) < 20:
+            before = len(taken)
+            takes.release()
+            await until(lambda: len(taken) > before and deliverer._turns["webhook", "one"] == most)  # noqa: B023
+        assert begun.is_set()
+
+
+async def test_a_job_that_replaces_one_of_its_id_meanwhile_keeps_its_own_deliveries(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def attempt(job: Job, message: Delivery) -> sending.Outcome:
+        table.delete_finished(job.id)
+        table.insert(new)
+        return sending.Outcome(True)
+
+    deliverer = make()
+    monkeypatch.setattr(deliverer, "_attempt", attempt)
+    job = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/old", None)))
+    planned = deliverer.planned(f"{neighbour.url}/new", None)
+    new = NewJob(job.id, JobKind.RENDER, "anna", deliveries=planned)
+    await deliverer._deliver(job)
+    assert table.get(job.id).deliveries == planned
+
+
 async def test_whom_nothing_is_sent_to_any_more_is_forgotten(
     make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour
 ) -> None:
@@ -234,11 +277,11 @@ async def test_what_was_taken_is_not_sent_again_when_it_cannot_be_written_down_a
 ) -> None:
     note, failures = table.note_deliveries, [1, 2]
 
-    def full(job_id: str, deliveries: list[Delivery]) -> None:
+    def full(job: Job, deliveries: list[Delivery]) -> None:
         if failures:
             failures.pop()
             raise OperationalError("update", {}, Exception("disk full"))
-        note(job_id, deliveries)
+        note(job, deliveries)
 
     monkeypatch.setattr(table, "note_deliveries", full)
     monkeypatch.setattr("app.jobs.records.RETRY_SECONDS", 0.05)
@@ -330,5 +373,5 @@ def test_a_job_with_something_to_send_does_not_expire(
     done = ended(table, submitted(table, []))
     later = utc_now() + timedelta(days=9)
     assert table.expire(later) == [done.id]
-    table.note_deliveries(waiting.id, [{**planned[0], "state": "delivered"}])
+    table.note_deliveries(waiting, [{**planned[0], "state": "delivered"}])
     assert table.expire(later) == [waiting.id]
