@@ -7,9 +7,8 @@ and the volume holds what was made so far.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
-from math import ceil
+from math import ceil, inf
 from typing import Any, Final
 
 import structlog
@@ -99,11 +98,27 @@ class Scheduler:
         open_job = self._jobs.get(job_id)
         return open_job.job if open_job else await on_table(self._table.get, job_id)
 
-    async def page(self, *, state: JobState | None = None, **which: Any) -> JobPage:
-        """Return some jobs, newest first; see :meth:`JobTable.page`."""
-        page = await on_table(partial(self._table.page, state=state, **which))
-        now = [self._jobs[job.id].job if job.id in self._jobs else job for job in page.jobs]
-        return replace(page, jobs=[job for job in now if state in (None, job.state)])
+    async def page(
+        self,
+        *,
+        state: JobState | None = None,
+        avatar_id: str | None = None,
+        limit: int = 50,
+        cursor: int | None = None,
+    ) -> JobPage:
+        """Return up to ``limit`` jobs as they stand, newest first; see :meth:`JobTable.page`."""
+        read = partial(self._table.page, state=state, avatar_id=avatar_id, limit=limit, cursor=cursor)
+        page = await on_table(read)
+        now = {job.id: job for job in page.jobs} | {job_id: job.job for job_id, job in self._jobs.items()}
+        found = [
+            job
+            for job in now.values()
+            if state in (None, job.state)
+            and avatar_id in (None, job.avatar_id)
+            and (page.next_cursor or 0) < job.number <= (inf if cursor is None else cursor)
+        ]
+        found.sort(key=lambda job: job.number, reverse=True)
+        return JobPage(found[:limit], found[limit].number if len(found) > limit else page.next_cursor)
 
     def queued_before(self, job: Job) -> int:
         """Return how many jobs that are queued came before a job."""

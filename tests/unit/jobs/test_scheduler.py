@@ -16,6 +16,7 @@ from app.errors import NoFace
 from app.jobs import scheduler
 from app.jobs.job import Job, JobKind, JobState, NewJob
 from app.jobs.pool import Answer, Call, Told
+from app.jobs.table import JobPage
 from tests.support.scheduling import running
 from tests.support.waiting import until
 
@@ -48,6 +49,33 @@ async def test_a_list_of_one_state_has_no_job_that_has_left_it_meanwhile(
         assert (await service.scheduler.page(state=JobState.QUEUED)).jobs == []
         (job,) = (await service.scheduler.page(state=None)).jobs
         assert job.state is JobState.RUNNING
+
+
+async def test_a_list_has_the_jobs_that_have_entered_its_state_meanwhile_and_no_more_than_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as service:
+        begun, *queued = [await service.submit() for _ in range(5)]
+        monkeypatch.setattr(service.table, "page", lambda **_: JobPage([], None))
+        (found,) = (await service.scheduler.page(state=JobState.RUNNING)).jobs
+        assert found.id == begun
+        for which in ({"avatar_id": "nobody"}, {"cursor": found.number - 1}):
+            assert (await service.scheduler.page(state=JobState.RUNNING, **which)).jobs == []
+        first = await service.scheduler.page(state=JobState.QUEUED, limit=3)
+        assert [job.id for job in first.jobs] == queued[:0:-1]
+        rest = await service.scheduler.page(state=JobState.QUEUED, limit=3, cursor=first.next_cursor)
+        assert ([job.id for job in rest.jobs], rest.next_cursor) == (queued[:1], None)
+
+
+async def test_what_is_added_to_a_page_is_within_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        jobs = [await service.submit() for _ in range(5)]
+        pages, cursor = list[list[str]](), None
+        while len(pages) < 3:
+            page = await service.scheduler.page(limit=2, cursor=cursor)
+            pages.append([job.id for job in page.jobs])
+            cursor = page.next_cursor
+        assert (pages, cursor) == ([jobs[:2:-1], jobs[2:0:-1], jobs[:1]], None)
 
 
 async def test_a_job_knows_how_many_are_queued_before_it(tmp_path: Path) -> None:
