@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from app.errors import MouthpieceError, StorageFull, StorageReadOnly, TooBusy, Unavailable
 
@@ -53,6 +53,25 @@ class Growth:
             there = check_room(self._folder, count)
             self._next = self.total + count + min(_STEP, there // 4)
         self.total += count
+
+
+def delete(*paths: Path) -> None:
+    """Delete files, and folders with all that is in them, as far as they are there.
+
+    Raises the first ``OSError`` once all is deleted that can be.
+    """
+    errors: list[OSError] = []
+    for path in paths:
+        try:
+            if path.is_dir():
+                shutil.rmtree(path, onerror=lambda _, __, error: errors.append(cast(OSError, error[1])))
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            errors.append(error)
+    for found in errors:
+        if not isinstance(found, FileNotFoundError):  # somebody else deletes it, too
+            raise found
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from app.jobs.job import Job, JobState
 from app.media.formats import MEDIA_TYPES, Format
 from app.rendering.workspace import Workspace
 from app.threads import RESULTS, on_results, tidy_results
+from app.tracing import about
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -171,6 +172,8 @@ async def _leave(workspace: Workspace, job: Job) -> None:
         try:
             with CancelScope(shield=True):
                 await tidy_results(partial(workspace.clear_scratch, keep_fragments=False))
+        except OSError as error:
+            log.error("files_not_deleted", **about(job.id, job.traceparent), error=str(error))
         finally:
             _clearing.discard(workspace)
 

@@ -11,6 +11,7 @@ from typing import Final
 from app.errors import DataFolderInUse
 from app.jobs.job import NewJob, new_id
 from app.rendering.workspace import Workspace
+from app.volume import delete
 
 UPLOADS: Final = ("upload", "video", "voice", "background")
 """How the files are called that a caller may send with a job; the first is the job's main one."""
@@ -53,11 +54,7 @@ class DataFolder:
 
     def forget(self, job_id: str) -> None:
         """Delete all files of a job, if there are any. Raises ``OSError`` if some could not be, at last."""
-        errors: list[BaseException] = []
-        shutil.rmtree(self.job(job_id), onerror=lambda delete, path, error: errors.append(error[1]))
-        for error in errors:
-            if not isinstance(error, FileNotFoundError):
-                raise error
+        delete(self.job(job_id))
 
     def replace(self, job_id: str, arrived: str) -> str:
         """Give a job the files that arrived under another id, and return the id of those it had."""
@@ -76,11 +73,10 @@ class DataFolder:
     def keep_result(self, job: NewJob) -> None:
         """Delete all of a job that has succeeded but its result, and the fragments of one to be streamed.
 
-        Raises ``OSError`` if something could not be deleted.
+        Raises ``OSError`` if something could not be deleted, at last.
         """
-        self.workspace(job.id).clear_scratch(keep_fragments=job.params.get("stream", False))
-        for name in UPLOADS:
-            self.upload(job.id, name).unlink(missing_ok=True)
+        scratch = self.workspace(job.id).scratch(keep_fragments=job.params.get("stream", False))
+        delete(*scratch, *(self.upload(job.id, name) for name in UPLOADS))
         with suppress(OSError):
             self.job(job.id).rmdir()  # if that was all in it
 

@@ -328,7 +328,10 @@ class Scheduler:
             await self._clear(job.about, partial(self._files.keep_result, job.job))
 
     async def _clear(self, about: Mapping[str, Any], delete: Callable[[], object]) -> None:
-        """Delete files of a job that has ended; if that fails, the next start does it, or its expiry."""
+        """Delete files of a job that has ended; if that fails, the next start does it.
+
+        Beside a result they lie until that expires.
+        """
         try:
             await tidy_uploads(delete)
         except Exception as error:

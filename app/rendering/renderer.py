@@ -95,7 +95,8 @@ class Renderer:
             alive = partial(progress, render.frame_count, render.frame_count)
             render.join(alive)
             heard = render.heard_notices()
-            workspace.clear_scratch(keep_fragments=keep_fragments)
+            with suppress(OSError):  # the video is there all the same
+                workspace.clear_scratch(keep_fragments=keep_fragments)
         return render.report(frames, perf_counter() - started, heard)
 
     def listen(

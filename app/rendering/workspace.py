@@ -1,10 +1,10 @@
 """The files of one render, laid out so that it can be streamed, resumed and cleaned up. Needs no numpy."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.media.formats import MEDIA_TYPES, Format
+from app.volume import delete
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,11 @@ class Workspace:
         """What the two files of sound are, as JSON, where several processes share them."""
         return self.folder / "sound.json"
 
+    def scratch(self, *, keep_fragments: bool) -> list[Path]:
+        """Return the files and folders that a finished render no longer needs."""
+        sounds = [self.sound, self.track, self.mixture, self.speech]
+        return [self.stages, *sounds, self.scores, *([] if keep_fragments else [self.segments])]
+
     def clear_scratch(self, *, keep_fragments: bool) -> None:
-        """Delete what a finished render no longer needs."""
-        self.stages.unlink(missing_ok=True)
-        self.sound.unlink(missing_ok=True)
-        self.track.unlink(missing_ok=True)
-        self.mixture.unlink(missing_ok=True)
-        self.speech.unlink(missing_ok=True)
-        shutil.rmtree(self.scores, ignore_errors=True)
-        if not keep_fragments:
-            shutil.rmtree(self.segments, ignore_errors=True)
+        """Delete what a finished render no longer needs; raises what :func:`app.volume.delete` raises."""
+        delete(*self.scratch(keep_fragments=keep_fragments))

@@ -17,6 +17,7 @@ from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
+from structlog.testing import capture_logs
 
 from app.api import videos
 from app.api.compat import fal_result
@@ -147,6 +148,22 @@ async def test_a_fragment_is_sent_in_pieces_and_no_look_at_the_volume_is_taken_o
     await sent(finished_video(services, DONE, {}))
     monkeypatch.undo()
     assert not services.files.workspace(DONE.id).segments.exists()
+
+
+async def test_a_stream_whose_fragments_cannot_be_deleted_is_whole_and_the_log_says_so(
+    services: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Any, **_: Any) -> None:
+        raise PermissionError("It may not.")
+
+    video = await unfinished_video(THERE, services, RUNNING)
+    monkeypatch.setattr(os, "unlink", refuse)
+    with capture_logs() as logs:
+        assert b"".join(await sent(video)) == b"initzero" + BIG
+    assert logs == [
+        {"event": "files_not_deleted", "job": DONE.id, "error": "It may not.", "log_level": "error"}
+    ]
+    assert not videos._clearing
 
 
 async def test_who_comes_while_fragments_are_deleted_gets_the_finished_video(

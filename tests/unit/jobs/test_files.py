@@ -59,6 +59,33 @@ def test_a_file_that_cannot_be_deleted_is_told_of(
     assert not folder.job(job.id).exists()
 
 
+def test_all_goes_that_can_of_what_a_result_was_made_of_though_some_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, job = DataFolder(tmp_path), NewJob("one", JobKind.RENDER, "anna")
+    workspace, upload = folder.workspace(job.id), folder.upload(job.id)
+    stays = [workspace.scores / "0", workspace.fragment(0), workspace.stages]
+    for path in (*stays, workspace.scores / "1", workspace.fragment(1), workspace.track, upload):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    unlink = os.unlink
+
+    def refuse(path: Any, **given: Any) -> None:
+        if Path(path).name in {path.name for path in stays}:
+            raise PermissionError(f"It may not: {path}.")
+        unlink(path, **given)
+
+    for refused in (stays, stays[:1]):
+        stays = refused
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "unlink", refuse)
+            with pytest.raises(PermissionError, match="It may not"):
+                folder.keep_result(job)
+        assert sorted(path for path in folder.job(job.id).rglob("*") if path.is_file()) == sorted(stays)
+    folder.keep_result(job)
+    assert not folder.job(job.id).exists()
+
+
 def test_a_job_gets_the_files_that_arrived_under_another_id_instead_of_its_own(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     for name, file in {"mine": "result.mp4", "new": "upload", "newer": "upload"}.items():
