@@ -117,7 +117,7 @@ SIZES: Final = _sizes()
 def _parted(person: Person) -> Numbers:
     """Return what each frame costs while nobody speaks for what is seen between its lips, (n,)."""
     resting = person.study.parting[person.usable & person.rest]
-    least = float(np.quantile(resting, 0.1)) if len(resting) else 0.0
+    least = float(np.quantile(resting, 0.05)) if len(resting) else 0.0
     parted: Numbers = QUIET_PARTING * np.square(np.maximum(person.study.parting - least, 0.0))
     return parted.astype(np.float64)
 

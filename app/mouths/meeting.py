@@ -44,9 +44,10 @@ PALE: Final = 0.7
 """Lips that show less than this share of the red that the person's usually show are pressed in: seen on a
 woman with lipstick, 0.41 where pressed."""
 
-FEWEST_MET: Final = 3
-"""Frames whose lips meet from which these have a usual red of their own: of three of twelve people in
-training hardly one had :data:`PALE` of what is usual."""
+PALE_MET, FEWEST_MET = 0.85, 3
+"""The same share for lips that meet, of what such lips show: of one woman's, 0.72 and less are pressed in. And
+frames of them from which they have a usual red of their own: of three of twelve people in training hardly one
+had :data:`PALE` of what is usual."""
 
 RED: Final = 0.4
 """Median red of lips, in percent of the eyes' distance squared, from which their red tells anything: where
@@ -148,7 +149,7 @@ class _Rest:
         usual, met = float(np.median(red)), mouths.study.parting[pool] < MET
         least = least_met = PALE * usual if usual > RED else -np.inf
         if met.sum() >= FEWEST_MET:
-            least_met = min(least, PALE * float(np.median(red[met])))
+            least_met = min(least, PALE_MET * float(np.median(red[met])))
         full = red >= np.where(met, least_met, least)
         low, high = np.quantile(opening[full], [0.05, 0.95])
         most = float(low + REST_SHARE * (high - low))
