@@ -45,7 +45,7 @@ PALE: Final = 0.7
 woman with lipstick, 0.41 where pressed."""
 
 PALE_MET, FEWEST_MET = 0.85, 3
-"""The same share for lips that meet, of what such lips show: of one woman's, 0.72 and less are pressed in. And
+"""The same share for lips that meet, of what such lips show: one woman presses them in below 0.75. And
 frames of them from which they have a usual red of their own: of three of twelve people in training hardly one
 had :data:`PALE` of what is usual."""
 
