@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from app.mouths.person import Person
 from app.rendering.timeline import MouthWeights, Timeline
 
@@ -16,7 +18,27 @@ class Weights:
     timeline: Timeline
 
     def of(self, indices: Sequence[int]) -> MouthWeights:
-        """Return how much of the mouth is changed at result frames ``indices``."""
+        """Return how much of the mouth is changed at result frames ``indices``.
+
+        None where it is changed for too short to be changed wholly, as between a kept range and a hand that
+        comes: two mouths would be seen at once in all of it.
+        """
+        weights = self._each(indices)
+        for place in np.flatnonzero((weights > 0) & (weights < 1)).tolist():
+            if not any(self._wholly(indices[place], step) for step in (-1, 1)):
+                weights[place] = 0
+        return weights
+
+    def _wholly(self, index: int, step: int) -> bool:
+        """Tell whether the mouth, in steps from ``index`` on, is changed wholly before it is not at all."""
+        while 0 <= index < self.timeline.frame_count:
+            weight = self._each([index])[0]
+            if weight in (0, 1):
+                return bool(weight)
+            index += step
+        return False
+
+    def _each(self, indices: Sequence[int]) -> MouthWeights:
         sources = [self.timeline.avatar_frame(index) for index in indices]
         weights: MouthWeights = self._seen[sources] * self.timeline.mouth_weights(indices)
         return weights
