@@ -58,8 +58,10 @@ from app.threads import AVATARS, on_avatars, on_results, on_table
 
 router = APIRouter(prefix="/v1/avatars", tags=["avatars"])
 
-VIDEO: Final = FileField("video", "The video, in any common format.")
-BACKDROP: Final = FileField("background", "A picture behind transparent footage.", required=False)
+VIDEO: Final = FileField("video", "The video, in any common format.", media_type="video/mp4")
+BACKDROP: Final = FileField(
+    "background", "A picture behind transparent footage.", required=False, media_type="image/png"
+)
 """A text field of this name is an option of the avatar."""
 
 OnlyCheck = Annotated[bool, Query(description="Only report how well the person in the video will speak.")]

@@ -50,18 +50,23 @@ class FileBody:
 class FieldsBody:
     """Takes a form without files, as pages and ``curl -d`` send it."""
 
-    def __init__(self, fields: Collection[str]) -> None:
+    def __init__(self, fields: Collection[str], file: FileField) -> None:
         self.complete: list[tuple[str, str]] = []
         self.files: dict[str, Incoming] = {}
         self._names = fields
         self._text = bytearray()
+        self._advice = (
+            f"If it is the file itself, name its type: curl -H 'Content-Type: {file.media_type}'; or send a "
+            f"form: curl -F {file.name}=@FILE."
+        )
+        """For what ``curl --data-binary @FILE`` calls a form."""
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body. Raises ``InvalidRequest`` if they are too many."""
         self._text += chunk
         if len(self._text) > FIELDS_BYTES:
             raise InvalidRequest(
-                f"A form without a file has at most {FIELDS_BYTES} bytes; this one has more."
+                f"A form without a file has at most {FIELDS_BYTES} bytes; this one has more. {self._advice}"
             )
 
     def result(self) -> Upload:
@@ -70,7 +75,8 @@ class FieldsBody:
             given = parse_qsl(self._text.decode(), errors="strict", max_num_fields=MAX_FIELDS)
         except ValueError:
             raise InvalidRequest(
-                "The form is malformed; send UTF-8, as 'curl --data-urlencode name=value' encodes it."
+                "The form is malformed; send UTF-8, as 'curl --data-urlencode name=value' encodes it. "
+                f"{self._advice}"
             ) from None
         known = [(name, value) for name, value in given if name in self._names and value.strip()]
         fields = dict(known)
@@ -105,7 +111,7 @@ def body_of(
     if name == "application/json":
         return JsonBody(files, fields)
     if name == "application/x-www-form-urlencoded":
-        return FieldsBody(fields)
+        return FieldsBody(fields, files[0])
     boundary = options.get(b"boundary")
     if name != "multipart/form-data" or not boundary:
         raise UnsupportedMedia(

@@ -42,6 +42,8 @@ class FileField:
     """Whether a text may stand for it."""
     instead: str = ""
     """The parameter without which it is needed after all."""
+    media_type: str = "audio/wav"
+    """A type that it may have, for sentences."""
 
     @property
     def address(self) -> str:

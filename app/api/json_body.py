@@ -4,6 +4,7 @@ A body is collected on disk, and read into memory when it is whole.
 """
 
 import json
+import re
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Collection, Sequence
@@ -26,6 +27,9 @@ Translate = Callable[[dict[str, Any]], dict[str, Any]]
 """Returns the fields that the body of another service's client means. Raises ``InvalidRequest``."""
 
 _PIECE: Final = 1 << 16
+_LOOKED_AT: Final = 1024
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\s-]{64,}+[=\s]*+")
+"""Of either alphabet (RFC 4648). No address is that long without a dot or a colon."""
 
 
 class JsonBody:
@@ -92,6 +96,12 @@ class JsonBody:
 def is_data(address: str) -> bool:
     """Whether an address is no address but the file itself."""
     return address[:5].lower() == "data:"
+
+
+def check_not_base64(name: str, address: str, media_type: str) -> None:
+    """Raise ``InvalidRequest`` if the address of a file is the file itself in base64, with nothing before."""
+    if _BASE64.fullmatch(address[:_LOOKED_AT]):
+        raise InvalidRequest(f"{name}: base64 needs its type before it: data:{media_type};base64,....")
 
 
 def data_of(address: str) -> bytes:

@@ -66,7 +66,11 @@ router = APIRouter(prefix="/v1", tags=["renders"])
 AUDIO: Final = FileField("audio", "What is to be said: sound in any common format.", or_text=True)
 SUNG: Final = FileField(VOICE, "What the mouth follows while `audio` is heard.", required=False)
 VIDEO: Final = FileField(
-    "video", "Who says it: a video, in any common format.", required=False, instead="avatar"
+    "video",
+    "Who says it: a video, in any common format.",
+    required=False,
+    instead="avatar",
+    media_type="video/mp4",
 )
 
 Stream = Annotated[bool, Query(description="Stream a fragmented MP4 while it renders.")]

@@ -27,7 +27,7 @@ from app.api.forms import (
     tidy,
     too_large,
 )
-from app.api.json_body import NAME, JsonBody, Translate, data_of, is_data
+from app.api.json_body import NAME, JsonBody, Translate, check_not_base64, data_of, is_data
 from app.errors import InvalidRequest
 from app.outside.fetching import Fetcher
 from app.threads import on_uploads, tidy_uploads
@@ -135,6 +135,8 @@ def _complete(files: Sequence[FileField], upload: Upload) -> Upload:
         if file.required and not there and not spoken:
             has = f" It has {upload.strange}, which means nothing here." if upload.ignored else ""
             raise InvalidRequest(f"The body lacks the file {file.name!r}; add it, or {file.address}.{has}")
+        if addresses[file.name]:
+            check_not_base64(file.name, addresses[file.name], file.media_type)
     silent = (VOICE,) if VOICE in upload.fields and TEXT not in upload.fields else ()
     given = {name: address for name, address in addresses.items() if address}
     return replace(upload, ignored=(*upload.ignored, *silent), addresses=given)

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from app.api import uploads
+from app.api.bodies import FIELDS_BYTES, FieldsBody
 from app.api.forms import MAX_FIELD_BYTES, MAX_FIELDS, FileField, Upload, UploadedFile
 from app.api.uploads import receive_upload
 from app.errors import AvatarExists, InvalidRequest, UnsupportedMedia, UploadTooLarge
@@ -405,3 +406,16 @@ async def test_files_are_closed_though_no_thread_is_free_for_longer_than_callers
         finally:
             goes_on.set()
     assert closed.is_set()
+
+
+@pytest.mark.parametrize("body", [b"RIFF\xa4\x00\x00\x00WAVE", b"A" * (FIELDS_BYTES + 1)])
+def test_who_sends_a_file_as_a_form_is_told_how_to_send_it(body: bytes) -> None:
+    """As ``curl --data-binary @words.wav`` does, which calls everything a form."""
+    form = FieldsBody(("id",), FileField("audio", "The sound."))
+    with pytest.raises(InvalidRequest, match=r"-H 'Content-Type: audio/wav'.*-F audio=@FILE"):
+        _whole(form, body)
+
+
+def _whole(form: FieldsBody, body: bytes) -> Upload:
+    form.feed(body)
+    return form.result()
