@@ -18,6 +18,7 @@ from app.jobs.table import JobTable
 from app.jobs.turn import Limits
 from app.outside.allowance import check_own_url
 from app.settings import Settings, check_names
+from app.volume import check_folders
 from app.workers.join import check_token
 from app.workers.local import LocalPool
 
@@ -39,6 +40,8 @@ def make_backend(settings: Settings, files: DataFolder, on_ended: Callable[[Ende
     ``InvalidRequest`` if the settings do not go together.
     """
     check_names()
+    local = () if settings.ray_address else ("frames_dir",)  # else the machines of the cluster have it
+    check_folders(settings, "avatars_dir", *local)
     if settings.webhook_url:
         try:
             check_own_url(settings.webhook_url)

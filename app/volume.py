@@ -1,13 +1,15 @@
 """The volumes: the space that always stays free, and the errors for volumes that cannot be written."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, cast
 
-from app.errors import MouthpieceError, StorageFull, StorageReadOnly, TooBusy, Unavailable
+from app.errors import InvalidRequest, MouthpieceError, StorageFull, StorageReadOnly, TooBusy, Unavailable
+from app.settings import PREFIX, Settings
 
 RESERVED_SHARE: Final = 20
 """One part in so many of a volume is left free,"""
@@ -16,6 +18,49 @@ RESERVED_BYTES: Final = 1 << 30
 
 _STEP: Final = 16 << 20
 """Most bytes between two looks at the volume while a file grows; a look costs some microseconds."""
+
+
+def check_folders(settings: Settings, *names: str) -> None:
+    """Make the folders of these settings, such as ``frames_dir``, as far as they are set.
+
+    Raises ``InvalidRequest`` for one that can never be a folder, or that :func:`check_apart` refuses. What
+    may pass, or is answered with an error of its own, such as a volume that is only read, is let be.
+    """
+    check_apart(settings)
+    for name in names:
+        folder: Path | None = getattr(settings, name)
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if meaning(error) is None:
+                raise InvalidRequest(
+                    f"{PREFIX}{name.upper()}: {folder} is not a folder and cannot be made "
+                    f"({error.strerror}); name another."
+                ) from error
+
+
+def check_apart(settings: Settings) -> None:
+    """Raise ``InvalidRequest`` unless avatars, jobs and decoded frames have a folder each.
+
+    What lies in the avatars' folder is taken for an avatar, and can be deleted as one.
+    """
+    data, avatars = Path(os.path.realpath(settings.data_dir)), Path(os.path.realpath(settings.avatars_dir))
+    taken = {data: "DATA_DIR", data / "jobs": "DATA_DIR"}
+    for name, folder in ("AVATARS_DIR", avatars), ("FRAMES_DIR", settings.frames_dir):
+        if folder is None:
+            continue
+        place = Path(os.path.realpath(folder))
+        if other := taken.get(place):
+            raise InvalidRequest(
+                f"{PREFIX}{other} and {PREFIX}{name} both use {place}; name a folder for each."
+            )
+        taken[place] = name
+    if data.is_relative_to(avatars) and not data.relative_to(avatars).parts[0].startswith("."):
+        raise InvalidRequest(
+            f"{PREFIX}DATA_DIR lies in {PREFIX}AVATARS_DIR, {avatars}, whose folders are taken for avatars; "
+            "name one elsewhere."
+        )
 
 
 def room(folder: Path) -> int:

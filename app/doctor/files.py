@@ -8,8 +8,9 @@ from pathlib import Path
 
 from app.avatars.store import AvatarStore
 from app.doctor.finding import Finding
-from app.errors import MouthpieceError
+from app.errors import InvalidRequest, MouthpieceError
 from app.settings import DEFAULT_MODEL, Settings
+from app.volume import check_apart
 
 
 def model(settings: Settings) -> Iterator[Finding]:
@@ -37,12 +38,24 @@ def model(settings: Settings) -> Iterator[Finding]:
 
 
 def volumes(settings: Settings) -> Iterator[Finding]:
-    """Compare the room on the volumes with what they may need."""
+    """Compare the room on the volumes with what they may need; say if they are not apart."""
+    try:
+        check_apart(settings)
+    except InvalidRequest as error:
+        yield Finding("folders", "problem", error.detail)
     folders = {"avatars": settings.avatars_dir, "data": settings.data_dir, "frames": settings.frames_dir}
     for subject, folder in folders.items():
         if folder is None:
             continue
         existing = _nearest_existing(folder)
+        if not existing.is_dir():
+            yield Finding(
+                subject,
+                "problem",
+                f"{existing} is not a folder",
+                f"MOUTHPIECE_{subject.upper()}_DIR=another folder",
+            )
+            continue
         if not os.access(existing, os.W_OK):
             yield Finding(subject, "problem", f"{folder} is not writable", _giving(existing))
             continue

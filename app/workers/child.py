@@ -146,16 +146,25 @@ def as_error(error: Exception, job_id: str) -> MouthpieceError:
     if isinstance(error, MouthpieceError):
         log.info("job_refused", code=error.code, detail=error.detail)
         return error
+    if isinstance(error, OSError) and (meant := meaning(error)):
+        log.info("job_refused", code=meant.code, detail=meant.detail, error=str(error))
+        return meant
     log.exception("job_broke", exc_info=error)
     if isinstance(error, MemoryError):
         return TooMuchMemory("The job exceeds the memory limit; send a smaller file.")
-    if isinstance(error, OSError) and (meant := meaning(error)):
-        return meant
     return MouthpieceError(f"The job failed unexpectedly; the service's log says why, under job {job_id}.")
 
 
 def check_volumes(settings: Settings, marks: Mapping[str, str]) -> None:
-    """Raise ``EngineUnavailable`` unless the folders are those in which the service has left its marks."""
+    """Raise ``EngineUnavailable`` unless the folders are those in which the service has left its marks.
+
+    Or if there is no folder for decoded frames, which no other machine has made.
+    """
+    if settings.frames_dir and not settings.frames_dir.is_dir():
+        raise EngineUnavailable(
+            f"{settings.frames_dir.absolute()} on {socket.gethostname()} cannot be made, or is not a folder: "
+            "name another as MOUTHPIECE_FRAMES_DIR."
+        )
     for name, mark in marks.items():
         folder: Path = getattr(settings, name)
         if not (folder / mark).exists():

@@ -9,6 +9,7 @@ from typing import Final
 from app.errors import EngineUnavailable, InvalidRequest
 from app.extras import install_command
 from app.settings import Settings
+from app.volume import check_folders
 from app.wav2lip.devices import cuda_devices
 
 STORE_BYTES: Final = 80 << 20
@@ -49,6 +50,7 @@ def start_head(settings: Settings) -> None:
 def join(settings: Settings) -> None:
     """Give this machine's devices to the cluster until it is told to stop or the head is gone."""
     _ = settings.ray_head  # raises if there is none
+    check_folders(settings, "frames_dir")
     gpus = 0 if settings.device == "cpu" else cuda_devices()
     cpus = 0 if gpus or settings.device.startswith("cuda") else settings.workers
     _run(f"--address={settings.ray_address}", f"--num-gpus={gpus}", f"--num-cpus={cpus}", "--block")

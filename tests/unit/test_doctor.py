@@ -151,3 +151,11 @@ def test_frames_that_are_there_already_need_no_more_room(tmp_path: Path) -> None
     (folders["frames_dir"] / f"{'12' * 32}.i420").write_bytes(bytes(600))
     settings = Settings(**folders, frame_cache_bytes=1000)  # type: ignore[arg-type]
     assert files._appetite(settings, "frames") == 400
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_file_is_no_folder(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    folders = {"avatars_dir": tmp_path / "avatars", "data_dir": tmp_path / "data"}
+    found = list(files.volumes(Settings(**folders, frames_dir=tmp_path / place)))  # type: ignore[arg-type]
+    assert (found[-1].level, found[-1].found) == ("problem", f"{tmp_path / 'file'} is not a folder")

@@ -1,14 +1,17 @@
 import os
+from errno import EROFS
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from app.backend import make_backend
+from app.doctor.files import volumes
 from app.doctor.names import names
 from app.errors import InvalidRequest
 from app.jobs.files import DataFolder
 from app.settings import PREFIX, Settings, strays
+from app.volume import check_apart, check_folders
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +135,49 @@ def test_the_address_of_a_broker_is_refused_wherever_it_stands(folder: Path) -> 
 def test_a_webhook_that_could_reach_nobody_is_refused_at_the_start(folder: Path, url: str) -> None:
     with pytest.raises(InvalidRequest, match=r"MOUTHPIECE_WEBHOOK_URL: .*\.$"):
         make_backend(Settings(webhook_url=url), DataFolder(folder), lambda _: None)
+
+
+@pytest.mark.parametrize("name", ["avatars_dir", "frames_dir"])
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nope"])
+def test_what_can_never_be_a_folder_is_refused_at_the_start(folder: Path, name: str, place: str) -> None:
+    (folder / "file").touch()
+    with pytest.raises(InvalidRequest, match=rf"MOUTHPIECE_{name.upper()}: .*is not a folder"):
+        make_backend(Settings(**{name: Path(place)}), DataFolder(folder), lambda _: None)  # type: ignore[arg-type]
+
+
+def test_a_volume_that_is_only_read_is_none_that_can_never_be_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    check_folders(Settings(frames_dir=folder / "frames"), "avatars_dir", "frames_dir")
+
+
+@pytest.mark.parametrize(
+    ("folders", "sentence"),
+    [
+        ({"avatars_dir": "data/"}, "DATA_DIR and MOUTHPIECE_AVATARS_DIR both use"),
+        ({"avatars_dir": "link"}, "DATA_DIR and MOUTHPIECE_AVATARS_DIR both use"),
+        ({"avatars_dir": "data/jobs"}, "DATA_DIR and MOUTHPIECE_AVATARS_DIR both use"),
+        ({"frames_dir": "link"}, "DATA_DIR and MOUTHPIECE_FRAMES_DIR both use"),
+        ({"frames_dir": "data/../avatars"}, "AVATARS_DIR and MOUTHPIECE_FRAMES_DIR both use"),
+        ({"data_dir": "avatars/data"}, "DATA_DIR lies in MOUTHPIECE_AVATARS_DIR"),
+    ],
+)
+def test_avatars_jobs_and_frames_have_a_folder_each(
+    folder: Path, folders: dict[str, str], sentence: str
+) -> None:
+    (folder / "data").mkdir()
+    (folder / "link").symlink_to("data")
+    settings = Settings(**{name: Path(place) for name, place in folders.items()})  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match=sentence):
+        make_backend(settings, DataFolder(folder), lambda _: None)
+    assert sentence in next(volumes(settings)).found
+
+
+def test_folders_within_the_data_folder_are_apart(folder: Path) -> None:
+    (folder / "avatars").mkdir()
+    check_apart(Settings(avatars_dir=Path("data/avatars"), frames_dir=Path("data/frames")))
+    check_apart(Settings(data_dir=Path("avatars/.data")))

@@ -33,6 +33,12 @@ def test_a_machine_that_sees_other_folders_is_refused(tmp_path: Path) -> None:
         check_volumes(other, marks)
 
 
+def test_a_machine_that_cannot_keep_decoded_frames_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EngineUnavailable, match=r"file on .*MOUTHPIECE_FRAMES_DIR"):
+        check_volumes(Settings(frames_dir=tmp_path / "file"), {})
+
+
 class Scripted(ray_worker.RayWorker):
     """An actor without Ray around it, that starts a scripted worker."""
 

@@ -11,6 +11,7 @@ from typing import Any
 from weakref import ref
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.avatars.store import AvatarStore
 from app.decoding.apart import DecoderApart
@@ -31,7 +32,7 @@ from app.rendering.stages import StageSeconds, noted_stages
 from app.rendering.workspace import Workspace
 from app.settings import Settings
 from app.workers import worker as workers
-from app.workers.child import Desk
+from app.workers.child import Desk, as_error
 from app.workers.messages import Message
 from app.workers.worker import Worker
 from app.workshop import Workshop
@@ -287,3 +288,21 @@ def test_a_worker_that_differs_from_the_one_that_prepared_refuses(segments: Segm
     segments.is_begun = False
     with pytest.raises(MouthpieceError, match="differ in model, encoder or release"):
         segments.worker.do(replace(RENDERING, method="encode", segments=(0,)), ignore, never)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_volume_that_is_full_is_no_fault_of_ours(number: int) -> None:
+    """Some of what is written is written by FFmpeg, whose errors have no class of ours."""
+    with capture_logs() as logs:
+        error = as_error(OSError(number, "No space left on device", "out.mov"), "a")
+    assert (error.status, error.code) == (507, "storage-full")
+    (said,) = logs
+    assert (said["event"], said["code"]) == ("job_refused", "storage-full")
+    assert "out.mov" in said["error"]
+    assert "exc_info" not in said
+
+
+def test_what_should_not_have_come_about_is_logged_whole() -> None:
+    with capture_logs() as logs:
+        error = as_error(OSError(errno.ENOENT, "No such file", "out.mov"), "a")
+    assert (error.status, logs[0]["event"], "exc_info" in logs[0]) == (500, "job_broke", True)
