@@ -272,11 +272,13 @@ def test_a_worker_that_can_start_no_decoder_any_more_ends(job: Path, when: str) 
     command = [sys.executable, "-c", WORKER, str(job), when]
     with Popen(command, stdout=PIPE, stderr=PIPE, text=True) as worker:
         assert worker.stdout is not None
+        assert worker.stderr is not None
         decoding = int(worker.stdout.readline())
         worker.wait()
         with suppress(ProcessLookupError):
             os.kill(decoding, signal.SIGKILL)
-        said = "".join(worker.communicate())
+        # Not communicate(): that loses what was read together with the first line.
+        said = worker.stdout.read() + worker.stderr.read()
     assert (worker.returncode, "decoding_server_gone" in said) == (1, True), said
     assert "Traceback" not in said
 
