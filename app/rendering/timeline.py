@@ -217,7 +217,7 @@ def _kept(
         ranges = [*ranges, (last_word, duration + 1)]
     exact = [(_exact(start) * fps, _exact(end) * fps) for start, end in sorted(ranges)]
     frames = [range(floor(start), min(ceil(end), count)) for start, end in exact]
-    return _joined([each for each in frames if each], count, soft_frames(float(fps)))
+    return _joined([each for each in frames if each])
 
 
 def _exact(seconds: float) -> Fraction:
@@ -225,18 +225,12 @@ def _exact(seconds: float) -> Fraction:
     return Fraction(seconds).limit_denominator(10**6)
 
 
-def _joined(ranges: list[range], count: int, soft: int) -> tuple[range, ...]:
-    """Return sorted ranges of ``count`` frames without overlaps.
-
-    And without gaps in which no mouth would be changed wholly, as it gives way within ``soft`` frames: two
-    mouths would be seen at once in all of such a gap.
-    """
+def _joined(ranges: list[range]) -> tuple[range, ...]:
+    """Return sorted ranges without overlaps."""
     joined: list[range] = []
     for each in ranges:
-        start = 0 if each.start <= soft else each.start
-        stop = count if count - each.stop <= soft else each.stop
-        before = joined.pop() if joined and start - joined[-1].stop <= 2 * soft else range(start, stop)
-        joined.append(range(before.start, max(before.stop, stop)))
+        before = joined.pop() if joined and each.start <= joined[-1].stop else each
+        joined.append(range(before.start, max(before.stop, each.stop)))
     return tuple(joined)
 
 

@@ -20,8 +20,8 @@ class Weights:
     def of(self, indices: Sequence[int]) -> MouthWeights:
         """Return how much of the mouth is changed at result frames ``indices``.
 
-        None where it is changed for too short to be changed wholly, as between a kept range and a hand that
-        comes: two mouths would be seen at once in all of it.
+        None where it is changed for too short to be changed wholly, as between two kept ranges, or before a
+        hand that comes: two mouths would be seen at once in all of it.
         """
         weights = self._each(indices)
         for place in np.flatnonzero((weights > 0) & (weights < 1)).tolist():

