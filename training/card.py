@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from app.media.digests import known_sha256
 from app.media.files import replacing
-from app.wav2lip.model_file import file_sha256
 from training.listen.settings import ListenSettings
 from training.listen.talks import Talk
 
@@ -30,13 +30,13 @@ def write_card(model: Path, encoder: Path, *, recipe: Path, settings: ListenSett
         "licence": settings.licence,
         "commercial_use": False,
         "source": _source(data),
-        "sha256": file_sha256(model),
+        "sha256": known_sha256(model),
         "reference": "nearest",
         "made": {
             "recipe": recipe.name,
-            "recipe_sha256": file_sha256(recipe),
+            "recipe_sha256": known_sha256(recipe),
             "commit": commit(),
-            "parents": [{"name": encoder.name, "sha256": file_sha256(encoder)}],
+            "parents": [{"name": encoder.name, "sha256": known_sha256(encoder)}],
         },
         "data": data,
     }

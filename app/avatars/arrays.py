@@ -1,10 +1,9 @@
-"""Writing an avatar's files, arrays row by row, and verifying them."""
+"""Writing an avatar's files, arrays row by row."""
 
 import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import CancelledError
-from functools import lru_cache
 from pathlib import Path
 from threading import Event
 from typing import Final
@@ -12,7 +11,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-_FILES_KNOWN: Final = 1024
 _PIECE: Final = 1 << 20
 """Bytes that are copied at a time."""
 
@@ -32,23 +30,6 @@ def save_rows(path: Path, count: int, rows: Iterable[Row]) -> None:
                 }
                 np.lib.format.write_array_header_1_0(file, header)
             file.write(np.ascontiguousarray(row).data)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def known_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex; it is read once while the file stays as it is."""
-    status = path.stat()
-    return _known_sha256(path, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=_FILES_KNOWN)
-def _known_sha256(path: Path, _inode: int, _size: int, _modified_ns: int) -> str:
-    return sha256_of(path)
 
 
 def copy_hashed(source: Path, target: Path, stopped: Event) -> str:

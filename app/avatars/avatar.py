@@ -11,7 +11,6 @@ from typing import Final, Self, cast
 
 import numpy as np
 
-from app.avatars.arrays import known_sha256, sha256_of
 from app.avatars.crops import BOXES, CROPS, LANDMARKS, MASKS, CropForm, FaceCutter, MouthMasks
 from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import ColorTags, Manifest
@@ -19,6 +18,7 @@ from app.avatars.store import BACKDROP, DEEP_FRAMES, MANIFEST, SOURCE, TRANSPARE
 from app.errors import AvatarDamaged, AvatarDeleted
 from app.faces.types import Boxes, Landmarks
 from app.media.decoder import HERE, Decoder
+from app.media.digests import known_sha256, sha256_of
 from app.media.files import replacing
 from app.media.findings import Findings
 from app.media.frame_file import FrameReader

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from app.avatars.arrays import copy_hashed, save_rows, sha256_of
+from app.avatars.arrays import copy_hashed, save_rows
 from app.avatars.crops import BOXES, LANDMARKS, CropForm, FaceCutter
 from app.avatars.doubts import doubts_of
 from app.avatars.examination import Examination, examined
@@ -31,6 +31,7 @@ from app.faces.hidden import HiddenFinder
 from app.faces.tracking import track_face
 from app.faces.types import Boxes, FaceChoice, FaceTrack, Pads, has_face
 from app.media.decoder import HERE, Decoder
+from app.media.digests import sha256_of
 from app.media.findings import Findings
 from app.media.frame_file import FrameReader
 from app.media.limits import VideoLimits

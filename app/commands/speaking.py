@@ -94,8 +94,8 @@ def dub(
     The prepared video is kept for a day after its last use, so that the next time is faster
     (MOUTHPIECE_IMPLICIT_AVATAR_TTL, seconds).
     """
-    from app.avatars.arrays import sha256_of
     from app.avatars.builder import AvatarRequest
+    from app.media.digests import sha256_of
     from app.media.limits import AudioLimits, VideoLimits
     from app.media.probe import probe_audio, probe_video
     from app.rendering.renderer import RenderRequest

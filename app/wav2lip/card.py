@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from app.errors import InvalidModel
-from app.wav2lip.model_file import file_sha256
+from app.media.digests import known_sha256
 
 Reference = Literal["frame", "closed", "nearest"]
 
@@ -72,7 +72,7 @@ def runs_on_cpu(model_path: Path) -> bool:
 
 
 def _check_digest(file: Path, wanted: str | None, card: Path) -> None:
-    if wanted is not None and wanted.lower() != (found := file_sha256(file)):
+    if wanted is not None and wanted.lower() != (found := known_sha256(file)):
         raise InvalidModel(
             f"{file} is not the file that the card {card.name} describes (sha256 expected {wanted}, found "
             f"{found}): restore the file, or correct the card."

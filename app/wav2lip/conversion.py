@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from app.errors import EngineUnavailable
+from app.media.digests import known_sha256
 from app.wav2lip.export import export
-from app.wav2lip.model_file import file_sha256
 
 
 def converted(checkpoint: Path, cache_dir: Path | None = None, *, lower_rows: bool = False) -> Path:
@@ -19,7 +19,7 @@ def converted(checkpoint: Path, cache_dir: Path | None = None, *, lower_rows: bo
     EngineUnavailable.
     """
     rows = ".lower" if lower_rows else ""
-    name = f"{checkpoint.stem}.{file_sha256(checkpoint)[:8]}{rows}.onnx"
+    name = f"{checkpoint.stem}.{known_sha256(checkpoint)[:8]}{rows}.onnx"
     folders = [checkpoint.parent] + ([cache_dir] if cache_dir else [])
     for folder in folders:
         if (folder / name).is_file():

@@ -9,11 +9,12 @@ import numpy as np
 
 from app.errors import InvalidModel
 from app.extras import require_packages
+from app.media.digests import known_sha256
 from app.media.files import replacing, sweep
 from app.wav2lip.arrays import FaceBatch, FaceOutput, MelBatch
 from app.wav2lip.card import ModelCard, load_card
 from app.wav2lip.engine import DEFAULT_FACE_SIZE, MEL_SHAPE
-from app.wav2lip.model_file import check_model_file, file_sha256
+from app.wav2lip.model_file import check_model_file
 from app.wav2lip.openvino_engine import OpenVinoEngine
 
 ExportDType = Literal["fp32", "fp16"]
@@ -70,7 +71,7 @@ def _write_card(card: ModelCard, checkpoint: Path, output: Path) -> None:
     source, target = checkpoint.with_suffix(".json"), output.with_suffix(".json")
     entries = asdict(card) | (json.loads(source.read_bytes()) if source.is_file() else {})
     entries["face_size"] = DEFAULT_FACE_SIZE
-    entries["sha256"] = None if target == source else file_sha256(output)
+    entries["sha256"] = None if target == source else known_sha256(output)
     with replacing(target) as temporary:
         temporary.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -9,11 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from app.errors import InvalidModel
+from app.media.digests import known_sha256
 from app.wav2lip.arrays import FaceBatch, FaceCrops, FaceOutput, MelBatch, MelWindows, stacked
 from app.wav2lip.card import ModelCard, Reference, load_card
 from app.wav2lip.choice import EngineRequest, open_engine
 from app.wav2lip.engine import MEL_SHAPE, DType, Engine, PixelEngine, TensorEngine
-from app.wav2lip.model_file import check_model_file, file_sha256
+from app.wav2lip.model_file import check_model_file
 
 _SILENCE: Final = -4.0
 """The mel value of digital silence."""
@@ -159,7 +160,7 @@ def describe(
     """Return what is loaded from ``path`` and runs on an engine."""
     return ModelInfo(
         name=card.name,
-        sha256=file_sha256(path),
+        sha256=known_sha256(path),
         licence=card.licence,
         commercial_use=card.commercial_use,
         source=card.source,

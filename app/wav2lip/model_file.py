@@ -1,7 +1,5 @@
 """What can be said about a model file without loading it."""
 
-import hashlib
-from functools import lru_cache
 from pathlib import Path
 
 from app.errors import InvalidModel, ModelNotFound
@@ -34,15 +32,3 @@ def check_model_file(path: Path) -> None:
             f"{path} is a web page, not a model (a download page was saved in its place): "
             "open the link in a browser and download the file itself."
         )
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hex; computed once while the file stays as it is."""
-    status = path.stat()
-    return _digest(path.resolve(), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _digest(path: Path, _size: int, _modified_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

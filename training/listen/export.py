@@ -12,9 +12,9 @@ import torch
 
 from app.audio.logmel import BANDS
 from app.errors import InvalidModel
+from app.media.digests import known_sha256
 from app.media.files import replacing
 from app.mouths.ear import METADATA
-from app.wav2lip.model_file import file_sha256
 from app.wav2lip.onnx_writer import quiet_exporter
 from training.half_weights import halve_weights
 from training.listen.settings import ListenSettings
@@ -65,7 +65,7 @@ def export_listen(
                 f"{output} was not written: in OpenVINO it differs from torch by {difference:.2g}, "
                 f"where {LARGEST_DIFFERENCE:g} is allowed."
             )
-    return Exported(output, file_sha256(output), difference)
+    return Exported(output, known_sha256(output), difference)
 
 
 def _write(listener: Listener, window: int, path: Path) -> None:

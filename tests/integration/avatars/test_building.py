@@ -16,6 +16,7 @@ from app.avatars.crops import CROPS, LANDMARKS, MASKS, CropForm
 from app.avatars.store import FRAMES, PREVIEW, SOURCE
 from app.errors import AvatarDamaged, AvatarExists, JobCanceled, NoFace
 from app.faces import networks
+from app.media import digests
 from app.media.decoder import DecoderHere
 from app.media.limits import VideoLimits
 from app.media.probe import VideoInfo
@@ -96,7 +97,7 @@ def test_a_video_that_takes_long_to_copy_is_waited_for_with_a_sign_of_life(
     monkeypatch.setattr(building, "copy_hashed", slowly)
     monkeypatch.setattr(building, "_ALIVE_SECONDS", 0.01)
     manifest = made.build(AvatarRequest("anna", video, "a"), told)
-    assert manifest.source.sha256 == arrays.sha256_of(video)
+    assert manifest.source.sha256 == digests.sha256_of(video)
 
 
 def test_a_build_that_fails_ends_the_copy_of_its_video_with_a_sign_of_life(

@@ -8,12 +8,12 @@ import pytest
 
 from app import extras
 from app.errors import EngineUnavailable, InvalidModel, ModelNotFound
+from app.media.digests import known_sha256
 from app.wav2lip import export as export_module
 from app.wav2lip.arrays import FaceOutput
 from app.wav2lip.card import load_card
 from app.wav2lip.conversion import converted
 from app.wav2lip.export import export
-from app.wav2lip.model_file import file_sha256
 from tests.support.onnx_models import TinyModel
 
 OPEN_BATCH_SHAPES = {
@@ -55,7 +55,7 @@ def test_an_fp16_export_takes_half_the_room(converted_checkpoint: Path, half_exp
 
 def test_the_card_of_an_export_names_its_file(half_export: Path) -> None:
     card = json.loads(half_export.with_suffix(".json").read_text())
-    assert card["sha256"] == file_sha256(half_export)
+    assert card["sha256"] == known_sha256(half_export)
     assert card["face_size"] == 96
     assert (card["name"], card["licence"], card["mouth_offset_ms"]) == ("random", "unknown", 40.0)
 
@@ -67,7 +67,7 @@ def test_an_export_beside_its_checkpoint_shares_its_card_so_that_both_can_be_loa
     monkeypatch.setattr(export_module, "LARGEST_DIFFERENCE", 1.0)
     mine = tmp_path / "mine.pth"
     mine.symlink_to(checkpoint)
-    entries = {"licence": "MIT", "sha256": file_sha256(checkpoint), "description": "Sie heißt so."}
+    entries = {"licence": "MIT", "sha256": known_sha256(checkpoint), "description": "Sie heißt so."}
     mine.with_suffix(".json").write_text(json.dumps(entries))
     export(mine, tmp_path / "mine.onnx")
     for path in (mine, tmp_path / "mine.onnx"):
@@ -79,7 +79,7 @@ def test_a_converted_checkpoint_is_found_again(checkpoint: Path, converted_check
     before = converted_checkpoint.stat().st_mtime_ns
     assert converted(checkpoint) == converted_checkpoint
     assert converted_checkpoint.stat().st_mtime_ns == before
-    assert converted_checkpoint.name == f"random.{file_sha256(checkpoint)[:8]}.onnx"
+    assert converted_checkpoint.name == f"random.{known_sha256(checkpoint)[:8]}.onnx"
     assert converted_checkpoint.parent == checkpoint.parent
 
 

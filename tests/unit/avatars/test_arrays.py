@@ -7,7 +7,8 @@ from threading import Event
 
 import pytest
 
-from app.avatars.arrays import copy_hashed, sha256_of
+from app.avatars.arrays import copy_hashed
+from app.media.digests import sha256_of
 
 SIZE = 3 << 20
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.avatars import arrays
-from app.avatars.arrays import sha256_of
 from app.avatars.avatar import is_whole, open_avatar
 from app.avatars.crops import BOXES, LANDMARKS, CropForm
 from app.avatars.frame_cache import FrameCache
 from app.avatars.store import FRAMES, MANIFEST, SOURCE, AvatarStore
 from app.errors import AvatarDamaged
 from app.faces.face_mesh import POINTS
+from app.media import digests
+from app.media.digests import sha256_of
 from app.mouths.study import STUDY
 from tests.support.avatars import made_up_manifest, put_made_up
 
@@ -82,7 +82,7 @@ def test_arrays_are_verified_once_while_they_stay_as_they_are(
         verified.append(path.name)
         return sha256_of(path)
 
-    monkeypatch.setattr(arrays, "sha256_of", noted)
+    monkeypatch.setattr(digests, "sha256_of", noted)
     for _ in range(2):
         opened(store, "anna")
     assert verified == [BOXES, LANDMARKS]

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidModel, ModelNotFound
-from app.wav2lip.model_file import check_model_file, file_sha256
+from app.media.digests import known_sha256
+from app.wav2lip.model_file import check_model_file
 
 
 def test_a_missing_model_is_not_found(tmp_path: Path) -> None:
@@ -39,6 +40,6 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason() -> None:
 def test_the_digest_follows_the_file(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"one")
-    assert file_sha256(path) == file_sha256(path) == hashlib.sha256(b"one").hexdigest()
+    assert known_sha256(path) == known_sha256(path) == hashlib.sha256(b"one").hexdigest()
     path.write_bytes(b"three")
-    assert file_sha256(path) == hashlib.sha256(b"three").hexdigest()
+    assert known_sha256(path) == hashlib.sha256(b"three").hexdigest()
