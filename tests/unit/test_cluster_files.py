@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from app.settings import SECRETS, Settings
-from app.workers.join import HEALTH
+from app.workers.join import HEALTH, RAY
 
 ROOT = Path(__file__).parents[2]
 NAMES = {f"MOUTHPIECE_{field.upper()}" for field in Settings.model_fields}
@@ -25,6 +25,7 @@ CLUSTER_FIELDS = {
 AUTOSCALER_FIELDS = {"version", "idleTimeoutSeconds", "upscalingMode", "resources", "env"}
 GROUP_FIELDS = {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
 """Some fields of the ray.io/v1 resources, by KubeRay's reference of its API."""
+WORKERS = ("worker", "worker-cpu")
 FILES = ("docs/cluster.md", "docker-compose.cluster.yml", "docs/kuberay.yaml")
 
 
@@ -35,12 +36,14 @@ def services() -> dict[str, Any]:
 
 
 def test_the_head_and_its_workers_differ_in_no_folder_and_no_address() -> None:
-    assert services().keys() == {"web", "worker"}
-    web, worker = services()["web"], services()["worker"]
-    assert worker["command"] == ["mouthpiece", "worker"]
-    for same in ("volumes", "build"):
-        assert web[same] == worker[same]
-    assert worker["environment"] == web["environment"] | dict.fromkeys(KEPT, "")
+    assert services().keys() == {"web", "worker", "worker-cpu"}
+    web = services()["web"]
+    for worker in WORKERS:
+        started = services()[worker]
+        assert started["command"] == ["mouthpiece", "worker"]
+        for same in ("volumes", "build", "image"):
+            assert web[same] == started[same]
+        assert started["environment"] == web["environment"] | dict.fromkeys(KEPT, "")
     assert web["build"]["args"] == {"CLUSTER": "1"}
     assert web["environment"]["MOUTHPIECE_RAY_ADDRESS"] == "web:6379"
 
@@ -50,7 +53,19 @@ def test_a_token_is_asked_for_and_no_port_of_ray_is_published() -> None:
         assert service["environment"]["RAY_AUTH_MODE"] == "token"
         assert ":?" in service["environment"]["RAY_AUTH_TOKEN"]
     assert [port.rsplit(":", 1)[1] for port in services()["web"]["ports"]] == ["8000"]
-    assert "ports" not in services()["worker"]
+    assert not any("ports" in services()[worker] for worker in WORKERS)
+
+
+def test_a_worker_is_not_asked_for_the_health_of_the_service() -> None:
+    """The image's check asks a port on which no worker listens: it would be unhealthy for good."""
+    assert all(services()[worker]["healthcheck"] == {"disable": True} for worker in WORKERS)
+    assert "healthcheck" not in services()["web"]
+
+
+def test_only_a_worker_without_a_profile_needs_a_gpu() -> None:
+    assert "profiles" not in services()["worker"]
+    assert services()["worker-cpu"]["profiles"] == ["cpu"]
+    assert not any("deploy" in services()[name] for name in ("web", "worker-cpu"))
 
 
 def test_a_container_is_given_all_gpus_of_its_machine() -> None:
@@ -73,6 +88,8 @@ def test_the_manifest_is_of_a_head_with_the_service_and_of_workers_that_see_the_
     given = {variable["name"]: variable["value"] for variable in on_head["env"]}
     assert cluster["spec"]["authOptions"] == {"mode": "token"}
     assert {name for name in given if name.startswith("RAY_health")} <= HEALTH.keys()
+    # KubeRay starts Ray itself, and sets the mode from authOptions.
+    assert given.items() >= {name: value for name, value in RAY.items() if name != "RAY_AUTH_MODE"}.items()
     assert group["rayStartParams"]["num-gpus"] == on_worker["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert service["spec"]["selector"]["ray.io/cluster"] == cluster["metadata"]["name"]
     assert f"{service['metadata']['name']}.default.svc" in given["MOUTHPIECE_ALLOWED_HOSTS"].split(",")

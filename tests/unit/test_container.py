@@ -150,6 +150,13 @@ def test_the_image_has_a_python_that_the_project_allows_and_the_locks_were_made_
     assert f"--python-version {version[1].rpartition('.')[0]} " in (ROOT / "requirements/lock").read_text()
 
 
+def test_every_argument_of_the_build_is_described() -> None:
+    page = (ROOT / "docs/deployment.md").read_text()
+    table = page.partition("| build argument |")[2].partition("\n\n")[0]
+    described = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert described == {argument.partition("=")[0] for argument in arguments("ARG")}
+
+
 def test_the_labels_tell_the_version_and_the_commit_that_the_build_is_given() -> None:
     for name in ("VERSION", "REVISION"):
         assert f"{name}=unknown" in arguments("ARG")
