@@ -138,13 +138,15 @@ async def unfinished_video(request: Request, services: Services, job: Job) -> Re
     try:
         async with while_there(request.receive):
             async for job in news:
-                begun = workspace not in _clearing and await on_results(workspace.fragment(0).exists)
+                ready = job.state is JobState.SUCCEEDED or services.scheduler.is_prepared(job.id)
+                ready = ready and workspace not in _clearing
+                begun = ready and await on_results(workspace.fragment(0).exists)
                 if job.state.is_terminal or begun:
                     break
             gone = False
         if gone:
             raise ClientDisconnect
-        if begun and job.state in (JobState.RUNNING, JobState.SUCCEEDED):
+        if begun:
             return FragmentStream(workspace, job, news, content_location(job))
     except BaseException:
         await news.aclose()

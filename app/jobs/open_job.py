@@ -67,6 +67,14 @@ class OpenJob:
         return self.job.state is JobState.RUNNING
 
     @property
+    def prepared(self) -> bool:
+        """Whether the fragments of its render that are on the disk, if any are, are of this very render.
+
+        What an earlier service left may be of another model, until the first call has looked.
+        """
+        return bool(self._frames)
+
+    @property
     def about(self) -> dict[str, str]:
         """By what its log lines are found."""
         return about(self.job.id, self.job.traceparent)

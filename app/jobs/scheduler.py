@@ -167,6 +167,10 @@ class Scheduler:
         """Return whether a job has not ended, or its end is not on record yet."""
         return job_id in self._jobs
 
+    def is_prepared(self, job_id: str) -> bool:
+        """Return whether what is on the disk of a render that has not ended may be sent."""
+        return job_id in self._jobs and self._jobs[job_id].prepared
+
     def check_room(self, owner: str | None) -> None:
         """Raise ``QueueFull`` if no job of a key can be added; said early, before an upload is read."""
         queued = (job.job for job in self._jobs.values() if job.job.state is JobState.QUEUED)

@@ -67,7 +67,8 @@ def services(tmp_path: Path) -> Any:
         yield RUNNING
         yield DONE
 
-    return SimpleNamespace(files=files, scheduler=SimpleNamespace(follow=follow))
+    scheduler = SimpleNamespace(follow=follow, is_prepared=lambda job_id: True)
+    return SimpleNamespace(files=files, scheduler=scheduler)
 
 
 async def sent(response: Response, hear: Callable[[Message], None] = lambda _: None) -> list[bytes]:
@@ -148,6 +149,28 @@ async def test_a_fragment_is_sent_in_pieces_and_no_look_at_the_volume_is_taken_o
     await sent(finished_video(services, DONE, {}))
     monkeypatch.undo()
     assert not services.files.workspace(DONE.id).segments.exists()
+
+
+async def test_a_job_that_goes_on_after_a_restart_is_streamed_once_its_fragments_are_known_to_be_its_own(
+    services: Any,
+) -> None:
+    looked_at = False
+    services.scheduler.is_prepared = lambda job_id: looked_at
+
+    async def follow(job_id: str) -> AsyncGenerator[Job, None]:
+        nonlocal looked_at
+        yield replace(RUNNING, state=JobState.QUEUED)
+        yield RUNNING
+        files.fragment(0).write_bytes(b"mine")
+        looked_at = True
+        yield RUNNING
+        looked_at = False  # it has ended
+        yield DONE
+
+    files = services.files.workspace(RUNNING.id)
+    services.scheduler.follow = follow
+    pieces = await sent(await unfinished_video(THERE, services, RUNNING))
+    assert b"".join(pieces) == b"initmine" + BIG
 
 
 async def test_a_stream_whose_fragments_cannot_be_deleted_is_whole_and_the_log_says_so(

@@ -17,6 +17,7 @@ from app.jobs import scheduler
 from app.jobs.job import Job, JobKind, JobState, NewJob
 from app.jobs.pool import Answer, Call, Told
 from app.jobs.table import JobPage
+from tests.support.pretending import PretendingPool
 from tests.support.scheduling import running
 from tests.support.waiting import until
 
@@ -183,6 +184,24 @@ async def test_a_finished_job_keeps_its_files_until_the_one_that_replaces_it_is_
         await service.settle()
         assert files() == {job_id: ["new"]}
         assert (await service.job(job_id)).number > done.number
+
+
+async def test_what_an_earlier_service_left_of_a_render_is_its_own_only_once_a_worker_has_looked(
+    tmp_path: Path,
+) -> None:
+    pool = PretendingPool()
+    async with running(tmp_path, pool=pool) as service:
+        job_id = await service.submit(100.0)
+        await service.finish(job_id)
+        assert service.scheduler.is_prepared(job_id)
+        await service.finish(job_id, 1)
+    async with running(tmp_path, pool=pool) as service:
+        assert (await service.job(job_id)).state is JobState.RUNNING
+        assert not service.scheduler.is_prepared(job_id)
+        await service.finish(job_id)
+        assert service.scheduler.is_prepared(job_id)
+        await service.finish_all()
+        assert not service.scheduler.is_prepared(job_id)
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING])
