@@ -135,11 +135,11 @@ class Chooser:
         """``rate`` is that of the frames to choose for, a second; None for the footage's own.
 
         Of footage that is more than twice as fast only every second frame may lend, and so on: neighbours
-        there are no choice.
+        there are no choice. About :data:`RATE` a second may at any rate.
         """
         self._person = person
         self._share = RATE / (rate or person.fps)
-        stride = max(1, int(person.fps / (rate or person.fps)))
+        stride = max(1, min(int(person.fps / (rate or person.fps)), round(person.fps / RATE)))
         dense = person.fps / stride / RATE
         self._candidates = int(np.clip(CANDIDATES * dense, CANDIDATES, MOST_CANDIDATES))
         self._costs = costs

@@ -29,6 +29,9 @@ END_SECONDS: Final = 20.0
 """Those in the last seconds of a long render are short too, however many workers there are: where several
 share it (``app/jobs/open_job.py``), all of them have something to do until its end."""
 
+LEAST_HEARD_AGAIN: Final = Fraction(1, 2)
+"""Seconds of a clip's own sound, at least, that begin again with it: joins that come sooner are a tone."""
+
 
 @dataclass(frozen=True)
 class Timeline:
@@ -104,16 +107,18 @@ class Timeline:
         """Yield where the video's own sound comes from, stretch by stretch, for all of the result.
 
         It is never played backward: whenever the clip turns or begins again, so does the sound begin again. A
-        clip that is held or stretched is heard once, at its own speed.
+        clip that is held or stretched is heard once, at its own speed, and so is one that is so short that
+        it would buzz (:data:`LEAST_HEARD_AGAIN`).
         """
         left = Fraction(self.duration)
         begin = self._first_heard()
         again = int(self.loop == "pingpong")  # the frame on which the clip turns is shown once
+        heard_again = (self.clip_frames - again) / self.clip_fps >= LEAST_HEARD_AGAIN
         while left > 0 and begin < self.clip_frames:
             seconds = min(left, (self.clip_frames - begin) / self.clip_fps)
             yield Span(seconds, (self.clip_begin + begin) / self.clip_fps)
             left -= seconds
-            begin = again if self.loop in ("pingpong", "restart") else self.clip_frames
+            begin = again if heard_again and self.loop in ("pingpong", "restart") else self.clip_frames
         if left > 0:
             yield Span(left, None)
 

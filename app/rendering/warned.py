@@ -40,8 +40,9 @@ def render_notices(
     frame = 1 / timeline.fps
     longer = float(timeline.duration - timeline.clip_seconds)
     if longer >= frame and timeline.clip_frames > 1:
-        then = "is slowed down" if timeline.loop == "stretch" else "continues"
-        detail = f"The audio lasts {longer:.2f} s longer than the clip, which {then} (loop: {timeline.loop})."
+        then = {"stretch": "which is slowed down", "hold": "whose last frame stays"}
+        goes_on = then.get(timeline.loop, "which continues")
+        detail = f"The audio lasts {longer:.2f} s longer than the clip, {goes_on} (loop: {timeline.loop})."
         told.append(notice(NoticeCode.SOUND_LONGER_THAN_CLIP, detail, longer))
     lost = float(sound.whole - timeline.duration)
     if lost >= frame:

@@ -13,6 +13,7 @@ from app.media.frames import I420Frame
 from app.notices import NoticeCode
 from app.rendering.options import RenderOptions
 from app.rendering.renderer import Renderer, RenderRequest
+from app.rendering.timeline import Loop
 from app.rendering.workspace import Workspace
 from app.wav2lip.infer import Wav2LipInfer
 from tests.support import clips
@@ -66,6 +67,23 @@ def test_sound_and_pictures_are_exactly_as_long_as_was_asked_for(
     assert len(result.frames) == round(seconds * fps)
     assert float(result.sound_end) == pytest.approx(seconds, abs=2 / 16000)
     assert told == codes
+
+
+@pytest.mark.parametrize(
+    ("loop", "goes_on"),
+    [
+        ("pingpong", "which continues"),
+        ("hold", "whose last frame stays"),
+        ("stretch", "which is slowed down"),
+    ],
+)
+def test_it_is_told_what_a_clip_does_that_ends_before_the_sound(
+    renderer: Renderer, workspace: Workspace, speech: Speech, loop: Loop, goes_on: str
+) -> None:
+    request = RenderRequest("anna", speech(0.9), RenderOptions(loop=loop, quality="draft"))
+    with renderer.open(request, workspace, lambda: None) as opened:
+        (told,) = opened.notices
+    assert goes_on in told["detail"]
 
 
 def test_after_the_sound_there_is_silence(renderer: Renderer, workspace: Workspace, speech: Speech) -> None:

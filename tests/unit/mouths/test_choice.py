@@ -192,6 +192,14 @@ def test_a_lender_moves_at_its_own_speed(fps: float, rate: float) -> None:
     assert (np.abs(moved - steps) <= (steps > 1)).all()
 
 
+@pytest.mark.parametrize("rate", [5.0, 12.0, 25.0])
+def test_all_frames_of_ordinary_footage_may_lend_to_a_slow_result(rate: float) -> None:
+    """At 60 a second neighbours are no choice; at 25 they are, however few frames are made."""
+    chooser = Chooser(person_of(talk(COUNT)), rate=rate)
+    ((candidates, _),) = chooser.local_costs(shapes(1.0), frames(30))
+    assert {int(candidate) % 5 for candidate in candidates} == set(range(5))
+
+
 def test_noise_in_a_channel_that_is_nearly_black_is_no_other_light() -> None:
     study = person_of(talk(COUNT)).study
     noise = np.random.default_rng(0).uniform(-2, 2, (COUNT, 2))
