@@ -49,7 +49,8 @@ def add_video_stream(
     container: OutputContainer, video: VideoFormat, settings: EncoderSettings
 ) -> av.VideoStream:
     """Add an H.264 or HEVC stream for ``video`` to ``container``; its clock ticks once a frame."""
-    stream = container.add_stream(settings.encoder, rate=video.fps, options=settings.options)
+    own = settings.options(video.layout.width)
+    stream = container.add_stream(settings.encoder, rate=video.fps, options=own)
     describe_video(stream.codec_context, video, DEEP_FORMAT if video.deep else "yuv420p")
     if settings.encoder == "libx265":
         stream.codec_context.codec_tag = HEVC_TAG

@@ -14,11 +14,12 @@ from app.avatars.avatar import Avatar, color_of, open_avatar
 from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
 from app.avatars.store import SOURCE, AvatarStore
+from app.errors import InvalidRequest
 from app.media.decoder import HERE, Decoder
 from app.media.encoder import VideoFormat
 from app.media.frames import FrameLayout
 from app.media.limits import AudioLimits, check_frames
-from app.media.quality import Encoder, encoder_settings
+from app.media.quality import LEAST_HEVC, Encoder, encoder_settings
 from app.media.sound import Sound
 from app.media.timing import Segment
 from app.mouths.model import LipModel
@@ -233,8 +234,13 @@ class Renderer:
 
 
 def _video_format(avatar: Avatar, layout: FrameLayout, fps: Fraction) -> VideoFormat:
-    """Return the form of a result of this size."""
+    """Return the form of a result of this size. Raises InvalidRequest if none of 10 bits can be so small."""
     if avatar.deep is not None and avatar.manifest.hdr is not None:
+        if min(layout.width, layout.height) < LEAST_HEVC:
+            raise InvalidRequest(
+                f"hdr: the result has {layout.width}x{layout.height} pixels; to keep HDR it must have "
+                f"{LEAST_HEVC}x{LEAST_HEVC}. Ask for a greater height, or omit 'hdr'."
+            )
         layout = replace(layout, color=color_of(avatar.manifest.hdr))
     return VideoFormat(
         layout,

@@ -31,12 +31,14 @@ Speech = Callable[[float], Path]
 
 @pytest.fixture(scope="module")
 def bright(tmp_path_factory: pytest.TempPathFactory) -> AvatarBuilder:
-    """Avatars ``pq`` and ``hlg``, of half a second each, and ``plain`` without a high dynamic range."""
+    """Avatars ``pq`` and ``hlg``, of half a second, ``tall``, and ``plain`` without a high dynamic range."""
     root = tmp_path_factory.mktemp("bright")
     made = builder(root / "avatars")
     for name, transfer in (("pq", PQ), ("hlg", HLG)):
         video = hdr_head(root / f"{name}.mp4", transfer)
         made.build(AvatarRequest(name, video, video.name), no_progress)
+    tall = hdr_head(root / "tall.mp4", PQ, count=5, width=144, height=240)
+    made.build(AvatarRequest("tall", tall, tall.name), no_progress)
     plain = clips.talking_head(root / "plain.mp4", 0.2)
     made.build(AvatarRequest("plain", plain, plain.name), no_progress)
     return made
@@ -160,6 +162,24 @@ def test_a_killed_render_of_a_high_dynamic_range_goes_on_to_the_same_file(
     assert len(ours) == len(theirs) == 35
     assert ours[0][0].shape == (120, 160)
     assert all((a[0] == b[0]).all() for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 22), (24, 32), (36, 48), (48, 64)])
+def test_a_high_dynamic_range_stays_in_tiny_results(
+    renderer: Renderer, workspace: Workspace, speech: Speech, height: int, width: int
+) -> None:
+    options = RenderOptions(hdr="keep", height=height)
+    renderer.render(RenderRequest("pq", speech(0.48), options), workspace, no_progress)
+    shown = decode_deep(workspace.result)
+    assert [picture[0].shape for picture in shown] == 12 * [(height, width)]
+
+
+def test_results_too_small_for_a_high_dynamic_range_are_refused(
+    renderer: Renderer, workspace: Workspace, speech: Speech
+) -> None:
+    options = RenderOptions(hdr="keep", height=16)
+    with pytest.raises(InvalidRequest, match=r"^hdr: the result has 10x16 pixels"):
+        renderer.render(RenderRequest("tall", speech(0.2), options), workspace, no_progress)
 
 
 def test_footage_without_a_high_dynamic_range_has_none_to_keep(
