@@ -4,10 +4,11 @@ The arrays are memory-mapped: several processes share one copy, and what does no
 """
 
 import fcntl
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,30 +76,46 @@ class Cache:
 
 
 def open_cache(pack: Pack, folder: Path, progress: Progress | None = None) -> Cache:
-    """Open the decoded pack in ``folder``, decoding what is not there yet.
+    """Open the decoded pack in ``folder``, decoding it if that is not there yet or is of other clips.
 
-    Clips that do not decode are left out and named. One of several processes decodes; the others wait.
-    Raises InvalidRequest if no clip is left.
+    What the pack says of the speaker, the rights and the sync of a clip is always the present index's. Clips
+    that do not decode are left out and named. One of several processes decodes; the others wait. Raises
+    InvalidRequest if no clip is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not all((folder / name).is_file() for name in (_INDEX, *(f"{array}.npy" for array in _ARRAYS))):
+        if _decoded(folder) != _identity(pack):
             _decode(pack, folder, progress)
-    index = json.loads((folder / _INDEX).read_text())
-    return Cache(
-        spans=tuple(_span(entry) for entry in index["spans"]),
-        left_out=index["left_out"],
-        **{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS},
-    )
+        index = json.loads((folder / _INDEX).read_text())
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+    clips = {clip.file: clip for clip in pack.clips}
+    spans = tuple(Span(**{**entry, "clip": clips[entry["clip"]]}) for entry in index["spans"])
+    return Cache(spans=spans, left_out=index["left_out"], **arrays)
 
 
-def _span(entry: dict[str, Any]) -> Span:
-    return Span(**{**entry, "clip": Clip(**entry["clip"])})
+def _identity(pack: Pack) -> str:
+    """Return a digest of what is decoded of a pack: its files, their sizes, and the shapes of the faces."""
+    about = [(clip.file, _size(pack.path(clip)), clip.face_w, clip.face_h, clip.audio) for clip in pack.clips]
+    return hashlib.sha256(repr(about).encode()).hexdigest()
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _decoded(folder: Path) -> str | None:
+    """Return the identity of the pack whose decoded clips lie in a folder, None if they are not complete."""
+    if not all((folder / name).is_file() for name in (_INDEX, *(f"{array}.npy" for array in _ARRAYS))):
+        return None
+    identity: str | None = json.loads((folder / _INDEX).read_text()).get("pack")
+    return identity
 
 
 def _decode(pack: Pack, folder: Path, progress: Progress | None) -> None:
-    spans: list[Span] = []
+    (folder / _INDEX).unlink(missing_ok=True)
+    identity = _identity(pack)
+    spans: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
     mesh = CropMesh()
     writers = {
@@ -115,8 +132,15 @@ def _decode(pack: Pack, folder: Path, progress: Progress | None) -> None:
             left_out[clip.file] = str(error)
         else:
             points, presence = mesh.fit(frames, clip.aspect)
-            span = Span(clip, writers["frames"].count, len(frames), writers["mel"].count, len(mel))
-            spans.append(span)
+            spans.append(
+                {
+                    "clip": clip.file,
+                    "start": writers["frames"].count,
+                    "frames": len(frames),
+                    "mel_start": writers["mel"].count,
+                    "mel_columns": len(mel),
+                }
+            )
             teeth = shown_teeth(frames, points, clip.aspect)
             for name, rows in zip(_ARRAYS, (frames, mel, points, presence, teeth), strict=True):
                 writers[name].write(np.asarray(rows))
@@ -127,7 +151,7 @@ def _decode(pack: Pack, folder: Path, progress: Progress | None) -> None:
         raise InvalidRequest(f"None of the pack's {len(pack.clips)} clips can be decoded ({reasons}).")
     for writer in writers.values():
         writer.close()
-    index = {"spans": [asdict(span) for span in spans], "left_out": left_out}
+    index = {"pack": identity, "spans": spans, "left_out": left_out}
     with replacing(folder / _INDEX) as temporary:
         temporary.write_text(json.dumps(index))
 
@@ -159,22 +183,26 @@ class _Rows:
         self.count = 0
         self._path, self._row, self._dtype = path, row, np.dtype(dtype)
         self._raw = path.with_suffix(".raw")
-        self._file = self._raw.open("wb")
+        self._raw.write_bytes(b"")
 
     def write(self, rows: npt.NDArray[Any]) -> None:
         """Append ``rows``."""
-        self._file.write(np.ascontiguousarray(rows, self._dtype).tobytes())
+        with self._raw.open("ab") as file:
+            file.write(np.ascontiguousarray(rows, self._dtype).tobytes())
         self.count += len(rows)
 
     def close(self) -> None:
         """Write the header and rename the file into place."""
-        self._file.close()
         header = {
             "descr": np.lib.format.dtype_to_descr(self._dtype),
             "fortran_order": False,
             "shape": (self.count, *self._row),
         }
-        with self._path.open("wb") as target, self._raw.open("rb") as source:
+        with (
+            replacing(self._path) as temporary,  # what another process has mapped stays as it is
+            temporary.open("wb") as target,
+            self._raw.open("rb") as source,
+        ):
             np.lib.format.write_array_header_1_0(target, header)
             while chunk := source.read(1 << 24):
                 target.write(chunk)

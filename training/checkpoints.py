@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import torch
 
-from app.errors import InvalidModel, ModelNotFound, StorageFull
+from app.errors import InvalidModel, InvalidRequest, ModelNotFound, StorageFull
 from app.media.files import replacing
 
 Checkpoint = dict[str, Any]
@@ -52,6 +52,15 @@ def load_checkpoint(path: Path, stage: str) -> Checkpoint:
         )
     checkpoint: Checkpoint = content
     return checkpoint
+
+
+def refuse_checkpoint(path: Path, start: Path) -> None:
+    """Raise InvalidRequest if there is a checkpoint ``path``, where a stage is to start from ``start``."""
+    if path.is_file():
+        raise InvalidRequest(
+            f"The stage goes on from its checkpoint {path}, not from {start}: leave --from out, or remove "
+            "the checkpoint to start over."
+        )
 
 
 def load_weights(module: Any, state: dict[str, Any], path: Path) -> None:

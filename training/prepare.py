@@ -7,7 +7,7 @@ recorded before the next one begins, so a run that was stopped resumes at the vi
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +35,8 @@ from training.videos import SUFFIXES
 
 SET: Final = "videos"
 """The set of what is prepared; a pack may hold others."""
+UNKNOWN: Final = "unknown"
+"""The licence of videos of whose rights nothing was said."""
 LEAST_FRAMES: Final = 25
 MOST_FRAMES: Final = 250
 """Frames of a clip: a face that comes and goes makes several, and a long one is cut."""
@@ -78,8 +80,9 @@ class _Footage:
 
 
 def prepare_pack(videos: Path, pack: Path, *, licence: str, progress: Progress | None = None) -> Outcome:
-    """Make or resume the pack of the videos below ``videos``, or add them to a pack of other sets.
+    """Make or resume the pack of the videos below ``videos``, or add them to what a pack holds.
 
+    ``licence`` is that of all these videos, also of those that are in the pack already, unless it is unknown.
     Raises InvalidRequest if there are no videos, or none of them shows a face for a second.
     """
     paths = sorted(path for path in videos.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -99,7 +102,7 @@ def prepare_pack(videos: Path, pack: Path, *, licence: str, progress: Progress |
     if not entries:
         reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
         raise InvalidRequest(f"None of the {len(paths)} videos in {videos} can be used ({reasons}).")
-    save_index(pack, [*_others(pack), *entries])
+    save_index(pack, [*_others(pack, {_name(path, videos) for path in paths}), *entries])
     clips = load_pack(pack).clips
     return Outcome(
         clips=len(clips),
@@ -110,24 +113,30 @@ def prepare_pack(videos: Path, pack: Path, *, licence: str, progress: Progress |
     )
 
 
-def _others(pack: Path) -> list[Clip]:
-    """Return the clips of other sets that a pack has already."""
+def _others(pack: Path, names: set[str]) -> list[Clip]:
+    """Return the clips that a pack has already: those of other sets, and of other videos than ``names``."""
     if not (pack / INDEX).is_file():
         return []
-    return [clip for clip in load_pack(pack).clips if clip.set != SET]
+    clips = load_pack(pack).clips
+    return [clip for clip in clips if clip.set != SET or clip.file.rsplit(".", 2)[0] not in names]
+
+
+def _name(path: Path, videos: Path) -> str:
+    """Return the name of a video's clips, which is its path below ``videos``."""
+    return "--".join(path.relative_to(videos).with_suffix("").parts)
 
 
 def _once(path: Path, videos: Path, pack: Path, licence: str, detector: FaceDetector) -> list[Clip]:
     """Return the clips of a video, from what was written down or by making them."""
-    relative = path.relative_to(videos)
-    name = "--".join(relative.with_suffix("").parts)
+    relative, name = path.relative_to(videos), _name(path, videos)
     notes = pack / f"{name}.{path.stat().st_size}.json"
     if not notes.is_file():
         group = relative.parts[0] if len(relative.parts) > 1 else path.stem
         made = _cut_up(_footage(path, group, detector), pack, name, licence)
         with replacing(notes) as temporary:
             temporary.write_text(json.dumps([asdict(clip) for clip in made]))
-    return [Clip(**entry) for entry in json.loads(notes.read_text())]
+    clips = [Clip(**entry) for entry in json.loads(notes.read_text())]
+    return clips if licence == UNKNOWN else [replace(clip, licence=licence) for clip in clips]
 
 
 def _footage(path: Path, group: str, detector: FaceDetector) -> _Footage:

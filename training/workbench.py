@@ -9,6 +9,7 @@ import torch
 from app.errors import EngineUnavailable, InvalidRequest
 from training.batches import BatchSource
 from training.cache import Cache, Span, open_cache
+from training.checkpoints import refuse_checkpoint
 from training.loop import CHECKPOINT, Run
 from training.pack import load_pack
 from training.sampling import MomentSampler, is_usable
@@ -37,14 +38,16 @@ class Workbench:
     ) -> tuple[Run, BatchSource, BatchSource | None]:
         """Return the run of a stage, its batches, and the held-out batches of its sheets, if there are any.
 
-        A run without a checkpoint starts from the Wav2Lip checkpoint ``start``, if one is given.
+        A run without a checkpoint starts from the Wav2Lip checkpoint ``start``, if one is given; one with a
+        checkpoint goes on from that, and ``start`` raises InvalidRequest.
         """
         settings = load_settings(recipe, name)
         kept, held = settings.held_out.split(self.cache.spans)
         track = measure_shapes(self.cache)
         stage = make_stage(name, settings, self.device, team=self._team, expert=self.checkpoint("expert"))
         source = self._source(kept, track, settings)
-        if start and not self.checkpoint(name).is_file():
+        if start:
+            refuse_checkpoint(self.checkpoint(name), start)
             stage.start_from(start)
         usable = [span for span in held if is_usable(span)]
         shown = self._source(usable, track, settings) if usable else None

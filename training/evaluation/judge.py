@@ -1,5 +1,6 @@
 """The evaluation: the service renders both halves of every clip; each render is compared with the truth."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from app.errors import MouthpieceError, NoFace
+from app.errors import InvalidRequest, MouthpieceError, NoFace
 from training.evaluation.halves import Halves, Sound, cut
 from training.evaluation.mouths import Mouths, read_mouths
 from training.evaluation.scores import Curve, Scores, at_lag, correlations, score
@@ -69,14 +70,18 @@ def judge(
 ) -> Verdict:
     """Judge on ``clips``; renders, truths, sheets and strips stay in ``output``.
 
-    Without ``sounds``, nothing is rendered but the words: five times as quick.
+    Without ``sounds``, nothing is rendered but the words: five times as quick. Raises InvalidRequest if two
+    clips have one name, by which what is written of them is called.
     """
+    stems = Counter(clip.stem for clip in clips)
+    if twice := [stem for stem, count in stems.items() if count > 1]:
+        raise InvalidRequest(f"Two clips are named {twice[0]!r}: judge them in runs of their own.")
     output.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     left_out: dict[str, str] = {}
     for done, clip in enumerate(clips, start=1):
         try:
-            rows += _judged(service, cut(clip, output), output, sounds)
+            rows += _judged(service, f"clip-{done}", cut(clip, output), output, sounds)
         except MouthpieceError as error:
             left_out[clip.name] = error.detail
         if progress:
@@ -84,11 +89,12 @@ def judge(
     return Verdict(rows, left_out)
 
 
-def _judged(service: Service, halves: Halves, output: Path, sounds: bool) -> Iterator[Row]:
+def _judged(service: Service, person: str, halves: Halves, output: Path, sounds: bool) -> Iterator[Row]:
+    """Yield a row for each half; ``person`` begins the ids of the avatars, which no other clip has."""
     for index, half in enumerate(halves.parts):
         other = halves.parts[1 - index]
         name = f"{halves.name}-{index}"
-        avatar = "".join(letter if letter.isalnum() else "-" for letter in name.lower())[:63]
+        avatar = f"{person}-{index}"
         service.make_avatar(avatar, half.picture)
         render = service.speak(avatar, other.sound, output / f"{name}-render.mp4")
         truth = read_mouths(other.picture)

@@ -29,9 +29,8 @@ class Service:
         )
 
     def make_avatar(self, name: str, video: Path) -> None:
-        """Make the avatar ``name`` of a video; raises NoFace and the like."""
-        if not self._workshop.builder.store.exists(name):
-            self._workshop.builder.build(AvatarRequest(name, video, video.name), _no_progress)
+        """Make the avatar ``name`` of a video; raises NoFace and the like, AvatarExists for a second one."""
+        self._workshop.builder.build(AvatarRequest(name, video, video.name), _no_progress)
 
     def speak(self, avatar: str, sound: Sound, result: Path) -> Path:
         """Have an avatar say a sound; the MP4 is moved to ``result``."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.errors import InvalidRequest
-from training.checkpoints import load_checkpoint, load_weights, save_checkpoint
+from training.checkpoints import load_checkpoint, load_weights, refuse_checkpoint, save_checkpoint
 from training.hidden.faces import Footage
 from training.hidden.scenes import Scene, SceneMaker
 from training.hidden.settings import SECTION, HiddenSettings
@@ -68,10 +68,12 @@ def train_hidden(
     """Train on ``people`` and return the network, evaluating; ``runs/hidden`` has checkpoint and journal.
 
     ``start`` is a file that this stage wrote before: its weights are those of the first step. Raises
-    InvalidModel if it is another.
+    InvalidModel if it is another, InvalidRequest if there is a checkpoint, from which training goes on.
     """
     folder = runs / SECTION
     folder.mkdir(parents=True, exist_ok=True)
+    if start:
+        refuse_checkpoint(folder / CHECKPOINT, start)
     torch.manual_seed(settings.seed)
     network = HiddenMouth()
     optimizer = torch.optim.AdamW(
@@ -82,7 +84,7 @@ def train_hidden(
         _resume(folder / CHECKPOINT, network, optimizer),
         max(1, settings.samples // settings.batch),
     )
-    if start and not done:
+    if start:
         take_up(start, network, _batch(maker, settings, 0)[0])
     journal = Journal(folder, done)
     started, sums = time.monotonic() - journal.seconds, np.zeros(2)

@@ -72,6 +72,11 @@ class Bank:
         self._silent = np.arange(BEFORE, len(quiet.rows) - AFTER)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no talk has enough frames that are seen and whose sound is there."""
+        return not self._targets
+
+    @property
     def dims(self) -> int:
         """Numbers in a row of features."""
         return int(self._quiet.rows.shape[1])

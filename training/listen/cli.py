@@ -1,4 +1,4 @@
-"""The commands of the stage ``listen``: ``python -m training listen train | export | judge``."""
+"""The commands of the stage ``listen``: ``python -m training listen encoder | train | export | judge``."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,15 +21,31 @@ EncoderOption = Annotated[Path, typer.Option(help="Whisper tiny.en's encoder, an
 
 
 @app.command()
+def encoder(
+    checkpoint: Annotated[Path, typer.Argument(help="OpenAI's tiny.en.pt.")],
+    output: Annotated[Path, typer.Argument(help="The .npz to write.")],
+) -> None:
+    """Write the encoder of a checkpoint of Whisper, as the other commands take it."""
+    from training.networks.openai_whisper import convert_encoder
+
+    convert_encoder(checkpoint, output)
+    out.print(f"The encoder is {output}.")
+
+
+@app.command()
 def train(
     pack: PackOption,
     runs: RunsOption,
     encoder: EncoderOption,
     videos: Annotated[
-        Path | None, typer.Option(help="Folder of more videos of people who talk.", exists=True)
+        Path | None,
+        typer.Option(help="Folder of more videos of people who talk.", exists=True, file_okay=False),
     ] = None,
     quiet: Annotated[
-        Path | None, typer.Option(help="Folder of sounds in which nobody speaks: music, noise.", exists=True)
+        Path | None,
+        typer.Option(
+            help="Folder of sounds in which nobody speaks: music, noise.", exists=True, file_okay=False
+        ),
     ] = None,
     videos_licence: Annotated[
         str, typer.Option(help="Rights in the videos, as the card is to state them.")
@@ -79,18 +95,29 @@ def export(
 def judge(
     model: Annotated[Path, typer.Argument(exists=True, help="The ear, .onnx.")],
     runs: RunsOption,
-    pack: Annotated[Path | None, typer.Option(help="Pack whose held-out people are judged.")] = None,
+    pack: Annotated[
+        Path | None,
+        typer.Option(help="Pack whose held-out people are judged.", exists=True, file_okay=False),
+    ] = None,
     videos: Annotated[
-        list[Path] | None, typer.Option(help="Folder of videos of people who talk; may be given twice.")
+        list[Path] | None,
+        typer.Option(
+            help="Folder of videos of people who talk; may be given twice.", exists=True, file_okay=False
+        ),
     ] = None,
     recipe: RecipeOption = RECIPE,
 ) -> None:
     """Return how the heard opening follows the seen one, on people the ear was not taught with."""
     from app.mouths.ear import Ear
-    from training.listen.judge import as_table, judged, judged_talks
+    from training.listen.judge import as_table, judged, judged_talks, none_held_out
     from training.listen.settings import load_listen_settings
 
     settings = load_listen_settings(recipe)
+    for folder in none_held_out(videos or [], settings):
+        err.print(
+            f"The recipe holds out nobody in {folder}: if the ear was taught with these videos, their "
+            "figures are too good."
+        )
     with _progress() as report:
         talks = judged_talks(pack, videos or [], runs, settings, report)
         scores = judged(Ear(model), talks, settings, lambda done, of: report("Listening", done, of))

@@ -40,8 +40,14 @@ def export_listen(
 ) -> Exported:
     """Write the ear to ``output``.
 
-    Raises InvalidModel if OpenVINO does not hear what torch hears; nothing is written then.
+    Raises InvalidModel if the heads were taught with another encoder, or if OpenVINO does not hear what torch
+    hears; nothing is written then.
     """
+    if taught.encoder != encoder.sha256:
+        raise InvalidModel(
+            f"The heads were taught with the encoder of sha256 {taught.encoder}, and this one has "
+            f"{encoder.sha256}: give theirs, or teach them again."
+        )
     listener = Listener(
         encoder,
         taught.heads,

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from app.errors import InvalidRequest
 from app.media.sound import SPEECH_RATE, Sound, SpeechSamples
 from app.mouths.ear import Ear, Openings
 from training.cache import open_cache
@@ -50,13 +51,21 @@ def judged_talks(
 ) -> list[Talk]:
     """Return the talks to judge on: the pack's held-out people, and videos at the lags known of them.
 
-    Of a folder in which some people are held out by the recipe only those are taken.
+    Of a folder in which some people are held out by the recipe only those are taken. Raises InvalidRequest if
+    the recipe holds out nobody of the pack.
     """
     talks: list[Talk] = []
     if pack:
         opened = load_pack(pack)
-        held = settings.held_out.split(open_cache(opened, runs / "cache").spans)[1]
-        talks += pack_talks(opened, open_cache(opened, runs / "cache"), held)
+        cache = open_cache(opened, runs / "cache", lambda k, of: progress("Decoding the pack", k, of))
+        _, held = settings.held_out.split(cache.spans)
+        own = pack_talks(opened, cache, held)
+        if not own:
+            raise InvalidRequest(
+                f"The recipe holds out nobody who talks in {pack}: name some of its people in held_out "
+                "before you train, or judge on --videos of others."
+            )
+        talks += own
     for folder in videos:
         paths = videos_of(folder)
         held_out = [path for path in paths if path.stem in settings.held_out.groups]
@@ -66,6 +75,12 @@ def judged_talks(
         ):
             talks.append(talk.shifted(lags.get(talk.name, 0.0)))
     return talks
+
+
+def none_held_out(videos: Iterable[Path], settings: ListenSettings) -> list[Path]:
+    """Return the folders of videos of which the recipe holds out nobody: the ear may know them."""
+    groups = settings.held_out.groups
+    return [folder for folder in videos if not any(path.stem in groups for path in videos_of(folder))]
 
 
 def judged(

@@ -26,8 +26,9 @@ class KeptFeatures:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._talks, self._encoder, self._settings = folder, talks, encoder, settings
-        about = (VERSION, settings.seed, settings.layers, settings.past, settings.piece, settings.ahead)
-        sounds = [(talk.name, len(talk.samples)) for talk in talks]
+        made = (settings.seed, settings.layers, settings.past, settings.piece, settings.ahead)
+        about = (VERSION, encoder.sha256, *made)
+        sounds = [(talk.name, talk.set, _digest(talk.samples)) for talk in talks]
         self._key = hashlib.sha256(repr((about, sounds)).encode()).hexdigest()[:16]
 
     def copy(self, number: int, progress: Progress) -> Features:
@@ -39,8 +40,8 @@ class KeptFeatures:
 
     def quiet(self, recordings: Sequence[SpeechSamples]) -> Features:
         """Return the sounds in which nobody speaks."""
-        lengths = [len(recording) for recording in recordings]
-        about = (self._settings.silent_sounds, self._settings.recorded_parts, lengths)
+        sounds = [_digest(recording) for recording in recordings]
+        about = (self._settings.silent_sounds, self._settings.recorded_parts, sounds)
         name = f"quiet-{hashlib.sha256(repr(about).encode()).hexdigest()[:8]}"
         return self._kept(name, lambda: quiet_features(self._encoder, self._settings, recordings))
 
@@ -52,3 +53,7 @@ class KeptFeatures:
                 np.savez(file, rows=made.rows, zero=made.zero, speed=made.speed)
         with np.load(path) as stored:
             return Features(stored["rows"], stored["zero"], stored["speed"])
+
+
+def _digest(samples: SpeechSamples) -> str:
+    return hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()

@@ -38,12 +38,13 @@ class Taught:
     """What the stage leaves.
 
     ``average_span`` is the average range of opening of the people who taught; ``data`` says for the card who
-    they were.
+    they were; ``encoder`` is the SHA-256 of the encoder whose rows the heads read.
     """
 
     heads: list[Head]
     average_span: float
     data: Data
+    encoder: str
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,16 @@ class Material:
 
 
 def train_listen(sources: Sources, settings: ListenSettings, runs: Path, progress: Progress) -> Taught:
-    """Teach the heads: first those of folds of people, by which the lags are found, then those that stay."""
+    """Teach the heads: first those of folds of people, by which the lags are found, then those that stay.
+
+    Raises InvalidRequest if there is nothing to teach them with.
+    """
     material = _material(sources, settings, runs / STAGE, progress)
+    if material.bank(range(len(material.talks)), settings).is_empty:
+        raise InvalidRequest(
+            f"None of the {len(material.talks)} clips shows a mouth in {settings.per_clip} frames whose "
+            "sound is there: prepare longer ones."
+        )
     aligned = aligned_talks(material, settings, progress)
     final = Material(aligned, material.manners, material.copies, material.quiet)
     bank = final.bank(range(len(aligned)), settings)
@@ -86,7 +95,7 @@ def train_listen(sources: Sources, settings: ListenSettings, runs: Path, progres
         heads.append(train_head(bank, settings, number))
         progress("Teaching heads", number + 1, settings.heads)
     data = data_of(material.talks, len(sources.quiet), sources.quiet_licence)
-    return Taught(heads, material.average_span, data)
+    return Taught(heads, material.average_span, data, sources.encoder.sha256)
 
 
 def training_talks(
@@ -138,11 +147,16 @@ def videos_of(folder: Path) -> list[Path]:
 
 
 def aligned_talks(material: Material, settings: ListenSettings, progress: Progress) -> list[Talk]:
-    """Return the talks with the lags of their people taken out, found by heads that have not heard them."""
+    """Return the talks with the lags of their people taken out, found by heads that have not heard them.
+
+    Of people without others to teach such heads, the lags stay as they are known.
+    """
     grids = out_of_fold(material, settings, progress)
     lags: dict[str, float] = {}
     for person in material.manners:
-        own = [index for index, talk in enumerate(material.talks) if talk.person == person]
+        own = [index for index, talk in enumerate(material.talks) if talk.person == person and index in grids]
+        if not own:
+            continue
         lag = find_lag([material.talks[k] for k in own], [grids[k] for k in own], settings.lag_penalty)
         frames = sum(len(material.talks[k].times) for k in own)
         if lag.correlation >= settings.least_correlation and frames >= settings.least_lag_frames:
@@ -150,19 +164,24 @@ def aligned_talks(material: Material, settings: ListenSettings, progress: Progre
     return [talk.shifted(lags.get(talk.person, 0.0)) for talk in material.talks]
 
 
-def out_of_fold(material: Material, settings: ListenSettings, progress: Progress) -> list[Heard]:
-    """Return what heads hear in every talk that have not been taught by its person."""
+def out_of_fold(material: Material, settings: ListenSettings, progress: Progress) -> dict[int, Heard]:
+    """Return, by the talk's index, what heads hear that have not been taught by its person.
+
+    Talks are missing whose fold leaves nobody to teach heads.
+    """
     folds = [fold_of(talk, settings.folds) for talk in material.talks]
     grids: dict[int, Heard] = {}
     for fold in range(settings.folds):
         others = [index for index, own in enumerate(folds) if own != fold]
         bank = material.bank(others, settings)
+        if bank.is_empty:
+            continue
         seeds = range(settings.fold_heads)
         heads = [train_head(bank, settings, settings.heads + fold * len(seeds) + seed) for seed in seeds]
         for index in (index for index, own in enumerate(folds) if own == fold):
             grids[index] = hear_grid(heads, material.copies[0], index, row_count(material.talks[index]) + 1)
         progress("Finding lags", fold + 1, settings.folds)
-    return [grids[index] for index in range(len(folds))]
+    return grids
 
 
 def fold_of(talk: Talk, folds: int) -> int:
@@ -179,6 +198,7 @@ def save_taught(taught: Taught, runs: Path) -> Path:
         "heads": [head.state_dict() for head in taught.heads],
         "average_span": taught.average_span,
         "data": taught.data,
+        "encoder": taught.encoder,
     }
     save_checkpoint(path, content)
     return path
@@ -188,7 +208,7 @@ def load_taught(settings: ListenSettings, runs: Path) -> Taught:
     """Read what the stage left; raises ModelNotFound or InvalidModel."""
     path = runs / STAGE / "checkpoint.pt"
     content = load_checkpoint(path, STAGE)
-    if "data" not in content:
+    if not {"data", "encoder"} <= content.keys():
         raise InvalidModel(
             f"The checkpoint {path} does not say what its heads were taught with, which a card must state: "
             "teach them again."
@@ -198,7 +218,7 @@ def load_taught(settings: ListenSettings, runs: Path) -> Taught:
         head = make_head(settings, state["down.weight"].shape[1]).eval()
         load_weights(head, state, path)
         heads.append(head)
-    return Taught(heads, content["average_span"], content["data"])
+    return Taught(heads, content["average_span"], content["data"], content["encoder"])
 
 
 def _material(sources: Sources, settings: ListenSettings, folder: Path, progress: Progress) -> Material:

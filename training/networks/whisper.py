@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from app.audio.logmel import BANDS
 from app.errors import InvalidModel, ModelNotFound
+from app.media.digests import known_sha256
 
 _HEAD_DIMS: Final = 64
 
@@ -44,6 +45,8 @@ class WhisperEncoder(nn.Module):
     """
 
     positions: Tensor
+    sha256: str = ""
+    """Of the file that the weights are from."""
 
     def __init__(self, dims: int, taken: Sequence[int]) -> None:
         super().__init__()
@@ -94,6 +97,7 @@ def load_encoder(path: Path, taken: Sequence[int]) -> WhisperEncoder:
     encoder = WhisperEncoder(weights["conv1.weight"].shape[0], taken)
     encoder.load_state_dict(weights)
     encoder.eval().requires_grad_(False)
+    encoder.sha256 = known_sha256(path)
     return encoder
 
 

@@ -5,6 +5,8 @@ import av
 import numpy as np
 import pytest
 
+from app.avatars.manifest import check_avatar_id
+from app.errors import NoFace
 from tests.support.clips import moving_portrait, speech_like
 from tests.support.onnx_models import TinyModel
 from training.evaluation.halves import LAGS, RATE, cut
@@ -60,6 +62,24 @@ def test_a_video_beside_itself_is_perfect(tmp_path: Path) -> None:
     result = score(read_mouths(clip, limit=len(truth.frames), canon=truth.canon), truth)
     assert (result.lag, result.frames) == (0, FRAMES)
     assert (result.best, result.sharpness, result.pop) == pytest.approx((1, 1, 1), abs=1e-6)
+
+
+def test_clips_of_similar_names_have_avatars_of_their_own(tmp_path: Path) -> None:
+    class Recorded(Service):
+        """Notes which avatars it is asked for, and finds no face in any."""
+
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        def make_avatar(self, name: str, video: Path) -> None:
+            check_avatar_id(name)
+            self.asked.append(name)
+            raise NoFace("none")
+
+    service = Recorded()
+    clips = [write_clip(tmp_path / f"{name}.mp4") for name in ("anna b", "anna-b", "Änna")]
+    verdict = judge(service, clips, tmp_path / "report")
+    assert len(verdict.left_out) == len(set(service.asked)) == 3
 
 
 @pytest.mark.slow

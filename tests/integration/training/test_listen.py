@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("yaml")
 
+from app.errors import InvalidRequest
 from app.media.digests import known_sha256
 from app.mouths.ear import Ear
 from app.settings import DEFAULT_MODEL
@@ -19,6 +21,9 @@ from tests.support.models import MODELS
 from tests.support.packs import face_crop, write_pack
 from tests.support.whispers import write_encoder
 from training.clip_writer import write_clip
+from training.listen.judge import judged_talks
+from training.listen.settings import ListenSettings
+from training.split import HeldOut
 
 RECIPE = """
 held_out: {groups: [speaker2]}
@@ -68,6 +73,7 @@ def test_an_ear_is_taught_exported_and_judged(tmp_path: Path) -> None:
     assert "sha256" in exported.stdout, exported.stderr
     assert "| made | 1 |" in judged.stdout, judged.stderr
     assert "| videos | 1 |" in judged.stdout
+    assert "The recipe holds out nobody in" in judged.stderr
     card = load_card(model)
     assert (card.reference, card.licence, card.commercial_use) == ("nearest", "mine alone", False)
     entries = json.loads(model.with_suffix(".json").read_text())
@@ -84,6 +90,25 @@ def test_an_ear_is_taught_exported_and_judged(tmp_path: Path) -> None:
     assert (entries.keys(), made.keys()) == (shipped.keys(), shipped["made"].keys())
     heard = Ear(model).hear(sound_of(tmp_path / "speech", speech_like(1.0)), np.arange(25) / 25)
     assert np.isfinite(heard.shapes).all()
+
+
+def test_nobody_is_judged_on_whom_the_ear_was_taught_with(tmp_path: Path) -> None:
+    pack, settings = write_pack(tmp_path / "pack"), ListenSettings()
+    with pytest.raises(InvalidRequest, match="holds out nobody who talks"):
+        judged_talks(pack, [], tmp_path / "runs", settings, lambda *_: None)
+    held = replace(settings, held_out=HeldOut(groups=["speaker1"]))
+    talks = judged_talks(pack, [], tmp_path / "runs", held, lambda *_: None)
+    assert [talk.person for talk in talks] == ["speaker1"]
+
+
+def test_a_file_where_a_folder_is_wanted_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "one.mp4"
+    file.touch()
+    given = ("--pack", write_pack(tmp_path / "pack"), "--runs", tmp_path, "--encoder", "none.npz")
+    for option in ("--videos", "--quiet"):
+        result = _listen("train", *given, option, file)
+        assert result.returncode == 2
+        assert "Usage" in result.stderr
 
 
 def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path) -> None:

@@ -99,6 +99,28 @@ def test_videos_are_added_to_a_pack_of_other_sets(videos: Path, tmp_path: Path) 
     assert {clip.set for clip in load_pack(pack).clips} == {"made", "videos"}
 
 
+def test_videos_of_another_folder_are_added_to_those_that_the_pack_has(tmp_path: Path) -> None:
+    pack, folders = tmp_path / "pack", (tmp_path / "one", tmp_path / "two")
+    for folder in folders:
+        folder.mkdir()
+        write_video(folder / f"{folder.name}.mp4", frames(30))
+        prepare_pack(folder, pack, licence=f"of {folder.name}")
+    licences = {clip.group: clip.licence for clip in load_pack(pack).clips}
+    assert licences == {"one": "of one", "two": "of two"}
+    write_video(folders[1] / "two.mp4", [np.zeros((*SIZE, 3), np.uint8)] * 30)
+    write_video(folders[1] / "three.mp4", frames(30))
+    prepare_pack(folders[1], pack, licence="unknown")
+    assert {clip.group for clip in load_pack(pack).clips} == {"one", "three"}
+
+
+def test_a_licence_that_is_stated_later_counts(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos" / "anna.mp4", frames(30))
+    for stated, known in (("unknown", "unknown"), ("CC BY 4.0", "CC BY 4.0"), ("free", "free")):
+        prepare_pack(tmp_path / "videos", tmp_path / "pack", licence=stated)
+        assert {clip.licence for clip in load_pack(tmp_path / "pack").clips} == {known}
+
+
 def test_a_folder_without_usable_videos_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="no videos"):
         prepare_pack(tmp_path, tmp_path / "pack", licence="unknown")

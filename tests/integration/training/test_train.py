@@ -121,6 +121,15 @@ def test_only_what_the_stage_can_hold_is_gone_on_from(bench: Workbench, recipe: 
         bench.run("expert", recipe, other)
 
 
+def test_a_stage_with_a_checkpoint_starts_from_nothing_else(
+    bench: Workbench, recipe: Path, tmp_path: Path
+) -> None:
+    bench.checkpoint("wav2lip").parent.mkdir(parents=True)
+    bench.checkpoint("wav2lip").touch()
+    with pytest.raises(InvalidRequest, match="leave --from out"):
+        bench.run("wav2lip", recipe, tmp_path / "other.pth")
+
+
 def test_the_expert_s_verdict_needs_the_expert_first(bench: Workbench, synced: Path) -> None:
     with pytest.raises(ModelNotFound, match="'expert' first"):
         bench.run("wav2lip", synced)

@@ -7,8 +7,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from app.errors import InvalidModel, ModelNotFound, StorageFull  # noqa: E402
-from training.checkpoints import load_checkpoint, load_weights, save_checkpoint  # noqa: E402
+from app.errors import InvalidModel, InvalidRequest, ModelNotFound, StorageFull  # noqa: E402
+from training.checkpoints import (  # noqa: E402
+    load_checkpoint,
+    load_weights,
+    refuse_checkpoint,
+    save_checkpoint,
+)
 
 
 def test_a_checkpoint_is_read_back(tmp_path: Path) -> None:
@@ -16,6 +21,14 @@ def test_a_checkpoint_is_read_back(tmp_path: Path) -> None:
     content = load_checkpoint(tmp_path / "c.pt", "wav2lip")
     assert content["step"] == 3
     assert torch.equal(content["network"]["w"], torch.ones(2))
+
+
+def test_a_start_from_elsewhere_is_refused_beside_a_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "c.pt"
+    refuse_checkpoint(path, tmp_path / "other.pth")
+    save_checkpoint(path, {"stage": "wav2lip", "step": 1})
+    with pytest.raises(InvalidRequest, match=r"not from .*other\.pth"):
+        refuse_checkpoint(path, tmp_path / "other.pth")
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,6 @@
 from dataclasses import replace
+from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -8,8 +10,10 @@ import pytest
 from app.errors import InvalidRequest
 from tests.support.clips import moving_portrait
 from training.evaluation.halves import RATE
+from training.evaluation.judge import judge
 from training.evaluation.mouths import SIDE, MouthFacts, Mouths
 from training.evaluation.scores import LEAST_FRAMES, at_lag, correlations, longest_run, score
+from training.evaluation.service import Service
 from training.evaluation.sounds import WORDLESS
 from training.evaluation.tracking import FaceFollower
 
@@ -135,3 +139,10 @@ def test_a_swaying_face_is_followed_and_a_picture_without_one_is_not() -> None:
     places = [follower.follow(moving_portrait(k, 320, 240)) for k in range(0, 12, 3)]
     assert all(place is not None and 20 < np.ptp(place[:, 0]) < 320 for place in places)
     assert follower.follow(np.zeros((240, 320, 3), np.uint8)) is None
+
+
+def test_two_clips_of_one_name_are_not_judged_together(tmp_path: Path) -> None:
+    """What is written of a clip, truth and sheets, is called after its stem."""
+    with pytest.raises(InvalidRequest, match="Two clips are named 'anna'"):
+        judge(Mock(Service), [tmp_path / "a/anna.mp4", tmp_path / "b/anna.mov"], tmp_path / "report")
+    assert not (tmp_path / "report").exists()

@@ -189,6 +189,8 @@ class TestWithTorch:
         longer = replace(self.settings(), samples=12)
         train_hidden(people, longer, tmp_path, lambda done, _: steps.append(done))
         assert steps == [1, 2, 3]
+        with pytest.raises(InvalidRequest, match="leave --from out"):
+            train_hidden(people, longer, tmp_path, start=tmp_path / "other.onnx")
         pairs = zip(first.state_dict().values(), again.state_dict().values(), strict=True)
         assert all(torch.equal(one, other) for one, other in pairs)
 

@@ -7,9 +7,11 @@ import pytest
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
+from torch import Tensor  # noqa: E402
+
 from app.audio.loudness import block_levels  # noqa: E402
 from app.errors import InvalidModel, InvalidRequest, ModelNotFound  # noqa: E402
-from app.media.sound import SPEECH_RATE  # noqa: E402
+from app.media.sound import SPEECH_RATE, SpeechSamples  # noqa: E402
 from app.mouths.ear import Ear  # noqa: E402
 from app.mouths.points import SPEECH_POINTS  # noqa: E402
 from app.mouths.space import SHAPE_DIMS  # noqa: E402
@@ -19,18 +21,22 @@ from tests.support.whispers import DIMS, write_encoder  # noqa: E402
 from training.listen.bank import Bank, targets_of  # noqa: E402
 from training.listen.export import export_listen  # noqa: E402
 from training.listen.features import Features, quiet_features, served_rows, talk_features  # noqa: E402
+from training.listen.judge import none_held_out  # noqa: E402
+from training.listen.kept import KeptFeatures  # noqa: E402
 from training.listen.lags import find_lag  # noqa: E402
 from training.listen.learn import head_loss, hear_grid, heard_at, make_head, train_head  # noqa: E402
 from training.listen.quiet import kinds_of_quiet, quiet_of  # noqa: E402
 from training.listen.settings import ListenSettings, load_listen_settings  # noqa: E402
 from training.listen.sounds import revoiced  # noqa: E402
-from training.listen.stage import Taught, load_taught, save_taught  # noqa: E402
+from training.listen.stage import Sources, Taught, load_taught, save_taught, train_listen  # noqa: E402
 from training.listen.talks import Talk  # noqa: E402
 from training.listen.truth import Manner, manner_of, openings_of, shapes_of  # noqa: E402
 from training.networks.ear import AFTER, BEFORE, OPENING, OUTPUTS, SHAPES, SPEECH, Listener  # noqa: E402
+from training.networks.openai_whisper import convert_encoder  # noqa: E402
 from training.networks.whisper import WhisperEncoder, load_encoder  # noqa: E402
 from training.recipe import RECIPE  # noqa: E402
 from training.settings import load_settings  # noqa: E402
+from training.split import HeldOut  # noqa: E402
 
 SMALL = ListenSettings(
     layers=(1,), past=10, piece=20, ahead=12, clips=2, per_clip=4, stretch=8, samples=160, silent_sounds=13
@@ -79,7 +85,7 @@ def test_shapes_are_those_of_somebody_with_the_average_range() -> None:
 
 def test_what_the_ear_hears_is_what_training_heard(tmp_path: Path, encoder: WhisperEncoder) -> None:
     heads = [make_head(SMALL, DIMS).eval() for _ in range(2)]
-    result = export_listen(Taught(heads, 0.2, {}), encoder, SMALL, tmp_path / "ear.onnx")
+    result = export_listen(Taught(heads, 0.2, {}, encoder.sha256), encoder, SMALL, tmp_path / "ear.onnx")
     assert result.difference < 0.01
     samples = speech_like(2.0)
     grid = hear_grid(heads, served_rows(samples, encoder, SMALL), 0, 90)
@@ -96,7 +102,14 @@ def test_an_ear_that_hears_nan_is_not_written(tmp_path: Path, encoder: WhisperEn
     head = make_head(SMALL, DIMS).eval()
     torch.nn.init.constant_(head.answer.bias, float("nan"))
     with pytest.raises(InvalidModel, match="was not written"):
-        export_listen(Taught([head], 0.2, {}), encoder, SMALL, tmp_path / "ear.onnx")
+        export_listen(Taught([head], 0.2, {}, encoder.sha256), encoder, SMALL, tmp_path / "ear.onnx")
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_heads_are_not_exported_on_another_encoder(tmp_path: Path, encoder: WhisperEncoder) -> None:
+    taught = Taught([make_head(SMALL, DIMS).eval()], 0.2, {}, "that of another")
+    with pytest.raises(InvalidModel, match="taught with the encoder"):
+        export_listen(taught, encoder, SMALL, tmp_path / "ear.onnx")
     assert not list(tmp_path.glob("*.onnx"))
 
 
@@ -164,6 +177,27 @@ def test_the_loss_of_the_correlation_is_that_within_a_clip() -> None:
     assert head_loss(moved, wanted, alone) < 0.01
 
 
+def test_features_are_kept_for_the_same_sounds_and_the_same_encoder(
+    tmp_path: Path, encoder: WhisperEncoder
+) -> None:
+    talk, kept = _talk(np.linspace(0, 1, 30)), tmp_path / "kept"
+    hum = np.full(SPEECH_RATE, 0.1, np.float32)
+    other = load_encoder(write_encoder(tmp_path / "other.npz", layers=3), [1])
+
+    def made(talk: Talk, encoder: WhisperEncoder, quiet: SpeechSamples) -> int:
+        before = len(list(kept.glob("*")))
+        features = KeptFeatures(kept, [talk], encoder, SMALL)
+        features.copy(0, lambda done, of: None)
+        features.quiet([quiet])
+        return len(list(kept.glob("*"))) - before
+
+    assert made(talk, encoder, hum) == 2
+    assert made(talk, encoder, hum) == 0
+    assert made(talk, encoder, -hum) == 1
+    assert made(talk, other, hum) == 2
+    assert made(replace(talk, samples=-talk.samples), encoder, hum) == 2
+
+
 def _bank(talks: list[Talk], features: Features, quiet: Features, manner: Manner) -> Bank:
     return Bank(talks, range(len(talks)), {"one": manner}, 0.3, [features], quiet, SMALL)
 
@@ -178,6 +212,25 @@ def test_heads_learn_what_the_sound_tells(encoder: WhisperEncoder) -> None:
     bank = Bank([talk], [0], {"one": manner_of([talk.mouths])}, 0.3, [features], quiet, settings)
     heard = heard_at(hear_grid([train_head(bank, settings, 0)], features, 0, 150), talk.times)
     assert np.corrcoef(heard[5:60, OPENING], loud[5:60])[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("people", [1, 2])
+def test_the_lags_of_few_people_stay_as_they_are_known(
+    tmp_path: Path, encoder: WhisperEncoder, people: int
+) -> None:
+    openings = np.abs(np.sin(np.arange(60) / 5))
+    sources = Sources([_talk(openings, name) for name in ("one", "two")[:people]], [], encoder)
+    settings = replace(SMALL, heads=1, fold_heads=1, copies=1, least_range=0.0)
+    for folds in (1, 3):
+        taught = train_listen(sources, replace(settings, folds=folds), tmp_path, lambda *_: None)
+        assert (len(taught.heads), taught.encoder) == (1, encoder.sha256)
+
+
+def test_clips_that_are_too_short_to_learn_from_are_refused(tmp_path: Path, encoder: WhisperEncoder) -> None:
+    sources = Sources([_talk(np.array([0.0, 1.0, 0.0]))], [], encoder)
+    settings = replace(SMALL, copies=1, least_range=0.0)
+    with pytest.raises(InvalidRequest, match="None of the 1 clips shows a mouth in 4 frames"):
+        train_listen(sources, settings, tmp_path, lambda *_: None)
 
 
 def test_one_seed_makes_one_head(encoder: WhisperEncoder) -> None:
@@ -247,11 +300,72 @@ def test_a_file_that_is_no_encoder_is_refused(tmp_path: Path) -> None:
         load_encoder(tmp_path / "other.npz", [1])
 
 
-def test_heads_that_do_not_say_what_they_were_taught_with_are_refused(tmp_path: Path) -> None:
-    path = save_taught(Taught([make_head(SMALL, DIMS)], 0.2, {"made": {"clips": 1}}), tmp_path)
-    assert load_taught(SMALL, tmp_path).data == {"made": {"clips": 1}}
+def _openai_state(layers: int) -> dict[str, Tensor]:
+    """Return random weights named as in OpenAI's checkpoints."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "conv1.weight": (DIMS, 80, 3),
+        "conv2.weight": (DIMS, DIMS, 3),
+        "ln_post.weight": (DIMS,),
+    }
+    for layer in range(layers):
+        block = f"blocks.{layer}."
+        shapes |= {f"{block}{norm}.weight": (DIMS,) for norm in ("attn_ln", "mlp_ln")}
+        shapes |= {f"{block}attn.{part}.weight": (DIMS, DIMS) for part in ("query", "key", "value", "out")}
+        shapes |= {f"{block}mlp.0.weight": (4 * DIMS, DIMS), f"{block}mlp.2.weight": (DIMS, 4 * DIMS)}
+    biases = {
+        name.replace("weight", "bias"): shape[:1] for name, shape in shapes.items() if "key" not in name
+    }
+    every = shapes | biases | {"positional_embedding": (1500, DIMS)}
+    state = {f"encoder.{name}": torch.randn(shape).half() for name, shape in every.items()}
+    return state | {"decoder.positional_embedding": torch.zeros(2)}
+
+
+def test_an_encoder_is_taken_out_of_a_checkpoint_of_openai_s(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state = _openai_state(2)
+    torch.save({"dims": {"n_mels": 80}, "model_state_dict": state}, tmp_path / "tiny.en.pt")
+    convert_encoder(tmp_path / "tiny.en.pt", tmp_path / "encoder.npz")
+    encoder = load_encoder(tmp_path / "encoder.npz", [1, 2])
+    given = {name.removeprefix("encoder."): weights.float() for name, weights in state.items()}
+    assert torch.equal(encoder.positions, given["positional_embedding"])
+    assert torch.equal(encoder.conv2.bias, given["conv2.bias"])
+    rows = torch.randn(3, DIMS)
+    for number, layer in enumerate(encoder.layers):
+        block = f"blocks.{number}."
+        thirds = torch.as_tensor(layer.get_submodule("qkv")(rows)).split(DIMS, 1)
+        for made, part in zip(thirds, ("query", "key", "value"), strict=True):
+            bias = given.get(f"{block}attn.{part}.bias", torch.zeros(DIMS))
+            torch.testing.assert_close(made, rows @ given[f"{block}attn.{part}.weight"].T + bias)
+        parts = {"attn_ln": "norm_attention", "mlp_ln": "norm_feed", "attn.out": "out", "mlp.0": "up"}
+        for name, own in (parts | {"mlp.2": "down"}).items():
+            for kind in ("weight", "bias"):
+                assert torch.equal(layer.state_dict()[f"{own}.{kind}"], given[f"{block}{name}.{kind}"])
+
+
+def test_what_is_no_checkpoint_of_whisper_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="no checkpoint"):
+        convert_encoder(tmp_path / "none.pt", tmp_path / "encoder.npz")
+    torch.save({"model_state_dict": {"encoder.conv1.weight": torch.ones(1)}}, tmp_path / "other.pt")
+    with pytest.raises(InvalidModel, match=r"give OpenAI's tiny\.en\.pt"):
+        convert_encoder(tmp_path / "other.pt", tmp_path / "encoder.npz")
+    assert not (tmp_path / "encoder.npz").exists()
+
+
+def test_folders_of_which_the_recipe_holds_out_nobody_are_told(tmp_path: Path) -> None:
+    for folder in ("known", "new"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.mp4").touch()
+    settings = replace(SMALL, held_out=HeldOut(groups=["new"]))
+    assert none_held_out([tmp_path / "known", tmp_path / "new"], settings) == [tmp_path / "known"]
+
+
+@pytest.mark.parametrize("missing", ["data", "encoder"])
+def test_heads_that_do_not_say_what_they_were_taught_with_are_refused(tmp_path: Path, missing: str) -> None:
+    path = save_taught(Taught([make_head(SMALL, DIMS)], 0.2, {"made": {"clips": 1}}, "ab12"), tmp_path)
+    taught = load_taught(SMALL, tmp_path)
+    assert (taught.data, taught.encoder) == ({"made": {"clips": 1}}, "ab12")
     content = torch.load(path, weights_only=True)
-    del content["data"]
+    del content[missing]
     torch.save(content, path)
     with pytest.raises(InvalidModel, match="teach them again"):
         load_taught(SMALL, tmp_path)
