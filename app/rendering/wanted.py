@@ -6,12 +6,13 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from app.audio.loudness import BLOCK_SECONDS, loud_blocks
 from app.audio.windows import FrameTimes, MelTrack
 from app.avatars.avatar import Avatar
 from app.faces.types import has_face
 from app.media.sound import Sound
 from app.mouths.adaptation import Adaptation, adapt, shut
-from app.mouths.ear import Ear, SpeechShares
+from app.mouths.ear import Ear, Heard, SpeechShares
 from app.mouths.mesh import LEAST_PRESENCE, CropMesh, MeshPoints
 from app.mouths.person import Person
 from app.mouths.space import COMPONENTS, MOST_TEETH, TEETH_UNITS, Meshes, MouthShapes, components_of
@@ -25,6 +26,13 @@ from app.wav2lip.infer import Wav2LipInfer
 LISTENED_SECONDS: Final = 20.0
 """How much of a sound's beginning tells how its speaker opens, on the whole."""
 LISTENED_RATE: Final = 25.0
+
+ENOUGH_SPEECH: Final = 4.0
+"""Seconds of speech that tell it. Where the beginning has fewer, after a jingle or a long silence, pieces of
+what follows are listened to."""
+PIECE_SECONDS, PIECES, PIECES_APART = 2.0, 10, 3
+"""Length of these pieces, how many there are at most, which takes half a CPU second, and that so many go from
+one to the next: they reach a minute far, not counting what is silent."""
 
 HELD_BEFORE, HELD_AFTER, PARTED_SECONDS, HELD_RATE = 0.2, 1.0, 0.4, 12.5
 """How long before and after speech lips that are parted at rest are held together, how long it takes to bring
@@ -66,9 +74,7 @@ class HeardShapes:
         """See :class:`Wanted`."""
         times = np.array([self._timeline.time(index) for index in indices])
         if self._adaptation is None:
-            seconds = min(LISTENED_SECONDS, self._sound.duration)
-            early = np.arange(max(1, round(seconds * LISTENED_RATE))) / LISTENED_RATE
-            heard = self._ear.hear(self._sound, early, alive)
+            heard = hear_early(self._ear, self._sound, alive)
             self._adaptation = adapt(self._person, heard, self._ear.average_range)
         sources = [self._timeline.avatar_frame(index) for index in indices]
         silent = self._person.silent[sources]
@@ -88,6 +94,42 @@ class HeardShapes:
         near = np.clip(1 - apart / PARTED_SECONDS, 0, 1)
         nearness: Numbers = (near * near * (3 - 2 * near) * speech).max(axis=1)
         return nearness
+
+
+def hear_early(ear: Ear, sound: Sound, alive: Alive = nothing) -> Heard:
+    """Return what tells how the speaker of a sound opens, by the sound alone; ``alive`` is called meanwhile.
+
+    See :data:`LISTENED_SECONDS` and :data:`ENOUGH_SPEECH`.
+    """
+    seconds = min(LISTENED_SECONDS, sound.duration)
+    early = np.arange(max(1, round(seconds * LISTENED_RATE))) / LISTENED_RATE
+    heard = [ear.hear(sound, early, alive)]
+    places = _loud_pieces(sound, alive) if _speech_seconds(heard) < ENOUGH_SPEECH else []
+    piece = np.arange(round(PIECE_SECONDS * LISTENED_RATE)) / LISTENED_RATE
+    for place in places[::PIECES_APART][:PIECES]:
+        heard.append(ear.hear(sound, place + piece, alive))
+        if _speech_seconds(heard) >= ENOUGH_SPEECH:
+            break
+    return Heard(
+        opening=np.concatenate([each.opening for each in heard]),
+        shapes=np.concatenate([each.shapes for each in heard]),
+        speech=np.concatenate([each.speech for each in heard]),
+    )
+
+
+def _speech_seconds(heard: Sequence[Heard]) -> float:
+    return sum(float(each.speech.sum()) for each in heard) / LISTENED_RATE
+
+
+def _loud_pieces(sound: Sound, alive: Alive) -> list[float]:
+    """Return where, behind the beginning, pieces start that are loud for a quarter or more; seconds."""
+    if sound.duration <= LISTENED_SECONDS:
+        return []
+    blocks = loud_blocks(sound, alive)[round(LISTENED_SECONDS / BLOCK_SECONDS) :]
+    each = round(PIECE_SECONDS / BLOCK_SECONDS)
+    loud = blocks[: len(blocks) // each * each].reshape(-1, each).mean(axis=1) >= 0.25
+    places: list[float] = (LISTENED_SECONDS + PIECE_SECONDS * np.flatnonzero(loud)).tolist()
+    return places
 
 
 class GeneratedShapes:
