@@ -1,6 +1,7 @@
 """What a process and its children have used, from Linux's /proc."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,8 +30,18 @@ def _own_cpu_seconds(pid: int) -> float:
 
 
 def peak_megabytes(pid: int) -> dict[str, float]:
-    """Return the largest resident size of each process so far, by its module or program."""
+    """Return the largest resident size of each process since its start or :func:`reset_peaks`, by its name.
+
+    The name is that of its module or program.
+    """
     return {_label(process): round(_peak(process)) for process in descendants(pid)}
+
+
+def reset_peaks(pid: int) -> None:
+    """Have :func:`peak_megabytes` tell the largest size from now on (proc_pid_clear_refs(5))."""
+    for process in descendants(pid):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            Path(f"/proc/{process}/clear_refs").write_text("5")
 
 
 def _peak(pid: int) -> float:

@@ -5,14 +5,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx
 
 from benchmarks.inputs import FOLDER
-from benchmarks.processes import cpu_seconds, peak_megabytes
+from benchmarks.processes import cpu_seconds, peak_megabytes, reset_peaks
 from benchmarks.runs import Crowd, Run
 from tests.support.server import Server
 
@@ -29,21 +29,21 @@ class Service:
     server: Server
     ready_seconds: float
     """From the command to the first good answer of /readyz."""
-    peaks: dict[str, float] = field(default_factory=dict)
 
     def register(self, avatar: str, clip: Path, seconds: float) -> Run:
         """Make an avatar of ``clip`` and tell what that took."""
         self.server.client.delete(f"/v1/avatars/{avatar}")
+        reset_peaks(self.server.pid)
         with clip.open("rb") as video:
             started, spent = time.perf_counter(), cpu_seconds(self.server.pid)
             files, fields = {"video": video}, {"id": avatar}
             self.server.client.post("/v1/avatars", data=fields, files=files).raise_for_status()
             wall = time.perf_counter() - started
-        self.peaks |= peak_megabytes(self.server.pid)
-        return Run(seconds, wall, cpu_seconds(self.server.pid) - spent, peaks=dict(self.peaks))
+        return Run(seconds, wall, cpu_seconds(self.server.pid) - spent, peaks=peak_megabytes(self.server.pid))
 
     def render(self, avatar: str, speech: Path, seconds: float, quality: str = "standard") -> Run:
         """Render one stream and tell what it took until the job has ended."""
+        reset_peaks(self.server.pid)
         stages, spent, started = self._stages(), cpu_seconds(self.server.pid), time.perf_counter()
         first = None
         path, query = f"/v1/avatars/{avatar}/renders", {"stream": "true"}
@@ -59,14 +59,13 @@ class Service:
         while self.server.client.get(job).json()["state"] not in _ENDED:
             time.sleep(0.01)
         wall = time.perf_counter() - started
-        self.peaks |= peak_megabytes(self.server.pid)
         return Run(
             seconds,
             wall,
             cpu_seconds(self.server.pid) - spent,
             first_picture_seconds=first,
             stages={name: value - stages.get(name, 0) for name, value in self._stages().items()},
-            peaks=dict(self.peaks),
+            peaks=peak_megabytes(self.server.pid),
         )
 
     def crowd(self, avatar: str, speech: Path, seconds: float, callers: int = 4) -> Crowd:

@@ -4,6 +4,7 @@
 1 if processes, threads, handles or memory have grown, or files were left.
 """
 
+import argparse
 import itertools
 import sys
 import tempfile
@@ -164,7 +165,13 @@ def growth(seen: list[Held]) -> list[str]:
 
 def main() -> int:
     """Soak a service; return the exit status."""
-    renders = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("renders", type=int, nargs="?", default=200, help=f"{LOOKS} or more [200]")
+    renders: int = parser.parse_args().renders
+    if renders < LOOKS:
+        parser.error(
+            f"{renders} renders are too few to tell whether anything grows: ask for {LOOKS} or more."
+        )
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,9 +1,8 @@
 """Make the pictures of README.md and docs/: the demo beside its footage, moving, and the studio.
 
-``make pictures`` runs this. Needs the development packages and Chromium (``scripts/services`` installs it).
+``make pictures`` runs this. Needs the development packages and Chromium or Chrome (``scripts/services``).
 """
 
-import shutil
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import sync_playwright
 
+from demo.browser import find_chromium
 from demo.run import AVATAR, DEMO, OUTPUT, expect, service
 
 IMAGES: Final = Path("docs/images")
@@ -68,7 +68,7 @@ def picture_studio(url: str, words: Path, output: Path) -> None:
     """Have the studio render the demo, and keep what it looks like."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
+            executable_path=find_chromium(),
             args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
         )
         page = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=1.5)

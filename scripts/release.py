@@ -1,8 +1,8 @@
 """Release a version: ``make release VERSION=0.2.0`` on a clean main.
 
 Runs all tests and checks, moves the changelog's Unreleased to the version, commits, builds the wheel into
-``dist/`` and, where there is a docker, the images, and tags. If a build fails, the commit is taken back.
-Nothing is pushed.
+``dist/`` and, where there is a docker, the images, and tags. If the commit or a build fails, all is as it
+was. Nothing is pushed.
 """
 
 import re
@@ -66,7 +66,7 @@ def _check_tree(version: str) -> None:
 def release(version: str) -> None:
     """Make the release; raise ValueError, with nothing changed, where something stands against it.
 
-    If a build fails, the commit is taken back and ``CalledProcessError`` is raised.
+    If the commit or a build fails, it is taken back and ``CalledProcessError`` is raised.
     """
     _check_tree(version)
     changelog = released(_CHANGELOG.read_text(), version, datetime.now(UTC).date())
@@ -74,7 +74,11 @@ def release(version: str) -> None:
     _run("make", "test-all", "check")
     _CHANGELOG.write_text(changelog)
     _VERSION_FILE.write_text(source)
-    _run("git", "commit", "--all", "--message", f"Release {version}")
+    try:
+        _run("git", "commit", "--all", "--message", f"Release {version}")
+    except (subprocess.CalledProcessError, KeyboardInterrupt):
+        _run("git", "restore", "--staged", "--worktree", str(_CHANGELOG), str(_VERSION_FILE))
+        raise
     try:
         _build(version)
         _run("git", "tag", "--annotate", f"v{version}", "--message", f"Mouthpiece {version}")

@@ -1,6 +1,5 @@
 """A real Chromium on the studio page of a real service."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -8,11 +7,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from demo.browser import find_chromium
 from tests.browser.studio import Studio
 from tests.support import clips
 from tests.support.server import Server, running
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = find_chromium()
 SPOKEN = 3.0
 """Seconds of what the microphone hears, again and again."""
 
@@ -22,7 +22,7 @@ OpenStudio = Callable[..., Studio]
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of this folder as slow; skip them where there is no browser."""
-    missing = pytest.mark.skip(reason="no Chromium: apt-get install --yes chromium")
+    missing = pytest.mark.skip(reason="no Chromium and no Chrome: scripts/services installs one")
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.slow)

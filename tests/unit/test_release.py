@@ -107,6 +107,18 @@ def test_a_release_leaves_a_commit_a_tag_and_a_wheel_and_is_made_once(clone: Pat
     assert "The tag v99.0.0 exists." in again.stderr
 
 
+def test_a_release_that_cannot_be_committed_leaves_a_clean_tree(clone: Path) -> None:
+    hook = clone / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho not today >&2\nexit 1\n")
+    hook.chmod(0o755)
+    before = git(clone, "rev-parse", "HEAD")
+    failed = release(clone)
+    assert failed.returncode == 1
+    assert "git commit" in failed.stderr
+    assert (git(clone, "rev-parse", "HEAD"), git(clone, "status", "--porcelain")) == (before, "")
+
+
 @pytest.mark.slow
 def test_a_release_whose_images_cannot_be_built_is_taken_back_and_can_be_made_again(clone: Path) -> None:
     before = git(clone, "rev-parse", "HEAD")
