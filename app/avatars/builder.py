@@ -224,12 +224,14 @@ class AvatarBuilder:
     def _find_face(
         self, request: AvatarRequest, info: VideoInfo, cached: Path, progress: Progress
     ) -> _Followed:
-        """Follow the face, in the video turned upright if need be."""
+        """Follow the face, in the video turned upright if need be, unless it is lost there."""
+        found = False
         try:
             followed = self._follow_face(request, info, cached, progress)
             turn = 0 if request.options.rotate is not None else turn_of(followed.track.landmarks)
             if not turn:
                 return followed
+            found = True
         except NoFace as error:
             if error.seen or request.options.rotate is not None:
                 raise
@@ -239,8 +241,13 @@ class AvatarBuilder:
                 turn = find_turn(frames, count, info.layout, self.detector, alive)
             if not turn:
                 raise
-        turned = replace(info.treatment, rotate=turn)
-        info = self.decoder.probe(request.video, self.limits, turned, partial(progress, 0, 0))
+        treatment = replace(info.treatment, rotate=turn)
+        turned = self.decoder.probe(request.video, self.limits, treatment, partial(progress, 0, 0))
+        try:
+            return self._follow_face(request, turned, cached, progress)
+        except NoFace:
+            if not found:
+                raise
         return self._follow_face(request, info, cached, progress)
 
     def _follow_face(

@@ -8,8 +8,8 @@ import numpy as np
 from app.errors import NoFace
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import FaceMesh
-from app.faces.leaning import LYING
-from app.faces.regions import LEFT_EYE, RIGHT_EYE, region_of_detection
+from app.faces.leaning import LYING, lean_of
+from app.faces.regions import region_of_detection
 from app.faces.types import Detection, Landmarks
 from app.media.frame_file import FrameReader
 from app.media.frames import FrameLayout, I420Frame
@@ -67,8 +67,9 @@ def turn_of(landmarks: Landmarks) -> int:
 
     Detectors find some faces that lie on their side; a head that is merely tilted stays as it is.
     """
-    across = landmarks[:, LEFT_EYE] - landmarks[:, RIGHT_EYE]
-    angle = float(np.arctan2(*np.nanmedian(across, axis=0)[::-1]))
+    found = np.isfinite(landmarks[:, 0, 0])
+    leans = np.array([lean_of(points) for points in landmarks[found]])
+    angle = float(np.arctan2(np.median(np.sin(leans)), np.median(np.cos(leans))))
     return 0 if abs(angle) < LYING else round(-np.degrees(angle) / 90) * 90 % 360
 
 

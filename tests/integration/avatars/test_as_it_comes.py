@@ -67,6 +67,15 @@ def test_a_face_on_its_side_is_turned_upright_and_that_is_said(tmp_path: Path, d
     assert _codes(manifest) == [NoticeCode.ROTATED]
 
 
+def test_a_face_that_is_lost_by_turning_it_upright_is_followed_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "turn_of", lambda _: 90)
+    manifest = _build(tmp_path / "avatars", clips.talking_head(tmp_path / "a.mp4", 0.2))
+    assert manifest.treatment.rotate == 0
+    assert (manifest.face_frames, manifest.warnings) == (5, [])
+
+
 def test_frames_of_a_turned_video_are_rebuilt_exactly(tmp_path: Path) -> None:
     _build(tmp_path / "avatars", _lying(tmp_path / "a.mp4", 90))
     made = builder(tmp_path / "avatars")
