@@ -152,7 +152,7 @@ class AvatarBuilder:
                 ThreadPoolExecutor(1, "preview") as drawing,
             ):
                 info, track, alive, count = seen.info, seen.track, seen.alive, len(seen.track.boxes)
-                preview = drawing.submit(_write_preview, folder, seen)
+                preview = drawing.submit(_write_preview, folder, seen, leaning=self.form.leaning)
                 person = meet(seen.study, float(info.fps))
                 if request.backdrop:
                     shutil.copyfile(request.backdrop, folder / BACKDROP)
@@ -190,7 +190,7 @@ class AvatarBuilder:
         Raises what :meth:`build` raises of a video of which no avatar can be made.
         """
         with self.store.scratch() as folder, self._look(request, folder, progress) as seen:
-            write_faces(sheet, seen.frames, seen.info, seen.track)
+            write_faces(sheet, seen.frames, seen.info, seen.track, leaning=self.form.leaning)
             turned = _turned(request, seen.info)
             return examined(seen.info, seen.track, seen.study, seen.frames, seen.findings, turned)
 
@@ -343,8 +343,8 @@ def _wait_for(work: Future[str], alive: Alive) -> None:
         alive()
 
 
-def _write_preview(folder: Path, seen: _Seen) -> None:
+def _write_preview(folder: Path, seen: _Seen, *, leaning: bool) -> None:
     """Draw the frame in the middle of those that have a face."""
     with_face = np.flatnonzero(has_face(seen.track.boxes))
     index = int(with_face[len(with_face) // 2])
-    write_preview(folder / PREVIEW, picture_of(seen.frames, seen.info, seen.track, index))
+    write_preview(folder / PREVIEW, picture_of(seen.frames, seen.info, seen.track, index, leaning=leaning))

@@ -51,6 +51,11 @@ class CropForm:
         return (CROPS, MASKS) if self.shown == CROPS else (CROPS, MASKS, self.shown)
 
     @property
+    def leaning(self) -> bool:
+        """Whether mouths are laid with the lean of a head, and not in an upright crop."""
+        return self.reference == "nearest"
+
+    @property
     def frame_bytes(self) -> int:
         """Bytes of the files for each frame."""
         return self.size**2 * sum(1 if name == MASKS else 3 for name in self.files)

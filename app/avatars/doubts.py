@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from app.faces.types import FaceTrack, has_face
-from app.mouths.meeting import BRIGHTEST, too_dark
+from app.mouths.meeting import too_bright, too_dark
 from app.mouths.person import Person
 from app.mouths.study import Study
 from app.mouths.types import Flags, Numbers
@@ -52,7 +52,7 @@ def doubts_of(track: FaceTrack, study: Study, person: Person) -> Doubts:
     heights = np.where(shown, track.boxes[:, 1] - track.boxes[:, 0], 0).astype(np.float64)
     light = study.skin.mean(axis=1).astype(np.float64)
     turn: Numbers = np.hypot(*person.turns.T)
-    dark, bright = too_dark(study, person.fps, found), found & (light >= BRIGHTEST)
+    dark, bright = (too(study, person.fps, found) for too in (too_dark, too_bright))
     return Doubts(
         lost=~found,
         tiny=shown & (heights < TINY),

@@ -68,9 +68,9 @@ LEAST_PARTED, SEEN_PARTED = 0.08, 3.7
 :func:`app.mouths.looks.parting`: of 16 faces with such openings below 0.12, six whose teeth show have 4.0 to
 5.0, eight whose lips hardly part less than 3.7, two in profile 3.9 and 4.6."""
 
-DARK, STILL_DARK, BRIGHTEST = 20.0, 28.0, 246.0
+DARK, STILL_DARK, STILL_BRIGHT, BRIGHT = 20.0, 28.0, 243.0, 246.0
 """Brightness of the cheeks, 0..255: beyond the first and the last a frame is too dark or too bright to show a
-mouth. What is dark stays so up to the second: about a single one, noise would switch the mouth on and off."""
+mouth. It stays so up to the one beside it: about a single one, noise would switch the mouth on and off."""
 
 MOST_COVERED, LEAST_FREE = 0.12, 0.15
 """Share of the lips that may be hidden, beyond what is usual, in a frame that lends its mouth; and share of
@@ -179,8 +179,7 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
     for part in _parts(len(front)):
         even = symmetrical(front[part])
         flat[part], opening[part] = even[:, :, :2].reshape(len(even), -1), opening_of(even)
-    brightness = study.skin.mean(axis=1)
-    seen: Flags = found & ~too_dark(study, fps, found) & (brightness < BRIGHTEST)
+    seen: Flags = found & ~too_dark(study, fps, found) & ~too_bright(study, fps, found)
     seen &= ~_hidden(study, fps, found, opening)
     mouths = _Mouths(flat, opening, study.teeth / np.array(TEETH_UNITS), study)
     shapes = np.zeros((len(study), 8), np.float32)
@@ -255,6 +254,13 @@ def too_dark(study: Study, fps: float, found: Flags) -> Flags:
     brightness = study.skin.mean(axis=1)
     dark, dim = (found & (brightness <= most) for most in (DARK, STILL_DARK))
     return lasting(dark, dim, fps, seen=found, cuts=study.cuts)
+
+
+def too_bright(study: Study, fps: float, found: Flags) -> Flags:
+    """Tell which frames with a face are too bright to show a mouth: see :data:`BRIGHT`."""
+    brightness = study.skin.mean(axis=1)
+    bright, pale = (found & (brightness >= least) for least in (BRIGHT, STILL_BRIGHT))
+    return lasting(bright, pale, fps, seen=found, cuts=study.cuts)
 
 
 def _hidden(study: Study, fps: float, found: Flags, opening: Numbers) -> Flags:

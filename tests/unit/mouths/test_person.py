@@ -57,8 +57,8 @@ def test_a_mouth_half_of_which_is_behind_something_all_along_is_hidden_however_r
     assert (meet(replace(study, covers=covers), 25.0).seen == seen).all()
 
 
-@pytest.mark.parametrize("brightness", [28.0, 24.0])
-def test_a_dim_room_shows_a_mouth_all_along_or_never(brightness: float) -> None:
+@pytest.mark.parametrize("brightness", [28.0, 24.0, 242.0])
+def test_a_dim_or_glaring_room_shows_a_mouth_all_along_or_never(brightness: float) -> None:
     """Noise about a single threshold would switch between new words and old ones."""
     noise = np.random.default_rng(1).uniform(-1.5, 1.5, 100)
     weights = person_of(talk(100), brightness=brightness + noise).weights()
@@ -72,6 +72,15 @@ def test_what_is_dark_stays_dark_while_it_is_dim_up_to_the_next_cut() -> None:
     )
     cut = person_of(talk(40), brightness=brightness, cuts=(20,))
     assert cut.seen.tolist() == [True] * 10 + [False] * 10 + [True] * 20
+
+
+def test_what_is_overexposed_stays_so_while_it_is_nearly() -> None:
+    noise = np.random.default_rng(1).uniform(-1.5, 1.5, 40)
+    assert not person_of(talk(40), brightness=245.5 + noise).seen.any()
+    brightness = np.repeat([200.0, 248.0, 244.5, 200.0], 10)
+    assert (
+        person_of(talk(40), brightness=brightness).seen.tolist() == [True] * 10 + [False] * 20 + [True] * 10
+    )
 
 
 def test_a_glimpse_between_two_dark_moments_does_not_count() -> None:
