@@ -27,10 +27,10 @@ class FileBody:
 
     def __init__(self, request: Request, name: str, fields: Collection[str], max_bytes: int) -> None:
         given = [(name, value) for name, value in request.query_params.multi_items() if value.strip()]
-        self.complete = [(name, value) for name, value in given if name in fields]
+        known = [(name, value) for name, value in given if name in fields]
+        self.fields = dict(known)
         self.files = {name: Incoming(_name_of(request), max_bytes)}
-        self._fields = dict(self.complete)
-        if len(self._fields) < len(self.complete):
+        if len(self.fields) < len(known):
             raise InvalidRequest("A parameter appears twice in the query.")
         self._ignored = tuple(
             tidy(name) for name in request.query_params if name not in (*fields, *_NOT_FIELDS)
@@ -44,14 +44,14 @@ class FileBody:
     def result(self) -> Upload:
         """Return the file and what the query says of it."""
         files = {name: file.result() for name, file in self.files.items()}
-        return Upload(files, self._fields, self._ignored)
+        return Upload(files, self.fields, self._ignored)
 
 
 class FieldsBody:
     """Takes a form without files, as pages and ``curl -d`` send it."""
 
     def __init__(self, fields: Collection[str], file: FileField) -> None:
-        self.complete: list[tuple[str, str]] = []
+        self.fields: dict[str, str] = {}
         self.files: dict[str, Incoming] = {}
         self._names = fields
         self._text = bytearray()
@@ -79,14 +79,14 @@ class FieldsBody:
                 f"{self._advice}"
             ) from None
         known = [(name, value) for name, value in given if name in self._names and value.strip()]
-        fields = dict(known)
-        if len(fields) < len(known):
+        self.fields = dict(known)
+        if len(self.fields) < len(known):
             raise InvalidRequest("A field appears twice.")
-        return Upload({}, fields, tuple(tidy(name) for name, _ in given if name not in self._names))
+        return Upload({}, self.fields, tuple(tidy(name) for name, _ in given if name not in self._names))
 
 
 Body = Form | FileBody | FieldsBody | JsonBody
-"""What takes the bytes of a body, and knows its fields and files when all have come."""
+"""What takes the bytes of a body; ``fields`` are those that are complete, ``files`` what has come of each."""
 
 
 def body_of(

@@ -131,14 +131,13 @@ class Form:
     def __init__(
         self, boundary: bytes, files: Sequence[FileField], fields: Collection[str], max_bytes: int
     ) -> None:
-        self.complete: list[tuple[str, str]] = []
+        self.fields: dict[str, str] = {}
         self.files: dict[str, Incoming] = {}
         self._wanted = {file.name: file for file in files}
         self._first = files[0].name
         self._names = fields
         self._max_bytes = max_bytes
         self._part = _Part()
-        self._fields: dict[str, str] = {}
         self._ignored: list[str] = []
         self._ended = False
         self._parts = 0
@@ -169,11 +168,11 @@ class Form:
             for name, file in self.files.items()
             if not file.is_empty or self._is_needed(self._wanted[name])
         }
-        return Upload(files, self._fields, tuple(self._ignored))
+        return Upload(files, self.fields, tuple(self._ignored))
 
     def _is_needed(self, file: FileField) -> bool:
         """Whether nothing stands for a file; then one that is empty is told what is wrong with it."""
-        given = file.address in self._fields or (file.or_text and TEXT in self._fields)
+        given = file.address in self.fields or (file.or_text and TEXT in self.fields)
         return file.required and not given
 
     def _on_part_begin(self) -> None:
@@ -201,7 +200,7 @@ class Form:
             raise InvalidRequest("A part of the form has no name.")
         if name in ANY_FILE and name not in self._names:
             name = self._part.name = self._first
-        if name in self._fields or name in self.files:
+        if name in self.fields or name in self.files:
             raise InvalidRequest(f"{name}: the field appears twice.")
         if name in self._wanted and (name not in self._names or b"filename" in options):
             filename = tidy(options.get(b"filename", b"").decode("utf-8", "replace"))
@@ -227,8 +226,7 @@ class Form:
         except UnicodeDecodeError:
             raise InvalidRequest(f"{name}: the value is not UTF-8.") from None
         if value.strip():
-            self._fields[name] = value
-            self.complete.append((name, value))
+            self.fields[name] = value
 
     def _on_end(self) -> None:
         self._ended = True

@@ -38,12 +38,11 @@ class JsonBody:
     def __init__(
         self, files: Sequence[FileField], fields: Collection[str], translate: Translate | None = None
     ) -> None:
-        self.complete: list[tuple[str, str]] = []
         self.files = {NAME: Incoming(NAME, MAX_JSON_BYTES)}
         self._files = files
         self._translate = translate or dict
         self._names = fields
-        self._fields: dict[str, str] = {}
+        self.fields: dict[str, str] = {}
         self._ignored: list[str] = []
 
     def feed(self, chunk: bytes) -> None:
@@ -70,7 +69,7 @@ class JsonBody:
 
     def result(self) -> Upload:
         """Return what was in it: no files yet."""
-        return Upload({}, self._fields, tuple(self._ignored))
+        return Upload({}, self.fields, tuple(self._ignored))
 
     def _take(self, name: str, value: Any) -> None:
         text = _text(value)
@@ -84,13 +83,12 @@ class JsonBody:
         known = file.address if file else name
         if known not in self._names:
             self._ignored.append(tidy(name))
-        elif known in self._fields:
+        elif known in self.fields:
             raise InvalidRequest(f"{name}: the field appears twice.")
         elif text.strip():
-            self._fields[known] = text
+            self.fields[known] = text
             if file is None:
                 check_length(name, len(text.encode()))
-                self.complete.append((known, text))
 
 
 def is_data(address: str) -> bool:

@@ -16,7 +16,7 @@ from typing import IO, Final
 from anyio import CancelScope, Lock
 from fastapi import Request
 
-from app.api.bodies import FORM_BYTES, Body, FileBody, body_of, strays
+from app.api.bodies import FORM_BYTES, FileBody, body_of, strays
 from app.api.forms import (
     TEXT,
     VOICE,
@@ -71,7 +71,7 @@ async def receive_upload(
     names = (*fields, *(file.address for file in files))
     body = body_of(request, files, names, max_bytes, translate)
     paths = paths_of(files, destination) | {NAME: destination.with_name(NAME)}
-    received = 0
+    received, checked = 0, set[str]()
     with storing():
         await on_uploads(_make_folder, destination.parent, announced)
         async with _writing(paths) as writer:
@@ -80,7 +80,7 @@ async def receive_upload(
                 if received > most:
                     raise too_large(max_bytes)
                 body.feed(chunk)
-                await _check(body, check_field)
+                await _check(body.fields, checked, check_field)
                 if sum(len(file.data) for file in body.files.values()) >= WRITE_BYTES:
                     await on_uploads(writer.write, body.files)
             await on_uploads(writer.write, body.files)
@@ -90,7 +90,7 @@ async def receive_upload(
                 upload = _complete(files, body.result())
                 if translate is None and not isinstance(body, FileBody):
                     upload = replace(upload, ignored=(*upload.ignored, *strays(request)))
-                await _check(body, check_field)
+                await _check(upload.fields, checked, check_field)
                 if check_fields:
                     check_fields(upload.fields)
                 return await on_uploads(writer.write_data, upload, max_bytes)
@@ -112,9 +112,13 @@ async def fetch_files(
     return replace(upload, files=upload.files | fetched, addresses={})
 
 
-async def _check(body: Body, check_field: CheckField | None) -> None:
-    while check_field and body.complete:
-        await check_field(*body.complete.pop(0))
+async def _check(fields: Mapping[str, str], checked: set[str], check_field: CheckField | None) -> None:
+    """Check the fields that are not among those that were ``checked``, which they are then."""
+    if check_field is None:
+        return
+    for name in [name for name in fields if name not in checked]:
+        checked.add(name)
+        await check_field(name, fields[name])
 
 
 def _complete(files: Sequence[FileField], upload: Upload) -> Upload:

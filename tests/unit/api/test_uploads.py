@@ -328,6 +328,32 @@ async def test_all_fields_are_checked_before_a_file_that_is_one_of_them_is_writt
 
 
 @pytest.mark.parametrize(
+    ("kind", "body", "query"),
+    [
+        ("video/mp4", FILE, "id=anna"),
+        ("application/json", ASKED, ""),
+        ("application/x-www-form-urlencoded", b"id=anna&video_url=https://example.org/v", ""),
+    ],
+)
+async def test_the_fields_of_every_kind_of_body_are_checked(
+    tmp_path: Path, kind: str, body: bytes, query: str
+) -> None:
+    async def refuse(name: str, value: str) -> None:
+        if (name, value) == ("id", "anna"):
+            raise AvatarExists("There is one.")
+
+    with pytest.raises(AvatarExists):
+        await receive_upload(
+            raw_request(body, query, kind),
+            files=[VIDEO],
+            fields=("id", "face"),
+            destination=tmp_path / "job" / "upload",
+            max_bytes=1 << 20,
+            check_field=refuse,
+        )
+
+
+@pytest.mark.parametrize(
     ("slow", "kind", "body"),
     [
         ("check_room", "video/mp4", FILE),
