@@ -167,20 +167,22 @@ class Deliverer:
         most = AT_A_TIME[whole[0]]
         if self._turns[whole] < most and self._turns[own] < most // 2:
             self._turns.update(turns)
-            self._under_way[job.id] = asyncio.create_task(self._see_to(job.id, turns))
+            self._under_way[job.id] = asyncio.create_task(self._see_to(job, turns))
 
-    async def _see_to(self, job_id: str, turns: tuple[Turn, Turn]) -> None:
+    async def _see_to(self, due: Job, turns: tuple[Turn, Turn]) -> None:
         try:
-            await self._deliver(await on_table(self._table.get, job_id))
+            job = await on_table(self._table.get, due.id)
+            if job.number == due.number:  # else it was replaced meanwhile
+                await self._deliver(job)
         except JobNotFound:  # deleted meanwhile
             pass
         except Exception as error:
             foreseen = isinstance(error, Unavailable)
-            log.error("delivery_broke", exc_info=None if foreseen else error, error=str(error), job=job_id)
+            log.error("delivery_broke", exc_info=None if foreseen else error, error=str(error), job=due.id)
             await asyncio.sleep(RETRY_SECONDS)  # it is due at once, again
         finally:
             self._turns -= Counter(turns)  # what has none left is forgotten
-            del self._under_way[job_id]
+            del self._under_way[due.id]
             self._wake.set()
 
     async def _deliver(self, job: Job) -> None:

@@ -225,6 +225,27 @@ async def test_a_job_that_replaces_one_of_its_id_meanwhile_keeps_its_own_deliver
     assert table.get(job.id).deliveries == planned
 
 
+async def test_nothing_is_told_of_a_job_that_replaces_one_whose_end_was_to_be_told_before_it_ends(
+    make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = table.get
+
+    def get_next(job_id: str) -> Job:
+        if get(job_id).number == job.number:
+            table.insert(new, replaces=True)
+        return get(job_id)
+
+    deliverer = make()
+    job = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/old", None)))
+    new = NewJob(job.id, JobKind.RENDER, "anna", deliveries=deliverer.planned(f"{neighbour.url}/new", None))
+    monkeypatch.setattr(table, "get", get_next)
+    async with working(deliverer):
+        await until(lambda: get(job.id).number > job.number and not deliverer._under_way)
+        await asyncio.sleep(0.1)
+    assert neighbour.taken == []
+    assert get(job.id).deliveries == new.deliveries
+
+
 async def test_whom_nothing_is_sent_to_any_more_is_forgotten(
     make: Callable[..., Deliverer], table: JobTable, neighbour: Neighbour
 ) -> None:
