@@ -162,7 +162,12 @@ async def _running(settings: Settings, metrics: Metrics, spans: Spans | None) ->
         table, store, scheduler = backend.table, backend.avatars, backend.scheduler
         deliverer = Deliverer(scheduler.records, files, _news_of, _terms(settings), metrics.delivery_ended)
         housekeeper = Housekeeper(
-            table, files, store, job_ttl=settings.job_ttl, avatar_ttl=settings.implicit_avatar_ttl
+            table,
+            files,
+            store,
+            scheduler.forget_files,
+            job_ttl=settings.job_ttl,
+            avatar_ttl=settings.implicit_avatar_ttl,
         )
         ready, frames = scheduler.check_ready, settings.frames_dir
         metrics.watch(Scraped(table, scheduler.pool, store, settings.max_queued, ready, frames))

@@ -167,8 +167,6 @@ async def delete_job(job: JobDep, services: ServicesDep) -> None:
         with move_on_after(CANCEL_SECONDS):
             job = await wait_for(services, job)
         if job.state is not JobState.SUCCEEDED:
-            if job.state is JobState.CANCELED:
-                await services.scheduler.forget_files(job.id)
             return
     if await on_table(services.table.delete_finished, job.id):
         await services.scheduler.forget_files(job.id)

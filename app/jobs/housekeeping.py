@@ -1,8 +1,8 @@
 """Frees the volumes: leftovers of crashes at start-up, expired jobs later."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Final
 
 import structlog
@@ -14,6 +14,7 @@ from app.jobs.files import DataFolder
 from app.jobs.forever import forever
 from app.jobs.job import utc_now
 from app.jobs.table import JobTable
+from app.threads import on_table
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -28,6 +29,8 @@ class Housekeeper:
     table: JobTable
     files: DataFolder
     avatars: AvatarStore
+    forget_files: Callable[[str], Awaitable[object]]
+    """Deletes the files of a job that is no more."""
     job_ttl: float
     """For so many seconds jobs are kept that have ended,"""
     avatar_ttl: float
@@ -43,17 +46,17 @@ class Housekeeper:
         if folders or avatars:
             log.info("leftovers_swept", job_folders=folders, unfinished_avatars=avatars)
 
-    def expire(self) -> None:
+    async def expire(self) -> None:
         """Delete jobs that ended too long ago, their files, and implicit avatars that went unused as long.
 
         And what workers have left that died over an avatar. Raises ``StorageReadOnly``, at last.
         """
-        for job_id in self.table.expire(utc_now() - timedelta(seconds=self.job_ttl)):
+        for job_id in await on_table(self.table.expire, utc_now() - timedelta(seconds=self.job_ttl)):
             log.info("job_expired", job=job_id)
-            try:
-                self.files.forget(job_id)
-            except OSError as error:
-                log.error("files_not_deleted", job=job_id, error=str(error))
+            await self.forget_files(job_id)
+        await to_thread.run_sync(self._expire_avatars)
+
+    def _expire_avatars(self) -> None:
         refused: StorageReadOnly | None = None
         for avatar_id in self.avatars.unused(utc_now() - timedelta(seconds=self.avatar_ttl)):
             if avatar_id in {job.avatar_id for job in self.table.open_jobs()}:
@@ -72,4 +75,4 @@ class Housekeeper:
     async def run(self) -> None:
         """Expire what has had its time again and again, until canceled."""
         pause = min(LONGEST_PAUSE, self.job_ttl / 2, self.avatar_ttl / 2)
-        await forever("housekeeper", partial(to_thread.run_sync, self.expire), every=pause)
+        await forever("housekeeper", self.expire, every=pause)

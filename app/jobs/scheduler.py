@@ -5,11 +5,12 @@ and the volume holds what was made so far.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from math import ceil, inf
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -57,6 +58,8 @@ class Scheduler:
         self._turns = Turns(limits.running_per_key)
         self._jobs: dict[str, OpenJob] = {}
         self._coming: dict[str, str | None] = {}
+        self._filing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Held by what deletes the files of a job, or puts those of another in their place."""
         self._asked: Call | None = None
         """The call that was asked last to end with its segment."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -84,13 +87,14 @@ class Scheduler:
         return job
 
     async def _replace(self, new: NewJob, arrived: str) -> Job:
-        before = await on_uploads(self._files.replace, new.id, arrived)
-        try:
-            job = await on_table(partial(self._table.insert, new, replaces=True))
-        except Exception:
-            await tidy_uploads(partial(self._files.put_back, new.id, arrived, before))
-            raise
-        self._spawn(self._clear(about(new.id, new.traceparent), partial(self._files.forget, before)))
+        async with self._files_of(new.id):
+            before = await on_uploads(self._files.replace, new.id, arrived)
+            try:
+                job = await on_table(partial(self._table.insert, new, replaces=True))
+            except Exception:
+                await tidy_uploads(partial(self._files.put_back, new.id, arrived, before))
+                raise
+        self._spawn(self._clear(before, new.traceparent, partial(self._files.forget, before)))
         return job
 
     async def get(self, job_id: str) -> Job:
@@ -147,7 +151,7 @@ class Scheduler:
 
     async def forget_files(self, job_id: str, traceparent: str | None = None) -> None:
         """Delete the files of a job that is no more; what takes a volume longer goes on afterwards."""
-        clearing = self._clear(about(job_id, traceparent), partial(self._files.forget, job_id))
+        clearing = self._clear(job_id, traceparent, partial(self._files.forget, job_id))
         await asyncio.wait({self._spawn(clearing)}, timeout=NOTE_SECONDS)
 
     async def cancel(self, job_id: str) -> Job:
@@ -329,17 +333,25 @@ class Scheduler:
         del self._jobs[job.job.id]
         self._wake.set()
         if succeeded:  # what it was made of goes last: until it is on record, that may be needed once more
-            await self._clear(job.about, partial(self._files.keep_result, job.job))
+            keep = partial(self._files.keep_result, job.job)
+            await self._clear(job.job.id, job.job.traceparent, keep)
 
-    async def _clear(self, about: Mapping[str, Any], delete: Callable[[], object]) -> None:
+    async def _clear(self, job_id: str, traceparent: str | None, delete: Callable[[], object]) -> None:
         """Delete files of a job that has ended; if that fails, the next start does it.
 
-        Beside a result they lie until that expires.
+        Beside a result they lie until that expires. Those of a job that has taken its place stay.
         """
-        try:
-            await tidy_uploads(delete)
-        except Exception as error:
-            log.error("files_not_deleted", **about, error=str(error))
+        async with self._files_of(job_id):
+            job = self._jobs.get(job_id)
+            if job_id in self._coming or (job and not job.ending):
+                return
+            try:
+                await tidy_uploads(delete)
+            except Exception as error:
+                log.error("files_not_deleted", **about(job_id, traceparent), error=str(error))
+
+    def _files_of(self, job_id: str) -> asyncio.Lock:
+        return self._filing.setdefault(job_id, asyncio.Lock())
 
     async def _note(self, job: OpenJob) -> None:
         """Write down how an open job stands; if the table does not take it soon, go on meanwhile."""

@@ -114,7 +114,7 @@ async def submit(
             translate=translate,
             more=lambda: kept,
             job_id=job_id,
-            replaces=replaces,
+            replaces=job_id is not None,
         )
 
 

@@ -14,9 +14,12 @@ from app.errors import AvatarNotFound, MouthpieceError, StorageReadOnly
 from app.jobs.files import DataFolder
 from app.jobs.housekeeping import Housekeeper
 from app.jobs.job import Job, JobKind, JobState, NewJob, new_id, utc_now
+from app.jobs.scheduler import Scheduler
 from app.jobs.table import JobTable
+from app.jobs.turn import Limits
 from app.settings import Settings
 from tests.support.avatars import made_up_manifest, put_made_up
+from tests.support.pretending import PretendingPool
 from tests.support.waiting import until
 
 
@@ -29,7 +32,8 @@ def housekeeper(
     table: JobTable, files: DataFolder, *, job_ttl: float = 60, avatar_ttl: float = 60
 ) -> Housekeeper:
     store = AvatarStore(files.root / "avatars")
-    return Housekeeper(table, files, store, job_ttl=job_ttl, avatar_ttl=avatar_ttl)
+    scheduler = Scheduler(table, files, PretendingPool(), Limits())
+    return Housekeeper(table, files, store, scheduler.forget_files, job_ttl=job_ttl, avatar_ttl=avatar_ttl)
 
 
 def ended(table: JobTable, files: DataFolder, state: JobState) -> Job:
@@ -42,10 +46,10 @@ def ended(table: JobTable, files: DataFolder, state: JobState) -> Job:
 
 def test_jobs_expire_with_their_files_and_not_before_their_time(table: JobTable, files: DataFolder) -> None:
     job = ended(table, files, JobState.SUCCEEDED)
-    housekeeper(table, files).expire()
+    asyncio.run(housekeeper(table, files).expire())
     assert table.get(job.id)
     assert files.upload(job.id).exists()
-    housekeeper(table, files, job_ttl=0).expire()
+    asyncio.run(housekeeper(table, files, job_ttl=0).expire())
     assert table.page().jobs == []
     assert not files.job(job.id).exists()
 
@@ -53,7 +57,9 @@ def test_jobs_expire_with_their_files_and_not_before_their_time(table: JobTable,
 def test_the_longest_time_that_may_be_set_can_be_reckoned_with(table: JobTable, files: DataFolder) -> None:
     set_to = Settings(job_ttl=1e10, implicit_avatar_ttl=1e10)
     job = ended(table, files, JobState.SUCCEEDED)
-    housekeeper(table, files, job_ttl=set_to.job_ttl, avatar_ttl=set_to.implicit_avatar_ttl).expire()
+    asyncio.run(
+        housekeeper(table, files, job_ttl=set_to.job_ttl, avatar_ttl=set_to.implicit_avatar_ttl).expire()
+    )
     assert table.get(job.id)
     for longer in ({"job_ttl": 1e11}, {"implicit_avatar_ttl": 1e11}):
         with pytest.raises(ValidationError, match="less than or equal"):
@@ -111,7 +117,7 @@ def test_implicit_avatars_go_when_they_were_not_used_for_their_time_and_no_other
     unfinished = store.root / ".new-anna-1234"  # by a worker that died
     unfinished.mkdir()
 
-    housekeeper(table, files).expire()
+    asyncio.run(housekeeper(table, files).expire())
 
     assert not unfinished.exists()
     assert [manifest.id for manifest in store.list()] == [
@@ -140,7 +146,7 @@ def test_an_avatar_that_cannot_be_deleted_keeps_neither_others_nor_leftovers(
 
     monkeypatch.setattr(AvatarStore, "delete", delete_second)
     with pytest.raises(StorageReadOnly) if isinstance(error, StorageReadOnly) else nullcontext():
-        housekeeper(table, files).expire()
+        asyncio.run(housekeeper(table, files).expire())
 
     assert not unfinished.exists()
     assert [manifest.id for manifest in store.list()] == refused
@@ -158,5 +164,5 @@ def test_files_that_cannot_be_deleted_keep_no_others(
         forget(files, job_id)
 
     monkeypatch.setattr(DataFolder, "forget", forget_others)
-    housekeeper(table, files, job_ttl=0).expire()
+    asyncio.run(housekeeper(table, files, job_ttl=0).expire())
     assert [files.job(job.id).exists() for job in jobs] == [False, True, False]

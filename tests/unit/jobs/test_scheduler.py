@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import Coroutine
 from datetime import datetime, timedelta, tzinfo
@@ -14,12 +15,13 @@ from sqlalchemy.exc import OperationalError
 import app.jobs.job
 from app.errors import NoFace
 from app.jobs import scheduler
+from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, JobState, NewJob
 from app.jobs.pool import Answer, Call, Told
 from app.jobs.table import JobPage
 from tests.support.pretending import PretendingPool
 from tests.support.scheduling import running
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 pytestmark = pytest.mark.anyio
 
@@ -202,6 +204,42 @@ async def test_what_an_earlier_service_left_of_a_render_is_its_own_only_once_a_w
         assert service.scheduler.is_prepared(job_id)
         await service.finish_all()
         assert not service.scheduler.is_prepared(job_id)
+
+
+@pytest.mark.parametrize("deleting", ["keep_result", "forget"])
+async def test_a_job_that_replaces_one_whose_files_are_being_deleted_keeps_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleting: str
+) -> None:
+    goes_on, begun, delete = threading.Event(), threading.Event(), getattr(DataFolder, deleting)
+
+    def slowly(files: DataFolder, job: Any) -> None:
+        begun.set()
+        assert goes_on.wait(DEADLINE)
+        delete(files, job)
+
+    monkeypatch.setattr(scheduler, "NOTE_SECONDS", 0.02)
+    async with running(tmp_path) as service:
+        job_id = await service.submit()
+        with monkeypatch.context() as patch:
+            patch.setattr(DataFolder, deleting, slowly)
+            while not (job := await service.job(job_id)).state.is_terminal:
+                if service.pool.running:
+                    service.pool.finish(service.pool.find(job_id))
+                await asyncio.sleep(0.005)
+            if deleting == "forget":
+                service.table.delete_finished(job_id)
+                await service.scheduler.forget_files(job_id)
+            await until(begun.is_set)
+        service.files.job("arrival").mkdir()
+        service.files.upload("arrival").write_text("new")
+        new = NewJob(job_id, JobKind.RENDER, job.avatar_id, job.params)
+        replacing = asyncio.create_task(service.scheduler.submit(new, "arrival"))
+        await asyncio.sleep(0.05)
+        goes_on.set()
+        await replacing
+        await service.scheduler.forget_files(job_id)  # by who has just deleted the one before it
+        await service.settle()
+        assert service.files.upload(job_id).read_text() == "new"
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING])
