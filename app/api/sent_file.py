@@ -69,11 +69,12 @@ class SentFile(Response):
             asked = Headers(scope=scope)
             found = await to_thread.run_sync(os.fstat, file.wrapped.fileno(), limiter=self._lane)
             self.headers["last-modified"] = formatdate(found.st_mtime, usegmt=True)
-            if self._tag and self._tag in re.split(r"\s*,\s*", asked.get("if-none-match", "")):
+            if scope["method"] in ("GET", "HEAD") and self._is_known(asked.get("if-none-match", "")):
                 self.status_code, begin, end = 304, 0, 0
                 del self.headers["content-length"], self.headers["content-type"]
             else:
-                begin, end = self._place(asked, found.st_size)
+                ranged = asked.get("range", "") if scope["method"] == "GET" else ""
+                begin, end = self._place(ranged, asked.get("if-range"), found.st_size)
                 self.headers["content-length"] = str(end - begin)
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
@@ -84,13 +85,18 @@ class SentFile(Response):
                 await send_pieces(send, file, begin, end)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _place(self, asked: Headers, size: int) -> tuple[int, int]:
+    def _is_known(self, tags: str) -> bool:
+        """Whether the client has the file: these are its tags, or ``*``. Weak ones do as well (13.1.2)."""
+        known = {tag.removeprefix("W/") for tag in re.split(r"\s*,\s*", tags.strip())}
+        return self._tag is not None and not known.isdisjoint({self._tag, "*"})
+
+    def _place(self, ranged: str, if_range: str | None, size: int) -> tuple[int, int]:
         """Return the first byte that is sent and the one after the last; ignore what RFC 9110 lets ignore.
 
         That is a range that is malformed or of an earlier file, and several ranges.
         """
-        match = _RANGE.fullmatch(asked.get("range", "").strip()) if self._tag else None
-        if match is None or asked.get("if-range") not in (None, self._tag, self.headers["last-modified"]):
+        match = _RANGE.fullmatch(ranged.strip()) if self._tag else None
+        if match is None or if_range not in (None, self._tag, self.headers["last-modified"]):
             return 0, size
         first, last, suffix = (int(number) if number else None for number in match.groups())
         if first is not None and last is not None and last < first:

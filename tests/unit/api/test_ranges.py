@@ -31,20 +31,20 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     path.write_bytes(VIDEO)
     app = FastAPI()
 
-    @app.get("/")
+    @app.api_route("/", methods=["GET", "HEAD", "POST"])
     async def video() -> Response:
         return finished_video(services, job, {})
 
     return app
 
 
-def ask(service: FastAPI, wanted: str, **headers: str) -> httpx.Response:
+def ask(service: FastAPI, wanted: str, method: str = "GET", **headers: str) -> httpx.Response:
     """Return the answer to a request for a range."""
 
     async def get() -> httpx.Response:
         transport = httpx.ASGITransport(service)
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-            return await client.get("/", headers={"Range": wanted} | headers)
+            return await client.request(method, "/", headers={"Range": wanted} | headers)
 
     return asyncio.run(get())
 
@@ -92,7 +92,24 @@ def test_a_range_of_an_earlier_file_is_ignored(service: FastAPI) -> None:
         assert ask(service, "bytes=5-9", **{"If-Range": other}).content == VIDEO
 
 
-def test_a_client_that_has_the_file_is_told_so(service: FastAPI) -> None:
-    answer = ask(service, "bytes=5-9", **{"If-None-Match": '"other", "job"'})
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("tags", ['"job"', '"other", "job"', ' W/"job" ,"other"', "*"])
+def test_a_client_that_has_the_file_is_told_so(service: FastAPI, method: str, tags: str) -> None:
+    answer = ask(service, "bytes=5-9", method, **{"If-None-Match": tags})
     assert (answer.status_code, answer.content) == (304, b"")
     assert "content-length" not in answer.headers
+
+
+@pytest.mark.parametrize("tags", ["", '"other"', 'W/"other"', "job"])
+def test_a_client_that_has_another_file_gets_this_one(service: FastAPI, tags: str) -> None:
+    assert ask(service, "", **{"If-None-Match": tags}).content == VIDEO
+
+
+def test_only_get_knows_ranges_and_what_is_posted_is_answered_whatever_the_client_has(
+    service: FastAPI,
+) -> None:
+    posted = ask(service, "bytes=5-9", "POST", **{"If-None-Match": '"job"'})
+    assert (posted.status_code, posted.content) == (200, VIDEO)
+    head = ask(service, "bytes=5-9", "HEAD")
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(SIZE))
+    assert "Content-Range" not in head.headers
