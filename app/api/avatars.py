@@ -199,7 +199,8 @@ async def get_preview(avatar_id: str, services: ServicesDep) -> Response:
     """Show one frame of an avatar with the face box and the mouth mask drawn in."""
     folder = await on_avatars(services.avatars.path, avatar_id)
     gone = AvatarNotFound(f"The avatar {avatar_id!r} has no preview.")
-    return SentFile(folder / PREVIEW, media_type="image/jpeg", gone=gone, headers={}, lane=AVATARS)
+    headers = {"Cache-Control": "private, no-cache"}  # another one may be made under this id
+    return SentFile(folder / PREVIEW, media_type="image/jpeg", gone=gone, headers=headers, lane=AVATARS)
 
 
 @router.delete(

@@ -25,6 +25,7 @@ SENT: Final = (
     "Idempotency-Key",
     "If-None-Match",
     "If-Range",
+    "Last-Event-ID",
     "Prefer",
     "Range",
     "Traceparent",

@@ -37,23 +37,33 @@ async function refresh(wanted = shared.avatar?.id) {
     avatars.push(...page.avatars);
     cursor = page.next_cursor;
   }
-  keep(gallery, avatars.toReversed(), build, (card, avatar) => (avatar.picture = card.picture));
+  keep(gallery, avatars.toReversed(), build, fill);
   if (shared.clip) return; // a video that is used once stays chosen
   select(avatars.some((avatar) => avatar.id === wanted) ? wanted : avatars.at(-1)?.id);
 }
 
 function build(avatar) {
   const card = clone("avatar-card");
-  const [radio, picture, name, hint, button] = card.querySelectorAll("input, img, span, button");
+  const [radio, picture, name, button] = card.querySelectorAll("input, img, .name, button");
   radio.value = name.textContent = avatar.id;
-  const seconds = avatar.duration < 10 ? avatar.duration : Math.round(avatar.duration);
-  hint.textContent = `${avatar.width}×${avatar.height} · ${duration(seconds)}`;
   picture.alt = `${avatar.id}: a frame with the face and the mouth marked`;
   button.setAttribute("aria-label", `Delete ${avatar.id}`);
   button.addEventListener("click", () => erase(avatar.id));
-  card.picture = media(avatar.links.preview).catch(() => "");
-  card.picture.then((source) => (picture.src = source));
   return card;
+}
+
+// What another avatar that was made under the name of one that was deleted may have otherwise.
+function fill(card, avatar) {
+  const [picture, hint] = card.querySelectorAll("img, .hint");
+  const seconds = avatar.duration < 10 ? avatar.duration : Math.round(avatar.duration);
+  hint.textContent = `${avatar.width}×${avatar.height} · ${duration(seconds)}`;
+  const path = `${avatar.links.preview}?made=${Date.parse(avatar.created_at)}`; // a page keeps the picture of an address
+  if (card.path !== path) {
+    card.picture = media(path).catch(() => "");
+    card.picture.then((source) => (picture.src = source));
+  }
+  card.path = path;
+  avatar.picture = card.picture;
 }
 
 // The video is sent with the sound, and no avatar is kept under a name.

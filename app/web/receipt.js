@@ -15,6 +15,7 @@ export function offerReceipt(ended) {
   receipt.hidden = !job?.links.report;
   facts.replaceChildren();
   sheet.hidden = true;
+  URL.revokeObjectURL(sheet.src);
   showWarnings(element("warnings"), job?.warnings ?? []);
 }
 

@@ -46,6 +46,7 @@ const shape = (width, height) => (element("screen").style.aspectRatio = `${width
 function clear() {
   controller.abort();
   controller = new AbortController();
+  URL.revokeObjectURL(element("download").href);
   shown = null;
   work.hidden = done.hidden = true;
   offerReceipt(null);
@@ -58,6 +59,7 @@ function clear() {
 
 function hideVideo() {
   video.pause();
+  URL.revokeObjectURL(video.src);
   video.removeAttribute("src");
   video.hidden = true;
   showPoster();
@@ -88,7 +90,7 @@ async function submit(event) {
   try {
     const path = clip ? "v1/renders" : avatar.links.renders;
     const job = await upload(`${path}?stream=true`, data, (sent) => showWork("Uploading", sent), signal);
-    sessionStorage.setItem(`mouthpiece.curl.${job.id}`, curl(clip ? "talk" : avatar.id, path, fields));
+    sessionStorage.setItem(`mouthpiece.curl.${job.id}`, curl(`${clip ? "talk" : avatar.id}.mp4`, path, fields));
     location.hash = job.id;
   } catch (error) {
     fail(error);
@@ -148,7 +150,7 @@ async function finish(signal) {
   if (shown.error) throw problem(shown.error.detail);
   if (shown.state === "canceled") throw problem("This render was canceled.");
   const source = video.src || (await media(shown.links.video));
-  if (signal.aborted) return;
+  if (signal.aborted) return URL.revokeObjectURL(source);
   if (!video.src) video.src = source;
   showVideo();
   done.hidden = false;
@@ -183,7 +185,8 @@ async function download(event) {
 
 async function copy() {
   const kept = sessionStorage.getItem(`mouthpiece.curl.${shown.id}`);
-  const command = kept ?? curl(shown.avatar_id, shown.links.video);
+  const form = element("download").download.split(".").at(-1) || "mp4";
+  const command = kept ?? curl(`${shown.avatar_id}.${form}`, shown.links.video);
   if (!navigator.clipboard) return prompt("Copy this command:", command); // where there is no https
   await navigator.clipboard.writeText(command);
   announce("Command copied.");
@@ -191,9 +194,9 @@ async function copy() {
   setTimeout(() => (element("copy").textContent = "Copy as curl"), 2000);
 }
 
-function curl(avatarId, path, fields = "") {
+function curl(file, path, fields = "") {
   const key = hasKey() ? ` -H "Authorization: Bearer $MOUTHPIECE_KEY"` : "";
-  return `curl --fail-with-body${key}${fields} -o ${avatarId}.mp4 ${address(path)}`;
+  return `curl --fail-with-body${key}${fields} -o ${file} ${address(path)}`;
 }
 
 /** @type {(speech: any) => [string, any][]} The parts of the form: a file, or a text and who says it. */

@@ -16,6 +16,7 @@ export async function playStream(video, stream, onStart) {
       if (!type) continue;
       video.src = URL.createObjectURL(source);
       await new Promise((opened) => source.addEventListener("sourceopen", opened, { once: true }));
+      URL.revokeObjectURL(video.src);
       buffer = source.addSourceBuffer(type);
       onStart();
       video.play().catch(() => {}); // a browser that wants a click first shows the controls

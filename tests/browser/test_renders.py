@@ -78,6 +78,40 @@ def test_the_copied_command_does_the_same(
     assert len(decode(tmp_path / "anna.mp4").frames) == 25
 
 
+def test_what_was_played_while_it_was_made_is_let_go_of(studio: Studio, speech: Speech) -> None:
+    studio.page.add_init_script(
+        """window.held = new Map();
+        const { createObjectURL, revokeObjectURL } = URL;
+        URL.createObjectURL = (made) => {
+          const url = createObjectURL(made);
+          held.set(url, made.constructor.name);
+          return url;
+        };
+        URL.revokeObjectURL = (url) => {
+          if (held.get(url) === "MediaSource") window.played = true;
+          held.delete(url);
+          revokeObjectURL(url);
+        };"""
+    )
+    studio.page.reload()
+    studio.render(speech(1))
+    studio.wait_until_done()
+    assert studio.page.evaluate("[window.played, [...held.values()].includes('MediaSource')]") == [True, False]
+
+
+def test_the_copied_command_is_of_a_file_of_the_video_s_format(
+    studio: Studio, server: Server, speech: Speech
+) -> None:
+    answer = server.client.post(
+        "/v1/avatars/anna/renders", data={"format": "webm"}, files={"audio": speech(0.5).read_bytes()}
+    )
+    studio.page.goto(f"/#{answer.headers['Content-Location'].rpartition('/')[2]}")
+    studio.wait_until_done()
+    studio.button("Copy as curl").click()
+    expect(studio.button("Copied")).to_be_visible()
+    assert " -o anna.webm " in studio.page.evaluate("navigator.clipboard.readText()")
+
+
 def test_the_microphone_is_recorded_and_spoken(studio: Studio, server: Server, tmp_path: Path) -> None:
     studio.card("anna").locator("img").click()
     studio.button("Record").click()

@@ -52,6 +52,7 @@ def test_a_video_becomes_an_avatar(server: Server, video: Path) -> None:
 def test_the_preview_is_a_picture_of_the_avatar(server: Server, anna: str) -> None:
     response = server.client.get("/v1/avatars/anna/preview.jpg")
     assert response.headers["content-type"] == "image/jpeg"
+    assert response.headers["cache-control"] == "private, no-cache"  # there may be another anna tomorrow
     picture = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     assert picture.shape == (240, 320, 3)
