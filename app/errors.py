@@ -387,7 +387,7 @@ class DataFolderInUse(DataFolderError):
 
 
 class DatabaseUnreachable(DataFolderError):
-    """The job database cannot be opened at start-up: PostgreSQL does not answer, or a volume is full."""
+    """The job database cannot be opened or reached: PostgreSQL does not answer, or a volume is full."""
 
     code, title = "database-unreachable", "Database unreachable"
 

@@ -68,7 +68,9 @@ class Settings(BaseSettings):
         description="Where URLs in requests may point: off, public (the internet), or comma-separated hosts, "
         "such as media.example.org,minio:9000.",
     )
-    fetch_seconds: float = Field(300.0, gt=0, description="Timeout for fetching one file, seconds.")
+    fetch_seconds: float = Field(
+        300.0, gt=0, description="Timeout for fetching one file, and for sending one, seconds."
+    )
     max_fetches: int = Field(
         8, ge=1, description="Files fetched at the same time, at most half of them for one key or host."
     )

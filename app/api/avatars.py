@@ -16,6 +16,7 @@ from app.api.problems import documented
 from app.api.reports import Check
 from app.api.sent_file import SentFile
 from app.api.submission import (
+    SUBMISSION_PROBLEMS,
     Submission,
     accepted,
     content_location,
@@ -26,32 +27,16 @@ from app.api.uploads import CheckField
 from app.avatars.manifest import ID_PATTERN, Manifest
 from app.avatars.store import PREVIEW
 from app.errors import (
-    AddressRefused,
     AvatarDamaged,
     AvatarExists,
     AvatarNotFound,
-    FetchFailed,
-    IdempotencyKeyReused,
     InvalidRequest,
-    JobCanceled,
     JobNotFound,
-    MediaTooLong,
     NoFace,
     NotAVideo,
-    NotReady,
-    QueueFull,
-    RenderProcessCrashed,
-    RenderProcessStalled,
-    ShuttingDown,
-    StorageFull,
     StorageReadOnly,
-    TooBusy,
-    TooManyFrames,
     TooManyPixels,
-    TooMuchMemory,
     Unavailable,
-    UnsupportedMedia,
-    UploadTooLarge,
 )
 from app.jobs.job import JobKind, NewJob, new_id
 from app.threads import AVATARS, on_avatars, on_results, on_table
@@ -77,31 +62,14 @@ _CURSOR: Final = f"^[0-9]{{1,18}}-{ID_PATTERN.pattern}$"
     response_model=Avatar,
     openapi_extra=description.upload([VIDEO, BACKDROP], AvatarParameters),
     responses=documented(
+        *SUBMISSION_PROBLEMS,
         AvatarNotFound,
+        AvatarDamaged,
         AvatarExists,
-        UploadTooLarge,
-        MediaTooLong,
         TooManyPixels,
-        TooManyFrames,
-        TooMuchMemory,
-        UnsupportedMedia,
         NotAVideo,
         NoFace,
-        InvalidRequest,
-        AddressRefused,
-        FetchFailed,
-        IdempotencyKeyReused,
-        JobCanceled,
         JobNotFound,
-        QueueFull,
-        NotReady,
-        ShuttingDown,
-        Unavailable,
-        StorageFull,
-        StorageReadOnly,
-        TooBusy,
-        RenderProcessCrashed,
-        RenderProcessStalled,
         also={
             200: {
                 "model": Check,
@@ -190,6 +158,7 @@ async def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
     response_class=FileResponse,
     responses=documented(
         AvatarNotFound,
+        AvatarDamaged,
         Unavailable,
         StorageReadOnly,
         also={200: {"content": {"image/jpeg": description.BYTES}, "description": "A JPEG."}},

@@ -17,6 +17,7 @@ from app.api.models import JobResource
 from app.api.parameters import SPEECH, OneCallParameters, RenderParameters
 from app.api.problems import Responses, documented
 from app.api.submission import (
+    SUBMISSION_PROBLEMS,
     Submission,
     accepted,
     content_location,
@@ -26,35 +27,17 @@ from app.api.submission import (
 from app.api.videos import VIDEOS, finished_video, unfinished_video
 from app.avatars.options import AvatarOptions, implicit_id
 from app.errors import (
-    AddressRefused,
     AvatarDamaged,
     AvatarDeleted,
     AvatarExists,
     AvatarNotFound,
-    FetchFailed,
-    IdempotencyKeyReused,
     InvalidRequest,
-    JobCanceled,
-    MediaTooLong,
     NoFace,
     NoSound,
     NotAudio,
     NotAVideo,
-    NotReady,
-    QueueFull,
-    RenderProcessCrashed,
-    RenderProcessStalled,
-    ShuttingDown,
     SpeechFailed,
-    StorageFull,
-    StorageReadOnly,
-    TooBusy,
-    TooManyFrames,
     TooManyPixels,
-    TooMuchMemory,
-    Unavailable,
-    UnsupportedMedia,
-    UploadTooLarge,
 )
 from app.jobs.job import Job, JobKind, NewJob, new_id
 from app.notices import Notice, NoticeCode, notice
@@ -76,31 +59,13 @@ VIDEO: Final = FileField(
 Stream = Annotated[bool, Query(description="Stream a fragmented MP4 while it renders.")]
 
 PROBLEMS: Final = (
+    *SUBMISSION_PROBLEMS,
     AvatarNotFound,
+    AvatarDamaged,
     AvatarDeleted,
-    JobCanceled,
-    UploadTooLarge,
-    MediaTooLong,
-    TooManyFrames,
-    TooMuchMemory,
-    UnsupportedMedia,
     NotAudio,
     NoSound,
-    InvalidRequest,
-    AddressRefused,
-    FetchFailed,
-    IdempotencyKeyReused,
     SpeechFailed,
-    QueueFull,
-    NotReady,
-    ShuttingDown,
-    Unavailable,
-    StorageFull,
-    StorageReadOnly,
-    TooBusy,
-    AvatarDamaged,
-    RenderProcessCrashed,
-    RenderProcessStalled,
 )
 """What may be wrong with any render,"""
 ONE_CALL_PROBLEMS: Final = (*PROBLEMS, NotAVideo, NoFace, TooManyPixels, AvatarExists)

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import structlog
 from anyio import CancelScope
@@ -23,11 +23,51 @@ from app.api.models import JobResource, job_path
 from app.api.parameters import ADDRESSES
 from app.api.problems import invalid, problem_response
 from app.api.uploads import CheckField, fetch_files, paths_of, receive_upload
-from app.errors import JobCanceled, ShuttingDown
+from app.errors import (
+    AddressRefused,
+    FetchFailed,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    JobCanceled,
+    MediaTooLong,
+    NotReady,
+    QueueFull,
+    RenderProcessCrashed,
+    RenderProcessStalled,
+    ShuttingDown,
+    StorageFull,
+    StorageReadOnly,
+    TooManyFrames,
+    TooMuchMemory,
+    Unavailable,
+    UnsupportedMedia,
+    UploadTooLarge,
+)
 from app.jobs.job import Job, JobState, NewJob, new_id
 from app.notices import Notice, NoticeCode, notice
 
 log = structlog.stdlib.get_logger(__name__)
+
+SUBMISSION_PROBLEMS: Final = (
+    InvalidRequest,
+    JobCanceled,
+    UploadTooLarge,
+    MediaTooLong,
+    TooManyFrames,
+    TooMuchMemory,
+    UnsupportedMedia,
+    AddressRefused,
+    FetchFailed,
+    IdempotencyKeyReused,
+    QueueFull,
+    NotReady,
+    Unavailable,
+    StorageFull,
+    StorageReadOnly,
+    RenderProcessCrashed,
+    RenderProcessStalled,
+)
+"""What may be wrong with any request that becomes a job, or with the job."""
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 

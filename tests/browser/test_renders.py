@@ -96,7 +96,10 @@ def test_what_was_played_while_it_was_made_is_let_go_of(studio: Studio, speech: 
     studio.page.reload()
     studio.render(speech(1))
     studio.wait_until_done()
-    assert studio.page.evaluate("[window.played, [...held.values()].includes('MediaSource')]") == [True, False]
+    assert studio.page.evaluate("[window.played, [...held.values()].includes('MediaSource')]") == [
+        True,
+        False,
+    ]
 
 
 def test_the_copied_command_is_of_a_file_of_the_video_s_format(

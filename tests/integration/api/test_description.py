@@ -78,6 +78,8 @@ async def test_no_status_hides_a_problem_that_has_the_same(start: Start) -> None
     for method, path, call in calls_of(document):
         if path.startswith("/v1/"):
             assert codes(call).keys() >= {"unauthorized", "invalid-request", "internal-error"}, path
+        if path.startswith("/v1/avatars") and "{" in path and method != "delete":
+            assert "avatar-damaged" in codes(call), (method, path)
         if path.startswith("/v1/jobs"):
             assert codes(call).keys() >= {"not-ready", "too-busy"}, (method, path)
         works = path in ("/metrics", "/fal/queue/{owner}/{alias}/requests/{request_id}/status")
