@@ -46,12 +46,18 @@ def between_lips(points: FaceLandmarks, region: tuple[int, int, int, int]) -> Pi
     return np.asarray(blurred * _parted(line, inside) / np.float32(255), np.float32)
 
 
-def above_lower_lip(within: PixelMap) -> PixelMap:
-    """Return :func:`between_lips` without its soft lower edge, which holds the colour of the lip."""
-    rows = max(1, round(_LIP_EDGE * len(within)))
-    inner = np.zeros_like(within)
-    inner[:-rows] = np.minimum(within[:-rows], within[rows:])
-    return inner
+def above_lower_lip(within: PixelMap, landmarks: FaceLandmarks) -> PixelMap:
+    """Return :func:`between_lips` without its soft lower edge, which holds the colour of the lip.
+
+    Lower is what is so on the head at ``landmarks``.
+    """
+    eyes = landmarks[LEFT_EYE].astype(np.float64) - landmarks[RIGHT_EYE]
+    down = np.array([-eyes[1], eyes[0]]) / max(float(np.hypot(*eyes)), 1e-3)
+    height = within.shape[int(abs(down[0]) > abs(down[1]))]
+    across, rows = np.rint(max(1, round(_LIP_EDGE * height)) * down).tolist()
+    edge = np.array([[1, 0, across], [0, 1, rows]])
+    below = cv2.warpAffine(within, edge, within.shape[::-1], flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    return np.asarray(np.minimum(within, below), np.float32)
 
 
 def head_millimetre(rest: Points, landmarks: FaceLandmarks) -> float:

@@ -14,7 +14,7 @@ from app.faces.hidden import USUAL_MOST, alignment, in_crop, lips_ellipse
 from app.faces.types import FaceLandmarks, runs_of
 from app.mouths.lending import Places
 from app.mouths.space import Canonical, MouthShapes, Pose, turned_front
-from app.mouths.study import Study
+from app.mouths.study import Study, frames_of_takes
 from app.mouths.talking import range_of, talking_stretches
 from app.mouths.types import Flags, Numbers
 
@@ -120,12 +120,20 @@ class Person:
 
     @cached_property
     def talking(self) -> Flags:
-        """Frames in which the person talks."""
+        """Frames in which the person talks; a take shows by itself what moves."""
         reach = max(1, round(ACTIVE_SECONDS * self.fps / 2))
-        padded = np.pad(self.openings, reach, mode="edge")
-        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
-        active = np.ptp(windows, axis=1) > ACTIVE_SHARE * self.range
-        result: Flags = active & self.seen
+        moved, found = np.zeros(len(self)), np.isfinite(self.study.meshes[:, 0, 0])
+        for take in frames_of_takes(self.study.takes):
+            known = take[found[take]]
+            if not len(known):
+                continue
+            part = slice(known[0], known[-1] + 1)
+            openings = np.full((2, part.stop - part.start), np.array([[-np.inf], [np.inf]]))
+            openings[:, known - known[0]] = self.openings[known]
+            padded = np.pad(openings, ((0, 0), (reach, reach)), mode="edge")
+            highest, lowest = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=1)
+            moved[part] = highest.max(axis=1) - lowest.min(axis=1)
+        result: Flags = (moved > ACTIVE_SHARE * self.range) & self.seen
         return result
 
     @cached_property

@@ -200,7 +200,8 @@ def _draw_opened(
     if own:
         places = _Places(layout, lent.placing, inside.region, bent.still(inside.region))
         still = places.sample(lent.frame)
-        kept = above_lower_lip(between_lips(lent.placing.laid, inside.region)) * own
+        shown = between_lips(lent.placing.laid, inside.region)
+        kept = above_lower_lip(shown, landmarks) * own
         for made, keep, plane in zip(drawn, [kept, *[_halved(kept)] * 2], still, strict=True):
             made += keep * (plane - made)
     after = between_lips(lent.placing.points, inside.region)

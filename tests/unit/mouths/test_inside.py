@@ -12,7 +12,7 @@ from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane
 from app.mouths.bending import BENT, Placing, place
 from app.mouths.inside import Inside, draw_inside
-from app.mouths.lips import between_lips
+from app.mouths.lips import above_lower_lip, between_lips
 from app.mouths.looks import skin_of
 from app.mouths.meeting import meet
 from app.mouths.points import (
@@ -312,3 +312,24 @@ def test_the_teeth_of_a_smile_stay_where_they_are() -> None:
     assert core.sum() > 60
     assert np.median(difference) <= 5
     assert np.percentile(difference, 90) <= 10
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_the_edge_of_a_lower_lip_is_left_out_where_it_is_on_the_head(quarters: int) -> None:
+    """Which leans by so many quarters of a turn."""
+    upright, left_out = mesh_of(portrait())[:, :2], []
+    for turns in (0, quarters):
+        mesh = upright
+        for _ in range(turns):
+            mesh = np.column_stack([mesh[:, 1], 511 - mesh[:, 0]]).astype(np.float32)
+        lips = mesh[[*UPPER_LIP_INNER, *LOWER_LIP_INNER]]
+        low, high = (edge.astype(int) for edge in (lips.min(axis=0) - 8, lips.max(axis=0) + 8))
+        within = between_lips(mesh, (low[1], high[1], low[0], high[0]))
+        edge = np.zeros((512, 512))
+        edge[low[1] : high[1], low[0] : high[0]] = within - above_lower_lip(within, mesh)
+        left_out.append(edge)
+    one, other = (
+        cv2.GaussianBlur(edge, (0, 0), 1) for edge in (np.rot90(left_out[0], quarters), left_out[1])
+    )
+    assert one.sum() > 20
+    assert np.abs(one - other).sum() < 0.2 * one.sum()

@@ -328,6 +328,16 @@ def test_habits_are_those_of_frames_in_which_somebody_talks() -> None:
     assert person.habits.deviation[8] > 0.02
 
 
+def test_a_mouth_that_is_held_open_does_not_talk_beside_frames_without_a_face_or_a_cut() -> None:
+    wanted = np.concatenate([talk(60), np.full((60, 1), 2.5), talk(60)])
+    takes = np.repeat([0, 1], [120, 60])
+    takes[95:98] = -1
+    person = person_of(wanted, takes=takes, cuts=(120,))
+    assert person.talking[:55].all()
+    assert not person.talking[70:120].any()
+    assert person.talking[120:].all()
+
+
 def test_a_turned_head_has_the_shape_of_the_same_mouth_seen_from_the_front() -> None:
     turned = person_of(talk(60), turns=np.linspace(-20, 20, 60))
     assert turned.shapes == pytest.approx(person_of(talk(60)).shapes, abs=0.05)
