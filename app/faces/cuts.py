@@ -43,6 +43,10 @@ JUMP, JUMP_RATIO, JUMP_FRAMES = 0.08, 3.0, 2
 as far as in any of so many frames on either side. Cuts within one shot of a talker are of that kind: one that
 was found moves by 0.14, 3.4 times as far as around it; heads that nod, shake or turn, at most 2.7 times."""
 
+REPEATED_FRAMES: Final = 6
+"""Within so many frames there is another such step, a third as far at least, where a camera gives fewer
+pictures than the file has frames: of 10 a second in 30 frames a head in quick motion moves in every third."""
+
 
 @dataclass
 class CutDetector:
@@ -134,5 +138,9 @@ def jumps_of(meshes: FaceMeshes) -> FaceFlags:
     around = np.pad(np.nan_to_num(moved, nan=np.inf), JUMP_FRAMES, constant_values=np.inf)
     beside = [step for step in range(2 * JUMP_FRAMES + 1) if step != JUMP_FRAMES]
     near = np.max([around[step : step + len(moved)] for step in beside], axis=0)
-    jumps: FaceFlags = (moved > JUMP) & (moved > JUMP_RATIO * near)
+    alone = np.flatnonzero(moved > JUMP_RATIO * near)
+    jumps = np.zeros(len(moved), np.bool_)
+    for frame in alone[moved[alone] > JUMP].tolist():
+        others = alone[(alone != frame) & (np.abs(alone - frame) <= REPEATED_FRAMES)]
+        jumps[frame] = not (JUMP_RATIO * moved[others] > moved[frame]).any()
     return jumps

@@ -103,6 +103,19 @@ def test_heads_that_nod_shake_start_and_stop_do_not_jump(size: float, period: in
     assert not jumps_of(meshes(*start)).any()
 
 
+@pytest.mark.parametrize(("repeated", "period"), [(3, 5), (3, 8), (4, 8)])
+@pytest.mark.parametrize("size", [0.1, 0.3, 0.6])
+def test_heads_in_pictures_that_are_repeated_do_not_jump(size: float, period: int, repeated: int) -> None:
+    """A camera that gives 10 pictures a second in the dark, in a file of 30."""
+    tremor = np.random.default_rng(1).normal(0, 0.001, 20 * repeated)
+    nod = np.repeat(size * np.sin(2 * np.pi * np.arange(20) / period), repeated) + tremor
+    assert not jumps_of(meshes(*nod)).any()
+    start = np.repeat(size * np.clip((np.arange(20) - 10) / period, 0, 1), repeated) + tremor
+    assert not jumps_of(meshes(*start)).any()
+    still = 0.2 * (np.arange(20 * repeated) >= 9) + tremor
+    assert np.flatnonzero(jumps_of(meshes(*still))).tolist() == [9]
+
+
 def test_nothing_is_a_jump_beside_frames_without_a_face() -> None:
     assert not jumps_of(meshes(0, 0, np.nan, np.nan, 0.5, 0.5, 0.5)).any()
     assert not jumps_of(meshes(*[np.nan] * 4)).any()
