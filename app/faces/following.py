@@ -109,6 +109,11 @@ class Follower:
         """Those of :class:`app.faces.cuts.CutDetector`."""
         return self._is_cut.flashes
 
+    @property
+    def dissolves(self) -> list[int]:
+        """Those of :class:`app.faces.cuts.CutDetector`."""
+        return self._is_cut.dissolves
+
     @cached_property
     def _mesh(self) -> FaceMesh:
         """Waited for when there is a face, so that decoding has begun by then."""

@@ -86,6 +86,7 @@ def track_face(
     told = np.array(follower.cuts, np.bool_)
     cuts = without_flashes(told, follower.flashes, meshes)
     stretches = _between(stretches, told & ~cuts, jumps_of(meshes))
+    cuts[follower.dissolves] = True
     landmarks = _smoothed(exact, meshes, stretches, smoothing * fps)
     boxes = padded(exact, pads)
     if not has_face(boxes).any():

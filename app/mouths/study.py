@@ -46,6 +46,9 @@ SAME_SPEED, MOST_MOVED = 3.0, 0.7
 """Where frames are rare a face may come further: so many face sizes a second, and that much in all. Two
 people beside each other are further apart."""
 
+LONGEST_GAP: Final = 2.0
+"""Seconds without a face within a take: whoever is seen after more may be another one."""
+
 
 TakeFrames = npt.NDArray[np.int64]
 """int64 (n,): frames of the footage that are of one take, in their order."""
@@ -70,7 +73,7 @@ class Study:
     patches: Patch
     takes: npt.NDArray[np.int32]
     """int32 (n,): number of the take: a stretch of frames of one face that no cut parts and within which
-    the face does not move away (:data:`SAME_PLACE`); -1 without."""
+    the face does not move away (:data:`SAME_PLACE`) or is gone for long (:data:`LONGEST_GAP`); -1 without."""
     cuts: FaceFlags
     """bool (n,): whether a cut lies before the frame, or the face jumps: what moves does not go on there. One
     may lend beyond a jump: people who talk to a camera cut out what they got wrong."""
@@ -214,7 +217,9 @@ def _cuts_of(frames: Frames, layout: FrameLayout, fps: float, meshes: FaceMeshes
         alive()
         frames.read_into(index, frame)
         cuts[index] = is_cut(frame)
-    return without_flashes(cuts, is_cut.flashes, meshes)
+    cuts = without_flashes(cuts, is_cut.flashes, meshes)
+    cuts[is_cut.dissolves] = True
+    return cuts
 
 
 def takes_of(
@@ -225,7 +230,7 @@ def takes_of(
     take, last = -1, -1
     for index in np.flatnonzero(shown).tolist():
         box, before = boxes[index].astype(np.float64), boxes[last].astype(np.float64)
-        goes_on = last >= 0 and not cuts[last + 1 : index + 1].any()
+        goes_on = last >= 0 and not cuts[last + 1 : index + 1].any() and index - last - 1 <= LONGEST_GAP * fps
         within = min(max(SAME_PLACE, SAME_SPEED * (index - last) / fps), MOST_MOVED)
         if not goes_on or not same_place(before, box, within=within, size_ratio=SAME_SIZE):
             take += 1

@@ -14,6 +14,7 @@ from app.faces.following import Run, Sighting
 from app.faces.tracking import track_face
 from app.faces.types import Detection, FaceChoice, FaceTrack, Pads, has_face
 from app.media.frames import BgrImage, FrameLayout, I420Frame
+from app.mouths.study import takes_of
 from tests.support.clips import moving_portrait, portrait
 from tests.support.frames import i420
 
@@ -280,6 +281,20 @@ def test_through_a_flash_a_face_is_followed_as_if_there_were_none(detector: Face
     calm = np.r_[0:8, 16:21, 30:40]
     assert np.abs(flashed.landmarks[calm] - whole.landmarks[calm]).max() < 0.5
     assert np.abs(flashed.landmarks - whole.landmarks).max() < 3
+
+
+def test_whoever_stands_where_another_one_dissolved_is_of_another_take(detector: FaceDetector) -> None:
+    pictures = []
+    for index in range(60):
+        one, share = head(index).astype(np.float32), np.clip((index - 25) / 15, 0, 1)
+        pictures.append(np.rint((1 - share) * one + share * one[:, ::-1]).astype(np.uint8))
+    result = track(pictures, detector)
+    (cut,) = np.flatnonzero(result.cuts)
+    assert 28 <= cut <= 37
+    assert result.face_frames == 60
+    assert takes_of(result.cuts, result.boxes, np.ones(60, np.bool_), 25).tolist() == [0] * cut + [1] * (
+        60 - cut
+    )
 
 
 def test_a_short_view_of_the_head_from_nearer_is_no_flash(detector: FaceDetector) -> None:

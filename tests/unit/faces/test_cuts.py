@@ -17,6 +17,13 @@ def told(pictures: list[BgrImage]) -> tuple[list[int], list[tuple[int, int]]]:
     return [index for index, each in enumerate(pictures) if is_cut(i420(each, LAYOUT))], is_cut.flashes
 
 
+def dissolves(pictures: list[BgrImage], fps: float = FPS) -> list[int]:
+    is_cut = CutDetector(LAYOUT, fps)
+    for each in pictures:
+        is_cut(i420(each, LAYOUT))
+    return is_cut.dissolves
+
+
 def cuts(pictures: list[BgrImage]) -> list[int]:
     return told(pictures)[0]
 
@@ -58,6 +65,38 @@ def test_what_is_over_at_once_is_a_flash_and_what_stays_or_comes_back_later_is_n
     flash = [*calm[:10], lit(10, 2, 60), *calm[11:20], lit(20, 2, 90), lit(21, 1.6, 50), *calm[22:]]
     assert told(flash)[1] == [(10, 11), (20, 22)]
     assert told(calm[:10] + [lit(index, 2, 60) for index in range(10, 20)] + calm[20:]) == ([10, 20], [])
+
+
+def mixed(seconds: float, fps: float, gain: float = 1.0) -> list[BgrImage]:
+    """Return three seconds of a shot that goes over into another from 1.5 s on."""
+    pictures = []
+    for index in range(round(3 * fps) + round(seconds * fps)):
+        share = np.clip((index / fps - 1.5) / seconds, 0, 1)
+        one = lit(index, gain)
+        pictures.append(np.rint((1 - share) * one + share * one[::-1]).astype(np.uint8))
+    return pictures
+
+
+@pytest.mark.parametrize("fps", [10.0, 25.0, 60.0])
+@pytest.mark.parametrize("seconds", [0.5, 1.0])
+@pytest.mark.parametrize("gain", [1.0, 0.3])
+def test_a_dissolve_is_told_once_about_its_middle(seconds: float, fps: float, gain: float) -> None:
+    (found,) = dissolves(mixed(seconds, fps, gain), fps)
+    assert found / fps == pytest.approx(1.5 + seconds / 2, abs=0.35 * seconds)
+
+
+def test_neither_motion_fades_flashes_nor_few_frames_a_second_are_dissolves() -> None:
+    wide = np.concatenate([moving_portrait(0, 400, 120)] * 2, axis=1)
+    for step in (2, 4, 6):
+        pan = [np.ascontiguousarray(wide[:, step * index : step * index + 160]) for index in range(60)]
+        assert dissolves(pan) == []
+    fade = [lit(index, 1 - index / 50) for index in range(50)]
+    assert dissolves([*fade, *fade[::-1]]) == []
+    white = [lit(index, abs(1 - index / 25), 235 * (1 - abs(1 - index / 25))) for index in range(50)]
+    assert dissolves(white) == []
+    assert dissolves([head(4 * index) for index in range(60)]) == []
+    assert dissolves([lit(index, 1 + 0.8 * np.sin(index / 8)) for index in range(60)]) == []
+    assert dissolves(mixed(1.0, 3.0), 3.0) == []
 
 
 def meshes(*shifts: float) -> FaceMeshes:

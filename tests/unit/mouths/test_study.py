@@ -45,6 +45,13 @@ def test_frames_without_a_face_belong_to_no_take_and_end_none_unless_a_cut_lies_
     assert takes([NOWHERE, NOWHERE]) == [-1, -1]
 
 
+@pytest.mark.parametrize("fps", [0.4, 10.0, 25.0])
+def test_who_is_seen_after_a_long_time_may_be_another_one(fps: float) -> None:
+    most = int(2 * fps)
+    assert takes([HERE, *[NOWHERE] * most, HERE], fps=fps)[-1] == 0
+    assert takes([HERE, *[NOWHERE] * (most + 1), HERE], fps=fps)[-1] == 1
+
+
 def test_two_people_who_swap_places_share_no_take() -> None:
     assert takes([HERE] * 3 + [BESIDE] * 3 + [HERE] * 3) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
