@@ -14,6 +14,7 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
+from app import __version__
 from app.api import avatars, compat, description, jobs, llms, operations, problems, renders, studio, webhooks
 from app.api.connections import connections_for, listen_more, protocol_for
 from app.api.dependencies import Services, require_key
@@ -66,7 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPIOffline(  # its /docs loads nothing from elsewhere
         redoc_url=None,
         title="Mouthpiece",
-        version=operations.VERSION,
+        version=__version__,
         summary="Makes a filmed person say new words.",
         lifespan=lifespan,
         redirect_slashes=False,

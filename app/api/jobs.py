@@ -15,7 +15,7 @@ from app.api.parameters import AvatarId
 from app.api.problems import Responses, documented
 from app.api.reports import CheckReport, RenderReceipt
 from app.api.sent_file import SentFile
-from app.api.submission import content_location, follow, wait_for
+from app.api.submission import CANCEL_SECONDS, content_location, follow, wait_for
 from app.api.videos import FINISHED, FragmentStream, finished_video, unfinished_video
 from app.errors import (
     InvalidRequest,
@@ -31,9 +31,6 @@ from app.jobs.job import Job, JobKind, JobState
 from app.threads import on_table
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-
-CANCEL_SECONDS: Final = 2.0
-"""How long a cancel waits for the worker to have stopped before it is answered."""
 
 _RESULT_PROBLEMS: Final = (
     *JOB_PROBLEMS,

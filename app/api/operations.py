@@ -1,7 +1,5 @@
 """Routes for operators: liveness, readiness, information and metrics."""
 
-from typing import Final
-
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -13,8 +11,6 @@ from app.api.problems import documented
 from app.errors import NotReady, Unavailable
 from app.sandbox import protection
 from app.threads import on_scrape
-
-VERSION: Final = __version__
 
 router = APIRouter(prefix="/v1", tags=["operations"])
 public = APIRouter(tags=["operations"])
@@ -47,7 +43,7 @@ async def info(services: ServicesDep) -> Info:
         services.scheduler.check_ready()
         raise NotReady("The model is loading; try again in a few seconds.")
     return Info(
-        version=VERSION,
+        version=__version__,
         model=Model.model_validate(model),
         backend=model["engine"],
         device=model["device"],

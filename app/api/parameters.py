@@ -73,19 +73,16 @@ _Voice = Annotated[
     ),
 ]
 
-SPEECH: Final = frozenset({TEXT, VOICE})
+_SPOKEN: Final[Any] = {TEXT: (_Text, None), VOICE: (_Voice, None)}
+
+SPEECH: Final = frozenset(_SPOKEN)
 """What of a form becomes sound before the job is made."""
 
-RenderParameters: Final[Any] = form_of(RenderOptions, **_DELIVERED, text=(_Text, None), voice=(_Voice, None))
+RenderParameters: Final[Any] = form_of(RenderOptions, **_DELIVERED, **_SPOKEN)
 """How a video is rendered, what is said if no sound is sent, and where it goes."""
 _Avatar = Annotated[AvatarId, Field(description="The id of an avatar that speaks, instead of a `video`.")]
 
 OneCallParameters: Final[Any] = form_of(
-    AvatarOptions,
-    RenderOptions,
-    **_DELIVERED,
-    avatar=(_Avatar, None),
-    text=(_Text, None),
-    voice=(_Voice, None),
+    AvatarOptions, RenderOptions, **_DELIVERED, avatar=(_Avatar, None), **_SPOKEN
 )
 """How an avatar is made and a video rendered with it, or which avatar it is."""

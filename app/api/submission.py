@@ -69,6 +69,9 @@ SUBMISSION_PROBLEMS: Final = (
 )
 """What may be wrong with any request that becomes a job, or with the job."""
 
+CANCEL_SECONDS: Final = 2.0
+"""How long a cancel waits for the worker to have stopped before it is answered."""
+
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
 

@@ -130,9 +130,7 @@ def _complete(files: Sequence[FileField], upload: Upload) -> Upload:
     for file in files:
         spoken = file.or_text and TEXT in upload.fields
         there = file.name in upload.files or bool(addresses[file.name])
-        if file.name in upload.files and addresses[file.name]:
-            raise InvalidRequest(f"Send either {file.name} or {file.address}, not both.")
-        if file.name in upload.fields and addresses[file.name]:
+        if addresses[file.name] and (file.name in upload.files or file.name in upload.fields):
             raise InvalidRequest(f"Send either {file.name} or {file.address}, not both.")
         if spoken and there:
             raise InvalidRequest(f"Send either {file.name} or {TEXT}, not both.")

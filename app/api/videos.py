@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import structlog
 from anyio import CancelScope, open_file
@@ -22,8 +22,8 @@ from app.api.problems import PROBLEM, Responses
 from app.api.sent_file import SentFile, send_pieces
 from app.api.submission import content_location, failure, follow
 from app.errors import JobNotFound, ShuttingDown
-from app.jobs.job import Job, JobState
-from app.media.formats import MEDIA_TYPES, Format
+from app.jobs.job import Job, JobState, format_of
+from app.media.formats import MEDIA_TYPES
 from app.rendering.workspace import Workspace
 from app.threads import RESULTS, on_results, tidy_results
 from app.tracing import about
@@ -59,7 +59,7 @@ def finished_video(services: Services, job: Job, headers: Mapping[str, str]) -> 
     named = f'inline; filename="{job.avatar_id}-{job.id}{path.suffix}"'
     return SentFile(
         path,
-        media_type=MEDIA_TYPES[cast(Format, path.suffix.removeprefix("."))],
+        media_type=MEDIA_TYPES[format_of(job.params)],
         gone=JobNotFound(f"The result of job {job.id} has expired."),
         headers={"Cache-Control": "private, no-cache", "Content-Disposition": named, **headers},
         tag=f'"{job.id}"',

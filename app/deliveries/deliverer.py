@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import structlog
 
@@ -22,9 +22,18 @@ from app.deliveries.signature import headers
 from app.errors import AddressRefused, JobNotFound, Unavailable
 from app.jobs.files import DataFolder
 from app.jobs.forever import forever
-from app.jobs.job import Delivery, DeliveryKind, DeliveryState, Job, JobState, next_waiting, utc_now
+from app.jobs.job import (
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    Job,
+    JobState,
+    format_of,
+    next_waiting,
+    utc_now,
+)
 from app.jobs.records import RETRY_SECONDS, Records
-from app.media.formats import MEDIA_TYPES, Format
+from app.media.formats import MEDIA_TYPES
 from app.outside.allowance import Allowance, read_url
 from app.outside.reach import Resolve, system_resolve
 from app.threads import on_table
@@ -221,9 +230,7 @@ class Deliverer:
         if job.state is not JobState.SUCCEEDED:
             return Outcome(False, detail="The job has made no file.", final=True)
         url, path = message["url"], self._files.result(job)
-        return await self._sender(url).put(
-            url, path, MEDIA_TYPES[cast(Format, path.suffix.removeprefix("."))]
-        )
+        return await self._sender(url).put(url, path, MEDIA_TYPES[format_of(job.params)])
 
     async def _post(self, message: Delivery, news: Mapping[str, Any]) -> Outcome:
         body = json.dumps(news, ensure_ascii=False, separators=(",", ":")).encode()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import DataFolderInUse
-from app.jobs.job import NewJob, new_id
+from app.jobs.job import NewJob, format_of, new_id
 from app.rendering.workspace import Workspace
 from app.volume import delete
 
@@ -50,7 +50,7 @@ class DataFolder:
 
     def result(self, job: NewJob) -> Path:
         """Return where the video of a render lies, or will; the volume is not looked at."""
-        return self.workspace(job.id).result_of(job.params.get("format", "mp4"))
+        return self.workspace(job.id).result_of(format_of(job.params))
 
     def forget(self, job_id: str) -> None:
         """Delete all files of a job, if there are any. Raises ``OSError`` if some could not be, at last."""

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from app.errors import Problem
+from app.media.formats import Format
 from app.notices import Notice
 
 
@@ -204,6 +205,11 @@ def due_at(deliveries: Sequence[Delivery]) -> datetime | None:
 def is_one_call(params: Mapping[str, Any]) -> bool:
     """Return whether a job makes the avatar that it renders with, of the ``video`` sent with the sound."""
     return "video" in params
+
+
+def format_of(params: Mapping[str, Any]) -> Format:
+    """Return the format of a render's video; records of earlier releases do not say it."""
+    return cast(Format, params.get("format", "mp4"))
 
 
 def new_id() -> str:

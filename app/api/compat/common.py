@@ -10,26 +10,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from math import isfinite
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from anyio import move_on_after
 from fastapi import Request
 
 from app.api.dependencies import Services
 from app.api.renders import submit_render
-from app.api.submission import wait_while_there
+from app.api.submission import CANCEL_SECONDS, wait_while_there
 from app.errors import (
     InvalidRequest,
     JobNotFinished,
     JobNotFound,
     ShuttingDown,
 )
-from app.jobs.job import Job, JobState
-from app.media.formats import Format
+from app.jobs.job import Job, JobState, format_of
 
 COMPAT: Final = "compat"
-CANCEL_SECONDS: Final = 2.0
-"""How long a cancel waits for the worker to have stopped before it is answered."""
 LISTED: Final = 100
 """How many of the newest jobs a list looks at."""
 
@@ -164,12 +161,7 @@ def video_of(job: Job) -> str | None:
     """Return where a job's video can be fetched, without a key; None if it has none."""
     if job.state is not JobState.SUCCEEDED:
         return None
-    return f"{Asked.of(job).base}/outputs/{job.id}.{form_of(job)}"
-
-
-def form_of(job: Job) -> Format:
-    """Return the format of a job's video."""
-    return cast(Format, job.params.get("format", "mp4"))
+    return f"{Asked.of(job).base}/outputs/{job.id}.{format_of(job.params)}"
 
 
 def problem_of(job: Job) -> str | None:

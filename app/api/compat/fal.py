@@ -18,7 +18,7 @@ from app.api.problems import documented
 from app.api.renders import ONE_CALL_PROBLEMS
 from app.api.submission import wait_while_there
 from app.errors import JobCanceled, JobNotFinished, JobNotFound
-from app.jobs.job import Job, JobState
+from app.jobs.job import Job, JobState, format_of
 from app.media.formats import MEDIA_TYPES
 
 API: Final = "fal"
@@ -171,7 +171,7 @@ async def cancel(
 def news_of(job: Job) -> dict[str, Any]:
     """Return what a webhook says of a job that has ended."""
     error = common.problem_of(job)
-    kind = MEDIA_TYPES[common.form_of(job)]
+    kind = MEDIA_TYPES[format_of(job.params)]
     made = {"video": {"url": common.video_of(job), "content_type": kind}}
     return {
         "request_id": job.id,

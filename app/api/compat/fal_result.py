@@ -15,7 +15,7 @@ from app.api.compat.common import Asked
 from app.api.dependencies import Services
 from app.api.submission import failure
 from app.errors import JobNotFound
-from app.jobs.job import Job
+from app.jobs.job import Job, format_of
 from app.media.formats import MEDIA_TYPES
 from app.threads import RESULTS, on_results
 
@@ -45,7 +45,7 @@ async def answer_of(services: Services, job: Job) -> Response:
     """Return the result of a job that has ended, or its problem. Raises ``JobNotFound`` if it has gone."""
     if bad := failure(job):
         return bad
-    path, kind = services.files.result(job), MEDIA_TYPES[common.form_of(job)]
+    path, kind = services.files.result(job), MEDIA_TYPES[format_of(job.params)]
     gone = JobNotFound(f"The result of request {job.id} has expired.")
     try:
         size = (await on_results(path.stat)).st_size

@@ -7,13 +7,12 @@ to guess. A video that was asked for in our own words is not to be had here.
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, Response
 
-from app.api.compat import common
 from app.api.compat.common import COMPAT
 from app.api.dependencies import JOB_PROBLEMS, JobDep, ServicesDep
 from app.api.problems import documented
 from app.api.videos import FINISHED, finished_video
 from app.errors import InvalidRequest, JobNotFound, StorageReadOnly
-from app.jobs.job import JobState
+from app.jobs.job import JobState, format_of
 from app.media.formats import Format
 
 router = APIRouter(tags=["compat"])
@@ -27,6 +26,6 @@ router = APIRouter(tags=["compat"])
 )
 async def get_output(job: JobDep, form: Format, services: ServicesDep) -> Response:
     """Fetch a video made for another service's client; needs no key."""
-    if COMPAT not in job.params or job.state is not JobState.SUCCEEDED or form != common.form_of(job):
+    if COMPAT not in job.params or job.state is not JobState.SUCCEEDED or form != format_of(job.params):
         raise JobNotFound(f"There is no video of a job {job.id!r}.")
     return finished_video(services, job, {})
