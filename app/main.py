@@ -16,15 +16,15 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__
 from app.api import avatars, compat, description, jobs, llms, operations, problems, renders, studio, webhooks
+from app.api.admission import AdmissionQueue
 from app.api.connections import connections_for, listen_more, protocol_for
 from app.api.dependencies import Services, require_key
-from app.api.last_word import LastWord
-from app.api.leniency import Lenient
 from app.api.metrics import Metrics, RequestMetrics, Scraped
 from app.api.models import news_of
+from app.api.normalization import RequestNormalizer
 from app.api.origins import METHODS, READ, SENT, OriginGuard
+from app.api.shutdown import ShutdownResponder
 from app.api.speech import Speaker
-from app.api.turnstile import Turnstile
 from app.backend import make_backend
 from app.deliveries.deliverer import Deliverer, Terms
 from app.errors import InvalidRequest, Unauthorized
@@ -33,8 +33,8 @@ from app.jobs.housekeeping import Housekeeper
 from app.jobs.job import Ended, Job
 from app.logs import configure_logs
 from app.outside.allowance import Allowance
-from app.outside.fetching import Fetcher, Patience
-from app.settings import Settings, get_settings, strays
+from app.outside.fetching import Fetcher, FetchTimeouts
+from app.settings import Settings, get_settings, unknown_settings
 from app.spans import Spans
 
 log = structlog.stdlib.get_logger(__name__)
@@ -53,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application; uvicorn runs it as a factory, in one process."""
     settings = settings or get_settings()
     configure_logs(settings.log_format, settings.log_level)
-    for name, meant in strays():
+    for name, meant in unknown_settings():
         log.warning("unknown_setting", name=name, **({"meant": meant} if meant else {}))
     metrics = Metrics()
     spans = Spans.to(settings.otlp_url) if settings.otlp_url else None
@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.close = lambda: None
-    app.add_middleware(Lenient)
+    app.add_middleware(RequestNormalizer)
     app.add_middleware(
         OriginGuard, hosts={*settings.allowed_hosts, settings.host}, origins=settings.cors_origins
     )
@@ -85,9 +85,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=SENT,
             expose_headers=READ,
         )
-    app.add_middleware(LastWord)
+    app.add_middleware(ShutdownResponder)
     app.add_middleware(RequestMetrics, metrics=metrics, spans=spans)
-    app.add_middleware(Turnstile)
+    app.add_middleware(AdmissionQueue)
     problems.install_handlers(app)
     # Only where there are keys, so that /openapi.json says of this very service whether it asks for one.
     locks, refusals = ([Depends(require_key)], [Unauthorized]) if settings.api_keys else ([], [])
@@ -204,7 +204,7 @@ def _fetcher(settings: Settings) -> Fetcher:
     return Fetcher(
         Allowance.of(settings.fetch),
         at_a_time=settings.max_fetches,
-        patience=Patience(settings.fetch_seconds),
+        timeouts=FetchTimeouts(settings.fetch_seconds),
     )
 
 

@@ -342,7 +342,7 @@ def check_names() -> None:
         )
 
 
-def strays() -> Iterator[tuple[str, str]]:
+def unknown_settings() -> Iterator[tuple[str, str]]:
     """Yield each name under our prefix that is no setting, and the setting that is near to it, or nothing."""
     known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
     for name, value in sorted(named().items()):

@@ -21,7 +21,7 @@ from app.api.submission import (
     accepted,
     content_location,
     failure,
-    wait_while_there,
+    wait_while_connected,
 )
 from app.api.uploads import CheckField
 from app.avatars.manifest import ID_PATTERN, Manifest
@@ -105,7 +105,7 @@ async def create_avatar(
     job = await submission.submit()
     if prefers_async:
         return accepted(job)
-    job = await wait_while_there(request, services, job)
+    job = await wait_while_connected(request, services, job)
     if bad := failure(job):
         return bad
     if check:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
-from app.api.forms import MAX_FIELDS, MAX_TEXT_BYTES, FileField, Form, Incoming, Upload, tidy
+from app.api.forms import MAX_FIELDS, MAX_TEXT_BYTES, FileField, Incoming, MultipartBody, Upload, tidy
 from app.api.json_body import JsonBody, Translate
 from app.errors import InvalidRequest, UnsupportedMedia
 
@@ -85,7 +85,7 @@ class FieldsBody:
         return Upload({}, self.fields, tuple(tidy(name) for name, _ in given if name not in self._names))
 
 
-Body = Form | FileBody | FieldsBody | JsonBody
+Body = MultipartBody | FileBody | FieldsBody | JsonBody
 """What takes the bytes of a body; ``fields`` are those that are complete, ``files`` what has come of each."""
 
 
@@ -120,7 +120,7 @@ def body_of(
             "of audio/..., video/... or image/... and the parameters in the query, or application/json with "
             f"{files[0].address}."
         )
-    return Form(boundary, files, fields, max_bytes)
+    return MultipartBody(boundary, files, fields, max_bytes)
 
 
 def _name_of(request: Request) -> str:
@@ -129,6 +129,6 @@ def _name_of(request: Request) -> str:
     return tidy(options.get(b"filename", b"").decode("utf-8", "replace"))
 
 
-def strays(request: Request) -> list[str]:
+def ignored_query_fields(request: Request) -> list[str]:
     """Return what a query says that is none of its business: only a file alone has its parameters there."""
     return [f"{tidy(name)} (in the query)" for name in request.query_params if name not in _NOT_FIELDS]

@@ -9,7 +9,7 @@ from anyio import create_task_group, sleep
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.attendance import while_there
+from app.api.disconnects import cancel_on_disconnect
 from app.api.models import JobResource
 from app.errors import JobNotFound, ShuttingDown
 from app.jobs.job import Job
@@ -41,7 +41,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events until the job has ended, or the client is gone."""
         try:
-            async with while_there(receive), create_task_group() as group:
+            async with cancel_on_disconnect(receive), create_task_group() as group:
                 group.start_soon(_ping, send)
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 with suppress(JobNotFound, ShuttingDown):  # deleted meanwhile; or to be followed again later

@@ -125,7 +125,7 @@ class _Part:
     value: bytearray = field(default_factory=bytearray)
 
 
-class Form:
+class MultipartBody:
     """Takes the bytes of a body and keeps its fields, and the files' bytes until somebody writes them."""
 
     def __init__(

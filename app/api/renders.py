@@ -22,7 +22,7 @@ from app.api.submission import (
     accepted,
     content_location,
     failure,
-    wait_while_there,
+    wait_while_connected,
 )
 from app.api.videos import VIDEOS, finished_video, unfinished_video
 from app.avatars.options import AvatarOptions, implicit_id
@@ -216,5 +216,5 @@ async def _answer(
         return accepted(job)
     if stream:
         return await unfinished_video(request, services, job)
-    job = await wait_while_there(request, services, job)
+    job = await wait_while_connected(request, services, job)
     return failure(job) or finished_video(services, job, content_location(job))

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from app.api.attendance import while_there
+from app.api.disconnects import cancel_on_disconnect
 from app.errors import MouthpieceError
 from app.threads import RESULTS, Lane
 
@@ -81,7 +81,7 @@ class SentFile(Response):
             )
             if scope["method"] == "HEAD":
                 end = begin
-            async with while_there(receive):
+            async with cancel_on_disconnect(receive):
                 await send_pieces(send, file, begin, end)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
-from app.api.attendance import while_there
 from app.api.dependencies import Services
+from app.api.disconnects import cancel_on_disconnect
 from app.api.forms import TEXT, VOICE, FileField, Upload
 from app.api.idempotency import check_same, claim_of, claimed, fingerprint_of, turn
 from app.api.json_body import Translate
@@ -205,9 +205,9 @@ async def wait_for(services: Services, job: Job) -> Job:
     return job
 
 
-async def wait_while_there(request: Request, services: Services, job: Job) -> Job:
+async def wait_while_connected(request: Request, services: Services, job: Job) -> Job:
     """Return the job in its terminal state. Raises ``ClientDisconnect`` if the client goes before that."""
-    async with while_there(request.receive):
+    async with cancel_on_disconnect(request.receive):
         return await wait_for(services, job)
     raise ClientDisconnect
 

@@ -16,7 +16,7 @@ from typing import IO, Final
 from anyio import CancelScope, Lock
 from fastapi import Request
 
-from app.api.bodies import FORM_BYTES, FileBody, body_of, strays
+from app.api.bodies import FORM_BYTES, FileBody, body_of, ignored_query_fields
 from app.api.forms import (
     TEXT,
     VOICE,
@@ -89,7 +89,7 @@ async def receive_upload(
                     await on_uploads(body.parse, paths[NAME])
                 upload = _complete(files, body.result())
                 if translate is None and not isinstance(body, FileBody):
-                    upload = replace(upload, ignored=(*upload.ignored, *strays(request)))
+                    upload = replace(upload, ignored=(*upload.ignored, *ignored_query_fields(request)))
                 await _check(upload.fields, checked, check_field)
                 if check_fields:
                     check_fields(upload.fields)

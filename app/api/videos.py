@@ -15,9 +15,9 @@ from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from app.api.attendance import while_there
 from app.api.dependencies import Services
 from app.api.description import BYTES, FILE_HEADERS, RANGE_HEADER
+from app.api.disconnects import cancel_on_disconnect
 from app.api.problems import PROBLEM, Responses
 from app.api.sent_file import SentFile, send_pieces
 from app.api.submission import content_location, failure, follow
@@ -93,7 +93,7 @@ class FragmentStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send what there is, then each fragment when it is there."""
         try:
-            async with while_there(receive):
+            async with cancel_on_disconnect(receive):
                 await self._send(send)
         finally:
             await self._news.aclose()
@@ -136,7 +136,7 @@ async def unfinished_video(request: Request, services: Services, job: Job) -> Re
     _readers[workspace] += 1
     begun, gone = False, True
     try:
-        async with while_there(request.receive):
+        async with cancel_on_disconnect(request.receive):
             async for job in news:
                 ready = job.state is JobState.SUCCEEDED or services.scheduler.is_prepared(job.id)
                 ready = ready and workspace not in _clearing

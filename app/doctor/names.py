@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from app.doctor.finding import Finding
 from app.errors import InvalidRequest
-from app.settings import Settings, check_names, strays
+from app.settings import Settings, check_names, unknown_settings
 
 
 def names(settings: Settings) -> Iterator[Finding]:
@@ -13,6 +13,6 @@ def names(settings: Settings) -> Iterator[Finding]:
         check_names()
     except InvalidRequest as error:
         yield Finding("settings", "problem", error.detail)
-    for name, meant in strays():
+    for name, meant in unknown_settings():
         remedy = f"set {meant} instead" if meant else f"unset {name}"
         yield Finding("settings", "note", f"{name} is not a setting and is ignored", remedy)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.errors import Problem, RenderProcessCrashed, RenderProcessStalled
-from app.jobs.crowd import Crowd
 from app.jobs.job import Ended, Job, JobKind, JobState, is_one_call, utc_now
+from app.jobs.notifier import Notifier
 from app.jobs.pool import Answer, Call, Method, WorkerDied
 from app.media.timing import LEAST_SHARE_SECONDS, LONG_SECONDS
 from app.notices import NoticeCode
@@ -31,7 +31,7 @@ class OpenJob:
     def __init__(self, job: Job) -> None:
         self.job = job
         """How it stands."""
-        self.followers = Crowd()
+        self.followers = Notifier()
         """Those who look at it when it has changed."""
         self.running: dict[Call, asyncio.Task[Any]] = {}
         """The calls that workers are busy with, and what waits for the answer of each."""
@@ -194,7 +194,7 @@ class OpenJob:
     def become(self, job: Job) -> None:
         """Change its record to another, and wake those who look at it."""
         self.job = job
-        self.followers.tell()
+        self.followers.notify()
 
     def ended(self) -> Ended:
         """Return its record as it is to end, and what the metrics are told besides."""

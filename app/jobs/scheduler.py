@@ -146,7 +146,7 @@ class Scheduler:
             while job.job.revision <= record.revision:
                 if self._closed:
                     raise ShuttingDown("The service is stopping; the job continues after the next start.")
-                await job.followers.change()
+                await job.followers.wait()
             record = job.job
 
     async def forget_files(self, job_id: str, traceparent: str | None = None) -> None:
@@ -219,7 +219,7 @@ class Scheduler:
         """Let go of all who follow jobs: the service is about to stop."""
         self._closed = True
         for job in self._jobs.values():
-            job.followers.tell()
+            job.followers.notify()
 
     async def stop(self) -> None:
         """Stop giving turns and end the pool; what is not done goes on at the next start, as untried."""

@@ -16,7 +16,7 @@ from app.outside.reach import MAX_REDIRECTS, Resolve, client, send, system_resol
 
 
 @dataclass(frozen=True)
-class Patience:
+class FetchTimeouts:
     """How slow a host may be, in seconds."""
 
     total: float = 300.0
@@ -51,14 +51,14 @@ class Fetcher:
         allowance: Allowance,
         *,
         at_a_time: int = 8,
-        patience: Patience = Patience(),
+        timeouts: FetchTimeouts = FetchTimeouts(),
         resolve: Resolve = system_resolve,
     ) -> None:
         self._turns = asyncio.Semaphore(at_a_time)
         self._share = max(1, at_a_time // 2)
         self._own_turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._allowance = allowance
-        self._patience = patience
+        self._timeouts = timeouts
         self._resolve = resolve
 
     @asynccontextmanager
@@ -70,11 +70,11 @@ class Fetcher:
         Raises ``AddressRefused``, ``FetchFailed``.
         """
         self._allowance.check(read_url(text))
-        timeout = httpx.Timeout(self._patience.stretch, connect=self._patience.connect)
+        timeout = httpx.Timeout(self._timeouts.stretch, connect=self._timeouts.connect)
         own = owner or read_url(text).host
         own_turns = self._own_turns.setdefault(own, asyncio.Semaphore(self._share))
         async with own_turns, self._turns, client(self._allowance, self._resolve, timeout) as web:
-            deadline = asyncio.get_running_loop().time() + self._patience.total
+            deadline = asyncio.get_running_loop().time() + self._timeouts.total
             response = await self._begin(web, read_url(text))
             try:
                 announced = response.headers.get("content-length", "")
@@ -87,7 +87,7 @@ class Fetcher:
     async def _begin(self, web: httpx.AsyncClient, url: httpx.URL) -> httpx.Response:
         request = web.build_request("GET", url, headers={"Accept": "*/*", "Accept-Encoding": "identity"})
         try:
-            async with asyncio.timeout(self._patience.head):
+            async with asyncio.timeout(self._timeouts.head):
                 response = await send(web, request)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise FetchFailed(f"The file cannot be fetched: {reason(error)}.") from error
@@ -111,8 +111,8 @@ class Fetcher:
                 return
             yield piece
             came += len(piece)
-            if now() - since > self._patience.stretch:
-                if came < self._patience.least_bytes:
+            if now() - since > self._timeouts.stretch:
+                if came < self._timeouts.least_bytes:
                     raise FetchFailed("The download broke off: the host sends too slowly.")
                 since, came = now(), 0
 

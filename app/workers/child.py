@@ -77,8 +77,8 @@ def main(start: Callable[[Settings], Callable[[], Works]] = start_worker) -> Non
     walls = enter(Sandbox.of(settings))  # before any other thread is there
     if walls.missing:
         log.warning("room_has_gaps", missing=walls.missing)
-    desk = Desk(tell)
-    listen(desk.hear)
+    mailbox = Mailbox(tell)
+    listen(mailbox.hear)
     try:
         check_volumes(settings, told.get("marks", {}))
         worker = load()
@@ -90,10 +90,10 @@ def main(start: Callable[[Settings], Callable[[], Works]] = start_worker) -> Non
     log.info("model_ready", **{key: model[key] for key in ("name", "device") if key in model})
     tell({"ready": model, "host": socket.gethostname()})
     while True:
-        tell(desk.answer(worker))
+        tell(mailbox.answer(worker))
 
 
-class Desk:
+class Mailbox:
     """Where the pool's messages are left by one thread, and its calls are done by another."""
 
     def __init__(self, tell: Tell) -> None:

@@ -61,7 +61,7 @@ class LocalPool(MemberPool):
             started = time.monotonic()
             signature = await to_thread.run_sync(self._signature)
             hear, environment = partial(self._hear, name), without_secrets(os.environ)
-            how = await self._run(name, environment, self._patience.start, hear, **asdict(slot))
+            how = await self._run(name, environment, self._timeouts.start, hear, **asdict(slot))
             worked = name in self.members and self.members[name].job
             self._hear(name, {"gone": True, "died": how})
             if name in self.problems:
@@ -73,7 +73,7 @@ class LocalPool(MemberPool):
                     f"The render process {how}; it is being started again, try again in a few seconds."
                 )
                 log.error("worker_process_died", worker=name, how=how, failures=failures)
-                await asyncio.sleep(self._patience.delay(failures))
+                await asyncio.sleep(self._timeouts.delay(failures))
             self.restarts += 1
 
     def _hear(self, name: str, message: Message) -> None:
@@ -90,7 +90,7 @@ class LocalPool(MemberPool):
         return stat.st_mtime, stat.st_size
 
     async def _until_changed(self, signature: tuple[float, int] | None) -> None:
-        for _ in range(ceil(self._patience.longest_delay / LOOK_SECONDS)):
+        for _ in range(ceil(self._timeouts.longest_delay / LOOK_SECONDS)):
             await asyncio.sleep(LOOK_SECONDS)
             if await to_thread.run_sync(self._signature) != signature:
                 break

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long a pool waits for its workers, seconds."""
 
     stall: float = 60.0
@@ -37,14 +37,14 @@ STEP_SECONDS: Final = 1.0
 pause``, its workers do, too."""
 
 
-class Silence:
-    """How long something may still say nothing."""
+class Watchdog:
+    """Ends the wait for something that says nothing for too long."""
 
     def __init__(self, seconds: float) -> None:
-        """It may be silent for so many seconds in all, until it is :meth:`heard`."""
+        """It may be silent for so many seconds in all, until a :meth:`reset`."""
         self._left = self._longest = seconds
 
-    def heard(self) -> None:
+    def reset(self) -> None:
         """Count from the beginning: there was a sign."""
         self._left = self._longest
 
@@ -90,7 +90,7 @@ class Member:
         self.leaving = False
         """Whether it takes no call any more."""
         self._told: Told | None = None
-        self._silence = Silence(0.0)
+        self._watchdog = Watchdog(0.0)
         self._last: asyncio.Future[Message] | None = None
         """What its process says last of its call."""
 
@@ -99,18 +99,18 @@ class Member:
         """Whether it waits for a call."""
         return self.call is None and not self.leaving
 
-    def take(self, call: Call, told: Told, patience: Patience) -> Coroutine[Any, Any, Answer]:
+    def take(self, call: Call, told: Told, timeouts: Timeouts) -> Coroutine[Any, Any, Answer]:
         """Give it a call, and return what waits for the end of that; see ``Pool.call``."""
         self.call, self.job, self._told = call, call.job_id, told
-        self._silence = Silence(patience.stall * (patience.joins if call.method == "finish" else 1))
+        self._watchdog = Watchdog(timeouts.stall * (timeouts.joins if call.method == "finish" else 1))
         self._last = asyncio.get_running_loop().create_future()
         self.tell({"call": vars(call)})
-        return self._answer(self._last, patience.stop)
+        return self._answer(self._last, timeouts.stop)
 
     def hear(self, message: Message) -> None:
         """Take a message of its call."""
         if "told" in message:
-            self._silence.heard()
+            self._watchdog.reset()
             if self._told is not None:
                 self._told(*message["told"])
         elif "leaving" in message:
@@ -120,7 +120,7 @@ class Member:
 
     async def _answer(self, last: asyncio.Future[Message], stop: float) -> Answer:
         try:
-            return _result(await self._silence.until(asyncio.shield(last)))
+            return _result(await self._watchdog.until(asyncio.shield(last)))
         except TimeoutError:
             if last.done():  # it came with the end of all patience
                 return _result(last.result())

@@ -15,7 +15,7 @@ from app.errors import InvalidModel, Problem
 from app.jobs.forever import forever
 from app.jobs.pool import Answer, Call, Told
 from app.settings import SECRETS, Settings
-from app.workers.member import NEVER_READY, Member, Patience, Silence, difference
+from app.workers.member import NEVER_READY, Member, Timeouts, Watchdog, difference
 from app.workers.messages import Message, from_line, to_line
 
 log = structlog.stdlib.get_logger(__name__)
@@ -31,7 +31,7 @@ class MemberPool:
     """What runs a process that reads and writes messages."""
 
     def __init__(
-        self, settings: Settings, *, patience: Patience | None = None, command: Sequence[str] = ()
+        self, settings: Settings, *, timeouts: Timeouts | None = None, command: Sequence[str] = ()
     ) -> None:
         self.model: Mapping[str, Any] | None = None
         self.restarts = 0
@@ -43,7 +43,7 @@ class MemberPool:
         """Those that run, by their names."""
         self._settings = settings
         self._command = command or self.command
-        self._patience = patience or Patience(stall=settings.stall_seconds)
+        self._timeouts = timeouts or Timeouts(stall=settings.stall_seconds)
         self._reason = "The model is loading; try again in a few seconds."
         self._changed: Callable[[], None] = lambda: None
         self._keepers: list[asyncio.Task[None]] = []
@@ -79,7 +79,7 @@ class MemberPool:
         if not idle:
             raise LookupError("no worker is idle")
         member = next((each for each in idle if each.job == call.job_id), idle[0])
-        return member.take(call, told, self._patience)
+        return member.take(call, told, self._timeouts)
 
     def give_way(self, call: Call) -> None:
         """See :class:`Pool`."""
@@ -141,8 +141,8 @@ class MemberPool:
             settings = self._settings.model_dump(mode="json", exclude=set(SECRETS))
             self._send(name, {"settings": settings, "name": name} | start)
             assert process.stdout is not None
-            quiet = Silence(seconds)
-            while line := await quiet.until(process.stdout.readline()):
+            watchdog = Watchdog(seconds)
+            while line := await watchdog.until(process.stdout.readline()):
                 try:
                     message = from_line(line)
                 except ValueError:
@@ -150,7 +150,7 @@ class MemberPool:
                     continue
                 hear(message)
                 if ready := ready or "ready" in message or "connected" in message:
-                    quiet = Silence(silence)
+                    watchdog = Watchdog(silence)
             return how_it_ended(await process.wait())
         except TimeoutError:
             return "fell silent, and was ended" if ready else NEVER_READY

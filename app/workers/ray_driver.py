@@ -23,7 +23,7 @@ from ray.exceptions import RayError
 
 from app.settings import Settings
 from app.workers.child import Tell, begin, listen
-from app.workers.member import NEVER_READY, Patience, Silence
+from app.workers.member import NEVER_READY, Timeouts, Watchdog
 from app.workers.messages import Message
 from app.workers.ray_worker import RayWorker
 
@@ -156,10 +156,10 @@ class Driver:
         how = ""
         try:
             machine = await place.actor.machine.remote()  # it may wait for a device for as long as that takes
-            async with asyncio.timeout(Patience.start) as patience:
+            async with asyncio.timeout(Timeouts.start) as limit:
                 while not how:
                     how = await self._hear(name, place, machine)
-                    patience.reschedule(None)
+                    limit.reschedule(None)
         except TimeoutError:
             how = NEVER_READY
         except RayError as error:
@@ -180,7 +180,7 @@ class Driver:
 
     async def _look(self) -> tuple[str, int, Collection[str]]:
         """See :func:`_look`. Raises what that raises, and ``TimeoutError``, if the cluster is lost."""
-        return await Silence(LOST_SECONDS).until(asyncio.to_thread(_look, self._settings.device))
+        return await Watchdog(LOST_SECONDS).until(asyncio.to_thread(_look, self._settings.device))
 
     async def _is_lost(self) -> bool:
         with suppress(Exception):  # Ray raises what its many parts raise

@@ -10,7 +10,7 @@ from app.doctor.files import volumes
 from app.doctor.names import names
 from app.errors import InvalidRequest
 from app.jobs.files import DataFolder
-from app.settings import PREFIX, Settings, strays
+from app.settings import PREFIX, Settings, unknown_settings
 from app.volume import check_apart, check_folders
 
 
@@ -92,14 +92,14 @@ def test_origins_are_those_that_browsers_send() -> None:
 def test_a_name_that_is_no_setting_is_said_with_the_one_that_was_meant(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert list(strays()) == []
+    assert list(unknown_settings()) == []
     (folder / ".env").write_text("MOUTHPIECE_API_KEY=secret\nMOUTHPIECE_PORT=8001\nOTHER=1\n")
     monkeypatch.setenv("MOUTHPIECE_ELEPHANTS", "9")
     monkeypatch.setenv("MOUTHPIECE_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("MOUTHPIECE_PORT_8000_TCP_ADDR", "10.0.0.1")
     monkeypatch.setenv("MOUTHPIECE_HEAD_PORT", "tcp://10.0.0.1:8000")
     monkeypatch.setenv("MOUTHPIECE_HTTP_PORT", "8000")
-    assert dict(strays()) == {
+    assert dict(unknown_settings()) == {
         "MOUTHPIECE_API_KEY": "MOUTHPIECE_API_KEYS",
         "MOUTHPIECE_ELEPHANTS": "",
         "MOUTHPIECE_HTTP_PORT": "MOUTHPIECE_PORT",

@@ -17,7 +17,7 @@ from fastapi import Request
 
 from app.api.dependencies import Services
 from app.api.renders import submit_render
-from app.api.submission import CANCEL_SECONDS, wait_while_there
+from app.api.submission import CANCEL_SECONDS, wait_while_connected
 from app.errors import (
     InvalidRequest,
     JobNotFinished,
@@ -129,7 +129,7 @@ async def find(request: Request, services: Services, api: str, named: str) -> Jo
 async def wait(request: Request, services: Services, job: Job, seconds: float) -> Job:
     """Return a job when it has ended, or after so many seconds as it stands then."""
     with suppress(ShuttingDown), move_on_after(seconds):
-        return await wait_while_there(request, services, job)
+        return await wait_while_connected(request, services, job)
     return await services.scheduler.get(job.id)
 
 

@@ -16,7 +16,7 @@ from app.api.compat.fal_result import Result, answer_of
 from app.api.dependencies import JOB_PROBLEMS, Services, ServicesDep
 from app.api.problems import documented
 from app.api.renders import ONE_CALL_PROBLEMS
-from app.api.submission import wait_while_there
+from app.api.submission import wait_while_connected
 from app.errors import JobCanceled, JobNotFinished, JobNotFound
 from app.jobs.job import Job, JobState, format_of
 from app.media.formats import MEDIA_TYPES
@@ -110,7 +110,7 @@ async def submit(
 async def run(owner: str, alias: str, request: Request, services: ServicesDep, rest: str = "") -> Response:
     """Make a request and wait for its result."""
     job = await _submit(request, services, f"{owner}/{alias}", None, waited_for=True)
-    return await answer_of(services, await wait_while_there(request, services, job))
+    return await answer_of(services, await wait_while_connected(request, services, job))
 
 
 @router.get("/queue/{owner}/{alias}/requests/{request_id}/status", responses=_FOUND)

@@ -9,10 +9,10 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
-from app.api.attendance import while_there
 from app.api.compat import common
 from app.api.compat.common import Asked
 from app.api.dependencies import Services
+from app.api.disconnects import cancel_on_disconnect
 from app.api.submission import failure
 from app.errors import JobNotFound
 from app.jobs.job import Job, format_of
@@ -80,7 +80,7 @@ class _Inline(Response):
             file = await open_file(self._path, "rb", limiter=RESULTS)
         except FileNotFoundError:
             raise self._gone from None
-        async with file, while_there(receive):
+        async with file, cancel_on_disconnect(receive):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": self._head, "more_body": True})
             while piece := await file.read(_PIECE_BYTES):

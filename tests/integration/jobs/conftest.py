@@ -15,12 +15,12 @@ from app.jobs.table import JobTable
 from app.jobs.turn import Limits
 from app.settings import Settings
 from app.workers.local import LocalPool
-from app.workers.member import Patience
+from app.workers.member import Timeouts
 from tests.support import waiting
 from tests.support.databases import put_fresh
 from tests.support.scripted_worker import ScriptedWorker
 
-PATIENCE = Patience(stall=1.5, stop=0.5, longest_delay=0.2)
+TIMEOUTS = Timeouts(stall=1.5, stop=0.5, longest_delay=0.2)
 LIMITS = Limits(attempts=2)
 AnyPool = TypeVar("AnyPool", bound=Pool)
 
@@ -69,11 +69,11 @@ def scripted_settings(data_dir: Path, model: Path = Path("fine.onnx"), **more: A
 
 @asynccontextmanager
 async def running(
-    data_dir: Path, patience: Patience = PATIENCE, **settings: Any
+    data_dir: Path, timeouts: Timeouts = TIMEOUTS, **settings: Any
 ) -> AsyncIterator[Service[LocalPool]]:
     """Run a service with scripted workers for as long as the block lasts."""
     given = scripted_settings(data_dir, **settings)
-    pool = LocalPool(given, patience=patience, command=waiting.script(ScriptedWorker))
+    pool = LocalPool(given, timeouts=timeouts, command=waiting.script(ScriptedWorker))
     async with served(given, pool, LIMITS.attempts) as service:
         yield service
 

@@ -11,8 +11,8 @@ import pytest
 from app.errors import NotReady
 from app.jobs.job import JobState
 from app.workers.local import LocalPool
-from app.workers.member import Patience
-from tests.integration.jobs.conftest import LIMITS, PATIENCE, Service
+from app.workers.member import Timeouts
+from tests.integration.jobs.conftest import LIMITS, TIMEOUTS, Service
 from tests.support.processes import is_alive
 from tests.support.waiting import until
 
@@ -45,7 +45,7 @@ async def test_a_model_that_cannot_be_loaded_is_reported_and_looked_at_again_whe
 ) -> None:
     model = tmp_path / "model.onnx"
     model.write_text("damaged")
-    service = await start(model=model, patience=Patience())
+    service = await start(model=model, timeouts=Timeouts())
     await until(lambda: service.pool.unusable)
     with pytest.raises(NotReady, match="352 entries expected, 17 found"):
         service.scheduler.check_ready()
@@ -74,7 +74,7 @@ async def test_a_process_that_dies_while_it_loads_is_started_again_and_its_end_r
 
 
 async def test_a_process_that_is_never_ready_is_ended_and_started_again(start: Start) -> None:
-    service = await start(model=Path("slow.onnx"), patience=Patience(start=2.0, longest_delay=0.2))
+    service = await start(model=Path("slow.onnx"), timeouts=Timeouts(start=2.0, longest_delay=0.2))
     await until(lambda: service.pool.restarts >= 2)
     with pytest.raises(NotReady, match="did not become ready in time"):
         service.scheduler.check_ready()
@@ -116,7 +116,7 @@ async def test_a_waiting_process_is_not_taken_for_one_that_stands_still(start: S
     service = await start()
     await until(lambda: service.pool.size)
     first = service.pid
-    await asyncio.sleep(PATIENCE.stall * 1.5)
+    await asyncio.sleep(TIMEOUTS.stall * 1.5)
     assert service.pid == first
     assert service.pool.restarts == 0
 
@@ -154,7 +154,7 @@ async def test_a_running_job_is_canceled_between_batches_and_leaves_no_files(sta
 
 
 async def test_a_job_that_does_not_hear_a_cancel_is_stopped_by_force(start: Start) -> None:
-    service = await start(patience=Patience(stop=0.5))
+    service = await start(timeouts=Timeouts(stop=0.5))
     job = await service.progress(await service.submit(misbehave="hang"))
     await service.scheduler.cancel(job.id)
     job = await service.outcome(job)

@@ -23,7 +23,7 @@ from app.api import videos
 from app.api.compat import fal_result
 from app.api.problems import install_handlers
 from app.api.sent_file import SentFile
-from app.api.submission import wait_while_there
+from app.api.submission import wait_while_connected
 from app.api.videos import finished_video, unfinished_video
 from app.errors import JobNotFound, NotFound
 from app.jobs.files import DataFolder
@@ -226,7 +226,7 @@ async def test_who_waits_for_a_job_is_let_go_with_the_connection(services: Any) 
 
     services.scheduler.follow = follow
     services.files.forget(RUNNING.id)
-    for wait in (wait_while_there, unfinished_video):
+    for wait in (wait_while_connected, unfinished_video):
         with pytest.raises(ClientDisconnect):
             await asyncio.wait_for(wait(Request({"type": "http"}, hang_up), services, RUNNING), DEADLINE)
     assert followed == ["begun", "left"] * 2

@@ -13,14 +13,14 @@ import pytest
 from app.errors import AddressRefused, FetchFailed, OutsideError
 from app.outside.addresses import meant
 from app.outside.allowance import Allowance
-from app.outside.fetching import Fetcher, Patience
+from app.outside.fetching import Fetcher, FetchTimeouts
 from app.outside.reach import Reach, system_resolve
 from tests.support.neighbour import Neighbour
 from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.anyio
 
-QUICK = Patience(total=2.0, connect=0.5, head=1.0, stretch=0.3, least_bytes=10_000)
+QUICK = FetchTimeouts(total=2.0, connect=0.5, head=1.0, stretch=0.3, least_bytes=10_000)
 
 NAMES = {
     "inside.test": ["10.1.2.3"],
@@ -62,7 +62,7 @@ def neighbour() -> Iterator[Neighbour]:
 
 def fetcher(neighbour: Neighbour) -> Fetcher:
     allowed = Allowance.of({"public", f"media.test:{neighbour.port}", "metadata.google.internal"})
-    return Fetcher(allowed, patience=QUICK, resolve=resolve)
+    return Fetcher(allowed, timeouts=QUICK, resolve=resolve)
 
 
 async def fetch(fetcher: Fetcher, url: str, most: int = 1 << 20) -> bytes:
@@ -206,7 +206,7 @@ async def test_a_name_that_means_something_else_the_second_time_is_asked_once(ne
         asked.append(host)
         return ["1.2.3.4" if len(asked) == 1 else "127.0.0.1"]
 
-    turning = Fetcher(Allowance.of({"public"}), patience=QUICK, resolve=rebind)
+    turning = Fetcher(Allowance.of({"public"}), timeouts=QUICK, resolve=rebind)
     with pytest.raises(FetchFailed):
         await fetch(turning, "http://turning.test/secret")
     assert asked == ["turning.test"]
@@ -240,7 +240,7 @@ async def test_a_host_that_misbehaves_is_given_up(neighbour: Neighbour, path: st
 
 async def test_a_host_that_never_ends_has_its_time(neighbour: Neighbour) -> None:
     allowed = Allowance.of({f"127.0.0.1:{neighbour.port}"})
-    patient = Fetcher(allowed, patience=Patience(total=0.3, least_bytes=0))
+    patient = Fetcher(allowed, timeouts=FetchTimeouts(total=0.3, least_bytes=0))
     with pytest.raises(FetchFailed, match=r"broke off.*too long"):
         await fetch(patient, f"{neighbour.url}/drip")
 
@@ -255,10 +255,10 @@ async def test_nothing_is_reached_unless_that_is_allowed(neighbour: Neighbour) -
     url = f"{neighbour.url}/clip"
     for setting in (set(), {"off"}):
         with pytest.raises(AddressRefused, match="MOUTHPIECE_FETCH"):
-            await fetch(Fetcher(Allowance.of(setting), patience=QUICK), url)
+            await fetch(Fetcher(Allowance.of(setting), timeouts=QUICK), url)
     with pytest.raises(AddressRefused, match="may not connect"):
-        await fetch(Fetcher(Allowance.of({"127.0.0.1:1"}), patience=QUICK), url)
-    listed = Fetcher(Allowance.of({f"127.0.0.1:{neighbour.port}"}), patience=QUICK)
+        await fetch(Fetcher(Allowance.of({"127.0.0.1:1"}), timeouts=QUICK), url)
+    listed = Fetcher(Allowance.of({f"127.0.0.1:{neighbour.port}"}), timeouts=QUICK)
     assert await fetch(listed, url) == b"film"
     with pytest.raises(AddressRefused, match="may not connect"):
         await fetch(listed, f"http://localhost:{neighbour.port}/clip")

@@ -15,7 +15,7 @@ from app.settings import Settings
 from app.workers import local
 from app.workers.join import check_token, join
 from app.workers.local import LocalPool, Slot, slots_of
-from app.workers.member import Patience, Silence, difference
+from app.workers.member import Timeouts, Watchdog, difference
 from app.workers.messages import Message, from_line, to_line
 from app.workers.pool import MemberPool
 from tests.support.waiting import until
@@ -34,7 +34,7 @@ class Pool(MemberPool):
     """A pool whose members do nothing; it notes what they are sent."""
 
     def __init__(self, *models: Mapping[str, Any]) -> None:
-        super().__init__(Settings(), patience=Patience(stall=1.0, stop=0.05))
+        super().__init__(Settings(), timeouts=Timeouts(stall=1.0, stop=0.05))
         self.sent: list[tuple[str, Message]] = []
         self.ended: list[str] = []
         for index, model in enumerate(models):
@@ -108,12 +108,12 @@ async def test_an_answer_is_one_though_its_worker_ended_right_after_it() -> None
 async def test_an_answer_is_one_though_it_comes_with_the_end_of_all_patience(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def late(silence: Silence, work: asyncio.Future[Message]) -> Message:
+    async def late(watchdog: Watchdog, work: asyncio.Future[Message]) -> Message:
         pool.say({"answer": {"segments": [0, 1]}})
         work.cancel()
         raise TimeoutError
 
-    monkeypatch.setattr(Silence, "until", late)
+    monkeypatch.setattr(Watchdog, "until", late)
     pool = Pool(MODEL)
     assert await pool.call(call(), ignore) == {"segments": [0, 1]}
     assert (pool.idle, pool.ended) == (1, [])
@@ -139,7 +139,7 @@ async def test_a_worker_that_stood_still_with_the_service_has_not_stalled(
     pool = Pool(MODEL)
     answer = asyncio.create_task(pool.call(call(), ignore))
     await asyncio.sleep(0)
-    time.sleep(1.5 * pool._patience.stall)  # noqa: ASYNC251 - as if all processes stood still
+    time.sleep(1.5 * pool._timeouts.stall)  # noqa: ASYNC251 - as if all processes stood still
     await asyncio.sleep(0.1)
     pool.say({"answer": {"segments": [0]}})
     assert await answer == {"segments": [0]}
@@ -147,7 +147,7 @@ async def test_a_worker_that_stood_still_with_the_service_has_not_stalled(
 
 async def test_a_worker_that_joins_a_result_may_be_silent_for_longer() -> None:
     pool = Pool(MODEL)
-    pool._patience = Patience(stall=0.05)
+    pool._timeouts = Timeouts(stall=0.05)
     answer = asyncio.create_task(pool.call(Call("finish", "one", "anna"), ignore))
     await asyncio.sleep(0.2)
     pool.say({"answer": {}})
@@ -261,7 +261,7 @@ async def test_a_worker_that_was_refused_is_started_again_and_taken_if_it_is_now
 ) -> None:
     pool = LocalPool(
         Settings(device="cpu", workers=2, data_dir=tmp_path, log_level="error"),
-        patience=Patience(longest_delay=0.1),
+        timeouts=Timeouts(longest_delay=0.1),
         command=(sys.executable, "-c", CHANGING, str(tmp_path)),
     )
     await pool.start(lambda: None)
@@ -377,7 +377,7 @@ async def test_what_stood_still_with_the_service_has_not_been_silent(
     async def hear() -> str:
         return await said
 
-    heard = asyncio.create_task(Silence(1.0).until(hear()))
+    heard = asyncio.create_task(Watchdog(1.0).until(hear()))
     await asyncio.sleep(0)
     time.sleep(1.5)  # noqa: ASYNC251 - as if all processes stood still
     await asyncio.sleep(0.1)
@@ -395,5 +395,5 @@ async def test_what_is_not_heard_is_not_waited_for() -> None:
             gone.set()
 
     with pytest.raises(TimeoutError):
-        await Silence(0.05).until(hear())
+        await Watchdog(0.05).until(hear())
     await gone.wait()

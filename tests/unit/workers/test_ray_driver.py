@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
-from app.workers.member import NEVER_READY, Patience
+from app.workers.member import NEVER_READY, Timeouts
 from app.workers.messages import Message
 
 pytest.importorskip("ray")
@@ -204,7 +204,7 @@ async def test_no_worker_that_waits_gets_a_device_that_is_left_alone(
 async def test_the_time_to_load_begins_when_there_is_a_device(
     told: list[Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Patience, "start", 0.05)
+    monkeypatch.setattr(Timeouts, "start", 0.05)
     monkeypatch.setattr(ray_driver, "AGAIN_SECONDS", 0.01)
     driver = Driver(Settings(), {}, told.append, RayWorker)
     driver._places["a"] = place = Place(actor := Pretended())

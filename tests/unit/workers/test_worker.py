@@ -32,7 +32,7 @@ from app.rendering.stages import StageSeconds, noted_stages
 from app.rendering.workspace import Workspace
 from app.settings import Settings
 from app.workers import worker as workers
-from app.workers.child import Desk, as_error
+from app.workers.child import Mailbox, as_error
 from app.workers.messages import Message
 from app.workers.worker import Worker
 from app.workshop import Workshop
@@ -104,9 +104,9 @@ def never() -> bool:
 
 
 def answer(worker: Worker, call: Call) -> Message:
-    desk = Desk(lambda message: None)
-    desk.hear({"call": vars(call)})
-    return desk.answer(worker)
+    mailbox = Mailbox(lambda message: None)
+    mailbox.hear({"call": vars(call)})
+    return mailbox.answer(worker)
 
 
 def test_the_networks_of_the_first_video_are_compiled_once_the_model_is_loaded(
@@ -184,13 +184,13 @@ def test_what_a_call_held_is_let_go_as_soon_as_it_has_failed(tmp_path: Path) -> 
 
 
 def test_a_stop_that_comes_with_its_call_is_heard(tmp_path: Path) -> None:
-    whole, desk = worker(tmp_path, Rooms(NotAudio("text"))), Desk(lambda message: None)
+    whole, mailbox = worker(tmp_path, Rooms(NotAudio("text"))), Mailbox(lambda message: None)
     for message in ({"stop": True}, {"call": vars(RENDERING)}):
-        desk.hear(message)
-    assert "failed" in desk.answer(whole)
+        mailbox.hear(message)
+    assert "failed" in mailbox.answer(whole)
     for message in ({"call": vars(RENDERING)}, {"stop": True}, {"give_way": True}):
-        desk.hear(message)
-    assert desk.answer(whole) == {"left": "stopped"}
+        mailbox.hear(message)
+    assert mailbox.answer(whole) == {"left": "stopped"}
 
 
 def test_a_jobs_parameters_reach_the_rooms(tmp_path: Path) -> None:
@@ -277,10 +277,10 @@ def test_a_render_can_be_joined_once_more_as_long_as_its_end_is_not_on_record(
 
 
 def test_a_worker_that_is_stopped_says_so(segments: Segments) -> None:
-    desk = Desk(lambda message: None)
-    segments.during = lambda index: desk.hear({"stop": True})
-    desk.hear({"call": vars(replace(RENDERING, method="encode", segments=(0, 1, 2, 3)))})
-    assert desk.answer(segments.worker) == {"left": "stopped"}
+    mailbox = Mailbox(lambda message: None)
+    segments.during = lambda index: mailbox.hear({"stop": True})
+    mailbox.hear({"call": vars(replace(RENDERING, method="encode", segments=(0, 1, 2, 3)))})
+    assert mailbox.answer(segments.worker) == {"left": "stopped"}
     assert not segments.workspace.fragment(2).exists()
 
 

@@ -1,4 +1,4 @@
-"""Requests as clients send them: HEAD wherever there is GET, and a slash at a path's end that means nothing.
+"""Requests become such as the routes know: HEAD wherever there is GET, no slash at a path's end.
 
 Neither needs a route of its own, and no client is sent elsewhere with its body in hand.
 """
@@ -8,7 +8,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class Lenient:
+class RequestNormalizer:
     """Middleware in front of the routes."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""Whoever is cut off because the service ends is told so, and not that it has failed."""
+"""Shutting down: whoever is cut off by it is told so, and not that the service has failed."""
 
 import asyncio
 from typing import Final
@@ -11,7 +11,7 @@ from app.errors import ShuttingDown
 _DETAIL: Final = "The service is stopping, and the request was not complete; send it again in a few seconds."
 
 
-class LastWord:
+class ShutdownResponder:
     """Middleware that answers requests which the server cancels, as it does when its time to stop is over."""
 
     def __init__(self, app: ASGIApp) -> None:

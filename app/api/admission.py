@@ -1,4 +1,4 @@
-"""Requests that come in a crowd begin one after the other, so that none of them holds up a health check."""
+"""Admission control: requests that come together begin one after the other, and hold up no health check."""
 
 import asyncio
 from collections import deque
@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.connections import PROBES
 
 
-class Turnstile:
+class AdmissionQueue:
     """ASGI middleware, the outermost: lets one request begin in each turn of the event loop.
 
     A request takes about a millisecond of the loop's time in several steps. Several hundred that arrive

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from app.jobs.crowd import AT_ONCE, Crowd
+from app.jobs.notifier import AT_ONCE, Notifier
 
 pytestmark = pytest.mark.anyio
 
@@ -16,19 +16,19 @@ class Watched:
     """Something that changes, and many who look at it whenever they are told."""
 
     def __init__(self, size: int) -> None:
-        self.crowd = Crowd()
+        self.notifier = Notifier()
         self.value = 0
         self.seen: list[list[int]] = [[0] for _ in range(size)]
         self.tasks = [asyncio.create_task(self._look(seen)) for seen in self.seen]
 
     async def _look(self, seen: list[int]) -> None:
         while True:
-            await self.crowd.change()
+            await self.notifier.wait()
             seen.append(self.value)
 
     def change(self) -> None:
         self.value += 1
-        self.crowd.tell()
+        self.notifier.notify()
 
     def count(self, value: int) -> int:
         return sum(value in seen for seen in self.seen)
@@ -85,12 +85,12 @@ async def test_who_leaves_holds_nobody_up() -> None:
 
 
 async def test_who_left_before_a_change_is_not_waited_for() -> None:
-    crowd = Crowd()
-    tasks = [asyncio.create_task(crowd.change()) for _ in range(5 * AT_ONCE + 1)]
+    notifier = Notifier()
+    tasks = [asyncio.create_task(notifier.wait()) for _ in range(5 * AT_ONCE + 1)]
     await turns()
     for task in tasks[:-1]:
         task.cancel()
     await turns()
-    crowd.tell()
+    notifier.notify()
     await turns()
     assert tasks[-1].done()

@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from app.api.turnstile import Turnstile
+from app.api.admission import AdmissionQueue
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +19,7 @@ class Service:
 
     def __init__(self) -> None:
         self.begun: list[str] = []
-        self._app = Turnstile(self._begin)
+        self._app = AdmissionQueue(self._begin)
 
     async def _begin(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.begun.append(scope["path"])

@@ -13,7 +13,7 @@ PAUSE_SECONDS: Final = 0.01
 """and after which pause the next ones are. To write an event takes a tenth of a millisecond."""
 
 
-class Crowd:
+class Notifier:
     """Belongs to the event loop; see the module."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Crowd:
         self._due: deque[asyncio.Event] = deque()
         """Those who are woken by and by."""
 
-    async def change(self) -> None:
+    async def wait(self) -> None:
         """Wait for the next change."""
         changed = asyncio.Event()
         self._waiting[changed] = None
@@ -31,7 +31,7 @@ class Crowd:
         finally:  # who goes away is not waited for
             self._waiting.pop(changed, None)
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Wake all who wait now: some at once, the others after a pause."""
         woken = not self._due
         self._due.extend(self._waiting)

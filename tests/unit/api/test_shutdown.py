@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.last_word import LastWord
+from app.api.shutdown import ShutdownResponder
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ async def cut_off(*, begun: bool) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    request = asyncio.create_task(LastWord(application)({"type": "http"}, receive, send))
+    request = asyncio.create_task(ShutdownResponder(application)({"type": "http"}, receive, send))
     await waiting.wait()
     request.cancel()
     await asyncio.wait([request])

@@ -1,4 +1,4 @@
-"""Whether the client of a request is still there: uvicorn ends nothing by itself when it has gone."""
+"""Work that ends when the client of its request disconnects: uvicorn ends nothing by itself."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ from starlette.types import Receive
 
 
 @asynccontextmanager
-async def while_there(receive: Receive) -> AsyncGenerator[None]:
+async def cancel_on_disconnect(receive: Receive) -> AsyncGenerator[None]:
     """Cancel the block, and go on behind it, when the client goes; its body must have been read.
 
     What the block raises, it raises as it is.
