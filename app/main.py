@@ -19,6 +19,7 @@ from app.api import avatars, compat, description, jobs, llms, operations, proble
 from app.api.admission import AdmissionQueue
 from app.api.connections import connections_for, listen_more, protocol_for
 from app.api.dependencies import Services, require_key
+from app.api.fragment_readers import FragmentReaders
 from app.api.metrics import Metrics, RequestMetrics, Scraped
 from app.api.models import news_of
 from app.api.normalization import RequestNormalizer
@@ -187,6 +188,7 @@ async def _running(settings: Settings, metrics: Metrics, spans: Spans | None) ->
                     _fetcher(settings),
                     speaker,
                     deliverer,
+                    FragmentReaders(),
                 )
         finally:
             for chore in chores:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from app.api.fragment_readers import FragmentReaders
 from app.api.metrics import Metrics
 from app.api.speech import Speaker
 from app.avatars.store import AvatarStore
@@ -34,6 +35,7 @@ class Services:
     fetcher: Fetcher
     speaker: Speaker
     deliverer: Deliverer
+    readers: FragmentReaders
 
 
 async def _services(request: Request) -> Services:

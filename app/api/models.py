@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import BaseModel, Field
 
 from app.avatars.manifest import Manifest
-from app.deliveries.deliverer import said
+from app.deliveries import webhook
 from app.jobs.job import Delivery, DeliveryKind, DeliveryState, Job, JobKind, JobState, utc_now
 
 
@@ -240,7 +240,7 @@ def news_of(job: Job) -> dict[str, Any]:
     """Return the body of a webhook: how a job ended, and whether its file was delivered before."""
     settled = [each for each in job.deliveries if each["kind"] == DeliveryKind.RESULT]
     data = JobResource.of(replace(job, deliveries=settled)).model_dump(mode="json")
-    return said(f"job.{job.state.value}", data, job.finished_at or utc_now())
+    return webhook.body(f"job.{job.state.value}", data, job.finished_at or utc_now())
 
 
 def links_of(job: Job) -> JobLinks:

@@ -87,9 +87,8 @@ async def receive_upload(
             async with _one_at_a_time if isinstance(body, JsonBody) else nullcontext():
                 if isinstance(body, JsonBody):
                     await on_uploads(body.parse, paths[NAME])
-                upload = _complete(files, body.result())
-                if translate is None and not isinstance(body, FileBody):
-                    upload = replace(upload, ignored=(*upload.ignored, *ignored_query_fields(request)))
+                stray = () if translate or isinstance(body, FileBody) else ignored_query_fields(request)
+                upload = _complete(files, body.result(), stray)
                 await _check(upload.fields, checked, check_field)
                 if check_fields:
                     check_fields(upload.fields)
@@ -121,8 +120,8 @@ async def _check(fields: Mapping[str, str], checked: set[str], check_field: Chec
         await check_field(name, fields[name])
 
 
-def _complete(files: Sequence[FileField], upload: Upload) -> Upload:
-    """Return the upload as it is used.
+def _complete(files: Sequence[FileField], upload: Upload, stray: Sequence[str]) -> Upload:
+    """Return the upload as it is used; ``stray`` are fields of the query that mean nothing.
 
     Raises ``InvalidRequest`` if it lacks a file and has no text that may stand for it, or has both.
     """
@@ -141,7 +140,7 @@ def _complete(files: Sequence[FileField], upload: Upload) -> Upload:
             check_not_base64(file.name, addresses[file.name], file.media_type)
     silent = (VOICE,) if VOICE in upload.fields and TEXT not in upload.fields else ()
     given = {name: address for name, address in addresses.items() if address}
-    return replace(upload, ignored=(*upload.ignored, *silent), addresses=given)
+    return replace(upload, ignored=(*upload.ignored, *silent, *stray), addresses=given)
 
 
 def paths_of(files: Sequence[FileField], destination: Path) -> dict[str, Path]:

@@ -1,15 +1,13 @@
 """Sending videos: finished ones with ranges and an ETag, unfinished ones fragment by fragment."""
 
 import os
-from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from anyio import CancelScope, open_file
+from anyio import open_file
 from fastapi import Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
@@ -18,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.dependencies import Services
 from app.api.description import BYTES, FILE_HEADERS, RANGE_HEADER
 from app.api.disconnects import cancel_on_disconnect
+from app.api.fragment_readers import FragmentReaders
 from app.api.problems import PROBLEM, Responses
 from app.api.sent_file import SentFile, send_pieces
 from app.api.submission import content_location, failure, follow
@@ -25,8 +24,7 @@ from app.errors import JobNotFound, ShuttingDown
 from app.jobs.job import Job, JobState, format_of
 from app.media.formats import MEDIA_TYPES
 from app.rendering.workspace import Workspace
-from app.threads import RESULTS, on_results, tidy_results
-from app.tracing import about
+from app.threads import RESULTS, on_results
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -70,7 +68,7 @@ class FragmentStream(Response):
     """A fragmented MP4, sent while it is rendered.
 
     If the job fails in the middle, the connection is cut instead of ended, so that no client takes the
-    part for the whole. The last reader of a finished job takes its fragments away.
+    part for the whole.
     """
 
     def __init__(
@@ -78,11 +76,14 @@ class FragmentStream(Response):
         workspace: Workspace,
         job: Job,
         news: AsyncGenerator[Job, None],
+        readers: FragmentReaders,
         headers: Mapping[str, str],
     ) -> None:
+        """``readers`` know already that the fragments are read; they are told when that is over."""
         self._workspace = workspace
         self._job = job
         self._news = news
+        self._readers = readers
         self.status_code = 200
         self.media_type = MEDIA_TYPES["mp4"]
         self.background = None
@@ -97,7 +98,7 @@ class FragmentStream(Response):
                 await self._send(send)
         finally:
             await self._news.aclose()
-            await _leave(self._workspace, self._job)
+            await self._readers.leave(self._workspace, self._job)
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -131,53 +132,31 @@ async def unfinished_video(request: Request, services: Services, job: Job) -> Re
     A job that ends before that without a result is answered with its problem; one whose fragments are gone,
     or going, with the finished video. Raises ``ClientDisconnect`` if the client goes meanwhile.
     """
-    workspace = services.files.workspace(job.id)
+    workspace, readers = services.files.workspace(job.id), services.readers
     news = follow(services, job)
-    _readers[workspace] += 1
+    readers.enter(workspace)
     begun, gone = False, True
     try:
         async with cancel_on_disconnect(request.receive):
             async for job in news:
                 ready = job.state is JobState.SUCCEEDED or services.scheduler.is_prepared(job.id)
-                ready = ready and workspace not in _clearing
-                begun = ready and await on_results(workspace.fragment(0).exists)
+                begun = (
+                    ready and readers.may_read(workspace) and await on_results(workspace.fragment(0).exists)
+                )
                 if job.state.is_terminal or begun:
                     break
             gone = False
         if gone:
             raise ClientDisconnect
         if begun:
-            return FragmentStream(workspace, job, news, content_location(job))
+            return FragmentStream(workspace, job, news, readers, content_location(job))
     except BaseException:
         await news.aclose()
-        await _leave(workspace, job)
+        await readers.leave(workspace, job)
         raise
     await news.aclose()
-    await _leave(workspace, job)
+    await readers.leave(workspace, job)
     return failure(job) or finished_video(services, job, content_location(job))
-
-
-_readers: Final[Counter[Workspace]] = Counter()
-"""How many streams read the fragments of which render."""
-_clearing: Final[set[Workspace]] = set()
-"""The renders whose fragments are being deleted, which takes a slow volume a while."""
-
-
-async def _leave(workspace: Workspace, job: Job) -> None:
-    """Take the fragments away if the job is done and nobody else reads them."""
-    _readers[workspace] -= 1
-    if _readers[workspace] > 0:
-        return
-    del _readers[workspace]
-    if job.state is JobState.SUCCEEDED and workspace not in _clearing:
-        _clearing.add(workspace)
-        try:
-            with CancelScope(shield=True):
-                await tidy_results(partial(workspace.clear_scratch, keep_fragments=False))
-        except OSError as error:
-            log.error("files_not_deleted", **about(job.id, job.traceparent), error=str(error))
-        finally:
-            _clearing.discard(workspace)
 
 
 async def _send_file(send: Send, path: Path) -> None:

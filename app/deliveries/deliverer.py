@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
 
+from app.deliveries import webhook
 from app.deliveries.sending import Outcome, Sender
-from app.deliveries.signature import headers
 from app.errors import AddressRefused, JobNotFound, Unavailable
 from app.jobs.files import DataFolder
 from app.jobs.forever import forever
@@ -79,11 +79,6 @@ class Terms:
     resolve: Resolve = system_resolve
 
 
-def said(event: str, data: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-    """Return the body of a webhook in our own words."""
-    return {"type": event, "timestamp": at.isoformat().replace("+00:00", "Z"), "data": data}
-
-
 def delivery(kind: DeliveryKind, url: str) -> Delivery:
     """Return a delivery that waits for the end of its job."""
     return Delivery(
@@ -135,7 +130,8 @@ class Deliverer:
     async def test(self, url: str) -> Outcome:
         """Send a webhook that says nothing, once."""
         message = delivery(DeliveryKind.WEBHOOK, url)
-        return await self._post(message, said("webhook.test", {"message": "This is a test."}, utc_now()))
+        news = webhook.body("webhook.test", {"message": "This is a test."}, utc_now())
+        return await self._post(message, news)
 
     def planned(self, webhook_url: str | None, result_url: str | None) -> list[Delivery]:
         """Return what is to be delivered of a new job. Raises ``AddressRefused``."""
@@ -234,7 +230,7 @@ class Deliverer:
 
     async def _post(self, message: Delivery, news: Mapping[str, Any]) -> Outcome:
         body = json.dumps(news, ensure_ascii=False, separators=(",", ":")).encode()
-        signed = headers(message["id"], utc_now(), body, self._terms.secret)
+        signed = webhook.headers(message["id"], utc_now(), body, self._terms.secret)
         return await self._sender(message["url"]).post(message["url"], body, signed)
 
     def _noted(self, message: Delivery, outcome: Outcome) -> Delivery:

@@ -317,24 +317,34 @@ class Scheduler:
         log.info("job_ended", **job.about, state=ended.job.state, frames=ended.frames, seconds=seconds)
         saving = self._save(ended.job)
         if not succeeded:
-            # On record, then without files, then said: who hears of it finds it so, a crash leaves nothing
-            # for good. But who waits is answered although a volume may be too full, or hang.
-            await asyncio.wait({saving}, timeout=NOTE_SECONDS)
-            await self.forget_files(job.job.id, job.job.traceparent)
-            job.become(ended.job)
+            await self._end_without_result(job, ended.job, saving)
         if not await saving:
             log.warning("job_not_on_record", **job.about)
-        self._job_seconds += 0.2 * (ended.work_seconds - self._job_seconds)
-        try:
-            self._on_ended(ended)
-        except Exception as error:  # of those who count it: it has ended all the same
-            log.exception("end_not_told", **job.about, exc_info=error)
+        self._count(ended)
         job.become(ended.job)
         del self._jobs[job.job.id]
         self._wake.set()
         if succeeded:  # what it was made of goes last: until it is on record, that may be needed once more
             keep = partial(self._files.keep_result, job.job)
             await self._clear(job.job.id, job.job.traceparent, keep)
+
+    async def _end_without_result(self, job: OpenJob, record: Job, saving: asyncio.Task[Any]) -> None:
+        """Tell of an end as soon as it is on record and the files are gone: who hears of it finds it so.
+
+        A crash in between leaves nothing for good. But who waits is answered although a volume may be too
+        full, or hang.
+        """
+        await asyncio.wait({saving}, timeout=NOTE_SECONDS)
+        await self.forget_files(record.id, record.traceparent)
+        job.become(record)
+
+    def _count(self, ended: Ended) -> None:
+        """Have an end counted; what goes wrong with that changes nothing of it."""
+        self._job_seconds += 0.2 * (ended.work_seconds - self._job_seconds)
+        try:
+            self._on_ended(ended)
+        except Exception as error:
+            log.exception("end_not_told", **about(ended.job.id, ended.job.traceparent), exc_info=error)
 
     async def _clear(self, job_id: str, traceparent: str | None, delete: Callable[[], object]) -> None:
         """Delete files of a job that has ended; if that fails, the next start does it.

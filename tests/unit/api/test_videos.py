@@ -19,8 +19,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 from structlog.testing import capture_logs
 
-from app.api import videos
 from app.api.compat import fal_result
+from app.api.fragment_readers import FragmentReaders
 from app.api.problems import install_handlers
 from app.api.sent_file import SentFile
 from app.api.submission import wait_while_connected
@@ -68,7 +68,7 @@ def services(tmp_path: Path) -> Any:
         yield DONE
 
     scheduler = SimpleNamespace(follow=follow, is_prepared=lambda job_id: True)
-    return SimpleNamespace(files=files, scheduler=scheduler)
+    return SimpleNamespace(files=files, scheduler=scheduler, readers=FragmentReaders())
 
 
 async def sent(response: Response, hear: Callable[[Message], None] = lambda _: None) -> list[bytes]:
@@ -186,7 +186,7 @@ async def test_a_stream_whose_fragments_cannot_be_deleted_is_whole_and_the_log_s
     assert logs == [
         {"event": "files_not_deleted", "job": DONE.id, "error": "It may not.", "log_level": "error"}
     ]
-    assert not videos._clearing
+    assert services.readers.may_read(services.files.workspace(DONE.id))
 
 
 async def test_who_comes_while_fragments_are_deleted_gets_the_finished_video(
@@ -230,7 +230,7 @@ async def test_who_waits_for_a_job_is_let_go_with_the_connection(services: Any) 
         with pytest.raises(ClientDisconnect):
             await asyncio.wait_for(wait(Request({"type": "http"}, hang_up), services, RUNNING), DEADLINE)
     assert followed == ["begun", "left"] * 2
-    assert RUNNING.id not in {workspace.folder.name for workspace in videos._readers}
+    assert not services.readers._counts
 
 
 @pytest.mark.parametrize("size", [0, 1, 48 << 10, (48 << 10) + 1, 200_000])

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from app.deliveries.deliverer import Deliverer, said
+from app.deliveries import webhook
+from app.deliveries.deliverer import Deliverer
 from app.errors import RenderProcessCrashed
 from app.jobs.job import Delivery, Job, JobKind, JobState, NewJob, new_id, utc_now
 from app.jobs.table import JobTable
@@ -19,7 +20,7 @@ QUICK = (0.01, 0.01, 0.02, 0.02, 0.03, 0.03)
 
 
 def news_of(job: Job) -> dict[str, Any]:
-    return said(f"job.{job.state}", {"id": job.id}, job.finished_at or utc_now())
+    return webhook.body(f"job.{job.state}", {"id": job.id}, job.finished_at or utc_now())
 
 
 @asynccontextmanager
