@@ -17,6 +17,10 @@ from training.hidden.settings import HiddenSettings
 Shape = npt.NDArray[np.uint8]
 """uint8 (96, 96): 1 where the thing is."""
 
+_BEND: Final = 0.35
+"""Deviation of the angle in which fingers are bent, radians."""
+_NAIL: Final = np.array([1.04, 1.0, 1.03], np.float32)
+"""Gains (BGR) by which a nail differs from its finger."""
 _LETTERS: Final = "ABCDEFGHIJKLMNOPRSTUVWYZabcdefghiklmnoprstuvwyz0123456789"
 
 
@@ -28,34 +32,58 @@ class Occluder:
     shown: Picture
 
 
-def draw(rng: np.random.Generator, settings: HiddenSettings, faces: AlignedFaces) -> Occluder:
-    """Draw a thing of a random kind; ``faces`` lend their skin to hands."""
+def draw(
+    rng: np.random.Generator, settings: HiddenSettings, own: AlignedFaces, others: AlignedFaces
+) -> Occluder:
+    """Draw a thing of a random kind; hands have the skin of the face itself, or of ``others``."""
     kind = _pick(rng, settings.objects)
-    return _KINDS[kind](rng, partial(_fill, rng, settings, faces), partial(skin, rng, faces))
+    lenders = own if rng.random() < settings.own_skin else others
+    return _KINDS[kind](rng, partial(_fill, rng, settings, others), partial(skin, rng, lenders))
 
 
 Fill = Callable[[], Picture]
 
 
 def _hand(rng: np.random.Generator, _: Fill, skin_of: Fill) -> Occluder:
-    """Fingers from one side, rounded, mostly with the hand that they belong to."""
-    shape, shade = _empty(), np.ones((CROP_SIZE, CROP_SIZE), np.float32)
-    angle, count, width = rng.uniform(0, 2 * np.pi), int(rng.integers(1, 5)), rng.uniform(6, 15)
+    """Fingers from one side, rounded and mostly bent, with nails or creases, often with their hand."""
+    shape, shade = _empty(), np.ones((CROP_SIZE, CROP_SIZE, 3), np.float32)
+    angle, count, width = rng.uniform(0, 2 * np.pi), int(rng.integers(1, 5)), float(rng.uniform(6, 17))
     along, across = _direction(angle), _direction(angle + np.pi / 2)
-    tips = _place(rng)
+    tips, bend = _place(rng), rng.normal(0, _BEND)
     if rng.random() < 0.6:
         palm = tips + along * rng.uniform(30, 50)
         axes = rng.uniform(16, 34, 2)
         cv2.ellipse(shape, _point(palm), _size(axes), np.degrees(angle), 0, 360, 1, cv2.FILLED)
+    nails, creases = rng.random() < 0.4, rng.random() < 0.5
     for finger in range(count):
         tip = tips + across * (finger - (count - 1) / 2) * width * 1.05 + rng.normal(0, 2.5, 2)
-        root = tip + _direction(angle + rng.normal(0, 0.08)) * rng.uniform(50, 120)
+        joint = tip + _direction(angle + rng.normal(0, 0.08)) * width * rng.uniform(1.2, 2.0)
+        root = joint + _direction(angle + bend + rng.normal(0, 0.05)) * rng.uniform(40, 110)
         single = _empty()
-        cv2.line(single, _point(tip), _point(root), 1, max(1, round(width)))
+        cv2.polylines(single, [np.rint([tip, joint, root]).astype(np.int32)], False, 1, max(1, round(width)))
         deep = cv2.distanceTransform(single, cv2.DIST_L2, 3) / (width / 2)
-        shade = np.where(single > 0, 0.62 + 0.38 * np.sqrt(np.clip(deep, 0, 1)), shade)
+        rounded = np.repeat((0.62 + 0.38 * np.sqrt(np.clip(deep, 0, 1)))[..., None], 3, axis=2)
+        if nails:
+            rounded[_nail(tip, angle, width)] *= _NAIL * rng.uniform(0.95, 1.15)
+        if creases:
+            rounded[_crease(joint, angle, width)] *= rng.uniform(0.7, 0.95)
+        shade = np.where(single[..., None] > 0, rounded, shade).astype(np.float32)
         shape |= single
-    return Occluder(shape, (skin_of() * shade[..., None]).astype(np.float32))
+    soft = cv2.GaussianBlur(shade, (0, 0), 0.6)
+    return Occluder(shape, np.clip(skin_of() * soft, 0, 255).astype(np.float32))
+
+
+def _nail(tip: npt.NDArray[np.float64], angle: float, width: float) -> npt.NDArray[np.bool_]:
+    nail, middle = _empty(), tip - _direction(angle) * width * 0.1
+    axes = _size((width * 0.35, width * 0.25))
+    cv2.ellipse(nail, _point(middle), axes, np.degrees(angle), 0, 360, 1, cv2.FILLED)
+    return np.asarray(nail > 0)
+
+
+def _crease(joint: npt.NDArray[np.float64], angle: float, width: float) -> npt.NDArray[np.bool_]:
+    crease, side = _empty(), _direction(angle + np.pi / 2) * width / 2
+    cv2.line(crease, _point(joint - side), _point(joint + side), 1, 1)
+    return np.asarray(crease > 0)
 
 
 def _disc(rng: np.random.Generator, fill: Fill, _: Fill) -> Occluder:

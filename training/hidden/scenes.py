@@ -54,17 +54,19 @@ class SceneMaker:
 
     def draw(self, rng: np.random.Generator) -> Scene:
         """Return a scene; each person of a kind is as frequent as any other, however long their video."""
-        face, points = self._moved(rng, *self._face(rng))
+        person, face, points = self._face(rng)
+        face, points = self._moved(rng, face, points)
         hidden = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
         if rng.random() < self._settings.covered:
             for _ in range(1 + int(rng.random() < self._settings.second_object)):
-                other = self._faces[rng.integers(len(self._faces))]
-                face, shown = self._laid_on(rng, face, draw(rng, self._settings, other))
+                others = self._faces[rng.integers(len(self._faces))]
+                thing = draw(rng, self._settings, self._faces[person], others)
+                face, shown = self._laid_on(rng, face, thing)
                 hidden = np.maximum(hidden, shown)
         return Scene(self._spoilt(rng, face), (hidden > 0.5).astype(np.float32), points)
 
-    def _face(self, rng: np.random.Generator) -> tuple[Picture, FaceLandmarks]:
-        """Return somebody's face, as filmed, smiling, painted or bearded, and its points."""
+    def _face(self, rng: np.random.Generator) -> tuple[int, Picture, FaceLandmarks]:
+        """Return somebody, their face as filmed, smiling, painted or bearded, and its points."""
         settings = self._settings
         smiler = len(self._smilers) > 0 and rng.random() < settings.smilers
         person = int(
@@ -78,8 +80,8 @@ class SceneMaker:
         if rng.random() < settings.lipstick:
             face = painted_lips(rng, face, points)
         if rng.random() < settings.beards:
-            face = _bearded(rng, face, points)
-        return face, points
+            face = _bearded(rng, face, points, gray=rng.random() < settings.gray_beards)
+        return person, face, points
 
     def _moved(
         self, rng: np.random.Generator, face: Picture, points: FaceLandmarks
@@ -101,12 +103,17 @@ class SceneMaker:
         self, rng: np.random.Generator, face: Picture, thing: Occluder
     ) -> tuple[Picture, npt.NDArray[np.float32]]:
         """Return the face behind the thing, in its shadow, and how much of each pixel the thing takes."""
+        settings = self._settings
         shape = thing.shape.astype(np.float32)
-        soft = np.asarray(cv2.GaussianBlur(shape, (0, 0), rng.uniform(*self._settings.edge_blur)), np.float32)
+        soft = np.asarray(cv2.GaussianBlur(shape, (0, 0), rng.uniform(*settings.edge_blur)), np.float32)
+        shown = thing.shown
+        if rng.random() < settings.moving:
+            path = _path(rng.uniform(0, np.pi), rng.uniform(*settings.motion))
+            soft, shown = (np.asarray(cv2.filter2D(one, -1, path), np.float32) for one in (soft, shown))
         shift = rng.integers(-_SHADOW_REACH, _SHADOW_REACH + 1, 2)
         shadow = cv2.GaussianBlur(np.roll(shape, shift, (0, 1)), (0, 0), _SHADOW_BLUR)
-        dimmed = face * (1 - rng.uniform(0, self._settings.shadow) * shadow * (1 - soft))[..., None]
-        return dimmed * (1 - soft[..., None]) + thing.shown * soft[..., None], soft
+        dimmed = face * (1 - rng.uniform(0, settings.shadow) * shadow * (1 - soft))[..., None]
+        return dimmed * (1 - soft[..., None]) + shown * soft[..., None], soft
 
     def _spoilt(self, rng: np.random.Generator, face: Picture) -> npt.NDArray[np.uint8]:
         settings = self._settings
@@ -129,19 +136,60 @@ class SceneMaker:
         return pixels
 
 
-def _bearded(rng: np.random.Generator, face: Picture, points: npt.NDArray[np.float32]) -> Picture:
-    """Return the face with dark hair about the mouth, or a part of it: it belongs to the face."""
+def _bearded(
+    rng: np.random.Generator, face: Picture, points: npt.NDArray[np.float32], *, gray: bool
+) -> Picture:
+    """Return the face with hair about the mouth, or a part of it: it belongs to the face."""
     region = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
-    outline = points[[*JAW, *_BELOW_NOSE]].copy()
-    if rng.random() < 0.4:
+    outline, kind = points[[*JAW, *_BELOW_NOSE]].copy(), rng.random()
+    if kind < 0.3:
         outline[: len(JAW)] += (points[17] - outline[: len(JAW)]) * rng.uniform(0.2, 0.5)
-    cv2.fillPoly(region, [np.rint(outline).astype(np.int32)], 1)
+    if kind < 0.6:
+        cv2.fillPoly(region, [np.rint(outline).astype(np.int32)], 1)
+    else:
+        _goatee(rng, region, points)
     lips = points[[*UPPER_LIP_OUTER, *LOWER_LIP_OUTER[::-1]]]
     cv2.fillPoly(region, [np.rint(lips).astype(np.int32)], 0)
-    thick = cv2.GaussianBlur(region.astype(np.float32), (0, 0), rng.uniform(1, 3)) * rng.uniform(0.3, 0.9)
-    hair = rng.uniform(10, 70) * np.array([0.85, 0.95, 1.1]) + smooth_noise(rng, 14, 0.8)
-    haired = face * (1 - thick[..., None]) + np.clip(hair, 0, 255) * thick[..., None]
-    return np.asarray(haired, np.float32)
+    thick = cv2.GaussianBlur(region.astype(np.float32), (0, 0), rng.uniform(1, 3))
+    thick = (thick * rng.uniform(0.3, 1.0))[..., None]
+    if gray:
+        patches = 0.5 + smooth_noise(rng, rng.uniform(0, 0.6), 4.0)  # how white, from place to place
+        white = rng.uniform(90, 225) * np.array([0.96, 0.98, 1.0])
+        dark = rng.uniform(15, 80) * np.array([0.9, 0.95, 1.05])
+        share = np.clip(rng.uniform(0.2, 1.2) * (patches + 0.25) + smooth_noise(rng, 0.35, 0.6), 0, 1)
+        hair = dark + (white - dark) * share + smooth_noise(rng, rng.uniform(4, 20), 0.7)
+    else:
+        hair = rng.uniform(10, 70) * np.array([0.85, 0.95, 1.1]) + smooth_noise(rng, 14, 0.8)
+    return np.asarray(face * (1 - thick) + np.clip(hair, 0, 255) * thick, np.float32)
+
+
+def _goatee(rng: np.random.Generator, region: npt.NDArray[np.uint8], points: FaceLandmarks) -> None:
+    """Fill a part of the chin, mostly with a moustache and what joins the two."""
+    lip, chin = points[17], points[152]
+    width = float(np.hypot(*(points[LOWER_LIP_OUTER[-1]] - points[LOWER_LIP_OUTER[0]]))) / 2
+    middle = lip + (chin - lip) * rng.uniform(0.4, 0.8)
+    tall = float(np.hypot(*(chin - lip))) * rng.uniform(0.4, 0.9)
+    axes = (max(1, round(width * rng.uniform(0.4, 1.1))), max(1, round(tall)))
+    cv2.ellipse(region, (round(float(middle[0])), round(float(middle[1]))), axes, 0, 0, 360, 1, cv2.FILLED)
+    thickness = max(1, round(width * rng.uniform(0.15, 0.4)))
+    if rng.random() < 0.8:
+        above = points[list(UPPER_LIP_OUTER)] + (points[2] - points[0]) * rng.uniform(0.2, 0.5)
+        cv2.polylines(region, [np.rint(above).astype(np.int32)], False, 1, thickness)
+    if rng.random() < 0.6:
+        for corner in (UPPER_LIP_OUTER[0], UPPER_LIP_OUTER[-1]):
+            out = points[corner] + (points[corner] - lip) * 0.15
+            line = np.rint([out, out + (middle - out) * 0.6]).astype(np.int32)
+            cv2.polylines(region, [line], False, 1, thickness)
+
+
+def _path(angle: float, length: float) -> npt.NDArray[np.float32]:
+    """Return the kernel of a motion by ``length`` pixels; its sum is 1."""
+    reach = int(np.ceil(length / 2))
+    path = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    end = np.array([np.cos(angle), np.sin(angle)]) * length / 2
+    first, last = (np.rint(reach + way * end).astype(int) for way in (-1, 1))
+    cv2.line(path, (int(first[0]), int(first[1])), (int(last[0]), int(last[1])), 1)
+    return np.asarray(path / path.sum(), np.float32)
 
 
 def _paler(rng: np.random.Generator, face: Picture, most: float) -> Picture:

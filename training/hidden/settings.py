@@ -39,8 +39,16 @@ class HiddenSettings:
     """How often each kind is drawn."""
     fills: dict[str, float]
     """How often an object shows skin of other people, a part of a picture, or a plain colour."""
+    own_skin: float
+    """Share of the hands that have the skin of the face that they are before."""
+    moving: float
+    """Share of the objects that are blurred by their motion."""
+    motion: tuple[float, float]
+    """How far those move while a frame is taken, pixels."""
     beards: float
-    """Share of the samples whose lower face is darkened like a beard, which covers nothing."""
+    """Share of the samples whose lower face has a beard, which covers nothing."""
+    gray_beards: float
+    """Share of those beards that are gray or white."""
     smilers: float
     """Share of the samples that show a wide mouth with parted lips, if the people have such frames."""
     smiles: float

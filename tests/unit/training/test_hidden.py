@@ -36,8 +36,9 @@ AS_FILMED = replace(
     noise=0.02,
     spoilt=0,
     shadow=0,
+    moving=0,
 )
-RIGHT_CORNER, LEFT_CORNER, UPPER_LIP, LOWER_LIP, CHEEK = 61, 291, 13, 14, 50
+RIGHT_CORNER, LEFT_CORNER, UPPER_LIP, LOWER_LIP, CHEEK, CHIN = 61, 291, 13, 14, 50, 200
 
 
 def footage(name: str = "eileen", frames: int = 4) -> Footage:
@@ -58,7 +59,7 @@ def shut_mouth(frames: int = 4) -> Footage:
 def test_things_of_every_kind_are_drawn_and_differ_from_each_other(kind: str) -> None:
     only = replace(SETTINGS, objects={kind: 1.0})
     rng = np.random.default_rng(0)
-    things = [draw(rng, only, footage().faces) for _ in range(12)]
+    things = [draw(rng, only, footage().faces, footage().faces) for _ in range(12)]
     areas = [float(thing.shape.mean()) for thing in things]
     assert 0.005 < np.mean(areas) < 0.7
     assert len(set(areas)) > 6
@@ -74,11 +75,44 @@ def test_hands_have_the_colour_of_skin() -> None:
     assert red > blue + 20
 
 
+@pytest.mark.parametrize(("own_skin", "blue"), [(1.0, False), (0.0, True)])
+def test_hands_have_the_skin_of_the_face_or_of_others(own_skin: float, blue: bool) -> None:
+    hands = replace(SETTINGS, objects={"hand": 1.0}, own_skin=own_skin)
+    rng, own = np.random.default_rng(0), footage().faces
+    for _ in range(8):
+        hand = draw(rng, hands, own, own[..., ::-1])
+        shown = hand.shown[hand.shape > 0].mean(axis=0)
+        assert (shown[0] > shown[2] + 10) == blue
+
+
 def test_nothing_is_hidden_where_nothing_is_drawn() -> None:
     maker, rng = SceneMaker([footage()], [], BARE), np.random.default_rng(0)
     assert all(not maker.draw(rng).hidden.any() for _ in range(8))
     bearded = SceneMaker([footage()], [], replace(BARE, beards=1.0))
-    assert not bearded.draw(rng).hidden.any()
+    assert all(not bearded.draw(rng).hidden.any() for _ in range(8))
+
+
+def test_gray_beards_are_lighter_than_dark_ones() -> None:
+    def chin(gray: float) -> float:
+        maker = SceneMaker([footage()], [], replace(AS_FILMED, covered=0, beards=1, gray_beards=gray))
+        scenes = [maker.draw(np.random.default_rng(seed)) for seed in range(30)]
+        places = [np.rint(scene.points[CHIN]).astype(int) for scene in scenes]
+        return float(np.mean([s.picture[y, x].mean() for s, (x, y) in zip(scenes, places, strict=True)]))
+
+    assert chin(1.0) > chin(0.0) + 10
+
+
+def test_what_moves_is_blurred() -> None:
+    bars = replace(AS_FILMED, covered=1, second_object=0, objects={"disc": 1}, fills={"plain": 1})
+
+    def steepest(moving: float) -> float:
+        maker = SceneMaker([footage()], [], replace(bars, moving=moving, motion=(12, 12)))
+        pictures = [maker.draw(np.random.default_rng(seed)).picture.astype(int) for seed in range(12)]
+        return float(
+            np.mean([np.abs(np.diff(picture, axis=axis)).max() for picture in pictures for axis in (0, 1)])
+        )
+
+    assert steepest(1) < steepest(0)
 
 
 def test_what_is_drawn_changes_the_picture_where_it_is_hidden() -> None:
