@@ -33,7 +33,7 @@ from app.volume import meaning
 STUDY: Final = "mouths.npz"
 """Name of the file among those of an avatar; it can be rebuilt from the others."""
 
-VERSION: Final = 6
+VERSION: Final = 7
 """Of what is measured and how; a study of another version is made again."""
 
 _BUFFERS: Final = 8
