@@ -136,10 +136,11 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         return answer_to(request, NotFound("There is nothing at this address; see /docs for what there is."))
     if error.status_code == HTTPStatus.BAD_REQUEST:  # the framework's word for a body that is not UTF-8
         return answer_to(request, InvalidRequest("The body cannot be read; send JSON as UTF-8."))
-    status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
+    status, headers, detail = HTTPStatus(error.status_code), dict(error.headers or {}), error.detail
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))
-    problem = Problem(type="about:blank", title=status.phrase, status=status.value, detail=error.detail)
+        detail = f"There is no {request.method} at this address, only {headers['Allow']}."
+    problem = Problem(type="about:blank", title=status.phrase, status=status.value, detail=detail)
     return problem_response(problem, headers)
 
 

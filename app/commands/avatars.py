@@ -18,6 +18,7 @@ from app.commands.console import (
     ModelOption,
     open_workshop,
     out,
+    print_table,
     print_warnings,
     progress,
     settings_of,
@@ -114,7 +115,10 @@ def avatar_list(
     """List the avatars, oldest first."""
     from app.avatars.store import AvatarStore
 
-    table = Table("id", "size", "fps", "frames", "with face", "seconds", "made", box=None)
+    table = Table(box=None)
+    table.add_column("id", overflow="fold")  # never shortened: other commands take it
+    for heading in ("size", "fps", "frames", "with face", "seconds", "made"):
+        table.add_column(heading)
     for manifest in AvatarStore(settings_of(avatars_dir=avatars_dir).avatars_dir).list():
         if manifest.implicit and not implicit:
             continue
@@ -127,7 +131,7 @@ def avatar_list(
             f"{manifest.duration:.2f}",
             manifest.created_at.isoformat(timespec="seconds"),
         )
-    out.print(table)
+    print_table(table)
 
 
 @avatars.command("rm")

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from app.notices import Notice
 from app.settings import Settings
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 out = Console()
 err = Console(stderr=True)
+
+_WHOLE_LINES: Final = 10_000
+"""Characters that no line of a table has."""
 
 ModelOption = Annotated[
     Path | None, typer.Option("--model", help="The model, .pth or .onnx. Default: the bundled model.")
@@ -41,6 +45,12 @@ def print_warnings(warnings: list[Notice]) -> None:
     """Print warnings, one a line, to standard error."""
     for warning in warnings:
         err.print(f"[bold yellow]{warning['code']}:[/] {escape(warning['detail'])}", highlight=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table: fitted to a terminal, otherwise in whole lines, for other programs to read."""
+    console = out if out.is_terminal else Console(width=_WHOLE_LINES)
+    console.print(table)
 
 
 def settings_of(**given: Any) -> Settings:

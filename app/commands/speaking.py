@@ -150,16 +150,17 @@ def demo(
 def _named(output: Path | None, options: RenderOptions) -> Path:
     """Return the file to write: ``output``, or ``out`` with the ending of the options' format.
 
-    Raises InvalidRequest for a name that promises another format.
+    Raises InvalidRequest for a name that promises another format, or a folder that is not there.
     """
     if output is None:
         return Path(f"out.{options.format}")
     suffix = output.suffix.removeprefix(".").lower()
-    if suffix in MEDIA_TYPES and suffix != options.format:
+    if suffix and suffix != options.format:
         right = output.with_suffix(f".{options.format}")
-        raise InvalidRequest(
-            f"{output} would hold {options.format}: add --format {suffix}, or name the file {right}."
-        )
+        other = f"add --format {suffix}, or " if suffix in MEDIA_TYPES else ""
+        raise InvalidRequest(f"{output} would hold {options.format}: {other}name the file {right}.")
+    if not output.parent.is_dir():
+        raise InvalidRequest(f"There is no folder {output.parent} to write {output.name} into.")
     return output
 
 
@@ -168,7 +169,6 @@ def _workspace(output: Path) -> Iterator[Workspace]:
     """Give a workspace beside ``output``, which becomes its result."""
     from app.media.files import move
 
-    output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".mouthpiece-", dir=output.parent) as folder:
         workspace = Workspace(Path(folder))
         yield workspace

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.bundled import bundled
-from app.commands.console import DeviceOption, ModelOption, err, out, settings_of
+from app.commands.console import DeviceOption, ModelOption, err, out, print_table, settings_of
 
 
 def export(
@@ -55,7 +55,7 @@ def bench(
         settings = settings_of(model=model, device=device)
         for line in measure(settings, clip, words):
             table.add_row(line.part, line.name, f"{line.value:.4g} {line.unit}", line.note)
-    out.print(table)
+    print_table(table)
 
 
 def doctor(

@@ -19,7 +19,10 @@ def model(settings: Settings) -> Iterator[Finding]:
 
     try:
         info = open_model(
-            settings.model_path, device=settings.first_device, cache_dir=settings.data_dir / "cache"
+            settings.model_path,
+            None if settings.dtype == "auto" else settings.dtype,
+            settings.first_device,
+            cache_dir=settings.data_dir / "cache",
         ).info
     except MouthpieceError as error:
         if settings.model:

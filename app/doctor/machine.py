@@ -31,14 +31,18 @@ def python(settings: Settings) -> Iterator[Finding]:
 
 
 def processor(settings: Settings) -> Iterator[Finding]:
-    """Say whether the processor computes in bf16."""
+    """Say whether the processor computes in bf16, and whether the model does."""
     import openvino
 
     core = openvino.Core()
     name = core.get_property("CPU", "FULL_DEVICE_NAME")
     cores = usable_cores()
-    if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        found = f"{name}, {cores} cores, supports bf16: the model runs twice as fast as in fp32"
+    halves = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if runs_on_cpu(settings.model_path):
+        found = f"{name}, {cores} cores, {'supports' if halves else 'no'} bf16: this model runs in fp32"
+        yield Finding("processor", "good", found)
+    elif halves:
+        found = f"{name}, {cores} cores, supports bf16: the model can run twice as fast as in fp32"
         yield Finding("processor", "good", found)
     else:
         yield Finding(

@@ -33,10 +33,10 @@ class Limits:
     def check(self, owners: Sequence[str | None], owner: str | None) -> None:
         """Raise ``QueueFull`` if another job of ``owner`` cannot wait beside those of ``owners``."""
         if len(owners) >= self.queued:
-            raise QueueFull(f"{len(owners)} jobs are queued, which is the limit; try again in a few seconds.")
+            raise QueueFull(f"As many jobs are queued as may be ({self.queued}); try again in a few seconds.")
         if owner is not None and owners.count(owner) >= self.queued_per_key:
             raise QueueFull(
-                f"{self.queued_per_key} jobs of this API key are queued, the limit for one; try again in a "
+                f"As many jobs of this API key are queued as may be ({self.queued_per_key}); try again in a "
                 "few seconds."
             )
 

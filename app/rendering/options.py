@@ -151,7 +151,12 @@ class RenderOptions:
     ] = None
     start_frame: Annotated[
         int,
-        Field(ge=0, le=10_000_000, description="First frame, counted from `start`."),
+        Field(
+            ge=0,
+            le=10_000_000,
+            description="First frame, counted from `start`. One beyond the clip's end counts on through its "
+            "`loop`.",
+        ),
     ] = 0
     keep: Annotated[
         str,

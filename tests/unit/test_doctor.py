@@ -2,6 +2,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,6 +69,25 @@ def test_cuda_is_a_problem_only_where_the_model_needs_it_and_it_is_asked_for(
     (found,) = machine.cuda(Settings(device=device, model=models / model))
     assert found.level == level
     assert ("mouthpiece[cuda]" in found.remedy) == (devices > 0 and level != "good")
+
+
+@pytest.mark.parametrize(
+    ("model", "halves", "level", "said"),
+    [
+        (EAR, True, "good", "supports bf16: this model runs in fp32"),
+        (EAR, False, "good", "no bf16: this model runs in fp32"),
+        (CHECKPOINT, True, "good", "supports bf16: the model can run twice as fast as in fp32"),
+        (CHECKPOINT, False, "note", "no bf16: the model runs in fp32 and takes twice as long"),
+    ],
+)
+def test_of_the_processor_it_is_said_what_the_model_does_with_it(
+    models: Path, monkeypatch: pytest.MonkeyPatch, model: str, halves: bool, level: str, said: str
+) -> None:
+    properties = {"FULL_DEVICE_NAME": "A CPU", "OPTIMIZATION_CAPABILITIES": ["FP32", *["BF16"] * halves]}
+    core = SimpleNamespace(get_property=lambda device, name: properties[name])
+    monkeypatch.setattr("openvino.Core", lambda: core)
+    (found,) = machine.processor(Settings(model=models / model))
+    assert (found.level, found.found.split(" cores, ")[1]) == (level, said)
 
 
 @pytest.mark.parametrize(("host", "place"), [("::1", "[::1]"), ("127.0.0.1", "127.0.0.1")])

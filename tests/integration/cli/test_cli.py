@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from app.avatars.store import AvatarStore
 from app.cli import app, main
 from app.commands import console
 from app.media.frames import Color, FrameLayout
 from tests.support import clips
+from tests.support.avatars import made_up_manifest, put_made_up
 from tests.support.cutouts import cutout
 from tests.support.videos import decode
 
@@ -97,6 +99,7 @@ def run_apart(environment: dict[str, str], tmp_path: Path) -> Run:
 def test_from_a_video_to_a_talking_mp4(run: Run, run_apart: Run, tmp_path: Path) -> None:
     clips.talking_head(tmp_path / "Anna Smith.mp4", 0.4)
     clips.speech(tmp_path / "words.wav", 0.6)
+    (tmp_path / "out").mkdir()
     assert "Model not found:" in run("avatar", "add", "Anna Smith.mp4", "--model", "none.onnx").stderr
     added = run_apart("avatar", "add", "Anna Smith.mp4")
     assert added.returncode == 0, added.stderr
@@ -113,6 +116,7 @@ def test_from_a_video_to_a_talking_mp4(run: Run, run_apart: Run, tmp_path: Path)
 def test_a_video_is_dubbed_in_one_step_and_prepared_once(run: Run, tmp_path: Path) -> None:
     clips.talking_head(tmp_path / "me.mp4", 0.4)
     clips.speech(tmp_path / "words.wav", 0.6)
+    (tmp_path / "out").mkdir()
     for seconds, options in ((0.6, ()), (0.3, ("--quality", "draft"))):
         clips.speech(tmp_path / "words.wav", seconds)
         done = run("dub", "me.mp4", "words.wav", "-o", "out/talk.mp4", *options)
@@ -137,6 +141,14 @@ def test_a_video_without_a_name_is_named_by_its_format(run: Run, tmp_path: Path)
     done = run("render", "me", "words.wav", "--format", "mov")
     assert done.stdout.startswith("out.mov: 5 frames"), done.stderr
     assert {path.name for path in tmp_path.glob("out.*")} == {"out.webm", "out.mov"}
+
+
+def test_a_list_for_other_programs_has_whole_lines(run: Run, tmp_path: Path) -> None:
+    name = "anna-of-the-north-with-a-name-that-is-as-long-as-a-name-may-be-"
+    put_made_up(AvatarStore(tmp_path / "avatars"), made_up_manifest(name))
+    lines = run("avatar", "list", COLUMNS="40").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["id", name]
+    assert len({len(line.split()) for line in lines[1:]}) == 1
 
 
 def test_a_picture_lies_behind_transparent_footage(run: Run, tmp_path: Path) -> None:
@@ -174,6 +186,8 @@ def test_a_video_is_checked_and_nothing_is_stored(run: Run, tmp_path: Path) -> N
         (("check", "words.wav"), "Not a video:"),
         (("dub", "words.wav", "words.wav", "-o", "a.webm"), "add --format webm, or name the file a.mp4."),
         (("render", "x", "words.wav", "-o", "a.mp4", "--format", "mov"), "or name the file a.mov."),
+        (("render", "x", "words.wav", "-o", "a.avi"), "a.avi would hold mp4: name the file a.mp4."),
+        (("dub", "words.wav", "words.wav", "-o", "no/a.mp4"), "There is no folder no to write a.mp4 into."),
         (("render", "x", "words.wav", "--fps", "500"), "fps: a frame rate is a number from 1 to 120"),
     ],
 )
