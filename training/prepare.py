@@ -6,7 +6,7 @@ recorded before the next one begins, so a run that was stopped resumes at the vi
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -83,11 +83,13 @@ def prepare_pack(videos: Path, pack: Path, *, licence: str, progress: Progress |
     """Make or resume the pack of the videos below ``videos``, or add them to what a pack holds.
 
     ``licence`` is that of all these videos, also of those that are in the pack already, unless it is unknown.
-    Raises InvalidRequest if there are no videos, or none of them shows a face for a second.
+    Raises InvalidRequest if there are no videos, two would have clips of one name, or none shows a face for a
+    second.
     """
     paths = sorted(path for path in videos.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise InvalidRequest(f"There are no videos in {videos}: put in files such as .mp4, .mov or .webm.")
+    _check_names(paths, videos)
     pack.mkdir(parents=True, exist_ok=True)
     detector = load_detector("blazeface")
     left_out: dict[str, str] = {}
@@ -124,6 +126,15 @@ def _others(pack: Path, names: set[str]) -> list[Clip]:
 def _name(path: Path, videos: Path) -> str:
     """Return the name of a video's clips, which is its path below ``videos``."""
     return "--".join(path.relative_to(videos).with_suffix("").parts)
+
+
+def _check_names(paths: Iterable[Path], videos: Path) -> None:
+    known: dict[str, Path] = {}
+    for path in paths:
+        other = known.setdefault(_name(path, videos), path)
+        if other != path:
+            first, second = other.relative_to(videos), path.relative_to(videos)
+            raise InvalidRequest(f"{first} and {second} would have clips of one name: rename one of them.")
 
 
 def _once(path: Path, videos: Path, pack: Path, licence: str, detector: FaceDetector) -> list[Clip]:

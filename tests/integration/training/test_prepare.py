@@ -129,6 +129,15 @@ def test_a_folder_without_usable_videos_is_refused(tmp_path: Path) -> None:
         prepare_pack(tmp_path, tmp_path / "pack", licence="unknown")
 
 
+@pytest.mark.parametrize("names", [("a.mp4", "a.mov"), ("a/b.mp4", "a--b.mp4")])
+def test_videos_whose_clips_would_have_one_name_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "videos" / name).write_bytes(b"noise")
+    with pytest.raises(InvalidRequest, match="would have clips of one name: rename one of them"):
+        prepare_pack(tmp_path / "videos", tmp_path / "pack", licence="unknown")
+
+
 def test_of_two_that_open_a_pack_at_once_one_decodes_it(tmp_path: Path) -> None:
     pack = load_pack(write_pack(tmp_path / "pack"))
     told: list[int] = []
