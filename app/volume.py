@@ -2,9 +2,11 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import Final, cast
 
@@ -18,6 +20,8 @@ RESERVED_BYTES: Final = 1 << 30
 
 _STEP: Final = 16 << 20
 """Most bytes between two looks at the volume while a file grows; a look costs some microseconds."""
+_NO_AVATAR: Final = re.compile(r"\.(?!new-|old-)")
+"""How the names of folders begin that are neither taken for an avatar nor for what is left of one."""
 
 
 def check_folders(settings: Settings, *names: str) -> None:
@@ -41,26 +45,35 @@ def check_folders(settings: Settings, *names: str) -> None:
 
 
 def check_apart(settings: Settings) -> None:
-    """Raise ``InvalidRequest`` unless avatars, jobs and decoded frames have a folder each.
+    """Raise ``InvalidRequest`` unless avatars, jobs and decoded frames have a folder each, models too.
 
-    What lies in the avatars' folder is taken for an avatar, and can be deleted as one.
+    What lies in the avatars' folder is taken for an avatar, and can be deleted as one. What lies in the jobs'
+    folder, and belongs to no job, is deleted when the service starts.
     """
-    data, avatars = Path(os.path.realpath(settings.data_dir)), Path(os.path.realpath(settings.avatars_dir))
-    taken = {data: "DATA_DIR", data / "jobs": "DATA_DIR"}
-    for name, folder in ("AVATARS_DIR", avatars), ("FRAMES_DIR", settings.frames_dir):
-        if folder is None:
-            continue
-        place = Path(os.path.realpath(folder))
-        if other := taken.get(place):
+    apart = {"DATA_DIR": _real(settings.data_dir), "AVATARS_DIR": _real(settings.avatars_dir)}
+    if settings.frames_dir is not None:
+        apart["FRAMES_DIR"] = _real(settings.frames_dir)
+    for (one, place), (other, second) in combinations(apart.items(), 2):
+        if place == second:
             raise InvalidRequest(
-                f"{PREFIX}{other} and {PREFIX}{name} both use {place}; name a folder for each."
+                f"{PREFIX}{one} and {PREFIX}{other} both use {place}; name a folder for each."
             )
-        taken[place] = name
-    if data.is_relative_to(avatars) and not data.relative_to(avatars).parts[0].startswith("."):
-        raise InvalidRequest(
-            f"{PREFIX}DATA_DIR lies in {PREFIX}AVATARS_DIR, {avatars}, whose folders are taken for avatars; "
-            "name one elsewhere."
-        )
+    jobs, avatars = _real(settings.data_dir / "jobs"), apart["AVATARS_DIR"]
+    for name, place in (apart | {"MODELS_DIR": _real(settings.models_dir)}).items():
+        if place.is_relative_to(jobs):
+            raise InvalidRequest(
+                f"{PREFIX}{name} lies in {jobs}, where all is deleted that belongs to no job; name one "
+                "elsewhere."
+            )
+        if place.is_relative_to(avatars) and not _NO_AVATAR.match(str(place.relative_to(avatars))):
+            raise InvalidRequest(
+                f"{PREFIX}{name} lies in {PREFIX}AVATARS_DIR, {avatars}, whose folders are taken for "
+                "avatars; name one elsewhere."
+            )
+
+
+def _real(folder: Path) -> Path:
+    return Path(os.path.realpath(folder))
 
 
 def room(folder: Path) -> int:

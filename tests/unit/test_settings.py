@@ -1,4 +1,5 @@
 import os
+import re
 from errno import EROFS
 from pathlib import Path
 
@@ -160,10 +161,16 @@ def test_a_volume_that_is_only_read_is_none_that_can_never_be_one(
     [
         ({"avatars_dir": "data/"}, "DATA_DIR and MOUTHPIECE_AVATARS_DIR both use"),
         ({"avatars_dir": "link"}, "DATA_DIR and MOUTHPIECE_AVATARS_DIR both use"),
-        ({"avatars_dir": "data/jobs"}, "DATA_DIR and MOUTHPIECE_AVATARS_DIR both use"),
+        ({"avatars_dir": "data/jobs"}, "AVATARS_DIR lies in .*/data/jobs, where all is deleted"),
+        ({"avatars_dir": "data/jobs/../jobs/avatars"}, "AVATARS_DIR lies in .*/data/jobs, where"),
+        ({"frames_dir": "link/jobs/frames"}, "FRAMES_DIR lies in .*/data/jobs, where all is deleted"),
+        ({"models_dir": "data/jobs/models"}, "MODELS_DIR lies in .*/data/jobs, where all is deleted"),
         ({"frames_dir": "link"}, "DATA_DIR and MOUTHPIECE_FRAMES_DIR both use"),
         ({"frames_dir": "data/../avatars"}, "AVATARS_DIR and MOUTHPIECE_FRAMES_DIR both use"),
         ({"data_dir": "avatars/data"}, "DATA_DIR lies in MOUTHPIECE_AVATARS_DIR"),
+        ({"data_dir": "avatars/.old-data"}, "DATA_DIR lies in MOUTHPIECE_AVATARS_DIR"),
+        ({"frames_dir": "avatars/frames"}, "FRAMES_DIR lies in MOUTHPIECE_AVATARS_DIR"),
+        ({"models_dir": "avatars/models"}, "MODELS_DIR lies in MOUTHPIECE_AVATARS_DIR"),
     ],
 )
 def test_avatars_jobs_and_frames_have_a_folder_each(
@@ -174,10 +181,18 @@ def test_avatars_jobs_and_frames_have_a_folder_each(
     settings = Settings(**{name: Path(place) for name, place in folders.items()})  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match=sentence):
         make_backend(settings, DataFolder(folder), lambda _: None)
-    assert sentence in next(volumes(settings)).found
+    assert re.search(sentence, next(volumes(settings)).found)
+
+
+def test_no_avatars_lie_where_a_link_leads_the_jobs(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / "jobs").symlink_to("../volume")
+    with pytest.raises(InvalidRequest, match="/volume, where all is deleted"):
+        check_apart(Settings(avatars_dir=Path("volume/avatars")))
 
 
 def test_folders_within_the_data_folder_are_apart(folder: Path) -> None:
     (folder / "avatars").mkdir()
     check_apart(Settings(avatars_dir=Path("data/avatars"), frames_dir=Path("data/frames")))
-    check_apart(Settings(data_dir=Path("avatars/.data")))
+    check_apart(Settings(data_dir=Path("avatars/.data"), frames_dir=Path("avatars/.frames")))
+    check_apart(Settings(frames_dir=Path("data/cache/frames"), models_dir=Path("data/models")))
