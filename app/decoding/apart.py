@@ -102,6 +102,7 @@ class DecoderApart:
                         reader.read_into(index, frame)
                     except AvatarDamaged:
                         raise DecoderDied("reported frames that do not exist") from None
+                    alive()  # it is not called by who waits for a decoder that is never waited for
                     yield frame
                     given = index + 1
                 if "answer" in message:

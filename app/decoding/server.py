@@ -86,28 +86,28 @@ def _serve(request: "Request", max_memory_bytes: int, be_decoder: Callable[["Req
         finally:
             os._exit(status)
     os.close(says)
-    try:
-        _pass_on(said, pid)
-    finally:
-        os.close(said)
-    _, status = os.waitpid(pid, 0)
     with suppress(BrokenPipeError):  # a worker that was killed needs no answer
+        try:
+            _pass_on(said)
+        finally:
+            os.kill(pid, signal.SIGKILL)  # it may have closed its pipe and live on; one that ends ends as it did
+            _, status = os.waitpid(pid, 0)
+            os.close(said)
         os.write(1, f"={os.waitstatus_to_exitcode(status)}\n".encode())
 
 
-def _pass_on(said: int, pid: int) -> None:
-    """Pass on what a decoder says until it ends; end it if that is asked for, or if it talks nonsense."""
+def _pass_on(said: int) -> None:
+    """Pass on what a decoder says until it ends, or is to be ended: that is asked for, or it talks nonsense."""
     rest = b""
     while True:
         ready, _, _ = select.select([said, 0], [], [])
         data = os.read(said, LONGEST_LINE) if said in ready else b""
         *lines, rest = (rest + data).split(b"\n")
         os.write(1, b"".join(b"+" + line + b"\n" for line in lines))
-        if 0 in ready or len(rest) > LONGEST_LINE:
-            os.kill(pid, signal.SIGKILL)
+        if 0 in ready:
             os.read(0, len(STOP))
             return
-        if not data:
+        if not data or len(rest) > LONGEST_LINE:
             return
 
 

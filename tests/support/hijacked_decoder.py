@@ -23,6 +23,12 @@ def be_hijacked(request: Request) -> None:
             bytearray(1 << 30)
         case "hang":
             time.sleep(3600)
+        case "let go":
+            os.close(1)
+            time.sleep(3600)
+        case "babble":
+            while True:
+                server.say({"frames": 0})
         case "toil":
             while True:
                 pass

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
+from select import select
 from subprocess import PIPE, Popen
 
 import numpy as np
@@ -18,9 +19,9 @@ import pytest
 
 from app.decoding import server
 from app.decoding.apart import DecoderApart
-from app.decoding.messages import DecodeSound, ProbeVideo
+from app.decoding.messages import REQUEST, DecodeSound, ProbeVideo
 from app.decoding.process import DecoderDied, DecoderStalled, start_server
-from app.decoding.server import FRAMES_NICENESS, OPENING_CPU_SECONDS
+from app.decoding.server import FRAMES_NICENESS, LONGEST_LINE, OPENING_CPU_SECONDS
 from app.errors import JobCanceled, LimitExceeded, NotAudio, TooManyFrames
 from app.media.decoder import Decoder, DecoderHere
 from app.media.findings import Findings
@@ -34,6 +35,7 @@ from tests.support import clips
 
 VIDEO = VideoLimits(60, 1 << 22)
 AUDIO = AudioLimits(60)
+HIJACKED = [sys.executable, "-m", "tests.support.hijacked_decoder"]
 INSIDE = ("run a thread", "pair of streams")
 
 
@@ -63,8 +65,7 @@ def apart(settings: Settings) -> Iterator[DecoderApart]:
 @pytest.fixture(scope="module")
 def hijacked(settings: Settings) -> Iterator[DecoderApart]:
     """Decoders that do as their file's text says."""
-    command = [sys.executable, "-m", "tests.support.hijacked_decoder"]
-    with Popen(command, stdin=PIPE, stdout=PIPE, bufsize=0) as server:
+    with Popen(HIJACKED, stdin=PIPE, stdout=PIPE, bufsize=0) as server:
         decoder = DecoderApart(server, settings)
         decoder.load()
         yield decoder
@@ -128,6 +129,27 @@ def test_a_decoder_that_nobody_hears_out_is_stopped_by_the_next(apart: DecoderAp
     assert apart.probe(clip, VIDEO, Treatment(), ignore) == info
 
 
+def test_who_takes_frames_hears_at_each_that_the_work_goes_on(apart: DecoderApart, job: Path) -> None:
+    clip = clips.talking_head(job / "head.mp4", 4.0)
+    info = apart.probe(clip, VIDEO, Treatment(), ignore)
+    heard: list[None] = []
+
+    def alive() -> None:
+        heard.append(None)
+        if len(heard) == 300:
+            raise JobCanceled("canceled")
+
+    def frames(file: str) -> Iterator[object]:
+        return apart.frames(clip, info, VIDEO, job / file, 1 << 30, Findings(), alive)
+
+    assert len(list(frames("a"))) == info.frame_count == 100
+    assert len(heard) >= 100
+    with pytest.raises(JobCanceled):
+        for file in "bcd":
+            list(frames(file))
+    assert apart.probe(clip, VIDEO, Treatment(), ignore) == info
+
+
 def test_refusals_and_errors_of_the_system_come_through(apart: DecoderApart, job: Path) -> None:
     (job / "upload").write_text("no sound")
     with pytest.raises(NotAudio, match="Send a sound file"):
@@ -159,6 +181,8 @@ def test_a_decoder_that_is_not_needed_any_more_is_ended_and_the_next_begins(
         ("crash", "was ended by SIGSEGV"),
         ("nothing", "ended with status 0"),
         ("hoard", "ended with status 1"),
+        ("let go", "was ended by SIGKILL"),
+        ("say\n" + "x" * 2 * LONGEST_LINE, "was ended by SIGKILL"),
         ('say\n{"answer": {"sample_rate": "much"}}', "cannot be read"),
         ("say\nnonsense", "cannot be read"),
         ("say\n[1, 2]", "cannot be read"),
@@ -174,6 +198,28 @@ def test_the_death_and_the_nonsense_of_a_decoder_are_told_apart_from_refusals(
     for _ in range(2):  # the one after it is a new one
         with pytest.raises(DecoderDied, match=how):
             sound(hijacked, job / "upload")
+
+
+@pytest.mark.parametrize("deed", ["hang", "let go", "babble"])
+def test_nothing_stays_behind_a_worker_that_is_killed(settings: Settings, job: Path, deed: str) -> None:
+    (job / "upload").write_text(deed)
+    with Popen(HIJACKED, stdin=PIPE, stdout=PIPE, stderr=PIPE, bufsize=0) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        decoder = DecoderApart(server, settings)
+        decoder.load()
+        request = DecodeSound(job / "upload", AUDIO, job / "track", job / "speech")
+        server.stdin.write(REQUEST.dump_json(request) + b"\n")
+        if deed != "hang":
+            select([server.stdout], [], [], 10)  # until it says something, or has let go long ago
+        server.stdout.close()
+        server.stdin.close()
+        server.stdin = server.stdout = None
+        try:
+            _, said = server.communicate(timeout=120)  # until the decoder, too, has closed it
+        finally:
+            server.kill()
+    assert (server.returncode, said) == (0, b"")
 
 
 def test_a_decoder_that_hangs_is_ended_when_the_job_is_canceled(hijacked: DecoderApart, job: Path) -> None:
