@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkstemp
+from tempfile import gettempdir
 from typing import Final
 
 from app.avatars.manifest import Manifest
-from app.avatars.store import DEEP_FRAMES, FRAMES, TRANSPARENT_FRAMES, AvatarStore
+from app.avatars.store import CACHES, DEEP_FRAMES, FRAMES, TRANSPARENT_FRAMES, AvatarStore
 from app.errors import AvatarDamaged
 from app.media.files import replacing, sweep, temporary_beside
 from app.media.frame_file import FrameReader, check_budget
@@ -98,16 +98,14 @@ class FrameCache:
         self, manifest: Manifest, decode: Decode, name: str, frame_bytes: int, most: int
     ) -> FrameReader:
         """Decode frames to a temporary file, which is gone when its reader is closed."""
+        folder = Path(gettempdir())
         with storing():
-            descriptor, temporary = mkstemp(suffix=Path(name).suffix)
-            os.close(descriptor)
-            path = Path(temporary)
-            try:
-                check_room(path.parent, manifest.frame_count * frame_bytes)
+            for each in CACHES:
+                sweep(folder, Path(each))
+            check_room(folder, manifest.frame_count * frame_bytes)
+            with temporary_beside(folder / name, mode=0o600) as path:
                 _decode(path, manifest, decode, most)
                 return FrameReader(path, frame_bytes)
-            finally:
-                path.unlink()
 
     def _rebuild(self, path: Path, needed: int, manifest: Manifest, decode: Decode, most: int) -> None:
         self._drop_unwanted()

@@ -76,7 +76,8 @@ class DataFolder:
         Raises ``OSError`` if something could not be deleted, at last.
         """
         scratch = self.workspace(job.id).scratch(keep_fragments=job.params.get("stream", False))
-        delete(*scratch, *(self.upload(job.id, name) for name in UPLOADS))
+        unfinished = self.job(job.id).glob(".*")  # by workers that died over it
+        delete(*scratch, *unfinished, *(self.upload(job.id, name) for name in UPLOADS))
         with suppress(OSError):
             self.job(job.id).rmdir()  # if that was all in it
 

@@ -27,10 +27,10 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def temporary_beside(path: Path) -> Iterator[Path]:
+def temporary_beside(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """Give a new file with a name of its own beside ``path``, and its suffix; it is gone afterwards."""
     check_room(path.parent)
-    temporary, descriptor = _new_file(path)
+    temporary, descriptor = _new_file(path, mode)
     try:
         yield temporary
     finally:
@@ -38,11 +38,11 @@ def temporary_beside(path: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _new_file(path: Path) -> tuple[Path, int]:
+def _new_file(path: Path, mode: int) -> tuple[Path, int]:
     """Make a file beside ``path``; return its path and a descriptor that holds the lock on it."""
     while True:
         temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, mode)
         with suppress(OSError):  # a volume that knows no locks: then nobody sweeps either
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if temporary.exists():
@@ -60,9 +60,12 @@ def move(source: Path, target: Path) -> None:
     source.replace(target)
 
 
-def sweep(folder: Path) -> int:
-    """Remove the temporary files of writers that are no more from a folder; return how many."""
-    return sum(_is_removed(path) for path in folder.glob(".*.part*"))
+def sweep(folder: Path, of: Path = Path("*")) -> int:
+    """Remove the temporary files of writers that are no more from a folder; return how many.
+
+    Where others have files of theirs, only those ``of`` a name.
+    """
+    return sum(_is_removed(path) for path in folder.glob(f".{of.stem}.*.part{of.suffix or '*'}"))
 
 
 def _is_removed(temporary: Path) -> bool:

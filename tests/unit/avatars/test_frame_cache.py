@@ -1,5 +1,6 @@
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -202,3 +203,32 @@ def test_frames_that_another_worker_drops_before_they_are_open_are_decoded_again
     with cache.open(manifest, numbered(3)) as frames:
         frames.read_into(2, frame)
     assert frame.tolist() == [2] * 12
+
+
+def test_frames_of_a_volume_that_is_only_read_are_swept_when_their_worker_died(
+    store: AvatarStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, cache, temporary = add(store, "anna"), FrameCache(store, 1000), tmp_path / "tmp"
+    temporary.mkdir()
+    others = temporary / ".download.part"
+    others.touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(frame_cache, "_takes_files", lambda folder: False)
+
+    def die(path: Path, most_bytes: int) -> Iterator[I420Frame]:
+        path.write_bytes(b"half")
+        os._exit(0)
+
+    def decode(path: Path, most_bytes: int) -> Iterator[I420Frame]:
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert sorted(temporary.iterdir()) == sorted([others, path])
+        with cache.open(manifest, numbered(3)):
+            assert path.exists()  # it is not swept while it is written
+        return numbered(3)(path, most_bytes)
+
+    if not (pid := os.fork()):
+        cache.open(manifest, die)
+    os.waitpid(pid, 0)
+    assert len(list(temporary.iterdir())) == 2
+    cache.open(manifest, decode).close()
+    assert list(temporary.iterdir()) == [others]

@@ -59,6 +59,16 @@ def test_a_file_that_cannot_be_deleted_is_told_of(
     assert not folder.job(job.id).exists()
 
 
+def test_what_workers_left_that_died_over_a_result_goes_when_it_is_there(tmp_path: Path) -> None:
+    folder, job = DataFolder(tmp_path), NewJob("one", JobKind.RENDER, "anna")
+    result, left = folder.result(job), folder.job(job.id) / ".sound-x1y2"
+    left.mkdir(parents=True)
+    for path in (result, left / "track.s16", result.with_name(".result.00c0ffee.part.mp4")):
+        path.touch()
+    folder.keep_result(job)
+    assert list(folder.job(job.id).iterdir()) == [result]
+
+
 def test_all_goes_that_can_of_what_a_result_was_made_of_though_some_cannot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
