@@ -10,9 +10,15 @@ from typing import Final
 Address = IPv4Address | IPv6Address
 
 _METADATA: Final = frozenset(
-    ip_address(each) for each in ("168.63.129.16", "192.0.0.192", "100.100.100.200", "fd00:ec2::254")
+    ip_address(each)
+    for each in (
+        *("168.63.129.16", "192.0.0.192", "100.100.100.200"),  # Azure, Oracle, Alibaba
+        *("fd00:ec2::254", "fd00:ec2::23"),  # AWS: EC2, EKS
+        *("fd20:ce::254", "fd00:c1::a9fe:a9fe"),  # Google, Oracle
+        *("fd00:42::42", "fd00:a9fe:a9fe::1"),  # Scaleway, Akamai
+    )
 )
-"""Where Azure, Oracle, Alibaba and AWS keep what only a machine itself may know, beside link-local ones."""
+"""Where clouds keep what only a machine itself may know, beside link-local addresses."""
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _UNICAST: Final = IPv6Network("2000::/3")
 """All of IPv6 that is routed in public."""

@@ -45,7 +45,7 @@ class Reach(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request. Raises ``AddressRefused``, and what httpx raises."""
         host = request.url.raw_host.decode("ascii")
-        failure: httpx.ConnectError | None = None
+        failure: httpx.ConnectError | httpx.ConnectTimeout | None = None
         for address in await self.addresses(request.url):
             sent = httpx.Request(
                 request.method,
@@ -56,7 +56,7 @@ class Reach(httpx.AsyncBaseTransport):
             )
             try:
                 return await self._inner.handle_async_request(sent)
-            except httpx.ConnectError as error:
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:  # nothing has been sent yet
                 failure = error
         assert failure is not None
         raise failure

@@ -269,6 +269,24 @@ async def test_the_host_is_told_the_name_that_it_was_asked_by(neighbour: Neighbo
     assert neighbour.taken[0].headers["host"] == f"media.test:{neighbour.port}"
 
 
+@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout])
+async def test_an_address_that_cannot_be_connected_to_leads_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, error: type[httpx.TransportError]
+) -> None:
+    async def two(host: str, port: int) -> list[str]:
+        return ["2001:4860::1", "93.184.215.14"]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "2001:4860::1":
+            raise error("not there")
+        return httpx.Response(200, text=request.url.host)
+
+    reach = Reach(Allowance.of({"public"}), two)
+    monkeypatch.setattr(reach, "_inner", httpx.MockTransport(answer))
+    async with httpx.AsyncClient(transport=reach) as web:
+        assert (await web.get("http://media.test/clip")).text == "93.184.215.14"
+
+
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.0.0.1", "192.168.7.7", "100.64.0.1", "fd12::1", "::1", "::ffff:10.0.0.1", "8.8.8.8"],
@@ -287,6 +305,11 @@ async def test_a_listed_host_may_be_of_a_private_network(address: str) -> None:
         "169.254.169.254",
         "fe80::1",
         "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe",
+        "fd00:42::42",
+        "fd00:a9fe:a9fe::1",
         "100.100.100.200",
         "168.63.129.16",
         "0.0.0.0",
