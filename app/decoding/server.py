@@ -90,14 +90,15 @@ def _serve(request: "Request", max_memory_bytes: int, be_decoder: Callable[["Req
         try:
             _pass_on(said)
         finally:
-            os.kill(pid, signal.SIGKILL)  # it may have closed its pipe and live on; one that ends ends as it did
+            # It may have closed its pipe, and live on. What already ends keeps its own status.
+            os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
             os.close(said)
         os.write(1, f"={os.waitstatus_to_exitcode(status)}\n".encode())
 
 
 def _pass_on(said: int) -> None:
-    """Pass on what a decoder says until it ends, or is to be ended: that is asked for, or it talks nonsense."""
+    """Pass on what a decoder says until it ends, or is to be ended: that is asked for, or it babbles."""
     rest = b""
     while True:
         ready, _, _ = select.select([said, 0], [], [])

@@ -1,7 +1,7 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,7 +219,7 @@ def test_frames_of_a_volume_that_is_only_read_are_swept_when_their_worker_died(
         path.write_bytes(b"half")
         os._exit(0)
 
-    def decode(path: Path, most_bytes: int) -> Iterator[I420Frame]:
+    def decode(path: Path, most_bytes: int) -> Iterable[I420Frame]:
         assert path.stat().st_mode & 0o777 == 0o600
         assert sorted(temporary.iterdir()) == sorted([others, path])
         with cache.open(manifest, numbered(3)):
