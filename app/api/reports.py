@@ -85,7 +85,10 @@ class Following(BaseModel):
     """How the opening of the mouth follows the loudness of the audio."""
 
     correlation: float = Field(description="At the best lag, -1 to 1.")
-    lag: float = Field(description="Seconds; above 0 the mouth is later than the audio.")
+    lag: float | None = Field(
+        description="Seconds; above 0 the mouth is later than the audio. Null where the correlation may be "
+        "chance."
+    )
 
 
 class UsedModel(BaseModel):

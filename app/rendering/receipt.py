@@ -75,7 +75,6 @@ def receipt_of(render: OpenRender, model: Mapping[str, str], alive: Alive) -> tu
     times = track_times(render.result)
     seen = _look(render, alive)
     timeline = render.maker.timeline
-    followed = following(render.sound, seen.stretches, render.mouth_offset)
     return {
         "length": {
             "sound": _short(render.sound.whole),
@@ -88,10 +87,17 @@ def receipt_of(render: OpenRender, model: Mapping[str, str], alive: Alive) -> tu
         "measured_frames": seen.frames,
         "seam": _medians(seen.seams),
         "sharpness": _medians(seen.details),
-        "following": followed and {"correlation": round(followed[0], 3), "lag": round(followed[1], 3)},
+        "following": _followed(following(render.sound, seen.stretches, render.mouth_offset)),
         "stage_seconds": {name: _short(s) for name, s in noted_stages(render.workspace.stages).items()},
         "model": {"name": model["name"], "sha256": model["sha256"]},
     }, seen
+
+
+def _followed(found: tuple[float, float | None] | None) -> dict[str, float | None] | None:
+    if found is None:
+        return None
+    correlation, lag = found
+    return {"correlation": round(correlation, 3), "lag": None if lag is None else round(lag, 3)}
 
 
 def _kinds(render: OpenRender) -> dict[str, int]:

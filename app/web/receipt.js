@@ -45,8 +45,8 @@ function describe({ length, frames, seam, sharpness, following, model }) {
   if (sharpness) rows.push(["Sharpness", beside(sharpness)]);
   if (following) {
     const { correlation, lag } = following;
-    const when = `${Math.round(1000 * Math.abs(lag))} ms ${lag < 0 ? "early" : "late"}`;
-    rows.push(["Lip sync", `correlation ${correlation.toFixed(2)}, ${when}`]);
+    const when = lag === null ? "" : `, ${Math.round(1000 * Math.abs(lag))} ms ${lag < 0 ? "early" : "late"}`;
+    rows.push(["Lip sync", `correlation ${correlation.toFixed(2)}${when}`]);
   }
   return [...rows, ["Model", `${model.name}, ${model.sha256.slice(0, 12)}`]];
 }

@@ -61,7 +61,7 @@ def test_it_tells_lengths_offset_kinds_stages_and_model(
         assert 0.7 < seam < 1.3
         assert 0.3 < sharpness < 2
         assert told["following"]["correlation"] > 0
-        assert abs(told["following"]["lag"]) <= 0.3
+        assert told["following"]["lag"] is None  # 1.6 seconds of a face that is made up tell none
     sheet = cv2.imread(str(tmp_path / "job" / "sheet.jpg"))
     assert sheet is not None
     assert sheet.shape[1] == 3 * 484 + 4

@@ -38,14 +38,30 @@ def test_a_mouth_that_follows_is_told_with_its_lag(sound: Sound, lag: float, off
     followed = following(sound, stretches, offset)
     assert followed is not None
     assert followed[0] > 0.8
+    assert followed[1] is not None
     assert followed[1] == pytest.approx(lag, abs=0.03)
 
 
-def test_a_mouth_that_does_as_it_likes_is_told_so(sound: Sound) -> None:
+def test_a_mouth_that_does_as_it_likes_is_told_so_without_a_lag(sound: Sound) -> None:
     times = np.arange(20, 120) / 25
     followed = following(sound, [Stretch(times, np.random.default_rng(1).normal(0, 0.1, len(times)))])
     assert followed is not None
     assert followed[0] < 0.4
+    assert followed[1] is None
+
+
+def test_of_a_few_frames_a_lag_is_told_only_where_they_follow_well(sound: Sound) -> None:
+    times = np.arange(30, 90) / 25
+    noise = np.random.default_rng(2).normal(0, 0.4, len(times))
+    short, long = (
+        following(sound, [Stretch(t, swell(t) + n)])
+        for t, n in ((times[:25], noise[:25]), (times, 0.2 * noise))
+    )
+    assert short is not None
+    assert short[0] > 0.4
+    assert short[1] is None
+    assert long is not None
+    assert long[1] == pytest.approx(0, abs=0.03)
 
 
 def test_stillness_and_too_few_frames_tell_nothing(sound: Sound, tmp_path: Path) -> None:
