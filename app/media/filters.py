@@ -95,7 +95,7 @@ class _Chain:
 
     graph: Graph
     source: FilterContext
-    form: tuple[str, int, int]
+    form: tuple[str, int, int, int]
 
     @classmethod
     def of(
@@ -132,8 +132,8 @@ class _Chain:
             yield pulled
 
 
-def _form(picture: av.VideoFrame) -> tuple[str, int, int]:
-    return picture.format.name, picture.width, picture.height
+def _form(picture: av.VideoFrame) -> tuple[str, int, int, int]:
+    return picture.format.name, picture.width, picture.height, picture.color_trc
 
 
 def _source(graph: Graph, picture: av.VideoFrame) -> FilterContext:

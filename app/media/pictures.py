@@ -51,6 +51,8 @@ _MATRICES: Final[dict[int, ColorMatrix]] = {
 """Matrix coefficients of ITU-T H.273 to the three that are told apart (FCC and SMPTE 240M are near ones)."""
 
 _RGB_MATRIX: Final = 0
+"""It is also said of gray PNGs, and by ProRes that does not say its matrix: that is then not specified."""
+_UNSPECIFIED: Final = 2
 _SD_MAX_HEIGHT: Final = 576
 """Untagged video up to this height is taken as BT.601, above as BT.709, as players do."""
 
@@ -103,13 +105,16 @@ def color_of(picture: av.VideoFrame) -> Color:
     if _is_rgb(picture):
         return Color("bt709", "limited", picture.color_primaries, picture.color_trc, 1)
     guess: ColorMatrix = "bt601" if picture.height <= _SD_MAX_HEIGHT else "bt709"
+    # Gray that is not tagged is full, as in JPEG and TIFF, and as swscale takes it.
     full = picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj")
+    full |= picture.color_range != ColorRange.MPEG and not _has_chroma(picture)
+    matrix = picture.colorspace if picture.colorspace != _RGB_MATRIX else _UNSPECIFIED
     return Color(
-        _MATRICES.get(picture.colorspace, guess),
+        _MATRICES.get(matrix, guess),
         "full" if full else "limited",
         picture.color_primaries,
         picture.color_trc,
-        picture.colorspace,
+        matrix,
     )
 
 
@@ -265,4 +270,9 @@ def _plane(picture: av.VideoFrame, index: int) -> Plane:
 
 
 def _is_rgb(picture: av.VideoFrame) -> bool:
-    return picture.format.is_rgb or picture.format.has_palette or picture.colorspace == _RGB_MATRIX
+    gray = picture.colorspace == _RGB_MATRIX and not _has_chroma(picture)
+    return picture.format.is_rgb or picture.format.has_palette or (gray and picture.format.name != "gray")
+
+
+def _has_chroma(picture: av.VideoFrame) -> bool:
+    return len(picture.format.components) > 2  # luma and alpha; PyAV calls none of 4:4:4 chroma

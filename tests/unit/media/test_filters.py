@@ -37,3 +37,13 @@ def test_each_colour_becomes_that_of_bt709(signal: tuple[float, float, float], t
     assert len(shown) == 2
     for picture in shown:
         assert np.abs(picture.to_ndarray(format="rgb24")[8:-8, 8:-8].astype(float) - expected).max() < 3
+
+
+def test_who_changes_the_transfer_function_has_each_picture_mapped_by_its_own() -> None:
+    color = np.array((0.6, 0.1, 0.2))
+    order = [PQ, HLG, PQ]
+    pictures = iter([_of_one_color(color, transfer) for transfer in order])
+    shown = list(treated(pictures, Treatment(tone_map=True), Findings()))
+    for picture, transfer in zip(shown, order, strict=True):
+        expected = 255 * mapped(color[None], transfer)[0]
+        assert np.abs(picture.to_ndarray(format="rgb24")[8:-8, 8:-8].astype(float) - expected).max() < 3

@@ -1,4 +1,8 @@
+from pathlib import Path
+from typing import Any
+
 import av
+import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
@@ -125,6 +129,36 @@ def test_gray_keeps_its_values_whatever_its_range(color_range: ColorRange, name:
 
     assert form.layout.color.range == name
     assert [set(plane.ravel().tolist()) for plane in form.layout.planes(frame)] == [{200}, {128}, {128}]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tiff"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_gray_image_has_all_the_range_that_its_tags_say(
+    tmp_path: Path, suffix: str, dtype: type[np.unsignedinteger[Any]]
+) -> None:
+    ramp = np.tile(np.linspace(0, np.iinfo(dtype).max, 64).astype(dtype), (64, 1))
+    if suffix == "jpg":
+        ramp = (ramp // (np.iinfo(dtype).max // 255)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / f"ramp.{suffix}"), ramp)
+    with av.open(tmp_path / f"ramp.{suffix}") as file:
+        form, frame = _read(next(file.decode(video=0)))
+    luma = form.layout.planes(frame)[0].astype(int)
+    black, white = (0, 255) if form.layout.color.range == "full" else (16, 235)
+    assert abs(luma.min() - black) <= 1
+    assert abs(luma.max() - white) <= 1
+    assert form.layout.color.matrix_code != 0
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "yuv444p12le", "yuva444p", "nv12"])
+def test_yuv_whose_matrix_says_rgb_is_yuv_of_which_nothing_is_said(pix_fmt: str) -> None:
+    picture = _flat_picture("yuva444p", 64, 48, (*YUV, 255)).reformat(format=pix_fmt)
+    picture.colorspace, picture.color_range = 0, 0
+
+    form, frame = _read(picture)
+
+    assert form.layout.color == Color("bt601", "limited", 2, 2, 2)
+    for plane, value in zip(form.layout.planes(frame), YUV, strict=True):
+        assert np.abs(plane.astype(int) - value).max() <= 1
 
 
 @pytest.mark.parametrize(
