@@ -13,6 +13,7 @@ from app.audio.windows import MelTrack
 from app.avatars.avatar import Avatar, color_of, open_avatar
 from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
+from app.avatars.manifest import Manifest
 from app.avatars.store import SOURCE, AvatarStore
 from app.errors import InvalidRequest
 from app.media.decoder import HERE, Decoder
@@ -131,7 +132,7 @@ class Renderer:
             decoded = self._decode(request.sounds, limits, workspace, alive)
             timeline = timeline_of(request.options, manifest.frame_count, manifest.fps, decoded, alive)
             sound = decoded if timeline.duration == decoded.duration else decoded.lasting(timeline.duration)
-            mixture = self._mixture(request, sound, timeline, workspace, alive)
+            mixture = self._mixture(request, manifest, sound, timeline, workspace, alive)
             seconds = StageSeconds(sound=perf_counter() - started)
             framing = frame_of(request.options, avatar.layout, avatar.boxes[timeline.clip])
             check_frames(timeline.frame_count, self.limits)
@@ -158,13 +159,20 @@ class Renderer:
             )
 
     def _mixture(
-        self, request: RenderRequest, sound: Sound, timeline: Timeline, workspace: Workspace, alive: Alive
+        self,
+        request: RenderRequest,
+        manifest: Manifest,
+        sound: Sound,
+        timeline: Timeline,
+        workspace: Workspace,
+        alive: Alive,
     ) -> Sound | None:
         """Return the sound with the video's own under it; None if that is not wanted, or there is none."""
         level, video = request.options.keep_sound, self.store.path(request.avatar_id) / SOURCE
         if not level:
             return None
-        return with_own_sound(sound, video, timeline, level, workspace, self.decoder, alive)
+        mixture = workspace.mixture(manifest.source.sha256)
+        return with_own_sound(sound, video, timeline, level, workspace, mixture, self.decoder, alive)
 
     def _mouths(
         self,

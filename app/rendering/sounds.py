@@ -73,15 +73,16 @@ def with_own_sound(
     timeline: Timeline,
     level: float,
     workspace: Workspace,
+    mixture: Path,
     decoder: Decoder,
     alive: Alive,
 ) -> Sound | None:
-    """Return ``sound`` with that of ``video`` under it, made once for all who open the render.
+    """Return ``sound`` with that of ``video`` under it, made once as ``mixture`` for all who open it.
 
     None if the video has no sound.
     """
-    if workspace.mixture.exists():
-        return replace(sound, track_path=str(workspace.mixture))
+    if mixture.exists():
+        return replace(sound, track_path=str(mixture))
     clip_end = (timeline.clip_begin + timeline.clip_frames) / timeline.clip_fps
     limits = AudioLimits(sys.maxsize, used_seconds=clip_end, counts_rest=False)
     with _scratch(workspace) as scratch:
@@ -89,7 +90,7 @@ def with_own_sound(
             own = decoder.sound(video, limits, scratch.track, scratch.speech, alive)
         except (NoSound, NotAudio):
             return None
-        return mixed(sound, own, timeline.own_sound(), level, workspace.mixture, alive)
+        return mixed(sound, own, timeline.own_sound(), level, mixture, alive)
 
 
 @contextmanager

@@ -72,10 +72,9 @@ class Workspace:
         """The caller's sound, decoded: what becomes the MP4's sound track."""
         return self.folder / "track.s16"
 
-    @property
-    def mixture(self) -> Path:
-        """The caller's sound with the video's own under it, where that was asked for."""
-        return self.folder / "mixture.s16"
+    def mixture(self, sha256: str) -> Path:
+        """The caller's sound with that of the video with this digest under it, where that was asked for."""
+        return self.folder / f"mixture-{sha256[:16]}.s16"
 
     @property
     def speech(self) -> Path:
@@ -89,7 +88,7 @@ class Workspace:
 
     def scratch(self, *, keep_fragments: bool) -> list[Path]:
         """Return the files and folders that a finished render no longer needs."""
-        sounds = [self.sound, self.track, self.mixture, self.speech]
+        sounds = [self.sound, self.track, *self.folder.glob("mixture*.s16"), self.speech]
         return [self.stages, *sounds, self.scores, *([] if keep_fragments else [self.segments])]
 
     def clear_scratch(self, *, keep_fragments: bool) -> None:

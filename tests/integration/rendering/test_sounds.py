@@ -210,14 +210,26 @@ def test_all_who_open_a_render_have_the_same_mixture(
 ) -> None:
     request = RenderRequest("anna", speech(2.5), RenderOptions(keep_sound=1))
     with renderer.open(request, workspace, lambda: None):
-        first = workspace.mixture.read_bytes()
+        (mixture,) = workspace.folder.glob("mixture*")
+        first = mixture.read_bytes()
         assert len(first) == round(2.5 * RATE) * 2
-        born = workspace.mixture.stat().st_mtime_ns
+        born = mixture.stat().st_mtime_ns
         with renderer.open(request, workspace, lambda: None):
-            assert workspace.mixture.stat().st_mtime_ns == born
-        workspace.mixture.unlink()
+            assert mixture.stat().st_mtime_ns == born
+        mixture.unlink()
         with renderer.open(request, workspace, lambda: None):
-            assert workspace.mixture.read_bytes() == first
+            assert mixture.read_bytes() == first
+
+
+def test_an_avatar_that_replaces_another_is_heard_and_not_that_one(
+    renderer: Renderer, workspace: Workspace, speech: Speech
+) -> None:
+    words, options = speech(1.0), RenderOptions(keep_sound=1, quality="draft")
+    with renderer.open(RenderRequest("anna", words, options), workspace, lambda: None):
+        pass  # and then its worker dies, and the avatar is replaced
+    _, codes = rendered(renderer, workspace, RenderRequest("mute", words, options))
+    assert codes == [NoticeCode.WITHOUT_EFFECT]
+    assert not list(workspace.folder.glob("mixture*"))
 
 
 @pytest.mark.parametrize("wrong", [{"keep_sound": 1.1}, {"keep_sound": -0.1}, {"keep_sound": float("nan")}])
