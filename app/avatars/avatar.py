@@ -1,8 +1,8 @@
 """An avatar opened for rendering: arrays verified, frames ready to read."""
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from app.avatars.crops import BOXES, CROPS, LANDMARKS, MASKS, CropForm, FaceCutt
 from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import ColorTags, Manifest
 from app.avatars.store import BACKDROP, DEEP_FRAMES, MANIFEST, SOURCE, TRANSPARENT_FRAMES, AvatarStore
-from app.errors import AvatarDamaged, AvatarDeleted
+from app.errors import AvatarDamaged, AvatarDeleted, AvatarNotFound
 from app.faces.types import Boxes, Landmarks
 from app.media.decoder import HERE, Decoder
 from app.media.digests import known_sha256, sha256_of
@@ -103,6 +103,7 @@ def open_avatar(
     :class:`AvatarDeleted`.
     """
     manifest, folder = store.manifest(avatar_id), store.path(avatar_id)
+    check = partial(_check_same, store, manifest)
     try:
         _check(folder, manifest, (BOXES, LANDMARKS))
         with ExitStack() as stack:
@@ -120,7 +121,7 @@ def open_avatar(
                 layout=layout_of(manifest),
                 boxes=np.load(folder / BOXES),
                 landmarks=np.load(folder / LANDMARKS),
-                study=_studied(folder, manifest, frames, alive),
+                study=_studied(folder, manifest, frames, alive, check),
                 frames=frames,
                 faces=None,
                 transparent=clear,
@@ -129,8 +130,9 @@ def open_avatar(
             if form.files:
                 cut_for = CropForm(manifest.face_size, cast(Reference, manifest.reference))
                 if cut_for != form or not _is_intact(folder, manifest, form.files):
-                    avatar = replace(avatar, manifest=_recut(folder, avatar, form, alive))
+                    avatar = replace(avatar, manifest=_recut(folder, avatar, form, alive, check))
                 avatar = replace(avatar, faces=_faces(folder, form))
+            check()
             stack.pop_all()
             return avatar
     except FileNotFoundError as error:
@@ -167,7 +169,16 @@ def _faces(folder: Path, form: CropForm) -> CutFaces:
     )
 
 
-def _studied(folder: Path, manifest: Manifest, frames: FrameReader, alive: Alive) -> Study:
+def _check_same(store: AvatarStore, manifest: Manifest) -> None:
+    """Raise :class:`AvatarDeleted` if another avatar has this one's id by now: its files are others."""
+    with suppress(AvatarNotFound):  # what is open of a deleted one is still its own
+        if store.manifest(manifest.id).created_at != manifest.created_at:
+            raise AvatarDeleted(f"Avatar {manifest.id!r} has been deleted, and another has its id.")
+
+
+def _studied(
+    folder: Path, manifest: Manifest, frames: FrameReader, alive: Alive, check: Callable[[], None]
+) -> Study:
     """Return what was measured in every frame; measured now if it was not, or by another version.
 
     The meshes of another version stay: they are those by which the face was followed.
@@ -178,6 +189,7 @@ def _studied(folder: Path, manifest: Manifest, frames: FrameReader, alive: Alive
         meshes = stored_meshes(folder / STUDY, manifest.frame_count)
         layout, fps = layout_of(manifest), float(manifest.fps)
         study = study_frames(frames, layout, fps, boxes, landmarks, alive, meshes)
+        check()
         if os.access(folder, os.W_OK):  # else it is studied again the next time
             with replacing(folder / STUDY) as temporary, temporary.open("wb") as file:
                 study.save(file)
@@ -218,13 +230,14 @@ def _check(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> None:
         )
 
 
-def _recut(folder: Path, avatar: Avatar, form: CropForm, alive: Alive) -> Manifest:
+def _recut(folder: Path, avatar: Avatar, form: CropForm, alive: Alive, check: Callable[[], None]) -> Manifest:
     """Cut the crops and masks again, and write down their size and checksums."""
     manifest = avatar.manifest
     cutter = FaceCutter(avatar.layout, avatar.frames, avatar.boxes, avatar.landmarks, avatar.person, alive)
     cutter.write(folder, form)
     checksums = manifest.checksums | {name: sha256_of(folder / name) for name in form.files}
     manifest = replace(manifest, face_size=form.size, reference=form.reference, checksums=checksums)
+    check()
     with replacing(folder / MANIFEST) as temporary:
         temporary.write_text(manifest.to_json(), encoding="utf-8")
     return manifest

@@ -3,8 +3,10 @@
 import errno
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from app.avatars.avatar import is_whole, open_avatar
 from app.avatars.crops import BOXES, LANDMARKS, CropForm
 from app.avatars.frame_cache import FrameCache
 from app.avatars.store import FRAMES, MANIFEST, SOURCE, AvatarStore
-from app.errors import AvatarDamaged
+from app.errors import AvatarDamaged, AvatarDeleted
 from app.faces.face_mesh import POINTS
 from app.media import digests
 from app.media.digests import sha256_of
@@ -70,6 +72,29 @@ def test_a_study_that_cannot_be_read_now_is_neither_damaged_nor_made_again(
         with pytest.raises(OSError, match=re.escape(os.strerror(number))):
             look(store, "anna")
     assert study.read_bytes() == before
+
+
+@pytest.mark.parametrize("form", [CropForm(96, "nearest"), CropForm(64, "frame")])
+def test_an_avatar_that_is_replaced_while_it_is_opened_is_not_mixed_with_the_other(
+    store: AvatarStore, form: CropForm
+) -> None:
+    folder, other = store.path("anna"), store.root / "other"
+    np.savez(folder / STUDY, version=np.int32(2), meshes=np.full((3, POINTS, 3), np.nan, np.float32))
+    shutil.copytree(folder, other)
+    manifest = store.manifest("anna")
+    later = replace(manifest, created_at=manifest.created_at + timedelta(seconds=1))
+    (other / MANIFEST).write_text(later.to_json())
+    before = {path.name: path.read_bytes() for path in other.iterdir()}
+
+    def replace_it() -> None:
+        if other.exists():
+            folder.rename(store.root / ".old-anna")
+            other.rename(folder)
+
+    with pytest.raises(AvatarDeleted, match="another has its id"):
+        open_avatar(store, FrameCache(store, 1 << 20), "anna", form, replace_it)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    open_avatar(store, FrameCache(store, 1 << 20), "anna", form).close()
 
 
 def test_arrays_are_verified_once_while_they_stay_as_they_are(
