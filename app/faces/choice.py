@@ -36,8 +36,14 @@ class Candidate:
 
     @property
     def longest_run(self) -> int:
-        """How many frames of its longest run show this face."""
-        return max(len(run.sightings) for run in self.runs)
+        """How many frames show this face in the runs that follow each other at once, at most."""
+        longest = length = 0
+        last: Run | None = None
+        for run in self.runs:
+            goes_on = last is not None and run.sightings[0].frame == last.last.frame + 1
+            length = len(run.sightings) + (length if goes_on else 0)
+            longest, last = max(longest, length), run
+        return longest
 
     @property
     def area(self) -> float:

@@ -100,6 +100,13 @@ def test_a_flash_that_looks_like_a_cut_does_not_change_the_person() -> None:
     assert chosen(before + after) == [1, 2]
 
 
+def test_a_face_that_is_seen_all_along_is_none_by_accident_however_short_the_shots() -> None:
+    shots = [run(index, index, 100 + index % 2, shot=index) for index in range(8)]
+    assert chosen(shots) == list(range(8))
+    with pytest.raises(NoFace):
+        choose(shots[::2], FaceChoice("largest"), FPS, min_frames=3)
+
+
 def test_a_face_that_blinks_away_at_a_cut_is_still_in_its_place_some_shots_later() -> None:
     flashes = [run(0, 49, 100, size=110), run(0, 49, 600)]
     flashes += [run(50, 51, 105, shot=1), run(54, 99, 600, size=130, shot=3), run(54, 99, 105, shot=3)]

@@ -33,7 +33,7 @@ def head(index: int) -> BgrImage:
 
 
 def lit(index: int, gain: float, light: float = 0.0) -> BgrImage:
-    return np.asarray(np.clip(head(index) * gain + light, 0, 255), np.uint8)
+    return np.asarray(np.clip(head(index).astype(np.float64) * gain + light, 0, 255), np.uint8)
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.15])
@@ -65,6 +65,25 @@ def test_what_is_over_at_once_is_a_flash_and_what_stays_or_comes_back_later_is_n
     flash = [*calm[:10], lit(10, 2, 60), *calm[11:20], lit(20, 2, 90), lit(21, 1.6, 50), *calm[22:]]
     assert told(flash)[1] == [(10, 11), (20, 22)]
     assert told(calm[:10] + [lit(index, 2, 60) for index in range(10, 20)] + calm[20:]) == ([10, 20], [])
+
+
+def takes_turns(length: int) -> list[BgrImage]:
+    """Return two views that take turns, each for so many frames."""
+    return [lit(index, 1) if index // length % 2 == 0 else lit(index, 1)[::-1] for index in range(8 * length)]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5])
+def test_short_views_that_take_turns_are_parted_by_cuts_and_none_is_a_flash(length: int) -> None:
+    pictures = [np.ascontiguousarray(each) for each in takes_turns(length)]
+    assert told(pictures) == (list(range(length, 8 * length, length)), [])
+
+
+def test_quick_cuts_to_ever_other_views_are_all_told() -> None:
+    rng = np.random.default_rng(3)
+    views = [
+        np.kron(rng.integers(0, 256, (6, 8, 3)), np.ones((20, 20, 1))).astype(np.uint8) for _ in range(9)
+    ]
+    assert cuts([view for view in views for _ in range(2)]) == list(range(2, 18, 2))
 
 
 def mixed(seconds: float, fps: float, gain: float = 1.0) -> list[BgrImage]:
