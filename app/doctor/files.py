@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from app.avatars.store import AvatarStore
 from app.doctor.finding import Finding
 from app.errors import InvalidRequest, MouthpieceError
 from app.settings import DEFAULT_MODEL, Settings
-from app.volume import check_apart
+from app.volume import check_apart, room
 
 
 def model(settings: Settings) -> Iterator[Finding]:
@@ -62,12 +61,13 @@ def volumes(settings: Settings) -> Iterator[Finding]:
         if not os.access(existing, os.W_OK):
             yield Finding(subject, "problem", f"{folder} is not writable", _giving(existing))
             continue
-        free, needed = shutil.disk_usage(existing).free, _appetite(settings, subject)
+        free, needed = max(0, room(existing)), _appetite(settings, subject)
         found = f"{folder}, {free / 1e9:.1f} GB free, may need up to {needed / 1e9:.1f} GB more"
         if free > needed:
             yield Finding(subject, "good", found)
         else:
-            yield Finding(subject, "note", found, f"a larger volume, or {_smaller(settings, subject, free)}")
+            smaller = f", or {_smaller(settings, subject, free)}" if free else ""
+            yield Finding(subject, "note", found, f"a larger volume{smaller}")
 
 
 def avatars(settings: Settings) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """What an upload is, before any expensive work: size, rate, duration, or the right refusal."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -35,6 +36,8 @@ from app.sandbox import sparing
 
 _StreamT = TypeVar("_StreamT", av.VideoStream, av.AudioStream)
 _NOT_CONTENT: Final = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+
+_TAGGED_LENGTH: Final = re.compile(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,9})?)")
 
 _MOST_REORDERED: Final = 16
 """Most pictures stored before one that is shown before them (ITU-T H.264, max_num_reorder_frames)."""
@@ -94,7 +97,8 @@ def probe_video(
     """
     with open_video(path, limits) as (container, stream):
         lasting = announced(container, stream)
-        if lasting > limits.max_seconds and may_change_its_clock(container.format.name):
+        counts = may_change_its_clock(container.format.name) or not _tells_length(stream)
+        if lasting > limits.max_seconds and counts:
             lasting = _packets_lasting(path, alive)
         check_seconds(lasting, limits.max_seconds, "video")
         check_complete(container, stream, NotAVideo)
@@ -303,10 +307,22 @@ def _main_stream(streams: Sequence[_StreamT]) -> _StreamT | None:
 
 
 def announced(container: InputContainer, stream: av.VideoStream | av.AudioStream) -> Fraction:
-    """Return how long a stream lasts by its header, seconds; 0 if it does not say."""
+    """Return how long a stream lasts by its header, seconds, or else the file; 0 if neither is said."""
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
-    return Fraction(container.duration or 0, av.time_base)
+    return _tagged_length(stream) or Fraction(container.duration or 0, av.time_base)
+
+
+def _tells_length(stream: av.VideoStream) -> bool:
+    return bool(stream.duration or _tagged_length(stream))
+
+
+def _tagged_length(stream: av.VideoStream | av.AudioStream) -> Fraction:
+    """Return how long a stream of Matroska lasts by its tag, seconds: else all last as long as the longest."""
+    tags = (value for name, value in stream.metadata.items() if name.upper().startswith("DURATION"))
+    found = _TAGGED_LENGTH.fullmatch(next(tags, ""))
+    hours, minutes, seconds = found.groups() if found else (0, 0, 0)
+    return 3600 * Fraction(hours) + 60 * Fraction(minutes) + Fraction(seconds)
 
 
 def _video_info(stream: av.VideoStream, form: PictureForm, lasting: Fraction) -> VideoInfo:

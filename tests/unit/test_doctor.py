@@ -1,4 +1,5 @@
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +164,24 @@ def test_a_folder_of_its_own_for_decoded_frames_is_looked_at(tmp_path: Path) -> 
     found = list(files.volumes(Settings(**folders, frame_cache_bytes=1 << 60)))  # type: ignore[arg-type]
     assert [each.subject for each in found] == ["avatars", "data", "frames"]
     assert "MOUTHPIECE_FRAME_CACHE_BYTES" in found[-1].remedy
+
+
+@pytest.mark.parametrize(
+    ("free", "said", "remedy"),
+    [
+        (3 << 30, "2.1 GB free", "a larger volume, or MOUTHPIECE_"),
+        (1 << 29, "0.0 GB free", "a larger volume"),
+    ],
+)
+def test_what_always_stays_free_is_not_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, said: str, remedy: str
+) -> None:
+    usage = SimpleNamespace(total=1 << 40, free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    settings = Settings(avatars_dir=tmp_path / "a", data_dir=tmp_path / "d", frame_cache_bytes=1 << 60)
+    found = next(files.volumes(settings))
+    assert said in found.found
+    assert found.remedy.removesuffix(f"FRAME_CACHE_BYTES={(2 << 30) * 3 // 4}") == remedy
 
 
 def test_frames_that_are_there_already_need_no_more_room(tmp_path: Path) -> None:

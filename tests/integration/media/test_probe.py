@@ -25,6 +25,7 @@ from tests.support.clips import (
     write_video,
     write_wav,
 )
+from tests.support.sounds import add_sound
 
 VIDEO_LIMITS = VideoLimits(max_seconds=10, max_pixels=640 * 480)
 AUDIO_LIMITS = AudioLimits(max_seconds=10)
@@ -411,3 +412,15 @@ def test_what_a_sound_is(tmp_path: Path) -> None:
     info = probe_audio(speech(tmp_path / "a.wav", 1.5, rate=44100, channels=2), AUDIO_LIMITS)
 
     assert (info.sample_rate, info.channels, info.duration) == (44100, 2, 1.5)
+
+
+@pytest.mark.parametrize("tag", [b"DURATION", b"xURATION"])
+def test_the_pictures_of_a_matroska_file_are_not_as_long_as_its_sound(tmp_path: Path, tag: bytes) -> None:
+    clip = talking_head(tmp_path / "head.mp4", 2.0)
+    signal = np.zeros((1, 5 * 8000), np.float32)
+    recording = add_sound(clip, tmp_path / "head.mkv", signal, 8000, 0.0)
+    recording.write_bytes(recording.read_bytes().replace(b"DURATION", tag))
+    limits = VideoLimits(max_seconds=3, max_pixels=640 * 480)
+    assert probe_video(recording, limits).duration == pytest.approx(2.0, abs=0.05)
+    with pytest.raises(MediaTooLong):
+        probe_video(recording, VideoLimits(max_seconds=1, max_pixels=640 * 480))
