@@ -318,7 +318,7 @@ def _tells_length(stream: av.VideoStream) -> bool:
 
 
 def _tagged_length(stream: av.VideoStream | av.AudioStream) -> Fraction:
-    """Return how long a stream of Matroska lasts by its tag, seconds: else all last as long as the longest."""
+    """Return how long a stream of Matroska lasts by its tag, seconds; 0 if it has none."""
     tags = (value for name, value in stream.metadata.items() if name.upper().startswith("DURATION"))
     found = _TAGGED_LENGTH.fullmatch(next(tags, ""))
     hours, minutes, seconds = found.groups() if found else (0, 0, 0)
