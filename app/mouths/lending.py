@@ -23,6 +23,11 @@ FARTHEST_VEIL: Final = 0.45
 """Difference of the logarithms of two skins' colourfulness beyond which one lies under a veil and the other
 does not: a fade to white adds light instead of multiplying it, so that no gain brings the two together."""
 
+MOST_WHITE, SAME_TONE = 55.0, 0.12
+"""White, steps of 255, that lies over one of two skins, beyond which a mouth's dark and colours stand out in
+the other: what is left when all channels get one gain. It is no white if that leaves more than the second of
+these, as a share of a skin's deviation from grey: another colour of light does."""
+
 _COLOURLESS: Final = 0.1
 """Colourfulness that is added to each, so that black and white footage knows no veil."""
 
@@ -57,6 +62,8 @@ class Places:
     changes its colour changes those of the lips."""
     veil: Numbers
     """(n,): logarithm of how colourful the skin is: white light lowers it."""
+    skin: Numbers
+    """(n, 3): its mean blue, green, red, 0..255."""
 
     @classmethod
     def of(cls, turns: Numbers, skin: Skin) -> Self:
@@ -64,7 +71,8 @@ class Places:
         lit = skin.astype(np.float64) + _NOISE
         blue, green, red = np.log(lit).T
         light = np.column_stack([np.log(lit.mean(axis=1)), blue - green, red - green])
-        return cls(turns, light, np.log(colourfulness(skin) + _COLOURLESS))
+        veil = np.log(colourfulness(skin) + _COLOURLESS)
+        return cls(turns, light, veil, skin.astype(np.float64))
 
     def fit(self, lenders: TakeFrames, frames: TakeFrames) -> npt.NDArray[np.bool_]:
         """Tell whether each frame may be lent the mouth of each lender, (len(frames), len(lenders))."""
@@ -73,7 +81,22 @@ class Places:
         for numbers, farthest in ((self.light, FARTHEST_LIGHT), (self.veil, FARTHEST_VEIL)):
             for number in np.atleast_2d(numbers.T):
                 fits &= np.abs(number[lenders] - number[frames, None]) <= farthest
-        return fits
+        return fits & ~self._under_white(lenders, frames)
+
+    def _under_white(self, lenders: TakeFrames, frames: TakeFrames) -> npt.NDArray[np.bool_]:
+        """Tell over which of two skins alone white lies, (len(frames), len(lenders)): :data:`MOST_WHITE`.
+
+        Each channel of one is taken for a gain times that of the other, plus white; by least squares.
+        """
+        mean = self.skin.mean(axis=1)
+        tone = self.skin - mean[:, None]
+        square = np.maximum(np.square(tone).sum(axis=1), 1.0)
+        product = tone[frames] @ tone[lenders].T
+        gain = product / square[lenders]
+        white = mean[frames, None] - gain * mean[lenders]
+        left = np.maximum(square[frames, None] - gain * product, 0)
+        under: npt.NDArray[np.bool_] = np.abs(white) > MOST_WHITE * np.maximum(gain, 1)
+        return under & (left < np.square(SAME_TONE) * square[frames, None])
 
 
 def without_lenders(places: Places, takes: npt.NDArray[np.int32], lenders: Flags, fps: float) -> Flags:

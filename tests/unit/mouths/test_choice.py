@@ -26,7 +26,7 @@ from app.mouths.choice import (
     RestLenders,
     rest_lenders,
 )
-from app.mouths.lending import FARTHEST_LIGHT, FARTHEST_TURN, FARTHEST_VEIL
+from app.mouths.lending import FARTHEST_LIGHT, FARTHEST_TURN, FARTHEST_VEIL, Places
 from app.mouths.looks import PATCH_SIZE
 from app.mouths.meeting import meet
 from app.mouths.person import Person
@@ -399,6 +399,17 @@ def test_nothing_is_lent_through_a_veil_of_white() -> None:
     apart = np.abs(np.log((colourful[lenders] + 0.1) / (colourful + 0.1)))
     assert apart.max() <= FARTHEST_VEIL
     assert len(set(lenders)) > 3
+
+
+def test_neither_mouth_is_lent_where_white_lies_over_one_of_them_but_in_other_light_it_is() -> None:
+    clear = np.array([137.0, 166, 234])
+    faded = [(1 - white) * clear + white * 255 for white in (0.1, 0.25, 0.6)]
+    dim, green, cold = 0.7 * clear, clear * (1, 1.2, 1), clear * (1.1, 1, 0.95)
+    skins = np.array([clear, *faded, dim, green, cold], np.float32)
+    places = Places.of(np.zeros((len(skins), 2)), skins)
+    every = np.arange(len(skins))
+    assert places.fit(every, every[:1])[0].tolist() == [True, True, False, False, True, True, True]
+    assert places.fit(every, every[2:3])[0].tolist()[:4] == [False, True, True, False]
 
 
 def test_work_that_is_stopped_ends_before_all_candidates_are_weighed() -> None:
