@@ -36,14 +36,8 @@ class Candidate:
 
     @property
     def longest_run(self) -> int:
-        """How many frames show this face in the runs that follow each other at once, at most."""
-        longest = length = 0
-        last: Run | None = None
-        for run in self.runs:
-            goes_on = last is not None and run.sightings[0].frame == last.last.frame + 1
-            length = len(run.sightings) + (length if goes_on else 0)
-            longest, last = max(longest, length), run
-        return longest
+        """How many frames of its longest run show this face."""
+        return max(len(run.sightings) for run in self.runs)
 
     @property
     def area(self) -> float:
@@ -65,11 +59,12 @@ class Candidate:
 def choose(runs: list[Run], choice: FaceChoice, fps: float, min_frames: int) -> list[Run]:
     """Return the runs of the face that is asked for, in the order of time: one candidate of each scene.
 
-    One never seen for ``min_frames`` in a run does not count. Raises :class:`NoFace` if there is no other, or
-    none in the position asked for.
+    One never seen for ``min_frames`` in a run does not count, unless no shot is that long, and faces are seen
+    in as many frames in a row. Raises :class:`NoFace` if there is no other, or none where one is asked for.
     """
+    least = 1 if _all_are_short(runs, min_frames) else min_frames
     scenes = [
-        [candidate for candidate in link(scene, fps) if candidate.longest_run >= min_frames]
+        [candidate for candidate in link(scene, fps) if candidate.longest_run >= least]
         for scene in split_scenes(runs, fps)
     ]
     scenes = [candidates for candidates in scenes if candidates]
@@ -87,6 +82,14 @@ def choose(runs: list[Run], choice: FaceChoice, fps: float, min_frames: int) -> 
             seen=not all(candidate.lies for candidates in scenes for candidate in candidates),
         )
     return [run for candidate in chosen for run in candidate.runs]
+
+
+def _all_are_short(runs: list[Run], least: int) -> bool:
+    """Tell whether no run has ``least`` frames, though as many in a row show faces: of ever other shots."""
+    frames = np.unique([sighting.frame for run in runs for sighting in run.sightings])
+    rows = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
+    longest = max((len(run.sightings) for run in runs), default=least)
+    return longest < least <= max(len(row) for row in rows)
 
 
 def split_scenes(runs: list[Run], fps: float) -> list[list[Run]]:

@@ -100,11 +100,13 @@ def test_a_flash_that_looks_like_a_cut_does_not_change_the_person() -> None:
     assert chosen(before + after) == [1, 2]
 
 
-def test_a_face_that_is_seen_all_along_is_none_by_accident_however_short_the_shots() -> None:
-    shots = [run(index, index, 100 + index % 2, shot=index) for index in range(8)]
-    assert chosen(shots) == list(range(8))
-    with pytest.raises(NoFace):
-        choose(shots[::2], FaceChoice("largest"), FPS, min_frames=3)
+def test_faces_that_are_seen_all_along_are_none_by_accident_however_short_the_shots() -> None:
+    for apart in (1, 300):
+        shots = [run(2 * index, 2 * index + 1, 100 + apart * (index % 3), shot=index) for index in range(8)]
+        assert chosen(shots) == list(range(8))
+        assert chosen([*shots, run(40, 60, 100, shot=20)]) == [8]
+        with pytest.raises(NoFace):
+            choose(shots[::2], FaceChoice("largest"), FPS, min_frames=3)
 
 
 def test_a_face_that_blinks_away_at_a_cut_is_still_in_its_place_some_shots_later() -> None:
