@@ -81,7 +81,8 @@ class Places:
         for numbers, farthest in ((self.light, FARTHEST_LIGHT), (self.veil, FARTHEST_VEIL)):
             for number in np.atleast_2d(numbers.T):
                 fits &= np.abs(number[lenders] - number[frames, None]) <= farthest
-        return fits & ~self._under_white(lenders, frames)
+        fits &= ~self._under_white(lenders, frames)
+        return fits
 
     def _under_white(self, lenders: TakeFrames, frames: TakeFrames) -> npt.NDArray[np.bool_]:
         """Tell over which of two skins alone white lies, (len(frames), len(lenders)): :data:`MOST_WHITE`.
@@ -96,7 +97,8 @@ class Places:
         white = mean[frames, None] - gain * mean[lenders]
         left = np.maximum(square[frames, None] - gain * product, 0)
         under: npt.NDArray[np.bool_] = np.abs(white) > MOST_WHITE * np.maximum(gain, 1)
-        return under & (left < np.square(SAME_TONE) * square[frames, None])
+        under &= left < SAME_TONE**2 * square[frames, None]
+        return under
 
 
 def without_lenders(places: Places, takes: npt.NDArray[np.int32], lenders: Flags, fps: float) -> Flags:
