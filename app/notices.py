@@ -33,6 +33,8 @@ class NoticeCode(StrEnum):
     """The head is turned far away for ``seconds``."""
     CUTS = "cuts"
     """The scene changes, or the face jumps."""
+    MOUTH_UNCHANGED = "mouth-unchanged"
+    """Hardly any mouth could be changed: for ``seconds`` the footage is as it was."""
     NO_SPEECH = "no-speech"
     """The audio has music or noise without speech for ``seconds``: the mouth rests."""
     QUIET_SOUND = "quiet-sound"

@@ -118,8 +118,8 @@ class FaceTrack:
 
     @property
     def face_frames(self) -> int:
-        """How many frames have a face."""
-        return int(has_face(self.boxes).sum())
+        """How many frames show the face; it is followed through others while it is out of sight."""
+        return int((has_face(self.boxes) & np.isfinite(self.meshes[:, 0, 0])).sum())
 
 
 def has_face(boxes: Boxes) -> FaceFlags:

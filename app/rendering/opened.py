@@ -17,7 +17,7 @@ from app.progress import Alive, Progress
 from app.rendering.encoding import SegmentEncoding
 from app.rendering.frames import FrameMaker
 from app.rendering.plan import Plan
-from app.rendering.warned import speech_notices
+from app.rendering.warned import change_notices, speech_notices
 from app.rendering.workspace import Workspace
 
 
@@ -105,21 +105,31 @@ class OpenRender:
         """By how much later than its sound the mouth is to move, seconds."""
         return float(self.plan.options["mouth_offset_ms"]) / 1000
 
-    def heard_notices(self) -> list[Notice]:
-        """Return the warnings about what was heard: known once all segments are made, until it is tidied."""
-        speech = np.concatenate([self.maker.mouths.speech(segment) for segment in self.segments])
-        times = np.arange(len(speech)) / float(self.maker.timeline.fps) - self.mouth_offset
-        return speech_notices(self.sound, speech, times)
+    def last_notices(self) -> list[Notice]:
+        """Return the warnings that are known once all segments are made, until it is tidied.
 
-    def report(self, frames_rendered: int, wall_seconds: float, heard: Sequence[Notice] = ()) -> RenderReport:
-        """Return what the render was and what it took; ``heard`` is what :meth:`heard_notices` gave."""
+        They are about what was heard, and how many mouths were changed.
+        """
+        timeline = self.maker.timeline
+        indices = range(self.frame_count)
+        changed = self.maker.mouths.weights.of(indices) > 0
+        asked = timeline.mouth_weights(indices) > 0
+        speech = np.concatenate([self.maker.mouths.speech(segment) for segment in self.segments])
+        times = np.arange(len(speech)) / float(timeline.fps) - self.mouth_offset
+        return [
+            *speech_notices(self.sound, speech, times),
+            *change_notices(changed[asked], float(timeline.fps)),
+        ]
+
+    def report(self, frames_rendered: int, wall_seconds: float, last: Sequence[Notice] = ()) -> RenderReport:
+        """Return what the render was and what it took; ``last`` is what :meth:`last_notices` gave."""
         return RenderReport(
             frame_count=self.frame_count,
             frames_rendered=frames_rendered,
             duration=self.duration,
             wall_seconds=wall_seconds,
             stage_seconds=asdict(self.maker.seconds),
-            warnings=[*self.notices, *heard],
+            warnings=[*self.notices, *last],
         )
 
 

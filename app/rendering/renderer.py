@@ -96,10 +96,10 @@ class Renderer:
             frames = render.encode(render.segments, progress)
             alive = partial(progress, render.frame_count, render.frame_count)
             render.join(alive)
-            heard = render.heard_notices()
+            last = render.last_notices()
             with suppress(OSError):  # the video is there all the same
                 workspace.clear_scratch(keep_fragments=keep_fragments)
-        return render.report(frames, perf_counter() - started, heard)
+        return render.report(frames, perf_counter() - started, last)
 
     def listen(
         self,

@@ -11,6 +11,7 @@ from app.faces.types import runs_of
 from app.media.sound import Sound
 from app.mouths.ear import SpeechShares
 from app.mouths.model import LipModel
+from app.mouths.types import Flags
 from app.notices import Notice, NoticeCode, notice
 from app.rendering.options import RenderOptions
 from app.rendering.timeline import Timeline
@@ -21,6 +22,10 @@ LEAST_SPEECH: Final = 0.25
 of a second was loud below this in none; of chords always."""
 _UNSPOKEN_SECONDS: Final = 1.5
 """Music or noise is told of from this length on: a cough, or a laugh, is shorter."""
+
+LEAST_CHANGED: Final = 0.1
+"""Share of the frames in which the mouth is changed, of those in which it is to be: with less, nobody is seen
+to say anything."""
 
 
 def render_notices(
@@ -85,3 +90,16 @@ def speech_notices(sound: Sound, speech: SpeechShares, times: FrameTimes) -> lis
         "'voice' can hold the voice alone."
     )
     return [notice(NoticeCode.NO_SPEECH, detail, seconds)]
+
+
+def change_notices(changed: Flags, fps: float) -> list[Notice]:
+    """Return the warning that next to no mouth is ``changed`` (n,), of the frames in which it is to be."""
+    count = int(changed.sum())
+    if not len(changed) or count >= LEAST_CHANGED * len(changed):
+        return []
+    seconds = (len(changed) - count) / fps
+    detail = (
+        f"For {seconds:.2f} s of {len(changed) / fps:.2f} s the mouth is as it was filmed: it is not "
+        "visible, or for too short. The warnings of the avatar say why."
+    )
+    return [notice(NoticeCode.MOUTH_UNCHANGED, detail, seconds)]

@@ -174,7 +174,7 @@ class Worker:
             render.join(alive)
             spent = _spent(render)
             self._report(render, alive)
-            warnings = [*_warnings(call, render), *render.heard_notices()]
+            warnings = [*_warnings(call, render), *render.last_notices()]
         self._close()
         return {"stage_seconds": spent, "warnings": warnings}
 

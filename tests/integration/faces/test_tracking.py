@@ -85,7 +85,7 @@ def test_a_face_hidden_for_a_moment_counts_as_there_but_not_for_longer(
 ) -> None:
     pictures = [covered(index) if 10 <= index < 10 + hidden else head(index) for index in range(30)]
     result = track(pictures, detector)
-    assert result.face_frames == shown
+    assert has_face(result.boxes).sum() == shown
     assert has_face(result.boxes)[10] == (shown == 30)
     whole = track((head(index) for index in range(30)), detector)
     seen = has_face(result.boxes)
@@ -277,7 +277,7 @@ def test_through_a_flash_a_face_is_followed_as_if_there_were_none(detector: Face
         pictures[index] = np.clip(pictures[index] * gain + 40, 0, 255).astype(np.uint8)
     flashed = track(pictures, detector)
     assert not flashed.cuts.any()
-    assert flashed.face_frames == 40
+    assert has_face(flashed.boxes).all()
     calm = np.r_[0:8, 16:21, 30:40]
     assert np.abs(flashed.landmarks[calm] - whole.landmarks[calm]).max() < 0.5
     assert np.abs(flashed.landmarks - whole.landmarks).max() < 3

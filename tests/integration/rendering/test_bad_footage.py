@@ -11,6 +11,7 @@ from app.avatars.builder import AvatarRequest
 from app.media.frames import BgrImage
 from app.media.limits import AudioLimits
 from app.mouths.model import LipModel
+from app.notices import NoticeCode
 from app.rendering.renderer import Renderer, RenderRequest
 from app.rendering.workspace import Workspace
 from tests.support import clips
@@ -74,5 +75,8 @@ def test_odd_footage_speaks(filmed: Filmed, fps: int, model: LipModel, tmp_path:
     workspace = Workspace(tmp_path / "job")
     renderer = Renderer(model, made.store, made.cache, AudioLimits(60))
     words = clips.speech(tmp_path / "words.wav", 1.4)
-    renderer.render(RenderRequest("anna", words), workspace, no_progress)
+    report = renderer.render(RenderRequest("anna", words), workspace, no_progress)
+    if filmed is every_third_shows_a_face:
+        assert manifest.face_frames < manifest.frame_count / 2
+        assert NoticeCode.MOUTH_UNCHANGED in [told["code"] for told in report.warnings]
     assert len(decode(workspace.result).frames) == round(1.4 * fps)

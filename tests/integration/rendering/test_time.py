@@ -133,7 +133,7 @@ def test_for_segments_whose_mouths_are_kept_nobody_chooses(
         render.encode(render.segments, no_progress)
         kinds = [render.maker.mouths.kinds(segment) for segment in render.segments]
         assert [len(lent) for lent, _ in kinds] == [25, 50, 10]
-        render.heard_notices()
+        render.last_notices()
         scores = [path.name for path in workspace.scores.glob("*")]
         assert scores == ([] if isinstance(renderer.infer, Wav2LipInfer) else ["00001.score"])
 

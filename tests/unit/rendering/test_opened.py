@@ -10,6 +10,7 @@ from app.media.sound import SPEECH_RATE, Sound
 from app.media.timing import Segment
 from app.notices import NoticeCode
 from app.rendering.opened import OpenRender
+from app.rendering.warned import change_notices
 
 SECONDS, MUSIC_SECONDS = 4, 2
 
@@ -25,21 +26,35 @@ def test_music_is_told_for_as_long_as_it_lasts_whenever_the_mouth_moves(
     speech = (times >= MUSIC_SECONDS).astype(np.float32)
     render = OpenRender(
         workspace=cast(Any, None),
-        plan=cast(Any, SimpleNamespace(options={"mouth_offset_ms": offset_ms})),
+        plan=cast(Any, SimpleNamespace(options={"mouth_offset_ms": offset_ms}, frame_count=len(speech))),
         segments=[Segment(0, 0, len(speech), last=True)],
         encoding=cast(Any, None),
         maker=cast(
             Any,
             SimpleNamespace(
-                mouths=SimpleNamespace(speech=lambda segment: speech),
-                timeline=SimpleNamespace(fps=Fraction(25)),
+                mouths=SimpleNamespace(
+                    speech=lambda segment: speech,
+                    weights=SimpleNamespace(of=lambda indices: np.ones(len(indices))),
+                ),
+                timeline=SimpleNamespace(
+                    fps=Fraction(25), mouth_weights=lambda indices: np.ones(len(indices))
+                ),
             ),
         ),
         lanes=1,
         sound=sound,
         notices=[],
     )
-    told = render.heard_notices()
+    told = render.last_notices()
     assert [each["code"] for each in told] == [NoticeCode.NO_SPEECH]
     heard = MUSIC_SECONDS + min(offset_ms, 0) / 1000  # what comes before the first frame is not
     assert told[0]["seconds"] == pytest.approx(heard, abs=0.05)
+
+
+def test_a_render_in_which_next_to_no_mouth_is_changed_says_so() -> None:
+    changed = np.zeros(50, np.bool_)
+    changed[:4] = True
+    (told,) = change_notices(changed, 25.0)
+    assert (told["code"], told["seconds"]) == (NoticeCode.MOUTH_UNCHANGED, 46 / 25)
+    changed[4] = True
+    assert change_notices(changed, 25.0) == change_notices(changed[:0], 25.0) == []

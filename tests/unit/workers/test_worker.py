@@ -236,7 +236,7 @@ class Segments:
     def join(self, alive: Callable[[], object]) -> None:
         self.workspace.result.write_bytes(b"film")
 
-    def heard_notices(self) -> list[Notice]:
+    def last_notices(self) -> list[Notice]:
         return []
 
 
