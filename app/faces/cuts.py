@@ -1,7 +1,7 @@
 """Cuts: where one shot of a video ends and the next begins; flashes, which are none; where a face jumps."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -71,14 +71,23 @@ REPEATED_FRAMES: Final = 6
 pictures than the file has frames: of 10 a second in 30 frames a head in quick motion moves in every third."""
 
 
+class Flash(NamedTuple):
+    """What is over at once, so that what was there before comes back."""
+
+    first: int
+    after: int
+    """Its first frame and the one after it, before both of which a cut may have been told."""
+    lit: bool
+    """Whether it may be the same view in another light, and not one of something else."""
+
+
 @dataclass
 class CutDetector:
     """Tells for each frame whether a cut lies before it, and remembers what may have been flashes."""
 
     layout: FrameLayout
     fps: float
-    flashes: list[tuple[int, int]] = field(default_factory=list)
-    """First frame of each, and the frame after it, before both of which a cut may have been told."""
+    flashes: list[Flash] = field(default_factory=list)
     dissolves: list[int] = field(default_factory=list)
     """Frames from which on pictures are more of the next shot than of the one before; known a bit later."""
     _count: int = 0
@@ -136,8 +145,7 @@ class CutDetector:
                 self._before, self._began = last, index
                 self._lit = _same_view(this, last)
         elif not _unlike(this, self._before):
-            if self._lit:
-                self.flashes.append((self._began, index))
+            self.flashes.append(Flash(self._began, index, self._lit))
             self._before = None
         elif index - self._began >= self._longest_flash:
             self._before = None
@@ -204,13 +212,16 @@ def _share(frame: Thumbnail, first: Thumbnail, last: Thumbnail) -> float:
     return float(np.vdot(frame - first, difference) / np.vdot(difference, difference))
 
 
-def without_flashes(cuts: FaceFlags, flashes: list[tuple[int, int]], meshes: FaceMeshes) -> FaceFlags:
+def without_flashes(cuts: FaceFlags, flashes: list[Flash], meshes: FaceMeshes) -> FaceFlags:
     """Return ``cuts`` (n,) without those about flashes through which the face stays in its place.
 
-    It need not be found within a flash; where it is found elsewhere, or in another size, it was a short view.
+    It need not be found within a flash; where it is found elsewhere, in another size or in another view, that
+    was a short view.
     """
     cuts, found = cuts.copy(), np.isfinite(meshes[:, 0, 0])
-    for first, after in flashes:
+    for first, after, lit in flashes:
+        if not lit and found[first:after].any():
+            continue
         length = after - first
         before = np.flatnonzero(found[max(first - length, 0) : first])
         behind = np.flatnonzero(found[after : after + length])

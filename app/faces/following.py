@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Final
 
 from app.faces.boxes import box_of_landmarks
-from app.faces.cuts import CutDetector
+from app.faces.cuts import CutDetector, Flash
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import FaceMesh, MeshFit
 from app.faces.geometry import distance, extent, is_large, same_place
@@ -105,7 +105,7 @@ class Follower:
         self.cuts: list[bool] = []
 
     @property
-    def flashes(self) -> list[tuple[int, int]]:
+    def flashes(self) -> list[Flash]:
         """Those of :class:`app.faces.cuts.CutDetector`."""
         return self._is_cut.flashes
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.faces.cuts import CutDetector, jumps_of, without_flashes
+from app.faces.cuts import CutDetector, Flash, jumps_of, without_flashes
 from app.faces.types import FaceMeshes
 from app.media.frames import BgrImage, FrameLayout
 from tests.support.clips import moving_portrait
@@ -14,7 +14,9 @@ FPS = 25.0
 
 def told(pictures: list[BgrImage]) -> tuple[list[int], list[tuple[int, int]]]:
     is_cut = CutDetector(LAYOUT, FPS)
-    return [index for index, each in enumerate(pictures) if is_cut(i420(each, LAYOUT))], is_cut.flashes
+    return [index for index, each in enumerate(pictures) if is_cut(i420(each, LAYOUT))], [
+        (flash.first, flash.after) for flash in is_cut.flashes if flash.lit
+    ]
 
 
 def dissolves(pictures: list[BgrImage], fps: float = FPS) -> list[int]:
@@ -130,19 +132,28 @@ def test_a_flash_is_no_cut_where_the_face_stays() -> None:
     there = np.array([False, False, True, True, False, True])
     stays, lost, leaves = (0, 0, 0.1, 0.1, 0, 0), (0, 0, np.nan, 0, 0, 0), (0, 0, 0, 0.5, 0, 0)
     for shifts, left in ((stays, [5]), (lost, [5]), (leaves, [2, 3, 5])):
-        found = without_flashes(there, [(2, 3)], meshes(*shifts))
+        found = without_flashes(there, [Flash(2, 3, lit=True)], meshes(*shifts))
         assert np.flatnonzero(found).tolist() == left
     nowhere = meshes(*[np.nan] * 6)
-    assert np.array_equal(without_flashes(there, [(2, 3)], nowhere), there)
+    assert np.array_equal(without_flashes(there, [Flash(2, 3, lit=True)], nowhere), there)
+
+
+def test_a_short_view_of_something_else_is_a_cut_if_it_shows_a_face() -> None:
+    there = np.array([False, False, True, False, True, False])
+    for shifts, left in (((0, 0, np.nan, 0, 0, 0), [2, 4]), ((0, 0, np.nan, np.nan, 0, 0), [])):
+        found = without_flashes(there, [Flash(2, 4, lit=False)], meshes(*shifts))
+        assert np.flatnonzero(found).tolist() == left
 
 
 def test_a_short_view_of_the_face_in_another_place_is_no_flash() -> None:
     there = np.array([False, False, True, False, True, False])
     for shifts, left in (((0, 0, 0.6, 0.6, 0, 0), [2, 4]), ((0, 0, np.nan, 0.6, 0, 0), [2, 4])):
-        assert np.flatnonzero(without_flashes(there, [(2, 4)], meshes(*shifts))).tolist() == left
+        assert (
+            np.flatnonzero(without_flashes(there, [Flash(2, 4, lit=True)], meshes(*shifts))).tolist() == left
+        )
     nearer = meshes(*[0] * 6)
     nearer[2:4] *= 1.5
-    assert np.array_equal(without_flashes(there, [(2, 4)], nearer), there)
+    assert np.array_equal(without_flashes(there, [Flash(2, 4, lit=True)], nearer), there)
 
 
 def test_a_face_jumps_that_goes_far_within_a_frame_and_moves_little_around_it() -> None:
