@@ -31,6 +31,8 @@ class NoticeCode(StrEnum):
     """The face is too small for ``seconds`` to show its mouth."""
     TURNED_FACE = "turned-face"
     """The head is turned far away for ``seconds``."""
+    CROPPED_FACE = "cropped-face"
+    """The chin is outside of the picture for ``seconds``."""
     CUTS = "cuts"
     """The scene changes, or the face jumps."""
     MOUTH_UNCHANGED = "mouth-unchanged"

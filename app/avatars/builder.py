@@ -176,7 +176,7 @@ class AvatarBuilder:
                         info,
                         seen.findings,
                         track,
-                        doubts_of(track, seen.study, person),
+                        doubts_of(track, seen.study, person, (info.layout.width, info.layout.height)),
                         _turned(request, info),
                     ),
                 )

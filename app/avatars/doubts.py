@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from app.faces.types import FaceTrack, has_face
+from app.faces.types import FaceMeshes, FaceTrack, has_face
 from app.mouths.meeting import too_bright, too_dark
 from app.mouths.person import Person
 from app.mouths.study import Study
@@ -15,6 +15,12 @@ TINY: Final = 64
 """Height of a face, pixels, below which hardly anything of its mouth is seen."""
 FAR_TURN: Final = 35.0
 """Degrees by which a head is turned so far that half of its mouth is out of sight."""
+
+BELOW: Final = 0.05
+"""How far beyond the picture's border a chin lies that is cut off, in distances of the eyes' outer corners.
+In a close-up that ends below the lips that is 0.19; in 49 other clips the median is 0.33 inside or more."""
+_CHIN, _EYES = 152, (33, 263)
+"""Face Mesh points."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Doubts:
     """The face is too bright to show it."""
     hidden: Flags
     """Something hides the mouth of a face that is there and in enough light."""
+    cropped: Flags
+    """The chin is outside of the picture."""
     found: Flags
     """The face was measured."""
     heights: Numbers
@@ -45,8 +53,8 @@ class Doubts:
     """Places where another take begins."""
 
 
-def doubts_of(track: FaceTrack, study: Study, person: Person) -> Doubts:
-    """Return what is doubtful in a video that was studied."""
+def doubts_of(track: FaceTrack, study: Study, person: Person, size: tuple[int, int]) -> Doubts:
+    """Return what is doubtful in a video that was studied; ``size`` is its width and height, pixels."""
     shown = has_face(track.boxes)
     found: Flags = np.isfinite(study.meshes[:, 0, 0])
     heights = np.where(shown, track.boxes[:, 1] - track.boxes[:, 0], 0).astype(np.float64)
@@ -60,9 +68,17 @@ def doubts_of(track: FaceTrack, study: Study, person: Person) -> Doubts:
         dark=dark,
         bright=bright,
         hidden=found & ~person.seen & ~dark & ~bright,
+        cropped=_cropped(study.meshes, found, size),
         found=found,
         heights=heights,
         light=light,
         turn=turn,
         cuts=max(0, int(study.takes.max())),
     )
+
+
+def _cropped(meshes: FaceMeshes, found: Flags, size: tuple[int, int]) -> Flags:
+    chin, eyes = meshes[:, _CHIN, :2], np.diff(meshes[:, list(_EYES), :2], axis=1)[:, 0]
+    beyond = np.maximum(-chin, chin - (np.array(size) - 1)).max(axis=1)
+    cropped: Flags = found & (np.nan_to_num(beyond) > BELOW * np.nan_to_num(np.linalg.norm(eyes, axis=1)))
+    return cropped

@@ -104,7 +104,7 @@ def examined(
     """Judge a video that was looked at; at least one frame has a face. See :func:`avatar_notices`."""
     fps = float(info.fps)
     person = meet(study, fps)
-    doubts = doubts_of(track, study, person)
+    doubts = doubts_of(track, study, person, (info.layout.width, info.layout.height))
     measured = _measured(info, track, person, frames, doubts)
     warnings = avatar_notices(info, findings, track, doubts, turned)
     reasons = [

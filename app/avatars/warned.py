@@ -52,6 +52,11 @@ def avatar_notices(
             doubts.turned,
             f"The head is turned by more than {FAR_TURN:.0f} degrees for {{}}; the mouth may look wrong.",
         ),
+        (
+            NoticeCode.CROPPED_FACE,
+            doubts.cropped,
+            "The chin is outside of the picture for {}; the mouth opens beyond the border. Film less close.",
+        ),
     ]
     for code, frames, detail in lasting:
         seconds = float(int(frames.sum()) / info.fps)

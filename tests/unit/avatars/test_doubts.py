@@ -22,6 +22,8 @@ INFO = VideoInfo(
     PictureForm(320, 240, UPRIGHT, FrameLayout(320, 240)), Fraction(25), FRAMES, 1.6, Fraction(1), ""
 )
 
+SIZE = (100_000, 100_000)
+
 
 def track(height: int = 100) -> FaceTrack:
     boxes = np.tile(np.array([50, 50 + height, 100, 200], np.int32), (FRAMES, 1))
@@ -31,7 +33,7 @@ def track(height: int = 100) -> FaceTrack:
 
 def doubts(turns: Numbers | None = None, height: int = 100) -> Doubts:
     study = study_of(talk(FRAMES), turns=np.zeros(FRAMES) if turns is None else turns)
-    return doubts_of(track(height), study, meet(study, 25.0))
+    return doubts_of(track(height), study, meet(study, 25.0), SIZE)
 
 
 @pytest.mark.parametrize("side", [-1, 1])
@@ -57,6 +59,15 @@ def test_a_face_that_is_followed_while_it_is_out_of_sight_is_lost_meanwhile() ->
     """Its box goes on between the frames that show it; those that do not pass through unchanged."""
     study = study_of(talk(FRAMES))
     study.meshes[np.arange(FRAMES) % 3 > 0] = np.nan
-    (told,) = avatar_notices(INFO, Findings(), track(), doubts_of(track(), study, meet(study, 25.0)))
+    (told,) = avatar_notices(INFO, Findings(), track(), doubts_of(track(), study, meet(study, 25.0), SIZE))
     assert told["code"] == NoticeCode.FACE_LOST
     assert told["seconds"] == pytest.approx(26 / 25)
+
+
+def test_a_chin_outside_of_the_picture_is_told() -> None:
+    study = study_of(talk(FRAMES))
+    chins = study.meshes[:, 152, :2]
+    for share, codes in ((2.0, []), (0.5, [NoticeCode.CROPPED_FACE])):
+        size = round(float(np.ptp(study.meshes[0, :, 0])) * 10), round(float(chins[:, 1].max()) * share)
+        told = avatar_notices(INFO, Findings(), track(), doubts_of(track(), study, meet(study, 25.0), size))
+        assert [each["code"] for each in told] == codes
