@@ -14,10 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
-from openvino.preprocess import PrePostProcessor
 
 from app.faces.geometry import mapped
-from app.faces.networks import compiled
+from app.faces.networks import SinglePicture, compiled
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceFlags, FaceLandmarks, runs_of
 from app.media.frames import Affine, BgrImage
@@ -90,7 +89,7 @@ class HiddenFinder:
     """Marks what covers faces in aligned crops, on one thread of the CPU: a crop in a millisecond or two."""
 
     def __init__(self, path: Path = _MODEL) -> None:
-        self._request = compiled(path, _of_crops, THREADS).create_infer_request()
+        self._request = compiled(path, SinglePicture(CROP_SIZE, CROP_SIZE), THREADS).create_infer_request()
         self._crop = np.empty((1, CROP_SIZE, CROP_SIZE, 3), np.uint8)
         self._request.set_input_tensor(0, ov.Tensor(self._crop, shared_memory=True))
 
@@ -187,13 +186,3 @@ def _short_gaps(hidden: FaceFlags, seen: FaceFlags, shortest: int) -> FaceFlags:
         inside = start > 0 and stop < len(hidden)
         gaps[start:stop] = inside and stop - start < shortest and bool(seen[start:stop].all())
     return gaps
-
-
-def _of_crops(model: ov.Model) -> ov.Model:
-    """Have a network take single crops: uint8, BGR, channels last."""
-    model.reshape([1, 3, CROP_SIZE, CROP_SIZE])
-    steps = PrePostProcessor(model)
-    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-    steps.input().model().set_layout(ov.Layout("NCHW"))
-    steps.input().preprocess().convert_element_type(ov.Type.f32).scale(255.0)
-    return steps.build()

@@ -91,3 +91,19 @@ def _compile(path: Path, preparation: Preparation, threads: int) -> ov.CompiledM
             "ENABLE_CPU_PINNING": False,  # decoders want the same cores
         },
     )
+
+
+@dataclass(frozen=True)
+class SinglePicture:
+    """The :data:`Preparation` of this project's networks: one picture at a time, uint8, BGR, channels last."""
+
+    width: int
+    height: int
+
+    def __call__(self, model: ov.Model) -> ov.Model:
+        model.reshape([1, 3, self.height, self.width])
+        steps = PrePostProcessor(model)
+        steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+        steps.input().model().set_layout(ov.Layout("NCHW"))
+        steps.input().preprocess().convert_element_type(ov.Type.f32).scale(255.0)
+        return steps.build()
