@@ -85,9 +85,10 @@ class Costs:
 QUIET: Final = 0.25
 """Share of speech from which somebody counts as speaking; below it, by degrees, as quiet."""
 
-QUIET_PARTING: Final = 1.0
-"""Of a percent of the eyes' distance by which more is seen between lips than at rest, by the square, while
-nobody speaks; see :func:`app.mouths.looks.parting`. Lips that a mesh sees meet may show a tooth."""
+QUIET_APART: Final = 1.0
+"""Of a percent of the eyes' distance by which lips are seen to part further than where they meet, by the
+square, while nobody speaks; see :mod:`app.mouths.lips_apart`. Lips that a mesh sees meet may show teeth. While
+somebody speaks it brings nothing: five people in training follow by 0.672 with and without, and look softer."""
 
 QUIET_JUMP: Final = 1.0
 """What a jump or a turn costs while nobody speaks, beside staying for nothing: there is no motion to keep,
@@ -114,12 +115,12 @@ def _sizes() -> Numbers:
 SIZES: Final = _sizes()
 
 
-def _parted(person: Person) -> Numbers:
-    """Return what each frame costs while nobody speaks for what is seen between its lips, (n,)."""
-    resting = person.study.parting[person.usable & person.rest]
+def _apart(person: Person) -> Numbers:
+    """Return what each frame costs while nobody speaks for how far its lips are seen to part, (n,)."""
+    resting = person.study.apart[person.usable & person.rest]
     least = float(np.quantile(resting, 0.05)) if len(resting) else 0.0
-    parted: Numbers = QUIET_PARTING * np.square(np.maximum(person.study.parting - least, 0.0))
-    return parted.astype(np.float64)
+    apart: Numbers = QUIET_APART * np.square(np.maximum(person.study.apart - least, 0.0))
+    return apart.astype(np.float64)
 
 
 def _quiet(speech: SpeechShares | float, count: int) -> Numbers:
@@ -154,7 +155,7 @@ class Chooser:
             ]
         )
         self._shapes = person.shapes * self._weights
-        self._parted = _parted(person)
+        self._apart = _apart(person)
         self._patches, self._lengths = person.study.looks
         takes = person.study.takes
         usable = person.usable & (np.arange(len(person)) % stride == 0)
@@ -189,7 +190,7 @@ class Chooser:
             cost += self._costs.small * np.square(smaller)
             cost += self._costs.stretch * self._stretched(float(openings[row]), pool)
             if quiet[row]:
-                cost += quiet[row] * self._parted[pool]
+                cost += quiet[row] * self._apart[pool]
             cost *= self._share
             most = self._candidates
             best = np.argpartition(cost, most)[:most] if len(pool) > most else slice(None)

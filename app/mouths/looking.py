@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from threading import local
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from app.faces.hidden import HiddenFinder, lips_hidden
 from app.faces.regions import region_of_landmarks
 from app.faces.types import FaceLandmarks, FaceMeshPoints
 from app.media.frames import BgrImage, FrameLayout, I420Frame
+from app.mouths.lips_apart import LipsApart, mouth_crop
 from app.mouths.looks import LIPS, Patch, Skin, parting, patch_of, redness, sharpness, skin_of
 from app.mouths.marks import Marked
 from app.mouths.teeth import shown_teeth
@@ -43,6 +45,7 @@ class Look:
     teeth: npt.NDArray[np.float32]
     redness: float
     parting: float
+    apart: float
     sharpness: float
     skin: Skin
     patches: Patch
@@ -57,6 +60,16 @@ class Face:
     """Upright."""
     points: Points
     """The mesh in the picture."""
+
+    @cached_property
+    def crop(self) -> BgrImage:
+        """The aligned crop (96, 96, 3)."""
+        return aligned(self.picture)
+
+    @property
+    def crop_points(self) -> FaceLandmarks:
+        """The mesh in the crop."""
+        return ((self.points - 0.5) / 2).astype(np.float32)
 
 
 class Looker:
@@ -90,12 +103,15 @@ class Looker:
 
     def look(self, face: Face) -> Look:
         """Return what is measured."""
+        if not hasattr(self._own, "apart"):
+            self._own.apart = LipsApart()
         shares = ((face.points + 0.5) / SIZE).astype(np.float32)
         return Look(
             mesh=face.mesh,
             teeth=shown_teeth([face.picture], shares[None], 1.0)[0],
             redness=redness(face.picture, face.points),
             parting=parting(face.picture, face.points),
+            apart=self._own.apart(mouth_crop(face.crop, face.crop_points)),
             sharpness=sharpness(face.picture, face.points),
             skin=skin_of(face.picture, face.points),
             patches=patch_of(face.picture),
@@ -105,11 +121,10 @@ class Looker:
         """Return what is before a face; lips beyond the frame's edge are hidden."""
         if not hasattr(self._own, "finder"):
             self._own.finder = HiddenFinder()
-        crop = aligned(face.picture)
-        marks = self._own.finder.cover([crop])[0]
-        luma = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.uint8)
+        marks = self._own.finder.cover([face.crop])[0]
+        luma = np.asarray(cv2.cvtColor(face.crop, cv2.COLOR_BGR2GRAY), np.uint8)
         size = self._layout.width, self._layout.height
         lips = face.mesh[list(LIPS), :2]
         if not ((lips > 0) & (lips < size)).all():
             return Marked(np.full_like(marks, 255), 1.0, luma)
-        return Marked(marks, lips_hidden(marks, ((face.points - 0.5) / 2).astype(np.float32)), luma)
+        return Marked(marks, lips_hidden(marks, face.crop_points), luma)

@@ -10,7 +10,7 @@ from app.mouths.looking import Look
 from app.mouths.looks import PATCH_SIZE, Patch, Skin
 from app.mouths.marks import Marked, Marks
 
-_MEASURED: Final = ("teeth", "redness", "parting", "sharpness", "skin", "patches")
+_MEASURED: Final = ("teeth", "redness", "parting", "apart", "sharpness", "skin", "patches")
 
 
 class Notes:
@@ -21,6 +21,7 @@ class Notes:
         self.teeth = np.zeros((count, 2), np.float32)
         self.redness = np.zeros(count, np.float32)
         self.parting = np.zeros(count, np.float32)
+        self.apart = np.zeros(count, np.float32)
         self.sharpness = np.zeros(count, np.float32)
         self.skin: Skin = np.zeros((count, 3), np.float32)
         self.patches: Patch = np.zeros((count, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8)

@@ -23,6 +23,7 @@ from app.faces.types import Boxes, FaceFlags, FaceMeshes, Landmarks, has_face
 from app.media.frames import FrameLayout, I420Frame
 from app.mouths.covers import Covers, gather
 from app.mouths.grimaces import forget_grimaces
+from app.mouths.lips_apart import Apart
 from app.mouths.looking import Frames, Look, Looker
 from app.mouths.looks import Patch, Skin
 from app.mouths.marks import Marked, cover_every
@@ -33,7 +34,7 @@ from app.volume import meaning
 STUDY: Final = "mouths.npz"
 """Name of the file among those of an avatar; it can be rebuilt from the others."""
 
-VERSION: Final = 7
+VERSION: Final = 8
 """Of what is measured and how; a study of another version is made again."""
 
 _BUFFERS: Final = 8
@@ -67,6 +68,7 @@ class Study:
     """float32 (n,): as :func:`app.mouths.looks.redness`."""
     parting: npt.NDArray[np.float32]
     """float32 (n,): as :func:`app.mouths.looks.parting`."""
+    apart: Apart
     sharpness: npt.NDArray[np.float32]
     """float32 (n,): as :func:`app.mouths.looks.sharpness`."""
     skin: Skin
@@ -201,6 +203,7 @@ def study_frames(
         teeth=notes.teeth,
         redness=notes.redness,
         parting=notes.parting,
+        apart=notes.apart,
         sharpness=notes.sharpness,
         skin=notes.skin,
         patches=notes.patches,

@@ -259,11 +259,10 @@ def test_lenders_that_are_known_are_kept() -> None:
 
 
 def test_while_nobody_speaks_the_lender_stays_and_shows_no_teeth() -> None:
-    """Equal mouths but for what is seen between the lips of all but a few."""
-    study = person_of(np.zeros((COUNT, 1))).study
-    parting = np.full(COUNT, 2.0, np.float32)
-    parting[20:25] = 0.5
-    person = meet(replace(study, parting=parting), 25.0)
+    """Equal mouths but for how far lips are seen to part of all but a few."""
+    apart = np.full(COUNT, 4.0)
+    apart[20:25] = 1.0
+    person = person_of(np.zeros((COUNT, 1)), apart=apart)
     person = replace(person, rest=np.isin(np.arange(COUNT), range(15, 30)))
     shown = np.arange(COUNT, dtype=np.int32)
     quiet = Chooser(person).choose(shapes(*[0.0] * COUNT), shown, speech=0.0)
