@@ -1,4 +1,4 @@
-"""The commands of training: ``python -m training prepare | train | listen | hidden | evaluate``."""
+"""The commands of training: ``python -m training prepare | train | listen | hidden | lips | evaluate``."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.errors import InvalidRequest, MouthpieceError
 from training.evaluation.cli import evaluate
 from training.hidden.cli import hidden
+from training.lips.cli import lips
 from training.listen.cli import app as listen_app
 from training.recipe import RECIPE
 from training.settings import StageName
@@ -23,6 +24,7 @@ app = typer.Typer(
     help="Train lip-sync models: make a pack of talking videos, train on it, judge, export.",
 )
 app.command()(hidden)
+app.command()(lips)
 app.command()(evaluate)
 app.add_typer(listen_app, name="listen")
 out = Console()

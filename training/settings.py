@@ -18,7 +18,7 @@ from training.tuned import (
 
 StageName = Literal["expert", "wav2lip"]
 STAGES: Final = get_args(StageName)
-OTHER_SECTIONS: Final = ("listen", "hidden")
+OTHER_SECTIONS: Final = ("listen", "hidden", "lips")
 """Sections of a recipe that have settings of their own."""
 Precision = Literal["auto", "fp32", "bf16"]
 

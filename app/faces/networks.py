@@ -95,12 +95,13 @@ def _compile(path: Path, preparation: Preparation, threads: int) -> ov.CompiledM
 
 @dataclass(frozen=True)
 class SinglePicture:
-    """The :data:`Preparation` of this project's networks: one picture at a time, uint8, BGR, channels last."""
+    """The :data:`Preparation` of this project's networks: single pictures, uint8, BGR, channels last."""
 
     width: int
     height: int
 
     def __call__(self, model: ov.Model) -> ov.Model:
+        """Return the model with the preparation before it."""
         model.reshape([1, 3, self.height, self.width])
         steps = PrePostProcessor(model)
         steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))

@@ -87,8 +87,9 @@ QUIET: Final = 0.25
 
 QUIET_APART: Final = 1.0
 """Of a percent of the eyes' distance by which lips are seen to part further than where they meet, by the
-square, while nobody speaks; see :mod:`app.mouths.lips_apart`. Lips that a mesh sees meet may show teeth. While
-somebody speaks it brings nothing: five people in training follow by 0.672 with and without, and look softer."""
+square, while nobody speaks: by :mod:`app.mouths.lips_apart`, and by :func:`app.mouths.looks.parting`, which
+is right about other people. Lips that a mesh sees meet may show teeth. While somebody speaks it brings nothing
+(five people in training follow by 0.672 with and without)."""
 
 QUIET_JUMP: Final = 1.0
 """What a jump or a turn costs while nobody speaks, beside staying for nothing: there is no motion to keep,
@@ -117,10 +118,12 @@ SIZES: Final = _sizes()
 
 def _apart(person: Person) -> Numbers:
     """Return what each frame costs while nobody speaks for how far its lips are seen to part, (n,)."""
-    resting = person.study.apart[person.usable & person.rest]
-    least = float(np.quantile(resting, 0.05)) if len(resting) else 0.0
-    apart: Numbers = QUIET_APART * np.square(np.maximum(person.study.apart - least, 0.0))
-    return apart.astype(np.float64)
+    resting = person.usable & person.rest
+    cost = np.zeros(len(person))
+    for seen in (person.study.apart, person.study.parting):
+        least = float(np.quantile(seen[resting], 0.05)) if resting.any() else 0.0
+        cost += QUIET_APART * np.square(np.maximum(seen - least, 0.0))
+    return cost
 
 
 def _quiet(speech: SpeechShares | float, count: int) -> Numbers:

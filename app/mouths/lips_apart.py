@@ -15,7 +15,7 @@ from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 
 Apart = npt.NDArray[np.float32]
 """float32 (n,): how far lips part, in percent of the eyes' distance, about 0 to 30. Shut lips of one person
-have 0.5, of another, who has a dark beard, 4.6: it is to be compared with what the same person's lips have."""
+have 0.5, of another, who has a dark beard, 4.6: compare it with what the same person's lips have."""
 
 MOUTH_SIZE: Final = (56, 40)
 """Width and height of what the network sees, pixels of an aligned crop (see :mod:`app.faces.hidden`)."""

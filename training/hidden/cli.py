@@ -8,10 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from training.hidden.faces import Footage
 from training.recipe import RECIPE
 from training.settings import load_settings
-from training.split import HeldOut
 
 _CHECKED: Final = 16
 """Scenes by which the written file is checked."""
@@ -42,23 +40,20 @@ def hidden(
     """
     from app.faces.hidden import HiddenFinder
     from training.hidden.export import export_hidden
-    from training.hidden.faces import read_footage
+    from training.hidden.faces import taught_footage
     from training.hidden.judge import as_text, judge_hidden
+    from training.hidden.packed import pack_footage
     from training.hidden.scenes import SceneMaker
-    from training.hidden.settings import SECTION, load_hidden_settings
+    from training.hidden.settings import load_hidden_settings
     from training.hidden.train import split_people, train_hidden
-    from training.videos import list_videos
 
     settings, held_out = load_hidden_settings(recipe), load_settings(recipe, "expert").held_out
-    taught = [path for path in list_videos(videos) if path.stem not in held_out.groups]
     with Progress(transient=True) as bar:
         reading = bar.add_task("Following faces")
-        footage = read_footage(
-            taught,
-            runs / SECTION / "faces",
-            lambda done, total: bar.update(reading, completed=done, total=total),
+        footage = taught_footage(
+            videos, runs, held_out, lambda done, total: bar.update(reading, completed=done, total=total)
         )
-        packed = _packed(pack, runs, held_out, settings.packed_frames) if pack else []
+        packed = pack_footage(pack, runs, held_out, settings.packed_frames) if pack else []
         people = split_people(footage, packed, settings)
         training = bar.add_task("Training")
         network = train_hidden(
@@ -75,14 +70,3 @@ def hidden(
     )
     if people.held_out:
         _out.print(as_text(judge_hidden(HiddenFinder(output), people.held_out, settings)))
-
-
-def _packed(pack: Path, runs: Path, held_out: HeldOut, frames_each: int) -> list[Footage]:
-    """Return the faces of a pack's people, but for those whom the recipe holds out of everything."""
-    from training.cache import open_cache
-    from training.hidden.packed import packed_footage
-    from training.pack import load_pack
-
-    cache = open_cache(load_pack(pack), runs / "cache")
-    kept, _ = held_out.split(cache.spans)
-    return packed_footage(cache, kept, frames_each)

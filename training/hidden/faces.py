@@ -17,6 +17,9 @@ from app.media.limits import VideoLimits
 from app.media.probe import probe_video
 from app.media.video import decode_frames
 from app.mouths.upright import aligned, upright_affine, upright_picture
+from training.hidden.settings import SECTION
+from training.split import HeldOut
+from training.videos import list_videos
 
 AlignedFaces = npt.NDArray[np.uint8]
 """uint8 (n, 96, 96, 3): BGR, eyes level, as the service cuts them."""
@@ -39,6 +42,14 @@ class Footage:
     name: str
     faces: AlignedFaces
     points: CropPoints
+
+
+def taught_footage(
+    videos: list[Path], runs: Path, held_out: HeldOut, progress: Progress | None = None
+) -> list[Footage]:
+    """Return the faces of ``videos``, but of nobody whom the recipe holds out of everything."""
+    taught = [path for path in list_videos(videos) if path.stem not in held_out.groups]
+    return read_footage(taught, runs / SECTION / "faces", progress)
 
 
 def read_footage(paths: list[Path], cache: Path, progress: Progress | None = None) -> list[Footage]:

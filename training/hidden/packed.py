@@ -1,6 +1,7 @@
 """Aligned lower faces out of a decoded pack: more people, more of them who smile, at a lower resolution."""
 
 from collections import defaultdict
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,8 +10,17 @@ from app.faces.hidden import CROP_SIZE, alignment, in_crop
 from app.faces.types import FaceLandmarks
 from app.media.frames import BgrImage
 from app.mouths.mesh import LEAST_PRESENCE
-from training.cache import Cache, Span
+from training.cache import Cache, Span, open_cache
 from training.hidden.faces import Footage
+from training.pack import load_pack
+from training.split import HeldOut
+
+
+def pack_footage(pack: Path, runs: Path, held_out: HeldOut, frames_each: int) -> list[Footage]:
+    """Return the faces of a pack's people, but for those whom the recipe holds out of everything."""
+    cache = open_cache(load_pack(pack), runs / "cache")
+    kept, _ = held_out.split(cache.spans)
+    return packed_footage(cache, kept, frames_each)
 
 
 def packed_footage(cache: Cache, spans: list[Span], frames_each: int) -> list[Footage]:

@@ -259,10 +259,11 @@ def test_lenders_that_are_known_are_kept() -> None:
 
 
 def test_while_nobody_speaks_the_lender_stays_and_shows_no_teeth() -> None:
-    """Equal mouths but for how far lips are seen to part of all but a few."""
-    apart = np.full(COUNT, 4.0)
-    apart[20:25] = 1.0
-    person = person_of(np.zeros((COUNT, 1)), apart=apart)
+    """Equal mouths but for how far lips are seen to part, in two ways, of all but a few."""
+    parting, apart = np.full((2, COUNT), 4.0)
+    parting[18:25] = apart[20:27] = 1.0
+    study = person_of(np.zeros((COUNT, 1)), apart=apart).study
+    person = meet(replace(study, parting=parting.astype(np.float32)), 25.0)
     person = replace(person, rest=np.isin(np.arange(COUNT), range(15, 30)))
     shown = np.arange(COUNT, dtype=np.int32)
     quiet = Chooser(person).choose(shapes(*[0.0] * COUNT), shown, speech=0.0)

@@ -29,7 +29,7 @@ def test_a_stage_that_does_not_exist_is_refused_with_those_that_do() -> None:
         cli._stage("lips")
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "listen", "hidden", "evaluate"])
+@pytest.mark.parametrize("command", ["prepare", "train", "listen", "hidden", "lips", "evaluate"])
 def test_every_command_explains_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:

@@ -1,0 +1,1 @@
+"""The stage ``lips``: a network that sees how far lips part."""
