@@ -39,6 +39,7 @@ from app.media.probe import VideoInfo
 from app.media.tone_mapping import HLG, PQ
 from app.media.treatment import PICTURE, Treatment
 from app.mouths.ahead import StudyAhead
+from app.mouths.lips_apart import LipsApart
 from app.mouths.meeting import meet
 from app.mouths.notes import Notes
 from app.mouths.study import STUDY, Study, study_frames
@@ -322,6 +323,7 @@ def compile_networks() -> None:
     """Compile the networks that follow and study faces, once a process: once a worker has its model."""
     FaceMesh()
     HiddenFinder()
+    LipsApart()
 
 
 @contextmanager

@@ -88,8 +88,8 @@ QUIET: Final = 0.25
 QUIET_APART: Final = 1.0
 """Of a percent of the eyes' distance by which lips are seen to part further than where they meet, by the
 square, while nobody speaks: by :mod:`app.mouths.lips_apart`, and by :func:`app.mouths.looks.parting`, which
-is right about other people. Lips that a mesh sees meet may show teeth. While somebody speaks it brings nothing
-(five people in training follow by 0.672 with and without)."""
+is right about other people. Lips that a mesh sees meet may show teeth. While somebody speaks it brings
+nothing (five people in training follow by 0.672 with and without)."""
 
 QUIET_JUMP: Final = 1.0
 """What a jump or a turn costs while nobody speaks, beside staying for nothing: there is no motion to keep,
