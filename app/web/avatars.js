@@ -16,7 +16,10 @@ export function wire() {
   element("use-once").addEventListener("click", useOnce);
   element("check").addEventListener("click", () => check(asked()));
   element("behind").addEventListener("change", showPicture);
-  gallery.addEventListener("change", (event) => select(event.target.value));
+  gallery.addEventListener("change", (event) => {
+    showProblem(element("avatars-problem"), null);
+    select(event.target.value);
+  });
   shared.addEventListener("limits", () => {
     const { limits } = shared;
     const words = `Up to ${duration(limits.max_video_seconds)} and ${size(limits.max_upload_bytes)}.`;
@@ -37,7 +40,9 @@ async function refresh(wanted = shared.avatar?.id) {
     avatars.push(...page.avatars);
     cursor = page.next_cursor;
   }
+  const before = [...gallery.children];
   keep(gallery, avatars.toReversed(), build, fill);
+  for (const card of before) if (!card.isConnected) card.picture.then(URL.revokeObjectURL);
   if (shared.clip) return; // a video that is used once stays chosen
   select(avatars.some((avatar) => avatar.id === wanted) ? wanted : avatars.at(-1)?.id);
 }
@@ -59,6 +64,7 @@ function fill(card, avatar) {
   hint.textContent = `${avatar.width}×${avatar.height} · ${duration(seconds)}`;
   const path = `${avatar.links.preview}?made=${Date.parse(avatar.created_at)}`; // a page keeps the picture of an address
   if (card.path !== path) {
+    card.picture?.then(URL.revokeObjectURL);
     card.picture = media(path).catch(() => "");
     card.picture.then((source) => (picture.src = source));
   }
@@ -92,7 +98,10 @@ const complain = ({ message }) => showProblem(element("avatars-problem"), messag
 async function erase(id) {
   const text = "Its footage and everything prepared from it are deleted. Finished renders stay.";
   if (!(await ask(`Delete ${id}?`, text))) return;
-  const fault = await remove(`v1/avatars/${id}`).then(() => "", (error) => error.message);
+  const fault = await remove(`v1/avatars/${id}`).then(
+    () => "",
+    (error) => (error.status === 404 ? "" : error.message), // it is gone already
+  );
   showProblem(element("avatars-problem"), fault);
   await refresh().catch(() => {});
   if (fault) return;

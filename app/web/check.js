@@ -11,6 +11,7 @@ export function clearCheck() {
   controller.abort();
   controller = new AbortController();
   panel.hidden = faces.hidden = true;
+  URL.revokeObjectURL(faces.src);
   showWarnings(element("reasons"), []);
   return controller.signal;
 }
@@ -28,7 +29,8 @@ export async function check(form) {
     if (job.error) throw problem(job.error.detail);
     const report = await getJson(job.links.report);
     const picture = await media(job.links.sheet);
-    if (!signal.aborted) show(report, picture);
+    if (signal.aborted) return URL.revokeObjectURL(picture);
+    show(report, picture);
   } catch (error) {
     if (!signal.aborted) say(error.message);
     else if (job && !job.finished_at) remove(`v1/jobs/${job.id}`).catch(() => {});

@@ -5,9 +5,18 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import OpenStudio
 from tests.browser.studio import Studio
 from tests.support import clips
 from tests.support.server import Server
+
+LET_GO = """(source) => new Promise((resolve) => {
+  const picture = new Image();
+  picture.onload = () => resolve(false);
+  picture.onerror = () => resolve(true);
+  picture.src = source;
+})"""
+"""Whether the address of a blob leads to nothing any more."""
 
 
 def test_a_video_becomes_an_avatar_and_its_preview_is_shown(
@@ -125,6 +134,48 @@ def test_an_avatar_that_cannot_be_deleted_stays_and_the_reason_is_seen(studio: S
     expect(studio.locate("#live")).not_to_contain_text("deleted")
     studio.page.context.set_offline(False)
     expect(studio.card("anna")).to_be_visible()
+
+
+def test_an_avatar_that_another_has_deleted_counts_as_deleted(
+    studio: Studio, server: Server, tmp_path: Path
+) -> None:
+    studio.make_avatar(clips.talking_head(tmp_path / "gone.mp4", 1.0), "gone")
+    studio.button("Delete gone").click()
+    server.client.delete("/v1/avatars/gone")
+    studio.button("Delete").click()
+    expect(studio.card("gone")).to_have_count(0)
+    expect(studio.locate("#live")).to_have_text("gone was deleted.")
+    expect(studio.locate("#avatars-problem")).to_be_hidden()
+
+
+def test_the_reason_goes_once_another_avatar_is_chosen(
+    studio: Studio, server: Server, tmp_path: Path
+) -> None:
+    studio.make_avatar(clips.talking_head(tmp_path / "ida.mp4", 1.0), "ida")
+    studio.button("Delete ida").click()
+    studio.page.context.set_offline(True)
+    studio.button("Delete").click()
+    expect(studio.locate("#avatars-problem")).to_be_visible()
+    studio.page.context.set_offline(False)
+    studio.card("anna").locator("img").click()
+    expect(studio.locate("#avatars-problem")).to_be_hidden()
+    server.client.delete("/v1/avatars/ida")
+
+
+def test_with_a_key_the_picture_of_a_deleted_avatar_is_let_go_of(
+    open_studio: OpenStudio, locked: Server, tmp_path: Path
+) -> None:
+    studio = open_studio(locked)
+    studio.locate("#key-value").fill("sesame")
+    studio.button("Continue").click()
+    studio.make_avatar(clips.talking_head(tmp_path / "una.mp4", 1.0), "una")
+    studio.wait("document.querySelector('#gallery img').naturalWidth === 320")
+    source = studio.card("una").locator("img").get_attribute("src") or ""
+    assert source.startswith("blob:")
+    studio.button("Delete una").click()
+    studio.button("Delete").click()
+    expect(studio.card("una")).to_have_count(0)
+    assert studio.page.evaluate(LET_GO, source)
 
 
 def test_photos_can_be_chosen_too(studio: Studio) -> None:

@@ -44,3 +44,13 @@ def test_a_text_is_written_and_spoken(
 def test_without_a_server_there_is_no_box(studio: Studio) -> None:
     expect(studio.locate("#service")).to_contain_text(" on ")
     expect(studio.page.get_by_label("Or type a text")).to_be_hidden()
+
+
+def test_arabic_is_written_from_the_right(studio: Studio) -> None:
+    script = """(text) => {
+      const box = document.getElementById("text");
+      box.value = text;
+      return getComputedStyle(box).direction;
+    }"""
+    assert studio.page.evaluate(script, "It's a fine day.") == "ltr"
+    assert studio.page.evaluate(script, "مرحبا") == "rtl"
