@@ -56,6 +56,8 @@ class SceneMaker:
         """Return a scene; each person of a kind is as frequent as any other, however long their video."""
         person, face, points = self._face(rng)
         face, points = self._moved(rng, face, points)
+        if rng.random() < self._settings.shaded:
+            face = _shaded(rng, face)
         hidden = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
         if rng.random() < self._settings.covered:
             for _ in range(1 + int(rng.random() < self._settings.second_object)):
@@ -118,7 +120,8 @@ class SceneMaker:
     def _spoilt(self, rng: np.random.Generator, face: Picture) -> npt.NDArray[np.uint8]:
         settings = self._settings
         bright = 255 * np.clip(face / 255, 0, 1) ** rng.uniform(*settings.gamma)
-        gains = rng.uniform(*settings.gain) * np.exp(rng.normal(0, settings.tint, 3))
+        dim = rng.uniform(settings.dimmest, 1) if rng.random() < settings.dim else 1.0
+        gains = dim * rng.uniform(*settings.gain) * np.exp(rng.normal(0, settings.tint, 3))
         tinted: Picture = np.asarray(bright * gains.astype(np.float32), np.float32)
         if rng.random() < settings.coloured:
             tinted = np.asarray(tinted @ _hue_turned(rng.uniform(-settings.hue, settings.hue)), np.float32)
@@ -180,6 +183,16 @@ def _goatee(rng: np.random.Generator, region: npt.NDArray[np.uint8], points: Fac
             out = points[corner] + (points[corner] - lip) * 0.15
             line = np.rint([out, out + (middle - out) * 0.6]).astype(np.int32)
             cv2.polylines(region, [line], False, 1, thickness)
+
+
+def _shaded(rng: np.random.Generator, face: Picture) -> Picture:
+    """Return the face with a shadow over a part of it, whose edge is sharp or soft: it hides nothing."""
+    rows, columns = np.mgrid[:CROP_SIZE, :CROP_SIZE].astype(np.float32) - CROP_SIZE / 2
+    angle, width = rng.uniform(0, 2 * np.pi), rng.uniform(1, 14)
+    bend = smooth_noise(rng, rng.uniform(0, 12), 12.0)[..., 0]
+    beyond = columns * np.cos(angle) + rows * np.sin(angle) + bend - rng.normal(0, 18)
+    share = 1 / (1 + np.exp(-np.clip(beyond / width, -30, 30)))
+    return np.asarray(face * (1 - rng.uniform(0.2, 0.8) * share)[..., None], np.float32)
 
 
 def _path(angle: float, length: float) -> npt.NDArray[np.float32]:

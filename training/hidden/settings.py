@@ -55,6 +55,12 @@ class HiddenSettings:
     """Share of the samples whose mouth is made wider, with lips that are parted over teeth."""
     lipstick: float
     """Share of the samples with painted lips."""
+    shaded: float
+    """Share of the samples with a shadow over a part of the face, which hides nothing."""
+    dim: float
+    """Share of the samples in little light."""
+    dimmest: float
+    """How much of the light is left there, at least."""
     edge_blur: tuple[float, float]
     """Deviation of the blur of objects' edges, pixels."""
     shadow: float

@@ -37,6 +37,8 @@ AS_FILMED = replace(
     spoilt=0,
     shadow=0,
     moving=0,
+    shaded=0,
+    dim=0,
 )
 RIGHT_CORNER, LEFT_CORNER, UPPER_LIP, LOWER_LIP, CHEEK, CHIN = 61, 291, 13, 14, 50, 200
 
