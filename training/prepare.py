@@ -116,11 +116,18 @@ def prepare_pack(videos: Path, pack: Path, *, licence: str, progress: Progress |
 
 
 def _others(pack: Path, names: set[str]) -> list[Clip]:
-    """Return the clips that a pack has already: those of other sets, and of other videos than ``names``."""
+    """Return the clips that a pack has already: those of other sets, and of other videos than ``names``.
+
+    A clip whose file is gone was taken out.
+    """
     if not (pack / INDEX).is_file():
         return []
-    clips = load_pack(pack).clips
-    return [clip for clip in clips if clip.set != SET or clip.file.rsplit(".", 2)[0] not in names]
+    kept = load_pack(pack)
+    return [
+        clip
+        for clip in kept.clips
+        if (clip.set != SET or clip.file.rsplit(".", 2)[0] not in names) and kept.path(clip).is_file()
+    ]
 
 
 def _name(path: Path, videos: Path) -> str:
@@ -143,11 +150,18 @@ def _once(path: Path, videos: Path, pack: Path, licence: str, detector: FaceDete
     notes = pack / f"{name}.{path.stat().st_size}.json"
     if not notes.is_file():
         group = relative.parts[0] if len(relative.parts) > 1 else path.stem
-        made = _cut_up(_footage(path, group, detector), pack, name, licence)
-        with replacing(notes) as temporary:
-            temporary.write_text(json.dumps([asdict(clip) for clip in made]))
+        _note(notes, _cut_up(_footage(path, group, detector), pack, name, licence))
     clips = [Clip(**entry) for entry in json.loads(notes.read_text())]
-    return clips if licence == UNKNOWN else [replace(clip, licence=licence) for clip in clips]
+    if licence == UNKNOWN or all(clip.licence == licence for clip in clips):
+        return clips
+    stated = [replace(clip, licence=licence) for clip in clips]
+    _note(notes, stated)
+    return stated
+
+
+def _note(notes: Path, clips: list[Clip]) -> None:
+    with replacing(notes) as temporary:
+        temporary.write_text(json.dumps([asdict(clip) for clip in clips]))
 
 
 def _footage(path: Path, group: str, detector: FaceDetector) -> _Footage:

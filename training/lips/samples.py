@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.errors import InvalidRequest
 from app.faces.types import FaceLandmarks
 from app.media.frames import BgrImage
 from app.mouths.lips_apart import MOUTH_SIZE, mouth_crop
@@ -48,9 +49,13 @@ class Mouths:
     """Mouths to draw from: somebody who is filmed four times as long is drawn twice as often."""
 
     def __init__(self, people: Sequence[Footage], settings: LipsSettings) -> None:
-        """Take the frames of people who look ahead; there must be some."""
+        """Take the frames of people who look ahead; raises InvalidRequest if nobody does."""
         self._settings = settings
         chosen = [frontal(person.points) >= settings.frontal for person in people]
+        if not any(kept.any() for kept in chosen):
+            raise InvalidRequest(
+                "Nobody looks ahead in any frame: give videos of people who face the camera."
+            )
         self._faces = np.concatenate([one.faces[kept] for one, kept in zip(people, chosen, strict=True)])
         self._points = np.concatenate([one.points[kept] for one, kept in zip(people, chosen, strict=True)])
         self._apart = apart_by_mesh(self._points)

@@ -116,7 +116,12 @@ def test_videos_of_another_folder_are_added_to_those_that_the_pack_has(tmp_path:
 def test_a_licence_that_is_stated_later_counts(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     write_video(tmp_path / "videos" / "anna.mp4", frames(30))
-    for stated, known in (("unknown", "unknown"), ("CC BY 4.0", "CC BY 4.0"), ("free", "free")):
+    for stated, known in (
+        ("unknown", "unknown"),
+        ("CC BY 4.0", "CC BY 4.0"),
+        ("free", "free"),
+        ("unknown", "free"),
+    ):
         prepare_pack(tmp_path / "videos", tmp_path / "pack", licence=stated)
         assert {clip.licence for clip in load_pack(tmp_path / "pack").clips} == {known}
 

@@ -26,7 +26,7 @@ def test_what_was_foreseen_is_one_sentence_and_status_1(
 
 def test_a_stage_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(InvalidRequest, match="expert, wav2lip"):
-        cli._stage("lips")
+        cli._stage("teeth")
 
 
 @pytest.mark.parametrize("command", ["prepare", "train", "listen", "hidden", "lips", "evaluate"])

@@ -42,6 +42,8 @@ def test_lips_part_as_far_as_their_mesh_says() -> None:
 def test_turned_heads_do_not_teach() -> None:
     assert (frontal(footage().points) > SETTINGS.frontal).all()
     assert (frontal(turned(footage()).points) < SETTINGS.frontal).all()
+    with pytest.raises(InvalidRequest, match="Nobody looks ahead"):
+        Mouths([turned(footage())], AS_FILMED)
     mouths = Mouths([turned(footage("t")), shut(footage("s"))], AS_FILMED)
     assert mouths.draw(np.random.default_rng(0), 12)[1] == pytest.approx(0)
 
