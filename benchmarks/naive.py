@@ -10,7 +10,6 @@ checkpoint are not counted.
 
 import json
 import os
-import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ import cv2
 import numpy as np
 
 from app.audio.mel import mel_spectrogram
+from benchmarks.processes import peak_of
 from benchmarks.runs import Run
 
 _BATCH: Final = 32
@@ -64,7 +64,7 @@ def main(clip: Path, boxes_file: Path, speech: Path, checkpoint: Path, folder: P
         wall_seconds=perf_counter() - started,
         cpu_seconds=_cpu_seconds() - spent,
         stages=watch.seconds,
-        peaks={"naive": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)},
+        peaks={"naive": round(peak_of(os.getpid()))},
     )
     sys.stdout.write(json.dumps(asdict(run)))
 

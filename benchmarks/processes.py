@@ -34,7 +34,7 @@ def peak_megabytes(pid: int) -> dict[str, float]:
 
     The name is that of its module or program.
     """
-    return {_label(process): round(_peak(process)) for process in descendants(pid)}
+    return {_label(process): round(peak_of(process)) for process in descendants(pid)}
 
 
 def reset_peaks(pid: int) -> None:
@@ -44,7 +44,8 @@ def reset_peaks(pid: int) -> None:
             Path(f"/proc/{process}/clear_refs").write_text("5")
 
 
-def _peak(pid: int) -> float:
+def peak_of(pid: int) -> float:
+    """Return the largest resident size of a process since its start or :func:`reset_peaks`, MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024

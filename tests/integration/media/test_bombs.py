@@ -16,24 +16,22 @@ from tests.support import bombs, clips
 
 LIMITS = AudioLimits(max_seconds=3600)
 DECODE = """
-import resource, sys
+import sys
 from pathlib import Path
 from app.errors import MouthpieceError
 from app.media.limits import AudioLimits
 from app.media.sound import decode_sound
 from app.sandbox import cap_memory
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+from tests.support.memory import peak_mib
 
 if sys.argv[3:]:
     cap_memory(4 << 30)
-before, folder = peak(), Path(sys.argv[2])
+before, folder = peak_mib(), Path(sys.argv[2])
 try:
     decode_sound(Path(sys.argv[1]), AudioLimits(36000), folder / "track", folder / "speech")
-    print("decoded", peak() - before)
+    print("decoded", peak_mib() - before)
 except MouthpieceError as error:
-    print(error.code, peak() - before)
+    print(error.code, peak_mib() - before)
 """
 
 
@@ -67,13 +65,13 @@ def test_what_a_file_says_of_itself_takes_little_memory_of_a_capped_process(tmp_
 
 def test_a_small_picture_takes_little_memory_of_a_capped_process(tmp_path: Path) -> None:
     script = (
-        "import resource, sys\nfrom pathlib import Path\nfrom app.errors import NotAVideo, TooMuchMemory\n"
+        "import sys\nfrom pathlib import Path\nfrom app.errors import NotAVideo, TooMuchMemory\n"
         "from app.media.limits import VideoLimits\nfrom app.media.probe import probe_video\n"
-        "from app.sandbox import cap_memory\n"
+        "from app.sandbox import cap_memory\nfrom tests.support.memory import peak_mib\n"
         "cap_memory(4 << 30)\n"
         "try:\n    probe_video(Path(sys.argv[1]), VideoLimits(10, 1 << 24))\n"
         "except (NotAVideo, TooMuchMemory):\n    pass\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)\n"
+        "print(peak_mib())\n"
     )
     path = bombs.long_text(tmp_path)
     done = subprocess.run(
@@ -93,7 +91,7 @@ def test_a_video_that_wants_more_memory_than_a_job_may_have_is_refused(tmp_path:
     script = (
         "import sys\nfrom pathlib import Path\nfrom app.errors import NotAVideo, TooMuchMemory\n"
         "from app.media.limits import VideoLimits\nfrom app.media.probe import probe_video\n"
-        "from app.sandbox import cap_memory\n"
+        "from app.sandbox import cap_memory\nfrom tests.support.memory import peak_mib\n"
         "cap_memory(4 << 20)\n"
         "try:\n    probe_video(Path(sys.argv[1]), VideoLimits(10, 1 << 24))\n"
         "except (NotAVideo, TooMuchMemory):\n    print('refused')\n"

@@ -300,12 +300,12 @@ def test_links_of_a_chain_that_are_not_used_are_counted(tmp_path: Path) -> None:
 
 def test_a_header_that_says_too_much_is_not_believed(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.webm", speech_like(1.0, 48000), 48000, "libopus")
-    data = bytearray(path.read_bytes())
-    place = data.index(b"\x44\x89\x88") + 3  # Duration, a double, in milliseconds
-    data[place : place + 8] = struct.pack(">d", 3_600_000)
-    path.write_bytes(data)
+    data = path.read_bytes()
+    place = data.index(b"\x44\x89\x88") + 3  # the file's: a double, in milliseconds
+    data = data[:place] + struct.pack(">d", 3_600_000) + data[place + 8 :]
+    path.write_bytes(data.replace(b"00:00:01.", b"01:00:01."))  # the stream's
     with av.open(str(path)) as container:
-        assert announced(container, container.streams.audio[0]) == 3600
+        assert announced(container, container.streams.audio[0]) > 3600
 
     assert _decode(path).duration == pytest.approx(1.0, abs=0.1)
 

@@ -56,10 +56,9 @@ def test_escapes_are_read_wherever_they_stand(shift: int) -> None:
 
 def test_a_data_uri_of_escapes_takes_a_few_times_its_own_memory() -> None:
     script = (
-        "import resource\nfrom app.api.json_body import data_of\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
-        "address = 'data:,' + '%41' * 5_000_000\nbefore = peak()\n"
-        "data_of(address)\nprint(peak() - before)\n"
+        "from app.api.json_body import data_of\nfrom tests.support.memory import peak_mib\n"
+        "address = 'data:,' + '%41' * 5_000_000\nbefore = peak_mib()\n"
+        "data_of(address)\nprint(peak_mib() - before)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)
     assert int(done.stdout) < 64
