@@ -17,6 +17,8 @@ Thumbnail = npt.NDArray[np.float32]
 """float32 (rows, 64): luma of a frame, averaged over areas."""
 
 COLUMNS: Final = 64
+MOST_ROWS: Final = 256
+"""A second of thumbnails is kept: of a picture two pixels wide they are not to be large."""
 _ROWS_SEEN: Final = 8
 """Rows of the frame that are averaged for one of a thumbnail: of more, some are passed over."""
 
@@ -58,6 +60,11 @@ MIXED: Final = (0.2, 0.8)
 """Share of the second picture in a mixture."""
 LIKE_SPREAD: Final = 0.4
 """Share of either picture's deviation that the other one has, at least: of a fade to white it has less."""
+MOVED_PARTS, MOVED_RATIO = (2, 4), 2.4
+"""Before a backdrop out of focus a camera that pans makes mixtures, too, but there the picture is explained as
+well by parts of either, this many down and across, that have moved by up to half of their size. What motion
+leaves over (geometric mean of both) is 2.9 times what a mixture leaves, or more, in 98 % of the pictures of 28
+dissolves between people in training; in 595 of pans over blurred noise, with a head or without, 2.3 at most."""
 _FEWEST: Final = 4
 """Frames in that time, at least, in which mixtures are looked for."""
 
@@ -165,7 +172,8 @@ class CutDetector:
             return
         share = _share(middle, first, this)
         rest = _change(middle, first + np.float32(share) * (this - first))
-        if MIXED[0] < share < MIXED[1] and rest < DISSOLVED * _change(this, first):
+        mixture = MIXED[0] < share < MIXED[1] and rest < DISSOLVED * _change(this, first)
+        if mixture and _moved(middle, first) * _moved(middle, this) > (MOVED_RATIO * rest) ** 2:
             shares = [_share(each, first, this) for each in self._recent]
             later = next(place for place, each in enumerate(shares) if each >= 0.5)
             self.dissolves.append(self._count - len(self._recent) + later)
@@ -173,7 +181,8 @@ class CutDetector:
 
     def _thumbnail(self, frame: I420Frame) -> Thumbnail:
         luma = self.layout.planes(frame)[0]
-        rows = max(1, round(COLUMNS * self.layout.height / self.layout.width))
+        rows = round(COLUMNS * self.layout.height / self.layout.width)
+        rows = min(max(1, rows), MOST_ROWS)
         seen = luma[:: max(1, self.layout.height // (_ROWS_SEEN * rows))]
         height, width = (max(1, a // b) * b for a, b in zip(seen.shape, (rows, COLUMNS), strict=True))
         part = seen[:height, :width]  # by whole factors averaging takes a twentieth of the time
@@ -210,6 +219,20 @@ def _share(frame: Thumbnail, first: Thumbnail, last: Thumbnail) -> float:
     """Return how much of ``last`` is in a frame, if it is a mixture of that with ``first``."""
     difference = last - first
     return float(np.vdot(frame - first, difference) / np.vdot(difference, difference))
+
+
+def _moved(frame: Thumbnail, other: Thumbnail) -> float:
+    """Return by how much ``frame`` differs (RMS) from parts of ``other`` that have moved; MOVED_PARTS."""
+    height, width = (max(1, side // parts) for side, parts in zip(frame.shape, MOVED_PARTS, strict=True))
+    around = cv2.copyMakeBorder(other, height // 2, height // 2, width // 2, width // 2, cv2.BORDER_REPLICATE)
+    left = []
+    for top in range(0, frame.shape[0] - height + 1, height):
+        for side in range(0, frame.shape[1] - width + 1, width):
+            part = frame[top : top + height, side : side + width]
+            place = around[top : top + height + height // 2 * 2, side : side + width + width // 2 * 2]
+            best = float(cv2.matchTemplate(place, part, cv2.TM_SQDIFF).min())
+            left.append(max(best, 0.0) / part.size)
+    return float(np.sqrt(np.mean(left)))
 
 
 def without_flashes(cuts: FaceFlags, flashes: list[Flash], meshes: FaceMeshes) -> FaceFlags:

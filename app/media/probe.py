@@ -97,7 +97,7 @@ def probe_video(
     """
     with open_video(path, limits) as (container, stream):
         lasting = announced(container, stream)
-        counts = may_change_its_clock(container.format.name) or not _tells_length(stream)
+        counts = may_change_its_clock(container.format.name) or not stream.duration
         if lasting > limits.max_seconds and counts:
             lasting = _packets_lasting(path, alive)
         check_seconds(lasting, limits.max_seconds, "video")
@@ -307,20 +307,24 @@ def _main_stream(streams: Sequence[_StreamT]) -> _StreamT | None:
 
 
 def announced(container: InputContainer, stream: av.VideoStream | av.AudioStream) -> Fraction:
-    """Return how long a stream lasts by its header, seconds, or else the file; 0 if neither is said."""
+    """Return how long a stream lasts by its header, seconds, or else the file; 0 if neither is said.
+
+    A tag may be older than the file: it is believed for less than the file lasts, not for more.
+    """
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
-    return _tagged_length(stream) or Fraction(container.duration or 0, av.time_base)
-
-
-def _tells_length(stream: av.VideoStream) -> bool:
-    return bool(stream.duration or _tagged_length(stream))
+    whole, tagged = Fraction(container.duration or 0, av.time_base), _tagged_length(stream)
+    return min(whole, tagged) if whole and tagged else whole or tagged
 
 
 def _tagged_length(stream: av.VideoStream | av.AudioStream) -> Fraction:
-    """Return how long a stream of Matroska lasts by its tag, seconds; 0 if it has none."""
-    tags = (value for name, value in stream.metadata.items() if name.upper().startswith("DURATION"))
-    found = _TAGGED_LENGTH.fullmatch(next(tags, ""))
+    """Return how long a stream of Matroska lasts by its tag, seconds; 0 if it has none.
+
+    mkvmerge's tag has a language, as in ``DURATION-eng``. FFmpeg passes it on unchanged beside its own.
+    """
+    tags = {name.upper(): value for name, value in stream.metadata.items()}
+    named = [name for name in sorted(tags) if name == "DURATION" or name.startswith("DURATION-")]
+    found = _TAGGED_LENGTH.fullmatch(tags[named[0]]) if named else None
     hours, minutes, seconds = found.groups() if found else (0, 0, 0)
     return 3600 * Fraction(hours) + 60 * Fraction(minutes) + Fraction(seconds)
 

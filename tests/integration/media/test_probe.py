@@ -426,3 +426,20 @@ def test_the_pictures_of_a_matroska_file_are_not_as_long_as_its_sound(tmp_path: 
     assert probe_video(recording, limits).duration == pytest.approx(2.0, abs=0.05)
     with pytest.raises(MediaTooLong):
         probe_video(recording, VideoLimits(max_seconds=1, max_pixels=640 * 480))
+
+
+@pytest.mark.parametrize("own", [None, "00:00:02.000000000"])
+def test_a_tag_that_is_older_than_the_file_does_not_lengthen_it(tmp_path: Path, own: str | None) -> None:
+    path = tmp_path / "head.mkv"
+    clip = talking_head(tmp_path / "head.mp4", 2.0)
+    with av.open(str(clip)) as container, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(container.streams.video[0])
+        stream.metadata["DURATION-eng"] = "01:30:00.000000000"
+        for packet in container.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    if own is None:  # FFmpeg's own tag
+        path.write_bytes(path.read_bytes().replace(b"\x45\xa3\x88DURATION\x44", b"\x45\xa3\x88xURATION\x44"))
+    info = probe_video(path, VideoLimits(max_seconds=3, max_pixels=640 * 480))
+    assert (info.duration, info.frame_count) == (pytest.approx(2.0, abs=0.05), 50)

@@ -305,7 +305,7 @@ def test_a_header_that_says_too_much_is_not_believed(tmp_path: Path) -> None:
     data = data[:place] + struct.pack(">d", 3_600_000) + data[place + 8 :]
     path.write_bytes(data.replace(b"00:00:01.", b"01:00:01."))  # the stream's
     with av.open(str(path)) as container:
-        assert announced(container, container.streams.audio[0]) > 3600
+        assert announced(container, container.streams.audio[0]) == 3600
 
     assert _decode(path).duration == pytest.approx(1.0, abs=0.1)
 

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -118,6 +119,31 @@ def test_neither_motion_fades_flashes_nor_few_frames_a_second_are_dissolves() ->
     assert dissolves([head(4 * index) for index in range(60)]) == []
     assert dissolves([lit(index, 1 + 0.8 * np.sin(index / 8)) for index in range(60)]) == []
     assert dissolves(mixed(1.0, 3.0), 3.0) == []
+
+
+def test_a_camera_that_pans_over_what_is_out_of_focus_makes_no_dissolve() -> None:
+    for seed in range(10):
+        for blur, step, with_head in [(10, 0.6, True), (16, 1.3, True), (24, 2.0, True), (24, 2.0, False)]:
+            noise = np.random.default_rng(seed).normal(size=(120, 480))
+            wide = cv2.GaussianBlur(noise.astype(np.float32), (0, 0), blur)
+            wide = 20 + 200 * (wide - wide.min()) / np.ptp(wide)
+            pan = []
+            for index in range(50):
+                view = cv2.getRectSubPix(wide, (160, 120), (80 + step * index, 59.5))
+                picture = np.repeat(np.rint(view).astype(np.uint8)[..., None], 3, axis=2)
+                if with_head:
+                    cv2.ellipse(picture, (80, 75), (20, 40), 0, 0, 360, (120, 150, 190), -1)
+                pan.append(picture)
+            assert dissolves(pan) == []
+
+
+def test_a_thin_picture_has_a_small_thumbnail() -> None:
+    layout = FrameLayout(2, 8192)
+    is_cut = CutDetector(layout, 60)
+    for _ in range(3):
+        is_cut(np.zeros(layout.width * layout.height * 3 // 2, np.uint8))
+    assert is_cut._last is not None
+    assert is_cut._last.nbytes <= 1 << 16
 
 
 def meshes(*shifts: float) -> FaceMeshes:
