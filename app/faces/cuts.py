@@ -61,10 +61,10 @@ MIXED: Final = (0.2, 0.8)
 LIKE_SPREAD: Final = 0.4
 """Share of either picture's deviation that the other one has, at least: of a fade to white it has less."""
 MOVED_PARTS, MOVED_RATIO = (2, 4), 2.4
-"""Before a backdrop out of focus a camera that pans makes mixtures, too, but there the picture is explained as
-well by parts of either, this many down and across, that have moved by up to half of their size. What motion
-leaves over (geometric mean of both) is 2.9 times what a mixture leaves, or more, in 98 % of the pictures of 28
-dissolves between people in training; in 595 of pans over blurred noise, with a head or without, 2.3 at most."""
+"""Before a backdrop out of focus a camera that pans makes mixtures, too, but there the picture is explained
+as well by parts of either, this many down and across, that have moved by up to half of their size. What
+motion leaves over (geometric mean of both) is 2.9 times what a mixture leaves, or more, in 98 % of the
+pictures of 28 dissolves between people in training; in 595 of pans over blurred noise 2.3 at most."""
 _FEWEST: Final = 4
 """Frames in that time, at least, in which mixtures are looked for."""
 

@@ -100,6 +100,6 @@ def change_notices(changed: Flags, fps: float) -> list[Notice]:
     seconds = (len(changed) - count) / fps
     detail = (
         f"For {seconds:.2f} s of {len(changed) / fps:.2f} s the mouth is as it was filmed: it is not "
-        "visible, or for too short. The warnings of the avatar say why."
+        "visible there, or for too short a time."
     )
     return [notice(NoticeCode.MOUTH_UNCHANGED, detail, seconds)]

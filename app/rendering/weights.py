@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
-import numpy as np
-
+from app.faces.types import runs_of
 from app.mouths.person import Person
 from app.rendering.timeline import MouthWeights, Timeline
+
+_LOOKED_AT: Final = 64
+"""Frames that are looked at together to see how a stretch goes on."""
 
 
 @dataclass(frozen=True)
@@ -18,24 +21,26 @@ class Weights:
     timeline: Timeline
 
     def of(self, indices: Sequence[int]) -> MouthWeights:
-        """Return how much of the mouth is changed at result frames ``indices``.
+        """Return how much of the mouth is changed at result frames ``indices``, which follow each other.
 
         None where it is changed for too short to be changed wholly, as between two kept ranges, or before a
         hand that comes: two mouths would be seen at once in all of it.
         """
         weights = self._each(indices)
-        for place in np.flatnonzero((weights > 0) & (weights < 1)).tolist():
-            if not any(self._wholly(indices[place], step) for step in (-1, 1)):
-                weights[place] = 0
+        for first, after in runs_of((weights > 0) & (weights < 1)):
+            if not any(self._wholly(indices[place], step) for place, step in ((first, -1), (after - 1, 1))):
+                weights[first:after] = 0
         return weights
 
     def _wholly(self, index: int, step: int) -> bool:
         """Tell whether the mouth, in steps from ``index`` on, is changed wholly before it is not at all."""
-        while 0 <= index < self.timeline.frame_count:
-            weight = self._each([index])[0]
-            if weight in (0, 1):
-                return bool(weight)
-            index += step
+        end = self.timeline.frame_count if step > 0 else -1
+        for start in range(index, end, step * _LOOKED_AT):
+            stop = min(start + _LOOKED_AT, end) if step > 0 else max(start - _LOOKED_AT, end)
+            weights = self._each(range(start, stop, step))
+            decided = weights[(weights == 0) | (weights == 1)]
+            if len(decided):
+                return bool(decided[0])
         return False
 
     def _each(self, indices: Sequence[int]) -> MouthWeights:

@@ -442,4 +442,5 @@ def test_a_tag_that_is_older_than_the_file_does_not_lengthen_it(tmp_path: Path, 
     if own is None:  # FFmpeg's own tag
         path.write_bytes(path.read_bytes().replace(b"\x45\xa3\x88DURATION\x44", b"\x45\xa3\x88xURATION\x44"))
     info = probe_video(path, VideoLimits(max_seconds=3, max_pixels=640 * 480))
-    assert (info.duration, info.frame_count) == (pytest.approx(2.0, abs=0.05), 50)
+    assert info.duration == pytest.approx(2.0, abs=0.05)
+    assert info.frame_count == 50

@@ -1,5 +1,6 @@
 """How much of each mouth of a render is changed, where a hidden stretch and a kept range come together."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from app.faces.types import runs_of
 from app.mouths.meeting import meet
 from app.rendering.options import RenderOptions
-from app.rendering.timeline import Timeline, lay_out
+from app.rendering.timeline import MouthWeights, Timeline, lay_out
 from app.rendering.weights import Weights
 from tests.support.mouths import study_of, talk
 
@@ -68,3 +69,24 @@ def test_no_mouth_is_changed_in_a_gap_that_is_too_short_to_change_it_wholly(
     timeline = lay_out(RenderOptions(fps=fps, **options), FRAMES, Fraction(25), 2.0, last_word)
     weights = Weights(meet(study_of(talk(FRAMES)), 25.0), timeline).of(range(timeline.frame_count))
     assert tuple(range(*run) for run in runs_of(weights == 0)) == kept
+
+
+def test_slow_motion_is_looked_at_once_and_not_anew_for_each_of_its_frames(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_at = 0
+    each = Weights._each
+
+    def count(weights: Weights, indices: Sequence[int]) -> MouthWeights:
+        nonlocal looked_at
+        looked_at += len(indices)
+        return each(weights, indices)
+
+    study = study_of(talk(FRAMES))
+    lips = np.where(np.abs(np.arange(FRAMES) - 40) < 4, 1, 0).astype(np.float32)
+    person = meet(replace(study, covers=replace(study.covers, lips=lips)), 25.0)
+    timeline = lay_out(RenderOptions(loop="stretch"), FRAMES, Fraction(25), 600.0, 0.0)
+    monkeypatch.setattr(Weights, "_each", count)
+    weights = Weights(person, timeline).of(range(timeline.frame_count))
+    assert ((weights > 0) & (weights < 1)).sum() > 1000
+    assert looked_at < 2 * timeline.frame_count
