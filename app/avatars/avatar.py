@@ -103,7 +103,7 @@ def open_avatar(
     :class:`AvatarDeleted`.
     """
     manifest, folder = store.manifest(avatar_id), store.path(avatar_id)
-    check = partial(_check_same, store, manifest)
+    check = partial(check_same, store, manifest)
     try:
         _check(folder, manifest, (BOXES, LANDMARKS))
         with ExitStack() as stack:
@@ -169,7 +169,7 @@ def _faces(folder: Path, form: CropForm) -> CutFaces:
     )
 
 
-def _check_same(store: AvatarStore, manifest: Manifest) -> None:
+def check_same(store: AvatarStore, manifest: Manifest) -> None:
     """Raise :class:`AvatarDeleted` if another avatar has this one's id by now: its files are others."""
     with suppress(AvatarNotFound):  # what is open of a deleted one is still its own
         if store.manifest(manifest.id).created_at != manifest.created_at:

@@ -63,9 +63,11 @@ def _draw_face(picture: BgrImage, level: Levelled, mask: MouthMask) -> None:
     corners = np.array([[left, top], [right - 1, top], [right - 1, bottom - 1], [left, bottom - 1]])
     if level.to_frame is not None:
         to_frame, corners = composed(level.to_frame, to_frame), mapped(corners, level.to_frame)
-    weight = cv2.warpAffine(mask, to_frame, (width, height)).astype(np.float32)[:, :, None]
-    picture[:] = (
-        (picture + (_MASK_COLOR - picture) * weight * (_MASK_STRENGTH / 255)).round().astype(np.uint8)
-    )
+    x, y, across, down = cv2.boundingRect(np.rint(corners).astype(np.int32))
+    x, right, y, bottom = max(x - 1, 0), min(x + across + 1, width), max(y - 1, 0), min(y + down + 1, height)
+    if x < right and y < bottom:
+        part, shifted = picture[y:bottom, x:right], to_frame - [[0, 0, x], [0, 0, y]]
+        weight = cv2.warpAffine(mask, shifted, (right - x, bottom - y)).astype(np.float32)[:, :, None]
+        part[:] = (part + (_MASK_COLOR - part) * weight * (_MASK_STRENGTH / 255)).round().astype(np.uint8)
     thickness = max(1, round(height / 200))
     cv2.polylines(picture, [np.rint(corners).astype(np.int32)], True, _BOX_COLOR, thickness, cv2.LINE_AA)

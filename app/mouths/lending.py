@@ -31,6 +31,9 @@ these, as a share of a skin's deviation from grey: another colour of light does.
 _COLOURLESS: Final = 0.1
 """Colourfulness that is added to each, so that black and white footage knows no veil."""
 
+_GREY: Final = 0.09
+"""Colourfulness below which a skin has no tone by which white could be told: a step of it is an encoder's."""
+
 _NOISE: Final = 8.0
 """Steps of 255 that are added to each channel of a skin before logarithms: under a red lamp the blue of a
 cheek is all noise, which is no change of the light."""
@@ -98,6 +101,8 @@ class Places:
         left = np.maximum(square[frames, None] - gain * product, 0)
         under: npt.NDArray[np.bool_] = np.abs(white) > MOST_WHITE * np.maximum(gain, 1)
         under &= left < SAME_TONE**2 * square[frames, None]
+        grey = colourfulness(self.skin.astype(np.float32)) < _GREY
+        under &= ~(grey[lenders] & grey[frames, None])
         return under
 
 

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from app.audio.loudness import last_word
 from app.audio.windows import MelTrack
-from app.avatars.avatar import Avatar, color_of, open_avatar
+from app.avatars.avatar import Avatar, check_same, color_of, open_avatar
 from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import Manifest
@@ -171,8 +171,8 @@ class Renderer:
         level, video = request.options.keep_sound, self.store.path(request.avatar_id) / SOURCE
         if not level:
             return None
-        mixture = workspace.mixture(manifest.source.sha256)
-        return with_own_sound(sound, video, timeline, level, workspace, mixture, self.decoder, alive)
+        mixture, check = workspace.mixture(manifest.source.sha256), partial(check_same, self.store, manifest)
+        return with_own_sound(sound, video, timeline, level, workspace, mixture, self.decoder, alive, check)
 
     def _mouths(
         self,

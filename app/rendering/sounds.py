@@ -1,7 +1,7 @@
 """The sounds of a render: what is heard, what the mouth follows, and the video's own audio under it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -76,10 +76,11 @@ def with_own_sound(
     mixture: Path,
     decoder: Decoder,
     alive: Alive,
+    check: Callable[[], object],
 ) -> Sound | None:
     """Return ``sound`` with that of ``video`` under it, made once as ``mixture`` for all who open it.
 
-    None if the video has no sound.
+    None if the video has no sound. ``check`` is called once that is read, and raises if it is another's.
     """
     if mixture.exists():
         return replace(sound, track_path=str(mixture))
@@ -90,6 +91,7 @@ def with_own_sound(
             own = decoder.sound(video, limits, scratch.track, scratch.speech, alive)
         except (NoSound, NotAudio):
             return None
+        check()
         return mixed(sound, own, timeline.own_sound(), level, mixture, alive)
 
 

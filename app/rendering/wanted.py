@@ -32,7 +32,7 @@ ENOUGH_SPEECH: Final = 4.0
 what follows are listened to."""
 PIECE_SECONDS, PIECES, PIECES_APART = 2.0, 10, 3
 """Length of these pieces, how many there are at most, which takes half a CPU second, and that so many go from
-one to the next: they reach a minute far, not counting what is silent."""
+one to the next, as long as there are others: they reach a minute far, not counting what is silent."""
 
 HELD_BEFORE, HELD_AFTER, PARTED_SECONDS, HELD_RATE = 0.2, 1.0, 0.4, 12.5
 """How long before and after speech lips that are parted at rest are held together, how long it takes to bring
@@ -106,7 +106,8 @@ def hear_early(ear: Ear, sound: Sound, alive: Alive = nothing) -> Heard:
     heard = [ear.hear(sound, early, alive)]
     places = _loud_pieces(sound, alive) if _speech_seconds(heard) < ENOUGH_SPEECH else []
     piece = np.arange(round(PIECE_SECONDS * LISTENED_RATE)) / LISTENED_RATE
-    for place in places[::PIECES_APART][:PIECES]:
+    apart = [place for first in range(PIECES_APART) for place in places[first::PIECES_APART]]
+    for place in apart[:PIECES]:
         heard.append(ear.hear(sound, place + piece, alive))
         if _speech_seconds(heard) >= ENOUGH_SPEECH:
             break

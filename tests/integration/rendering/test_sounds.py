@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ import numpy.typing as npt
 import pytest
 
 from app.avatars.builder import AvatarBuilder, AvatarRequest
-from app.errors import InvalidRequest, NotAudio
+from app.avatars.store import AvatarStore
+from app.errors import AvatarDeleted, InvalidRequest, NotAudio
 from app.media.frames import I420Frame
 from app.media.limits import AudioLimits
 from app.media.sound import decode_sound
 from app.mouths.model import LipModel
 from app.notices import NoticeCode
+from app.rendering import renderer as renderer_module
 from app.rendering.options import RenderOptions
 from app.rendering.renderer import Renderer, RenderRequest
 from app.rendering.workspace import Workspace
@@ -229,6 +232,24 @@ def test_an_avatar_that_replaces_another_is_heard_and_not_that_one(
         pass  # and then its worker dies, and the avatar is replaced
     _, codes = rendered(renderer, workspace, RenderRequest("mute", words, options))
     assert codes == [NoticeCode.WITHOUT_EFFECT]
+    assert not list(workspace.folder.glob("mixture*"))
+
+
+def test_the_sound_of_an_avatar_that_took_the_id_meanwhile_is_not_mixed_in(
+    renderer: Renderer, workspace: Workspace, speech: Speech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = RenderRequest("anna", speech(1.0), RenderOptions(keep_sound=1, quality="draft"))
+    manifest = renderer.store.manifest("anna")
+    later = replace(manifest, created_at=manifest.created_at + timedelta(seconds=1))
+    with_own_sound = renderer_module.with_own_sound
+
+    def replaced_first(*given: Any) -> Any:
+        monkeypatch.setattr(AvatarStore, "manifest", lambda *_: later)
+        return with_own_sound(*given)
+
+    monkeypatch.setattr(renderer_module, "with_own_sound", replaced_first)
+    with pytest.raises(AvatarDeleted), renderer.open(request, workspace, lambda: None):
+        pass
     assert not list(workspace.folder.glob("mixture*"))
 
 

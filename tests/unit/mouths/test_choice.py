@@ -412,6 +412,12 @@ def test_neither_mouth_is_lent_where_white_lies_over_one_of_them_but_in_other_li
     assert places.fit(every, every[2:3])[0].tolist()[:4] == [False, True, True, False]
 
 
+def test_a_step_of_colour_in_grey_skin_is_no_white_over_it() -> None:
+    skins = [(199, 200, 201), (198, 200, 202), (197, 200, 203), (196, 200, 204), (194, 200, 206)]
+    every = np.arange(len(skins))
+    assert Places.of(np.zeros((len(skins), 2)), np.array(skins, np.float32)).fit(every, every).all()
+
+
 def test_work_that_is_stopped_ends_before_all_candidates_are_weighed() -> None:
     calls = 0
 

@@ -60,11 +60,23 @@ def test_what_comes_later_counts_for_nothing_where_somebody_speaks_early(
     words: SpeechSamples, tmp_path: Path
 ) -> None:
     samples = np.concatenate([silence(5.0), words, silence(10.0)])
-    lengths = [
-        len(hear_early(EAR, sound_of(tmp_path / "a", each)).speech)
+    heard, more = (
+        hear_early(EAR, sound_of(tmp_path / "a", each))
         for each in (samples, np.concatenate([samples, words]))
-    ]
-    assert lengths == [round(LISTENED_SECONDS * LISTENED_RATE)] * 2
+    )
+    assert len(heard.speech) == round(LISTENED_SECONDS * LISTENED_RATE)
+    np.testing.assert_allclose(heard.opening, more.opening, atol=0.02)
+    np.testing.assert_allclose(heard.speech, more.speech, atol=0.02)
+
+
+def test_of_few_words_behind_a_silence_as_many_are_heard_as_are_there(
+    words: SpeechSamples, tmp_path: Path
+) -> None:
+    sentence = words[: 6 * SPEECH_RATE]
+    samples = np.concatenate([silence(20.0), sentence, silence(14.0)])
+    alone = opening_while_speaking(sentence, tmp_path / "alone")[2]
+    assert alone > ENOUGH_SPEECH
+    assert opening_while_speaking(samples, tmp_path / "later")[2] >= ENOUGH_SPEECH
 
 
 def test_of_music_alone_as_much_again_is_listened_to_at_most(tmp_path: Path) -> None:
