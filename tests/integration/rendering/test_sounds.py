@@ -23,6 +23,7 @@ from app.notices import NoticeCode
 from app.rendering import renderer as renderer_module
 from app.rendering.options import RenderOptions
 from app.rendering.renderer import Renderer, RenderRequest
+from app.rendering.sounds import with_own_sound
 from app.rendering.workspace import Workspace
 from tests.support import clips
 from tests.support.avatars import builder, no_progress
@@ -241,7 +242,6 @@ def test_the_sound_of_an_avatar_that_took_the_id_meanwhile_is_not_mixed_in(
     request = RenderRequest("anna", speech(1.0), RenderOptions(keep_sound=1, quality="draft"))
     manifest = renderer.store.manifest("anna")
     later = replace(manifest, created_at=manifest.created_at + timedelta(seconds=1))
-    with_own_sound = renderer_module.with_own_sound
 
     def replaced_first(*given: Any) -> Any:
         monkeypatch.setattr(AvatarStore, "manifest", lambda *_: later)
