@@ -233,6 +233,7 @@ class AvatarBuilder:
             if not turn:
                 return followed
             found = True
+            del followed  # some 6 KB a frame, which another pass needs
         except NoFace as error:
             if error.seen or request.options.rotate is not None:
                 raise

@@ -85,8 +85,9 @@ def track_face(
     exact, meshes = _spread(runs, count)
     told = np.array(follower.cuts, np.bool_)
     cuts = without_flashes(told, follower.flashes, meshes)
-    stretches = _between(stretches, told & ~cuts, jumps_of(meshes))
-    cuts[follower.dissolves] = True
+    jumps = jumps_of(meshes)
+    cuts[follower.dissolves] = jumps[follower.dissolves] = True
+    stretches = _between(stretches, told & ~cuts, jumps)
     landmarks = _smoothed(exact, meshes, stretches, smoothing * fps)
     boxes = padded(exact, pads)
     if not has_face(boxes).any():
