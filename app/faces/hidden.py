@@ -16,7 +16,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from app.faces.geometry import mapped
-from app.faces.networks import SinglePicture, compiled
+from app.faces.networks import MODELS, SinglePicture, compiled
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceFlags, FaceLandmarks, runs_of
 from app.media.frames import Affine, BgrImage
@@ -63,7 +63,7 @@ _SHORTEST_SIGHT: Final = 0.16
 THREADS: Final = 2
 """Finders that work at once, each on one thread; more wait for each other."""
 
-_MODEL: Final = Path(__file__).parent / "models" / "hidden_mouth.onnx"
+_MODEL: Final = MODELS / "hidden_mouth.onnx"
 
 
 def alignment(landmarks: FaceLandmarks) -> Affine:

@@ -20,7 +20,8 @@ NetworkOutput = npt.NDArray[np.float32]
 INPUT_SIZE: Final = 192
 """Width and height of the square input of both networks, pixels."""
 
-_MODELS: Final = Path(__file__).parent / "models"
+MODELS: Final = Path(__file__).parent / "models"
+"""The folder of the networks that see faces and mouths."""
 
 Preparation = Callable[[ov.Model], ov.Model]
 """Puts before a model what turns 8-bit pictures into its input; what is equal is compiled once."""
@@ -37,7 +38,7 @@ class Network:
     """
 
     def __init__(self, file_name: str, *, offset: float, divisor: float) -> None:
-        network = compiled(_MODELS / file_name, _Scaled(offset, divisor))
+        network = compiled(MODELS / file_name, _Scaled(offset, divisor))
         self._request = network.create_infer_request()
         self._outputs = range(len(self._request.model_outputs))
         self._input = np.empty((1, INPUT_SIZE, INPUT_SIZE, 3), np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
-from app.faces.networks import SinglePicture, compiled
+from app.faces.networks import MODELS, SinglePicture, compiled
 from app.faces.types import FaceLandmarks
 from app.media.frames import BgrImage
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
@@ -24,7 +24,7 @@ THREADS: Final = 2
 """Networks that run at once, each on one thread."""
 
 _INNER: Final = [*UPPER_LIP_INNER, *LOWER_LIP_INNER]
-_MODEL: Final = Path(__file__).parents[1] / "faces" / "models" / "lips_apart.onnx"
+_MODEL: Final = MODELS / "lips_apart.onnx"
 
 
 def mouth_crop(crop: BgrImage, points: FaceLandmarks) -> BgrImage:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from app.errors import InvalidRequest
 from app.faces.types import FaceLandmarks
 from app.media.frames import BgrImage
-from app.mouths.lips_apart import MOUTH_SIZE, mouth_crop
+from app.mouths.lips_apart import MOUTH_SIZE, Apart, mouth_crop
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from training.hidden.faces import CropPoints, Footage
 from training.lips.settings import LipsSettings
@@ -22,9 +22,6 @@ _MIDDLE: Final = slice(3, 8)
 _NOSE, _RIGHT_CHEEK, _LEFT_CHEEK = 1, 234, 454
 _MIRRORED: Final = 0.5
 _CENTRE: Final = (MOUTH_SIZE[0] / 2, MOUTH_SIZE[1] / 2)
-
-Apart = npt.NDArray[np.float32]
-"""float32 (n,): percent of the eyes' distance."""
 
 
 def apart_by_mesh(points: CropPoints) -> Apart:

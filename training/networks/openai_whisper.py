@@ -38,6 +38,7 @@ def convert_encoder(checkpoint: Path, output: Path) -> None:
             f"{checkpoint} is no checkpoint of Whisper ({type(error).__name__}: {error}): give OpenAI's "
             "tiny.en.pt."
         ) from error
+    output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary, temporary.open("wb") as file:
         np.savez(file, **{f"encoder/{name}": arrays[name] for name in sorted(arrays)})  # type: ignore[arg-type]
 
@@ -47,7 +48,10 @@ def _arrays(state: Arrays) -> Arrays:
     arrays = {"position_encodings/encodings": own["positional_embedding"]}
     for place, source in (("conv1", "conv1"), ("conv2", "conv2"), ("layer_norm", "ln_post")):
         arrays |= _pair(own, place, source)
-    for number in {name.split(".")[1] for name in own if name.startswith("blocks.")}:
+    numbers = {name.split(".")[1] for name in own if name.startswith("blocks.")}
+    if not numbers:
+        raise KeyError("blocks.0")
+    for number in numbers:
         layer, block = f"layer_{number}", f"blocks.{number}"
         for place, source in _PARTS.items():
             arrays |= _pair(own, f"{layer}/{place}", f"{block}.{source}")

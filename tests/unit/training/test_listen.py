@@ -324,8 +324,8 @@ def test_an_encoder_is_taken_out_of_a_checkpoint_of_openai_s(tmp_path: Path) -> 
     torch.manual_seed(0)
     state = _openai_state(2)
     torch.save({"dims": {"n_mels": 80}, "model_state_dict": state}, tmp_path / "tiny.en.pt")
-    convert_encoder(tmp_path / "tiny.en.pt", tmp_path / "encoder.npz")
-    encoder = load_encoder(tmp_path / "encoder.npz", [1, 2])
+    convert_encoder(tmp_path / "tiny.en.pt", tmp_path / "new" / "encoder.npz")
+    encoder = load_encoder(tmp_path / "new" / "encoder.npz", [1, 2])
     given = {name.removeprefix("encoder."): weights.float() for name, weights in state.items()}
     assert torch.equal(encoder.positions, given["positional_embedding"])
     assert torch.equal(encoder.conv2.bias, given["conv2.bias"])
@@ -345,9 +345,11 @@ def test_an_encoder_is_taken_out_of_a_checkpoint_of_openai_s(tmp_path: Path) -> 
 def test_what_is_no_checkpoint_of_whisper_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="no checkpoint"):
         convert_encoder(tmp_path / "none.pt", tmp_path / "encoder.npz")
-    torch.save({"model_state_dict": {"encoder.conv1.weight": torch.ones(1)}}, tmp_path / "other.pt")
-    with pytest.raises(InvalidModel, match=r"give OpenAI's tiny\.en\.pt"):
-        convert_encoder(tmp_path / "other.pt", tmp_path / "encoder.npz")
+    headless = {name: array for name, array in _openai_state(1).items() if ".blocks." not in name}
+    for state in ({"encoder.conv1.weight": torch.ones(1)}, headless):
+        torch.save({"model_state_dict": state}, tmp_path / "other.pt")
+        with pytest.raises(InvalidModel, match=r"give OpenAI's tiny\.en\.pt"):
+            convert_encoder(tmp_path / "other.pt", tmp_path / "encoder.npz")
     assert not (tmp_path / "encoder.npz").exists()
 
 
