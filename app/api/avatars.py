@@ -166,10 +166,15 @@ async def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
 )
 async def get_preview(avatar_id: str, services: ServicesDep) -> Response:
     """Show one frame of an avatar with the face box and the mouth mask drawn in."""
-    folder = await on_avatars(services.avatars.path, avatar_id)
-    gone = AvatarNotFound(f"The avatar {avatar_id!r} has no preview.")
-    headers = {"Cache-Control": "private, no-cache"}  # another one may be made under this id
-    return SentFile(folder / PREVIEW, media_type="image/jpeg", gone=gone, headers=headers, lane=AVATARS)
+    manifest = await on_avatars(services.avatars.manifest, avatar_id)
+    return SentFile(
+        services.avatars.path(avatar_id) / PREVIEW,
+        media_type="image/jpeg",
+        gone=AvatarNotFound(f"The avatar {avatar_id!r} has no preview."),
+        headers={"Cache-Control": "private, no-cache"},  # another one may be made under this id
+        tag=f'"{manifest.created_at.timestamp():.6f}"',
+        lane=AVATARS,
+    )
 
 
 @router.delete(

@@ -154,7 +154,7 @@ def _allowed_methods(request: Request) -> list[str]:
             for route in request.app.router.routes
         )
     ]
-    return ["HEAD", *methods] if "GET" in methods else methods
+    return ["HEAD", *methods] if "GET" in methods else methods or ["HEAD", "GET"]  # which files have
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:

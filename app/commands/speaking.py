@@ -45,6 +45,9 @@ VoiceOption = Annotated[
     typer.Option(exists=True, dir_okay=False, help="What the mouth follows while AUDIO is heard."),
 ]
 
+_OTHER_FORMATS = {"avi", "flv", "gif", "mkv", "mp3", "mpeg", "mpg", "ogv", "wav", "webp", "wmv"}
+"""Endings that promise what is not written. Others, as in ``Dr. Who``, are part of a name."""
+
 
 @with_options(options=RenderOptions)
 def render(
@@ -140,6 +143,7 @@ def demo(
     device: DeviceOption = None,
 ) -> None:
     """Make an avatar of the bundled clip and render the bundled speech with it, without a server."""
+    _named(output, RenderOptions())  # before the avatar is made
     clip, words = bundled("demo") / "portrait.mp4", bundled("demo") / "speech.wav"
     with tempfile.TemporaryDirectory(prefix="mouthpiece-") as folder:
         here = {"model": model, "device": device, "avatars_dir": Path(folder)}
@@ -150,15 +154,17 @@ def demo(
 def _named(output: Path | None, options: RenderOptions) -> Path:
     """Return the file to write: ``output``, or ``out`` with the ending of the options' format.
 
-    Raises InvalidRequest for a name that promises another format, or a folder that is not there.
+    Raises InvalidRequest for a name that promises another format, or that is a folder or in none.
     """
     if output is None:
         return Path(f"out.{options.format}")
     suffix = output.suffix.removeprefix(".").lower()
-    if suffix and suffix != options.format:
+    if suffix in (MEDIA_TYPES.keys() | _OTHER_FORMATS) - {options.format}:
         right = output.with_suffix(f".{options.format}")
         other = f"add --format {suffix}, or " if suffix in MEDIA_TYPES else ""
         raise InvalidRequest(f"{output} would hold {options.format}: {other}name the file {right}.")
+    if output.is_dir():
+        raise InvalidRequest(f"{output} is a folder: name the file to write, such as {output / 'a'}.mp4.")
     if not output.parent.is_dir():
         raise InvalidRequest(f"There is no folder {output.parent} to write {output.name} into.")
     return output

@@ -6,7 +6,7 @@ and the volume holds what was made so far.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from math import ceil, inf
 from typing import Any, Final
@@ -14,7 +14,15 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from app.errors import MouthpieceError, NotReady, Problem, QueueFull, ShuttingDown
+from app.errors import (
+    JobNotFound,
+    MouthpieceError,
+    NotReady,
+    Problem,
+    QueueFull,
+    ShuttingDown,
+    Unavailable,
+)
 from app.jobs.files import DataFolder
 from app.jobs.forever import forever
 from app.jobs.job import Ended, Job, JobState, NewJob, utc_now
@@ -23,7 +31,7 @@ from app.jobs.pool import Answer, Call, CallFailed, Pool, WorkerDied, WorkerLeft
 from app.jobs.records import SILENT_SECONDS, Records
 from app.jobs.table import JobPage, JobTable
 from app.jobs.turn import Limits, Turns
-from app.threads import on_table, on_uploads, tidy_uploads
+from app.threads import WAIT_SECONDS, on_table, on_uploads, tidy_uploads
 from app.tracing import about
 
 log = structlog.stdlib.get_logger(__name__)
@@ -74,7 +82,7 @@ class Scheduler:
         """Add a job. Raises ``QueueFull``, ``AvatarExists``.
 
         If its files ``arrived`` under another id, it replaces the job of its own id, which has ended; if that
-        fails, both have their files as before.
+        fails, both have their files as before. Raises ``Unavailable`` if others hold those for long.
         """
         self.check_room(new.owner)
         self._coming[new.id] = new.owner
@@ -87,7 +95,7 @@ class Scheduler:
         return job
 
     async def _replace(self, new: NewJob, arrived: str) -> Job:
-        async with self._files_of(new.id):
+        async with self._files_of(new.id, WAIT_SECONDS):
             before = await on_uploads(self._files.replace, new.id, arrived)
             try:
                 job = await on_table(partial(self._table.insert, new, replaces=True))
@@ -149,10 +157,19 @@ class Scheduler:
                 await job.followers.wait()
             record = job.job
 
-    async def forget_files(self, job_id: str, traceparent: str | None = None) -> None:
-        """Delete the files of a job that is no more; what takes a volume longer goes on afterwards."""
-        clearing = self._clear(job_id, traceparent, partial(self._files.forget, job_id))
+    async def forget_files(self, job_id: str, record: Job | None = None) -> None:
+        """Delete the files of a job that is no more, or of which ``record`` is all that is kept.
+
+        What takes a volume longer goes on afterwards.
+        """
+        clearing = self._clear(job_id, record and record.traceparent, partial(self._forget, job_id, record))
         await asyncio.wait({self._spawn(clearing)}, timeout=NOTE_SECONDS)
+
+    def _forget(self, job_id: str, record: Job | None) -> None:
+        with suppress(JobNotFound):
+            if self._table.get(job_id).number != (record.number if record else None):
+                return  # another one has taken its id, and has ended, too
+        self._files.forget(job_id)
 
     async def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job and return how it stands then. Raises ``JobNotFound``."""
@@ -173,7 +190,8 @@ class Scheduler:
 
     def is_prepared(self, job_id: str) -> bool:
         """Return whether what is on the disk of a render that has not ended may be sent."""
-        return job_id in self._jobs and self._jobs[job_id].prepared
+        job = self._jobs.get(job_id)
+        return bool(job and job.prepared and (not job.verdict or job.verdict[0] is JobState.SUCCEEDED))
 
     def check_room(self, owner: str | None) -> None:
         """Raise ``QueueFull`` if no job of a key can be added; said early, before an upload is read."""
@@ -321,7 +339,8 @@ class Scheduler:
         if not await saving:
             log.warning("job_not_on_record", **job.about)
         self._count(ended)
-        job.become(ended.job)
+        if succeeded:
+            job.become(ended.job)
         del self._jobs[job.job.id]
         self._wake.set()
         if succeeded:  # what it was made of goes last: until it is on record, that may be needed once more
@@ -335,7 +354,7 @@ class Scheduler:
         full, or hang.
         """
         await asyncio.wait({saving}, timeout=NOTE_SECONDS)
-        await self.forget_files(record.id, record.traceparent)
+        await self.forget_files(record.id, record)
         job.become(record)
 
     def _count(self, ended: Ended) -> None:
@@ -351,7 +370,7 @@ class Scheduler:
 
         Beside a result they lie until that expires. Those of a job that has taken its place stay.
         """
-        async with self._files_of(job_id):
+        async with self._files_of(job_id, inf):
             job = self._jobs.get(job_id)
             if job_id in self._coming or (job and not job.ending):
                 return
@@ -360,8 +379,19 @@ class Scheduler:
             except Exception as error:
                 log.error("files_not_deleted", **about(job_id, traceparent), error=str(error))
 
-    def _files_of(self, job_id: str) -> asyncio.Lock:
-        return self._filing.setdefault(job_id, asyncio.Lock())
+    @asynccontextmanager
+    async def _files_of(self, job_id: str, seconds: float) -> AsyncGenerator[None, None]:
+        """Hold the files of a job; see ``_filing``. Raises ``Unavailable`` if others do for so long."""
+        lock = self._filing.setdefault(job_id, asyncio.Lock())
+        try:
+            async with asyncio.timeout(None if seconds == inf else seconds):
+                await lock.acquire()
+        except TimeoutError:
+            raise Unavailable("The data volume does not respond; try again in a few seconds.") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def _note(self, job: OpenJob) -> None:
         """Write down how an open job stands; if the table does not take it soon, go on meanwhile."""

@@ -56,6 +56,8 @@ def test_the_preview_is_a_picture_of_the_avatar(server: Server, anna: str) -> No
     picture = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     assert picture.shape == (240, 320, 3)
+    known = {"If-None-Match": response.headers["etag"]}
+    assert server.client.get("/v1/avatars/anna/preview.jpg", headers=known).status_code == 304
 
 
 def test_an_avatar_without_an_id_gets_one(server: Server, video: Path) -> None:

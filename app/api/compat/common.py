@@ -83,13 +83,13 @@ async def submit(
     read: Callable[[Mapping[str, Any]], Meaning],
     *,
     own_id: str | None = None,
-    replaces: bool = False,
+    may_replace: bool = False,
     waited_for: bool = False,
 ) -> Job:
     """Queue the render that a request asks for; ``read`` tells what its body, a JSON object, means.
 
-    ``own_id`` is the id that the client gives it; with ``replaces`` it may be that of a job that has ended,
-    which stays, with its video, if the request is refused or fails. Raises what ``submit_render`` raises, and
+    ``own_id`` is the id that the client gives it; with ``may_replace`` that of a job that has ended, too, which
+    stays, with its video, if the request is refused or fails. Raises what ``submit_render`` raises, and
     ``JobNotFinished`` while another request with that id is being received, or its job is there.
     """
     asked = Asked(api, base_of(request), own_id)
@@ -102,7 +102,7 @@ async def submit(
 
     job_id = None if own_id is None else id_of(request, api, own_id)
     with _alone(job_id):
-        if job_id is not None and await _is_in_the_way(services, job_id, replaces):
+        if job_id is not None and await _is_in_the_way(services, job_id, may_replace):
             raise JobNotFinished("A request with this ID was received a moment ago; query its status.")
         return await submit_render(
             request,
@@ -111,7 +111,7 @@ async def submit(
             translate=translate,
             more=lambda: kept,
             job_id=job_id,
-            replaces=job_id is not None,
+            replaces=job_id is not None,  # files of one of that id that has expired may still be going
         )
 
 
@@ -224,9 +224,9 @@ def strings(value: Any) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
-async def _is_in_the_way(services: Services, job_id: str, replaces: bool) -> bool:
+async def _is_in_the_way(services: Services, job_id: str, may_replace: bool) -> bool:
     """Return whether there is a job of an id that another one may not replace."""
-    if replaces:
+    if may_replace:
         return services.scheduler.is_open(job_id)
     with suppress(JobNotFound):
         return bool(await services.scheduler.get(job_id))

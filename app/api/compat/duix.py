@@ -103,7 +103,7 @@ async def submit(request: Request, services: ServicesDep) -> Answer:
     if job is not None and not job.state.is_terminal:
         return Answer(code=FINE, success=True, msg="The job is in progress.", data={"code": code})
     again = Request(request.scope, _once(body))
-    await common.submit(again, services, API, _read, own_id=code, replaces=True)
+    await common.submit(again, services, API, _read, own_id=code, may_replace=True)
     return Answer(code=FINE, success=True, msg="The job was queued.", data={"code": code})
 
 

@@ -53,6 +53,9 @@ async def test_head_of_what_is_not_there_is_404_and_where_there_is_no_get_405(st
     answer = await client.put("/v1/avatars")
     assert (answer.status_code, answer.headers["allow"]) == (405, "HEAD, GET, POST")
     assert answer.json()["detail"] == "There is no PUT at this address, only HEAD, GET, POST."
+    answer = await client.put("/studio/studio.css")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "HEAD, GET")
+    assert answer.json()["detail"] == "There is no PUT at this address, only HEAD, GET."
 
 
 async def test_a_slash_at_the_end_makes_no_difference(start: Start) -> None:

@@ -188,6 +188,8 @@ def test_a_video_is_checked_and_nothing_is_stored(run: Run, tmp_path: Path) -> N
         (("render", "x", "words.wav", "-o", "a.mp4", "--format", "mov"), "or name the file a.mov."),
         (("render", "x", "words.wav", "-o", "a.avi"), "a.avi would hold mp4: name the file a.mp4."),
         (("dub", "words.wav", "words.wav", "-o", "no/a.mp4"), "There is no folder no to write a.mp4 into."),
+        (("demo", "-o", "no/a.mp4"), "There is no folder no to write a.mp4 into."),
+        (("render", "x", "words.wav", "-o", "."), "is a folder: name the file to write"),
         (("render", "x", "words.wav", "--fps", "500"), "fps: a frame rate is a number from 1 to 120"),
     ],
 )
@@ -198,6 +200,7 @@ def test_what_goes_wrong_is_one_sentence_and_status_1(
     done = run(*arguments)
     assert done.returncode == 1
     assert sentence in done.stderr
+    assert not done.stdout, "nothing is made before"
     assert "Traceback" not in done.stderr
 
 

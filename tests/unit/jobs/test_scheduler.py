@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 import app.jobs.job
-from app.errors import NoFace
+from app.errors import NoFace, Unavailable
 from app.jobs import scheduler
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, JobState, NewJob
@@ -240,6 +240,67 @@ async def test_a_job_that_replaces_one_whose_files_are_being_deleted_keeps_its_o
         await service.scheduler.forget_files(job_id)  # by who has just deleted the one before it
         await service.settle()
         assert service.files.upload(job_id).read_text() == "new"
+
+
+async def test_a_replacement_does_not_wait_for_ever_for_a_volume_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, keep_result = threading.Event(), DataFolder.keep_result
+
+    def hang(files: DataFolder, job: NewJob) -> None:
+        assert goes_on.wait(DEADLINE)
+        keep_result(files, job)
+
+    monkeypatch.setattr(scheduler, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(DataFolder, "keep_result", hang)
+    async with running(tmp_path) as service:
+        job_id = await service.submit()
+        while not (job := await service.job(job_id)).state.is_terminal:
+            if service.pool.running:
+                service.pool.finish(service.pool.find(job_id))
+            await asyncio.sleep(0.005)
+        service.files.job("arrival").mkdir()
+        with pytest.raises(Unavailable):
+            await service.scheduler.submit(
+                NewJob(job_id, JobKind.RENDER, job.avatar_id, job.params), "arrival"
+            )
+        assert service.files.job("arrival").exists()
+        goes_on.set()
+
+
+async def test_files_of_who_took_the_id_of_an_expired_job_and_has_ended_stay(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        job_id = await service.submit()
+        await service.finish_all()
+        service.files.job(job_id).mkdir(exist_ok=True)
+        service.files.upload(job_id, "video").write_text("new")
+        await service.scheduler.forget_files(job_id)  # by who has expired the one before it
+        await service.settle()
+        assert service.files.job(job_id).exists()
+        service.table.delete_finished(job_id)
+        await service.scheduler.forget_files(job_id)
+        await service.settle()
+        assert not service.files.job(job_id).exists()
+
+
+async def test_a_canceled_render_is_not_sent_while_its_end_is_not_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    def late(job: Job) -> bool:
+        return goes_on.wait(DEADLINE)
+
+    monkeypatch.setattr(scheduler, "NOTE_SECONDS", 0.02)
+    async with running(tmp_path) as service:
+        job_id = await service.submit(100.0)
+        await service.finish(job_id)
+        assert service.scheduler.is_prepared(job_id)
+        monkeypatch.setattr(service.table, "save", late)
+        await service.scheduler.cancel(job_id)
+        assert service.scheduler.is_open(job_id)
+        assert not service.scheduler.is_prepared(job_id)
+        goes_on.set()
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING])
