@@ -83,29 +83,39 @@ def prepare_pack(videos: Path, pack: Path, *, licence: str, progress: Progress |
     """Make or resume the pack of the videos below ``videos``, or add them to what a pack holds.
 
     ``licence`` is that of all these videos, also of those that are in the pack already, unless it is unknown.
-    Raises InvalidRequest if there are no videos, two would have clips of one name, or none shows a face for a
-    second.
+    What the pack holds keeps its order, and what is added comes after it. A clip whose file is gone was taken
+    out, and stays out. Raises InvalidRequest if there are no videos, two would have clips of one name, none
+    shows a face for a second, the pack lies among the videos, or all clips were taken out.
     """
+    if pack.resolve().is_relative_to(videos.resolve()):
+        raise InvalidRequest(
+            f"The pack {pack} lies in {videos}, so that its clips would be taken for videos."
+        )
     paths = sorted(path for path in videos.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise InvalidRequest(f"There are no videos in {videos}: put in files such as .mp4, .mov or .webm.")
     _check_names(paths, videos)
     pack.mkdir(parents=True, exist_ok=True)
     detector = load_detector("blazeface")
+    known = _listed(pack)
     left_out: dict[str, str] = {}
-    entries: list[Clip] = []
+    entries: dict[str, list[Clip]] = {}
     for done, path in enumerate(paths, start=1):
+        name = _name(path, videos)
+        entries[name] = []
         try:
-            entries += _once(path, videos, pack, licence, detector)
+            entries[name] = _once(path, videos, pack, licence, detector)
         except MouthpieceError as error:
             left_out[str(path.relative_to(videos))] = error.detail
         if progress:
             progress(done, len(paths))
-    if not entries:
+    if len(left_out) == len(paths):
         reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
         raise InvalidRequest(f"None of the {len(paths)} videos in {videos} can be used ({reasons}).")
-    save_index(pack, [*_others(pack, {_name(path, videos) for path in paths}), *entries])
-    clips = load_pack(pack).clips
+    clips = [clip for clip in _merged(known, entries) if (pack / clip.file).is_file()]
+    if not clips:
+        raise InvalidRequest(f"All clips were taken out of the pack {pack}: remove it to make them again.")
+    save_index(pack, clips)
     return Outcome(
         clips=len(clips),
         seconds=sum(clip.frames for clip in clips) / FPS,
@@ -115,19 +125,28 @@ def prepare_pack(videos: Path, pack: Path, *, licence: str, progress: Progress |
     )
 
 
-def _others(pack: Path, names: set[str]) -> list[Clip]:
-    """Return the clips that a pack has already: those of other sets, and of other videos than ``names``.
+def _listed(pack: Path) -> list[Clip]:
+    return list(load_pack(pack).clips) if (pack / INDEX).is_file() else []
 
-    A clip whose file is gone was taken out.
+
+def _merged(known: list[Clip], entries: dict[str, list[Clip]]) -> list[Clip]:
+    """Return the clips that a pack has, in their order, with ``entries`` in place of those of their videos.
+
+    ``entries`` are by the name of the video; what the pack has not comes last.
     """
-    if not (pack / INDEX).is_file():
-        return []
-    kept = load_pack(pack)
-    return [
-        clip
-        for clip in kept.clips
-        if (clip.set != SET or clip.file.rsplit(".", 2)[0] not in names) and kept.path(clip).is_file()
-    ]
+    left, merged = dict(entries), list[Clip]()
+    for clip in known:
+        name = _video_of(clip)
+        if name in entries:
+            merged += left.pop(name, [])
+        else:
+            merged.append(clip)
+    return [*merged, *(clip for added in left.values() for clip in added)]
+
+
+def _video_of(clip: Clip) -> str | None:
+    """Return the name of the video that a clip was cut out of, None if it is of another set."""
+    return clip.file.rsplit(".", 2)[0] if clip.set == SET else None
 
 
 def _name(path: Path, videos: Path) -> str:
@@ -150,13 +169,30 @@ def _once(path: Path, videos: Path, pack: Path, licence: str, detector: FaceDete
     notes = pack / f"{name}.{path.stat().st_size}.json"
     if not notes.is_file():
         group = relative.parts[0] if len(relative.parts) > 1 else path.stem
-        _note(notes, _cut_up(_footage(path, group, detector), pack, name, licence))
+        footage = _footage(path, group, detector)
+        _forget(pack, name)
+        _note(notes, _cut_up(footage, pack, name, licence))
     clips = [Clip(**entry) for entry in json.loads(notes.read_text())]
     if licence == UNKNOWN or all(clip.licence == licence for clip in clips):
         return clips
     stated = [replace(clip, licence=licence) for clip in clips]
     _note(notes, stated)
     return stated
+
+
+def _forget(pack: Path, name: str) -> None:
+    """Remove what a pack has of another video with this name: nothing may be said of it once it is replaced."""
+    known = _listed(pack)
+    others = [clip for clip in known if _video_of(clip) != name]
+    if not others:
+        (pack / INDEX).unlink(missing_ok=True)
+    elif len(others) < len(known):
+        save_index(pack, others)
+    kept = {clip.file for clip in others}
+    for path in pack.iterdir():
+        own, _, number = path.stem.rpartition(".")
+        if own == name and number.isdecimal() and path.suffix in (".json", ".mp4") and path.name not in kept:
+            path.unlink()
 
 
 def _note(notes: Path, clips: list[Clip]) -> None:

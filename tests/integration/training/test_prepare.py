@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import av
 import numpy as np
@@ -9,6 +10,7 @@ from app.errors import InvalidRequest
 from app.media.frames import BgrImage
 from tests.support.clips import moving_portrait, speech_like, write_video
 from tests.support.packs import write_pack
+from training import prepare
 from training.cache import open_cache
 from training.pack import load_pack
 from training.prepare import prepare_pack
@@ -113,6 +115,78 @@ def test_videos_of_another_folder_are_added_to_those_that_the_pack_has(tmp_path:
     assert {clip.group for clip in load_pack(pack).clips} == {"one", "three"}
 
 
+def test_what_a_pack_holds_keeps_its_order(tmp_path: Path) -> None:
+    """Every so many-th clip may be held out: they must not become others when videos are added."""
+    pack, folders = tmp_path / "pack", (tmp_path / "one", tmp_path / "two")
+    for folder, names in zip(folders, ("bd", "c"), strict=True):
+        folder.mkdir()
+        for name in names:
+            write_video(folder / f"{name}.mp4", frames(30))
+        prepare_pack(folder, pack, licence="free")
+    write_video(folders[0] / "a.mp4", frames(30))
+    write_video(folders[0] / "b.mp4", frames(35))
+    prepare_pack(folders[0], pack, licence="free")
+    assert [(clip.group, clip.frames) for clip in load_pack(pack).clips] == [
+        ("b", 35),
+        ("d", 30),
+        ("c", 30),
+        ("a", 30),
+    ]
+
+
+def test_of_two_videos_with_one_name_the_last_counts_with_its_own_licence(tmp_path: Path) -> None:
+    pack, folders = tmp_path / "pack", (tmp_path / "one", tmp_path / "two")
+    gap = [np.zeros((*SIZE, 3), np.uint8)] * 12
+    for folder, pictures in zip(folders, (frames(30) + gap + frames(28), frames(40)), strict=True):
+        folder.mkdir()
+        write_video(folder / "anna.mp4", pictures)
+    for which, lengths in ((0, [30, 28]), (1, [40]), (0, [30, 28])):
+        prepare_pack(folders[which], pack, licence=f"of {which}")
+        clips = load_pack(pack).clips
+        assert [(clip.frames, clip.licence) for clip in clips] == [(n, f"of {which}") for n in lengths]
+        assert sorted(path.name for path in pack.glob("*.mp4")) == [clip.file for clip in clips]
+        spans = open_cache(load_pack(pack), tmp_path / "cache").spans
+        assert [span.frames for span in spans] == lengths
+
+
+def test_of_what_is_being_replaced_a_pack_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack, videos = tmp_path / "pack", tmp_path / "videos"
+    videos.mkdir()
+    for name in ("anna", "ben"):
+        write_video(videos / f"{name}.mp4", frames(30))
+    prepare_pack(videos, pack, licence="free")
+    write_video(videos / "anna.mp4", frames(40))
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare, "_describe", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            prepare_pack(videos, pack, licence="bought")
+    assert [clip.group for clip in load_pack(pack).clips] == ["ben"]
+    prepare_pack(videos, pack, licence="bought")
+    assert {clip.group: clip.frames for clip in load_pack(pack).clips} == {"ben": 30, "anna": 40}
+
+
+def test_who_was_taken_out_of_a_pack_stays_out(tmp_path: Path) -> None:
+    pack, videos = tmp_path / "pack", tmp_path / "videos"
+    videos.mkdir()
+    for name in ("anna", "ben"):
+        write_video(videos / f"{name}.mp4", frames(30))
+    prepare_pack(videos, pack, licence="free")
+    (pack / "anna.000.mp4").unlink()
+    assert prepare_pack(videos, pack, licence="free").speakers == 1
+    assert [clip.group for clip in load_pack(pack).clips] == ["ben"]
+    (pack / "ben.000.mp4").unlink()
+    with pytest.raises(InvalidRequest, match="All clips were taken out"):
+        prepare_pack(videos, pack, licence="free")
+
+
+def test_a_pack_among_its_videos_is_refused(tmp_path: Path) -> None:
+    write_video(tmp_path / "anna.mp4", frames(30))
+    with pytest.raises(InvalidRequest, match="would be taken for videos"):
+        prepare_pack(tmp_path, tmp_path / "pack", licence="free")
+
+
 def test_a_licence_that_is_stated_later_counts(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     write_video(tmp_path / "videos" / "anna.mp4", frames(30))
@@ -127,11 +201,13 @@ def test_a_licence_that_is_stated_later_counts(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_usable_videos_is_refused(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
     with pytest.raises(InvalidRequest, match="no videos"):
-        prepare_pack(tmp_path, tmp_path / "pack", licence="unknown")
-    (tmp_path / "broken.mp4").write_bytes(b"noise" * 100)
+        prepare_pack(videos, tmp_path / "pack", licence="unknown")
+    (videos / "broken.mp4").write_bytes(b"noise" * 100)
     with pytest.raises(InvalidRequest, match=r"broken\.mp4"):
-        prepare_pack(tmp_path, tmp_path / "pack", licence="unknown")
+        prepare_pack(videos, tmp_path / "pack", licence="unknown")
 
 
 @pytest.mark.parametrize("names", [("a.mp4", "a.mov"), ("a/b.mp4", "a--b.mp4")])
