@@ -181,7 +181,7 @@ def _once(path: Path, videos: Path, pack: Path, licence: str, detector: FaceDete
 
 
 def _forget(pack: Path, name: str) -> None:
-    """Remove what a pack has of another video with this name: nothing may be said of it once it is replaced."""
+    """Remove what a pack has, and says, of another video with this name, which is to be replaced."""
     known = _listed(pack)
     others = [clip for clip in known if _video_of(clip) != name]
     if not others:

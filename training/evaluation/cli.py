@@ -44,5 +44,4 @@ def evaluate(
         out.print(f"Left out {name}: {why}", highlight=False)
     write_json(output / f"{model.stem}.scores.json", verdict)
     out.print(as_table(verdict), highlight=False)
-    if verdict.rows:
-        out.print(f"Look first at the sheets and strips in {output}, such as {verdict.rows[0].sheet.name}.")
+    out.print(f"Look first at the sheets and strips in {output}, such as {verdict.rows[0].sheet.name}.")

@@ -1,6 +1,5 @@
 """Cuts a clip in two: one half becomes the avatar; the other provides the words and the ground truth."""
 
-import json
 import wave
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,13 +9,13 @@ from typing import Final
 import av
 import numpy as np
 import numpy.typing as npt
+from av.error import FFmpegError
 
-from app.errors import InvalidRequest, NoSound
+from app.errors import InvalidRequest, NoSound, UnsupportedMedia
+from training.listen.talks import known_lags
 
 RATE: Final = 16000
 """Of the sound, samples a second."""
-LAGS: Final = "lags.json"
-"""A file beside clips that says, by their stem, by how many seconds the picture comes before its sound."""
 _OPTIONS: Final = {"crf": "10", "preset": "veryfast"}
 _LEAST_FRAMES: Final = 40
 
@@ -46,12 +45,16 @@ class Halves:
 def cut(clip: Path, folder: Path) -> Halves:
     """Cut a clip into halves in ``folder``.
 
-    Raises InvalidRequest if it is too short to be cut, NoSound if it has no sound.
+    Raises UnsupportedMedia if it is no video, InvalidRequest if it is too short to be cut, NoSound if it has
+    no sound.
     """
-    with av.open(str(clip)) as container:
-        stream = container.streams.video[0]
-        fps = Fraction(stream.average_rate or 25)
-        count = sum(1 for _ in container.decode(stream))
+    try:
+        with av.open(str(clip)) as container:
+            stream = container.streams.video[0]
+            fps = Fraction(stream.average_rate or 25)
+            count = sum(1 for _ in container.decode(stream))
+    except (FFmpegError, IndexError) as error:
+        raise UnsupportedMedia(f"{clip.name} cannot be read as a video ({error}).") from error
     half = count // 2
     if half < _LEAST_FRAMES // 2:
         raise InvalidRequest(
@@ -61,7 +64,8 @@ def cut(clip: Path, folder: Path) -> Halves:
     _write_pictures(clip, pictures, half, fps)
     sound, samples = _sound_of(clip), round(half / fps * RATE)
     parts = tuple(Half(picture, sound[k * samples : (k + 1) * samples]) for k, picture in enumerate(pictures))
-    return Halves(clip.stem, fps, _early(clip), (parts[0], parts[1]))
+    early = known_lags(clip.parent).get(clip.stem, 0.0)
+    return Halves(clip.stem, fps, early, (parts[0], parts[1]))
 
 
 def write_wav(path: Path, sound: Sound) -> Path:
@@ -113,8 +117,3 @@ def _sound_of(clip: Path) -> Sound:
     whole = np.concatenate([*parts, np.zeros(RATE)]).astype(np.float32)
     missing = round((begin[1] - begin[0]) * RATE)
     return np.concatenate([np.zeros(missing, np.float32), whole]) if missing > 0 else whole[-missing:]
-
-
-def _early(clip: Path) -> float:
-    table = clip.with_name(LAGS)
-    return float(json.loads(table.read_text()).get(clip.stem, 0.0)) if table.is_file() else 0.0

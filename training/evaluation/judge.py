@@ -45,15 +45,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All rows, and the clips that could not be judged with the reason."""
+    """All rows, of which there are some, and the clips that could not be judged with the reason."""
 
     rows: list[Row]
     left_out: dict[str, str]
 
     def medians(self) -> dict[str, float]:
         """Return the median of every number over the rows in which it could be told."""
-        names = self.rows[0].numbers() if self.rows else {}
-        columns = {name: np.array([row.numbers()[name] for row in self.rows]) for name in names}
+        columns = {
+            name: np.array([row.numbers()[name] for row in self.rows]) for name in self.rows[0].numbers()
+        }
         known = {name: column[np.isfinite(column)] for name, column in columns.items()}
         return {
             name: float(np.median(column)) if len(column) else float("nan") for name, column in known.items()
@@ -71,7 +72,7 @@ def judge(
     """Judge on ``clips``; renders, truths, sheets and strips stay in ``output``.
 
     Without ``sounds``, nothing is rendered but the words: five times as quick. Raises InvalidRequest if two
-    clips have one name, by which what is written of them is called.
+    clips have one name, by which what is written of them is called, or none can be judged.
     """
     stems = Counter(clip.stem for clip in clips)
     if twice := [stem for stem, count in stems.items() if count > 1]:
@@ -86,6 +87,9 @@ def judge(
             left_out[clip.name] = error.detail
         if progress:
             progress(done, len(clips))
+    if not rows:
+        reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
+        raise InvalidRequest(f"None of the {len(clips)} clips can be judged ({reasons}).")
     return Verdict(rows, left_out)
 
 

@@ -13,7 +13,7 @@ _WHOLE: Final = frozenset({"frames", "lag", "freeze", "freeze_true"})
 
 def as_table(verdict: Verdict) -> str:
     """Return a Markdown table: one row a half, the medians last."""
-    names = list(verdict.rows[0].numbers()) if verdict.rows else []
+    names = list(verdict.rows[0].numbers())
     lines = ["| half | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     listed = [(row.name, row.numbers()) for row in verdict.rows]
     for name, numbers in [*listed, ("median", verdict.medians())]:

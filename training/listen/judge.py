@@ -52,8 +52,11 @@ def judged_talks(
     """Return the talks to judge on: the pack's held-out people, and videos at the lags known of them.
 
     Of a folder in which some people are held out by the recipe only those are taken. Raises InvalidRequest if
-    the recipe holds out nobody of the pack.
+    there is neither, or the recipe holds out nobody of the pack.
     """
+    folders = list(videos)
+    if not pack and not folders:
+        raise InvalidRequest("There is nobody to judge on: give --pack or --videos.")
     talks: list[Talk] = []
     if pack:
         opened = load_pack(pack)
@@ -66,7 +69,7 @@ def judged_talks(
                 "before you train, or judge on --videos of others."
             )
         talks += own
-    for folder in videos:
+    for folder in folders:
         paths = videos_of(folder)
         held_out = [path for path in paths if path.stem in settings.held_out.groups]
         lags = known_lags(folder)
@@ -86,7 +89,7 @@ def none_held_out(videos: Iterable[Path], settings: ListenSettings) -> list[Path
 def judged(
     ear: Ear, talks: Sequence[Talk], settings: ListenSettings, progress: Callable[[int, int], None]
 ) -> dict[str, Score]:
-    """Return the score of every set of talks."""
+    """Return the score of every set of talks; raises InvalidRequest if nobody talks in any."""
     manners = manners_of(talks, settings)
     takes: dict[str, list[_Take]] = {}
     for done, talk in enumerate(talks, start=1):
@@ -95,6 +98,11 @@ def judged(
             truth = openings_of(talk.mouths, manners[talk.person])[kept]
             takes.setdefault(talk.set, []).append(_take(ear, talk, talk.times[kept], truth))
         progress(done, len(talks))
+    if not takes:
+        raise InvalidRequest(
+            f"None of the {len(talks)} clips shows somebody who talks for {_LEAST_FRAMES} frames: "
+            "judge on others."
+        )
     return {name: _score(own) for name, own in takes.items()}
 
 

@@ -94,6 +94,8 @@ def test_an_ear_is_taught_exported_and_judged(tmp_path: Path) -> None:
 
 def test_nobody_is_judged_on_whom_the_ear_was_taught_with(tmp_path: Path) -> None:
     pack, settings = write_pack(tmp_path / "pack"), ListenSettings()
+    with pytest.raises(InvalidRequest, match="nobody to judge on: give --pack or --videos"):
+        judged_talks(None, [], tmp_path / "runs", settings, lambda *_: None)
     with pytest.raises(InvalidRequest, match="holds out nobody who talks"):
         judged_talks(pack, [], tmp_path / "runs", settings, lambda *_: None)
     held = replace(settings, held_out=HeldOut(groups=["speaker1"]))

@@ -141,6 +141,12 @@ def test_a_swaying_face_is_followed_and_a_picture_without_one_is_not() -> None:
     assert follower.follow(np.zeros((240, 320, 3), np.uint8)) is None
 
 
+def test_clips_of_which_none_can_be_judged_are_no_report(tmp_path: Path) -> None:
+    (tmp_path / "anna.mp4").write_bytes(b"no video at all")
+    with pytest.raises(InvalidRequest, match=r"None of the 1 clips can be judged \(anna\.mp4: "):
+        judge(Mock(Service), [tmp_path / "anna.mp4"], tmp_path / "report")
+
+
 def test_two_clips_of_one_name_are_not_judged_together(tmp_path: Path) -> None:
     """What is written of a clip, truth and sheets, is called after its stem."""
     with pytest.raises(InvalidRequest, match="Two clips are named 'anna'"):

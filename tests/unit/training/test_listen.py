@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from tests.support.whispers import DIMS, write_encoder  # noqa: E402
 from training.listen.bank import Bank, targets_of  # noqa: E402
 from training.listen.export import export_listen  # noqa: E402
 from training.listen.features import Features, quiet_features, served_rows, talk_features  # noqa: E402
-from training.listen.judge import none_held_out  # noqa: E402
+from training.listen.judge import judged, none_held_out  # noqa: E402
 from training.listen.kept import KeptFeatures  # noqa: E402
 from training.listen.lags import find_lag  # noqa: E402
 from training.listen.learn import head_loss, hear_grid, heard_at, make_head, train_head  # noqa: E402
@@ -359,6 +360,12 @@ def test_folders_of_which_the_recipe_holds_out_nobody_are_told(tmp_path: Path) -
         (tmp_path / folder / f"{folder}.mp4").touch()
     settings = replace(SMALL, held_out=HeldOut(groups=["new"]))
     assert none_held_out([tmp_path / "known", tmp_path / "new"], settings) == [tmp_path / "known"]
+
+
+def test_people_of_whom_nobody_talks_are_no_report() -> None:
+    still = _talk(np.full(50, 0.1))
+    with pytest.raises(InvalidRequest, match="None of the 1 clips shows somebody who talks"):
+        judged(Mock(Ear), [still], SMALL, lambda *_: None)
 
 
 @pytest.mark.parametrize("missing", ["data", "encoder"])
