@@ -80,9 +80,11 @@ def train(
     name = _stage(stage)
     with _progress("Decoding the pack") as report:
         bench = Workbench(pack, runs, device, report)
-    for clip, why in bench.cache.left_out.items():
+        run = bench.run(name, recipe, start)
+        left_out = bench.cache.left_out
+    for clip, why in left_out.items():
         err.print(f"Left out {clip}: {why}", highlight=False)
-    run, source, shown = bench.run(name, recipe, start)
+    source, shown = bench.batches(run.stage.settings)
     with _progress(f"Training {name}") as report:
         run.train(source, shown, report)
     out.print(f"{run.step} steps are done; see {run.folder}.")

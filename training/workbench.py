@@ -1,6 +1,7 @@
 """Assembles a training run: pack, cache, shapes and stage, from the folders that a command names."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,31 +28,38 @@ class Workbench:
     def __init__(
         self, pack: Path, runs: Path, device: str = "auto", progress: Progress | None = None
     ) -> None:
-        """Open the pack, decoding it into ``runs/cache`` the first time."""
+        """Find the pack. ``progress`` is told while it is decoded."""
         self.runs = runs
+        self._pack, self._progress = load_pack(pack), progress
         self._team: Team = join_team()
         self.device = pick_device(device)
-        self.cache: Cache = open_cache(load_pack(pack), runs / "cache", progress)
 
-    def run(
-        self, name: StageName, recipe: Path, start: Path | None = None
-    ) -> tuple[Run, BatchSource, BatchSource | None]:
-        """Return the run of a stage, its batches, and the held-out batches of its sheets, if there are any.
+    @cached_property
+    def cache(self) -> Cache:
+        """The decoded pack; it is decoded into ``runs/cache`` the first time, which takes a while."""
+        return open_cache(self._pack, self.runs / "cache", self._progress)
+
+    def run(self, name: StageName, recipe: Path, start: Path | None = None) -> Run:
+        """Return the run of a stage; nothing is decoded for it.
 
         A run without a checkpoint starts from the Wav2Lip checkpoint ``start``, if one is given; one with a
         checkpoint goes on from that, and ``start`` raises InvalidRequest.
         """
         settings = load_settings(recipe, name)
-        kept, held = settings.held_out.split(self.cache.spans)
-        track = measure_shapes(self.cache)
-        stage = make_stage(name, settings, self.device, team=self._team, expert=self.checkpoint("expert"))
-        source = self._source(kept, track, settings)
         if start:
             refuse_checkpoint(self.checkpoint(name), start)
+        stage = make_stage(name, settings, self.device, team=self._team, expert=self.checkpoint("expert"))
+        if start:
             stage.start_from(start)
+        return Run(stage, self.runs / name)
+
+    def batches(self, settings: TrainSettings) -> tuple[BatchSource, BatchSource | None]:
+        """Return the batches of a stage, and the held-out batches of its sheets, if there are any."""
+        kept, held = settings.held_out.split(self.cache.spans)
+        track = measure_shapes(self.cache)
+        source = self._source(kept, track, settings)
         usable = [span for span in held if is_usable(span)]
-        shown = self._source(usable, track, settings) if usable else None
-        return Run(stage, self.runs / name), source, shown
+        return source, self._source(usable, track, settings) if usable else None
 
     def checkpoint(self, name: StageName) -> Path:
         """Return where the checkpoint of a stage lies."""

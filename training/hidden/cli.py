@@ -45,9 +45,11 @@ def hidden(
     from training.hidden.packed import pack_footage
     from training.hidden.scenes import SceneMaker
     from training.hidden.settings import load_hidden_settings
-    from training.hidden.train import split_people, train_hidden
+    from training.hidden.train import check_start, split_people, train_hidden
 
     settings, held_out = load_hidden_settings(recipe), load_settings(recipe, "expert").held_out
+    if start:
+        check_start(start, runs)
     with Progress(transient=True) as bar:
         reading = bar.add_task("Following faces")
         footage = taught_footage(

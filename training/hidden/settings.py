@@ -1,13 +1,15 @@
 """The settings of the stage ``hidden``: a section of the recipe."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from app.errors import InvalidRequest
-from training.recipe import read_recipe, section_of
+from training.recipe import RECIPE, read_recipe, section_of, with_entries
 
 SECTION: Final = "hidden"
+_LEFT_OUT: Final = "left_out"
 
 
 @dataclass(frozen=True)
@@ -90,21 +92,30 @@ class HiddenSettings:
 
 
 def load_hidden_settings(path: Path) -> HiddenSettings:
-    """Read the section ``hidden`` of a recipe.
+    """Read the section ``hidden`` of a recipe; what it leaves out is as in the shipped one.
 
-    Raises InvalidRequest if it cannot be read, lacks an entry or has an unknown one.
+    Raises InvalidRequest if it cannot be read or has an entry that is unknown or of the wrong kind.
     """
-    entries = section_of(read_recipe(path), SECTION, path)
-    if not entries:
-        raise InvalidRequest(f"The recipe {path} has no section {SECTION!r}.")
-    known = {entry.name for entry in fields(HiddenSettings)}
-    odd = sorted(known ^ set(entries))
-    if odd:
+    entries = dict(section_of(read_recipe(path), SECTION, path))
+    shipped = _shipped()
+    left_out = _spans(entries.pop(_LEFT_OUT, shipped.left_out), path)
+    return replace(with_entries(shipped, entries, path), left_out=left_out)
+
+
+@cache
+def _shipped() -> HiddenSettings:
+    entries: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in read_recipe(RECIPE)[SECTION].items()
+    }
+    return HiddenSettings(**entries)
+
+
+def _spans(entries: Any, path: Path) -> dict[str, list[int]]:
+    try:
+        return {str(name): [int(first), int(last)] for name, (first, last) in entries.items()}
+    except (AttributeError, TypeError, ValueError) as error:
         raise InvalidRequest(
-            f"In the recipe {path}, the section {SECTION!r} lacks or does not know: {', '.join(odd)}."
-        )
-    return HiddenSettings(**{name: _plain(value) for name, value in entries.items()})
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+            f"In the recipe {path}, {_LEFT_OUT} must name videos, and the first and last frame of each, "
+            f"not {entries!r}."
+        ) from error

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.errors import InvalidRequest
+from app.faces.hidden import CROP_SIZE
 from training.checkpoints import load_checkpoint, load_weights, refuse_checkpoint, save_checkpoint
 from training.hidden.faces import Footage
 from training.hidden.scenes import Scene, SceneMaker
@@ -57,6 +58,16 @@ def split_people(filmed: list[Footage], packed: list[Footage], settings: HiddenS
     return People(taught[0], taught[1], [one for kind in kinds for one in kind[::every]])
 
 
+def check_start(start: Path, runs: Path) -> None:
+    """Tell whether training can start from the file ``start``, before faces are followed for it.
+
+    Raises InvalidModel if this stage did not write it, InvalidRequest if there is a checkpoint, from which
+    training goes on.
+    """
+    refuse_checkpoint(runs / SECTION / CHECKPOINT, start)
+    take_up(start, HiddenMouth(), torch.zeros(1, 3, CROP_SIZE, CROP_SIZE))
+
+
 def train_hidden(
     people: People,
     settings: HiddenSettings,
@@ -67,13 +78,13 @@ def train_hidden(
 ) -> HiddenMouth:
     """Train on ``people`` and return the network, evaluating; ``runs/hidden`` has checkpoint and journal.
 
-    ``start`` is a file that this stage wrote before: its weights are those of the first step. Raises
-    InvalidModel if it is another, InvalidRequest if there is a checkpoint, from which training goes on.
+    ``start`` is a file that this stage wrote before: its weights are those of the first step. Raises as
+    :func:`check_start` does.
     """
     folder = runs / SECTION
     folder.mkdir(parents=True, exist_ok=True)
     if start:
-        refuse_checkpoint(folder / CHECKPOINT, start)
+        check_start(start, runs)
     torch.manual_seed(settings.seed)
     network = HiddenMouth()
     optimizer = torch.optim.AdamW(

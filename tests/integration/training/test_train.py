@@ -17,7 +17,7 @@ from app.wav2lip.checkpoint import load_network  # noqa: E402
 from tests.support.packs import write_pack  # noqa: E402
 from tests.support.waiting import until  # noqa: E402
 from training.checkpoints import load_checkpoint  # noqa: E402
-from training.settings import StageName  # noqa: E402
+from training.settings import StageName, load_settings  # noqa: E402
 from training.workbench import Workbench  # noqa: E402
 
 RECIPE = """
@@ -51,7 +51,8 @@ def bench(pack: Path, tmp_path: Path) -> Workbench:
 
 def train(bench: Workbench, stage: StageName, recipe: Path, *, steps: int | None = None) -> dict[str, Tensor]:
     """Train a stage, to the end or to be stopped after ``steps``; return its averaged weights."""
-    run, source, shown = bench.run(stage, recipe)
+    run = bench.run(stage, recipe)
+    source, shown = bench.batches(run.stage.settings)
 
     def stop(done: int, _: int) -> None:
         if done == steps:
@@ -107,7 +108,7 @@ def test_the_official_network_trains_and_is_fine_tuned(bench: Workbench, synced:
     official = bench.runs / "wav2lip" / "wav2lip.pth"
     trained = load_network(official).state_dict()
     bench.checkpoint("wav2lip").unlink()
-    tuned, _, _ = bench.run("wav2lip", synced, official)
+    tuned = bench.run("wav2lip", synced, official)
     for key, value in tuned.stage.network.state_dict().items():
         assert torch.equal(value, trained[key]), key
 
@@ -119,6 +120,7 @@ def test_only_what_the_stage_can_hold_is_gone_on_from(bench: Workbench, recipe: 
         bench.run("wav2lip", recipe, other)
     with pytest.raises(InvalidRequest, match="starts from nothing"):
         bench.run("expert", recipe, other)
+    assert not (bench.runs / "cache").exists(), "the pack was decoded for nothing"
 
 
 def test_a_stage_with_a_checkpoint_starts_from_nothing_else(
@@ -128,6 +130,7 @@ def test_a_stage_with_a_checkpoint_starts_from_nothing_else(
     bench.checkpoint("wav2lip").touch()
     with pytest.raises(InvalidRequest, match="leave --from out"):
         bench.run("wav2lip", recipe, tmp_path / "other.pth")
+    assert not (bench.runs / "cache").exists(), "the pack was decoded for nothing"
 
 
 def test_the_expert_s_verdict_needs_the_expert_first(bench: Workbench, synced: Path) -> None:
@@ -137,7 +140,7 @@ def test_the_expert_s_verdict_needs_the_expert_first(bench: Workbench, synced: P
 
 def test_a_checkpoint_of_another_stage_is_refused(bench: Workbench, recipe: Path) -> None:
     train(bench, "expert", recipe)
-    (bench.runs / "wav2lip").mkdir()
+    (bench.runs / "wav2lip").mkdir(parents=True, exist_ok=True)
     bench.checkpoint("wav2lip").write_bytes(bench.checkpoint("expert").read_bytes())
     with pytest.raises(InvalidModel, match="'expert'"):
         bench.run("wav2lip", recipe)
@@ -150,8 +153,8 @@ def test_a_checkpoint_of_another_stage_is_refused(bench: Workbench, recipe: Path
 def test_a_checkpoint_with_other_layers_is_refused(
     bench: Workbench, recipe: Path, stage: StageName, part: str
 ) -> None:
-    run, _, _ = bench.run(stage, recipe)
-    run.folder.mkdir()
+    run = bench.run(stage, recipe)
+    run.folder.mkdir(parents=True)
     run.save()
     content = torch.load(bench.checkpoint(stage), weights_only=True)
     weights = content["network"] if part == "network" else content["adversary"]["critic"]
@@ -196,10 +199,10 @@ def test_corrupt_clips_are_left_out_and_named(tmp_path: Path, recipe: Path) -> N
     assert set(bench.cache.left_out) == {"clip0.mp4", "clip1.mp4"}
     assert [span.clip.file for span in bench.cache.spans] == ["clip2.mp4"]
     with pytest.raises(InvalidRequest, match="prepare more footage"):
-        bench.run("expert", recipe)
+        bench.batches(load_settings(recipe, "expert"))
 
 
 def test_a_pack_without_sound_teaches_nothing_that_needs_sound(tmp_path: Path, recipe: Path) -> None:
     bench = Workbench(write_pack(tmp_path / "pack", clips=1, sound=False), tmp_path / "runs", "cpu")
     with pytest.raises(InvalidRequest, match="sound in sync"):
-        bench.run("expert", recipe)
+        bench.batches(load_settings(recipe, "expert"))

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -183,13 +184,20 @@ def test_a_pale_picture_is_brighter_and_has_less_colour() -> None:
     assert np.ptp(np.array(drawn), axis=-1).mean() < 0.8 * np.ptp(filmed, axis=-1).mean()
 
 
-def test_a_recipe_that_lacks_a_setting_is_refused(tmp_path: Path) -> None:
+def test_settings_that_a_recipe_leaves_out_are_the_shipped_ones(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
-    path.write_text("hidden: {samples: 4, colour: 1}\n")
-    with pytest.raises(InvalidRequest, match=r"batch.*colour"):
-        load_hidden_settings(path)
     path.write_text("seed: 1\n")
-    with pytest.raises(InvalidRequest, match="no section 'hidden'"):
+    assert load_hidden_settings(path) == SETTINGS
+    path.write_text("hidden: {samples: 4, zoom: 1, blur: [1, 2], left_out: {anna: [0, 9]}}\n")
+    mine = replace(SETTINGS, samples=4, zoom=1.0, blur=(1, 2), left_out={"anna": [0, 9]})
+    assert load_hidden_settings(path) == mine
+
+
+@pytest.mark.parametrize("entry", ["colour: 1", "zoom: far", "blur: 3", "left_out: {anna: 3}", "left_out: 3"])
+def test_a_setting_that_means_nothing_is_refused(tmp_path: Path, entry: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"hidden: {{{entry}}}\n")
+    with pytest.raises(InvalidRequest, match=entry.partition(":")[0]):
         load_hidden_settings(path)
 
 
@@ -269,3 +277,19 @@ class TestWithTorch:
             path.write_bytes(content)
             with pytest.raises(InvalidModel, match="is not a network of the stage 'hidden'"):
                 take_up(path, HiddenMouth(), torch.zeros(1, 3, CROP_SIZE, CROP_SIZE))
+
+    def test_what_it_cannot_start_from_is_refused_before_any_face_is_followed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from training.hidden import faces
+        from training.hidden.cli import hidden
+
+        monkeypatch.setattr(faces, "taught_footage", Mock(side_effect=AssertionError))
+        video, start, output = (tmp_path / name for name in ("anna.mp4", "old.onnx", "new.onnx"))
+        start.write_bytes(b"junk")
+        with pytest.raises(InvalidModel, match="is not a network of the stage 'hidden'"):
+            hidden([video], tmp_path / "runs", output, start=start)
+        (tmp_path / "runs/hidden").mkdir(parents=True)
+        (tmp_path / "runs/hidden/checkpoint.pt").touch()
+        with pytest.raises(InvalidRequest, match="leave --from out"):
+            hidden([video], tmp_path / "runs", output, start=start)
