@@ -1,12 +1,13 @@
 """Release a version: ``make release VERSION=0.2.0`` on a clean main.
 
 Runs all tests and checks, moves the changelog's Unreleased to the version, commits, builds the wheel into
-``dist/`` and, where there is a docker, the images, and tags. If the commit or a build fails, all is as it
-was. Nothing is pushed.
+``dist/`` and, where there is a docker, the images, and tags. If something fails or it is interrupted, commit,
+tag and wheel are taken back. Nothing is pushed.
 """
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -66,25 +67,33 @@ def _check_tree(version: str) -> None:
 def release(version: str) -> None:
     """Make the release; raise ValueError, with nothing changed, where something stands against it.
 
-    If the commit or a build fails, it is taken back and ``CalledProcessError`` is raised.
+    Where a command fails, ``CalledProcessError`` is raised once all is taken back.
     """
     _check_tree(version)
     changelog = released(_CHANGELOG.read_text(), version, datetime.now(UTC).date())
     source = with_version(_VERSION_FILE.read_text(), version)
     _run("make", "test-all", "check")
-    _CHANGELOG.write_text(changelog)
-    _VERSION_FILE.write_text(source)
+    before = _output("git", "rev-parse", "HEAD")
     try:
+        _CHANGELOG.write_text(changelog)
+        _VERSION_FILE.write_text(source)
         _run("git", "commit", "--all", "--message", f"Release {version}")
-    except (subprocess.CalledProcessError, KeyboardInterrupt):
-        _run("git", "restore", "--staged", "--worktree", str(_CHANGELOG), str(_VERSION_FILE))
-        raise
-    try:
         _build(version)
         _run("git", "tag", "--annotate", f"v{version}", "--message", f"Mouthpiece {version}")
     except (subprocess.CalledProcessError, KeyboardInterrupt):
-        _run("git", "reset", "--keep", "HEAD~1")  # so that it can be tried again
+        _take_back(version, before)
         raise
+
+
+def _take_back(version: str, before: str) -> None:
+    """Leave the tree as it was at the commit ``before``, so that the release can be tried again."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # also for who presses Ctrl-C twice
+    if _output("git", "tag", "--list", f"v{version}"):
+        _run("git", "tag", "--delete", f"v{version}")
+    _run("git", "reset", "--soft", before)
+    _run("git", "restore", "--staged", "--worktree", str(_CHANGELOG), str(_VERSION_FILE))
+    for wheel in (ROOT / "dist").glob(f"*-{version}-*.whl"):
+        wheel.unlink()
 
 
 def _build(version: str) -> None:
@@ -106,3 +115,5 @@ if __name__ == "__main__":
         sys.exit(str(error))
     except subprocess.CalledProcessError as error:
         sys.exit(f"{' '.join(error.cmd)} ended with {error.returncode}.")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: nothing is released.")

@@ -88,7 +88,35 @@ def release(clone: Path) -> "subprocess.CompletedProcess[str]":
         check=False,
         capture_output=True,
         text=True,
+        start_new_session=True,  # a Ctrl-C reaches all that it started, and not the tests
     )
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "programs/make",
+        "clone/.git/hooks/pre-commit",
+        "clone/.git/hooks/post-commit",
+        pytest.param("programs/docker", marks=pytest.mark.slow),
+        pytest.param("clone/.git/hooks/reference-transaction", marks=pytest.mark.slow),  # the tag is there
+    ],
+)
+def test_a_release_that_is_interrupted_leaves_all_as_it_was(clone: Path, moment: str) -> None:
+    before, program = git(clone, "rev-parse", "HEAD"), clone.parent / moment
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = committed ] || [ "${0##*/}" != reference-transaction ] || exit 0\n'
+        '[ "$1" != committed ] || grep -q refs/tags || exit 0\nrm "$0"\nkill -INT 0\nsleep 30\n'
+    )
+    program.chmod(0o755)
+    stopped = release(clone)
+    assert stopped.returncode == 1
+    assert stopped.stderr.strip().endswith("Interrupted: nothing is released.")
+    assert "Traceback" not in stopped.stderr
+    assert (git(clone, "rev-parse", "HEAD"), git(clone, "status", "--porcelain")) == (before, "")
+    assert git(clone, "tag", "--list", "v99.0.0") == ""
+    assert not list(clone.glob("dist/*.whl"))
 
 
 @pytest.mark.slow
@@ -128,6 +156,7 @@ def test_a_release_whose_images_cannot_be_built_is_taken_back_and_can_be_made_ag
     assert failed.returncode == 1
     assert "docker build" in failed.stderr
     assert (git(clone, "rev-parse", "HEAD"), git(clone, "status", "--porcelain")) == (before, "")
+    assert not list(clone.glob("dist/*.whl"))
     broken.unlink()
     again = release(clone)
     assert again.returncode == 0, again.stderr
