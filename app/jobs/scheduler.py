@@ -162,7 +162,8 @@ class Scheduler:
 
         What takes a volume longer goes on afterwards.
         """
-        clearing = self._clear(job_id, record and record.traceparent, partial(self._forget, job_id, record))
+        traceparent = record.traceparent if record else None
+        clearing = self._clear(job_id, traceparent, partial(self._forget, job_id, record))
         await asyncio.wait({self._spawn(clearing)}, timeout=NOTE_SECONDS)
 
     def _forget(self, job_id: str, record: Job | None) -> None:

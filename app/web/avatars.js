@@ -66,7 +66,9 @@ function fill(card, avatar) {
   if (card.path !== path) {
     card.picture?.then(URL.revokeObjectURL);
     card.picture = media(path).catch(() => "");
-    card.picture.then((source) => (picture.src = source));
+    card.picture.then((source) => {
+      if (card.path === path) picture.src = source;
+    });
   }
   card.path = path;
   avatar.picture = card.picture;

@@ -46,7 +46,10 @@ const shape = (width, height) => (element("screen").style.aspectRatio = `${width
 function clear() {
   controller.abort();
   controller = new AbortController();
-  URL.revokeObjectURL(element("download").href);
+  const link = element("download");
+  URL.revokeObjectURL(link.href);
+  link.removeAttribute("href");
+  link.download = "";
   shown = null;
   work.hidden = done.hidden = true;
   offerReceipt(null);
@@ -179,7 +182,10 @@ async function fileName(path) {
 async function download(event) {
   if (!hasKey() || this.href.startsWith("blob:")) return;
   event.preventDefault();
-  this.href = await media(shown.links.video);
+  const { signal } = controller;
+  const source = await media(shown.links.video);
+  if (signal.aborted) return URL.revokeObjectURL(source); // another video is shown by now
+  this.href = source;
   this.click();
 }
 

@@ -88,8 +88,8 @@ async def submit(
 ) -> Job:
     """Queue the render that a request asks for; ``read`` tells what its body, a JSON object, means.
 
-    ``own_id`` is the id that the client gives it; with ``may_replace`` that of a job that has ended, too, which
-    stays, with its video, if the request is refused or fails. Raises what ``submit_render`` raises, and
+    ``own_id`` is the id that the client gives it; with ``may_replace`` that of a job that has ended, too,
+    which stays, with its video, if the request is refused or fails. Raises what ``submit_render`` raises, and
     ``JobNotFinished`` while another request with that id is being received, or its job is there.
     """
     asked = Asked(api, base_of(request), own_id)
