@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.errors import InvalidRequest, MouthpieceError
+from training.console import err, out
 from training.evaluation.cli import evaluate
 from training.hidden.cli import hidden
 from training.lips.cli import lips
@@ -27,8 +27,6 @@ app.command()(hidden)
 app.command()(lips)
 app.command()(evaluate)
 app.add_typer(listen_app, name="listen")
-out = Console()
-err = Console(stderr=True)
 
 Report = Callable[[int, int], None]
 PackOption = Annotated[Path, typer.Option(help="Folder of the pack.", exists=True, file_okay=False)]
@@ -52,9 +50,9 @@ def prepare(
     with _progress("Preparing videos") as report:
         outcome = prepare_pack(videos, pack, licence=licence, progress=report)
     for name, why in outcome.left_out.items():
-        err.print(f"Left out {name}: {why}", highlight=False)
+        err.print(f"Left out {name}: {why}")
     for clip in outcome.unsynced:
-        err.print(f"No evidence of sync in {clip}: used for pictures, not for speech.", highlight=False)
+        err.print(f"No evidence of sync in {clip}: used for pictures, not for speech.")
     out.print(f"{outcome.clips} clips, {outcome.seconds:.0f} s, {outcome.speakers} speakers in {pack}.")
 
 
@@ -83,7 +81,7 @@ def train(
         run = bench.run(name, recipe, start)
         left_out = bench.cache.left_out
     for clip, why in left_out.items():
-        err.print(f"Left out {clip}: {why}", highlight=False)
+        err.print(f"Left out {clip}: {why}")
     source, shown = bench.batches(run.stage.settings)
     with _progress(f"Training {name}") as report:
         run.train(source, shown, report)
@@ -97,7 +95,7 @@ def main() -> None:
     try:
         app()
     except MouthpieceError as error:
-        err.print(error.detail, style="red", highlight=False)
+        err.print(error.detail, style="red")
         sys.exit(1)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 RECIPE: Final = Path(__file__).parent / "recipes" / "mouthpiece.yaml"
 """The recipe of the model that ships."""
 
+_HELD_OUT: Final = '{groups: ["anna", "ben"], every: {set: 10}}'
+
 Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
@@ -58,11 +60,20 @@ def _like(default: Any, key: str, value: Any, path: Path) -> Any:
         return value
     try:
         if isinstance(default, HeldOut):
-            return HeldOut(tuple(value.get("groups", ())), dict(value.get("every", {})))
+            return _held_out(value)
         if isinstance(default, dict):
             return {str(name): float(share) for name, share in value.items()}
         return type(default)(value)
     except (AttributeError, TypeError, ValueError) as error:
-        raise InvalidRequest(
-            f"In the recipe {path}, {key} must be like {default!r}, not {value!r}."
-        ) from error
+        wanted = _HELD_OUT if isinstance(default, HeldOut) else repr(default)
+        raise InvalidRequest(f"In the recipe {path}, {key} must be like {wanted}, not {value!r}.") from error
+
+
+def _held_out(entries: dict[str, Any]) -> HeldOut:
+    """Read who is held out; what was overlooked there would be trained on, unnoticed."""
+    groups, every = entries.get("groups", ()), entries.get("every", {})
+    if entries.keys() - {"groups", "every"} or not isinstance(groups, list | tuple):
+        raise TypeError(entries)
+    if not all(isinstance(group, str) for group in groups) or any(int(n) < 1 for n in every.values()):
+        raise ValueError(entries)
+    return HeldOut(tuple(groups), {str(name): int(n) for name, n in every.items()})

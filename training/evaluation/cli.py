@@ -5,8 +5,9 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
+
+from training.console import out
 
 
 def evaluate(
@@ -29,7 +30,6 @@ def evaluate(
     from training.evaluation.service import Service
     from training.videos import list_videos
 
-    out = Console(soft_wrap=True)
     videos = list_videos(clips)
     with TemporaryDirectory() as folder, Progress(transient=True) as bar:
         task = bar.add_task("Judging", total=len(videos))
@@ -41,7 +41,7 @@ def evaluate(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     for name, why in verdict.left_out.items():
-        out.print(f"Left out {name}: {why}", highlight=False)
+        out.print(f"Left out {name}: {why}")
     write_json(output / f"{model.stem}.scores.json", verdict)
-    out.print(as_table(verdict), highlight=False)
+    out.print(as_table(verdict))
     out.print(f"Look first at the sheets and strips in {output}, such as {verdict.rows[0].sheet.name}.")

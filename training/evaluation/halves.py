@@ -54,7 +54,7 @@ def cut(clip: Path, folder: Path) -> Halves:
             fps = Fraction(stream.average_rate or 25)
             count = sum(1 for _ in container.decode(stream))
     except (FFmpegError, IndexError) as error:
-        raise UnsupportedMedia(f"{clip.name} cannot be read as a video ({error}).") from error
+        raise UnsupportedMedia(f"{clip.name} cannot be read as a video.") from error
     half = count // 2
     if half < _LEAST_FRAMES // 2:
         raise InvalidRequest(

@@ -5,15 +5,14 @@ from typing import Annotated, Final
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
+from training.console import out
 from training.recipe import RECIPE
 from training.settings import load_settings
 
 _CHECKED: Final = 16
 """Scenes by which the written file is checked."""
-_out = Console()
 
 
 def hidden(
@@ -67,8 +66,8 @@ def hidden(
         )
     maker, rng = SceneMaker(people.filmed, people.packed, settings), np.random.default_rng(settings.seed)
     difference = export_hidden(network, output, [maker.draw(rng) for _ in range(_CHECKED)])
-    _out.print(
+    out.print(
         f"{output}: {output.stat().st_size / 1e6:.2f} MB, differs from torch by at most {difference} of 255."
     )
     if people.held_out:
-        _out.print(as_text(judge_hidden(HiddenFinder(output), people.held_out, settings)))
+        out.print(as_text(judge_hidden(HiddenFinder(output), people.held_out, settings)))

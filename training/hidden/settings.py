@@ -99,7 +99,13 @@ def load_hidden_settings(path: Path) -> HiddenSettings:
     entries = dict(section_of(read_recipe(path), SECTION, path))
     shipped = _shipped()
     left_out = _spans(entries.pop(_LEFT_OUT, shipped.left_out), path)
-    return replace(with_entries(shipped, entries, path), left_out=left_out)
+    settings = replace(with_entries(shipped, entries, path), left_out=left_out)
+    if settings.batch < 1 or settings.held_out_every < 2:
+        raise InvalidRequest(
+            f"In the recipe {path}, the section {SECTION!r} needs a batch of 1 or more, and a held_out_every "
+            "of 2 or more."
+        )
+    return settings
 
 
 @cache

@@ -5,13 +5,12 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
+from training.console import out
 from training.recipe import RECIPE
 from training.settings import load_settings
 
-_out = Console()
 _COMPARED = 20
 """Mouths of each person who is taught, about, in which the file is compared with what was trained."""
 
@@ -59,12 +58,12 @@ def lips(
         )
     some = np.concatenate([mouths_of(person)[:: max(1, len(person.faces) // _COMPARED)] for person in taught])
     difference = export_lips(network, output, some)
-    _out.print(
+    out.print(
         f"{output}: {output.stat().st_size / 1e6:.2f} MB, differs from torch by {difference:.2f} percent."
     )
     follows = correlations(LipsApart(output), people.held_out)
     if follows:
-        _out.print(
+        out.print(
             f"People held out: follows their meshes by {np.nanmedian(list(follows.values())):.2f} (median; "
             + ", ".join(f"{name} {value:.2f}" for name, value in follows.items())
             + ")."

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from training.console import err, out
 from training.recipe import RECIPE
 
 app = typer.Typer(no_args_is_help=True, help="The ear: teach it, export it, judge it.")
-out, err = Console(), Console(stderr=True)
 
 PackOption = Annotated[Path, typer.Option(help="Folder of the pack.", exists=True, file_okay=False)]
 RunsOption = Annotated[Path, typer.Option(help="Folder of runs: the heads, the decoded pack.")]
@@ -121,7 +120,7 @@ def judge(
     with _progress() as report:
         talks = judged_talks(pack, videos or [], runs, settings, report)
         scores = judged(Ear(model), talks, settings, lambda done, of: report("Listening", done, of))
-    out.print(as_table(scores), highlight=False)
+    out.print(as_table(scores))
 
 
 @contextmanager

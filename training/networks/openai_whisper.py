@@ -35,8 +35,7 @@ def convert_encoder(checkpoint: Path, output: Path) -> None:
         arrays = _arrays({name: tensor.numpy() for name, tensor in state.items()})
     except Exception as error:  # a damaged file makes torch raise anything
         raise InvalidModel(
-            f"{checkpoint} is no checkpoint of Whisper ({type(error).__name__}: {error}): give OpenAI's "
-            "tiny.en.pt."
+            f"{checkpoint} is no checkpoint of Whisper ({type(error).__name__}): give OpenAI's tiny.en.pt."
         ) from error
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as temporary, temporary.open("wb") as file:

@@ -17,11 +17,12 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 def test_what_was_foreseen_is_one_sentence_and_status_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "videos").mkdir()
-    assert run(monkeypatch, "prepare", tmp_path / "videos", tmp_path / "pack") == 1
-    written = capsys.readouterr().err
-    assert "There are no videos" in written
-    assert "Traceback" not in written
+    videos = tmp_path / "videos of [all]"
+    videos.mkdir()
+    assert run(monkeypatch, "prepare", videos, tmp_path / "pack") == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1] == f"There are no videos in {videos}: put in files such as .mp4, .mov or .webm."
+    assert "Traceback" not in lines
 
 
 def test_a_stage_that_does_not_exist_is_refused_with_those_that_do() -> None:

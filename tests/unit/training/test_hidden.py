@@ -193,7 +193,18 @@ def test_settings_that_a_recipe_leaves_out_are_the_shipped_ones(tmp_path: Path) 
     assert load_hidden_settings(path) == mine
 
 
-@pytest.mark.parametrize("entry", ["colour: 1", "zoom: far", "blur: 3", "left_out: {anna: 3}", "left_out: 3"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "colour: 1",
+        "zoom: far",
+        "blur: 3",
+        "left_out: {anna: 3}",
+        "left_out: 3",
+        "batch: 0",
+        "held_out_every: 1",
+    ],
+)
 def test_a_setting_that_means_nothing_is_refused(tmp_path: Path, entry: str) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(f"hidden: {{{entry}}}\n")
