@@ -95,23 +95,30 @@ def video_talks(
 ) -> list[Talk]:
     """Return a talk of each video, its face followed at the video's own size and frame rate.
 
-    What was measured of a video is kept in the folder ``kept``. ``licence`` is that of all of them. Videos
-    without a face or a sound raise.
+    What was measured of a video is kept in the folder ``kept``. ``licence`` is that of all of them. Raises
+    InvalidRequest, which names it, for a video without a face or a sound.
     """
     kept.mkdir(parents=True, exist_ok=True)
     paths = list(videos)
     talks = []
     for done, path in enumerate(paths, start=1):
-        notes = kept / f"{path.stem}.{path.stat().st_size}.npz"
-        if not notes.is_file():
-            _measure(path, notes)
-        with np.load(notes) as stored:
-            measured = {name: stored[name] for name in ("times", "mouths", "seen")}
-        samples = read_samples(path)
-        talk = Talk(name=path.stem, person=path.stem, set=VIDEOS, samples=samples, **measured)
-        talks.append(replace(talk, licence=licence))
+        try:
+            talks.append(replace(_video_talk(path, kept), licence=licence))
+        except MouthpieceError as error:
+            raise InvalidRequest(
+                f"{path} shows nobody who talks: take it out of the folder. {error.detail}"
+            ) from error
         progress(done, len(paths))
     return talks
+
+
+def _video_talk(path: Path, kept: Path) -> Talk:
+    samples, notes = read_samples(path), kept / f"{path.stem}.{path.stat().st_size}.npz"
+    if not notes.is_file():
+        _measure(path, notes)
+    with np.load(notes) as stored:
+        measured = {name: stored[name] for name in ("times", "mouths", "seen")}
+    return Talk(name=path.stem, person=path.stem, set=VIDEOS, samples=samples, **measured)
 
 
 def known_lags(folder: Path) -> dict[str, float]:

@@ -15,7 +15,7 @@ from app.media.digests import known_sha256
 from app.mouths.ear import Ear
 from app.settings import DEFAULT_MODEL
 from app.wav2lip.card import load_card
-from tests.support.clips import speech_like, write_wav
+from tests.support.clips import speech_like, talking_head, write_wav
 from tests.support.ears import sound_of
 from tests.support.models import MODELS
 from tests.support.packs import face_crop, write_pack
@@ -23,6 +23,7 @@ from tests.support.whispers import write_encoder
 from training.clip_writer import write_clip
 from training.listen.judge import judged_talks
 from training.listen.settings import ListenSettings
+from training.listen.talks import video_talks
 from training.split import HeldOut
 
 RECIPE = """
@@ -101,6 +102,12 @@ def test_nobody_is_judged_on_whom_the_ear_was_taught_with(tmp_path: Path) -> Non
     held = replace(settings, held_out=HeldOut(groups=["speaker1"]))
     talks = judged_talks(pack, [], tmp_path / "runs", held, lambda *_: None)
     assert [talk.person for talk in talks] == ["speaker1"]
+
+
+def test_a_video_in_which_nobody_talks_is_named(tmp_path: Path) -> None:
+    video = talking_head(tmp_path / "mute.mp4", 0.2)
+    with pytest.raises(InvalidRequest, match=r"mute\.mp4 shows nobody who talks.* has no audio track"):
+        video_talks([video], tmp_path / "measured")
 
 
 def test_a_file_where_a_folder_is_wanted_is_refused(tmp_path: Path) -> None:
