@@ -10,7 +10,7 @@ from app.errors import InvalidRequest
 from app.media.frames import BgrImage
 from tests.support.clips import moving_portrait, speech_like, write_video
 from tests.support.packs import write_pack
-from training import prepare
+from training import cutting
 from training.cache import open_cache
 from training.pack import load_pack
 from training.prepare import prepare_pack
@@ -159,7 +159,7 @@ def test_of_what_is_being_replaced_a_pack_says_nothing(
     prepare_pack(videos, pack, licence="free")
     write_video(videos / "anna.mp4", frames(40))
     with monkeypatch.context() as patched:
-        patched.setattr(prepare, "_describe", Mock(side_effect=KeyboardInterrupt))
+        patched.setattr(cutting, "_describe", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare_pack(videos, pack, licence="bought")
     assert [clip.group for clip in load_pack(pack).clips] == ["ben"]
@@ -207,6 +207,9 @@ def test_a_folder_without_usable_videos_is_refused(tmp_path: Path) -> None:
         prepare_pack(videos, tmp_path / "pack", licence="unknown")
     (videos / "broken.mp4").write_bytes(b"noise" * 100)
     with pytest.raises(InvalidRequest, match=r"broken\.mp4"):
+        prepare_pack(videos, tmp_path / "pack", licence="unknown")
+    write_video(videos / "glimpse.mp4", frames(20))
+    with pytest.raises(InvalidRequest, match=r"glimpse\.mp4: No face is seen for a second"):
         prepare_pack(videos, tmp_path / "pack", licence="unknown")
 
 

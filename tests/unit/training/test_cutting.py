@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from app.faces.types import FaceLandmarks
-from training.prepare import mouth_openings
+from training.cutting import mouth_openings
 
 UPPER_LIP, LOWER_LIP = (81, 82, 13, 312, 311), (178, 87, 14, 317, 402)
 
