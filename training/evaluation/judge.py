@@ -82,7 +82,7 @@ def judge(
     left_out: dict[str, str] = {}
     for done, clip in enumerate(clips, start=1):
         try:
-            rows += _judged(service, f"clip-{done}", cut(clip, output), output, sounds)
+            rows += [*_judged(service, f"clip-{done}", cut(clip, output), output, sounds)]
         except MouthpieceError as error:
             left_out[clip.name] = error.detail
         if progress:

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, NoFace
 from tests.support.clips import moving_portrait
 from training.evaluation.halves import RATE
 from training.evaluation.judge import judge
@@ -145,6 +146,22 @@ def test_clips_of_which_none_can_be_judged_are_no_report(tmp_path: Path) -> None
     (tmp_path / "anna.mp4").write_bytes(b"no video at all")
     with pytest.raises(InvalidRequest, match=r"None of the 1 clips can be judged \(anna\.mp4: "):
         judge(Mock(Service), [tmp_path / "anna.mp4"], tmp_path / "report")
+
+
+def test_a_clip_of_which_one_half_cannot_be_judged_is_left_out_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def halves(service: Service, person: str, *_: object) -> Iterator[str]:
+        yield f"{person}-0"
+        if person == "clip-1":
+            raise NoFace("none")
+        yield f"{person}-1"
+
+    monkeypatch.setattr("training.evaluation.judge.cut", Mock())
+    monkeypatch.setattr("training.evaluation.judge._judged", halves)
+    verdict = judge(Mock(Service), [tmp_path / "anna.mp4", tmp_path / "ben.mp4"], tmp_path / "report")
+    assert list(map(str, verdict.rows)) == ["clip-2-0", "clip-2-1"]
+    assert verdict.left_out.keys() == {"anna.mp4"}
 
 
 def test_two_clips_of_one_name_are_not_judged_together(tmp_path: Path) -> None:
