@@ -38,7 +38,7 @@ def write_faces(path: Path, frames: Frames, info: VideoInfo, track: FaceTrack, *
     chosen = np.unique(np.linspace(0, count - 1, min(count, _SHEET_FRAMES)).round().astype(int)).tolist()
     shown = has_face(track.boxes)
     texts = [f"{float(index / info.fps):.2f} s{'' if shown[index] else ', no face'}" for index in chosen]
-    pictures = [picture_of(frames, info, track, index, leaning=leaning) for index in chosen]
+    pictures = (picture_of(frames, info, track, index, leaning=leaning) for index in chosen)
     write_sheet(path, pictures, texts, _SHEET_COLUMNS)
 
 

@@ -309,12 +309,12 @@ def _main_stream(streams: Sequence[_StreamT]) -> _StreamT | None:
 def announced(container: InputContainer, stream: av.VideoStream | av.AudioStream) -> Fraction:
     """Return how long a stream lasts by its header, seconds, or else the file; 0 if neither is said.
 
-    A tag may be older than the file: it is believed for less than the file lasts, not for more.
+    A tag may be older than the file: it is believed for less than the file says, not for more.
     """
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
     whole, tagged = Fraction(container.duration or 0, av.time_base), _tagged_length(stream)
-    return min(whole, tagged) if whole and tagged else whole or tagged
+    return min(whole, tagged) if tagged else whole
 
 
 def _tagged_length(stream: av.VideoStream | av.AudioStream) -> Fraction:

@@ -168,9 +168,10 @@ def _pairs(render: OpenRender, first: int, count: int, every: int) -> Iterator[t
     """Yield decoded frames beside the footage's, by number; None for one whose mouth is the footage's."""
     maker = render.maker
     shown = has_face(maker.avatar.boxes) & np.isfinite(maker.avatar.landmarks).all(axis=(1, 2))
+    weights = maker.mouths.weights.of(range(first, first + count))
     for index, made in read_frames(render.result, maker.framing.layout, first, count, every):
         source = maker.timeline.avatar_frame(index)
-        changed = shown[source] and maker.mouths.weights.of([index])[0] > 0
+        changed = shown[source] and weights[index - first] > 0
         pair = Pair(made, maker.avatar, source, maker.framing, maker.mouths.leaning) if changed else None
         yield index, pair
 

@@ -28,7 +28,9 @@ class Weights:
         """
         weights = self._each(indices)
         for first, after in runs_of((weights > 0) & (weights < 1)):
-            if not any(self._wholly(indices[place], step) for place, step in ((first, -1), (after - 1, 1))):
+            before = weights[first - 1] == 1 if first else self._wholly(indices[0], -1)
+            behind = weights[after] == 1 if after < len(weights) else self._wholly(indices[-1], 1)
+            if not (before or behind):
                 weights[first:after] = 0
         return weights
 

@@ -1,6 +1,8 @@
 """Avatars of what people send: photos, faces on their side, transparent clips, several people, gaps."""
 
+import weakref
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +15,8 @@ from app.avatars.manifest import Manifest
 from app.avatars.options import AvatarOptions
 from app.avatars.store import FRAMES
 from app.errors import InvalidRequest, NoFace
+from app.faces.tracking import track_face
+from app.faces.types import FaceTrack
 from app.notices import NoticeCode
 from tests.support import clips
 from tests.support.avatars import FORM, builder, no_progress
@@ -74,6 +78,23 @@ def test_a_face_that_is_lost_by_turning_it_upright_is_followed_as_it_was(
     manifest = _build(tmp_path / "avatars", clips.talking_head(tmp_path / "a.mp4", 0.2))
     assert manifest.treatment.rotate == 0
     assert (manifest.face_frames, manifest.warnings) == (5, [])
+
+
+def test_a_track_is_not_kept_beside_that_of_the_video_turned_upright(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten minutes it takes as much memory as the other one."""
+    tracks: list[weakref.ref[FaceTrack]] = []
+
+    def follow(*given: Any, **options: Any) -> FaceTrack:
+        assert not [track for track in tracks if track()]
+        track = track_face(*given, **options)
+        tracks.append(weakref.ref(track))
+        return track
+
+    monkeypatch.setattr(build, "track_face", follow)
+    _build(tmp_path / "avatars", _lying(tmp_path / "a.mp4", 90))
+    assert len(tracks) == 2
 
 
 def test_frames_of_a_turned_video_are_rebuilt_exactly(tmp_path: Path) -> None:

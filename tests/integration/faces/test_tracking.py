@@ -297,6 +297,18 @@ def test_whoever_stands_where_another_one_dissolved_is_of_another_take(detector:
     )
 
 
+def test_landmarks_are_not_smoothed_across_a_dissolve(detector: FaceDetector) -> None:
+    one = head(0).astype(np.float32)
+    other = np.roll(one[:, ::-1], (12, 24), axis=(0, 1))
+    shares = np.clip((np.arange(60) - 25) / 15, 0, 1)
+    pictures = [np.rint((1 - share) * one + share * other).astype(np.uint8) for share in shares]
+    whole = track(pictures, detector, smoothing=0.8)
+    (cut,) = np.flatnonzero(whole.cuts)
+    before, after = (track(part, detector, smoothing=0.8) for part in (pictures[:cut], pictures[cut:]))
+    assert np.abs(whole.landmarks[cut - 1] - before.landmarks[-1]).max() < 2
+    assert np.abs(whole.landmarks[cut] - after.landmarks[0]).max() < 2
+
+
 def test_a_short_view_of_the_head_from_nearer_is_no_flash(detector: FaceDetector) -> None:
     pictures = [head(index) for index in range(40)]
     for index in range(20, 23):

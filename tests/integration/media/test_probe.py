@@ -444,3 +444,16 @@ def test_a_tag_that_is_older_than_the_file_does_not_lengthen_it(tmp_path: Path, 
     info = probe_video(path, VideoLimits(max_seconds=3, max_pixels=640 * 480))
     assert info.duration == pytest.approx(2.0, abs=0.05)
     assert info.frame_count == 50
+
+
+def test_of_a_file_that_was_written_live_a_tag_says_nothing(tmp_path: Path) -> None:
+    """It is what was left of the file that was read."""
+    path, clip = tmp_path / "live.mkv", talking_head(tmp_path / "head.mp4", 2.0)
+    with av.open(str(clip)) as container, av.open(str(path), "w", options={"live": "1"}) as new:
+        stream = new.add_stream_from_template(container.streams.video[0])
+        stream.metadata["DURATION-eng"] = "00:00:01.000000000"
+        for packet in container.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    assert probe_video(path, VideoLimits(max_seconds=3, max_pixels=640 * 480)).duration == 0

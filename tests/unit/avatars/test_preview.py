@@ -1,14 +1,19 @@
 """What is drawn of faces that are partly beyond the frame's border."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from app.avatars import examination, preview
+from app.faces.boxes import crop_affine
+from app.faces.geometry import composed
+from app.faces.leaning import Levelled, levelled
 from app.faces.types import Box, FaceTrack
 from app.media.frames import FrameLayout
+from app.media.sheet import write_sheet
 from tests.support.frames import Listed
 from tests.support.mouths import box_of
 from tests.unit.avatars.test_doubts import INFO
@@ -46,6 +51,35 @@ def test_the_mask_of_a_head_that_leans_far_is_drawn_as_it_is_laid(leans: bool) -
     cv2.fillPoly(lips, [np.rint(cv2.convexHull(points[LIPS])).astype(np.int32)], 255)
     share = (picture[lips > 0].std(axis=1) > 10).mean()
     assert share == 1 if leans else share < 0.9
+
+
+@pytest.mark.parametrize("box", [ACROSS, BESIDE, np.array([-30, 300, -20, 400], np.int32), None])
+def test_a_mask_is_drawn_as_if_the_whole_frame_were_blended(box: Box | None) -> None:
+    points = leaning(60)
+    level = levelled(points, box_of(points)) if box is None else Levelled(box, None)
+    mask = np.add.outer(np.arange(192), np.arange(192)).astype(np.float32)
+    mask = np.rint(mask / mask.max() * 255).astype(np.uint8)
+    own = np.random.default_rng(1).integers(0, 255, (512, 512, 3)).astype(np.uint8)
+    to_frame = crop_affine(level.box, 192)
+    if level.to_frame is not None:
+        to_frame = composed(level.to_frame, to_frame)
+    weight = cv2.warpAffine(mask, to_frame, (512, 512)).astype(np.float32)[:, :, None]
+    expected = (own + (preview._MASK_COLOR - own) * weight * (preview._MASK_STRENGTH / 255)).round()
+    drawn = own.copy()
+    preview._draw_face(drawn, level, mask)
+    line = (drawn == preview._BOX_COLOR).all(axis=2)
+    near = cv2.dilate(line.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    assert np.abs(drawn[~near] - expected[~near]).max() <= 3
+
+
+def test_the_picture_of_a_thin_frame_fits_into_its_tile(tmp_path: Path) -> None:
+    """A JPEG of twelve tiles is at most 65535 pixels high."""
+    tall, usual = np.zeros((8192, 2, 3), np.uint8), np.zeros((640, 360, 3), np.uint8)
+    sizes = []
+    for picture in (tall, usual):
+        write_sheet(tmp_path / "sheet.jpg", (picture for _ in range(12)), ["0.00 s"] * 12, 4)
+        sizes.append(np.asarray(cv2.imread(str(tmp_path / "sheet.jpg"))).shape[:2])
+    assert sizes == [(3 * (960 + 22 + 4) + 4, 4 * 324 + 4), (3 * (569 + 22 + 4) + 4, 4 * 324 + 4)]
 
 
 @pytest.mark.parametrize("box", [BESIDE, BELOW])

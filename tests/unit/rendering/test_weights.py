@@ -89,4 +89,30 @@ def test_slow_motion_is_looked_at_once_and_not_anew_for_each_of_its_frames(
     monkeypatch.setattr(Weights, "_each", count)
     weights = Weights(person, timeline).of(range(timeline.frame_count))
     assert ((weights > 0) & (weights < 1)).sum() > 1000
-    assert looked_at < 2 * timeline.frame_count
+    assert looked_at == timeline.frame_count
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_partly_changed_is_decided_by_what_is_next_to_it_however_it_is_looked_at(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 200))
+    values = np.repeat(rng.choice([0, 0.3, 0.7, 1], count, p=[0.1, 0.4, 0.4, 0.1]), rng.integers(1, 5))
+    count = len(values)
+    monkeypatch.setattr(Weights, "_each", lambda _, indices: values[list(indices)])
+
+    def decided(index: int, step: int) -> bool:
+        while 0 <= index < count:
+            if values[index] in (0, 1):
+                return bool(values[index])
+            index += step
+        return False
+
+    expected = [value if decided(at, -1) or decided(at, 1) else 0 for at, value in enumerate(values.tolist())]
+    person = meet(study_of(talk(FRAMES)), 25.0)
+    weights = Weights(person, Timeline(count, Fraction(25), FRAMES, Fraction(25)))
+    assert weights.of(range(count)).tolist() == expected
+    for part in (1, 7):
+        pieces = [range(first, min(first + part, count)) for first in range(0, count, part)]
+        assert np.concatenate([weights.of(piece) for piece in pieces]).tolist() == expected
