@@ -14,12 +14,14 @@ from app.errors import JobCanceled
 from app.mouths import choice
 from app.mouths.choice import (
     BENT_WELL,
+    CLENCHED,
     LEAST_GAP,
     MOST_CANDIDATES,
     MOST_GROWN,
     MOST_LENDERS,
     RATE,
     STRETCH,
+    USUAL_TEETH,
     Chooser,
     Costs,
     FrameNumbers,
@@ -95,8 +97,21 @@ def test_a_mouth_that_would_be_stretched_costs_more() -> None:
         gap = max(person.openings[lender] + person.ajar[lender], 0.0) + LEAST_GAP
         bent = lack * min((gap + lack) / gap, MOST_GROWN)
         more = RATE / person.fps * 2.0 * max(bent - BENT_WELL, 0.0) ** 2 / STRETCH**2
+        more /= 1 + CLENCHED * USUAL_TEETH  # nobody's teeth show
         assert extra.get(lender, cost + more) == pytest.approx(cost + more)
     assert max(with_it[1]) > max(without[1]) + 1
+
+
+def test_of_two_mouths_that_would_be_stretched_clenched_teeth_are_not_lent() -> None:
+    study = person_of(np.tile(talk(30), (2, 1))).study
+    teeth = study.teeth.copy()
+    teeth[30:] = 2.0
+    person = meet(replace(study, teeth=teeth), 25.0)
+    wanted = shapes(*[6.0] * 60)
+    wanted[:, 6:] = person.shapes[:, 6:].mean(axis=0)
+    lenders = chosen(person, wanted, np.arange(60, dtype=np.int32))
+    assert max(lenders) < 30
+    assert max(chosen(person, wanted, np.arange(60, dtype=np.int32), stretch=0.0)) >= 30
 
 
 def test_nothing_is_lent_between_lights_that_cannot_be_brought_together() -> None:
