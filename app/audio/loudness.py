@@ -1,10 +1,12 @@
 """Loudness of speech, and the gain that brings it to the level that the ear expects."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from app.audio.windows import FrameTimes
 from app.media.sound import SPEECH_RATE, Sound, SpeechSamples
 from app.progress import Alive, nothing
 
@@ -22,6 +24,9 @@ LEAST_LOUD: Final = 0.06
 """Level, beside that of the speech, down to which a word goes on: 24 dB below it are final consonants."""
 FADING_SECONDS: Final = 0.2
 """How long a mouth goes on after the last that is loud, to close."""
+QUIET_SECONDS: Final = (0.15, 0.4)
+"""So long before and after something is loud speech may go on; by the second of these it has ended. Heads
+that hear a second at once are sure of it for about as long after the last word. Set by eye."""
 BLOCK_SECONDS: Final = 0.1
 _BLOCK: Final = round(BLOCK_SECONDS * SPEECH_RATE)
 _REACH: Final = 2
@@ -29,12 +34,31 @@ _CHUNK: Final = 600 * _BLOCK
 """Samples that are read together: a minute, 4 MB."""
 
 
-def levelling_gain(sound: Sound, alive: Alive = nothing) -> float:
-    """Return by what to multiply the samples of ``sound`` so that its speech has the target level.
+@dataclass(frozen=True)
+class Loudness:
+    """How loud a sound is."""
 
-    ``alive`` is called for each minute of it.
-    """
-    return gain_of(_levels(sound, alive))
+    gain: float
+    """By what to multiply its samples so that its speech has the target level."""
+    loud: LoudBlocks
+    """Which tenths of a second are loud beside its speech as a whole."""
+
+    def near(self, times: FrameTimes) -> npt.NDArray[np.float32]:
+        """Return how near something is loud at each of ``times``, seconds, 0..1: :data:`QUIET_SECONDS`."""
+        starts = np.r_[-np.inf, np.flatnonzero(self.loud) * BLOCK_SECONDS, np.inf]
+        after = np.searchsorted(starts, times, side="right")
+        apart = np.minimum(times - starts[after - 1] - BLOCK_SECONDS, starts[after] - times)
+        near: npt.NDArray[np.float32] = np.clip(
+            (QUIET_SECONDS[1] - apart) / (QUIET_SECONDS[1] - QUIET_SECONDS[0]), 0, 1
+        ).astype(np.float32)
+        return near
+
+
+def loudness_of(sound: Sound, alive: Alive = nothing) -> Loudness:
+    """Measure how loud ``sound`` is; ``alive`` is called for each minute of it."""
+    levels = _levels(sound, alive)
+    gain = gain_of(levels)
+    return Loudness(gain, (levels > LEAST_LOUD * TARGET_LEVEL / gain) & (levels > 0))
 
 
 def last_word(sound: Sound, alive: Alive = nothing) -> float:
@@ -43,18 +67,11 @@ def last_word(sound: Sound, alive: Alive = nothing) -> float:
     It goes on while a tenth of a second is loud beside the speech as a whole, and a little longer to fade.
     ``alive`` is called for each minute of the sound.
     """
-    loud = np.flatnonzero(loud_blocks(sound, alive))
+    loud = np.flatnonzero(loudness_of(sound, alive).loud)
     if not len(loud):
         return 0.0
     end = (int(loud[-1]) + 1) * _BLOCK / SPEECH_RATE + FADING_SECONDS
     return min(end, sound.duration)
-
-
-def loud_blocks(sound: Sound, alive: Alive = nothing) -> LoudBlocks:
-    """Return which tenths of a second of ``sound`` are loud beside its speech as a whole."""
-    levels = _levels(sound, alive)
-    loud: LoudBlocks = levels > LEAST_LOUD * TARGET_LEVEL / gain_of(levels)
-    return loud & (levels > 0)
 
 
 def gain_of(levels: BlockLevels) -> float:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import openvino
 
 from app.audio.logmel import BANDS, COLUMNS_PER_SECOND, log_mel
-from app.audio.loudness import levelling_gain
+from app.audio.loudness import Loudness, loudness_of
 from app.audio.windows import FrameTimes
 from app.errors import InvalidModel
 from app.media.sound import Sound
@@ -78,7 +78,7 @@ class _Memory:
     sound: Sound
     changed: int
     """When its file was written, nanoseconds."""
-    gain: float
+    loudness: Loudness
     pieces: dict[int, _Rows] = field(default_factory=dict)
     """Those of the grid that were heard last."""
 
@@ -122,7 +122,7 @@ class Ear:
         things, to the bit, in whatever calls they come. ``alive`` is called meanwhile.
         """
         if not len(times):
-            return _heard(np.empty((0, OUTPUTS), np.float32))
+            return _heard(np.empty((0, OUTPUTS), np.float32), np.empty(0, np.float32))
         places = times * ROWS_PER_SECOND
         low = np.floor(places).astype(np.int64)
         first = int(low.min()) // self._layout.piece
@@ -130,7 +130,8 @@ class Ear:
         rows = self._rows(sound, first, last + 1, alive)
         index = low - first * self._layout.piece
         share = (places - low).astype(np.float32)[:, None]
-        return _heard(rows[index] * (1 - share) + rows[index + 1] * share)
+        near = self._memory_of(sound, alive).loudness.near(times)
+        return _heard(rows[index] * (1 - share) + rows[index + 1] * share, near)
 
     def _rows(self, sound: Sound, first: int, stop: int, alive: Alive) -> _Rows:
         """Return what is heard in pieces ``first`` to ``stop`` of the grid."""
@@ -150,7 +151,7 @@ class Ear:
         layout = self._layout
         begin = indices[0] * layout.piece - layout.past
         end = indices[-1] * layout.piece - layout.past + layout.window
-        mel = log_mel(memory.sound, begin * _COLUMNS, end * _COLUMNS, memory.gain, alive)
+        mel = log_mel(memory.sound, begin * _COLUMNS, end * _COLUMNS, memory.loudness.gain, alive)
         heard: list[_Rows] = []
         for start in range(0, len(indices), len(self._requests)):
             alive()
@@ -168,15 +169,16 @@ class Ear:
         """Return what is known of ``sound``; another one is forgotten."""
         memory, changed = self._memory, Path(sound.speech_path).stat().st_mtime_ns
         if memory is None or (memory.sound, memory.changed) != (sound, changed):
-            memory = self._memory = _Memory(sound, changed, levelling_gain(sound, alive))
+            memory = self._memory = _Memory(sound, changed, loudness_of(sound, alive))
         return memory
 
 
-def _heard(rows: _Rows) -> Heard:
+def _heard(rows: _Rows, near: SpeechShares) -> Heard:
+    """Return what the model's answers mean; nobody speaks where nothing loud is ``near`` (n,)."""
     return Heard(
         opening=np.ascontiguousarray(rows[:, 0]),
         shapes=np.ascontiguousarray(rows[:, 1 : 1 + SHAPE_DIMS]),
-        speech=np.ascontiguousarray(rows[:, 1 + SHAPE_DIMS]),
+        speech=rows[:, 1 + SHAPE_DIMS] * near,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from app.audio.loudness import BLOCK_SECONDS, loud_blocks
+from app.audio.loudness import BLOCK_SECONDS, loudness_of
 from app.audio.windows import FrameTimes, MelTrack
 from app.avatars.avatar import Avatar
 from app.faces.types import has_face
@@ -126,7 +126,7 @@ def _loud_pieces(sound: Sound, alive: Alive) -> list[float]:
     """Return where, behind the beginning, pieces start that are loud for a quarter or more; seconds."""
     if sound.duration <= LISTENED_SECONDS:
         return []
-    blocks = loud_blocks(sound, alive)[round(LISTENED_SECONDS / BLOCK_SECONDS) :]
+    blocks = loudness_of(sound, alive).loud[round(LISTENED_SECONDS / BLOCK_SECONDS) :]
     each = round(PIECE_SECONDS / BLOCK_SECONDS)
     loud = blocks[: len(blocks) // each * each].reshape(-1, each).mean(axis=1) >= 0.25
     places: list[float] = (LISTENED_SECONDS + PIECE_SECONDS * np.flatnonzero(loud)).tolist()

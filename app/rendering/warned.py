@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from app.audio.loudness import BLOCK_SECONDS, loud_blocks
+from app.audio.loudness import BLOCK_SECONDS, loudness_of
 from app.audio.windows import FrameTimes
 from app.avatars.manifest import Manifest
 from app.faces.types import runs_of
@@ -77,7 +77,7 @@ def speech_notices(sound: Sound, speech: SpeechShares, times: FrameTimes) -> lis
     ``speech`` tells how surely somebody does at each of the ``times`` of the sound, seconds, evenly spaced;
     some may lie outside of it.
     """
-    loud = np.append(loud_blocks(sound), False)  # and nothing after its end, nor before it
+    loud = np.append(loudness_of(sound).loud, False)  # and nothing after its end, nor before it
     blocks = np.clip(np.floor(times / BLOCK_SECONDS).astype(np.int64), -1, len(loud) - 1)
     step = float(times[1] - times[0]) if len(times) > 1 else 0.0
     unspoken = runs_of(loud[blocks] & (speech < LEAST_SPEECH))

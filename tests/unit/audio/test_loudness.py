@@ -4,7 +4,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.audio.loudness import MOST_GAIN, TARGET_LEVEL, block_levels, gain_of, last_word, levelling_gain
+from app.audio.loudness import (
+    MOST_GAIN,
+    TARGET_LEVEL,
+    Loudness,
+    block_levels,
+    gain_of,
+    last_word,
+    loudness_of,
+)
 from app.errors import JobCanceled
 from app.media.sound import Sound
 from app.progress import Alive
@@ -25,10 +33,17 @@ def test_levelled_speech_is_as_loud_whatever_it_was(factor: float) -> None:
 def test_pauses_do_not_count(tmp_path: Path) -> None:
     words = speech_like(3.0)
     paused = np.concatenate([np.zeros(16000 * 60, np.float32), words, np.zeros(16000 * 70, np.float32)])
-    assert levelling_gain(sound_of(tmp_path / "speech", paused)) == pytest.approx(_gain(words), rel=0.01)
+    assert loudness_of(sound_of(tmp_path / "speech", paused)).gain == pytest.approx(_gain(words), rel=0.01)
 
 
-@pytest.mark.parametrize("listen", [levelling_gain, last_word])
+def test_what_is_loud_is_near_for_a_while_before_and_after_it() -> None:
+    loudness = Loudness(1.0, np.array([False] * 10 + [True, True] + [False] * 3))
+    times = np.array([-1.0, 0.6, 0.725, 0.85, 1.0, 1.15, 1.35, 1.475, 1.6, 9.0])
+    np.testing.assert_allclose(loudness.near(times), [0, 0, 0.5, 1, 1, 1, 1, 0.5, 0, 0], atol=1e-6)
+    assert not Loudness(1.0, np.zeros(3, np.bool_)).near(times).any()
+
+
+@pytest.mark.parametrize("listen", [loudness_of, last_word])
 def test_a_long_sound_is_listened_to_no_further_once_it_is_canceled(
     tmp_path: Path, listen: Callable[[Sound, Alive], float]
 ) -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from app.audio.logmel import LogMel, log_mel
-from app.audio.loudness import levelling_gain
+from app.audio.loudness import loudness_of
 from app.errors import InvalidModel, ModelNotFound
-from app.media.sound import Sound
+from app.media.sound import SPEECH_RATE, Sound
 from app.mouths.ear import Ear, Heard
 from app.mouths.space import SHAPE_DIMS
 from app.progress import Alive
@@ -70,7 +70,7 @@ def test_more_threads_hear_the_same(tmp_path: Path, sound: Sound) -> None:
 
 def test_what_is_heard_at_a_time_is_the_row_of_that_time(ear: Ear, sound: Sound) -> None:
     heard = ear.hear(sound, np.array([0.5, 0.51, 0.52]))
-    columns = log_mel(sound, 50, 54, levelling_gain(sound)).mean(axis=0)
+    columns = log_mel(sound, 50, 54, loudness_of(sound).gain).mean(axis=0)
     rows = columns.reshape(2, 2).mean(axis=1)
     np.testing.assert_allclose(heard.opening, [rows[0], rows.mean(), rows[1]], atol=1e-5)
 
@@ -79,7 +79,16 @@ def test_outside_of_the_sound_silence_is_heard(ear: Ear, sound: Sound) -> None:
     heard = ear.hear(sound, np.array([-40.0, -39.9]))
     np.testing.assert_allclose(heard.opening, -0.75)
     assert heard.shapes.shape == (2, SHAPE_DIMS)
-    np.testing.assert_allclose(ear.hear(sound, np.array([100.0])).speech, -0.75)
+    assert ear.hear(sound, np.array([100.0])).speech == 0
+
+
+def test_nobody_speaks_where_nothing_has_been_loud_for_a_while(tmp_path: Path, ear: Ear) -> None:
+    silence = np.zeros(SPEECH_RATE, np.float32)
+    noise = 1e-4 * np.random.default_rng(0).standard_normal(3 * SPEECH_RATE).astype(np.float32)
+    paused = sound_of(tmp_path / "paused", np.concatenate([silence, speech_like(1.0), silence]) + noise)
+    speech = np.abs(ear.hear(paused, np.arange(60) / 20).speech)
+    assert (speech[[0, 10, 11, 49, 59]] == 0).all()
+    assert (speech[19:42] > 0).all()
 
 
 def test_the_answer_is_float32_and_empty_for_no_frames(ear: Ear, sound: Sound) -> None:
