@@ -1,6 +1,6 @@
 // The HTTP API, as the page needs it: problems as errors, the key, uploads with progress, events, media.
 
-import { consent, element, shared, size } from "./ui.js";
+import { consent, element, shared, size, tell } from "./ui.js";
 
 const KEY = "mouthpiece.key";
 
@@ -104,6 +104,7 @@ async function askForKey(refused) {
 async function showKeyDialog(refused) {
   element("key-text").textContent = refused === null ? "This service needs an API key." : "The service did not accept this key.";
   element("key-value").value = "";
-  if (!(await consent(element("key")))) throw problem("The service needs an API key.", 401);
+  if (!(await consent(element("key")))) throw problem("The service needs an API key: reload the page to enter it.", 401);
   sessionStorage.setItem(KEY, element("key-value").value.trim());
+  tell("key");
 }

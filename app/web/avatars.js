@@ -8,6 +8,7 @@ const gallery = element("gallery");
 const form = element("new-avatar");
 let avatars = [];
 let chosen = null;
+let missed = false; // whether the service could not be asked for its avatars
 
 export function wire() {
   acceptFiles(form, element("video-file"), choose);
@@ -24,13 +25,19 @@ export function wire() {
     const { limits } = shared;
     const words = `Up to ${duration(limits.max_video_seconds)} and ${size(limits.max_upload_bytes)}.`;
     element("video-limits").textContent = words;
+    if (missed) load();
   });
 }
 
 export async function load() {
-  await refresh();
-  const { jobs } = await getJson("v1/jobs?limit=50");
-  for (const job of jobs) if (job.kind === "avatar" && !job.finished_at) pend(job.avatar_id, job);
+  missed = false;
+  try {
+    await refresh();
+    const { jobs } = await getJson("v1/jobs?limit=50");
+    for (const job of jobs) if (job.kind === "avatar" && !job.finished_at) pend(job.avatar_id, job);
+  } catch {
+    missed = true;
+  }
 }
 
 async function refresh(wanted = shared.avatar?.id) {
@@ -89,7 +96,11 @@ function useOnce() {
 function select(id) {
   shared.clip = null;
   element("once").hidden = true;
-  for (const radio of gallery.querySelectorAll("input")) radio.checked = radio.value === id;
+  for (const card of gallery.children) {
+    const [radio, button] = card.querySelectorAll("input, button");
+    radio.checked = radio.value === id;
+    button.tabIndex = radio.checked ? 0 : -1; // of forty avatars, Tab stops at the chosen one alone
+  }
   shared.avatar = avatars.find((avatar) => avatar.id === id) ?? null;
   showWarnings(element("avatar-warnings"), shared.avatar?.warnings ?? []);
   tell("avatar");

@@ -9,7 +9,7 @@ let timer = 0;
 let readUntil = 0;
 
 export function wire() {
-  const again = () => load().catch(() => tell("lost"));
+  const again = () => load().catch(({ status }) => status === 401 || tell("lost"));
   shared.addEventListener("jobs", again);
   document.addEventListener("visibilitychange", again);
   window.addEventListener("hashchange", again);
@@ -25,9 +25,12 @@ export async function load() {
     element("no-jobs").hidden = jobs.length > 0;
     if (Date.now() > readUntil) showProblem(element("jobs-problem"), "");
     if (jobs.some((job) => !job.finished_at)) pause = 1500;
+  } catch (error) {
+    if (error.status === 401) pause = null; // nobody is asked for a key again who gave none
+    throw error;
   } finally {
     clearTimeout(timer);
-    timer = setTimeout(() => tell("jobs"), pause);
+    if (pause) timer = setTimeout(() => tell("jobs"), pause);
   }
 }
 

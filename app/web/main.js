@@ -26,6 +26,7 @@ async function introduce() {
 }
 
 shared.addEventListener("lost", introduce);
+shared.addEventListener("key", () => shared.limits || introduce()); // one was asked for again and is given now
 // A file that is dropped beside its place must not replace the page.
 for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault());
 for (const part of [avatars, speech, stage, jobs]) part.wire();

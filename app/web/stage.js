@@ -9,6 +9,7 @@ const form = element("render");
 const defaults = new FormData(form);
 const [video, poster, work, done] = ["video", "poster", "work", "done"].map(element);
 let shown = null; // the job on the stage; null while its speech is being uploaded
+let missed = false; // whether the service could not be asked for the job that the address names
 let controller = new AbortController();
 
 export function wire() {
@@ -20,6 +21,7 @@ export function wire() {
   element("download").addEventListener("click", download);
   for (const name of ["avatar", "speech"]) shared.addEventListener(name, idle);
   shared.addEventListener("avatar", showPoster);
+  shared.addEventListener("limits", () => missed && load());
   video.addEventListener("loadedmetadata", () => shape(video.videoWidth, video.videoHeight));
   window.addEventListener("hashchange", load);
 }
@@ -51,6 +53,7 @@ function clear() {
   link.removeAttribute("href");
   link.download = "";
   shown = null;
+  missed = false;
   work.hidden = done.hidden = true;
   offerReceipt(null);
   element("stage-name").textContent = "Video";
@@ -113,7 +116,9 @@ export async function load() {
     if (!shown.finished_at) await watch(signal);
     if (!signal.aborted) await finish(signal);
   } catch (error) {
-    if (!signal.aborted) fail(error);
+    if (signal.aborted) return;
+    missed = !shown;
+    fail(error);
   }
 }
 

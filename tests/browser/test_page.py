@@ -1,8 +1,11 @@
 import re
+from pathlib import Path
 
 from playwright.sync_api import expect
 
+from tests.browser.conftest import OpenStudio
 from tests.browser.studio import Studio
+from tests.support import clips
 from tests.support.server import Server
 
 
@@ -43,6 +46,63 @@ def test_an_avatar_is_chosen_and_its_deletion_refused_with_the_keyboard(studio: 
     studio.page.keyboard.press("Escape")
     expect(studio.locate("#ask")).to_be_hidden()
     expect(studio.button("Delete anna")).to_be_focused()
+
+
+def test_of_many_avatars_the_keyboard_stops_at_the_chosen_one_alone(
+    studio: Studio, server: Server, tmp_path: Path
+) -> None:
+    studio.make_avatar(clips.talking_head(tmp_path / "bea.mp4", 1.0), "bea")
+    bea = studio.page.get_by_role("radio", name="bea")
+    expect(bea).to_be_checked()
+    bea.focus()
+    studio.page.keyboard.press("Tab")
+    expect(studio.button("Delete bea")).to_be_focused()
+    studio.page.keyboard.press("Tab")
+    expect(studio.locate("#video-file")).to_be_focused()
+    bea.focus()
+    studio.page.keyboard.press("ArrowDown")
+    studio.page.keyboard.press("Tab")
+    expect(studio.button("Delete anna")).to_be_focused()
+    assert server.client.delete("/v1/avatars/bea").status_code == 204
+
+
+def test_a_long_name_is_read_whole(studio: Studio, server: Server, tmp_path: Path) -> None:
+    name = "a" * 63
+    studio.make_avatar(clips.talking_head(tmp_path / f"{name}.mp4", 1.0), name)
+    for place in (studio.card(name).locator(".name"), studio.locate(".job a").first):
+        expect(place).to_contain_text(name)
+        assert place.evaluate("(place) => place.scrollWidth <= place.clientWidth")
+    assert server.client.delete(f"/v1/avatars/{name}").status_code == 204
+
+
+def test_a_page_that_was_opened_while_the_service_was_away_shows_what_there_is(studio: Studio) -> None:
+    studio.page.route("**/v1/**", lambda route: route.abort())
+    studio.page.goto("/?again#0123456789abcdef")
+    expect(studio.locate("#service")).to_contain_text("does not respond")
+    expect(studio.locate("#stage-problem")).to_contain_text("does not respond")
+    studio.page.unroute("**/v1/**")
+    expect(studio.card("anna")).to_be_visible()
+    expect(studio.locate("#stage-problem")).not_to_contain_text("does not respond")
+
+
+def test_who_gives_no_key_is_not_asked_again_before_it_is_needed(
+    open_studio: OpenStudio, locked: Server, tmp_path: Path
+) -> None:
+    studio = open_studio(locked)
+    dialog = studio.locate("#key")
+    expect(dialog).to_be_visible()
+    studio.page.clock.install()
+    studio.page.keyboard.press("Escape")
+    expect(studio.locate("#service")).to_contain_text("needs an API key")
+    studio.page.clock.run_for(60_000)
+    expect(dialog).to_be_hidden()
+    studio.make_avatar(clips.talking_head(tmp_path / "cleo.mp4", 1.0), "cleo")
+    studio.locate("#key-value").fill("sesame")
+    studio.button("Continue").click()
+    expect(studio.locate("#service")).to_contain_text("on cpu")
+    expect(studio.card("anna")).to_be_visible()
+    expect(studio.card("cleo")).to_be_visible()
+    assert locked.client.delete("/v1/avatars/cleo").status_code == 204
 
 
 def test_files_are_picked_with_the_keyboard(studio: Studio) -> None:
