@@ -34,7 +34,9 @@ export async function load() {
   try {
     await refresh();
     const { jobs } = await getJson("v1/jobs?limit=50");
-    for (const job of jobs) if (job.kind === "avatar" && !job.finished_at) pend(job.avatar_id, job);
+    const pending = new Set([...element("pending").children].map((card) => card.querySelector(".name").textContent));
+    const begun = jobs.filter((job) => job.kind === "avatar" && !job.finished_at && !pending.has(job.avatar_id));
+    for (const job of begun) pend(job.avatar_id, job);
   } catch {
     missed = true;
   }

@@ -85,9 +85,7 @@ def test_a_page_that_was_opened_while_the_service_was_away_shows_what_there_is(s
     expect(studio.locate("#stage-problem")).not_to_contain_text("does not respond")
 
 
-def test_who_gives_no_key_is_not_asked_again_before_it_is_needed(
-    open_studio: OpenStudio, locked: Server, tmp_path: Path
-) -> None:
+def test_who_gives_no_key_is_not_asked_again_meanwhile(open_studio: OpenStudio, locked: Server) -> None:
     studio = open_studio(locked)
     dialog = studio.locate("#key")
     expect(dialog).to_be_visible()
@@ -96,13 +94,11 @@ def test_who_gives_no_key_is_not_asked_again_before_it_is_needed(
     expect(studio.locate("#service")).to_contain_text("needs an API key")
     studio.page.clock.run_for(60_000)
     expect(dialog).to_be_hidden()
-    studio.make_avatar(clips.talking_head(tmp_path / "cleo.mp4", 1.0), "cleo")
+    studio.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # back at the tab
     studio.locate("#key-value").fill("sesame")
     studio.button("Continue").click()
     expect(studio.locate("#service")).to_contain_text("on cpu")
     expect(studio.card("anna")).to_be_visible()
-    expect(studio.card("cleo")).to_be_visible()
-    assert locked.client.delete("/v1/avatars/cleo").status_code == 204
 
 
 def test_files_are_picked_with_the_keyboard(studio: Studio) -> None:
