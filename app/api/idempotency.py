@@ -33,12 +33,13 @@ _turns: Final[WeakValueDictionary[str, asyncio.Lock]] = WeakValueDictionary()
 
 def claim_of(request: Request, owner: str | None) -> str | None:
     """Return the digest of a request's key and its owner; None without a key. Raises ``InvalidRequest``."""
-    given = request.headers.get(HEADER)
-    if given is None:
+    all_given = request.headers.getlist(HEADER)
+    if not all_given:
         return None
+    given = all_given[0]
     key = given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
-    if not _KEY.fullmatch(key):
-        raise InvalidRequest(f"{HEADER}: send 1 to 255 printable ASCII characters, such as a UUID.")
+    if len(all_given) > 1 or not _KEY.fullmatch(key):
+        raise InvalidRequest(f"{HEADER}: send one, of 1 to 255 printable ASCII characters, such as a UUID.")
     return sha256(f"{owner or ''}\n{key}".encode()).hexdigest()
 
 

@@ -16,7 +16,7 @@ from app.api.problems import Responses, documented
 from app.api.reports import CheckReport, RenderReceipt
 from app.api.sent_file import SentFile
 from app.api.submission import CANCEL_SECONDS, content_location, follow, wait_for
-from app.api.videos import FINISHED, FragmentStream, finished_video, unfinished_video
+from app.api.videos import FINISHED, FragmentStream, finished_video, tag_of, unfinished_video
 from app.errors import (
     InvalidRequest,
     JobCanceled,
@@ -143,7 +143,8 @@ def _reported(job: Job, path: Path, media_type: str) -> SentFile:
     gone = NotFound(
         f"Job {job.id} has no report: an earlier release ran it, or the report could not be written."
     )
-    return SentFile(path, media_type=media_type, gone=gone, headers={"Cache-Control": "private, no-cache"})
+    headers = {"Cache-Control": "private, no-cache"}
+    return SentFile(path, media_type=media_type, gone=gone, headers=headers, tag=tag_of(job))
 
 
 def _check_succeeded(job: Job) -> None:

@@ -50,8 +50,8 @@ FINISHED: Final[Responses] = {
 def finished_video(services: Services, job: Job, headers: Mapping[str, str]) -> SentFile:
     """Return a finished video; ``Range``, ``If-Range``, ``If-None-Match`` and ``HEAD`` work.
 
-    A result never changes, so that the job's id is a strong tag for it. When it is sent, it raises
-    ``JobNotFound`` if the file has gone, and an HTTP 416 for a range beyond its end.
+    When it is sent, it raises ``JobNotFound`` if the file has gone, and an HTTP 416 for a range beyond its
+    end.
     """
     path = services.files.result(job)
     named = f'inline; filename="{job.avatar_id}-{job.id}{path.suffix}"'
@@ -60,8 +60,16 @@ def finished_video(services: Services, job: Job, headers: Mapping[str, str]) -> 
         media_type=MEDIA_TYPES[format_of(job.params)],
         gone=JobNotFound(f"The result of job {job.id} has expired."),
         headers={"Cache-Control": "private, no-cache", "Content-Disposition": named, **headers},
-        tag=f'"{job.id}"',
+        tag=tag_of(job),
     )
+
+
+def tag_of(job: Job) -> str:
+    """Return a strong ``ETag`` of a file of a job that has ended.
+
+    Such a file never changes; but a job whose id the caller chose may be replaced by another one of that id.
+    """
+    return f'"{job.id}-{job.number}"'
 
 
 class FragmentStream(Response):

@@ -43,7 +43,10 @@ def _check_background(value: str) -> str:
 
 
 def _split(value: Any) -> Any:
-    return [each.strip() for each in value.split(",")] if isinstance(value, str) else value
+    numbers = [each.strip() for each in value.split(",")] if isinstance(value, str) else value
+    if isinstance(numbers, list | tuple) and len(numbers) != 4:
+        raise ValueError("send four numbers, top, bottom, left, right, such as 0,0.05,0,0")
+    return numbers
 
 
 def _as_text(schema: dict[str, Any]) -> None:

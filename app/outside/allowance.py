@@ -34,7 +34,7 @@ class Allowance:
         try:
             return cls(hosts=frozenset({_split(urlsplit(url).netloc)}))
         except ValueError as error:
-            raise AddressRefused(f"That is not a valid address: {error}.") from error
+            raise AddressRefused(f"That is not a valid address: {str(error).rstrip('.')}.") from error
 
     def check(self, url: httpx.URL) -> bool:
         """Raise ``AddressRefused`` unless a URL's host may be looked up; return whether it is listed."""
@@ -79,7 +79,7 @@ def read_url(text: str) -> httpx.URL:
         url = httpx.URL(text.strip())
         _ = url.host  # read from Punycode only here, which fails where it is none
     except (httpx.InvalidURL, ValueError) as error:
-        raise AddressRefused(f"That is not a valid address: {error}.") from error
+        raise AddressRefused(f"That is not a valid address: {str(error).rstrip('.')}.") from error
     return url
 
 

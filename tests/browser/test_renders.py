@@ -278,6 +278,38 @@ def test_the_key_is_asked_for_once_and_kept_for_the_tab(
     assert studio.page.context.cookies() == []
 
 
+def test_a_download_that_comes_late_is_not_that_of_another_video(
+    open_studio: OpenStudio, locked: Server, speech: Speech
+) -> None:
+    studio = open_studio(locked)
+    studio.locate("#key-value").fill("sesame")
+    studio.button("Continue").click()
+    first = studio.render(speech(1))
+    studio.wait_until_done()
+    held: list[Route] = []
+    studio.page.route(f"**/v1/jobs/{first}/video", held.append)
+    studio.page.get_by_text("Download", exact=True).click()
+    studio.wait("document.getElementById('download').href.includes('/v1/jobs/')")
+    second = studio.render(speech(2))
+    studio.wait_until_done()
+    with studio.page.expect_response(f"**/v1/jobs/{first}/video"):
+        held[0].continue_()
+    assert (studio.locate("#download").get_attribute("href") or "").endswith(f"/v1/jobs/{second}/video")
+    with studio.page.expect_download() as download:
+        studio.page.get_by_text("Download", exact=True).click()
+    assert download.value.suggested_filename == f"anna-{second}.mp4"
+    assert len(decode(download.value.path()).frames) == 50
+
+
+def test_no_link_to_the_last_video_stays_while_another_is_made(studio: Studio, speech: Speech) -> None:
+    studio.render(speech(1))
+    studio.wait_until_done()
+    studio.page.route("**/v1/jobs/*/events", lambda route: None)  # the next one never ends
+    studio.render(speech(1))
+    link = studio.locate("#download")
+    assert link.evaluate("link => [link.getAttribute('href'), link.download]") == [None, ""]
+
+
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)])
 def test_the_page_fits_its_window(
     open_studio: OpenStudio, server: Server, speech: Speech, width: int, dark: bool

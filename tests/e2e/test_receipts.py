@@ -32,6 +32,9 @@ def test_a_render_has_a_report_and_a_sheet_once_it_is_finished(
     sheet = server.client.get(job["links"]["sheet"])
     assert sheet.headers["content-type"] == "image/jpeg"
     assert cv2.imdecode(np.frombuffer(sheet.content, np.uint8), cv2.IMREAD_COLOR) is not None
+    for file in report, sheet:
+        known = {"If-None-Match": file.headers["etag"]}
+        assert server.client.get(file.url, headers=known).status_code == 304
     server.wait(lambda: server.files(job["id"]) == ["plan.json", "report.json", "result.mp4", "sheet.jpg"])
 
     assert server.client.delete(job["links"]["self"]).status_code == 204

@@ -49,10 +49,12 @@ def test_a_job_is_submitted_followed_and_kept_when_its_end_was_asked_for(place: 
 def test_a_code_whose_job_has_ended_may_be_used_again(place: Place) -> None:
     submit(place, "again")
     first = ended(place, "again")
+    known = {"If-None-Match": httpx.head(first["result"]).headers["etag"]}
     submit(place, "again", audio_url=f"{place.neighbour.url}/long.wav")
     second = ended(place, "again")
     assert first["result"] == second["result"]
     assert place.frames(second["result"]) == 40
+    assert httpx.get(second["result"], headers=known).status_code == 200, "it is another video"
 
 
 def test_what_is_wrong_is_said_by_its_codes(place: Place) -> None:

@@ -189,7 +189,8 @@ def test_a_video_is_checked_and_nothing_is_stored(run: Run, tmp_path: Path) -> N
         (("render", "x", "words.wav", "-o", "a.avi"), "a.avi would hold mp4: name the file a.mp4."),
         (("dub", "words.wav", "words.wav", "-o", "no/a.mp4"), "There is no folder no to write a.mp4 into."),
         (("demo", "-o", "no/a.mp4"), "There is no folder no to write a.mp4 into."),
-        (("render", "x", "words.wav", "-o", "."), "is a folder: name the file to write"),
+        (("render", "x", "words.wav", "-o", "."), "is a folder: name the file to write, such as out.mp4."),
+        (("render", "x", "words.wav", "-o", ".", "--format", "mov"), "such as out.mov."),
         (("render", "x", "words.wav", "--fps", "500"), "fps: a frame rate is a number from 1 to 120"),
     ],
 )

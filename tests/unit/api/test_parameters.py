@@ -1,4 +1,5 @@
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -25,6 +26,15 @@ def test_pads_are_accepted_as_far_as_the_faces_accept_them(pad: float) -> None:
             AvatarParameters.model_validate({"pads": f"{pad},0,0,0"})
     else:
         assert AvatarParameters.model_validate({"pads": f"{pad},0,0,0"}).pads[0] == pad
+
+
+@pytest.mark.parametrize("pads", ["", "0.1", "0,0,0", "0,0,0,0,0", [0, 0]])
+def test_pads_that_are_not_four_are_told_so_once(pads: Any) -> None:
+    with pytest.raises(ValidationError) as refused:
+        AvatarParameters.model_validate({"pads": pads})
+    assert [each["msg"] for each in refused.value.errors()] == [
+        "Value error, send four numbers, top, bottom, left, right, such as 0,0.05,0,0"
+    ]
 
 
 @pytest.mark.parametrize("wrong", ["http://a.example/b.png", "/etc/passwd", "file:///a", "red", "#12345"])

@@ -25,7 +25,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     """A service of nothing but a finished video."""
     root: Path = tmp_path_factory.mktemp("data")
     services: Any = SimpleNamespace(files=DataFolder(root))
-    job = Job("job", JobKind.RENDER, "anna")
+    job = Job("job", JobKind.RENDER, "anna", number=7)
     path = services.files.result(job)
     path.parent.mkdir(parents=True)
     path.write_bytes(VIDEO)
@@ -93,7 +93,7 @@ def test_a_range_of_an_earlier_file_is_ignored(service: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("tags", ['"job"', '"other", "job"', ' W/"job" ,"other"', "*"])
+@pytest.mark.parametrize("tags", ['"job-7"', '"other", "job-7"', ' W/"job-7" ,"other"', "*"])
 def test_a_client_that_has_the_file_is_told_so(service: FastAPI, method: str, tags: str) -> None:
     answer = ask(service, "bytes=5-9", method, **{"If-None-Match": tags})
     assert (answer.status_code, answer.content) == (304, b"")

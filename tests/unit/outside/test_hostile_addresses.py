@@ -115,6 +115,7 @@ REFUSED = [
     ("http://0177.0.0.1/", "not a valid address"),
     ("http://xn--/", "not a valid address"),
     ("http://xn--a/", "not a valid address"),
+    ("http://example.org/\0", "at position 19."),
     ("http://017700000001/", NOT_PUBLIC),
     ("http://0/", NOT_PUBLIC),
     ("http://0.0.0.0/", NOT_PUBLIC),
