@@ -287,7 +287,7 @@ def test_a_download_that_comes_late_is_not_that_of_another_video(
     first = studio.render(speech(1))
     studio.wait_until_done()
     held: list[Route] = []
-    studio.page.route(f"**/v1/jobs/{first}/video", held.append)
+    studio.page.route(f"**/v1/jobs/{first}/video", lambda route: held.append(route))
     studio.page.get_by_text("Download", exact=True).click()
     studio.wait("document.getElementById('download').href.includes('/v1/jobs/')")
     second = studio.render(speech(2))
