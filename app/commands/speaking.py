@@ -164,7 +164,9 @@ def _named(output: Path | None, options: RenderOptions) -> Path:
         other = f"add --format {suffix}, or " if suffix in MEDIA_TYPES else ""
         raise InvalidRequest(f"{output} would hold {options.format}: {other}name the file {right}.")
     if output.is_dir():
-        raise InvalidRequest(f"{output} is a folder: name the file to write, such as {output / f'out.{options.format}'}.")
+        raise InvalidRequest(
+            f"{output} is a folder: name the file to write, such as {output / f'out.{options.format}'}."
+        )
     if not output.parent.is_dir():
         raise InvalidRequest(f"There is no folder {output.parent} to write {output.name} into.")
     return output

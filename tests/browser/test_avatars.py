@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import OpenStudio
 from tests.browser.studio import Studio
@@ -176,6 +176,42 @@ def test_with_a_key_the_picture_of_a_deleted_avatar_is_let_go_of(
     studio.button("Delete").click()
     expect(studio.card("una")).to_have_count(0)
     assert studio.page.evaluate(LET_GO, source)
+
+
+def test_a_picture_that_comes_late_is_not_that_of_another_avatar_of_the_name(
+    open_studio: OpenStudio, locked: Server, tmp_path: Path
+) -> None:
+    preview = "/v1/avatars/late/preview.jpg"
+    held: list[Route] = []
+
+    def make(width: int) -> bytes:
+        video = clips.talking_head(tmp_path / f"{width}.mp4", 1.0, width=width, height=width)
+        locked.client.post("/v1/avatars", data={"id": "late"}, files={"video": video.read_bytes()})
+        return locked.client.get(preview).content
+
+    def hold(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    old = make(320)
+    studio = open_studio(locked)
+    studio.page.route(f"**{preview}*", hold)
+    with studio.page.expect_request(f"**{preview}*"):
+        studio.locate("#key-value").fill("sesame")
+        studio.button("Continue").click()
+    locked.client.delete("/v1/avatars/late")
+    make(160)
+    studio.make_avatar(clips.talking_head(tmp_path / "other.mp4", 1.0), "other")
+    picture = "document.querySelector('#gallery img[alt^=late]')"
+    studio.wait(f"{picture}?.naturalWidth === 160")
+    with studio.page.expect_response(f"**{preview}*"):
+        held[0].fulfill(body=old, content_type="image/jpeg")
+    studio.page.wait_for_timeout(300)
+    assert studio.page.evaluate(f"{picture}.naturalWidth") == 160
+    for avatar in ("late", "other"):
+        locked.client.delete(f"/v1/avatars/{avatar}")
 
 
 def test_photos_can_be_chosen_too(studio: Studio) -> None:
