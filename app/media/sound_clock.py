@@ -58,8 +58,10 @@ class SoundClock:
         timed: Iterator[_Timed] = ((frame, _time(frame)) for frame in frames)
         if pictures_begin is not None:
             timed = self._beginning(timed, pictures_begin)
-        for (frame, time), (_, following) in pairwise(chain(timed, [(None, None)])):
+        for (frame, time), (after, following) in pairwise(chain(timed, [(None, None)])):
             assert frame is not None
+            if after is None and "mp4" in container.split(","):
+                frame = _without_padding(frame)
             length = _seconds(frame)
             if time is not None and (hole := self._hole(time, length, following, container, pictures_begin)):
                 check_length(self._written + hole, self.limits)
@@ -108,6 +110,19 @@ class SoundClock:
             return Fraction(0)
         self.gaps += hole
         return hole
+
+
+def _without_padding(frame: av.AudioFrame) -> av.AudioFrame:
+    """Return a sound's last frame as long as its file says: with AAC, the rest is the encoder's padding."""
+    heard = round((frame.duration or 0) * (frame.time_base or 0) * frame.sample_rate)
+    if not 0 < heard < frame.samples:
+        return frame
+    fifo = AudioFifo()
+    frame.pts = None
+    fifo.write(frame)
+    shown = fifo.read(heard)
+    assert shown is not None
+    return shown
 
 
 def _end_of(frame: av.AudioFrame, left_out: int) -> av.AudioFrame:

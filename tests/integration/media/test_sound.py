@@ -283,6 +283,17 @@ def test_priming_and_padding_are_no_sound_that_is_left_out(tmp_path: Path, codec
     assert (sound.cut, sound.left_out) == (sound.duration >= 2, 0)
 
 
+@pytest.mark.parametrize("rate", [24000, 48000])
+def test_the_padding_after_the_last_word_in_an_mp4_is_no_sound(tmp_path: Path, rate: int) -> None:
+    path = _write(tmp_path / "a.m4a", speech_like(1.5, rate), rate, "aac")
+    with av.open(str(path)) as container:
+        said = container.streams.audio[0].duration
+        assert said is not None
+    sound = _decode(path)
+    assert sound.samples == said == round(1.5 * rate)
+    assert sound.speech_samples == pytest.approx(24000, abs=1)
+
+
 def test_nobody_counts_what_follows_if_it_is_not_asked_for(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.wav", speech_like(5.0, 48000), 48000, "pcm_s16le")
     sound = _decode(path, AudioLimits(sys.maxsize, used_seconds=Fraction(2), counts_rest=False))
