@@ -59,8 +59,8 @@ def test_of_many_avatars_the_keyboard_stops_at_the_chosen_one_alone(
     expect(studio.button("Delete bea")).to_be_focused()
     studio.page.keyboard.press("Tab")
     expect(studio.locate("#video-file")).to_be_focused()
-    bea.focus()
-    studio.page.keyboard.press("ArrowDown")
+    studio.page.get_by_role("radio", name="anna").focus()
+    studio.page.keyboard.press("Space")
     studio.page.keyboard.press("Tab")
     expect(studio.button("Delete anna")).to_be_focused()
     assert server.client.delete("/v1/avatars/bea").status_code == 204
