@@ -97,6 +97,11 @@ def main() -> None:
     except MouthpieceError as error:
         err.print(error.detail, style="red")
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        err.print(f"{error.filename}: {error.strerror}.", style="red")
+        sys.exit(1)
 
 
 def _stage(name: str) -> StageName:

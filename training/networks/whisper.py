@@ -88,14 +88,14 @@ def load_encoder(path: Path, taken: Sequence[int]) -> WhisperEncoder:
     if not path.is_file():
         raise ModelNotFound(f"There is no encoder at {path}: give the .npz of Whisper's encoder.")
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as file, np.load(file) as stored:
             weights = _state(stored, layers)
-    except (OSError, ValueError, KeyError) as error:
+        encoder = WhisperEncoder(weights["conv1.weight"].shape[0], taken)
+        encoder.load_state_dict(weights)
+    except Exception as error:  # a damaged or empty file makes numpy raise anything
         raise InvalidModel(
             f"{path} does not hold {layers} layers of Whisper's encoder ({error}): give the .npz of it."
         ) from error
-    encoder = WhisperEncoder(weights["conv1.weight"].shape[0], taken)
-    encoder.load_state_dict(weights)
     encoder.eval().requires_grad_(False)
     encoder.sha256 = known_sha256(path)
     return encoder

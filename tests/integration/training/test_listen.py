@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("yaml")
 
-from app.errors import InvalidRequest
+from app.errors import InvalidModel, InvalidRequest
 from app.media.digests import known_sha256
 from app.mouths.ear import Ear
 from app.settings import DEFAULT_MODEL
@@ -24,6 +24,7 @@ from training.clip_writer import write_clip
 from training.listen.judge import judged_talks
 from training.listen.settings import ListenSettings
 from training.listen.talks import video_talks
+from training.networks.whisper import load_encoder
 from training.split import HeldOut
 
 RECIPE = """
@@ -118,6 +119,14 @@ def test_a_file_where_a_folder_is_wanted_is_refused(tmp_path: Path) -> None:
         result = _listen("train", *given, option, file)
         assert result.returncode == 2
         assert "Usage" in result.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04cut short", b"no arrays"])
+def test_a_file_that_is_no_encoder_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "whisper.npz"
+    file.write_bytes(content)
+    with pytest.raises(InvalidModel, match=r"does not hold 4 layers"):
+        load_encoder(file, (2, 4))
 
 
 def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path) -> None:

@@ -25,6 +25,17 @@ def test_what_was_foreseen_is_one_sentence_and_status_1(
     assert "Traceback" not in lines
 
 
+def test_a_file_where_a_folder_is_to_be_made_is_said_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    videos, file = tmp_path / "videos", tmp_path / "file"
+    videos.mkdir()
+    (videos / "one.mp4").touch()
+    file.touch()
+    assert run(monkeypatch, "prepare", videos, file / "pack") == 1
+    assert capsys.readouterr().err.strip().splitlines()[-1] == f"{file / 'pack'}: Not a directory."
+
+
 def test_a_stage_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(InvalidRequest, match="expert, wav2lip"):
         cli._stage("teeth")
