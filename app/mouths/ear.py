@@ -56,6 +56,9 @@ class Heard:
     opening: Openings
     shapes: MouthShapes
     speech: SpeechShares
+    """The heads hear a second at once: they are sure of it for up to a second after the last word."""
+    near: SpeechShares
+    """How near something is loud; see :meth:`app.audio.loudness.Loudness.near`."""
 
 
 @dataclass(frozen=True)
@@ -174,11 +177,11 @@ class Ear:
 
 
 def _heard(rows: _Rows, near: SpeechShares) -> Heard:
-    """Return what the model's answers mean; nobody speaks where nothing loud is ``near`` (n,)."""
     return Heard(
         opening=np.ascontiguousarray(rows[:, 0]),
         shapes=np.ascontiguousarray(rows[:, 1 : 1 + SHAPE_DIMS]),
-        speech=rows[:, 1 + SHAPE_DIMS] * near,
+        speech=np.ascontiguousarray(rows[:, 1 + SHAPE_DIMS]),
+        near=near,
     )
 
 

@@ -81,7 +81,7 @@ class HeardShapes:
         ajar = self._person.ajar[sources] if self._person.silent.any() else np.zeros(len(sources))
         heard = self._ear.hear(self._sound, times - self._offset, alive)
         rest = shut(ajar * self._near_speech(times - self._offset, alive) if ajar.any() else ajar)
-        return Asked(self._adaptation(heard, silent), heard.speech, rest)
+        return Asked(self._adaptation(heard, silent), heard.speech * heard.near, rest)
 
     def _near_speech(self, times: FrameTimes, alive: Alive) -> Numbers:
         """Return for each time how near speech is, 0..1."""
@@ -115,6 +115,7 @@ def hear_early(ear: Ear, sound: Sound, alive: Alive = nothing) -> Heard:
         opening=np.concatenate([each.opening for each in heard]),
         shapes=np.concatenate([each.shapes for each in heard]),
         speech=np.concatenate([each.speech for each in heard]),
+        near=np.concatenate([each.near for each in heard]),
     )
 
 

@@ -82,7 +82,8 @@ def clone(tmp_path: Path) -> Path:
 def release(clone: Path) -> "subprocess.CompletedProcess[str]":
     programs = clone.parent / "programs"
     return subprocess.run(
-        [sys.executable, "scripts/release.py", "99.0.0"],
+        # Tests that run in the background may have been told to ignore a Ctrl-C, and hand that on.
+        ["env", "--default-signal=INT", sys.executable, "scripts/release.py", "99.0.0"],
         cwd=clone,
         env=os.environ | IDENTITY | {"PATH": f"{programs}:{os.environ['PATH']}"},
         check=False,

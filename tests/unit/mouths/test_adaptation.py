@@ -21,7 +21,8 @@ def heard(deviation: float = 0.2, mean: float = 0.35, speech: float = 1.0) -> He
     opening = mean + deviation * rng.standard_normal(FRAMES)
     shapes = np.zeros((FRAMES, 8))
     shapes[:, 0] = opening / OPENING[0] * AVERAGE_RANGE
-    return Heard(opening.astype(np.float32), shapes.astype(np.float32), np.full(FRAMES, speech, np.float32))
+    surely, loud = (np.full(FRAMES, share, np.float32) for share in (speech, 1.0))
+    return Heard(opening.astype(np.float32), shapes.astype(np.float32), surely, loud)
 
 
 def openings(person: Person, said: Heard) -> Numbers:
@@ -102,7 +103,7 @@ def test_somebody_whose_footage_never_talks_opens_as_people_usually_do() -> None
 
 def test_a_sound_of_one_frame_is_adapted_by_what_is_usual() -> None:
     said = heard()
-    short = Heard(said.opening[:1], said.shapes[:1], said.speech[:1])
+    short = Heard(said.opening[:1], said.shapes[:1], said.speech[:1], said.near[:1])
     wanted = adapt(person_of(talk(200)), short, AVERAGE_RANGE)(short, np.zeros(1, np.bool_))
     assert np.isfinite(wanted).all()
     assert np.abs(wanted).max() < 10

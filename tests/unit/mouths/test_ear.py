@@ -40,16 +40,20 @@ def listened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 def _joined(parts: list[Heard]) -> Heard:
     return Heard(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("opening", "shapes", "speech"))
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("opening", "shapes", "speech", "near")
+        )
     )
 
 
 def _part(heard: Heard, start: int, stop: int) -> Heard:
-    return Heard(heard.opening[start:stop], heard.shapes[start:stop], heard.speech[start:stop])
+    part = slice(start, stop)
+    return Heard(heard.opening[part], heard.shapes[part], heard.speech[part], heard.near[part])
 
 
 def _same(one: Heard, other: Heard) -> None:
-    for name in ("opening", "shapes", "speech"):
+    for name in ("opening", "shapes", "speech", "near"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
@@ -79,16 +83,18 @@ def test_outside_of_the_sound_silence_is_heard(ear: Ear, sound: Sound) -> None:
     heard = ear.hear(sound, np.array([-40.0, -39.9]))
     np.testing.assert_allclose(heard.opening, -0.75)
     assert heard.shapes.shape == (2, SHAPE_DIMS)
-    assert ear.hear(sound, np.array([100.0])).speech == 0
+    after = ear.hear(sound, np.array([100.0]))
+    np.testing.assert_allclose(after.speech, -0.75)
+    assert after.near == 0
 
 
-def test_nobody_speaks_where_nothing_has_been_loud_for_a_while(tmp_path: Path, ear: Ear) -> None:
+def test_it_is_told_where_something_is_loud(tmp_path: Path, ear: Ear) -> None:
     silence = np.zeros(SPEECH_RATE, np.float32)
     noise = 1e-4 * np.random.default_rng(0).standard_normal(3 * SPEECH_RATE).astype(np.float32)
     paused = sound_of(tmp_path / "paused", np.concatenate([silence, speech_like(1.0), silence]) + noise)
-    speech = np.abs(ear.hear(paused, np.arange(60) / 20).speech)
-    assert (speech[[0, 10, 11, 49, 59]] == 0).all()
-    assert (speech[19:42] > 0).all()
+    near = ear.hear(paused, np.arange(60) / 20).near
+    assert (near[[0, 10, 11, 49, 59]] == 0).all()
+    assert (near[19:42] > 0).all()
 
 
 def test_the_answer_is_float32_and_empty_for_no_frames(ear: Ear, sound: Sound) -> None:
