@@ -44,11 +44,11 @@ BENT_WELL, STRETCH = 0.08, 0.05
 eyes, times by how much its opening grows: the teeth of a mouth that opens a little are soon twice as high,
 those of one that opens wide hardly higher. Set by eye on people in training whose teeth were stretched."""
 
-CLENCHED, USUAL_TEETH = 0.3, 4.0
-"""Teeth that fill the gap between the lips grow with it, where the dark between two rows may. How much worse
-a lender looks for each percent of the squared eyes' distance that shows teeth, over its opening; and what
-that usually is (about the median of 28 people in training). Set by eye on one who was lent clenched teeth of
-twice their height; twelve halves follow as before (0.688 and 0.687)."""
+USUAL_TEETH: Final = 4.0
+"""Teeth that fill the gap between the lips grow with it, where the dark between two rows may: a lender that
+shows more of them than this, in percent of the squared eyes' distance over its opening, looks worse by as
+much. About the median of 28 people in training; set by eye on one who was lent clenched teeth of twice their
+height."""
 _LIPS_APART: Final = 0.05
 """Opening that is added to each: where lips hardly part, a tooth is no clenched row."""
 
@@ -135,10 +135,10 @@ def _apart(person: Person) -> Numbers:
 
 
 def _clenched(person: Person) -> Numbers:
-    """Return how much worse than usual a frame looks if it is bent open, (n,): :data:`CLENCHED`."""
+    """Return how much worse than usual a frame looks if it is bent open, (n,), 1 or more."""
     teeth = np.maximum(person.shapes[:, COMPONENTS:], 0) @ TEETH_UNITS
     dense = teeth / (np.maximum(person.openings, 0) + _LIPS_APART)
-    worse: Numbers = (1 + CLENCHED * dense) / (1 + CLENCHED * USUAL_TEETH)
+    worse: Numbers = np.maximum(dense / USUAL_TEETH, 1.0)
     return worse
 
 

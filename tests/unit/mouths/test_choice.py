@@ -14,14 +14,12 @@ from app.errors import JobCanceled
 from app.mouths import choice
 from app.mouths.choice import (
     BENT_WELL,
-    CLENCHED,
     LEAST_GAP,
     MOST_CANDIDATES,
     MOST_GROWN,
     MOST_LENDERS,
     RATE,
     STRETCH,
-    USUAL_TEETH,
     Chooser,
     Costs,
     FrameNumbers,
@@ -97,7 +95,6 @@ def test_a_mouth_that_would_be_stretched_costs_more() -> None:
         gap = max(person.openings[lender] + person.ajar[lender], 0.0) + LEAST_GAP
         bent = lack * min((gap + lack) / gap, MOST_GROWN)
         more = RATE / person.fps * 2.0 * max(bent - BENT_WELL, 0.0) ** 2 / STRETCH**2
-        more /= 1 + CLENCHED * USUAL_TEETH  # nobody's teeth show
         assert extra.get(lender, cost + more) == pytest.approx(cost + more)
     assert max(with_it[1]) > max(without[1]) + 1
 
