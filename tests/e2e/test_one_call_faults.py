@@ -93,7 +93,7 @@ def test_twenty_different_ones_at_once_keep_every_limit(
     assert kinds == ["too-many-frames", "not-a-video", "too-many-frames"]
     made = service.client.get("/v1/avatars?implicit=true").json()["avatars"]
     assert len({avatar["source"]["sha256"] for avatar in made}) == len(made) >= 17
-    assert not list((service.data_dir / "jobs").glob("*/video"))
+    service.wait(lambda: not list((service.data_dir / "jobs").glob("*/video")))
 
 
 def cached(server: Server) -> int:
