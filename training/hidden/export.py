@@ -12,7 +12,7 @@ from app.errors import InvalidModel
 from app.faces.hidden import CROP_SIZE, HiddenFinder
 from app.media.files import replacing
 from app.wav2lip.onnx_writer import write_graph
-from training.half_weights import halve_weights
+from training.compact import compact
 from training.hidden.scenes import Scene
 from training.hidden.train import as_tensors
 from training.networks.hidden_mouth import HiddenMouth
@@ -44,7 +44,7 @@ def export_hidden(network: HiddenMouth, output: Path, scenes: list[Scene]) -> in
     with replacing(output) as unproven:
         write_graph(model, unproven, inputs={"faces": (3, CROP_SIZE, CROP_SIZE)}, outputs=["hidden"])
         written = onnx.load(unproven)
-        halve_weights(written)
+        compact(written)
         onnx.save(written, unproven)
         with torch.inference_mode():
             expected = 255 * model(as_tensors(scenes)[0]).numpy()

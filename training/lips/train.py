@@ -18,7 +18,7 @@ from app.errors import InvalidModel
 from app.media.files import replacing
 from app.mouths.lips_apart import MOUTH_SIZE, LipsApart
 from app.wav2lip.onnx_writer import write_graph
-from training.half_weights import halve_weights
+from training.compact import compact
 from training.hidden.faces import Footage
 from training.journal import Journal
 from training.lips.samples import Mouths, apart_by_mesh, mouths_of
@@ -93,7 +93,7 @@ def export_lips(network: LipsApartNet, output: Path, mouths: npt.NDArray[np.uint
     with replacing(output) as unproven:
         write_graph(network, unproven, inputs={"mouths": (3, height, width)}, outputs=["apart"])
         written = onnx.load(unproven)
-        halve_weights(written)
+        compact(written)
         onnx.save(written, unproven)
         with torch.inference_mode():
             expected = network(as_tensor(mouths)).numpy()

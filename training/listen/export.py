@@ -16,7 +16,7 @@ from app.media.digests import known_sha256
 from app.media.files import replacing
 from app.mouths.ear import METADATA
 from app.wav2lip.onnx_writer import quiet_exporter
-from training.half_weights import halve_weights
+from training.compact import compact
 from training.listen.settings import ListenSettings
 from training.listen.stage import Taught
 from training.networks.ear import Listener
@@ -61,7 +61,7 @@ def export_listen(
     with replacing(output) as unproven:
         _write(listener, window, unproven)
         written = onnx.load(unproven)
-        halve_weights(written)
+        compact(written)
         about = {"past": settings.past, "ahead": settings.ahead, "average_range": taught.average_span}
         written.metadata_props.add(key=METADATA, value=json.dumps(about))
         onnx.save(written, unproven)

@@ -1,4 +1,4 @@
-"""Weights of an ONNX model in half the bytes."""
+"""An ONNX model as it ships: weights in half the bytes, and nothing of the machine that wrote it."""
 
 from typing import Any, Final
 
@@ -9,8 +9,14 @@ _LEAST_HALVED: Final = 1024
 """Numbers: smaller tensors, shapes and constants among them, stay as they are."""
 
 
-def halve_weights(model: Any) -> None:
-    """Store the weights of an ``onnx.ModelProto`` in fp16, behind casts that engines resolve at loading."""
+def compact(model: Any) -> None:
+    """Store the weights of an ``onnx.ModelProto`` in fp16, behind casts that engines resolve at loading.
+
+    The exporter notes with each node where in which file it was written; that goes.
+    """
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
     casts = []
     for weights in model.graph.initializer:
         values = onnx.numpy_helper.to_array(weights)
