@@ -123,6 +123,16 @@ def body_of(
     return MultipartBody(boundary, files, fields, max_bytes)
 
 
+async def short_body(request: Request) -> bytes:
+    """Return a body that has no files in it. Raises ``InvalidRequest`` if it has more than ``FORM_BYTES``."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_BYTES:
+            raise InvalidRequest(f"The body has more than {FORM_BYTES} bytes; send addresses, not files.")
+    return bytes(body)
+
+
 def _name_of(request: Request) -> str:
     """Return the name that the client gives its file in Content-Disposition, if it does."""
     _, options = parse_options_header(request.headers.get("content-disposition"))

@@ -109,10 +109,10 @@ def install_handlers(app: FastAPI) -> None:
 
 
 def _sentence(detail: ErrorDetails) -> str:
-    if detail["type"] in ("json_invalid", "model_attributes_type"):
+    if detail["type"] in ("json_invalid", "model_type"):
         return "The body must be a JSON object, with Content-Type: application/json."
-    # The first part of a location says "query" or "path"; a field of a form has its name alone.
-    place = [str(part) for part in detail["loc"] if part not in ("query", "path", "header", "body")]
+    # The first part of a location says "query" or "path"; a field of a body has its name alone.
+    place = [str(part) for part in detail["loc"] if part not in ("query", "path", "header")]
     message = detail["msg"].removeprefix("Value error, ")
     if not detail["loc"]:  # of several fields together: the sentence names them
         return f"{message}."
@@ -134,8 +134,6 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.NOT_FOUND:
         return answer_to(request, NotFound("There is nothing at this address; see /docs for what there is."))
-    if error.status_code == HTTPStatus.BAD_REQUEST:  # the framework's word for a body that is not UTF-8
-        return answer_to(request, InvalidRequest("The body cannot be read; send JSON as UTF-8."))
     status, headers, detail = HTTPStatus(error.status_code), dict(error.headers or {}), error.detail
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))

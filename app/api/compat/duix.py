@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.types import Message
 
-from app.api.bodies import FORM_BYTES
+from app.api.bodies import short_body
 from app.api.compat import common
 from app.api.compat.common import Asked, Meaning
 from app.api.dependencies import ServicesDep
@@ -94,7 +94,7 @@ async def submit(request: Request, services: ServicesDep) -> Answer:
 
     If a job with this `code` is in progress, nothing is queued; if it has ended, the new job replaces it.
     """
-    body = await _body(request)
+    body = await short_body(request)
     code = _code_of(body)
     try:
         job = await common.find(request, services, API, code)
@@ -148,16 +148,6 @@ def _read(body: Mapping[str, Any]) -> Meaning:
                 f"{name}_url: must be an http:// or https:// address; this service cannot read your files."
             )
     return Meaning(fields, {})
-
-
-async def _body(request: Request) -> bytes:
-    """Return the body, which holds addresses only and is short. Raises ``InvalidRequest``."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_BYTES:
-            raise InvalidRequest(f"The body has more than {FORM_BYTES} bytes; send addresses, not files.")
-    return bytes(body)
 
 
 def _code_of(body: bytes) -> str:

@@ -125,8 +125,10 @@ FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 
 async def test_who_has_no_key_has_no_body_read(start: Start) -> None:
     client = await start(api_keys=KEYS)
-    response = await client.post("/v1/avatars", content=unread(), headers=FORM)
-    assert response.status_code == 401
+    for method, path in V1_ROUTES:
+        for headers in (FORM, {"Content-Type": "application/json"}):
+            response = await client.request(method, path, content=unread(), headers=headers)
+            assert response.status_code == 401, (method, path)
 
 
 @pytest.mark.usefixtures("worker_process")

@@ -1,7 +1,7 @@
 """Webhooks and results of jobs that a scripted worker does, to a real server."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,24 @@ async def test_a_body_that_is_no_object_is_told_what_to_send(start: Start, body:
         answer = await client.post("/v1/webhooks/test", content=body, headers=headers)
         assert (answer.status_code, code(answer)) == (422, "invalid-request")
         assert answer.json()["detail"].startswith("The body must be a JSON object, with Content-Type")
+
+
+async def test_a_body_is_read_only_as_far_as_one_with_an_address_goes(start: Start) -> None:
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        while True:
+            read += 1 << 14
+            yield b"[" * (1 << 14)
+
+    client = await start(compat="duix")
+    for path in ("/v1/webhooks/test", "/easy/submit"):
+        read = 0
+        headers = {"Content-Type": "application/json"}
+        answer = await client.post(path, content=endless(), headers=headers)
+        assert "more than 65536 bytes" in answer.text
+        assert read < 1 << 17
 
 
 async def test_an_address_without_a_scheme_is_told_what_it_lacks(start: Start) -> None:
