@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import chain
 from math import ceil
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import av
 import numpy as np
@@ -46,7 +46,7 @@ TrackSamples = npt.NDArray[np.int16]
 """int16 (samples, channels), interleaved, at the caller's own sample rate."""
 
 SpeechSamples = npt.NDArray[np.float32]
-"""float32 (samples,), mono, 16 kHz, nominally within -1..1."""
+"""float32 (samples,), mono, 16 kHz, finite, nominally within -1..1."""
 
 SPEECH_RATE: Final = 16000
 """Sample rate on which Wav2Lip's mel is defined."""
@@ -73,6 +73,9 @@ _PADDING: Final = Fraction(1, 10)
 
 _PIECES_A_SECOND: Final = 5
 """In how many pieces a second of sound is converted."""
+
+_MOST: Final = float(1 << 15)
+"""Samples as floats go to 1, or this far in files on the scale of 16 bits; more is none of a sound's."""
 
 TRACK_BYTES: Final = 2
 SPEECH_BYTES: Final = 4
@@ -164,7 +167,7 @@ def decode_sound(
         layout = _AAC_LAYOUTS.get(first.layout.nb_channels, _OTHER_LAYOUT)
         growth = Growth(track_path.parent)
         track = _Output(files[0], growth, "s16", layout, rate)
-        speech = _Output(files[1], growth, "flt", "mono", SPEECH_RATE)
+        speech = _Speech(files[1], growth)
         for frame in _gathered(chain([first], frames), alive):
             track.write(frame)
             speech.write(frame)
@@ -270,7 +273,7 @@ def _examined(sound: Sound, alive: Alive) -> Sound:
     levels = measure(_blocks(sound, alive), sound.sample_rate)
     if levels.solo is not None:
         with _writing(Path(sound.speech_path)) as file:
-            speech = _Output(file, Growth(Path(sound.speech_path).parent), "flt", "mono", SPEECH_RATE)
+            speech = _Speech(file, Growth(Path(sound.speech_path).parent))
             for track, _ in _blocks(sound, alive):
                 samples = np.ascontiguousarray(track[:, levels.solo])[None]
                 frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
@@ -334,7 +337,20 @@ class _Output:
             return
         for converted in self._resampler.resample(frame):
             if converted is not None:  # what a resampler without work returns for the flush
-                data = converted.to_ndarray().tobytes()
+                data = self._data(converted.to_ndarray())
                 self._growth.add(len(data))
                 self._file.write(data)
                 self.samples += converted.samples
+
+    def _data(self, samples: npt.NDArray[Any]) -> bytes:
+        return samples.tobytes()
+
+
+class _Speech(_Output):
+    """Has silence where a file of floats has infinity, no number, or one that is beyond all measure."""
+
+    def __init__(self, file: BinaryIO, growth: Growth) -> None:
+        super().__init__(file, growth, "flt", "mono", SPEECH_RATE)
+
+    def _data(self, samples: npt.NDArray[Any]) -> bytes:
+        return np.where(np.abs(samples) <= _MOST, samples, np.float32(0)).tobytes()

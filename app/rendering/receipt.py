@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
+from math import isfinite, nan
 from typing import Any, Final
 
 import numpy as np
@@ -62,7 +63,7 @@ def write_receipt(render: OpenRender, model: Mapping[str, str], alive: Alive) ->
     """
     receipt, seen = receipt_of(render, model, alive)
     with replacing(render.workspace.report) as temporary:
-        temporary.write_text(json.dumps(receipt), encoding="utf-8")
+        temporary.write_text(json.dumps(receipt, allow_nan=False), encoding="utf-8")
     if seen.faces:
         chosen = np.linspace(0, len(seen.faces) - 1, min(len(seen.faces), _SHOWN)).round().astype(int)
         times, pictures = zip(*(seen.faces[index] for index in chosen.tolist()), strict=True)
@@ -94,7 +95,7 @@ def receipt_of(render: OpenRender, model: Mapping[str, str], alive: Alive) -> tu
 
 
 def _followed(found: tuple[float, float | None] | None) -> dict[str, float | None] | None:
-    if found is None:
+    if found is None or not isfinite(found[0]):
         return None
     correlation, lag = found
     return {"correlation": round(correlation, 3), "lag": None if lag is None else round(lag, 3)}
@@ -182,10 +183,10 @@ def _add(to: list[tuple[float, float]], measure: Callable[[], tuple[float, float
 
 
 def _medians(measured: Sequence[tuple[float, float]]) -> dict[str, float] | None:
-    """Return the medians of a measure in the result and in the footage."""
-    if not measured:
+    """Return the medians of a measure in the result and in the footage; None if there are none."""
+    made, own = np.median(np.array(measured), axis=0).tolist() if measured else (nan, nan)
+    if not isfinite(made + own):
         return None
-    made, own = np.median(np.array(measured), axis=0).tolist()
     return {"result": round(made, 3), "footage": round(own, 3)}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from app.audio.loudness import last_word, loudness_of
 from app.errors import LimitExceeded, MediaTooLong, NoSound, NotAudio, TooManyFrames
 from app.media.limits import AudioLimits
 from app.media.probe import announced
@@ -73,6 +74,27 @@ def test_formats_keep_rate_and_length(tmp_path: Path, codec: str, suffix: str, r
     assert sound.duration == sound.samples / rate
     assert sound.duration == pytest.approx(1.5, abs=0.001 if "pcm" in codec or codec == "flac" else 0.06)
     assert sound.speech_samples == pytest.approx(sound.duration * 16000, abs=2)
+
+
+@pytest.mark.parametrize("strange", [np.inf, -np.inf, np.nan, 3e38])
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_what_is_no_sample_does_not_reach_the_mouth(tmp_path: Path, strange: float, rate: int) -> None:
+    signal = speech_like(1.5, rate)
+    for place in (slice(rate // 2, rate // 2 + 5), slice(None)):
+        sent = signal.copy()
+        sent[place] = strange
+        sound = _decode(_write(tmp_path / "strange.wav", sent, rate, "pcm_f32le"))
+        heard = sound.read_speech(0, 24000)
+        assert np.isfinite(heard).all()
+        assert np.abs(heard).max() <= 1.1
+        assert np.isfinite(loudness_of(sound).gain)
+        assert last_word(sound) <= sound.duration
+
+
+def test_floats_beyond_full_scale_are_heard(tmp_path: Path) -> None:
+    signal = speech_like(1.0, 16000)
+    sound = _decode(_write(tmp_path / "loud.wav", signal * np.float32(20000), 16000, "pcm_f32le"))
+    np.testing.assert_allclose(sound.read_speech(0, 16000), signal * 20000, rtol=1e-5)
 
 
 def test_lossless_samples_are_the_callers_own(tmp_path: Path) -> None:

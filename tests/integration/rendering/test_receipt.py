@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from app.mouths.model import LipModel
+from app.rendering import receipt as module
 from app.rendering.comparing import Pair
 from app.rendering.options import RenderOptions
 from app.rendering.receipt import write_receipt
@@ -65,6 +66,19 @@ def test_it_tells_lengths_offset_kinds_stages_and_model(
     sheet = cv2.imread(str(tmp_path / "job" / "sheet.jpg"))
     assert sheet is not None
     assert sheet.shape[1] == 3 * 484 + 4
+
+
+def test_what_cannot_be_measured_is_null(
+    receipt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strange(*_: Any) -> tuple[float, float]:
+        return float("nan"), float("inf")
+
+    monkeypatch.setattr(module, "following", strange)
+    for measure in ("seams", "details"):
+        monkeypatch.setattr(Pair, measure, strange)
+    told = receipt("anna", 0.48)
+    assert (told["seam"], told["sharpness"], told["following"]) == (None, None, None)
 
 
 def test_frames_that_pass_are_counted_and_not_measured(receipt: Callable[..., Any], tmp_path: Path) -> None:
