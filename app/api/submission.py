@@ -194,7 +194,7 @@ class Submission(Generic[Parameters]):
 
     async def _forget(self) -> None:
         """Delete what has arrived; not on the event loop, which a large file would hold up."""
-        await self.services.scheduler.forget_files(self._arrival)
+        await self.services.scheduler.forget_arrival(self._arrival)
 
 
 async def wait_for(services: Services, job: Job) -> Job:

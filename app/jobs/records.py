@@ -1,4 +1,4 @@
-"""Writes to the job table that must not be lost, and whether the table is usable."""
+"""What must be asked of the job table, or written to it, whatever happens; and whether it is usable."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Records:
-    """Writes to the job table for those who cannot go on without, and knows whether it works."""
+    """The job table for those who cannot go on without its answer; knows whether it works."""
 
     def __init__(self, table: JobTable) -> None:
         self.table = table
@@ -53,6 +53,15 @@ class Records:
                 if not self.troubles.get("write"):
                     log.error("job_table_unusable", error=str(error))
                 self.troubles["write"] = _told(error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def read(self, ask: Callable[[], T]) -> T:
+        """Ask the table, however often that has to be tried; :meth:`watch` tells why it must be."""
+        while True:
+            try:
+                return await on_table(ask)
+            except Exception as error:
+                log.debug("job_table_asked_again", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def watch(self) -> None:

@@ -160,17 +160,26 @@ class Scheduler:
     async def forget_files(self, job_id: str, record: Job | None = None) -> None:
         """Delete the files of a job that is no more, or of which ``record`` is all that is kept.
 
-        What takes a volume longer goes on afterwards.
+        What takes a volume, or the table, longer goes on afterwards.
         """
-        traceparent = record.traceparent if record else None
-        clearing = self._clear(job_id, traceparent, partial(self._forget, job_id, record))
+        await asyncio.wait({self._spawn(self._forget(job_id, record))}, timeout=NOTE_SECONDS)
+
+    async def forget_arrival(self, arrived: str) -> None:
+        """Delete files that came for a job, under an id that none has; otherwise as :meth:`forget_files`."""
+        clearing = self._clear(arrived, None, partial(self._files.forget, arrived))
         await asyncio.wait({self._spawn(clearing)}, timeout=NOTE_SECONDS)
 
-    def _forget(self, job_id: str, record: Job | None) -> None:
-        with suppress(JobNotFound):
-            if self._table.get(job_id).number != (record.number if record else None):
+    async def _forget(self, job_id: str, record: Job | None) -> None:
+        def is_anothers() -> bool:
+            with suppress(JobNotFound):
+                return self._table.get(job_id).number != (record.number if record else None)
+            return False
+
+        async with self._files_of(job_id, inf):
+            if await self.records.read(is_anothers):
                 return  # another one has taken its id, and has ended, too
-        self._files.forget(job_id)
+            traceparent = record.traceparent if record else None
+            await self._delete(job_id, traceparent, partial(self._files.forget, job_id))
 
     async def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job and return how it stands then. Raises ``JobNotFound``."""
@@ -367,18 +376,21 @@ class Scheduler:
             log.exception("end_not_told", **about(ended.job.id, ended.job.traceparent), exc_info=error)
 
     async def _clear(self, job_id: str, traceparent: str | None, delete: Callable[[], object]) -> None:
-        """Delete files of a job that has ended; if that fails, the next start does it.
+        async with self._files_of(job_id, inf):
+            await self._delete(job_id, traceparent, delete)
+
+    async def _delete(self, job_id: str, traceparent: str | None, delete: Callable[[], object]) -> None:
+        """Delete files of a job that has ended, which are held; if that fails, the next start does it.
 
         Beside a result they lie until that expires. Those of a job that has taken its place stay.
         """
-        async with self._files_of(job_id, inf):
-            job = self._jobs.get(job_id)
-            if job_id in self._coming or (job and not job.ending):
-                return
-            try:
-                await tidy_uploads(delete)
-            except Exception as error:
-                log.error("files_not_deleted", **about(job_id, traceparent), error=str(error))
+        job = self._jobs.get(job_id)
+        if job_id in self._coming or (job and not job.ending):
+            return
+        try:
+            await tidy_uploads(delete)
+        except Exception as error:
+            log.error("files_not_deleted", **about(job_id, traceparent), error=str(error))
 
     @asynccontextmanager
     async def _files_of(self, job_id: str, seconds: float) -> AsyncGenerator[None, None]:

@@ -211,6 +211,20 @@ async def test_a_database_that_cannot_be_used_is_said_to_be_so(
     assert int(response.headers["retry-after"]) > 0
 
 
+async def test_an_upload_that_a_failing_database_refuses_leaves_nothing(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(self: JobTable, *_: Any) -> None:
+        raise OperationalError("insert", {}, Exception("disk I/O error"))
+
+    client = await start()
+    for change in ("insert", "get"):
+        monkeypatch.setattr(JobTable, change, fail)
+    response = await post_video(client)
+    assert (response.status_code, code(response)) == (503, "not-ready")
+    assert list((tmp_path / "data" / "jobs").iterdir()) == []
+
+
 async def test_no_job_is_taken_for_a_database_that_was_taken_away(start: Start, tmp_path: Path) -> None:
     client = await start()
     await until_loaded(client)

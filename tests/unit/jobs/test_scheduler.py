@@ -13,12 +13,13 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 import app.jobs.job
+from app import threads
 from app.errors import NoFace, Unavailable
-from app.jobs import scheduler
+from app.jobs import records, scheduler
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, JobState, NewJob
 from app.jobs.pool import Answer, Call, Told
-from app.jobs.table import JobPage
+from app.jobs.table import JobPage, JobTable
 from tests.support.pretending import PretendingPool
 from tests.support.scheduling import running
 from tests.support.waiting import DEADLINE, until
@@ -281,6 +282,50 @@ async def test_files_of_who_took_the_id_of_an_expired_job_and_has_ended_stay(tmp
         await service.scheduler.forget_files(job_id)
         await service.settle()
         assert not service.files.job(job_id).exists()
+
+
+async def test_files_go_once_the_table_answers_and_what_has_arrived_before_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, get = [True], JobTable.get
+
+    def ask(table: JobTable, job_id: str) -> Job:
+        if away:
+            raise OperationalError("select", {}, Exception("database is locked"))
+        return get(table, job_id)
+
+    monkeypatch.setattr(JobTable, "get", ask)
+    monkeypatch.setattr(records, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(scheduler, "NOTE_SECONDS", 0.02)
+    async with running(tmp_path) as service:
+        for name in ("expired", "arrived"):
+            service.files.job(name).mkdir(parents=True)
+        await service.scheduler.forget_files("expired")
+        await service.scheduler.forget_arrival("arrived")
+        await until(lambda: not service.files.job("arrived").exists())
+        assert service.files.job("expired").exists()
+        away.clear()
+        await service.settle()
+        assert not service.files.job("expired").exists()
+
+
+async def test_a_table_that_hangs_holds_up_no_thread_of_uploads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, get = threading.Event(), JobTable.get
+
+    def hang(table: JobTable, job_id: str) -> Job:
+        goes_on.wait(DEADLINE)
+        return get(table, job_id)
+
+    monkeypatch.setattr(JobTable, "get", hang)
+    monkeypatch.setattr(scheduler, "NOTE_SECONDS", 0.01)
+    async with running(tmp_path) as service:
+        for number in range(20):
+            await service.scheduler.forget_files(str(number))
+        assert threads.UPLOADS.patient.borrowed_tokens == 0
+        goes_on.set()
+        await service.settle()
 
 
 async def test_a_canceled_render_is_not_sent_while_its_end_is_not_on_record(
