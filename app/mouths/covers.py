@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.boxes import crop_affine
-from app.faces.geometry import composed
+from app.faces.geometry import composed, mapped
 from app.faces.hidden import CROP_SIZE, Shares, alignment, in_crop, lips_ellipse
 from app.faces.types import Box, ExactBox, FaceLandmarks, Landmarks, MouthMask
 from app.media.frames import Affine
 from app.mouths.points import JAW, LOWER_LIP_OUTER
+from app.mouths.types import Numbers
 from app.progress import Alive, nothing
 
 Marking = npt.NDArray[np.uint8]
@@ -195,6 +196,12 @@ class FaceCover:
         wide = cv2.GaussianBlur(cv2.dilate(marks, np.ones((_SPREAD, _SPREAD), np.uint8)), (0, 0), _SPREAD / 3)
         to_crop: Affine = np.asarray(cv2.invertAffineTransform(alignment(landmarks)), np.float64)
         return cls(np.asarray(wide, np.uint8), to_crop)
+
+    def at(self, points: Numbers) -> Shares:
+        """Return how surely points (k, 2) of the frame are hidden, float32 (k,), 0..1."""
+        x, y = mapped(points, self.to_crop).astype(np.float32).T
+        hidden = cv2.remap(self.hidden, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return hidden.ravel().astype(np.float32) / np.float32(255)
 
 
 def spare(mask: MouthMask, cover: FaceCover, box: Box | ExactBox, head: Affine | None = None) -> MouthMask:

@@ -21,6 +21,7 @@ from app.faces.types import Box, FaceLandmarks, MouthMask
 from app.media.frames import Affine, FrameLayout, I420Frame, Plane
 from app.mouths.covers import FaceCover, spare
 from app.mouths.points import JAW, LOWER_LIP_OUTER, UPPER_LIP_OUTER
+from app.rendering.jaws import GivingJaw
 from app.rendering.sampling import FloatPlane, Lent, Region, sampled
 
 FloatPlanes = npt.NDArray[np.float32]
@@ -100,6 +101,10 @@ class Layer:
         ``landmarks`` (468, 2) are the frame's own; ``weight`` 0..1 fades the whole; ``cover`` is what lies
         before the face: it is left alone, and if it is large, the cheeks are.
         """
+        jaw = GivingJaw.to(lent.placing.points, landmarks, cover)
+        if jaw is not None:
+            jaw.move(self.layout, frame, weight)
+            landmarks = jaw.landmarks
         masks = _Masks(box, landmarks, lent)
         region = masks.region(self.layout)
         if region is None:
