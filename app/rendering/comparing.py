@@ -16,7 +16,7 @@ from app.faces.head import RIGID_POINTS
 from app.faces.leaning import Levelled, levelled
 from app.faces.mask import mouth_mask
 from app.faces.regions import region_of_landmarks
-from app.faces.types import Box, FaceLandmarks
+from app.faces.types import Box, FaceLandmarks, has_face
 from app.media.frames import BgrImage, I420Frame, Plane
 from app.media.sharpness import fine_detail
 from app.mouths.space import align, opening_of, shape_space, speech_points, symmetrical, turned_front
@@ -112,14 +112,18 @@ class Pair:
         return float(opening_of(symmetrical(turned_front(speech_points(points), pose)))[0])
 
     def picture(self, side: int) -> BgrImage:
-        """Return the faces of the footage and of the result side by side, each ``side`` pixels square."""
-        top, bottom, left, right = (float(edge) for edge in self.box)
-        extent = max(bottom - top, right - left) * (1 + 2 * _MARGIN)
+        """Return the faces of the footage and of the result side by side, each ``side`` pixels square.
+
+        Of a frame without a face, all of it.
+        """
+        layout, margin = self.framing.layout, 0.0
+        top, bottom, left, right = 0.0, float(layout.height), 0.0, float(layout.width)
+        if has_face(self.avatar.boxes[self.source : self.source + 1])[0]:
+            (top, bottom, left, right), margin = (float(edge) for edge in self.box), _MARGIN
+        extent = max(bottom - top, right - left) * (1 + 2 * margin)
         x, y = (left + right - extent) / 2, (top + bottom - extent) / 2
         affine = crop_affine(np.array([y, y + extent, x, x + extent]), side)
-        faces = [
-            self.framing.layout.sample_bgr(frame, affine, (side, side)) for frame in (self.own, self.made)
-        ]
+        faces = [layout.sample_bgr(frame, affine, (side, side)) for frame in (self.own, self.made)]
         return np.hstack(faces)
 
     def _level_luma(self, frame: I420Frame, rows: tuple[int, int], columns: tuple[int, int]) -> Plane:

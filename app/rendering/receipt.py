@@ -19,6 +19,7 @@ from app.faces.face_mesh import FaceMesh
 from app.faces.types import has_face
 from app.media.excerpts import read_frames, track_times
 from app.media.files import replacing
+from app.media.frames import BgrImage
 from app.media.sheet import write_sheet
 from app.media.timing import Segment
 from app.progress import Alive
@@ -52,7 +53,9 @@ class _Seen:
     stretches: list[Stretch] = field(default_factory=list)
     seams: list[tuple[float, float]] = field(default_factory=list)
     details: list[tuple[float, float]] = field(default_factory=list)
-    faces: list[tuple[float, Any]] = field(default_factory=list)
+    faces: list[tuple[str, BgrImage]] = field(default_factory=list)
+    """Of frames whose mouth was changed, with a text."""
+    unchanged: list[tuple[str, BgrImage]] = field(default_factory=list)
     frames: int = 0
 
 
@@ -64,10 +67,9 @@ def write_receipt(render: OpenRender, model: Mapping[str, str], alive: Alive) ->
     receipt, seen = receipt_of(render, model, alive)
     with replacing(render.workspace.report) as temporary:
         temporary.write_text(json.dumps(receipt, allow_nan=False), encoding="utf-8")
-    if seen.faces:
-        chosen = np.linspace(0, len(seen.faces) - 1, min(len(seen.faces), _SHOWN)).round().astype(int)
-        times, pictures = zip(*(seen.faces[index] for index in chosen.tolist()), strict=True)
-        texts = [f"{time:.2f} s: footage, result" for time in times]
+    if faces := seen.faces or seen.unchanged:
+        chosen = np.linspace(0, len(faces) - 1, min(len(faces), _SHOWN)).round().astype(int)
+        texts, pictures = zip(*(faces[index] for index in chosen.tolist()), strict=True)
         write_sheet(render.workspace.sheet, pictures, texts, _COLUMNS, 2 * _FACE)
 
 
@@ -126,17 +128,20 @@ def _look(render: OpenRender, alive: Alive) -> _Seen:
         for first, count in stretches:
             times: list[float] = []
             openings: list[Future[float | None]] = []
-            for index, pair in _pairs(render, first, count, every):
+            for index, pair, changed in _pairs(render, first, count, every):
                 alive()
                 seen.frames += 1
-                if pair is None:
+                text = f"{render.maker.timeline.time(index):.2f} s: footage, result"
+                if not changed:
+                    if seen.frames % step == 0:
+                        seen.unchanged.append((f"{text}, unchanged", pair.picture(_FACE)))
                     continue
                 if openings:
                     openings[-1].result()  # so that few frames are in memory
                 times.append(render.maker.timeline.time(index))
                 openings.append(pool.submit(pair.opening, mesh))
                 if seen.frames % step == 0:
-                    seen.faces.append((times[-1], pair.picture(_FACE)))
+                    seen.faces.append((text, pair.picture(_FACE)))
                     _add(seen.seams, pair.seams)
                     _add(seen.details, pair.details)
             known = [
@@ -165,16 +170,15 @@ def _stretches(render: OpenRender) -> list[tuple[int, int]]:
     return [(segment.first_frame, min(each, segment.frame_count)) for segment in chosen]
 
 
-def _pairs(render: OpenRender, first: int, count: int, every: int) -> Iterator[tuple[int, Pair | None]]:
-    """Yield decoded frames beside the footage's, by number; None for one whose mouth is the footage's."""
+def _pairs(render: OpenRender, first: int, count: int, every: int) -> Iterator[tuple[int, Pair, bool]]:
+    """Yield decoded frames beside the footage's, by number, and whether the mouth is not the footage's."""
     maker = render.maker
     shown = has_face(maker.avatar.boxes) & np.isfinite(maker.avatar.landmarks).all(axis=(1, 2))
     weights = maker.mouths.weights.of(range(first, first + count))
     for index, made in read_frames(render.result, maker.framing.layout, first, count, every):
         source = maker.timeline.avatar_frame(index)
         changed = shown[source] and weights[index - first] > 0
-        pair = Pair(made, maker.avatar, source, maker.framing, maker.mouths.leaning) if changed else None
-        yield index, pair
+        yield index, Pair(made, maker.avatar, source, maker.framing, maker.mouths.leaning), bool(changed)
 
 
 def _add(to: list[tuple[float, float]], measure: Callable[[], tuple[float, float] | None]) -> None:

@@ -81,13 +81,27 @@ def test_what_cannot_be_measured_is_null(
     assert (told["seam"], told["sharpness"], told["following"]) == (None, None, None)
 
 
-def test_frames_that_pass_are_counted_and_not_measured(receipt: Callable[..., Any], tmp_path: Path) -> None:
+def test_frames_that_pass_are_counted_and_not_measured(receipt: Callable[..., Any]) -> None:
     told = receipt("blank", 0.96)
     assert told["frames"]["total"] == 24
     assert 8 <= told["frames"]["passed"] <= 16
     told = receipt("anna", 0.48, keep="0-0.48")
     assert told["frames"] == {"total": 12, "lent": 0, "painted": 0, "passed": 12}
     assert (told["seam"], told["sharpness"], told["following"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("avatar_id", "options"), [("anna", {"keep": "0-0.32"}), ("blank", {"start": 0.32, "end": 0.64})]
+)
+def test_a_render_without_a_changed_mouth_has_a_sheet_too(
+    receipt: Callable[..., Any], tmp_path: Path, avatar_id: str, options: Any
+) -> None:
+    """Of faces as they are, and of frames without any; the footage beside the result."""
+    assert receipt(avatar_id, 0.32, **options)["frames"]["passed"] == 8
+    sheet = cv2.imread(str(tmp_path / "job" / "sheet.jpg"))
+    assert sheet is not None
+    own, made = sheet[4:244, 4:244].astype(int), sheet[4:244, 244:484].astype(int)
+    assert np.abs(own - made).mean() < 3
 
 
 def test_of_a_longer_render_every_other_frame_is_measured(receipt: Callable[..., Any]) -> None:
