@@ -36,15 +36,19 @@ class Allowance:
         except ValueError as error:
             raise AddressRefused(f"That is not a valid address: {str(error).rstrip('.')}.") from error
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing may be reached."""
+        return not (self.public or self.hosts)
+
     def check(self, url: httpx.URL) -> bool:
         """Raise ``AddressRefused`` unless a URL's host may be looked up; return whether it is listed."""
         if url.scheme not in PORTS:
             named = f", not {url.scheme[:20]!r}" if url.scheme else ""
             raise AddressRefused(f"An address must begin with http:// or https://{named}.")
-        if not (self.public or self.hosts):
+        if self.is_empty:
             raise AddressRefused(
-                "This service does not fetch files: send the file itself, or ask the operator to set "
-                "MOUTHPIECE_FETCH."
+                "This service may not connect to other hosts; the operator can set MOUTHPIECE_FETCH."
             )
         if url.userinfo:
             raise AddressRefused("An address must not contain a user name or a password; leave them out.")

@@ -10,8 +10,8 @@ from weakref import WeakValueDictionary
 
 import httpx
 
-from app.errors import FetchFailed
-from app.outside.allowance import Allowance, read_url
+from app.errors import AddressRefused, FetchFailed
+from app.outside.allowance import PORTS, Allowance, read_url
 from app.outside.reach import MAX_REDIRECTS, Resolve, client, send, system_resolve
 
 
@@ -69,13 +69,19 @@ class Fetcher:
 
         Raises ``AddressRefused``, ``FetchFailed``.
         """
-        self._allowance.check(read_url(text))
+        url = read_url(text)
+        if self._allowance.is_empty and url.scheme in PORTS:
+            raise AddressRefused(
+                "This service does not fetch files: send the file itself, or ask the operator to set "
+                "MOUTHPIECE_FETCH."
+            )
+        self._allowance.check(url)
         timeout = httpx.Timeout(self._timeouts.stretch, connect=self._timeouts.connect)
-        own = owner or read_url(text).host
+        own = owner or url.host
         own_turns = self._own_turns.setdefault(own, asyncio.Semaphore(self._share))
         async with own_turns, self._turns, client(self._allowance, self._resolve, timeout) as web:
             deadline = asyncio.get_running_loop().time() + self._timeouts.total
-            response = await self._begin(web, read_url(text))
+            response = await self._begin(web, url)
             try:
                 announced = response.headers.get("content-length", "")
                 name = PurePosixPath(unquote(response.url.path)).name

@@ -146,6 +146,7 @@ async def test_an_address_is_refused_where_nothing_is_allowed(start: Start, neig
     client = await start()
     answer = await post(client, {"video_url": f"{neighbour.url}/empty"})
     assert (answer.status_code, code(answer)) == (422, "address-refused")
+    assert "send the file itself" in answer.json()["detail"]
     assert "MOUTHPIECE_FETCH" in answer.json()["detail"]
     assert neighbour.taken == []
 

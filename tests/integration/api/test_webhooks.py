@@ -201,6 +201,13 @@ async def test_a_body_is_read_only_as_far_as_one_with_an_address_goes(start: Sta
         assert read < 1 << 17
 
 
+async def test_a_webhook_that_may_not_be_sent_is_not_told_of_files(start: Start) -> None:
+    answer = await (await start()).post("/v1/webhooks/test", json={"webhook_url": "https://example.org/"})
+    assert answer.json()["detail"] == (
+        "This service may not connect to other hosts; the operator can set MOUTHPIECE_FETCH."
+    )
+
+
 async def test_an_address_without_a_scheme_is_told_what_it_lacks(start: Start) -> None:
     answer = await (await start()).post("/v1/webhooks/test", json={"webhook_url": "hook"})
     assert answer.json()["detail"] == "An address must begin with http:// or https://."
