@@ -62,6 +62,9 @@ def render_notices(
     if options.strength != 1 and isinstance(model, Wav2LipInfer) and options.detail == "model":
         detail = "'strength' has no effect: models with Wav2Lip's interface have no such control."
         told.append(notice(NoticeCode.WITHOUT_EFFECT, detail))
+    if options.detail == "footage" and not isinstance(model, Wav2LipInfer):
+        detail = "'detail' has no effect: this model always shows the footage's pixels."
+        told.append(notice(NoticeCode.WITHOUT_EFFECT, detail))
     if options.keep_sound and not own_sound:
         detail = "'keep_sound' has no effect: the video has no sound."
         told.append(notice(NoticeCode.WITHOUT_EFFECT, detail))

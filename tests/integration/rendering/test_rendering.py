@@ -156,14 +156,16 @@ def test_parameters_out_of_range_are_refused(wrong: dict[str, object]) -> None:
         RenderOptions(**wrong)  # type: ignore[arg-type]
 
 
-def test_a_model_that_has_no_measure_of_strength_says_so(
-    renderer: Renderer, workspace: Workspace, speech: Speech
+@pytest.mark.parametrize(
+    ("options", "generates"), [(RenderOptions(strength=0.5), True), (RenderOptions(detail="footage"), False)]
+)
+def test_an_option_that_means_nothing_to_the_model_is_told(
+    renderer: Renderer, workspace: Workspace, speech: Speech, options: RenderOptions, generates: bool
 ) -> None:
-    request = RenderRequest("anna", speech(0.2), RenderOptions(strength=0.5))
-    report = renderer.render(request, workspace, no_progress)
+    report = renderer.render(RenderRequest("anna", speech(0.2), options), workspace, no_progress)
     said = [told["code"] for told in report.warnings]
-    generated = isinstance(renderer.infer, Wav2LipInfer)
-    assert said == ([NoticeCode.WITHOUT_EFFECT] if generated else [])
+    without = isinstance(renderer.infer, Wav2LipInfer) is generates
+    assert said == ([NoticeCode.WITHOUT_EFFECT] if without else [])
 
 
 @dataclass(frozen=True)
