@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.errors import InvalidRequest, MouthpieceError
+from app.extras import install_command
 from training.console import err, out
 from training.evaluation.cli import evaluate
 from training.hidden.cli import hidden
@@ -21,6 +22,7 @@ from training.settings import StageName
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Train lip-sync models: make a pack of talking videos, train on it, judge, export.",
 )
 app.command()(hidden)
@@ -96,6 +98,12 @@ def main() -> None:
         app()
     except MouthpieceError as error:
         err.print(error.detail, style="red")
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith(("app.", "training.")):
+            raise
+        command = install_command("mouthpiece[train]")
+        err.print(f"This needs {error.name}, of the extra 'train': run `{command}`.", style="red")
         sys.exit(1)
     except OSError as error:
         if error.filename is None:

@@ -1,10 +1,14 @@
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from app.errors import InvalidRequest
 from training import cli
+from training.evaluation.scores import Scores
+from training.evaluation.sounds import WORDLESS
+from training.listen.judge import Score
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -34,6 +38,25 @@ def test_a_file_where_a_folder_is_to_be_made_is_said_in_a_sentence(
     file.touch()
     assert run(monkeypatch, "prepare", videos, file / "pack") == 1
     assert capsys.readouterr().err.strip().splitlines()[-1] == f"{file / 'pack'}: Not a directory."
+
+
+def test_where_torch_is_missing_the_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def lips(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("training.hidden.faces.taught_footage", lips)
+    assert run(monkeypatch, "lips", tmp_path, "--runs", tmp_path, "-o", tmp_path / "lips.onnx") == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("This needs torch, of the extra 'train': run `")
+    assert "mouthpiece[train]" in line
+
+
+def test_the_readme_explains_every_figure() -> None:
+    said = (Path(cli.__file__).parent / "README.md").read_text()
+    figures = [field.name for field in (*fields(Scores), *fields(Score))] + [*WORDLESS, "quieter_loses"]
+    assert [name for name in figures if f"`{name}`" not in said] == []
 
 
 def test_a_stage_that_does_not_exist_is_refused_with_those_that_do() -> None:
