@@ -1,13 +1,15 @@
 """The command line: avatars and renders without a server, and the commands that run one."""
 
 import sys
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
+from app import __version__
 from app.commands.avatars import avatars, check
-from app.commands.console import err
+from app.commands.console import err, out
 from app.commands.serving import head, serve, worker
 from app.commands.speaking import demo, dub, render
 from app.commands.tools import bench, doctor, export
@@ -17,6 +19,7 @@ from app.settings import Settings
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Make a filmed person say new words.\n\n"
     "  mouthpiece dub me.mp4 words.wav -o out.mp4\n\n"
     "Or make an avatar once, and render any audio with it:\n\n"
@@ -27,6 +30,22 @@ app = typer.Typer(
 for command in (dub, render, check, demo, serve, worker, head, export, bench, doctor):
     app.command()(command)
 app.add_typer(avatars, name="avatar")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"mouthpiece {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -45,7 +45,10 @@ router = APIRouter(prefix="/v1/avatars", tags=["avatars"])
 
 VIDEO: Final = FileField("video", "The video, in any common format.", media_type="video/mp4")
 BACKDROP: Final = FileField(
-    "background", "A picture behind transparent footage.", required=False, media_type="image/png"
+    "background",
+    "A picture behind transparent footage, scaled to fill the frame.",
+    required=False,
+    media_type="image/png",
 )
 """A text field of this name is an option of the avatar."""
 

@@ -115,8 +115,13 @@ def _file(file: FileField, fields: Mapping[str, Any]) -> dict[str, Any]:
     field = fields.get(file.name)
     if field is None:
         return _FILE | {"description": file.description}
-    general = {key: field[key] for key in ("description", "default", "examples", "title") if key in field}
+    general = {key: field[key] for key in ("default", "examples", "title") if key in field}
+    general["description"] = f"{field['description']} Or a file: {_lower(file.description)}"
     return general | {"anyOf": [{key: field[key] for key in field.keys() - general}, _FILE]}
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _example(files: Sequence[FileField]) -> dict[str, str]:

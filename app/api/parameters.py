@@ -68,8 +68,7 @@ _Voice = Annotated[
     str | None,
     Field(
         max_length=100,
-        description="With `text`: a voice that the text-to-speech server knows. A file: the sound that the "
-        "mouth follows while `audio` is heard.",
+        description="With `text`: a voice that the text-to-speech server knows.",
     ),
 ]
 

@@ -38,7 +38,10 @@ def _automatic(value: Any) -> Any:
 
 def _check_background(value: str) -> str:
     if not BACKGROUND.fullmatch(value):
-        raise ValueError("the background is a colour such as '#808080', 'blur', or a picture sent as a file")
+        raise ValueError(
+            "the background is a colour such as '#808080', 'blur', or a picture sent as a file "
+            "(--background-picture in a shell)"
+        )
     return value
 
 
@@ -104,8 +107,8 @@ class AvatarOptions:
         str,
         AfterValidator(_check_background),
         Field(
-            description="Background of transparent footage: a colour such as `#808080`, `blur` (the footage "
-            "itself, blurred), or a file: a picture, which is scaled to fill the frame.",
+            description="Background of transparent footage: a colour such as `#808080`, or `blur` (the "
+            "footage itself, blurred).",
             json_schema_extra={"pattern": f"^({BACKGROUND.pattern})$"},
         ),
     ] = GREY

@@ -16,6 +16,7 @@ from app.commands.console import (
     BackdropOption,
     DeviceOption,
     ModelOption,
+    err,
     open_workshop,
     out,
     print_table,
@@ -79,7 +80,10 @@ def check(
     *,
     options: Any,
 ) -> None:
-    """Report how well the person in a video will speak (good, fair or poor) and why. Stores nothing."""
+    """Report how well the person in a video will speak, and why.
+
+    The verdict is good, fair or poor. Nothing is stored.
+    """
     from app.avatars.builder import AvatarBuilder, AvatarRequest
     from app.avatars.crops import CropForm
     from app.avatars.frame_cache import FrameCache
@@ -115,11 +119,13 @@ def avatar_list(
     """List the avatars, oldest first."""
     from app.avatars.store import AvatarStore
 
+    folder = settings_of(avatars_dir=avatars_dir).avatars_dir
+    err.print(f"Avatars in {escape(str(folder.absolute()))}:", highlight=False, soft_wrap=True)
     table = Table(box=None)
     table.add_column("id", overflow="fold")  # never shortened: other commands take it
     for heading in ("size", "fps", "frames", "with face", "seconds", "made"):
         table.add_column(heading)
-    for manifest in AvatarStore(settings_of(avatars_dir=avatars_dir).avatars_dir).list():
+    for manifest in AvatarStore(folder).list():
         if manifest.implicit and not implicit:
             continue
         table.add_row(

@@ -30,14 +30,16 @@ DeviceOption = Annotated[
     str | None,
     typer.Option("--device", help="auto, cpu, cuda or cuda:N; for a service also several: cuda:0,cuda:2."),
 ]
-AvatarArgument = Annotated[str, typer.Argument(metavar="AVATAR", help="The id of an avatar.")]
+AvatarArgument = Annotated[str, typer.Argument(metavar="avatar", help="The id of an avatar.")]
 AvatarsDirOption = Annotated[
     Path | None, typer.Option("--avatars-dir", help="Folder that holds the avatars.")
 ]
 
 BackdropOption = Annotated[
     Path | None,
-    typer.Option(exists=True, dir_okay=False, help="A picture behind transparent footage."),
+    typer.Option(
+        exists=True, dir_okay=False, help="A picture behind transparent footage, scaled to fill the frame."
+    ),
 ]
 
 

@@ -38,10 +38,10 @@ def worker(
         int | None, typer.Option(min=1, help="Workers where the CPU computes; each GPU has one. [1]")
     ] = None,
 ) -> None:
-    """Add this machine to a Ray cluster, like 'ray start', until it is told to stop.
+    """Add this machine to a Ray cluster until it is told to stop.
 
-    Needs the extra 'cluster', MOUTHPIECE_RAY_ADDRESS, the head's RAY_AUTH_TOKEN, and the service's avatars
-    and data folders. SIGTERM stops it; other machines take over its work.
+    Like 'ray start'. Needs the extra 'cluster', MOUTHPIECE_RAY_ADDRESS, the head's RAY_AUTH_TOKEN, and the
+    service's avatars and data folders. SIGTERM stops it; other machines take over its work.
     """
     from app.workers.join import join
 
@@ -49,10 +49,11 @@ def worker(
 
 
 def head() -> None:
-    """Run the head of a Ray cluster on this machine, like 'ray start --head --block'.
+    """Run the head of a Ray cluster on this machine.
 
-    Listens on the port of MOUTHPIECE_RAY_ADDRESS; needs RAY_AUTH_TOKEN. Ends when one of Ray's processes
-    does: have it started again then. The service, 'mouthpiece serve', runs beside it.
+    Like 'ray start --head --block'. Listens on the port of MOUTHPIECE_RAY_ADDRESS; needs RAY_AUTH_TOKEN. Ends
+    when one of Ray's processes does: have it started again then. The service, 'mouthpiece serve', runs beside
+    it.
     """
     from app.workers.join import start_head
 

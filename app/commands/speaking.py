@@ -37,12 +37,16 @@ if TYPE_CHECKING:
 AudioArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The audio to say.")]
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="The video to write. Default: out, with the format's ending."),
+    typer.Option(
+        "--output",
+        "-o",
+        help="The video to write, also over another. Default: a new one, out.mp4 (or as --format says).",
+    ),
 ]
 
 VoiceOption = Annotated[
     Path | None,
-    typer.Option(exists=True, dir_okay=False, help="What the mouth follows while AUDIO is heard."),
+    typer.Option(exists=True, dir_okay=False, help="What the mouth follows while the audio is heard."),
 ]
 
 _OTHER_FORMATS = {"avi", "flv", "gif", "mkv", "mp3", "mpeg", "mpg", "ogv", "wav", "webp", "wmv"}
@@ -142,7 +146,7 @@ def demo(
     model: ModelOption = None,
     device: DeviceOption = None,
 ) -> None:
-    """Make an avatar of the bundled clip and render the bundled speech with it, without a server."""
+    """Have the person in the bundled clip say the bundled words."""
     _named(output, RenderOptions())  # before the avatar is made
     clip, words = bundled("demo") / "portrait.mp4", bundled("demo") / "speech.wav"
     with tempfile.TemporaryDirectory(prefix="mouthpiece-") as folder:
@@ -154,10 +158,13 @@ def demo(
 def _named(output: Path | None, options: RenderOptions) -> Path:
     """Return the file to write: ``output``, or ``out`` with the ending of the options' format.
 
-    Raises InvalidRequest for a name that promises another format, or that is a folder or in none.
+    Raises InvalidRequest for a name that promises another format, or that is a folder or in none, and where
+    none is given and there is such a file already.
     """
     if output is None:
-        return Path(f"out.{options.format}")
+        output = Path(f"out.{options.format}")
+        if output.exists():
+            raise InvalidRequest(f"There is a file {output} already: name the one to write with --output.")
     suffix = output.suffix.removeprefix(".").lower()
     if suffix in (MEDIA_TYPES.keys() | _OTHER_FORMATS) - {options.format}:
         right = output.with_suffix(f".{options.format}")

@@ -46,7 +46,7 @@ def bench(
         Path | None, typer.Option(exists=True, dir_okay=False, help="What to say. [the demo's]")
     ] = None,
 ) -> None:
-    """Measure the speed of the model and of whole renders, and the model's precision against fp32."""
+    """Measure the speed of the model and of renders, and its precision."""
     from app.bench import bench as measure
 
     clip, words = video or bundled("demo") / "portrait.mp4", audio or bundled("demo") / "speech.wav"

@@ -62,7 +62,7 @@ def volumes(settings: Settings) -> Iterator[Finding]:
             yield Finding(subject, "problem", f"{folder} is not writable", _giving(existing))
             continue
         free, needed = max(0, room(existing)), _appetite(settings, subject)
-        found = f"{folder}, {free / 1e9:.1f} GB free, may need up to {needed / 1e9:.1f} GB more"
+        found = f"{folder.absolute()}, {free / 1e9:.1f} GB free, may need up to {needed / 1e9:.1f} GB more"
         if free > needed:
             yield Finding(subject, "good", found)
         else:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from app import __version__
 from app.doctor.finding import Finding, Level
 from app.extras import install_command
 from app.sandbox import protection
@@ -24,7 +25,8 @@ _DRIVER: Final = Path("/proc/driver/nvidia/version")
 
 
 def python(settings: Settings) -> Iterator[Finding]:
-    """Say which Python runs, on what."""
+    """Say which Mouthpiece and which Python run, on what."""
+    yield Finding("mouthpiece", "good", __version__)
     yield Finding(
         "python", "good", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     )

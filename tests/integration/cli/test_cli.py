@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from app import __version__
 from app.avatars.store import AvatarStore
 from app.cli import app, main
 from app.commands import console
@@ -143,6 +144,25 @@ def test_a_video_without_a_name_is_named_by_its_format(run: Run, tmp_path: Path)
     assert {path.name for path in tmp_path.glob("out.*")} == {"out.webm", "out.mov"}
 
 
+def test_no_video_is_written_over_that_was_not_named(run: Run, tmp_path: Path) -> None:
+    clips.speech(tmp_path / "words.wav", 0.2)
+    (tmp_path / "out.mp4").write_bytes(b"an hour's work")
+    for command in (("dub", "words.wav", "words.wav"), ("render", "x", "words.wav")):
+        done = run(*command)
+        assert (done.returncode, "out.mp4 already: name the one to write" in done.stderr) == (1, True)
+    assert (tmp_path / "out.mp4").read_bytes() == b"an hour's work"
+
+
+def test_a_list_names_its_folder_beside_the_table(run: Run, tmp_path: Path) -> None:
+    listed = run("avatar", "list")
+    assert listed.stderr == f"Avatars in {tmp_path / 'avatars'}:\n"
+    assert listed.stdout.split()[0] == "id"
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version").stdout == f"mouthpiece {__version__}\n"
+
+
 def test_a_list_for_other_programs_has_whole_lines(run: Run, tmp_path: Path) -> None:
     name = "anna-of-the-north-with-a-name-that-is-as-long-as-a-name-may-be-"
     put_made_up(AvatarStore(tmp_path / "avatars"), made_up_manifest(name))
@@ -228,10 +248,14 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(app, [*command, "--help"])
     assert shown.exit_code == 0
     assert "Usage:" in shown.stdout
+    assert "<bool>" not in shown.stdout, "a flag that looks as if it took a value"
+    assert "..." not in shown.stdout.split("Commands:", 1)[-1], "a sentence cut off"
 
 
-def test_the_doctor_finds_the_model_and_the_codecs(run: Run) -> None:
+def test_the_doctor_finds_the_model_and_the_codecs(run: Run, tmp_path: Path) -> None:
     findings = {finding["subject"]: finding for finding in json.loads(run("doctor", "--json").stdout)}
+    assert findings["mouthpiece"]["found"] == __version__
+    assert findings["avatars"]["found"].startswith(str(tmp_path / "avatars"))
     assert findings["codecs"]["level"] == "good"
     assert findings["model"]["level"] == "good"
     assert re.search(r"sha256 [0-9a-f]{64},", findings["model"]["found"])
