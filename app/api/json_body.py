@@ -73,8 +73,7 @@ class JsonBody:
 
     def _take(self, name: str, value: Any) -> None:
         text = _text(value)
-        if not _is_whole(text):
-            raise InvalidRequest(f"{tidy(name)}: the value is not valid text: it contains half a character.")
+        check_whole(name, text)
         file = next((each for each in self._files if name in (each.name, each.address)), None)
         if file and name == file.name and name in self._names and not is_data(text):
             file = None  # a name, and not the file that is called so, too
@@ -94,6 +93,15 @@ class JsonBody:
 def is_data(address: str) -> bool:
     """Whether an address is no address but the file itself."""
     return address[:5].lower() == "data:"
+
+
+def check_whole(name: str, text: str) -> None:
+    """Raise ``InvalidRequest`` if a character of a text is half of a pair, which nobody could be told."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        problem = f"{tidy(name)}: the value is not valid text: it contains half a character."
+        raise InvalidRequest(problem) from None
 
 
 def check_not_base64(name: str, address: str, media_type: str) -> None:
@@ -134,15 +142,6 @@ def _check_values(body: bytes) -> None:
         raise InvalidRequest(
             f"The body has more than {MAX_VALUES} values; send an object of fields, and files as base64."
         )
-
-
-def _is_whole(text: str) -> bool:
-    """Whether no character of a text is half of a pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _read(body: bytes) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from app.api.bodies import short_body
 from app.api.compat import common
 from app.api.compat.common import Asked, Meaning
 from app.api.dependencies import ServicesDep
+from app.api.json_body import check_whole
 from app.errors import (
     InvalidRequest,
     JobNotFinished,
@@ -28,6 +29,9 @@ from app.errors import (
 from app.jobs.job import Job, JobState
 
 API: Final = "duix"
+
+LONGEST_CODE: Final = 200
+"""Characters."""
 
 FINE: Final = 10000
 BUSY: Final = 10001
@@ -80,7 +84,11 @@ router = APIRouter(prefix="/easy", tags=["compat: Duix"])
 _ADDRESS: Final = {"type": "string", "description": "An http:// or https:// address."}
 _BODY: Final = common.json_body(
     {
-        "code": {"type": "string", "description": "The id that the client gives the job."},
+        "code": {
+            "type": "string",
+            "maxLength": LONGEST_CODE,
+            "description": "The id that the client gives the job.",
+        },
         "video_url": _ADDRESS,
         "audio_url": _ADDRESS,
     },
@@ -158,7 +166,11 @@ def _code_of(body: bytes) -> str:
         code = None
     if not isinstance(code, str | int) or code == "":
         raise InvalidRequest("code: missing; send a JSON object with code, video_url and audio_url.")
-    return str(code)[:200]
+    code = str(code)
+    check_whole("code", code)
+    if len(code) > LONGEST_CODE:
+        raise InvalidRequest(f"code: longer than {LONGEST_CODE} characters.")
+    return code
 
 
 def _once(body: bytes) -> Any:

@@ -208,6 +208,30 @@ async def test_a_request_of_duix_that_is_refused_leaves_the_finished_job_of_its_
     assert {folder.name for folder in path.parent.parent.iterdir()} <= {job_id}
 
 
+@pytest.mark.parametrize(
+    ("own", "said"), [("\ud800", "half a character"), ("x" * 201, "code: longer than 200 characters.")]
+)
+async def test_a_code_of_duix_that_could_not_be_told_is_refused(
+    start: Start, neighbour: Neighbour, own: str, said: str
+) -> None:
+    client = await start(compat="duix", fetch=f"127.0.0.1:{neighbour.port}")
+    body = json.dumps(duix(neighbour) | {"code": own})
+    answer = (await client.post("/easy/submit", content=body)).json()
+    assert (answer["code"], answer["success"]) == (10002, False)
+    assert said in answer["msg"]
+    assert (await client.get("/v1/jobs")).json()["jobs"] == []
+
+
+async def test_a_code_of_duix_is_that_of_its_query_whatever_its_length(
+    start: Start, neighbour: Neighbour
+) -> None:
+    client = await start(compat="duix", fetch=f"127.0.0.1:{neighbour.port}")
+    own = "é" * 200
+    assert (await client.post("/easy/submit", json=duix(neighbour) | {"code": own})).json()["code"] == 10000
+    answer = (await client.get("/easy/query", params={"code": own})).json()
+    assert (answer["code"], answer["data"]["code"]) == (10000, own)
+
+
 async def test_a_job_of_duix_is_replaced_when_all_of_the_next_one_has_come(
     start: Start, tmp_path: Path, neighbour: Neighbour
 ) -> None:
