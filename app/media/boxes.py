@@ -4,6 +4,7 @@ A box of twelve bytes can claim that a track has a hundred million samples, and 
 bytes for each. So the boxes that make such claims (ISO/IEC 14496-12, 8.7 and 8.8.8) are read here first.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +13,21 @@ from typing import BinaryIO, Final
 MAX_INDEX_ENTRIES: Final = 2_000_000
 """Six hours of AAC at 96 kHz; of PCM FFmpeg makes one entry for 1024 samples."""
 _MAX_BOXES: Final = 200_000
-_MAX_DEPTH: Final = 8
+_MAX_DEPTH: Final = 10
+"""FFmpeg reads no deeper."""
 _MAX_TABLE_BYTES: Final = 1 << 20
 _PCM_SAMPLES_AN_ENTRY: Final = 1024
 
 _CONTAINERS: Final = frozenset(
-    {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"mvex", b"moof", b"traf", b"udta", b"edts", b"tref"}
+    b"moov trak mdia minf stbl mvex moof traf udta edts tref dinf sinf schi ilst wave iprp ipco".split()
 )
+"""In which FFmpeg reads boxes of any kind wherever they are (``mov_default_parse_table``), and some more."""
+_MAYBE_MOVIES: Final = frozenset({b"free", b"hoov"})
+"""Taken for a ``moov`` if that is what the first box in them belongs to."""
 _COMPRESSED: Final = b"cmov"
 _TABLES: Final = frozenset({b"hdlr", b"stsz", b"stz2", b"stts", b"stsc", b"stco", b"co64", b"trun"})
+_CLAIMS: Final = re.compile(rb"stsz|stz2|stts|stsc|stco|co64|trun|moov|cmov")
+"""No box that a description of samples (``stsd``) has in it is called so."""
 
 
 @dataclass
@@ -57,6 +64,10 @@ def has_sane_index(path: Path) -> bool:
         for number, (kind, start, end) in enumerate(_boxes(file, 0, size, 0)):
             if number > _MAX_BOXES or kind == _COMPRESSED:
                 return False
+            if kind in (b"stsd", b"meta") and end - start > _MAX_TABLE_BYTES:
+                return False
+            if kind == b"stsd" and _CLAIMS.search(_read(file, start, end)):
+                return False
             if kind == b"trak":
                 tracks.append(_Track())
             elif kind == b"trun":
@@ -72,15 +83,30 @@ def _boxes(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[tuple[b
         file.seek(start)
         head = file.read(16)
         size, kind, header = _word(head, 0), head[4:8], 8
-        if size == 1:
-            size, header = int.from_bytes(head[8:16], "big"), 16
-        stop = min(end, start + size) if size else end
+        if size == 1:  # for FFmpeg, a long size of eight is to the end, too
+            size, header = int.from_bytes(head[8:16], "big", signed=True) - 8, 16
+        stop = min(end, start + header + size - 8) if size else end
         if stop < start + header:
             return
         yield kind, start + header, stop
-        if kind in _CONTAINERS and depth < _MAX_DEPTH:
-            yield from _boxes(file, start + header, stop, depth + 1)
+        inside = _inside(file, kind, start + header, stop)
+        if inside is not None and depth < _MAX_DEPTH:
+            yield from _boxes(file, inside, stop, depth + 1)
         start = stop
+
+
+def _inside(file: BinaryIO, kind: bytes, start: int, end: int) -> int | None:
+    """Return where the boxes begin that FFmpeg reads in the content of one; None if it reads none."""
+    if kind == b"iref":
+        return start + 4
+    if kind == b"meta":
+        content = _read(file, start, end)
+        return next(
+            (start + at - 4 for at in range(0, len(content), 4) if content[at : at + 4] == b"hdlr"), None
+        )
+    if kind in _MAYBE_MOVIES:
+        return start if _read(file, start, min(end, start + 8))[4:] in (b"mvhd", _COMPRESSED) else None
+    return start if kind in _CONTAINERS else None
 
 
 def _note(track: _Track, kind: bytes, content: bytes) -> None:

@@ -62,6 +62,49 @@ def endless_index(folder: Path) -> Path:
     return _finish(folder / "index.m4a", data)
 
 
+def hidden_index(folder: Path, how: str) -> Path:
+    """:func:`endless_index`, with its claim where FFmpeg finds it and no writer puts it."""
+    data = bytes(endless_index(folder).read_bytes())
+    path = folder / "hidden.m4a"
+    if how in ("free", "hoov"):
+        return _finish(path, data.replace(b"moov", how.encode()))
+    table = _content(data, b"stbl")
+    sizes = _content(data, b"stsz")
+    claim = _box(b"stsz", sizes)
+    match how:
+        case "stsd":
+            rest = table.replace(claim, b"")
+            description = _content(data, b"stsd")
+            told = description[:8] + _box(description[12:16], description[16:] + claim)
+            table = _box(b"stbl", rest.replace(_box(b"stsd", description), _box(b"stsd", told)))
+        case "meta":
+            table = _box(b"meta", bytes(4) + _box(b"hdlr", _content(data, b"hdlr")) + table)
+        case "long":
+            table = struct.pack(">I4sQ", 1, b"stbl", 8) + table
+        case "deep":
+            table = _box(b"udta", _box(b"udta", _box(b"udta", _box(b"udta", _box(b"stbl", table)))))
+        case _:
+            table = _box(how.encode(), table)
+    whole = _box(b"stbl", _content(data, b"stbl"))
+    media = _content(data, b"minf").replace(whole, table)
+    for parent, child in ((b"mdia", b"minf"), (b"trak", b"mdia"), (b"moov", b"trak")):
+        media = _content(data, parent).replace(_box(child, _content(data, child)), _box(child, media))
+    return _finish(path, data.replace(_box(b"moov", _content(data, b"moov")), _box(b"moov", media)))
+
+
+HIDDEN = ("free", "hoov", "dinf", "sinf", "schi", "ilst", "wave", "meta", "stsd", "long", "deep")
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def _content(data: bytes, kind: bytes) -> bytes:
+    """Return what is in the first box of a kind."""
+    place = data.index(kind)
+    return data[place + 4 : place - 4 + int.from_bytes(data[place - 4 : place], "big")]
+
+
 def endless_chunk(folder: Path) -> Path:
     """A MOV of PCM whose chunk says that it has four thousand million samples, again and again."""
     data = _sound(folder / "chunk.mov", "pcm_s16le")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import NotAudio, TooMuchMemory
+from app.media.boxes import has_sane_index
 from app.media.containers import open_media
 from app.media.limits import AudioLimits
 from app.media.probe import probe_audio
@@ -49,6 +50,11 @@ def test_a_small_file_takes_little_memory(make: Callable[[Path], Path], tmp_path
     code, megabytes = decode(make(tmp_path))
     assert code == ("decoded" if make is bombs.large_cover else "not-audio")
     assert megabytes < 64
+
+
+@pytest.mark.parametrize("how", bombs.HIDDEN)
+def test_a_claim_is_found_wherever_ffmpeg_finds_it(how: str, tmp_path: Path) -> None:
+    assert not has_sane_index(bombs.hidden_index(tmp_path, how))
 
 
 @pytest.mark.parametrize("make", [bombs.slow_flac, bombs.endless_index, bombs.long_alac])
