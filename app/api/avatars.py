@@ -164,7 +164,7 @@ async def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
         AvatarDamaged,
         Unavailable,
         StorageReadOnly,
-        also={200: {"content": {"image/jpeg": description.BYTES}, "description": "A JPEG."}},
+        also=description.sent_file("A JPEG.", {"image/jpeg": description.BYTES}),
     ),
 )
 async def get_preview(avatar_id: str, services: ServicesDep) -> Response:

@@ -9,13 +9,13 @@ from pydantic import BaseModel
 from app.api import idempotency
 from app.api.bodies import RAW_KINDS, RAW_TYPES
 from app.api.forms import TEXT, FileField
-from app.api.problems import Responses, add_problem
+from app.api.problems import PROBLEM, Responses, add_problem
 from app.errors import ForeignOrigin, ShuttingDown, TooBusy, UnknownHost
 
 BYTES: Final[Mapping[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 """Content that is a file."""
 JOB_HEADER: Final = {"Content-Location": {"description": "The job's path.", "schema": {"type": "string"}}}
-FILE_HEADERS: Final = {
+_FILE_HEADERS: Final = {
     name: {"description": text, "schema": {"type": "string"}}
     for name, text in (
         ("ETag", "The tag of these bytes, which never change."),
@@ -23,7 +23,7 @@ FILE_HEADERS: Final = {
         ("Accept-Ranges", "`bytes`."),
     )
 }
-RANGE_HEADER: Final = {
+_RANGE_HEADER: Final = {
     "Content-Range": {"description": "Which bytes of how many.", "schema": {"type": "string"}}
 }
 
@@ -43,6 +43,28 @@ def accepted(model: type[BaseModel]) -> Responses:
     }
     described = "With `Prefer: respond-async`: the job."
     return {202: {"model": model, "description": described, "headers": headers | JOB_HEADER}}
+
+
+def sent_file(described: str, content: Mapping[str, Any], model: Any = None) -> Responses:
+    """Return the answers of an address of a file that can be asked for in ranges, by its types of media.
+
+    ``model`` is what is in it if it is JSON.
+    """
+    whole = {"model": model} if model else {"content": content}
+    return {
+        200: {**whole, "description": described, "headers": _FILE_HEADERS},
+        206: {
+            "content": content,
+            "description": "The range of it that was asked for.",
+            "headers": _FILE_HEADERS | _RANGE_HEADER,
+        },
+        304: {"description": "The client has it.", "headers": _FILE_HEADERS},
+        416: {
+            "description": "The range lies beyond the end (`about:blank`).",
+            "content": PROBLEM,
+            "headers": _RANGE_HEADER,
+        },
+    }
 
 
 def upload(files: Sequence[FileField], parameters: type[BaseModel]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from app.api.dependencies import JOB_PROBLEMS, JobDep, ServicesDep
-from app.api.description import BYTES, JOB_HEADER
+from app.api.description import BYTES, JOB_HEADER, sent_file
 from app.api.event_stream import EVENTS, EventStream
 from app.api.models import JobList, JobResource
 from app.api.parameters import AvatarId
@@ -114,7 +114,7 @@ async def get_video(job: JobDep, request: Request, services: ServicesDep, stream
     response_class=FileResponse,
     responses=documented(
         *_RESULT_PROBLEMS,
-        also={200: {"model": RenderReceipt | CheckReport, "description": "The report."}},
+        also=sent_file("The report.", {"application/json": BYTES}, RenderReceipt | CheckReport),
     ),
 )
 async def get_report(job: JobDep, services: ServicesDep) -> Response:
@@ -126,9 +126,7 @@ async def get_report(job: JobDep, services: ServicesDep) -> Response:
 @router.get(
     "/{job_id}/sheet.jpg",
     response_class=FileResponse,
-    responses=documented(
-        *_RESULT_PROBLEMS, also={200: {"content": {"image/jpeg": BYTES}, "description": "A JPEG."}}
-    ),
+    responses=documented(*_RESULT_PROBLEMS, also=sent_file("A JPEG.", {"image/jpeg": BYTES})),
 )
 async def get_sheet(job: JobDep, services: ServicesDep) -> Response:
     """Show sample frames of a rendered video beside its footage, or of a checked video."""

@@ -14,10 +14,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from app.api.dependencies import Services
-from app.api.description import BYTES, FILE_HEADERS, RANGE_HEADER
+from app.api.description import BYTES, sent_file
 from app.api.disconnects import cancel_on_disconnect
 from app.api.fragment_readers import FragmentReaders
-from app.api.problems import PROBLEM, Responses
 from app.api.sent_file import SentFile, send_pieces
 from app.api.submission import content_location, failure, follow
 from app.errors import JobNotFound, ShuttingDown
@@ -30,20 +29,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 VIDEOS: Final[dict[str, Any]] = dict.fromkeys(MEDIA_TYPES.values(), BYTES)
 """What may be sent, as OpenAPI describes it,"""
-FINISHED: Final[Responses] = {
-    200: {"content": VIDEOS, "description": "The video.", "headers": FILE_HEADERS},
-    206: {
-        "content": VIDEOS,
-        "description": "The range of it that was asked for.",
-        "headers": FILE_HEADERS | RANGE_HEADER,
-    },
-    304: {"description": "The client has it.", "headers": FILE_HEADERS},
-    416: {
-        "description": "The range lies beyond the end (`about:blank`).",
-        "content": PROBLEM,
-        "headers": RANGE_HEADER,
-    },
-}
+FINISHED: Final = sent_file("The video.", VIDEOS)
 """and the answers of an address where a finished video is found."""
 
 

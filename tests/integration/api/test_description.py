@@ -116,6 +116,23 @@ async def test_the_headers_of_what_is_made_are_described(start: Start) -> None:
     assert "Content-Range" in video["416"]["headers"]
 
 
+async def test_each_file_says_how_ranges_of_it_are_answered(start: Start) -> None:
+    paths = (await described(start, compat="replicate"))["paths"]
+    parts = {"Accept-Ranges", "ETag", "Last-Modified"}
+    for path in (
+        "/v1/avatars/{avatar_id}/preview.jpg",
+        "/v1/jobs/{job_id}/report",
+        "/v1/jobs/{job_id}/sheet.jpg",
+        "/v1/jobs/{job_id}/video",
+        "/outputs/{job_id}.{form}",
+    ):
+        answers = paths[path]["get"]["responses"]
+        assert answers["200"]["content"].keys() == answers["206"]["content"].keys(), path
+        assert parts <= answers["200"]["headers"].keys() & answers["304"]["headers"].keys(), path
+        assert parts | {"Content-Range"} <= answers["206"]["headers"].keys(), path
+        assert "Content-Range" in answers["416"]["headers"], path
+
+
 @pytest.mark.parametrize("path", UPLOADS)
 async def test_a_raw_body_may_have_every_type_that_is_taken(path: str, start: Start, tmp_path: Path) -> None:
     put_made_up(AvatarStore(tmp_path / "avatars"), made_up_manifest("anna"))
