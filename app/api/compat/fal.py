@@ -5,6 +5,7 @@ They lie below ``/fal/queue`` and ``/fal/run``, for there an app's name is all o
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -198,7 +199,7 @@ async def _submit(
 
 def _address(job: Job) -> str:
     asked = Asked.of(job)
-    return f"{asked.base}/fal/queue/{(asked.shown or {}).get('app', '')}/requests/{job.id}"
+    return f"{asked.base}/fal/queue/{quote((asked.shown or {}).get('app', ''))}/requests/{job.id}"
 
 
 def _status(job: Job) -> str:

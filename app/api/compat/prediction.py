@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,7 +44,7 @@ def prediction_of(job: Job) -> Prediction:
     """Return a job as Replicate shows it."""
     asked = Asked.of(job)
     shown = asked.shown or {}
-    here = f"{asked.base}/v1/predictions/{asked.id or job.id}"
+    here = f"{asked.base}/v1/predictions/{quote(asked.id or job.id, safe='')}"
     return Prediction(
         id=asked.id or job.id,
         model=str(shown.get("model") or "mouthpiece/render"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -128,6 +129,20 @@ async def test_of_many_requests_with_one_id_one_makes_a_job(start: Start) -> Non
     assert len(jobs) == 1
     again = await put()
     assert again.json()["id"] == "mine"
+
+
+@pytest.mark.parametrize("own", ["a?b", "a#b", "a b", "100%", "a%2Fb", "ü"])
+async def test_an_address_leads_to_its_job_whatever_id_or_app_is_in_it(start: Start, own: str) -> None:
+    client = await start(compat=set(ADAPTERS))
+    files = {"video": "data:video/mp4,pixels", "audio": "data:audio/wav,sound"}
+    sent, headers = quote(own, safe=""), {"Prefer": "respond-async"}
+    put = await client.put(f"/predictions/{sent}", json={"input": files}, headers=headers)
+    queued = await client.post(
+        f"/fal/queue/{sent}/{sent}", json={f"{name}_url": url for name, url in files.items()}
+    )
+    for address in (put.json()["urls"]["get"], queued.json()["status_url"]):
+        assert (await client.get(address)).status_code == 200, address
+    assert (await client.get(put.json()["urls"]["get"])).json()["id"] == own
 
 
 @pytest.mark.parametrize("hook", [["https://receiver.example"], {"url": "https://receiver.example"}, 7])
