@@ -118,6 +118,8 @@ def open_video(path: Path, limits: VideoLimits) -> Iterator[tuple[InputContainer
     """
     still = look_at(path)
     if still:
+        if still.is_animated_webp:
+            raise NotAVideo("An animated WebP cannot be read; send it as GIF, APNG or MP4.")
         check_pixels(still.width, still.height, limits)
     demuxer = still.demuxer if still else None
     with open_media(path, NotAVideo, demuxer=demuxer) as container:

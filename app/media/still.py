@@ -36,6 +36,8 @@ class Still:
     width: int
     height: int
     orientation: Orientation = UPRIGHT
+    is_animated_webp: bool = False
+    """The one kind that FFmpeg does not read."""
 
 
 def look_at(path: Path) -> Still | None:
@@ -45,7 +47,7 @@ def look_at(path: Path) -> Still | None:
         file.seek(max(0, file.seek(0, io.SEEK_END) - _HEAD))
         tail = file.read()
     demuxer, size = _kind(head)
-    return Still(demuxer, *size, _exif(head, tail)) if demuxer else None
+    return Still(demuxer, *size, _exif(head, tail), _is_animated_webp(head)) if demuxer else None
 
 
 def _kind(head: bytes) -> tuple[str, tuple[int, int]]:
@@ -79,6 +81,11 @@ def _webp_size(head: bytes) -> tuple[int, int]:
         bits = _little(head[21:25])
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     return _little(head[26:28]) & 0x3FFF, _little(head[28:30]) & 0x3FFF
+
+
+def _is_animated_webp(head: bytes) -> bool:
+    """Read the flag of animations (RFC 9649, section 2.7)."""
+    return head[8:16] == b"WEBPVP8X" and bool(head[20:21] and head[20] & 0x02)
 
 
 def _exif(head: bytes, tail: bytes) -> Orientation:

@@ -147,6 +147,12 @@ def test_large_photos_are_refused_by_their_header(tmp_path: Path, suffix: str) -
         _decode(tmp_path / f"a.{suffix}", VideoLimits(max_seconds=10, max_pixels=100_000))
 
 
+def test_an_animated_webp_is_told_what_to_send_instead(tmp_path: Path) -> None:
+    path = _animation(tmp_path / "a.webp", "libwebp_anim", "yuv420p", [0, 10, 20])
+    with pytest.raises(NotAVideo, match="animated WebP cannot be read; send it as GIF, APNG"):
+        _decode(path)
+
+
 def test_a_zip_by_the_name_of_a_picture_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.webp"
     with zipfile.ZipFile(path, "w") as archive:
