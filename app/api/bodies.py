@@ -136,7 +136,7 @@ async def short_body(request: Request) -> bytes:
 def _name_of(request: Request) -> str:
     """Return the name that the client gives its file in Content-Disposition, if it does."""
     _, options = parse_options_header(request.headers.get("content-disposition"))
-    return tidy(options.get(b"filename", b"").decode("utf-8", "replace"))
+    return options.get(b"filename", b"").decode("utf-8", "replace")
 
 
 def ignored_query_fields(request: Request) -> list[str]:

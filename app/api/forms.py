@@ -102,6 +102,11 @@ class Incoming:
         """Whether nothing of it has arrived."""
         return not self._received
 
+    @property
+    def is_named(self) -> bool:
+        """Whether it has a name at the caller's, as what a page sends for a file not chosen has not."""
+        return bool(self._filename)
+
     def take(self) -> bytes:
         """Return what has arrived since the last time."""
         data = bytes(self.data)
@@ -111,7 +116,7 @@ class Incoming:
 
     def result(self) -> UploadedFile:
         """Return what it was, once all of it was taken."""
-        return UploadedFile(self._filename, self._digest.hexdigest())
+        return UploadedFile(tidy(self._filename), self._digest.hexdigest())
 
 
 @dataclass
@@ -166,14 +171,14 @@ class MultipartBody:
         files = {
             name: file.result()
             for name, file in self.files.items()
-            if not file.is_empty or self._is_needed(self._wanted[name])
+            if not file.is_empty or self._is_meant(file, self._wanted[name])
         }
         return Upload(files, self.fields, tuple(self._ignored))
 
-    def _is_needed(self, file: FileField) -> bool:
-        """Whether nothing stands for a file; then one that is empty is told what is wrong with it."""
-        given = file.address in self.fields or (file.or_text and TEXT in self.fields)
-        return file.required and not given
+    def _is_meant(self, file: Incoming, wanted: FileField) -> bool:
+        """Whether an empty file was chosen, or must be, and nothing stands for it: it is told what it is."""
+        others = {wanted.address, wanted.instead, TEXT if wanted.or_text else ""}
+        return (file.is_named or wanted.required) and self.fields.keys().isdisjoint(others)
 
     def _on_part_begin(self) -> None:
         self._part = _Part()
@@ -203,7 +208,7 @@ class MultipartBody:
         if name in self.fields or name in self.files:
             raise InvalidRequest(f"{name}: the field appears twice.")
         if name in self._wanted and (name not in self._names or b"filename" in options):
-            filename = tidy(options.get(b"filename", b"").decode("utf-8", "replace"))
+            filename = options.get(b"filename", b"").decode("utf-8", "replace")
             self.files[name] = Incoming(filename, self._max_bytes)
         elif name not in self._names:
             self._ignored.append(tidy(name))

@@ -24,7 +24,6 @@ from app.api.forms import (
     Incoming,
     Upload,
     UploadedFile,
-    tidy,
     too_large,
 )
 from app.api.json_body import NAME, JsonBody, Translate, check_not_base64, data_of, is_data
@@ -175,7 +174,7 @@ class _Writer:
         given = {name: address for name, address in upload.addresses.items() if is_data(address)}
         written = {}
         for name, address in given.items():
-            incoming = Incoming("upload", max_bytes)
+            incoming = Incoming("", max_bytes)
             incoming.add(data_of(address))
             self.write({name: incoming})
             written[name] = incoming.result()
@@ -189,7 +188,7 @@ class _Writer:
         async with fetcher.fetch(address, owner) as fetched, aclosing(fetched.pieces) as pieces:
             if fetched.announced > max_bytes:
                 raise too_large(max_bytes)
-            incoming = Incoming(tidy(fetched.filename), max_bytes)
+            incoming = Incoming(fetched.filename, max_bytes)
             async for piece in pieces:
                 incoming.add(piece)
                 if len(incoming.data) >= WRITE_BYTES:

@@ -93,6 +93,22 @@ def test_a_voice_that_is_no_sound_is_refused(server: Server, unknown: bytes, spe
     assert problem(server.client.post("/v1/renders", files=files), 415, "not-audio").startswith("voice: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "kind", "said"),
+    [
+        ("video", 415, "not-a-video", "The file is empty."),
+        ("voice", 415, "not-audio", "voice: The file is empty."),
+        ("background", 415, "unsupported-media", "background: "),
+    ],
+)
+def test_an_empty_file_is_told_what_it_is(
+    server: Server, video: Path, speech: Speech, name: str, status: int, kind: str, said: str
+) -> None:
+    files = {"video": video.read_bytes(), "audio": speech(0.2).read_bytes(), name: b""}
+    answer = server.client.post("/v1/renders", files={each: (each, data) for each, data in files.items()})
+    assert problem(answer, status, kind).startswith(said)
+
+
 def test_a_shorter_voice_and_an_mp4_of_a_cutout_are_warned_of(
     server: Server, speech: Speech, tmp_path: Path
 ) -> None:

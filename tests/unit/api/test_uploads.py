@@ -232,6 +232,20 @@ async def test_an_empty_file_is_not_there_if_something_else_stands_for_it(tmp_pa
     assert (await receive(3, ())).files.keys() == {"audio", "video"}
 
 
+async def test_an_empty_file_that_was_chosen_is_there_though_it_may_be_missing(tmp_path: Path) -> None:
+    files = [FileField(name, "", required=False, instead="avatar") for name in ("video", "voice")]
+    chosen = FORM.replace(FILE, b"")
+    for name, form in (("chosen", chosen), ("not-chosen", chosen.replace(b"me.mp4", b""))):
+        upload = await receive_upload(
+            request(form, 64),
+            files=files,
+            fields=("id", "face", "avatar"),
+            destination=tmp_path / name / "upload",
+            max_bytes=1 << 20,
+        )
+        assert list(upload.files) == (["video"] if name == "chosen" else [])
+
+
 async def test_the_one_file_may_be_called_file(tmp_path: Path) -> None:
     upload = await receive(
         request(FORM.replace(b'name="video"', b'name="file"'), 64), tmp_path / "job" / "upload"
