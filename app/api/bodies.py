@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
-from app.api.forms import MAX_FIELDS, MAX_TEXT_BYTES, FileField, Incoming, MultipartBody, Upload, tidy
+from app.api.forms import MAX_FIELDS, MAX_TEXT_BYTES, FileField, Incoming, MultipartBody, Upload, legible
 from app.api.json_body import JsonBody, Translate
 from app.errors import InvalidRequest, UnsupportedMedia
 
@@ -33,7 +33,7 @@ class FileBody:
         if len(self.fields) < len(known):
             raise InvalidRequest("A parameter appears twice in the query.")
         self._ignored = tuple(
-            tidy(name) for name in request.query_params if name not in (*fields, *_NOT_FIELDS)
+            legible(name) for name in request.query_params if name not in (*fields, *_NOT_FIELDS)
         )
 
     def feed(self, chunk: bytes) -> None:
@@ -82,7 +82,7 @@ class FieldsBody:
         self.fields = dict(known)
         if len(self.fields) < len(known):
             raise InvalidRequest("A field appears twice.")
-        return Upload({}, self.fields, tuple(tidy(name) for name, _ in given if name not in self._names))
+        return Upload({}, self.fields, tuple(legible(name) for name, _ in given if name not in self._names))
 
 
 Body = MultipartBody | FileBody | FieldsBody | JsonBody
@@ -141,4 +141,4 @@ def _name_of(request: Request) -> str:
 
 def ignored_query_fields(request: Request) -> list[str]:
     """Return what a query says that is none of its business: only a file alone has its parameters there."""
-    return [f"{tidy(name)} (in the query)" for name in request.query_params if name not in _NOT_FIELDS]
+    return [f"{legible(name)} (in the query)" for name in request.query_params if name not in _NOT_FIELDS]

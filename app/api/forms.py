@@ -26,6 +26,8 @@ TEXT: Final = "text"
 VOICE: Final = "voice"
 """A text field names the voice that speaks ``text``; a file is what the mouth follows."""
 
+_LONGEST: Final = 200
+"""Letters of a name that are kept, or shown."""
 _CAPTION_LETTERS: Final = 40
 _NAMED: Final = 8
 """How many fields that mean nothing are named."""
@@ -211,7 +213,7 @@ class MultipartBody:
             filename = options.get(b"filename", b"").decode("utf-8", "replace")
             self.files[name] = Incoming(filename, self._max_bytes)
         elif name not in self._names:
-            self._ignored.append(tidy(name))
+            self._ignored.append(legible(name))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if file := self.files.get(self._part.name):
@@ -255,7 +257,15 @@ def check_length(name: str, length: int) -> None:
 def tidy(filename: str) -> str:
     """Return the last part of a path, printable and of sane length: it is kept, but never used as a path."""
     name = filename.replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(letter for letter in name if letter.isprintable())[:200] or "upload"
+    return "".join(letter for letter in name if letter.isprintable())[:_LONGEST] or "upload"
+
+
+def legible(name: str) -> str:
+    """Return the name of a field as a sentence may have it: printable and of sane length, as it was sent."""
+    if not name:
+        return "''"
+    shown = (letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name[:_LONGEST])
+    return "".join(shown)
 
 
 def caption(text: str) -> str:

@@ -13,7 +13,7 @@ from string import whitespace
 from typing import Any, Final, NoReturn
 from urllib.parse import unquote_to_bytes
 
-from app.api.forms import FileField, Incoming, Upload, check_length, tidy
+from app.api.forms import FileField, Incoming, Upload, check_length, legible
 from app.errors import InvalidRequest, UploadTooLarge
 
 MAX_JSON_BYTES: Final = 32 << 20
@@ -81,7 +81,7 @@ class JsonBody:
             raise InvalidRequest(f"{name}: a data: URI may contain only ASCII characters (RFC 2397).")
         known = file.address if file else name
         if known not in self._names:
-            self._ignored.append(tidy(name))
+            self._ignored.append(legible(name))
         elif known in self.fields:
             raise InvalidRequest(f"{name}: the field appears twice.")
         elif text.strip():
@@ -100,7 +100,7 @@ def check_whole(name: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        problem = f"{tidy(name)}: the value is not valid text: it contains half a character."
+        problem = f"{legible(name)}: the value is not valid text: it contains half a character."
         raise InvalidRequest(problem) from None
 
 

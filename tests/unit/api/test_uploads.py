@@ -1,4 +1,5 @@
 import asyncio
+import json
 import operator
 from collections.abc import AsyncIterator, Mapping
 from hashlib import sha256
@@ -6,6 +7,7 @@ from io import FileIO
 from pathlib import Path
 from threading import Event, get_ident
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from anyio import to_thread
@@ -15,7 +17,7 @@ from starlette.types import Message
 
 from app.api import uploads
 from app.api.bodies import FIELDS_BYTES, FieldsBody
-from app.api.forms import MAX_FIELD_BYTES, MAX_FIELDS, FileField, Upload, UploadedFile
+from app.api.forms import MAX_FIELD_BYTES, MAX_FIELDS, FileField, Upload, UploadedFile, legible
 from app.api.uploads import receive_upload
 from app.errors import AvatarExists, InvalidRequest, UnsupportedMedia, UploadTooLarge
 from app.threads import on_uploads
@@ -193,6 +195,32 @@ async def test_unknown_fields_are_ignored_and_named_whatever_they_hold(tmp_path:
     form = FORM.replace(b'name="id"', b'name="colour"; filename="x"').replace(b"anna", b"\xff" * 20_000)
     upload = await receive(request(form, 1000), tmp_path / "job" / "upload")
     assert upload == Upload(ME, {"face": "ä"}, ("colour",))
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [("a/b", "a/b"), (r"a\b", r"a\b"), ("\u200b", r"\u200b"), ("x" * 300, "x" * 200), ("\n", r"\n")],
+)
+async def test_a_field_that_means_nothing_is_named_as_it_was_sent(
+    tmp_path: Path, sent: str, told: str
+) -> None:
+    named = f"{quote(sent)}=1".encode()
+    bodies = [
+        raw_request(named, "", "application/x-www-form-urlencoded"),
+        raw_request(json.dumps({sent: 1}).encode(), "", "application/json"),
+        raw_request(FILE, named.decode()),
+    ]
+    for number, body in enumerate(bodies):
+        upload = await receive_upload(
+            body,
+            files=[FileField("video", "", required=False)],
+            fields=(),
+            destination=tmp_path / str(number) / "upload",
+            max_bytes=100_000,
+        )
+        assert upload.ignored == (told,)
+    assert legible("\ud800") == r"\ud800"
+    assert legible("") == "''"
 
 
 async def test_what_a_query_says_beside_a_form_or_json_is_named_too(tmp_path: Path) -> None:
