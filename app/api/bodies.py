@@ -72,7 +72,10 @@ class FieldsBody:
     def result(self) -> Upload:
         """Return what was in it. Raises ``InvalidRequest`` if it is malformed."""
         try:
-            given = parse_qsl(self._text.decode(), errors="strict", max_num_fields=MAX_FIELDS)
+            text = self._text.decode()
+            if text.count("&") >= MAX_FIELDS:
+                raise InvalidRequest(f"The form has more than {MAX_FIELDS} fields. {self._advice}")
+            given = parse_qsl(text, errors="strict")
         except ValueError:
             raise InvalidRequest(
                 "The form is malformed; send UTF-8, as 'curl --data-urlencode name=value' encodes it. "

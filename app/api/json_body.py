@@ -26,6 +26,8 @@ NAME: Final = "body.json"
 Translate = Callable[[dict[str, Any]], dict[str, Any]]
 """Returns the fields that the body of another service's client means. Raises ``InvalidRequest``."""
 
+_MOST_DIGITS: Final = 4300
+"""Of an integer; Python reads no more (``sys.int_info.default_max_str_digits``)."""
 _PIECE: Final = 1 << 16
 _LOOKED_AT: Final = 1024
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\s-]{64,}+[=\s]*+")
@@ -146,7 +148,7 @@ def _check_values(body: bytes) -> None:
 
 def _read(body: bytes) -> dict[str, Any]:
     try:
-        values = json.loads(body, parse_constant=_refuse, object_pairs_hook=_once)
+        values = json.loads(body, parse_constant=_refuse, parse_int=_integer, object_pairs_hook=_once)
     except ValueError as error:
         raise InvalidRequest("The Content-Type says JSON, but the body is not JSON.") from error
     if not isinstance(values, dict):
@@ -159,6 +161,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         raise InvalidRequest("A field appears twice in the body.")
     return values
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise InvalidRequest(f"A number in the body has more than {_MOST_DIGITS} digits.")
+    return int(digits)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -42,6 +42,12 @@ def test_a_body_that_is_nested_too_deeply_is_refused(
         parse(b'{"x":' + b"[" * depth + b"]" * depth + b"}", tmp_path, translate)
 
 
+@pytest.mark.parametrize("digits", [4301, 5000])
+def test_a_number_of_countless_digits_is_told_so(tmp_path: Path, digits: int) -> None:
+    with pytest.raises(InvalidRequest, match="A number in the body has more than 4300 digits"):
+        parse(b'{"fps": %s}' % (b"9" * digits), tmp_path)
+
+
 def test_half_a_character_is_no_text(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="half a character"):
         parse(rb'{"fps": "\ud800"}', tmp_path)

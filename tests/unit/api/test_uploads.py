@@ -340,6 +340,11 @@ async def test_a_form_of_countless_fields_is_refused(tmp_path: Path) -> None:
     body = b"".join(part % number for number in range(MAX_FIELDS + 1))
     with pytest.raises(InvalidRequest, match="more than 100 fields"):
         await receive(request(body, 1 << 16), tmp_path / "job" / "upload")
+    fields = b"&".join(b"n%d=1" % number for number in range(MAX_FIELDS + 1))
+    with pytest.raises(InvalidRequest, match="more than 100 fields"):
+        await receive(
+            raw_request(fields, "", "application/x-www-form-urlencoded"), tmp_path / "plain" / "upload"
+        )
 
 
 ASKED = b'{"id": "anna", "face": "x", "video_url": "data:,RIFF"}'
