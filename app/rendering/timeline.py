@@ -193,9 +193,9 @@ def _bounced(position: int, frames: int) -> tuple[int, bool]:
 def _clip(options: RenderOptions, avatar_frames: int, avatar_fps: Fraction) -> tuple[int, int]:
     """Return the first frame that is used of an avatar's video, and how many are."""
     seconds = float(avatar_frames / avatar_fps)
-    begin = round(options.start * avatar_fps)
+    begin = min(round(options.start * avatar_fps), avatar_frames - 1)
     end = avatar_frames if options.end is None else round(options.end * avatar_fps)
-    if begin >= avatar_frames:
+    if _exact(options.start) * avatar_fps >= avatar_frames:
         raise InvalidRequest(f"start: {options.start:g} s lies beyond the clip, which lasts {seconds:.2f} s.")
     if end > avatar_frames + 1:
         raise InvalidRequest(f"end: {options.end:g} s lies beyond the clip, which lasts {seconds:.2f} s.")

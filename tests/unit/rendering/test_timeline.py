@@ -280,6 +280,12 @@ def test_a_result_begins_with_the_same_frame_whatever_its_length(loop: Loop, sta
     assert next(whole.own_sound()).begin == Fraction(first, 25)
 
 
+@pytest.mark.parametrize("start", [1.96, 1.97, 1.981, 1.99, 1.9999])
+def test_a_clip_that_begins_within_its_last_frame_is_that_frame(start: float) -> None:
+    assert laid(1.0, start=start).clip_begin == 49
+    assert laid(1.0, start=start, end=2.0).clip_begin == 49
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
