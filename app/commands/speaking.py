@@ -1,5 +1,6 @@
 """Commands that render."""
 
+import mimetypes
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,8 +50,23 @@ VoiceOption = Annotated[
     typer.Option(exists=True, dir_okay=False, help="What the mouth follows while the audio is heard."),
 ]
 
-_OTHER_FORMATS = {"avi", "flv", "gif", "mkv", "mp3", "mpeg", "mpg", "ogv", "wav", "webp", "wmv"}
-"""Endings that promise what is not written. Others, as in ``Dr. Who``, are part of a name."""
+_OTHER_FORMATS = {
+    "apng",
+    "f4v",
+    "flac",
+    "flv",
+    "m2ts",
+    "m4a",
+    "mkv",
+    "mts",
+    "oga",
+    "ogg",
+    "ogv",
+    "ts",
+    "webp",
+    "wmv",
+}
+"""Endings that promise what is not written and that ``mimetypes`` may not know."""
 
 
 @with_options(options=RenderOptions)
@@ -166,7 +182,7 @@ def _named(output: Path | None, options: RenderOptions) -> Path:
         if output.exists():
             raise InvalidRequest(f"There is a file {output} already: name the one to write with --output.")
     suffix = output.suffix.removeprefix(".").lower()
-    if suffix in (MEDIA_TYPES.keys() | _OTHER_FORMATS) - {options.format}:
+    if _promised(suffix) not in (None, MEDIA_TYPES[options.format]):
         right = output.with_suffix(f".{options.format}")
         other = f"add --format {suffix}, or " if suffix in MEDIA_TYPES else ""
         raise InvalidRequest(f"{output} would hold {options.format}: {other}name the file {right}.")
@@ -177,6 +193,16 @@ def _named(output: Path | None, options: RenderOptions) -> Path:
     if not output.parent.is_dir():
         raise InvalidRequest(f"There is no folder {output.parent} to write {output.name} into.")
     return output
+
+
+def _promised(suffix: str) -> str | None:
+    """Return what an ending promises, as a type of media; None for part of a name, as in ``Dr. Who``."""
+    kind = mimetypes.guess_type(f"a.{suffix}")[0] or ""
+    if suffix == "m4v":
+        return MEDIA_TYPES["mp4"]
+    if kind.startswith(("video/", "audio/", "image/")):
+        return kind
+    return suffix if suffix in _OTHER_FORMATS else None
 
 
 @contextmanager

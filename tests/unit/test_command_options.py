@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -6,6 +7,8 @@ from typer.testing import CliRunner
 
 from app.avatars.options import AvatarOptions
 from app.commands.options import with_options
+from app.commands.speaking import _named
+from app.errors import InvalidRequest
 from app.rendering.options import RenderOptions
 
 CALLED: list[dict[str, Any]] = []
@@ -41,3 +44,18 @@ def test_a_shell_says_what_the_help_says(
     assert done.exit_code == 0, done.output
     avatar = CALLED[-1]["avatar"]
     assert (avatar.pads, avatar.rotate) == (pads, rotate)
+
+
+@pytest.mark.parametrize("form", ["mp4", "webm", "mov"])
+def test_a_name_that_promises_another_format_is_refused(form: Any) -> None:
+    endings = (
+        "3gp aac apng avi flac flv gif jpg m2ts m4a mkv mov mp3 mp4 mts ogg opus png ts wav webm webp AVI"
+    )
+    for ending in {*endings.split()} - {form}:
+        with pytest.raises(InvalidRequest, match=rf"would hold {form}: .*name the file talk.{form}."):
+            _named(Path(f"talk.{ending}"), RenderOptions(format=form))
+
+
+@pytest.mark.parametrize("name", ["Dr. Who", "talk", "v1.2", "talk.mp4", "talk.m4v", "talk.MP4", "a.txt"])
+def test_any_other_dot_is_part_of_a_name(name: str) -> None:
+    assert _named(Path(name), RenderOptions()) == Path(name)
