@@ -7,6 +7,7 @@ or a response may take as long as it needs while it makes progress.
 import asyncio
 import json
 import os
+import re
 import resource
 import socket
 from functools import partial
@@ -30,6 +31,8 @@ TAKEN_AT_A_TURN: Final = 16
 """How many new connections are taken in a turn of the event loop: each takes it 80 us, and while it waits to
 be taken, so does a probe behind it."""
 MAX_HEAD_BYTES: Final = 32 << 10
+_ABSOLUTE: Final = re.compile(rb"https?://([\w.:\[\]-]+)((?:[/?].*)?)", re.IGNORECASE)
+"""A target with all of an address: the name and port of the host, and the rest."""
 _HANDLES_A_CONNECTION: Final = 3
 """Its socket, a file that it writes or reads, and what that takes in between."""
 _OTHER_HANDLES: Final = 128
@@ -73,7 +76,10 @@ async def listen_more(server: uvicorn.Server) -> None:
 
 
 class _Connection(h11.Connection):
-    """A connection that refuses bodies in tiny chunks, with which a client could keep the event loop busy."""
+    """A connection that refuses bodies in tiny chunks, with which a client could keep the event loop busy.
+
+    A request that names its whole address is passed on as one for that host.
+    """
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER, MAX_HEAD_BYTES)
@@ -83,12 +89,31 @@ class _Connection(h11.Connection):
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._chunks = self._bytes = 0
-        elif isinstance(event, h11.Data):
+            return _in_origin_form(event)
+        if isinstance(event, h11.Data):
             self._chunks += event.chunk_start
             self._bytes += len(event.data)
             if self._chunks > _FREE_CHUNKS and self._bytes < self._chunks * _LEAST_CHUNK:
                 raise h11.RemoteProtocolError(f"The chunks have fewer than {_LEAST_CHUNK} bytes on average.")
         return event
+
+
+def _in_origin_form(request: h11.Request) -> h11.Request:
+    """Return a request without scheme and authority in its target.
+
+    The latter is its ``Host``, whatever it says there (RFC 9112, 3.2.2).
+    """
+    match = _ABSOLUTE.fullmatch(request.target)
+    if match is None:
+        return request
+    authority, target = match.groups()
+    headers = [(name, value) for name, value in request.headers if name != b"host"]
+    return h11.Request(
+        method=request.method,
+        headers=[(b"host", authority), *headers],
+        target=target if target.startswith(b"/") else b"/" + target,
+        http_version=request.http_version,
+    )
 
 
 class CalmProtocol(H11Protocol):

@@ -1,6 +1,7 @@
 """Clients that send too much, too slowly or nothing at all, against a real server."""
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -28,11 +29,14 @@ Serve = Callable[..., int]
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read the whole body, then answer ``ok``, or a lot where ``/lot`` is asked for."""
+    """Read the whole body, then answer ``ok``, or what was asked for, or a lot where ``/lot`` is."""
     assert scope["type"] == "http"
     while (await receive()).get("more_body"):
         pass
     body = bytes(ANSWER) if scope["path"] == "/lot" else b"ok"
+    if scope["query_string"]:
+        hosts = [value.decode() for name, value in scope["headers"] if name == b"host"]
+        body = json.dumps([hosts, scope["path"], scope["query_string"].decode()]).encode()
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -104,6 +108,22 @@ def test_a_head_without_end_is_refused_before_it_is_all_there(serve: Serve) -> N
         answer = rest(connection)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"application/problem+json" in answer
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("/a?b", [["x"], "/a", "b"]),
+        ("http://evil.example/a/c?b", [["evil.example"], "/a/c", "b"]),
+        ("HTTP://here:8000/a?b", [["here:8000"], "/a", "b"]),
+        ("https://[::1]:80?b", [["[::1]:80"], "/", "b"]),
+        ("http://user@here/a?b", [["x"], "http://user@here/a", "b"]),
+    ],
+)
+def test_a_request_may_name_its_whole_address(serve: Serve, target: str, told: list[Any]) -> None:
+    with connect(serve()) as connection:
+        ask(connection, target, "Connection: close\r\n")
+        assert json.loads(rest(connection).partition(b"\r\n\r\n")[2]) == told
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHos"])
