@@ -17,6 +17,8 @@ class NoticeCode(StrEnum):
     """High dynamic range was mapped to BT.709."""
     DEINTERLACED = "deinterlaced"
     """The video was deinterlaced."""
+    PIXELS_MADE_SQUARE = "pixels-made-square"
+    """The video's pixels are not square, and it was scaled."""
     ROTATED = "rotated"
     """The video was rotated to make the face upright."""
     RATE_MADE_CONSTANT = "rate-made-constant"

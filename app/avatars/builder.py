@@ -75,7 +75,7 @@ class AvatarRequest:
     def treatment(self) -> Treatment:
         """What is done to the pictures, as far as it is known before a face was searched for."""
         background = PICTURE + sha256_of(self.backdrop) if self.backdrop else self.options.background
-        return Treatment(self.options.rotate or 0, background, deinterlace=True, tone_map=True)
+        return Treatment(self.options.rotate or 0, background, deinterlace=True, tone_map=True, square=True)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,11 @@ def avatar_notices(
     ``turned`` is by how many degrees it was turned clockwise though nobody asked for that.
     """
     told = findings.notices(info.treatment.behind)
+    if info.treatment.square:
+        detail = (
+            f"The video's pixels are not square; it was scaled to {info.layout.width}x{info.layout.height}."
+        )
+        told.append(notice(NoticeCode.PIXELS_MADE_SQUARE, detail))
     if turned:
         detail = f"The video was rotated by {turned} degrees clockwise to make the face upright."
         told.append(notice(NoticeCode.ROTATED, detail))

@@ -1,11 +1,13 @@
 """From a decoder's picture to an I420 frame: colour tags, pixel format, cropping, orientation.
 
-Almost every video is 8-bit 4:2:0, and then its planes are copied as they are, once. Whatever else there is
-goes through swscale first, without a change of matrix or range; RGB has neither and becomes BT.709, limited.
+Almost every video is 8-bit 4:2:0 with square pixels, and then its planes are copied as they are, once.
+Whatever else there is goes through swscale first, without a change of matrix or range; RGB has neither and
+becomes BT.709, limited.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 import av
@@ -27,6 +29,7 @@ from app.media.frames import (
     Plane,
     YuvaFrame,
 )
+from app.media.pixel_aspect import square_size
 from app.media.tone_mapping import is_hdr
 from app.media.transparency import ALPHA_FORMAT, Behind, has_alpha, lay_onto, solid
 from app.media.treatment import BLUR, PLAIN, Treatment
@@ -122,8 +125,9 @@ def color_of(picture: av.VideoFrame) -> Color:
 class PictureForm:
     """What the pictures of one stream are made into: taken from its first picture, kept for all of them."""
 
-    coded_width: int
-    coded_height: int
+    width: int
+    height: int
+    """Size to which pictures are scaled that have another one, before they are turned and cropped to even."""
     orientation: Orientation
     layout: FrameLayout
 
@@ -133,17 +137,22 @@ class PictureForm:
         first: av.VideoFrame,
         treatment: Treatment = PLAIN,
         stored: Orientation | None = None,
+        aspect: Fraction = Fraction(1),
     ) -> "PictureForm":
         """Return the form of a stream that begins with ``first``: turned upright, cropped to even sizes.
 
-        ``stored`` is the orientation where the file tells it, and not the picture.
+        ``stored`` is the orientation where the file tells it, and not the picture; ``aspect`` is that of its
+        pixels as they are stored, width over height.
         """
         orientation = (stored or orientation_of(first)).turned(treatment.rotate)
-        width, height = max(2, first.width & ~1), max(2, first.height & ~1)
+        size = first.width, first.height
+        if treatment.square:
+            size = square_size(*size, aspect)
+        width, height = (max(2, side & ~1) for side in size)
         if orientation.swaps_sides:
             width, height = height, width
         color = _BT709 if treatment.tone_map and is_hdr(first) else color_of(first)
-        return cls(first.width, first.height, orientation, FrameLayout(width, height, color))
+        return cls(*size, orientation, FrameLayout(width, height, color))
 
 
 class PictureReader:
@@ -182,9 +191,9 @@ class PictureReader:
         They hold the picture; decoders do not write to it again.
         """
         form, layout = self._form, self._form.layout
-        coded, shown = (form.coded_width, form.coded_height), (layout.width, layout.height)
+        scaled, shown = (form.width, form.height), (layout.width, layout.height)
         as_it_is = self._as_i420 and form.orientation == UPRIGHT and picture.format.name in _I420_FORMATS
-        if not as_it_is or not (picture.width, picture.height) == coded == shown:
+        if not as_it_is or not (picture.width, picture.height) == scaled == shown:
             return ()
         planes = [_plane(picture, index) for index in range(3)]
         return planes if sum(plane.nbytes for plane in planes) == layout.frame_bytes else ()
@@ -201,8 +210,7 @@ class PictureReader:
 
     def read_deep(self, picture: av.VideoFrame) -> DeepFrame:
         """Copy ``picture`` into a new frame of 10 bits."""
-        same_size = (picture.width, picture.height) == (self._form.coded_width, self._form.coded_height)
-        if picture.format.name != DEEP_FORMAT or not same_size:
+        if picture.format.name != DEEP_FORMAT or not self._has_its_size(picture):
             picture = self._reformat(picture, DEEP_FORMAT)
         frame = np.empty(self._form.layout.deep_bytes, np.uint8)
         for index, target in enumerate(self._form.layout.deep_planes(frame)):
@@ -212,10 +220,9 @@ class PictureReader:
 
     def _planes(self, picture: av.VideoFrame, *, with_alpha: bool) -> list[Plane]:
         """Return the planes of ``picture`` in the size of the form, 4:2:0; one of gray, four with alpha."""
-        same_size = (picture.width, picture.height) == (self._form.coded_width, self._form.coded_height)
         if with_alpha and picture.format.name != ALPHA_FORMAT:
             picture = self._reformat(picture, ALPHA_FORMAT)
-        elif picture.format.name not in _COPIED_FORMATS or not same_size:
+        elif picture.format.name not in _COPIED_FORMATS or not self._has_its_size(picture):
             picture = self._reformat(picture, ALPHA_FORMAT if with_alpha else "yuv420p")
         return [_plane(picture, index) for index in range(len(picture.planes))]
 
@@ -235,20 +242,24 @@ class PictureReader:
             self._findings.transparent += 1
             lay_onto(self._behind, layout.planes(frame), alpha)
 
+    def _has_its_size(self, picture: av.VideoFrame) -> bool:
+        return (picture.width, picture.height) == (self._form.width, self._form.height)
+
     def _reformat(self, picture: av.VideoFrame, pixel_format: str) -> av.VideoFrame:
         color, rgb = self._form.layout.color, _is_rgb(picture)
         matrix = _SWSCALE_MATRICES[color.matrix]
         target_range = ColorRange.JPEG if color.range == "full" else ColorRange.MPEG
+        kernel = Interpolation.BILINEAR if self._has_its_size(picture) else Interpolation.BICUBIC
         return self._reformatter.reformat(
             picture,
-            width=max(2, self._form.coded_width),
-            height=max(2, self._form.coded_height),
+            width=max(2, self._form.width),
+            height=max(2, self._form.height),
             format=pixel_format,
             src_colorspace=None if rgb else matrix,
             dst_colorspace=matrix,
             src_color_range=ColorRange.JPEG if rgb else target_range,
             dst_color_range=target_range,
-            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+            interpolation=kernel | Interpolation.ACCURATE_RND,
             threads=1,
         )
 

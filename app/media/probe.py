@@ -26,7 +26,8 @@ from app.media.limits import (
     check_seconds,
     check_sound,
 )
-from app.media.pictures import PictureForm
+from app.media.pictures import Orientation, PictureForm
+from app.media.pixel_aspect import is_square
 from app.media.still import look_at
 from app.media.timing import choose_fps, frame_count, may_change_its_clock
 from app.media.transparency import alpha_decoder
@@ -59,6 +60,7 @@ class VideoInfo:
     frame_count: int
     duration: float
     sample_aspect_ratio: Fraction
+    """Of the frames: width over height of a pixel."""
     codec: str
     treatment: Treatment = PLAIN
     """What is done to the pictures beside decoding."""
@@ -106,8 +108,9 @@ def probe_video(
         first = _first_picture(container, stream) or _first_decoded(path, limits)
         check_pixels(first.width, first.height, limits)
         still = look_at(path)
-        form = PictureForm.of(first, treatment, still.orientation if still else None)
-        return replace(_video_info(stream, form, lasting), treatment=treatment)
+        info = _video_info(stream, first, treatment, still.orientation if still else None, lasting)
+        check_pixels(info.layout.width, info.layout.height, limits)
+        return info
 
 
 @contextmanager
@@ -331,9 +334,19 @@ def _tagged_length(stream: av.VideoStream | av.AudioStream) -> Fraction:
     return 3600 * Fraction(hours) + 60 * Fraction(minutes) + Fraction(seconds)
 
 
-def _video_info(stream: av.VideoStream, form: PictureForm, lasting: Fraction) -> VideoInfo:
+def _video_info(
+    stream: av.VideoStream,
+    first: av.VideoFrame,
+    treatment: Treatment,
+    stored: Orientation | None,
+    lasting: Fraction,
+) -> VideoInfo:
     fps = choose_fps(stream.average_rate, (stream.guessed_rate, stream.base_rate))
     aspect = stream.sample_aspect_ratio or Fraction(1)
+    treatment = replace(treatment, square=treatment.square and not is_square(aspect))
+    form = PictureForm.of(first, treatment, stored, aspect)
+    if treatment.square:
+        aspect = Fraction(1)
     return VideoInfo(
         form=form,
         fps=fps,
@@ -341,4 +354,5 @@ def _video_info(stream: av.VideoStream, form: PictureForm, lasting: Fraction) ->
         duration=float(lasting),
         sample_aspect_ratio=1 / aspect if form.orientation.swaps_sides else aspect,
         codec=stream.codec_context.name,
+        treatment=treatment,
     )

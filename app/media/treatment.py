@@ -32,6 +32,8 @@ class Treatment:
     """Whether frames have 10 bits, as high dynamic range needs."""
     transparent: bool = False
     """Whether pictures keep their transparency and are laid onto nothing: frames have a fourth plane then."""
+    square: bool = False
+    """Whether pictures are scaled to square pixels; a probe says so only of a video that has other ones."""
 
     @property
     def has_backdrop(self) -> bool:

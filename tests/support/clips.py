@@ -40,13 +40,15 @@ def write_video(
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
     options: dict[str, str] | None = None,
+    aspect: Fraction = Fraction(1),
 ) -> Path:
-    """Encode BGR frames as a video without sound; return its path."""
+    """Encode BGR frames, of pixels of this ``aspect``, as a video without sound; return its path."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(fps), options=options or {"preset": "ultrafast"})
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pix_fmt
+        stream.codec_context.sample_aspect_ratio = aspect
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
         container.mux(stream.encode(None))
