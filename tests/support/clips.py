@@ -40,9 +40,9 @@ def write_video(
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
     options: dict[str, str] | None = None,
-    aspect: Fraction = Fraction(1),
+    aspect: Fraction = Fraction(0),
 ) -> Path:
-    """Encode BGR frames, of pixels of this ``aspect``, as a video without sound; return its path."""
+    """Encode BGR frames, whose pixels have this ``aspect`` (0: unsaid), as a video without sound."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(fps), options=options or {"preset": "ultrafast"})
         assert isinstance(stream, av.VideoStream)

@@ -1,0 +1,130 @@
+"""Footage whose pixels are not square: decoded, a disc is round."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from app.errors import TooManyPixels
+from app.media.frames import BgrImage, I420Frame
+from app.media.limits import VideoLimits
+from app.media.probe import VideoInfo, probe_video
+from app.media.treatment import PLAIN, Treatment
+from app.media.video import decode_frames, decode_pieces
+from tests.support.clips import write_video
+
+LIMITS = VideoLimits(max_seconds=60, max_pixels=1920 * 1080)
+SQUARE = Treatment(square=True)
+STORED = {Fraction(64, 45): (180, 144), Fraction(16, 11): (176, 144), Fraction(3, 4): (256, 108)}
+"""Sizes that are shown at 256x144 with pixels of such an aspect."""
+PAL = Fraction(64, 45)
+
+
+def _disc(aspect: Fraction) -> BgrImage:
+    """Return a white disc 100 pixels wide, as pixels of this aspect store it."""
+    shown = np.full((144, 256, 3), 40, np.uint8)
+    cv2.circle(shown, (128, 72), 50, (220, 220, 220), -1)
+    return np.asarray(
+        cv2.resize(shown, STORED.get(aspect, (256, 144)), interpolation=cv2.INTER_AREA), np.uint8
+    )
+
+
+def _extent(info: VideoInfo, frame: I420Frame) -> tuple[int, int]:
+    """Return the width and height of what is bright."""
+    if info.treatment.deep:
+        luma = info.layout.deep_planes(frame)[0] // 4
+    else:
+        luma = info.layout.planes(frame[: info.layout.frame_bytes])[0]
+    rows, columns = np.nonzero(luma > 128)
+    return int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+
+
+@pytest.mark.parametrize("aspect", STORED)
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "suffix", "treatment"),
+    [
+        ("libx264", "yuv420p", "mp4", SQUARE),
+        ("mpeg2video", "yuv420p", "ts", SQUARE),
+        ("libx264", "yuv444p", "mp4", SQUARE),
+        ("libx264", "gray", "mp4", SQUARE),
+        ("png", "rgb24", "mov", SQUARE),
+        ("prores_ks", "yuv422p10le", "mov", replace(SQUARE, deep=True)),
+        ("prores_ks", "yuva444p10le", "mov", replace(SQUARE, transparent=True)),
+        ("png", "rgba", "mov", replace(SQUARE, background="#000000")),
+    ],
+)
+def test_a_disc_is_round(
+    tmp_path: Path, aspect: Fraction, codec: str, pix_fmt: str, suffix: str, treatment: Treatment
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write_video(path, [_disc(aspect)] * 3, codec=codec, pix_fmt=pix_fmt, aspect=aspect, options={})
+
+    info = probe_video(path, LIMITS, treatment)
+    frames = list(decode_frames(path, info, LIMITS))
+
+    assert info.treatment.square
+    assert info.sample_aspect_ratio == 1
+    assert (info.layout.width, info.layout.height) == (256, 144)
+    assert {frame.nbytes for frame in frames} == {info.frame_bytes}
+    for frame in frames:
+        np.testing.assert_allclose(_extent(info, frame), 101, atol=2)
+
+
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+def test_a_turned_disc_is_round(tmp_path: Path, rotate: int) -> None:
+    path = write_video(tmp_path / "a.mp4", [_disc(PAL)] * 3, aspect=PAL)
+
+    info = probe_video(path, LIMITS, replace(SQUARE, rotate=rotate))
+    frame = next(decode_frames(path, info, LIMITS))
+
+    assert (info.layout.width, info.layout.height) == ((144, 256) if rotate % 180 else (256, 144))
+    assert info.sample_aspect_ratio == 1
+    np.testing.assert_allclose(_extent(info, frame), 101, atol=2)
+
+
+@pytest.mark.parametrize("aspect", [Fraction(0), Fraction(1), Fraction(136, 135), Fraction(1, 72)])
+def test_pixels_that_are_square_or_cannot_be_as_said_are_left_alone(tmp_path: Path, aspect: Fraction) -> None:
+    path = write_video(tmp_path / "a.mp4", [_disc(aspect)] * 3, aspect=aspect)
+
+    info = probe_video(path, LIMITS, SQUARE)
+    pieces = next(decode_pieces(path, info, LIMITS))
+
+    assert info.treatment == PLAIN
+    assert info.sample_aspect_ratio == (aspect or 1)
+    assert (info.layout.width, info.layout.height) == (256, 144)
+    assert len(pieces) == 3, "the decoder's planes were not copied"
+
+
+def test_without_that_treatment_frames_are_as_they_are_stored(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [_disc(PAL)] * 3, aspect=PAL)
+
+    info = probe_video(path, LIMITS)
+
+    assert (info.layout.width, info.layout.height, info.sample_aspect_ratio) == (180, 144, PAL)
+
+
+def test_the_limit_holds_for_the_picture_as_it_is_shown(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [_disc(PAL)], aspect=PAL)
+    limits = VideoLimits(max_seconds=60, max_pixels=30_000)
+
+    assert probe_video(path, limits).layout.width == 180
+    with pytest.raises(TooManyPixels, match="256x144"):
+        probe_video(path, limits, SQUARE)
+
+
+def test_an_aspect_that_changes_on_the_way_changes_no_frames_size(tmp_path: Path) -> None:
+    path, joined = tmp_path / "a.ts", b""
+    for aspect in (PAL, Fraction(16, 15)):
+        write_video(path, [_disc(PAL)] * 5, codec="mpeg2video", aspect=aspect, options={})
+        joined += path.read_bytes()
+    path.write_bytes(joined)
+
+    info = probe_video(path, LIMITS, SQUARE)
+    frames = list(decode_frames(path, info, LIMITS))
+
+    assert len(frames) == 10
+    assert {_extent(info, frame) for frame in frames} == {_extent(info, frames[0])}
