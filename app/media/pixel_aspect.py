@@ -1,4 +1,4 @@
-"""Pixels that are not square, as of PAL, NTSC, HDV and anamorphic lenses: how large a picture is with square ones.
+"""Pixels that are not square, as of PAL, NTSC and HDV: how large a picture is with square ones.
 
 Faces are found, measured and turned in space in pixels, so they must have their shape there.
 """
@@ -28,9 +28,9 @@ def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
     A side that is scaled is rounded down to even. Neither shrinks as long as the result has no more pixels
     than full HD.
     """
-    across, down = width * max(aspect, 1), height * max(1 / aspect, 1)
+    across, down = (width * aspect, Fraction(height)) if aspect > 1 else (Fraction(width), height / aspect)
     most = max(width * height, _ENLARGED)
-    scale = min(1.0, sqrt(most / (across * down)), MAX_SIDE / max(across, down))
+    scale = min(1.0, sqrt(most / (across * down)), MAX_SIDE / float(max(across, down)))
     return _scaled(width, across * scale), _scaled(height, down * scale)
 
 

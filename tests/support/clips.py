@@ -50,7 +50,9 @@ def write_video(
         stream.pix_fmt = pix_fmt
         stream.codec_context.sample_aspect_ratio = aspect
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
+            picture = av.VideoFrame.from_ndarray(frame, format="bgr24")
+            # several threads sometimes make a wrong pixel where their slices meet
+            container.mux(stream.encode(picture.reformat(format=pix_fmt, threads=1)))
         container.mux(stream.encode(None))
     return path
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -36,10 +35,10 @@ def _disc(aspect: Fraction) -> BgrImage:
 def _extent(info: VideoInfo, frame: I420Frame) -> tuple[int, int]:
     """Return the width and height of what is bright."""
     if info.treatment.deep:
-        luma = info.layout.deep_planes(frame)[0] // 4
+        bright = info.layout.deep_planes(frame)[0] > 512
     else:
-        luma = info.layout.planes(frame[: info.layout.frame_bytes])[0]
-    rows, columns = np.nonzero(luma > 128)
+        bright = info.layout.planes(frame[: info.layout.frame_bytes])[0] > 128
+    rows, columns = np.nonzero(bright)
     return int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
 
 
@@ -52,8 +51,8 @@ def _extent(info: VideoInfo, frame: I420Frame) -> tuple[int, int]:
         ("libx264", "yuv444p", "mp4", SQUARE),
         ("libx264", "gray", "mp4", SQUARE),
         ("png", "rgb24", "mov", SQUARE),
-        ("prores_ks", "yuv422p10le", "mov", replace(SQUARE, deep=True)),
-        ("prores_ks", "yuva444p10le", "mov", replace(SQUARE, transparent=True)),
+        ("libx264", "yuv420p10le", "mp4", replace(SQUARE, deep=True)),
+        ("png", "rgba", "mov", replace(SQUARE, transparent=True)),
         ("png", "rgba", "mov", replace(SQUARE, background="#000000")),
     ],
 )

@@ -39,7 +39,7 @@ def _footage(path: Path, aspect: Fraction, count: int = 10) -> Path:
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> AvatarBuilder:
-    """Avatars of the same footage: ``square``, ``pal``, ``wide``, and ``old`` as an earlier release made it."""
+    """Avatars of the same footage: ``square``, ``pal``, ``wide``, and ``old`` of an earlier release."""
     root = tmp_path_factory.mktemp("aspects")
     made = builder(root / "avatars")
     for name, aspect in (("square", Fraction(1)), ("pal", PAL), ("wide", Fraction(16, 11))):
@@ -60,7 +60,7 @@ def test_faces_have_their_shape(studio: AvatarBuilder, name: str) -> None:
     manifest = studio.store.manifest(name)
     square, seen = (np.load(studio.store.path(one) / LANDMARKS) for one in ("square", name))
 
-    assert (manifest.width, manifest.height, manifest.sample_aspect_ratio) == (384, 288, 1)
+    assert (manifest.width, manifest.height, manifest.sample_aspect_ratio) == (384, 288, Fraction(1))
     assert [told["code"] for told in manifest.warnings].count(NoticeCode.PIXELS_MADE_SQUARE) == 1
     assert manifest.face_frames == manifest.frame_count
     np.testing.assert_allclose(seen, square, atol=2)
