@@ -70,6 +70,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Mouthpiece",
         version=__version__,
         summary="Makes a filmed person say new words.",
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        servers=[{"url": "/", "description": "This service."}],
         lifespan=lifespan,
         redirect_slashes=False,
     )

@@ -11,7 +11,7 @@ from app.api import description
 from app.api.dependencies import PrefersAsync, Services, ServicesDep
 from app.api.forms import FileField, Upload
 from app.api.models import Avatar, AvatarList, DamagedAvatar, JobResource, Problem
-from app.api.parameters import AvatarParameters
+from app.api.parameters import AvatarParameters, AvatarPath
 from app.api.problems import documented
 from app.api.reports import Check
 from app.api.sent_file import SentFile
@@ -150,7 +150,7 @@ async def list_avatars(
 
 
 @router.get("/{avatar_id}", responses=documented(AvatarNotFound, AvatarDamaged, Unavailable, StorageReadOnly))
-async def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
+async def get_avatar(avatar_id: AvatarPath, services: ServicesDep) -> Avatar:
     """Show an avatar."""
     return Avatar.of(await on_avatars(services.avatars.manifest, avatar_id))
 
@@ -167,7 +167,7 @@ async def get_avatar(avatar_id: str, services: ServicesDep) -> Avatar:
         also=description.sent_file("A JPEG.", {"image/jpeg": description.BYTES}),
     ),
 )
-async def get_preview(avatar_id: str, services: ServicesDep) -> Response:
+async def get_preview(avatar_id: AvatarPath, services: ServicesDep) -> Response:
     """Show one frame of an avatar with the face box and the mouth mask drawn in."""
     manifest = await on_avatars(services.avatars.manifest, avatar_id)
     return SentFile(
@@ -183,7 +183,7 @@ async def get_preview(avatar_id: str, services: ServicesDep) -> Response:
 @router.delete(
     "/{avatar_id}", status_code=204, responses=documented(AvatarNotFound, Unavailable, StorageReadOnly)
 )
-async def delete_avatar(avatar_id: str, services: ServicesDep) -> None:
+async def delete_avatar(avatar_id: AvatarPath, services: ServicesDep) -> None:
     """Delete an avatar.
 
     Its queued and running renders finish, or fail with `avatar-deleted`.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Final
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.fragment_readers import FragmentReaders
@@ -70,7 +70,10 @@ def check_key(request: Request, services: Services, key: str) -> None:
     request.state.owner = sha256(given).hexdigest()
 
 
-async def _job(job_id: str, services: ServicesDep) -> Job:
+JobPath = Annotated[str, Path(description="The id of a job.")]
+
+
+async def _job(job_id: JobPath, services: ServicesDep) -> Job:
     if not job_id.isascii() or not job_id.isalnum():
         raise JobNotFound(f"There is no job {job_id[:80]!r}.")
     return await services.scheduler.get(job_id)

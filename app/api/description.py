@@ -100,16 +100,20 @@ def upload(files: Sequence[FileField], parameters: type[BaseModel]) -> dict[str,
 def complete(app: FastAPI) -> None:
     """Have ``/openapi.json`` say of every call what is answered before any route is reached.
 
-    The framework's own form of a refusal is taken out: no call has it.
+    The framework's own form of a refusal is taken out: no call has it. What a call does is its summary.
     """
     routes = app.openapi
 
     def openapi() -> dict[str, Any]:
-        document = routes()  # the same each time: what it has already is not added again
+        if app.openapi_schema:
+            return app.openapi_schema
+        document = routes()
         for name in _NEVER:
             document["components"]["schemas"].pop(name, None)
         for calls in document["paths"].values():
             for method, call in calls.items():
+                summary, _, call["description"] = call["description"].partition("\n\n")
+                call["summary"] = " ".join(summary.split()).removesuffix(".")
                 if _NEVER[0] in str(call["responses"].get("422")):
                     del call["responses"]["422"]
                 for error in _EVERYWHERE if method in ("get", "head") else (*_EVERYWHERE, ForeignOrigin):

@@ -23,8 +23,8 @@ _BEGINNING: Final = """\
 > audio, and get an MP4 whose lips follow the audio.
 
 An *avatar* is a video, prepared once. A *render* has an avatar say something. A *check* says how well
-the person in a video would speak. A *job* is any of these while it is made, and for {kept} seconds
-after that. {key}
+the person in a video would speak. A *job* is any of these while it is made, and for {kept} after that.
+{key}
 
 ## Examples
 
@@ -80,7 +80,7 @@ def page(document: Mapping[str, Any], base: str, job_ttl: float) -> str:
     ``job_ttl`` is how long jobs are kept after their end, seconds.
     """
     keyed = "securitySchemes" in document.get("components", {})
-    key, kept = _KEYED if keyed else _KEYLESS, f"{job_ttl:.0f}"
+    key, kept = _KEYED if keyed else _KEYLESS, _lasting(job_ttl)
     lines = [_BEGINNING.format(base=base, key=key, kept=kept), "## Calls", ""]
     for path, calls in document["paths"].items():
         for method in _METHODS:
@@ -90,11 +90,12 @@ def page(document: Mapping[str, Any], base: str, job_ttl: float) -> str:
 
 
 def _call(method: str, path: str, call: Mapping[str, Any]) -> Iterator[str]:
-    yield f"- `{method} {path}`: {_line(call['description'])}"
+    yield f"- `{method} {path}`: {call['summary']}."
     for parameter in call.get("parameters", ()):
         if parameter["in"] != "path":
             where = "header" if parameter["in"] == "header" else "in the query"
-            yield _field(parameter["name"], parameter["schema"], where)
+            described = parameter["schema"] | {"description": parameter.get("description")}
+            yield _field(parameter["name"], described, where)
     for name, field in _fields(call).items():
         yield _field(name, field)
 
@@ -112,7 +113,15 @@ def _field(name: str, field: Mapping[str, Any], where: str = "") -> str:
     notes += [" or ".join([", ".join(choices[:-1]), choices[-1]])] if len(choices) > 1 else []
     notes += [] if default in (None, [], "") else [f"default `{_value(default)}`"]
     inside = f" ({'; '.join(notes)})" if notes else ""
-    return f"  - `{name}`{inside}: {_line(field.get('description', name))}"
+    return f"  - `{name}`{inside}: {_line(field.get('description') or name)}"
+
+
+def _lasting(seconds: float) -> str:
+    """Return a duration in the largest unit of which it is a whole number."""
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f} {unit}{'' if seconds == size else 's'}"
+    return f"{seconds:.0f} seconds"
 
 
 def _value(default: Any) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.avatars.manifest import Manifest
 from app.deliveries import webhook
@@ -14,12 +14,14 @@ from app.jobs.job import Delivery, DeliveryKind, DeliveryState, Job, JobKind, Jo
 class Source(BaseModel):
     """The video that an avatar was made from."""
 
-    sha256: str
-    filename: str
+    sha256: str = Field(description="SHA-256 of the file, hexadecimal.")
+    filename: str = Field(description="Its name, as it was sent.")
 
 
 class Warned(BaseModel):
     """Something that was changed, dropped or is doubtful."""
+
+    model_config = ConfigDict(title="Warning")
 
     code: str = Field(description="Stable; branch on it.")
     detail: str = Field(description="A sentence.")
@@ -29,26 +31,26 @@ class Warned(BaseModel):
 class AvatarLinks(BaseModel):
     """Links of an avatar."""
 
-    self: str
-    preview: str
-    renders: str
+    self: str = Field(description="The avatar.")
+    preview: str = Field(description="A JPEG of one frame with the face box and the mask.")
+    renders: str = Field(description="Where audio is sent for it to say.")
 
 
 class Avatar(BaseModel):
     """A prepared video, ready to speak."""
 
-    id: str
+    id: str = Field(description="Its name in the paths of the API.")
     width: int = Field(description="Pixels.")
     height: int = Field(description="Pixels.")
     fps: float = Field(description="Frames per second.")
-    frame_count: int
+    frame_count: int = Field(description="Number of frames.")
     duration: float = Field(description="Seconds.")
     face_frames: int = Field(description="Frames with a face; the others pass through unchanged.")
-    created_at: datetime
+    created_at: datetime = Field(description="When it was made, UTC.")
     implicit: bool = Field(description="Whether a one-call render made it; then it is deleted when unused.")
-    source: Source
+    source: Source = Field(description="The video that it was made from.")
     warnings: list[Warned] = Field(description="What was changed, dropped or is doubtful.")
-    links: AvatarLinks
+    links: AvatarLinks = Field(description="Where to find what belongs to it.")
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
@@ -74,7 +76,7 @@ class Progress(BaseModel):
     """Progress of a job."""
 
     fraction: float = Field(description="Share of finished frames, 0 to 1.")
-    frames_done: int
+    frames_done: int = Field(description="Number of finished frames.")
     frames_total: int = Field(description="0 while unknown.")
     fps: float = Field(description="Finished frames per second; 0 while unknown.")
     eta_seconds: float | None = Field(description="Estimated seconds left; null while unknown.")
@@ -92,14 +94,14 @@ class Problem(BaseModel):
 class DamagedAvatar(BaseModel):
     """An avatar that cannot be used, only deleted."""
 
-    id: str
-    problem: Problem
+    id: str = Field(description="The id to delete it by.")
+    problem: Problem = Field(description="What is wrong with it.")
 
 
 class AvatarList(BaseModel):
     """Some avatars, oldest first."""
 
-    avatars: list[Avatar]
+    avatars: list[Avatar] = Field(description="Those of this page.")
     damaged: list[DamagedAvatar] = Field(
         description="All damaged avatars, with their problems; on the first page only."
     )
@@ -109,15 +111,17 @@ class AvatarList(BaseModel):
 class Delivered(BaseModel):
     """Something that is sent out when a job has ended."""
 
+    model_config = ConfigDict(title="Delivery")
+
     id: str = Field(description="The same in every attempt; for a webhook also its `webhook-id`.")
-    kind: DeliveryKind
+    kind: DeliveryKind = Field(description="What is sent: the news of the job's end, or its file.")
     url: str = Field(description="The destination, without its query, which may hold a secret.")
-    state: DeliveryState
-    attempts: int
+    state: DeliveryState = Field(description="`waiting` also between attempts.")
+    attempts: int = Field(description="Number of attempts.")
     status: int | None = Field(description="The receiver's last HTTP status; null if it did not respond.")
     detail: str | None = Field(description="A sentence: why the last attempt failed.")
     next_at: datetime | None = Field(description="The time of the next attempt.")
-    delivered_at: datetime | None
+    delivered_at: datetime | None = Field(description="When it arrived, UTC; null until then.")
 
     @classmethod
     def of(cls, delivery: Delivery) -> Self:
@@ -128,8 +132,8 @@ class Delivered(BaseModel):
 class JobLinks(BaseModel):
     """Links of a job."""
 
-    self: str
-    events: str
+    self: str = Field(description="The job.")
+    events: str = Field(description="Its server-sent events.")
     video: str | None = Field(description="Null unless it is a render.")
     report: str | None = Field(description="The measurements. Null for a job that makes an avatar.")
     sheet: str | None = Field(
@@ -140,21 +144,23 @@ class JobLinks(BaseModel):
 class JobResource(BaseModel):
     """An avatar to make or a video to render, and its state."""
 
-    id: str
-    kind: JobKind
-    state: JobState
-    progress: Progress
+    model_config = ConfigDict(title="Job")
+
+    id: str = Field(description="Generated; its name in the paths of the API.")
+    kind: JobKind = Field(description="What is made.")
+    state: JobState = Field(description="The last three are final.")
+    progress: Progress = Field(description="How far it is.")
     avatar_id: str | None = Field(description="Null for a check.")
     filename: str = Field(description="Name of the uploaded file; of two, the audio.")
     video_filename: str | None = Field(description="Name of the video that was sent with the audio.")
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
+    created_at: datetime = Field(description="When it was submitted, UTC.")
+    started_at: datetime | None = Field(description="When work on it began, UTC; null until then.")
+    finished_at: datetime | None = Field(description="When it ended, UTC; null until then.")
     attempts: int = Field(description="Number of attempts; more than one if a worker died.")
     error: Problem | None = Field(description="Why it failed, as a problem document.")
     warnings: list[Warned] = Field(description="What was changed, dropped or is doubtful.")
     deliveries: list[Delivered] = Field(description="Webhooks and results to send when the job ends.")
-    links: JobLinks
+    links: JobLinks = Field(description="Where to find what belongs to it.")
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -188,32 +194,36 @@ class JobResource(BaseModel):
 class JobList(BaseModel):
     """Some jobs, newest first."""
 
-    jobs: list[JobResource]
+    jobs: list[JobResource] = Field(description="Those of this page.")
     next_cursor: int | None = Field(description="Pass it as `cursor` for the next page; null on the last.")
 
 
 class Model(BaseModel):
     """The model that is loaded."""
 
-    name: str
-    sha256: str
-    licence: str
-    commercial_use: bool
-    source: str | None
+    name: str = Field(description="Its name.")
+    sha256: str = Field(description="SHA-256 of its file, hexadecimal.")
+    licence: str = Field(description="What may be done with it.")
+    commercial_use: bool = Field(description="Whether the licence allows commercial use.")
+    source: str | None = Field(description="Where it comes from.")
     face_size: int = Field(description="Side of the model's face crops, pixels.")
-    mouth_offset_ms: float
-    reference: str
+    mouth_offset_ms: float = Field(
+        description="Milliseconds by which the model's mouths come late, and are moved back."
+    )
+    reference: str = Field(
+        description="Face that the model is shown beside the one to change: `frame`, `closed` or `nearest`."
+    )
 
 
 class Limits(BaseModel):
     """The limits of this installation."""
 
-    max_upload_bytes: int
-    max_video_seconds: float
-    max_audio_seconds: float
-    max_pixels: int
-    max_frames: int
-    max_queued: int
+    max_upload_bytes: int = Field(description="Size of an upload, bytes.")
+    max_video_seconds: float = Field(description="Duration of an avatar's video, seconds.")
+    max_audio_seconds: float = Field(description="Duration of audio, seconds.")
+    max_pixels: int = Field(description="Pixels in a frame of an avatar's video.")
+    max_frames: int = Field(description="Frames of a render.")
+    max_queued: int = Field(description="Queued jobs; with more, requests are answered 503.")
 
 
 class Sandbox(BaseModel):
@@ -226,14 +236,14 @@ class Sandbox(BaseModel):
 class Info(BaseModel):
     """About this service."""
 
-    version: str
+    version: str = Field(description="Version of Mouthpiece.")
     model: Model
     backend: str = Field(description="What runs the model: openvino, torch or onnxruntime.")
-    device: str
-    precision: str
+    device: str = Field(description="What it runs on, such as `cpu` or `cuda:0`.")
+    precision: str = Field(description="Numbers that it computes with, such as `fp32`.")
     text_to_speech: bool = Field(description="Whether renders accept `text` instead of a file.")
     limits: Limits
-    sandbox: Sandbox
+    sandbox: Sandbox = Field(description="What confines the processes that read uploads.")
 
 
 def news_of(job: Job) -> dict[str, Any]:

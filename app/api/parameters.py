@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Final
 
+from fastapi import Path
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from app.api.forms import TEXT, VOICE
@@ -26,6 +27,7 @@ AvatarId = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{ID_PATTERN.pattern}$"}),
 ]
 """The id of an avatar; what does not fit is explained in words."""
+AvatarPath = Annotated[str, Path(description="The id of an avatar.")]
 _Id = Annotated[
     AvatarId,
     Field(description="1 to 63 characters a-z, 0-9 and '-', not beginning with '-'. Default: a random one."),

@@ -14,7 +14,7 @@ from app.api.dependencies import PrefersAsync, Services, ServicesDep
 from app.api.forms import VOICE, FileField, Upload
 from app.api.json_body import Translate
 from app.api.models import JobResource
-from app.api.parameters import SPEECH, OneCallParameters, RenderParameters
+from app.api.parameters import SPEECH, AvatarPath, OneCallParameters, RenderParameters
 from app.api.problems import Responses, documented
 from app.api.submission import (
     SUBMISSION_PROBLEMS,
@@ -87,7 +87,7 @@ _ANSWERS: Final[Responses] = {
     responses=documented(*PROBLEMS, also=_ANSWERS),
 )
 async def create_render(
-    avatar_id: str,
+    avatar_id: AvatarPath,
     request: Request,
     services: ServicesDep,
     prefers_async: PrefersAsync,

@@ -33,13 +33,13 @@ class CheckReport(BaseModel):
     """How well the person in a video will speak."""
 
     verdict: Literal["good", "fair", "poor"] = Field(description="The worst verdict of all reasons.")
-    reasons: list[Reason]
-    measured: Measured
+    reasons: list[Reason] = Field(description="Why; empty if nothing is to be said.")
+    measured: Measured = Field(description="What was measured.")
     width: int = Field(description="Pixels.")
     height: int = Field(description="Pixels.")
     fps: float = Field(description="Frames per second.")
-    frame_count: int
-    face_frames: int
+    frame_count: int = Field(description="Number of frames.")
+    face_frames: int = Field(description="Frames with a face.")
     duration: float = Field(description="Seconds.")
     warnings: list[Warned] = Field(description="The warnings that the avatar would have.")
 
@@ -47,7 +47,7 @@ class CheckReport(BaseModel):
 class Check(CheckReport):
     """The response to a check: the report, and its links."""
 
-    links: JobLinks
+    links: JobLinks = Field(description="Where the report and the sheet are kept.")
 
     @classmethod
     def of(cls, job: Job, report: bytes) -> Self:
@@ -68,7 +68,7 @@ class Lengths(BaseModel):
 class FrameKinds(BaseModel):
     """Number of frames by kind of mouth."""
 
-    total: int
+    total: int = Field(description="All frames.")
     lent: int = Field(description="A mouth lent by the footage.")
     painted: int = Field(description="A mouth that a model generated, or whose inside was drawn.")
     passed: int = Field(description="Unchanged: no face, a hidden mouth, or one that was kept.")
@@ -77,8 +77,8 @@ class FrameKinds(BaseModel):
 class Compared(BaseModel):
     """A median over the measured frames, and the same for their footage."""
 
-    result: float
-    footage: float
+    result: float = Field(description="In the rendered video.")
+    footage: float = Field(description="At the same place in the footage.")
 
 
 class Following(BaseModel):
@@ -94,19 +94,19 @@ class Following(BaseModel):
 class UsedModel(BaseModel):
     """The model that a render was made with."""
 
-    name: str
-    sha256: str
+    name: str = Field(description="Its name.")
+    sha256: str = Field(description="SHA-256 of its file, hexadecimal.")
 
 
 class RenderReceipt(BaseModel):
     """The quality of a render. Null where nothing could be measured."""
 
-    length: Lengths
+    length: Lengths = Field(description="Durations.")
     offset: float = Field(description="Seconds by which the result's audio starts after its video.")
     frames: FrameKinds
     measured_frames: int = Field(description="Frames of the result that were decoded and measured.")
     seam: Compared | None = Field(description="Mean Delta E (CIE76) across the edge of the mask.")
     sharpness: Compared | None = Field(description="Fine detail of the mouth, steps of 0 to 255.")
-    following: Following | None
+    following: Following | None = Field(description="How the mouth follows the audio.")
     stage_seconds: dict[str, float] = Field(description="Busy seconds of each stage; stages overlap.")
-    model: UsedModel
+    model: UsedModel = Field(description="The model that was used.")

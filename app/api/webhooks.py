@@ -26,7 +26,7 @@ class WebhookTest(Form):
 class WebhookAnswer(BaseModel):
     """The outcome of the test."""
 
-    delivered: bool
+    delivered: bool = Field(description="Whether the receiver answered with a 2xx status.")
     status: int | None = Field(description="The receiver's status; null if it did not respond.")
     detail: str | None = Field(description="A sentence: why it was not delivered.")
 

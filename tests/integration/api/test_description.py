@@ -176,6 +176,28 @@ async def test_a_form_that_is_filled_in_from_the_description_has_defaults_and_no
         assert sum(each["required"][0] in example for each in needed["oneOf"]) == 1
 
 
+async def test_everything_is_described(start: Start) -> None:
+    document = await described(start)
+    assert {"license", "summary"} <= document["info"].keys()
+    assert document["servers"]
+    bare = [
+        f"{title}.{name}"
+        for title, schema in document["components"]["schemas"].items()
+        for name, field in schema.get("properties", {}).items()
+        if not field.keys() & {"description", "$ref"}  # what is referred to is described itself
+    ]
+    bare += [
+        title for title, schema in document["components"]["schemas"].items() if not schema["description"]
+    ]
+    for method, path, call in calls_of(document):
+        schemas = [each["schema"] for each in call.get("requestBody", {}).get("content", {}).values()]
+        fields = [item for schema in schemas for item in schema.get("properties", {}).items()]
+        fields += [(each["name"], each) for each in call.get("parameters", [])]
+        bare += [f"{method} {path} {name}" for name, field in fields if not field.get("description")]
+        assert re.fullmatch(r"[A-Z].*[^.:]", call["summary"]), path
+    assert bare == []
+
+
 async def test_a_turn_is_a_word_with_a_default(start: Start) -> None:
     content = (await described(start))["paths"]["/v1/avatars"]["post"]["requestBody"]["content"]
     for kind in ("multipart/form-data", "application/json"):

@@ -37,6 +37,8 @@ async def test_it_says_whether_a_key_is_needed_and_needs_none_itself(start: Star
 async def test_defaults_and_choices_are_written_as_a_caller_writes_them(start: Start) -> None:
     text = (await (await start()).get("/llms.txt")).text
     assert "  - `stream` (in the query; default `false`): Stream a fragmented" in text
+    for name in ("`Prefer` (header)", "`avatar` (in the query)"):
+        assert f"  - {name}: {name.split()[0].strip('`')}\n" not in text, "described by itself"
     for bad in ("`None`", "``)", "`False`", "`null`"):
         assert bad not in text
 
@@ -44,4 +46,4 @@ async def test_defaults_and_choices_are_written_as_a_caller_writes_them(start: S
 async def test_it_says_what_a_job_can_be_and_how_long_it_is_kept(start: Start) -> None:
     text = " ".join((await (await start(job_ttl=7200)).get("/llms.txt")).text.split())
     assert "A *check* says how well" in text
-    assert "for 7200 seconds after that" in text
+    assert "for 2 hours after that" in text
