@@ -239,7 +239,7 @@ class AvatarBuilder:
                 raise
             count = cached.stat().st_size // info.layout.frame_bytes
             with FrameReader(cached, info.layout.frame_bytes) as frames:
-                alive = partial(progress, count, count)
+                alive = partial(progress, 0, 0)  # how much is left is not known: all begins again, or ends
                 turn = find_turn(frames, count, info.layout, self.detector, alive)
             if not turn:
                 raise

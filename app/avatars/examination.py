@@ -35,6 +35,8 @@ SOME, MOST = 0.1, 0.5
 """Shares of the frames from which something makes a video fair, and poor; below, it is only told."""
 _LEAST_SECONDS: Final = 0.1
 """What lasts for less is hardly noticed."""
+_NOTHING_BEFORE: Final = "It stays as it is there. Film it with nothing before the mouth."
+_FROM_THE_FRONT: Final = "Film it from the front."
 _SAMPLE: Final = 16
 """Frames whose sharpness is measured."""
 
@@ -110,11 +112,11 @@ def examined(
     reasons = [
         *_of_size(measured),
         *_of_share("face-lost", "no face is visible", doubts.lost, fps),
-        *_of_share("hidden-mouth", "something hides the mouth", doubts.hidden, fps),
-        *_of_share("turned-face", "the head is turned far away", doubts.turned, fps),
+        *_of_share("hidden-mouth", "something hides the mouth", doubts.hidden, fps, _NOTHING_BEFORE),
+        *_of_share("turned-face", "the head is turned far away", doubts.turned, fps, _FROM_THE_FRONT),
         *_of_light(measured, doubts.dark, doubts.bright, fps),
         *_of_sharpness(measured),
-        *_of_mouths(measured, person, fps),
+        *_of_mouths(measured, person, doubts, fps),
         *_of_takes(measured),
     ]
     if any(warning["code"] == NoticeCode.SEVERAL_FACES for warning in warnings):
@@ -144,13 +146,13 @@ def _measured(info: VideoInfo, track: FaceTrack, person: Person, frames: Frames,
     )
 
 
-def _of_share(code: str, what: str, frames: Flags, fps: float) -> list[Reason]:
+def _of_share(code: str, what: str, frames: Flags, fps: float, advice: str = "") -> list[Reason]:
     """Return the reason that something is so in some frames."""
     count = int(frames.sum())
     if count / fps < _LEAST_SECONDS:
         return []
     share = count / len(frames)
-    detail = f"For {count / fps:.2f} s, {share:.0%} of the video, {what}."
+    detail = f"For {count / fps:.2f} s, {share:.0%} of the video, {what}. {advice}".rstrip()
     seconds = round(count / fps, 3)
     verdict: Verdict = "poor" if share >= MOST else "fair" if share >= SOME else "good"
     return [Reason(code, detail, verdict, count, seconds)]
@@ -178,9 +180,11 @@ def _of_sharpness(measured: Measured) -> list[Reason]:
     return [Reason("soft-face", detail, "poor" if measured.sharpness < BLURRED else "fair")]
 
 
-def _of_mouths(measured: Measured, person: Person, fps: float) -> list[Reason]:
+def _of_mouths(measured: Measured, person: Person, doubts: Doubts, fps: float) -> list[Reason]:
     seconds = measured.open_frames / fps
     if person.talks and seconds >= FEW_OPEN_SECONDS:
+        return []
+    if doubts.hidden.sum() > (1 - SOME) * doubts.found.sum():  # nothing is drawn where no mouth is seen
         return []
     detail = (
         f"An open mouth is visible for {seconds:.2f} s; teeth and tongue are drawn instead of taken "

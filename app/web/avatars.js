@@ -2,7 +2,9 @@
 
 import { follow, getJson, media, problem, remove, upload } from "./api.js";
 import { check, clearCheck } from "./check.js";
-import { acceptFiles, announce, ask, clone, duration, element, keep, pace, setBar, shared, showProblem, showWarnings, size, tell } from "./ui.js";
+import { acceptFiles, announce, ask, clone, duration, element, isNone, keep, pace, setBar, shared, showProblem, showWarnings, size, tell } from "./ui.js";
+
+const MANY = 6; // more avatars are counted, and can be searched
 
 const gallery = element("gallery");
 const form = element("new-avatar");
@@ -17,6 +19,7 @@ export function wire() {
   element("use-once").addEventListener("click", useOnce);
   element("check").addEventListener("click", () => check(asked()));
   element("behind").addEventListener("change", showPicture);
+  element("sought").addEventListener("input", sift);
   gallery.addEventListener("change", (event) => {
     showProblem(element("avatars-problem"), null);
     select(event.target.value);
@@ -51,9 +54,21 @@ async function refresh(wanted = shared.avatar?.id) {
   }
   const before = [...gallery.children];
   keep(gallery, avatars.toReversed(), build, fill);
+  sift();
   for (const card of before) if (!card.isConnected) card.picture.then(URL.revokeObjectURL);
   if (shared.clip) return; // a video that is used once stays chosen
   select(avatars.some((avatar) => avatar.id === wanted) ? wanted : avatars.at(-1)?.id);
+}
+
+// Show the avatars whose name has what is looked for.
+function sift() {
+  const [few, field] = [avatars.length <= MANY, element("sought")];
+  if (few) field.value = "";
+  const sought = field.value.trim().toLowerCase();
+  for (const card of gallery.children) card.hidden = !card.item.id.includes(sought);
+  element("find").hidden = few;
+  const shown = avatars.filter(({ id }) => id.includes(sought)).length;
+  element("count").textContent = sought ? `${shown} of ${avatars.length}` : `${avatars.length} avatars`;
 }
 
 function build(avatar) {
@@ -70,7 +85,8 @@ function build(avatar) {
 function fill(card, avatar) {
   const [picture, hint] = card.querySelectorAll("img, .hint");
   const seconds = avatar.duration < 10 ? avatar.duration : Math.round(avatar.duration);
-  hint.textContent = `${avatar.width}×${avatar.height} · ${duration(seconds)}`;
+  const length = avatar.frame_count === 1 ? "photo" : duration(seconds);
+  hint.textContent = `${avatar.width}×${avatar.height} · ${length}`;
   const path = `${avatar.links.preview}?made=${Date.parse(avatar.created_at)}`; // a page keeps the picture of an address
   if (card.path !== path) {
     card.picture?.then(URL.revokeObjectURL);
@@ -137,8 +153,10 @@ function asked() {
 }
 
 function choose(file) {
+  const other = isNone(file, "video", "image");
+  showProblem(element("avatars-problem"), other ? `${file.name} is neither a video nor a photo.` : null);
+  if (other) return;
   chosen = file;
-  showProblem(element("avatars-problem"), null);
   clearCheck();
   showPicture();
   form.querySelector(".fields").hidden = !file;
@@ -190,6 +208,7 @@ async function pend(id, job, data) {
     }
     if (job.error) throw problem(job.error.detail);
     card.remove();
+    element("sought").value = "";
     await refresh(id);
     announce(job.state === "succeeded" ? `${id} is ready.` : `${id} was canceled.`);
   } catch (error) {

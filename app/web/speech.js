@@ -1,6 +1,6 @@
 // The speech: recorded, picked or written; sound is seen as a waveform and heard before it is used.
 
-import { acceptFiles, announce, clock, duration, element, shared, showProblem, size, tell } from "./ui.js";
+import { acceptFiles, announce, clock, duration, element, isNone, shared, showProblem, size, tell } from "./ui.js";
 
 const DRAWABLE_BYTES = 50e6; // to draw it, it is decoded: more would take too much of the browser's memory
 const BARS = 160;
@@ -31,6 +31,9 @@ function write() {
 }
 
 async function take(file) {
+  const other = isNone(file, "audio", "video");
+  showProblem(trouble, other ? `${file.name} has no sound: choose an audio file, or a video with sound.` : null);
+  if (other) return;
   element("text").value = "";
   URL.revokeObjectURL(player.src);
   player.src = URL.createObjectURL(file);

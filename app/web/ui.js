@@ -33,6 +33,7 @@ export function ago(time) {
 // A job's progress in words: frames, speed, time left.
 export function pace({ frames_done, frames_total, fps, eta_seconds }) {
   const parts = frames_total ? [`${frames_done} of ${frames_total} frames`] : ["Starting"];
+  if (frames_total && frames_done >= frames_total) return [...parts, "finishing"].join(" · ");
   if (fps) parts.push(`${fps < 10 ? fps.toFixed(1) : Math.round(fps)} fps`);
   if (eta_seconds !== null) parts.push(`about ${duration(Math.ceil(eta_seconds))} left`);
   return parts.join(" · ");
@@ -85,6 +86,12 @@ export function keep(list, items, make, fill) {
     if (list.children[place] !== child) list.insertBefore(child, list.children[place] ?? null);
   });
   for (const child of old.values()) child.remove();
+}
+
+// Whether the browser knows a file to be of another kind than these; what it does not know, the service tells.
+export function isNone(file, ...kinds) {
+  const [kind] = file?.type.split("/") ?? [""];
+  return ["audio", "video", "image", "text"].includes(kind) && !kinds.includes(kind);
 }
 
 export function acceptFiles(zone, input, onFile) {

@@ -214,6 +214,43 @@ def test_a_picture_that_comes_late_is_not_that_of_another_avatar_of_the_name(
         locked.client.delete(f"/v1/avatars/{avatar}")
 
 
+def test_many_avatars_are_counted_and_searched(studio: Studio, server: Server) -> None:
+    anna = server.client.get("/v1/avatars/anna").json()
+    many = [anna | {"id": f"{name}-{n}", "frame_count": n} for name in ("ada", "bo") for n in range(1, 11)]
+    page = {"avatars": [*many[:5], anna], "damaged": [], "next_cursor": None}
+    studio.page.route("**/v1/avatars?*", lambda route: route.fulfill(json=page))
+    studio.page.reload()
+    expect(studio.card("ada-1")).to_be_visible()
+    expect(studio.locate("#find")).to_be_hidden()
+    page["avatars"] = [*many, anna]
+    studio.page.reload()
+    expect(studio.locate("#count")).to_have_text("21 avatars")
+    expect(studio.card("bo-1").last).to_contain_text("320×240 · photo")
+    expect(studio.card("bo-2")).to_contain_text("320×240 · 1 s")
+    studio.picture("many")
+    studio.page.get_by_role("searchbox", name="Find an avatar").fill("Ada-1")
+    expect(studio.locate("#count")).to_have_text("2 of 21")
+    expect(studio.locate("#gallery .card:visible")).to_have_count(2)
+    studio.page.set_viewport_size({"width": 400, "height": 800})
+    studio.locate("#sought").fill("")
+    shown = "(({ scrollHeight, clientHeight }) => scrollHeight <= clientHeight)"
+    assert studio.locate("#gallery").evaluate(shown), "a box that scrolls inside a page that scrolls"
+
+
+@pytest.mark.parametrize(
+    ("field", "problem", "name"),
+    [("#sound-file", "#speech-problem", "face.jpg"), ("#video-file", "#avatars-problem", "words.wav")],
+)
+def test_a_file_of_another_kind_is_refused_at_once(
+    studio: Studio, tmp_path: Path, field: str, problem: str, name: str
+) -> None:
+    (tmp_path / name).write_bytes(b"anything")
+    studio.page.set_input_files(field, tmp_path / name)
+    expect(studio.locate(problem)).to_contain_text(name)
+    expect(studio.locate("#heard")).to_be_hidden()
+    expect(studio.locate("#video-name")).to_be_hidden()
+
+
 def test_photos_can_be_chosen_too(studio: Studio) -> None:
     assert "image/*" in (studio.locate("#video-file").get_attribute("accept") or "").split(",")
     expect(studio.locate("#new-avatar")).to_contain_text("Drop a video or a photo of a face")

@@ -174,10 +174,12 @@ def test_networks_are_compiled_once_and_while_the_first_video_is_opened(
 
 def test_a_video_without_a_face_is_refused_and_nothing_is_stored(tmp_path: Path) -> None:
     blank = clips.write_video(tmp_path / "blank.mp4", [np.full((96, 128, 3), 90, np.uint8)] * 5)
-    made = builder(tmp_path / "avatars")
+    made, told = builder(tmp_path / "avatars"), list[tuple[int, int]]()
     with pytest.raises(NoFace):
-        made.build(AvatarRequest("anna", blank, "blank.mp4"), no_progress)
+        made.build(AvatarRequest("anna", blank, "b"), lambda done, total: told.append((done, total)))
     assert list(made.store.root.iterdir()) == []
+    turns = told[max(at for at, (done, _) in enumerate(told) if done) + 1 :]
+    assert turns.count((0, 0)) == 5 * 4, "as if it were almost done while it is turned this way and that"
 
 
 def test_canceling_in_the_middle_leaves_nothing(video: Path, tmp_path: Path) -> None:

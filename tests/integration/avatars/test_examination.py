@@ -79,6 +79,13 @@ def test_what_stands_in_the_way_is_named(tmp_path: Path, code: str) -> None:
         assert reason.detail.endswith(".")
 
 
+def test_of_a_mouth_that_is_never_seen_nothing_is_said_to_be_drawn(tmp_path: Path) -> None:
+    found = look(tmp_path, lambda index, picture: covered(8, picture))
+    (reason,) = [reason for reason in found.reasons if reason.code == "hidden-mouth"]
+    assert reason.detail.endswith("Film it with nothing before the mouth.")
+    assert "few-open-mouths" not in codes(found)
+
+
 @pytest.mark.parametrize("code", ["face-lost", "hidden-mouth"])
 def test_it_says_in_how_many_frames(tmp_path: Path, code: str) -> None:
     (reason,) = [reason for reason in look(tmp_path, CHANGES[code]).reasons if reason.code == code]
