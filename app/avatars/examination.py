@@ -196,9 +196,8 @@ def _of_mouths(measured: Measured, person: Person, doubts: Doubts, fps: float) -
 def _of_takes(measured: Measured) -> list[Reason]:
     if not measured.cuts:
         return []
-    detail = (
-        f"The face jumps or the scene changes {measured.cuts} times; each part has its own mouths to lend."
-    )
+    often = "once" if measured.cuts == 1 else f"{measured.cuts} times"
+    detail = f"The face jumps or the scene changes {often}; each part has only its own mouths to lend."
     return [Reason("cuts", detail, "fair")]
 
 

@@ -77,6 +77,7 @@ def test_what_stands_in_the_way_is_named(tmp_path: Path, code: str) -> None:
     assert found.verdict in ("fair", "poor")
     for reason in found.reasons:
         assert reason.detail.endswith(".")
+        assert " 1 times" not in reason.detail
 
 
 def test_of_a_mouth_that_is_never_seen_nothing_is_said_to_be_drawn(tmp_path: Path) -> None:
