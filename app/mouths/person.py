@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from app.faces.hidden import USUAL_MOST, alignment, in_crop, lips_ellipse
 from app.faces.types import FaceLandmarks, runs_of
+from app.mouths.covers import without_faint_lips
 from app.mouths.lending import Places
 from app.mouths.space import Canonical, MouthShapes, Pose, turned_front
 from app.mouths.study import Study, frames_of_takes
-from app.mouths.talking import range_of, talking_stretches
+from app.mouths.talking import lips_part, range_of, talking_stretches
 from app.mouths.types import Flags, Numbers
 
 SEEN_RED: Final = 0.2
@@ -91,7 +92,8 @@ class Person:
 
     @cached_property
     def _stretches(self) -> Flags:
-        return talking_stretches(self.openings, self.usable, self.study.takes, self.pose, self.fps)
+        talking = talking_stretches(self.openings, self.usable, self.study.takes, self.pose, self.fps)
+        return talking & lips_part(self.study.apart[talking], self.study.parting[talking])
 
     @cached_property
     def least(self) -> float:
@@ -191,14 +193,16 @@ class Person:
     def cover(self, frame: int, landmarks: FaceLandmarks) -> npt.NDArray[np.uint8] | None:
         """Return what lies before the face of a frame, (96, 96), None if nothing does.
 
-        ``landmarks`` are the frame's. Nothing that is marked on lips whose red is seen counts.
+        ``landmarks`` are the frame's. Nothing that is marked on lips whose red is seen counts, nor what is
+        marked faintly.
         """
         cover = self.study.covers.of(frame, self.fps)
-        if cover is None or not self.shows_marked_lips:
-            return cover
+        if cover is None:
+            return None
         lips = lips_ellipse(in_crop(alignment(landmarks), landmarks))
-        beside: npt.NDArray[np.uint8] = np.where(lips > 0, 0, cover).astype(np.uint8)
-        return beside
+        if self.shows_marked_lips:
+            return np.where(lips > 0, np.uint8(0), cover)
+        return without_faint_lips(cover, lips)
 
     @cached_property
     def face(self) -> Canonical:

@@ -68,7 +68,7 @@ def study_of(
     brightness: Sequence[float] | Numbers = (120.0,),
     redness: Sequence[float] | Numbers = (1.0,),
     parting: float = 0.0,
-    apart: Sequence[float] | Numbers = (0.0,),
+    apart: Sequence[float] | Numbers = (5.0,),
     sharpness: Sequence[float] | Numbers = (0.0,),
     sizes: Sequence[float] | Numbers = (1.0,),
     found: bool = True,

@@ -2,11 +2,12 @@
 
 from dataclasses import fields, replace
 
+import cv2
 import numpy as np
 import pytest
 
-from app.faces.hidden import CROP_SIZE
-from app.mouths.covers import Covers, Usual, gather
+from app.faces.hidden import CROP_SIZE, alignment, in_crop, lips_ellipse
+from app.mouths.covers import FIRM, Covers, Usual, gather, without_faint_lips
 from app.mouths.meeting import meet
 from app.mouths.person import Person
 from app.mouths.study import Study
@@ -155,3 +156,64 @@ def test_what_lies_beside_the_face_is_not_before_it() -> None:
     covers = covered(dict.fromkeys(range(10), marks))
     assert covers.of(5, FPS) is None
     assert meet(studied(covers), 25.0).usable.all()
+
+
+def lips() -> np.ndarray:
+    """Return the ellipse about the lips of a talker's first frame."""
+    points = meshes_of(talk(FRAMES))[0, :, :2]
+    return lips_ellipse(in_crop(alignment(points), points))
+
+
+def marked_on_lips(share: float, beside: int = 0) -> np.ndarray:
+    """Return marks of which that share of the lips is firm, the rest of them and a rim around them faint."""
+    there = np.argwhere(lips() > 0)
+    marks = cv2.dilate(lips(), np.ones((2 * beside + 1,) * 2, np.uint8)).astype(np.uint8) * np.uint8(FIRM - 1)
+    for row, column in there[: round(share * len(there))]:
+        marks[row, column] = 255
+    return marks
+
+
+@pytest.mark.parametrize(
+    ("share", "kept"), [(0.0, "nothing"), (0.015, "nothing"), (0.04, "firm"), (0.2, "all")]
+)
+def test_own_lips_that_are_marked_faintly_are_not_let_through(share: float, kept: str) -> None:
+    marks = marked_on_lips(share, beside=2)
+    after = without_faint_lips(marks, lips())
+
+    expected = {"nothing": NOTHING, "firm": np.where(marks == 255, 255, 0), "all": marks}[kept]
+    np.testing.assert_array_equal(after, expected)
+
+
+def test_what_lies_beside_lips_stays() -> None:
+    marks = np.maximum(marked_on_lips(0.0), hand())
+    far = cv2.dilate(lips(), np.ones((9, 9), np.uint8)) == 0
+
+    np.testing.assert_array_equal(without_faint_lips(marks, lips())[far], hand()[far])
+
+
+def hidden(marks: dict[int, np.ndarray], kept: bool = True) -> np.ndarray:
+    """Return in which frames a mouth is hidden whose lips are marked by half in those of ``marks``."""
+    covers = covered(marks if kept else {})
+    shares = np.zeros(FRAMES, np.float32)
+    shares[list(marks)] = 0.5
+    return ~meet(studied(replace(covers, lips=shares)), FPS).seen
+
+
+def test_a_mouth_is_hidden_by_what_is_firm_at_least_once() -> None:
+    """A laugh, a pout and their shadows are marked faintly."""
+    frames = range(10, 20)
+
+    assert not hidden(dict.fromkeys(frames, marked_on_lips(0.05))).any()
+    firm = hidden({**dict.fromkeys(frames, marked_on_lips(0.05)), 15: marked_on_lips(0.2)})
+    assert np.flatnonzero(firm).tolist() == list(frames)
+
+
+def test_a_mouth_of_which_no_marks_were_kept_is_hidden_by_their_share() -> None:
+    frames = range(10, 20)
+
+    assert np.flatnonzero(hidden(dict.fromkeys(frames, NOTHING), kept=False)).tolist() == list(frames)
+
+
+@pytest.mark.parametrize(("count", "gives_way"), [(1, False), (2, False), (3, True)])
+def test_a_mouth_does_not_give_way_to_what_is_gone_in_a_moment(count: int, gives_way: bool) -> None:
+    assert hidden(dict.fromkeys(range(10, 10 + count), marked_on_lips(0.5))).any() == gives_way

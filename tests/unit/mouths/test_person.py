@@ -404,3 +404,12 @@ def test_a_few_words_in_long_footage_are_talk() -> None:
 
 def test_at_one_frame_a_second_talk_is_told_by_how_lively_it_is() -> None:
     assert person_of(np.tile([[0.0], [0.0], [5.0], [5.0]], (10, 1)), fps=1.0).talks
+
+
+@pytest.mark.parametrize(
+    ("apart", "parting", "talks"), [(5.0, 1.0, True), (2.5, 2.5, True), (2.5, 1.5, False)]
+)
+def test_faces_that_are_made_with_shut_lips_are_no_talk(apart: float, parting: float, talks: bool) -> None:
+    study = study_of(talk(100), apart=[apart], parting=parting)
+
+    assert meet(study, 25.0).talks == talks
