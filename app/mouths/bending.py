@@ -20,9 +20,8 @@ from app.faces.head import head_affine
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
 from app.media.frames import Affine
-from app.mouths.lips import between
 from app.mouths.person import Person
-from app.mouths.points import LOWER_LIP_INNER, SPEECH_POINTS, UPPER_LIP_INNER
+from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import COMPONENTS, shape_space
 from app.mouths.types import Numbers
 
@@ -44,9 +43,6 @@ NODES: Final = (14, 18)
 
 _ENDS: Final = np.concatenate([BENT, ANCHORS])
 """All points between which a bend is spread."""
-
-TEETH_SHARE: Final = 0.7
-"""Upper share of the inner mouth that stays with the skull."""
 
 NARROWEST: Final = 0.6
 """Of a head that is turned by 53 degrees: meshes of profiles do not tell how much further those are."""
@@ -120,17 +116,6 @@ def bend(
     return np.ascontiguousarray(fields[..., :2]), np.ascontiguousarray(fields[..., 2:])
 
 
-def teeth_stay(placing: Placing, region: tuple[int, int, int, int], scale: float) -> npt.NDArray[np.float32]:
-    """Return where the upper teeth are before and after a bend, 0..1, a picture of a region at ``scale``."""
-    top, bottom, left, right = region
-    size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-    both = _inner(placing.laid, (left, top), scale, size)
-    within = cv2.min(both, _inner(placing.points, (left, top), scale, size))
-    blurred = cv2.GaussianBlur(within, (0, 0), max(0.6, 0.008 * size[0]))
-    stays: npt.NDArray[np.float32] = blurred.astype(np.float32) / np.float32(255)
-    return stays
-
-
 def _parallax(person: Person, frame: int, lender: int) -> Numbers:
     """Return what an affine map lacks of laying a turned face (468, 2) onto another, pixels of the frame."""
     here, there = (person.turned(index) for index in (frame, lender))
@@ -176,13 +161,3 @@ def _kernel(a: Numbers, b: Numbers) -> Numbers:
     kernel *= square
     kernel *= 0.5
     return kernel
-
-
-def _inner(
-    points: FaceLandmarks, corner: tuple[int, int], scale: float, size: tuple[int, int]
-) -> npt.NDArray[np.uint8]:
-    """Return 255 in the upper part between the inner lips, a picture of ``size`` (width, height)."""
-    upper, lower = points[list(UPPER_LIP_INNER)], points[list(LOWER_LIP_INNER)]
-    stays = upper + (lower - upper) * TEETH_SHARE
-    first, last = ((row + 0.5 - corner) * scale - 0.5 for row in (upper, stays))
-    return between(first, last, (size[1], size[0]))

@@ -77,10 +77,15 @@ class Places:
         veil = np.log(colourfulness(skin) + _COLOURLESS)
         return cls(turns, light, veil, skin.astype(np.float64))
 
-    def fit(self, lenders: TakeFrames, frames: TakeFrames) -> npt.NDArray[np.bool_]:
-        """Tell whether each frame may be lent the mouth of each lender, (len(frames), len(lenders))."""
+    def fit(
+        self, lenders: TakeFrames, frames: TakeFrames, farthest_turn: float = FARTHEST_TURN
+    ) -> npt.NDArray[np.bool_]:
+        """Tell whether each frame may be lent the mouth of each lender, (len(frames), len(lenders)).
+
+        ``farthest_turn`` is the angle between two heads at most, degrees.
+        """
         turned = np.hypot(*(self.turns[lenders] - self.turns[frames, None]).transpose(2, 0, 1))
-        fits: npt.NDArray[np.bool_] = turned <= FARTHEST_TURN
+        fits: npt.NDArray[np.bool_] = turned <= farthest_turn
         for numbers, farthest in ((self.light, FARTHEST_LIGHT), (self.veil, FARTHEST_VEIL)):
             for number in np.atleast_2d(numbers.T):
                 fits &= np.abs(number[lenders] - number[frames, None]) <= farthest

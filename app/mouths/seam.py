@@ -44,7 +44,7 @@ def seam_of(luma: Plane, mesh: FaceLandmarks) -> FaceLandmarks:
         luma, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     smooth = cv2.GaussianBlur(profile.astype(np.float32), (5, 3), 0)
-    moves = steps[_darkest(np.asarray(smooth, np.float32)), None][::COLUMNS_BETWEEN] * down
+    moves = steps[darkest_line(np.asarray(smooth, np.float32)), None][::COLUMNS_BETWEEN] * down
     result = mesh.copy()
     for row in (UPPER_LIP_INNER, LOWER_LIP_INNER):
         result[list(row)] = middle[::COLUMNS_BETWEEN] + moves
@@ -53,7 +53,7 @@ def seam_of(luma: Plane, mesh: FaceLandmarks) -> FaceLandmarks:
     return result
 
 
-def _darkest(profile: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+def darkest_line(profile: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     """Return the row of the darkest line across columns of brightness, near the middle and smooth."""
     rows = np.linspace(-1, 1, len(profile))
     cost = profile / max(float(profile.std()), 1.0) + AWAY * np.square(rows)[:, None]

@@ -15,12 +15,13 @@ import numpy.typing as npt
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane, bgr_to_yuv
-from app.mouths.bending import Placing, bend, teeth_stay
+from app.mouths.bending import Placing, bend
 from app.mouths.covers import FaceCover
 from app.mouths.inside import Picture, WantedTeeth, draw_inside
 from app.mouths.lips import above_lower_lip, between_lips
 from app.mouths.looks import Skin
 from app.mouths.shown import NOTHING_SHOWN, ShownInside
+from app.mouths.tooth_rows import HeldTeeth, between_teeth
 
 FloatPlane = npt.NDArray[np.float32]
 """float32 (rows, columns): samples of one plane, 0..255."""
@@ -76,7 +77,7 @@ class Sampled:
 
 def sampled(layout: FrameLayout, lent: Lent, landmarks: FaceLandmarks, region: Region) -> Sampled:
     """Sample a lent mouth over a region of the frame whose face lies at ``landmarks``."""
-    bent = _Bent(lent.placing, landmarks, region)
+    bent = _Bent(layout, lent, landmarks, region)
     places = _Places(layout, lent.placing, region, bent.field)
     planes = places.sample(lent.frame)
     if lent.opened is not None:
@@ -90,7 +91,8 @@ class _Bent:
     Displacements are smooth, so luma has them from between those.
     """
 
-    def __init__(self, placing: Placing, landmarks: FaceLandmarks, region: Region) -> None:
+    def __init__(self, layout: FrameLayout, lent: Lent, landmarks: FaceLandmarks, region: Region) -> None:
+        placing = lent.placing
         self.region = region
         self._turned: Displacements | None = None
         self.field: Displacements | None = None
@@ -104,9 +106,9 @@ class _Bent:
             )
             for field in bend(placing, landmarks, region)
         )
-        free = 1 - teeth_stay(placing, region, 0.5)
-        self._turned = _both(turned)
-        self.field = _both([here + more * free for here, more in zip(turned, moved, strict=True)])
+        self._turned, moves = _both(turned), _both(moved)
+        HeldTeeth(placing, between_teeth(layout, lent.frame, placing), (left, top)).hold(*moves)
+        self.field = _both([here + more for here, more in zip(turned, moves, strict=True)])
 
     def still(self, part: Region) -> Displacements | None:
         """Return the field over a part of the region before the mouth is bent."""

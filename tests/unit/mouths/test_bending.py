@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from app.faces.types import FaceLandmarks
-from app.mouths.bending import BENT, NODES, Placing, bend, place, teeth_stay
+from app.mouths.bending import BENT, NODES, Placing, bend, place
 from app.mouths.person import Person
-from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from tests.support.mouths import PIXELS, person_of
 
 REGION = 120, 220, 100, 220
@@ -93,21 +92,3 @@ def test_the_eyes_and_the_nose_stay_where_they_are() -> None:
     placing = placed(5, 5, OPEN)
     still = landmarks()[5][[2, 98, 327]]
     assert np.abs(field_at(placing, 5, still)).max() < 0.15 * np.abs(placing.moves).max()
-
-
-def test_upper_teeth_stay_where_the_mouth_is_open_before_and_after() -> None:
-    scale = 1.0
-    placing = placed(15, 15, 1.0)
-    picture = teeth_stay(placing, REGION, scale)
-    assert picture.shape == (100, 120)
-    upper, lower = (placing.laid[list(row)].mean(axis=0) for row in (UPPER_LIP_INNER, LOWER_LIP_INNER))
-    below_upper_lip = upper + 0.3 * (lower - upper) - (REGION[2], REGION[0])
-    x, y = np.rint(below_upper_lip).astype(int)
-    assert picture[y, x] > 0.5
-    assert picture[-20:].max() < 0.01
-    assert picture[:20].max() < 0.01
-
-
-def test_a_wider_mouth_keeps_more_of_its_teeth_still_than_one_that_hardly_opens() -> None:
-    wide, narrow = teeth_stay(placed(15, 15), REGION, 1.0), teeth_stay(placed(15, 15, -OPEN), REGION, 1.0)
-    assert wide.sum() > 1.5 * narrow.sum()

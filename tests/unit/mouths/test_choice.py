@@ -442,3 +442,19 @@ def test_work_that_is_stopped_ends_before_all_candidates_are_weighed() -> None:
     with pytest.raises(JobCanceled):
         Chooser(talker()).local_costs(shapes(*[1.0] * COUNT), np.arange(COUNT, dtype=np.int32), alive=stop)
     assert calls == 3
+
+
+def test_in_silence_a_mouth_stays_while_the_head_turns_a_little_too_far_for_it() -> None:
+    """Four frames with another mouth, and back, would be seen."""
+    turns = np.zeros(COUNT)
+    turns[20:24] = FARTHEST_TURN + 3
+    person = person_of(np.zeros((COUNT, 1)), turns=turns)
+    shown, nowhere = np.arange(COUNT, dtype=np.int32), np.zeros((COUNT, 8), np.float32)
+    fits = person.places.fit(shown, np.array([22]))[0]
+    assert not fits[:18].any()
+
+    lenders = Chooser(person).choose(nowhere, shown, speech=0.0)
+    spoken = Chooser(person).choose(nowhere, shown, speech=1.0)
+
+    assert len(set(lenders.tolist())) == 1
+    assert fits[spoken[20:24]].all()
