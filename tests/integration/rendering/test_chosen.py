@@ -19,6 +19,7 @@ from app.mouths.marks import NOTHING
 from app.mouths.meeting import meet
 from app.mouths.person import Person
 from app.mouths.study import STUDY, study_frames
+from app.mouths.talking import range_of
 from app.rendering.chosen import ChosenMouths
 from app.rendering.opened import OpenRender
 from app.rendering.options import RenderOptions
@@ -131,7 +132,7 @@ def test_in_silence_the_mouth_rests(people: AvatarBuilder, tmp_path: Path, works
         rows = [mouths.scores.row(index) for index in range(render.frame_count)]
         lenders = [int(score.lenders[row]) for score, row in rows]
     assert own.rest[lenders].all()
-    assert person.range < 0.27 * own.range
+    assert person.range < 0.25 * range_of(own.openings[own.seen])
 
 
 def test_a_study_of_another_version_is_made_again_with_the_meshes_that_it_has(

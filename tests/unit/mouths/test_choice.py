@@ -452,7 +452,7 @@ def test_in_silence_a_mouth_stays_while_the_head_turns_a_little_too_far_for_it()
     patches[18:26] = 90
     person = person_of(np.zeros((COUNT, 1)), turns=turns, patches=patches)
     shown, nowhere = np.arange(COUNT, dtype=np.int32), np.zeros((COUNT, 8), np.float32)
-    fits = person.places.fit(shown, np.array([22]))[0]
+    fits = person.places.fit(np.arange(COUNT), np.array([22]))[0]
     assert not fits[:18].any()
 
     lenders = Chooser(person).choose(nowhere, shown, speech=0.0)
