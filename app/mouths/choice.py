@@ -106,6 +106,10 @@ a change only shows. And degrees by which a head may be turned further there fro
 mouth laid a little askew is seen less than one that is changed for four frames and back. In silence 30 people
 change lenders 0.26 times a second instead of 0.49, and their lips are no further apart."""
 
+REST_LIGHT: Final = 40.0
+"""What light costs where resting mouths are lent: all are alike but for that. Under a lamp that changed colour
+lips had another hue than the frame's own, because those of that light were seen to part the least."""
+
 RATE: Final = 24.0
 """Frames a second for which costs are set: what a frame costs by itself counts by the time it is seen."""
 
@@ -323,7 +327,7 @@ class RestLenders:
 
     def __init__(self, person: Person) -> None:
         self._known = np.flatnonzero(person.study.takes >= 0).astype(np.int32)
-        self._chooser = Chooser(replace(person, usable=person.usable & person.rest))
+        self._chooser = Chooser(replace(person, usable=person.usable & person.rest), Costs(light=REST_LIGHT))
         self._lenders = np.full(len(person), -1, np.int32)
         self._blocks: set[int] = set()
 

@@ -460,3 +460,11 @@ def test_in_silence_a_mouth_stays_while_the_head_turns_a_little_too_far_for_it()
 
     assert not fits[lenders[20:24]].any()
     assert fits[spoken[20:24]].all()
+
+
+def test_resting_mouths_are_lent_in_the_same_light_though_others_part_less() -> None:
+    bright = np.where(np.arange(COUNT) // 10 % 2, 120.0, 150.0)
+    apart = np.where(bright > 130, 4.5, 5.0)
+    person = person_of(np.zeros((COUNT, 1)), brightness=bright, apart=apart)
+
+    assert bright[rest_lenders(person)] == pytest.approx(bright)
