@@ -64,6 +64,11 @@ class Placing:
     narrowed: float = 1.0
     """What the turn of the frame's head leaves of a length that lies across it, :data:`NARROWEST` to 1."""
 
+    @property
+    def lent(self) -> FaceLandmarks:
+        """The lender's mesh in its own frame, float32 (468, 2)."""
+        return mapped(self.laid - self.turned, self.head).astype(np.float32)
+
     @cached_property
     def points(self) -> FaceLandmarks:
         """The lender's mesh on the frame's head, bent."""

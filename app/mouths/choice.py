@@ -107,7 +107,7 @@ mouth laid a little askew is seen less than one that is changed for four frames 
 change lenders 0.26 times a second instead of 0.49, and their lips are no further apart."""
 
 REST_LIGHT: Final = 40.0
-"""What light costs where resting mouths are lent: all are alike but for that. Under a lamp that changed colour
+"""What light costs where resting mouths are lent: all are alike but for that. Under a lamp of changing colour
 lips had another hue than the frame's own, because those of that light were seen to part the least."""
 
 RATE: Final = 24.0

@@ -5,14 +5,12 @@ seen.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.geometry import mapped
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame
@@ -35,18 +33,21 @@ and from which all are."""
 SOFT: Final = 0.006
 """Softness of the edges of what is held, in the same distances, and a pixel at least."""
 
+_FINE: Final = 128
+"""Places along the mouth at which numbers are known that every pixel has the nearest of."""
+
 _UPPER, _LOWER = list(UPPER_LIP_INNER), list(LOWER_LIP_INNER)
+_BOTH, _EYES = [*_UPPER, *_LOWER], [RIGHT_EYE, LEFT_EYE]
 
 HalfField = npt.NDArray[np.float32]
 """float32 (rows / 2, columns / 2): how far a region is displaced one way, at every pixel of chroma."""
 
 
-def between_teeth(layout: FrameLayout, frame: I420Frame, placing: Placing) -> Numbers:
-    """Return where between the inner lips of a lender the rows of teeth part, at 11 points across, 0..1.
+def between_teeth(layout: FrameLayout, frame: I420Frame, mesh: FaceLandmarks) -> Numbers:
+    """Return where between the inner lips of a ``mesh`` (468, 2) the rows of teeth part, at 11 points across.
 
-    ``frame`` is the lender's. 0 is the upper lip, 1 the lower one.
+    0 is the upper lip, 1 the lower one. ``frame`` is that of the mesh.
     """
-    mesh = mapped(placing.laid - placing.turned, placing.head)
     shares = np.linspace(*ROWS, STEPS)
     places = mesh[_UPPER] + shares[:, None, None] * (mesh[_LOWER] - mesh[_UPPER])
     luma, _, red = layout.planes(frame)
@@ -76,92 +77,67 @@ class HeldTeeth:
 
         There nothing moves down to where the rows part; from there everything does as the lower lip.
         """
-        box = self._box(across.shape)
+        laid, points = (
+            (mesh[_BOTH].astype(np.float64) - self.corner) / 2 - 0.25
+            for mesh in (self.placing.laid, self.placing.points)
+        )
+        box = _box(np.concatenate([laid, points]), across.shape)
         if box is None:
             return
-        top, bottom, left, right = box
-        tables = self._tables(across, down)
-        x = np.arange(left, right, dtype=np.float32) - self._origin[0]
-        y = np.arange(top, bottom, dtype=np.float32)[:, None] - self._origin[1]
-        (a, b), (c, d) = self._axes.astype(np.float32).tolist()
-        along, height = a * x + b * y, c * x + d * y
-        upper, parted, lower, shift, open_ = (
-            np.interp(along.ravel(), tables[0], row).reshape(along.shape).astype(np.float32)
-            for row in tables[1:]
+        axes = _axes(laid)
+        along = (laid[len(_UPPER) :] - laid[0]) @ axes[0]
+        high, low = np.split((laid - laid[0]) @ axes[1], 2)
+        eyes = max(float(np.linalg.norm(np.subtract(*self.placing.laid[_EYES]))) / 2, 1.0)
+        openness = np.clip(((low - high) / eyes - LEAST_OPEN) / (OPEN - LEAST_OPEN), 0, 1)
+        if not openness.any():
+            return
+        to_frame = np.linalg.inv(self.placing.head[:, :2]) / -2
+        x, y = points.astype(np.float32).T
+        bend = cv2.remap(cv2.merge([across, down]), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        rises, falls = np.split(bend.reshape(-1, 2) @ to_frame.T @ axes[1], 2)
+        known = np.array(
+            [high + np.maximum(rises, 0), high + self.parts * (low - high), low + falls, falls, openness]
         )
-        soft = self._soft
+        order = np.argsort(along)
+        ends = float(along[order[0]]), float(along[order[-1]])
+        place, height = _places(box, laid[0], axes, ends)
+        fine = np.linspace(*ends, _FINE)
+        upper, parted, lower, shift, open_ = (
+            np.interp(fine, along[order], row[order]).astype(np.float32)[place] for row in known
+        )
+        soft = np.float32(max(1.0, SOFT * eyes))
         inside = open_ * np.clip((height - upper) / soft + 0.5, 0, 1)
         inside *= np.clip((lower - height) / soft + 0.5, 0, 1)
         goes = np.clip((height - parted) / np.maximum(shift, soft), 0, 1) * shift
-        way = -self.placing.head[:, :2] @ self._axes[1] * 2
+        way = self.placing.head[:, :2] @ axes[1] * -2
+        top, bottom, left, right = box
         for plane, share in zip((across, down), way.tolist(), strict=True):
             part = plane[top:bottom, left:right]
             part += inside * (np.float32(share) * goes - part)
 
-    def _tables(self, across: HalfField, down: HalfField) -> list[Numbers]:
-        """Return numbers at 11 places along the mouth, after these.
 
-        The heights of the upper lip, of where teeth part and of the lower lip, by how much that one was
-        moved, and how open the mouth is.
-        """
-        laid_upper, laid_lower = self._half(self.placing.laid)
-        upper, lower = self._half(self.placing.points)
-        rises, falls = (self._shift(row, across, down) for row in (upper, lower))
-        along = (laid_lower - self._origin) @ self._axes[0]
-        high, low = ((row - self._origin) @ self._axes[1] for row in (laid_upper, laid_lower))
-        eyes = self._eyes
-        open_ = np.clip(((low - high) / eyes - LEAST_OPEN) / (OPEN - LEAST_OPEN), 0, 1)
-        order = np.argsort(along)
-        rows = (
-            along,
-            high + np.maximum(rises, 0),
-            high + self.parts * (low - high),
-            low + falls,
-            falls,
-            open_,
-        )
-        return [row[order] for row in rows]
+def _axes(rows: Numbers) -> Numbers:
+    """Return directions of length 1 along a mouth with these rows of lips (22, 2), and down across it."""
+    along = rows[10] - rows[0]
+    along = along / max(float(np.linalg.norm(along)), 1e-6)
+    return np.array([along, (-along[1], along[0])])
 
-    def _shift(self, places: Numbers, across: HalfField, down: HalfField) -> Numbers:
-        """Return by how much what is at places (11, 2) was moved down the mouth, by a bend, half pixels."""
-        x, y = places.astype(np.float32).T
-        bend = [
-            cv2.remap(one, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).ravel()
-            for one in (across, down)
-        ]
-        moved = -np.linalg.solve(self.placing.head[:, :2], np.array(bend, np.float64))
-        shift: Numbers = self._axes[1] @ moved / 2
-        return shift
 
-    def _box(self, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
-        points = np.concatenate([*self._half(self.placing.laid), *self._half(self.placing.points)])
-        low = np.maximum(np.floor(points.min(axis=0)).astype(int) - 2, 0)
-        high = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 3, shape[1::-1])
-        return (int(low[1]), int(high[1]), int(low[0]), int(high[0])) if (high - low >= 2).all() else None
+def _box(points: Numbers, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
+    """Return top, bottom, left, right of points (k, 2) in a field of a ``shape``; None outside of it."""
+    left, top = np.maximum(np.floor(points.min(axis=0)).astype(int) - 2, 0).tolist()
+    right, bottom = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 3, shape[1::-1]).tolist()
+    return (top, bottom, left, right) if bottom - top >= 2 and right - left >= 2 else None
 
-    def _half(self, points: FaceLandmarks) -> tuple[Numbers, Numbers]:
-        """Return the inner rows of lips, (11, 2) each, in pixels of the fields."""
-        places = (points - self.corner).astype(np.float64) / 2 - 0.25
-        return places[_UPPER], places[_LOWER]
 
-    @property
-    def _origin(self) -> Numbers:
-        origin: Numbers = self._half(self.placing.laid)[0][0]
-        return origin
-
-    @cached_property
-    def _axes(self) -> Numbers:
-        """Directions of length 1 along the mouth and down across it, (2, 2)."""
-        upper, _ = self._half(self.placing.laid)
-        along = upper[-1] - upper[0]
-        along /= max(float(np.linalg.norm(along)), 1e-6)
-        return np.array([along, (-along[1], along[0])])
-
-    @cached_property
-    def _eyes(self) -> float:
-        laid = self.placing.laid
-        return max(float(np.linalg.norm(laid[RIGHT_EYE] - laid[LEFT_EYE])) / 2, 1.0)
-
-    @property
-    def _soft(self) -> float:
-        return max(1.0, SOFT * self._eyes)
+def _places(
+    box: tuple[int, int, int, int], origin: Numbers, axes: Numbers, ends: tuple[float, float]
+) -> tuple[npt.NDArray[np.int32], HalfField]:
+    """Return where along the mouth each pixel of a box lies, 0 to :data:`_FINE` - 1, and how far down."""
+    top, bottom, left, right = box
+    x = np.arange(left, right, dtype=np.float32) - np.float32(origin[0])
+    y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(origin[1])
+    (a, b), (c, d) = axes.tolist()
+    scale = (_FINE - 1) / max(ends[1] - ends[0], 1e-6)
+    place = (x * (a * scale) + (y * (b * scale) + (0.5 - ends[0] * scale))).astype(np.int32)
+    return np.clip(place, 0, _FINE - 1, out=place), x * c + y * d

@@ -22,6 +22,7 @@ from app.mouths.model import MouthModel
 from app.mouths.seam import seam_of
 from app.mouths.shown import NOTHING_SHOWN, ShownInside, shown_inside
 from app.mouths.space import COMPONENTS, OPENING
+from app.mouths.tooth_rows import between_teeth
 from app.mouths.types import Flags, Numbers
 from app.progress import Alive
 from app.rendering.laying import Layer
@@ -101,6 +102,7 @@ class _ChosenRun:
         self._frames = RecentFrames(mouths.avatar.frames, mouths.avatar.layout.frame_bytes)
         self._look = lru_cache(_KEPT)(partial(_look, mouths.avatar, self._frames))
         self._cover = lru_cache(_KEPT)(partial(_cover, mouths.avatar))
+        self._teeth = lru_cache(_KEPT)(partial(_teeth, mouths.avatar, self._frames))
 
     def put(self, frames: list[I420Frame], indices: Sequence[int], sources: list[int]) -> None:
         started = perf_counter()
@@ -135,6 +137,7 @@ class _ChosenRun:
             ),
             opened=Opened(look.skin, wanted[COMPONENTS:], look.shown) if look else None,
             cover=self._cover(lender),
+            teeth=self._teeth(lender),
         )
 
 
@@ -143,6 +146,11 @@ def _cover(avatar: Avatar, frame: int) -> FaceCover | None:
     landmarks = avatar.landmarks[frame]
     marks = avatar.person.cover(frame, landmarks)
     return None if marks is None else FaceCover.of(marks, landmarks)
+
+
+def _teeth(avatar: Avatar, frames: RecentFrames, lender: int) -> Numbers:
+    """Return where the rows of a lender's teeth part."""
+    return between_teeth(avatar.layout, frames[lender], avatar.person.study.meshes[lender, :, :2])
 
 
 def _look(avatar: Avatar, frames: RecentFrames, lender: int) -> "_Drawn":

@@ -31,8 +31,8 @@ length, or folded."""
 MOST: Final = 0.12
 """Most that a jaw is moved by, in distances from the brow to the chin."""
 
-SEEN: Final = 0.25
-"""Pixels by which a picture has to be moved for anybody to see it."""
+SEEN: Final = 0.5
+"""Pixels by which a jaw has to be moved for anybody to see it."""
 
 SMOOTH: Final = (0.25, 0.5, 0.25)
 """A point of the jaw moves by the mean of its own length and its neighbours': a mesh trembles."""
@@ -40,12 +40,16 @@ SMOOTH: Final = (0.25, 0.5, 0.25)
 ALONG: Final = 0.04
 """How far along the jaw the move of a point reaches, in distances from the brow to the chin."""
 
-NODES: Final = (20, 28)
+NODES: Final = (14, 18)
 """Rows and columns of the grid on which a move is computed."""
 
 _JAW: Final = np.array(JAW)
-_PIECES: Final = 4
+_PIECES: Final = 2
 """Steps in which the line between two points of the jaw is taken."""
+
+_STEPS: Final = np.arange(_PIECES * (len(JAW) - 1) + 1) / _PIECES
+_PIECE: Final = np.maximum(1 - np.abs(_STEPS[:, None] - np.arange(len(JAW))), 0)
+"""What each of the jaw's points counts at each step along its line."""
 
 _BROW, _UPPER_LIP = 168, 13
 """Face Mesh points: between the eyes, and the middle of the upper lip inside."""
@@ -86,7 +90,7 @@ class GivingJaw:
         moves = weight * self.moves
         jaw, lengths = self.own[_JAW] + moves, np.linalg.norm(moves, axis=1)
         reach = max(REACH * _height(self.own), FIRM * float(lengths.max()))
-        region = _around(jaw[lengths > 0], reach, layout)
+        region = _around(jaw[lengths > SEEN / 2], reach, layout) if lengths.max() > SEEN / 2 else None
         if region is None:
             return
         field = _field(jaw, moves, region, reach, ALONG * _height(self.own))
@@ -123,25 +127,20 @@ def _field(jaw: Numbers, moves: Numbers, region: Region, reach: float, along: fl
     top, bottom, left, right = region
     across = (np.arange(NODES[1]) + 0.5) * (right - left) / NODES[1] - 0.5 + left
     down = (np.arange(NODES[0]) + 0.5) * (bottom - top) / NODES[0] - 0.5 + top
-    nodes = np.stack(np.meshgrid(across, down), axis=-1).reshape(-1, 1, 2)
-    ends = np.arange(len(jaw))
-    places = np.linspace(0, ends[-1], _PIECES * ends[-1] + 1)
-    line, moved = (
-        np.stack([np.interp(places, ends, column) for column in one.T], axis=1) for one in (jaw, moves)
-    )
-    square = np.square(nodes - line).sum(axis=-1)
+    line, moved = (_PIECE @ one for one in (jaw, moves))
+    square = np.square(down[:, None] - line[:, 1])[:, None] + np.square(across[:, None] - line[:, 0])
     near = 1 / np.square(square + along**2)
-    share = np.clip(1 - np.sqrt(square.min(axis=1)) / reach, 0, 1)
-    share *= share * (3 - 2 * share) / near.sum(axis=1)
-    field: Field = ((near @ moved) * share[:, None]).reshape(*NODES, 2).astype(np.float32)
+    share = np.maximum(1 - np.sqrt(square.min(axis=-1)) / reach, 0)
+    share *= share * (3 - 2 * share) / near.sum(axis=-1)
+    field: Field = ((near @ moved) * share[..., None]).astype(np.float32)
     return field
 
 
 def _shift(plane: Plane, field: Field, region: Region, scale: int) -> None:
     """Move a region of a frame in one of its planes, whose pixels are ``scale`` of luma's."""
     top, bottom, left, right = (edge // scale for edge in region)
-    wide = cv2.resize(field, (right - left, bottom - top), interpolation=cv2.INTER_CUBIC)
-    across, down = cv2.split(wide * np.float32(1 / scale))
+    size = right - left, bottom - top
+    across, down = (cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in cv2.split(field / scale))
     x = np.arange(left, right, dtype=np.float32) - across
     y = np.arange(top, bottom, dtype=np.float32)[:, None] - down
     kind = cv2.INTER_CUBIC if scale == 1 else cv2.INTER_LINEAR

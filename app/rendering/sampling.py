@@ -22,6 +22,7 @@ from app.mouths.lips import above_lower_lip, between_lips
 from app.mouths.looks import Skin
 from app.mouths.shown import NOTHING_SHOWN, ShownInside
 from app.mouths.tooth_rows import HeldTeeth, between_teeth
+from app.mouths.types import Numbers
 
 FloatPlane = npt.NDArray[np.float32]
 """float32 (rows, columns): samples of one plane, 0..255."""
@@ -62,6 +63,8 @@ class Lent:
     """Its lips are parted by any amount, and the inside is drawn; None for what it shows by itself."""
     cover: FaceCover | None = None
     """What lies before the lender's face."""
+    teeth: Numbers | None = None
+    """What :func:`between_teeth` says of the lender, if that is known."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ class _Bent:
             for field in bend(placing, landmarks, region)
         )
         self._turned, moves = _both(turned), _both(moved)
-        HeldTeeth(placing, between_teeth(layout, lent.frame, placing), (left, top)).hold(*moves)
+        parts = between_teeth(layout, lent.frame, placing.lent) if lent.teeth is None else lent.teeth
+        HeldTeeth(placing, parts, (left, top)).hold(*moves)
         self.field = _both([here + more for here, more in zip(turned, moves, strict=True)])
 
     def still(self, part: Region) -> Displacements | None:

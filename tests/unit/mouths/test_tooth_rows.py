@@ -86,7 +86,7 @@ def column(placing: Placing, downs: npt.NDArray[np.float64]) -> tuple[npt.NDArra
 @pytest.mark.parametrize("lean", [0.0, 25.0])
 def test_where_rows_of_teeth_part_is_seen(share: float, lean: float) -> None:
     placing = placed(15, MORE, lean)
-    parts = between_teeth(LAYOUT, mouth(placing, share), placing)
+    parts = between_teeth(LAYOUT, mouth(placing, share), placing.laid)
 
     assert parts.shape == (11,)
     assert parts[3:8] == pytest.approx(share, abs=0.1)
@@ -99,7 +99,7 @@ def test_a_tongue_is_no_tooth_however_bright() -> None:
     red[luma[::2, ::2] < 200] = 170
     luma[luma < 200] = 200
 
-    assert between_teeth(LAYOUT, frame, placing)[3:8] == pytest.approx(0.5, abs=0.15)
+    assert between_teeth(LAYOUT, frame, placing.laid)[3:8] == pytest.approx(0.5, abs=0.15)
 
 
 def test_teeth_of_a_mouth_that_opens_further_are_as_high_as_before() -> None:
