@@ -34,7 +34,7 @@ class NoticeCode(StrEnum):
     TURNED_FACE = "turned-face"
     """The head is turned far away for ``seconds``."""
     CROPPED_FACE = "cropped-face"
-    """The chin is outside of the picture for ``seconds``."""
+    """The chin, or a part of the lips, is outside of the picture for ``seconds``."""
     CUTS = "cuts"
     """The scene changes, or the face jumps."""
     MOUTH_UNCHANGED = "mouth-unchanged"

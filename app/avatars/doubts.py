@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from app.faces.types import FaceMeshes, FaceTrack, has_face
+from app.mouths.looks import lips_within
 from app.mouths.meeting import too_bright, too_dark
 from app.mouths.person import Person
 from app.mouths.study import Study
@@ -38,9 +39,9 @@ class Doubts:
     bright: Flags
     """The face is too bright to show it."""
     hidden: Flags
-    """Something hides the mouth of a face that is there and in enough light."""
+    """Something hides the mouth of a face that is there, in enough light and within the picture."""
     cropped: Flags
-    """The chin is outside of the picture."""
+    """The chin is outside of the picture, or a part of the lips, which hides the mouth, too."""
     found: Flags
     """The face was measured."""
     heights: Numbers
@@ -60,6 +61,7 @@ def doubts_of(track: FaceTrack, study: Study, person: Person, size: tuple[int, i
     heights = np.where(shown, track.boxes[:, 1] - track.boxes[:, 0], 0).astype(np.float64)
     light = study.skin.mean(axis=1).astype(np.float64)
     turn: Numbers = np.hypot(*person.turns.T)
+    cut = found & ~lips_within(study.meshes, size)
     dark, bright = (too(study, person.fps, found) for too in (too_dark, too_bright))
     return Doubts(
         lost=~found,
@@ -67,8 +69,8 @@ def doubts_of(track: FaceTrack, study: Study, person: Person, size: tuple[int, i
         turned=found & (turn > FAR_TURN),
         dark=dark,
         bright=bright,
-        hidden=found & ~person.seen & ~dark & ~bright,
-        cropped=_cropped(study.meshes, found, size),
+        hidden=found & ~person.seen & ~dark & ~bright & ~cut,
+        cropped=cut | _cropped(study.meshes, found, size),
         found=found,
         heights=heights,
         light=light,

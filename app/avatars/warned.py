@@ -60,7 +60,8 @@ def avatar_notices(
         (
             NoticeCode.CROPPED_FACE,
             doubts.cropped,
-            "The chin is outside of the picture for {}; the mouth opens beyond the border. Film less close.",
+            "The chin or a part of the lips is outside of the picture for {}: the mouth opens beyond the "
+            "border, or stays as it is where the lips are cut. Film less close.",
         ),
     ]
     for code, frames, detail in lasting:

@@ -16,7 +16,7 @@ from app.faces.regions import region_of_landmarks
 from app.faces.types import FaceLandmarks, FaceMeshPoints
 from app.media.frames import BgrImage, FrameLayout, I420Frame
 from app.mouths.lips_apart import LipsApart, mouth_crop
-from app.mouths.looks import LIPS, Patch, Skin, parting, patch_of, redness, sharpness, skin_of
+from app.mouths.looks import Patch, Skin, lips_within, parting, patch_of, redness, sharpness, skin_of
 from app.mouths.marks import Marked
 from app.mouths.teeth import shown_teeth
 from app.mouths.upright import (
@@ -123,8 +123,6 @@ class Looker:
             self._own.finder = HiddenFinder()
         marks = self._own.finder.cover([face.crop])[0]
         luma = np.asarray(cv2.cvtColor(face.crop, cv2.COLOR_BGR2GRAY), np.uint8)
-        size = self._layout.width, self._layout.height
-        lips = face.mesh[list(LIPS), :2]
-        if not ((lips > 0) & (lips < size)).all():
+        if not lips_within(face.mesh, (self._layout.width, self._layout.height)):
             return Marked(np.full_like(marks, 255), 1.0, luma)
         return Marked(marks, lips_hidden(marks, face.crop_points), luma)

@@ -23,6 +23,7 @@ CHEEKS: Final = (50, 280, 205, 425, 101, 330)
 _CHEEK_PIXELS: Final = 3
 LIPS: Final = (*UPPER_LIP_OUTER, *reversed(LOWER_LIP_OUTER[1:-1]))
 """Face Mesh points around the lips."""
+
 _PATCH_ROWS, _PATCH_COLUMNS = slice(72, 180), slice(40, 152)
 PATCH_SIZE: Final = (26, 18)
 """Width and height of a patch, pixels."""
@@ -89,6 +90,13 @@ def redness(picture: BgrImage, points: Points) -> float:
         return 0.0
     redder = np.clip(tone[lips] - np.median(tone[skin]), 0, None)
     return float(100 * redder.sum() / (len(picture) / 2) ** 2)
+
+
+def lips_within(meshes: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Tell of meshes (..., 468, 3) whether all their lips are in a picture of a (width, height) ``size``."""
+    lips = meshes[..., list(LIPS), :2]
+    within: npt.NDArray[np.bool_] = np.asarray(((lips > 0) & (lips < size)).all(axis=(-2, -1)))
+    return within
 
 
 def parting(picture: BgrImage, points: Points) -> float:

@@ -1,5 +1,6 @@
 """What is told of footage whose heads and light were made up."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -71,3 +72,15 @@ def test_a_chin_outside_of_the_picture_is_told() -> None:
         size = round(float(np.ptp(study.meshes[0, :, 0])) * 10), round(float(chins[:, 1].max()) * share)
         told = avatar_notices(INFO, Findings(), track(), doubts_of(track(), study, meet(study, 25.0), size))
         assert [each["code"] for each in told] == codes
+
+
+def test_lips_that_the_edge_of_the_picture_cuts_are_hidden_by_nothing_else() -> None:
+    study = study_of(talk(FRAMES))
+    covers = replace(study.covers, lips=np.ones(FRAMES, np.float32), lips_before=np.array(1.0, np.float32))
+    study = replace(study, covers=covers)
+    right = round(float(study.meshes[:, 61, 0].max())) + 20
+    for width, code in ((right, NoticeCode.CROPPED_FACE), (10_000, NoticeCode.HIDDEN_MOUTH)):
+        found = doubts_of(track(), study, meet(study, 25.0), (width, 10_000))
+        (told,) = avatar_notices(INFO, Findings(), track(), found)
+        assert told["code"] == code
+        assert told["seconds"] == pytest.approx(FRAMES / 25)
