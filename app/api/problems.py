@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from app.api.forms import legible
 from app.errors import InvalidRequest, MouthpieceError, NotFound, NotReady, Problem, Unauthorized
 from app.volume import meaning
 
@@ -116,7 +117,7 @@ def _sentence(detail: ErrorDetails) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if not detail["loc"]:  # of several fields together: the sentence names them
         return f"{message}."
-    return f"{'.'.join(place[:1]) or 'The request'}: {message[:1].lower()}{message[1:]}."
+    return f"{legible(place[0]) if place else 'The request'}: {message[:1].lower()}{message[1:]}."
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

@@ -74,7 +74,7 @@ class JobTable:
         """Return a job. Raises ``JobNotFound``."""
         found = self._read(_JOBS.where(jobs.c.id == job_id))
         if not found:
-            raise JobNotFound(f"There is no job {job_id!r}; it may have expired.")
+            raise JobNotFound(f"There is no job {job_id[:80]!r}; it may have expired.")
         return found[0]
 
     def claimed(self, claim: str) -> str | None:

@@ -26,9 +26,11 @@ def read_backdrop(path: Path, limits: VideoLimits, layout: FrameLayout) -> list[
     try:
         return _filling(_read(path, limits), layout)
     except UnsupportedMedia as error:
+        still = look_at(path)
+        animated = still is not None and still.is_animated_webp
+        fault = "An animated WebP cannot be read" if animated else "The file is not a readable picture"
         raise UnsupportedMedia(
-            "background: The file is not a readable picture. Send a JPEG, PNG, WebP or GIF, or a colour "
-            f"such as {GREY!r}."
+            f"background: {fault}. Send a JPEG, PNG, GIF or still WebP, or a colour such as {GREY!r}."
         ) from error
     except (TooManyPixels, TooMuchMemory) as error:
         raise type(error)(f"background: {error.detail}") from error

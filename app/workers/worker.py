@@ -120,7 +120,7 @@ class Worker:
         workspace = self._files.workspace(call.job_id)
         found = self._workshop.builder.examine(self._avatar_request(call), workspace.sheet, progress)
         with replacing(workspace.report) as temporary:
-            temporary.write_text(json.dumps(found.as_dict()), encoding="utf-8")
+            temporary.write_text(json.dumps(found.as_dict(), allow_nan=False), encoding="utf-8")
         return _made(found.frame_count, found.duration, found.warnings)
 
     def prepare(self, call: Call, progress: Progress) -> Answer:

@@ -81,6 +81,7 @@ def _error(error: MouthpieceError) -> Response:
 
 router = APIRouter(prefix="/easy", tags=["compat: Duix"])
 
+_WANTED: Final = "send a JSON object with code, video_url and audio_url"
 _ADDRESS: Final = {"type": "string", "description": "An http:// or https:// address."}
 _BODY: Final = common.json_body(
     {
@@ -161,11 +162,12 @@ def _read(body: Mapping[str, Any]) -> Meaning:
 def _code_of(body: bytes) -> str:
     """Return the id that a body gives its job. Raises ``InvalidRequest``."""
     try:
-        code = json.loads(body)["code"]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        code = None
+        values = json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidRequest(f"The body is not JSON; {_WANTED}.") from None
+    code = values.get("code") if isinstance(values, dict) else None
     if not isinstance(code, str | int) or code == "":
-        raise InvalidRequest("code: missing; send a JSON object with code, video_url and audio_url.")
+        raise InvalidRequest(f"code: missing; {_WANTED}.")
     code = str(code)
     check_whole("code", code)
     if len(code) > LONGEST_CODE:

@@ -237,6 +237,24 @@ async def test_a_code_of_duix_that_could_not_be_told_is_refused(
     assert (await client.get("/v1/jobs")).json()["jobs"] == []
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"code": "mine", ', "The body is not JSON; send a JSON object"),
+        (b"", "The body is not JSON"),
+        (b"[" * 40_000, "The body is not JSON"),
+        (b'["code"]', "code: missing"),
+        (b"{}", "code: missing"),
+    ],
+)
+async def test_a_body_of_duix_without_a_code_is_told_apart_from_none(
+    start: Start, body: bytes, said: str
+) -> None:
+    client = await start(compat="duix")
+    answer = (await client.post("/easy/submit", content=body)).json()
+    assert (answer["code"], answer["msg"][: len(said)]) == (10002, said)
+
+
 async def test_a_code_of_duix_is_that_of_its_query_whatever_its_length(
     start: Start, neighbour: Neighbour
 ) -> None:

@@ -372,6 +372,23 @@ async def test_a_job_is_told_by_the_name_of_its_file(start: Start) -> None:
     assert job["filename"] == "Anna (1).mp4"
 
 
+@pytest.mark.parametrize("name", ["abc" * 3000, "Ab^" * 3000])
+async def test_a_long_name_is_not_repeated_whole(start: Start, name: str) -> None:
+    client = await start()
+    for method, path in [
+        ("GET", f"/v1/jobs?avatar={name}"),
+        ("GET", f"/v1/jobs?state={name}"),
+        ("GET", f"/v1/jobs/{name}"),
+        ("GET", f"/v1/avatars/{name}"),
+        ("POST", f"/v1/avatars?id={name}"),
+    ]:
+        answer = await client.request(method, path, headers={"Content-Type": "video/mp4"})
+        assert answer.status_code in (404, 422), path[:40]
+        assert len(answer.text) < 600
+    answer = await client.post("/v1/webhooks/test", json={name: 1})
+    assert (answer.status_code, len(answer.text) < 600) == (422, True)
+
+
 async def test_a_check_whose_report_has_gone_by_the_time_of_its_answer_is_not_found(start: Start) -> None:
     client = await start()
     response = await client.post("/v1/avatars?check=true", files={"video": ("me.mp4", b"pixels")})

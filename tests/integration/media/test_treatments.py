@@ -190,6 +190,19 @@ def test_a_background_that_is_no_picture_is_refused(tmp_path: Path, name: str) -
         _decode(path, Treatment(background=PICTURE + "ab"), backdrop)
 
 
+def test_a_background_that_is_an_animated_webp_is_told_what_to_send_instead(tmp_path: Path) -> None:
+    backdrop = tmp_path / "b.webp"
+    with av.open(backdrop, "w", format="webp") as container:
+        stream = container.add_stream("libwebp_anim", 10)
+        stream.width = stream.height = 64
+        for shade in (0, 255):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), shade, np.uint8), "bgr24")
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode(None))
+    with pytest.raises(UnsupportedMedia, match=r"^background: An animated WebP cannot be read\. Send a JPEG"):
+        read_backdrop(backdrop, LIMITS, FrameLayout(64, 64))
+
+
 def test_a_background_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     path = _transparent(tmp_path / "a.webm", "libvpx-vp9", "yuva420p")
     small = _quarters(tmp_path / "c.png", 64, 64).read_bytes()

@@ -211,6 +211,15 @@ def test_a_jobs_parameters_reach_the_rooms(tmp_path: Path) -> None:
     assert (request.options.pads[1], request.options.smoothing) == (0.05, 0.2)
 
 
+def test_a_report_that_would_be_no_json_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "data" / "jobs" / "one").mkdir(parents=True)
+    found = SimpleNamespace(as_dict=lambda: {"sharpness": float("nan")})
+    builder = SimpleNamespace(examine=lambda *_: found)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        made(tmp_path, SimpleNamespace(builder=builder)).check(MAKING, ignore)
+    assert not list(tmp_path.rglob("*.json"))
+
+
 class Segments:
     """Stands in for an open render whose segments are encoded one after another."""
 
