@@ -29,9 +29,14 @@ _TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
 )
 
 
+_CUT: Final = "ASGI callable returned without completing response."
+"""What uvicorn says of a stream that was cut, which has an event of its own: ``stream_cut``."""
+
+
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether it is more than that the service, told to stop, has cut an open stream off."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+    """Whether it is more than that an open stream was cut: with its job, or as the service was told to stop."""
+    stopped = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not stopped and record.msg != _CUT
 
 
 def configure_logs(form: Literal["console", "json"], level: str) -> None:

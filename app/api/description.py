@@ -59,6 +59,10 @@ def sent_file(described: str, content: Mapping[str, Any], model: Any = None) -> 
             "headers": _FILE_HEADERS | _RANGE_HEADER,
         },
         304: {"description": "The client has it.", "headers": _FILE_HEADERS},
+        412: {
+            "description": "It is not the file that the conditions ask for (`about:blank`).",
+            "content": PROBLEM,
+        },
         416: {
             "description": "The range lies beyond the end (`about:blank`).",
             "content": PROBLEM,

@@ -41,7 +41,7 @@ _RESULT_PROBLEMS: Final = (
     StorageReadOnly,
 )
 _VIDEO: Final[Responses] = {
-    status: answer | {"headers": answer["headers"] | (JOB_HEADER if status in (200, 206, 304) else {})}
+    status: answer | ({"headers": answer["headers"] | JOB_HEADER} if status in (200, 206, 304) else {})
     for status, answer in FINISHED.items()
 }
 

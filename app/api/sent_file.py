@@ -7,7 +7,7 @@ everything else; what went in between breaks its answer.
 import os
 import re
 from collections.abc import Mapping
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +33,8 @@ class SentFile(Response):
 
     ``tag`` is a strong ``ETag`` (RFC 9110, section 8.8.3) of bytes that never change. Without one the file is
     sent whole, whatever range is asked for: a server need not know ranges. ``gone`` is raised if there is no
-    such file, and an HTTP 416 for a range beyond its end. ``lane`` is that of the volume on which it lies.
+    such file, an HTTP 412 if it is not the one that is wanted, and an HTTP 416 for a range beyond its end.
+    ``lane`` is that of the volume on which it lies.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class SentFile(Response):
             asked = Headers(scope=scope)
             found = await to_thread.run_sync(os.fstat, file.wrapped.fileno(), limiter=self._lane)
             self.headers["last-modified"] = formatdate(found.st_mtime, usegmt=True)
-            if scope["method"] in ("GET", "HEAD") and self._is_known(asked.get("if-none-match", "")):
+            if scope["method"] in ("GET", "HEAD") and self._is_known(asked, int(found.st_mtime)):
                 self.status_code, begin, end = 304, 0, 0
                 del self.headers["content-length"], self.headers["content-type"]
             else:
@@ -85,10 +86,21 @@ class SentFile(Response):
                 await send_pieces(send, file, begin, end)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _is_known(self, tags: str) -> bool:
-        """Whether the client has the file: these are its tags, or ``*``. Weak ones do as well (13.1.2)."""
-        known = {tag.removeprefix("W/") for tag in re.split(r"\s*,\s*", tags.strip())}
-        return self._tag is not None and not known.isdisjoint({self._tag, "*"})
+    def _is_known(self, asked: Headers, written: int) -> bool:
+        """Whether the client has the file, as far as it says so (13.2.2); ``written`` is a POSIX time, seconds.
+
+        Raises an HTTP 412 where it wants this very file, or one as old as it says, and this is another one.
+        """
+        match, unchanged_since = asked.get("if-match"), _time(asked.get("if-unmodified-since"))
+        if match is not None and _tags(match).isdisjoint({self._tag, "*"}):
+            raise HTTPException(412, "The file has another ETag than those of If-Match.")
+        if match is None and unchanged_since is not None and written > unchanged_since:
+            raise HTTPException(412, "The file was written after the time of If-Unmodified-Since.")
+        none_match, known_since = asked.get("if-none-match"), _time(asked.get("if-modified-since"))
+        if none_match is not None:  # weak tags do as well (13.1.2)
+            known = {tag.removeprefix("W/") for tag in _tags(none_match)}
+            return self._tag is not None and not known.isdisjoint({self._tag, "*"})
+        return known_since is not None and written <= known_since
 
     def _place(self, ranged: str, if_range: str | None, size: int) -> tuple[int, int]:
         """Return the first byte that is sent and the one after the last; ignore what RFC 9110 lets ignore.
@@ -108,6 +120,18 @@ class SentFile(Response):
         self.status_code = 206
         self.headers["content-range"] = f"bytes {begin}-{end - 1}/{size}"
         return begin, end
+
+
+def _tags(field: str) -> set[str | None]:
+    return set(re.split(r"\s*,\s*", field.strip()))
+
+
+def _time(field: str | None) -> float | None:
+    """Return an HTTP date as POSIX time, seconds; None for what is none, to be ignored (13.1.3)."""
+    try:
+        return parsedate_to_datetime(field).timestamp() if field else None
+    except (ValueError, OverflowError):
+        return None
 
 
 async def send_pieces(send: Send, file: AsyncFile[bytes], begin: int, end: int) -> None:

@@ -34,10 +34,10 @@ FINISHED: Final = sent_file("The video.", VIDEOS)
 
 
 def finished_video(services: Services, job: Job, headers: Mapping[str, str]) -> SentFile:
-    """Return a finished video; ``Range``, ``If-Range``, ``If-None-Match`` and ``HEAD`` work.
+    """Return a finished video; ``HEAD``, ranges and all conditions of RFC 9110 work.
 
-    When it is sent, it raises ``JobNotFound`` if the file has gone, and an HTTP 416 for a range beyond its
-    end.
+    When it is sent, it raises ``JobNotFound`` if the file has gone, an HTTP 412 if it is not the one that is
+    wanted, and an HTTP 416 for a range beyond its end.
     """
     path = services.files.result(job)
     named = f'inline; filename="{job.avatar_id}-{job.id}{path.suffix}"'
@@ -102,7 +102,8 @@ class FragmentStream(Response):
         if whole:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
-            log.warning("stream_cut", job=self._job.id, state=self._job.state)
+            say = log.info if self._job.state is JobState.CANCELED else log.warning
+            say("stream_cut", job=self._job.id, state=self._job.state)
 
     async def _send_fragments(self, send: Send) -> bool:
         """Send all that there will be; return whether it is the whole video."""

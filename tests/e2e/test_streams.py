@@ -1,5 +1,6 @@
 """Renders that are streamed while they are made."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -90,6 +91,10 @@ def test_a_stream_whose_render_is_canceled_is_cut_and_not_ended(
         with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
             list(chunks)
     assert server.files(job.rsplit("/", 1)[1]) == []
+    told = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
+    cut = [event for event in told if event.get("job") == job.rsplit("/", 1)[1]]
+    assert "stream_cut" in {event["event"] for event in cut}
+    assert {event["level"] for event in cut} == {"info"}
 
 
 def test_a_client_that_hangs_up_does_not_stop_its_job(server: Server, anna: str, speech: Speech) -> None:

@@ -20,6 +20,7 @@ with structlog.contextvars.bound_contextvars(job="one"):
         log.exception("broke")
 log.debug("too quiet")
 logging.getLogger("uvicorn.error").error("cut off", exc_info=asyncio.CancelledError())
+logging.getLogger("uvicorn.error").error("ASGI callable returned without completing response.")
 logging.getLogger("library").warning("old style %d", 7)
 logging.getLogger("uvicorn.access").info("GET /")
 logging.getLogger("uvicorn.error").info("started", extra={{"color_message": "red"}})

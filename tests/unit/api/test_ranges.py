@@ -105,6 +105,32 @@ def test_a_client_that_has_another_file_gets_this_one(service: FastAPI, tags: st
     assert ask(service, "", **{"If-None-Match": tags}).content == VIDEO
 
 
+LONG_AGO, FAR_AHEAD = "Mon, 01 Jan 2001 00:00:00 GMT", "Thu, 01 Jan 2099 00:00:00 GMT"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_conditions_of_times_hold_where_none_of_tags_stands_beside(service: FastAPI, method: str) -> None:
+    written = ask(service, "").headers["Last-Modified"]
+    for since, status in [(written, 304), (FAR_AHEAD, 304), (LONG_AGO, 200), ("yesterday", 200)]:
+        assert ask(service, "", method, **{"If-Modified-Since": since}).status_code == status
+    for since, status in [(written, 200), (FAR_AHEAD, 200), (LONG_AGO, 412), ("yesterday", 200)]:
+        assert ask(service, "", method, **{"If-Unmodified-Since": since}).status_code == status
+    other = {"If-None-Match": '"other"', "If-Modified-Since": FAR_AHEAD}
+    assert ask(service, "", method, **other).status_code == 200
+    same = {"If-Match": '"job-7"', "If-Unmodified-Since": LONG_AGO}
+    assert ask(service, "", method, **same).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("tags", "status"),
+    [('"job-7"', 206), ('"other" , "job-7"', 206), ("*", 206), ('"other"', 412), ('W/"job-7"', 412)],
+)
+def test_a_client_that_wants_one_file_is_not_sent_another(service: FastAPI, tags: str, status: int) -> None:
+    answer = ask(service, "bytes=5-9", **{"If-Match": tags})
+    assert answer.status_code == status
+    assert status == 412 or answer.content == VIDEO[5:10]
+
+
 def test_only_get_knows_ranges_and_what_is_posted_is_answered_whatever_the_client_has(
     service: FastAPI,
 ) -> None:
