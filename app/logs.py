@@ -34,7 +34,7 @@ _CUT: Final = "ASGI callable returned without completing response."
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether it is more than that an open stream was cut: with its job, or as the service was told to stop."""
+    """Whether it is more than that an open stream was cut: with its job, or as the service is to stop."""
     stopped = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
     return not stopped and record.msg != _CUT
 

@@ -20,6 +20,7 @@ from app.media.frames import BgrImage
 from app.media.limits import AudioLimits, VideoLimits
 from app.media.probe import VideoInfo, probe_video
 from app.media.sound import SPEECH_RATE, SpeechSamples, decode_sound
+from app.media.treatment import AS_SERVED
 from app.media.video import decode_frames
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from training.clip_writer import write_clip
@@ -59,7 +60,7 @@ def follow_face(path: Path, group: str, detector: FaceDetector) -> Footage:
 
     Raises UnsupportedMedia, LimitExceeded or NoFace if it cannot be used; a video without sound can.
     """
-    info = probe_video(path, _LIMITS)
+    info = probe_video(path, _LIMITS, AS_SERVED)
     fps = float(info.fps)
     track = track_face(decode_frames(path, info, _LIMITS), info.layout, fps=fps, detector=detector)
     speech = _speech(path)

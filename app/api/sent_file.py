@@ -87,7 +87,7 @@ class SentFile(Response):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _is_known(self, asked: Headers, written: int) -> bool:
-        """Whether the client has the file, as far as it says so (13.2.2); ``written`` is a POSIX time, seconds.
+        """Whether the client says that it has the file (13.2.2); ``written`` is a POSIX time, seconds.
 
         Raises an HTTP 412 where it wants this very file, or one as old as it says, and this is another one.
         """
@@ -122,7 +122,7 @@ class SentFile(Response):
         return begin, end
 
 
-def _tags(field: str) -> set[str | None]:
+def _tags(field: str) -> set[str]:
     return set(re.split(r"\s*,\s*", field.strip()))
 
 

@@ -37,7 +37,7 @@ from app.media.frame_file import FrameReader
 from app.media.limits import VideoLimits
 from app.media.probe import VideoInfo
 from app.media.tone_mapping import HLG, PQ
-from app.media.treatment import PICTURE, Treatment
+from app.media.treatment import AS_SERVED, PICTURE, Treatment
 from app.mouths.ahead import StudyAhead
 from app.mouths.lips_apart import LipsApart
 from app.mouths.meeting import meet
@@ -75,7 +75,7 @@ class AvatarRequest:
     def treatment(self) -> Treatment:
         """What is done to the pictures, as far as it is known before a face was searched for."""
         background = PICTURE + sha256_of(self.backdrop) if self.backdrop else self.options.background
-        return Treatment(self.options.rotate or 0, background, deinterlace=True, tone_map=True, square=True)
+        return replace(AS_SERVED, rotate=self.options.rotate or 0, background=background)
 
 
 @dataclass(frozen=True)

@@ -48,3 +48,5 @@ class Treatment:
 
 PLAIN: Final = Treatment()
 """Nothing beside decoding."""
+AS_SERVED: Final = Treatment(background=GREY, deinterlace=True, tone_map=True, square=True)
+"""What footage gets of which nothing else is said."""

@@ -15,6 +15,7 @@ from app.faces.tracking import track_face
 from app.media.files import replacing
 from app.media.limits import VideoLimits
 from app.media.probe import probe_video
+from app.media.treatment import AS_SERVED
 from app.media.video import decode_frames
 from app.mouths.upright import aligned, upright_affine, upright_picture
 from training.hidden.settings import SECTION
@@ -72,7 +73,7 @@ def _read(path: Path) -> Footage:
     """Follow the face of a video as the service does, and cut it out of every frame."""
     faces, points = [], []
     try:
-        info = probe_video(path, _LIMITS)
+        info = probe_video(path, _LIMITS, AS_SERVED)
         frames = decode_frames(path, info, _LIMITS)
         track = track_face(frames, info.layout, fps=float(info.fps), detector=load_detector("blazeface"))
         for frame, landmarks in zip(decode_frames(path, info, _LIMITS), track.landmarks, strict=True):

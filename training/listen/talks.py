@@ -19,6 +19,7 @@ from app.media.files import replacing
 from app.media.limits import AudioLimits, VideoLimits
 from app.media.probe import probe_video
 from app.media.sound import SpeechSamples, decode_sound
+from app.media.treatment import AS_SERVED
 from app.media.video import decode_frames
 from app.mouths.mesh import LEAST_PRESENCE, CropMesh
 from app.mouths.teeth import shown_teeth
@@ -140,7 +141,7 @@ def read_samples(path: Path) -> SpeechSamples:
 
 
 def _measure(path: Path, notes: Path) -> None:
-    info = probe_video(path, _LIMITS)
+    info = probe_video(path, _LIMITS, AS_SERVED)
     fps = float(info.fps)
     track = track_face(
         decode_frames(path, info, _LIMITS), info.layout, fps=fps, detector=load_detector("blazeface")

@@ -16,12 +16,11 @@ from app.media.frames import FrameLayout, I420Frame
 from app.media.limits import VideoLimits
 from app.media.probe import VideoInfo, probe_video
 from app.media.tone_mapping import HLG, PQ, mapped, unmapped
-from app.media.treatment import GREY, PICTURE, PLAIN, Treatment
+from app.media.treatment import AS_SERVED, PICTURE, PLAIN, Treatment
 from app.media.video import decode_frames
 from app.notices import NoticeCode
 
 LIMITS = VideoLimits(max_seconds=60, max_pixels=1920 * 1080)
-AS_SERVED = Treatment(0, GREY, deinterlace=True, tone_map=True)
 SIZE = 128
 
 

@@ -1,12 +1,16 @@
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from unittest.mock import Mock
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from app.errors import InvalidRequest
+from app.faces.detector import load_detector
+from app.faces.types import has_face
 from app.media.frames import BgrImage
 from tests.support.clips import moving_portrait, speech_like, write_video
 from tests.support.packs import write_pack
@@ -77,6 +81,14 @@ def test_the_pack_s_clips_show_the_face_and_keep_the_sound(videos: Path, tmp_pat
     assert eileen.mel_columns / 80 == pytest.approx(eileen.frames / 25, abs=0.1)
     chin = np.asarray(cache.mesh_of(eileen))[:, 152, 1]
     assert chin.mean() == pytest.approx(0.85, abs=0.05)
+
+
+def test_pixels_that_are_not_square_are_made_so_as_the_service_does(tmp_path: Path) -> None:
+    squeezed = [np.asarray(cv2.resize(picture, (160, 240)), np.uint8) for picture in frames(5)]
+    path = write_video(tmp_path / "a.mp4", squeezed, aspect=Fraction(3, 2))
+    footage = cutting.follow_face(path, "anna", load_detector("blazeface"))
+    assert (footage.info.layout.width, footage.info.layout.height) == SIZE
+    assert has_face(footage.track.boxes).all()
 
 
 def test_a_second_run_goes_on_where_the_first_stopped(videos: Path, tmp_path: Path) -> None:
