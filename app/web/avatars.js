@@ -16,10 +16,14 @@ export function wire() {
   acceptFiles(form, element("video-file"), choose);
   form.addEventListener("submit", submit);
   form.addEventListener("reset", () => choose(null));
+  form.addEventListener("keydown", ({ key }) => {
+    if (key === "Escape" && chosen) form.reset();
+  });
   element("use-once").addEventListener("click", useOnce);
   element("check").addEventListener("click", () => check(asked()));
   element("behind").addEventListener("change", showPicture);
   element("sought").addEventListener("input", sift);
+  document.addEventListener("visibilitychange", () => document.hidden || load()); // another tab may have made some
   gallery.addEventListener("change", (event) => {
     showProblem(element("avatars-problem"), null);
     select(event.target.value);
@@ -184,7 +188,7 @@ function submit(event) {
 // Show an avatar in the making: from the upload on, or, after a reload, from its job on.
 async function pend(id, job, data) {
   const card = clone("pending-card");
-  const [bar, hint, button] = ["progress", ".hint", "button"].map((part) => card.querySelector(part));
+  const [bar, hint, button, again] = ["progress", ".hint", ".quiet", ".again"].map((part) => card.querySelector(part));
   const controller = new AbortController();
   card.querySelector(".name").textContent = id;
   bar.setAttribute("aria-label", `Creating ${id}`);
@@ -194,6 +198,11 @@ async function pend(id, job, data) {
     card.remove();
     if (job && !job.finished_at) await remove(`v1/jobs/${job.id}`).catch(complain);
     tell("jobs");
+  });
+  again.addEventListener("click", () => {
+    card.remove();
+    choose(data.get("video"));
+    element("avatar-id").value = id;
   });
   try {
     const onProgress = (sent) => {
@@ -214,6 +223,7 @@ async function pend(id, job, data) {
   } catch (error) {
     if (controller.signal.aborted) return;
     bar.hidden = hint.hidden = true;
+    again.hidden = Boolean(job);
     button.textContent = "Dismiss";
     showProblem(card.querySelector(".problem"), error.message);
   } finally {

@@ -136,6 +136,29 @@ def test_an_avatar_that_cannot_be_deleted_stays_and_the_reason_is_seen(studio: S
     expect(studio.card("anna")).to_be_visible()
 
 
+def test_an_upload_that_failed_can_be_tried_again_as_it_was(
+    studio: Studio, server: Server, tmp_path: Path
+) -> None:
+    studio.page.context.set_offline(True)
+    studio.make_avatar(clips.talking_head(tmp_path / "off.mp4", 1.0), "offline")
+    expect(studio.locate("#pending [role=alert]")).to_contain_text("The service does not respond.")
+    studio.picture("offline")
+    studio.page.context.set_offline(False)
+    studio.button("Try again").click()
+    expect(studio.locate("#pending .card")).to_have_count(0)
+    expect(studio.page.get_by_label("Name")).to_have_value("offline")
+    studio.button("Create avatar").click()
+    expect(studio.card("offline")).to_be_visible()
+    server.client.delete("/v1/avatars/offline")
+
+
+def test_escape_puts_a_chosen_video_away(studio: Studio, tmp_path: Path) -> None:
+    studio.offer_video(clips.talking_head(tmp_path / "esc.mp4", 1.0))
+    studio.page.get_by_label("Name").press("Escape")
+    expect(studio.locate("#video-name")).to_be_hidden()
+    expect(studio.locate("#video-file")).to_be_focused()
+
+
 def test_an_avatar_that_another_has_deleted_counts_as_deleted(
     studio: Studio, server: Server, tmp_path: Path
 ) -> None:
@@ -146,6 +169,21 @@ def test_an_avatar_that_another_has_deleted_counts_as_deleted(
     expect(studio.card("gone")).to_have_count(0)
     expect(studio.locate("#live")).to_have_text("gone was deleted.")
     expect(studio.locate("#avatars-problem")).to_be_hidden()
+
+
+def test_what_another_tab_has_made_and_deleted_is_seen_on_return(
+    studio: Studio, server: Server, open_studio: OpenStudio, tmp_path: Path
+) -> None:
+    other = open_studio()
+    other.make_avatar(clips.talking_head(tmp_path / "zoe.mp4", 1.0), "zoe")
+    expect(other.card("zoe")).to_be_visible()
+    studio.card("anna").locator("img").click()
+    studio.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(studio.card("zoe")).to_be_visible()
+    expect(studio.page.get_by_role("radio", name="anna")).to_be_checked()
+    server.client.delete("/v1/avatars/zoe")
+    studio.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(studio.card("zoe")).to_have_count(0)
 
 
 def test_the_reason_goes_once_another_avatar_is_chosen(
