@@ -19,6 +19,8 @@ class NoticeCode(StrEnum):
     """The video was deinterlaced."""
     PIXELS_MADE_SQUARE = "pixels-made-square"
     """The video's pixels are not square, and it was scaled."""
+    ASPECT_RATIO_CHANGES = "aspect-ratio-changes"
+    """The aspect ratio changes within the video: pictures were stretched to that of the first."""
     ROTATED = "rotated"
     """The video was rotated to make the face upright."""
     RATE_MADE_CONSTANT = "rate-made-constant"

@@ -40,8 +40,8 @@ class Avatar(BaseModel):
     """A prepared video, ready to speak."""
 
     id: str = Field(description="Its name in the paths of the API.")
-    width: int = Field(description="Pixels.")
-    height: int = Field(description="Pixels.")
+    width: int = Field(description="Pixels, an even number: of an odd one, the last column is cut.")
+    height: int = Field(description="Pixels, an even number: of an odd one, the last row is cut.")
     fps: float = Field(description="Frames per second.")
     frame_count: int = Field(description="Number of frames.")
     duration: float = Field(description="Seconds.")

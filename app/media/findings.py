@@ -19,6 +19,8 @@ class Findings:
     interlaced: int = 0
     tone_mapped: int = 0
     transparent: int = 0
+    stretched: int = 0
+    """Pictures of another aspect ratio than the first; a decoder may tell a new one some pictures early."""
 
     def notices(self, behind: str) -> list[Notice]:
         """Return the warnings; ``behind`` is what transparent pictures were laid onto, in words."""
@@ -33,6 +35,12 @@ class Findings:
             told.append(notice(NoticeCode.HDR_MAPPED, detail))
         if self.interlaced:
             told.append(notice(NoticeCode.DEINTERLACED, "The video is interlaced; it was deinterlaced."))
+        if self.stretched:
+            detail = (
+                "The aspect ratio changes within the video; frames of another one were stretched to that of "
+                "the first. Send each part by itself."
+            )
+            told.append(notice(NoticeCode.ASPECT_RATIO_CHANGES, detail))
         if self.repeated + self.left_out > max(1, _UNSTEADY * self.pictures):
             detail = (
                 f"The frame rate varies; it was made constant: {self.repeated} frames were repeated, "

@@ -22,6 +22,16 @@ def is_square(aspect: Fraction) -> bool:
     return not _NEAR < max(aspect, 1 / aspect) <= _FAR
 
 
+def shape_of(width: int, height: int, aspect: Fraction) -> Fraction:
+    """Return width over height of a picture as it is shown, whose pixels are said to have this ``aspect``."""
+    return Fraction(width, height) * (1 if is_square(aspect) else aspect)
+
+
+def is_other_shape(shape: Fraction, first: Fraction) -> bool:
+    """Return whether a picture of the one shape is seen to be stretched when it is shown in the other."""
+    return max(shape / first, first / shape) > _NEAR
+
+
 def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
     """Return the width and height with square pixels of a picture whose pixels have this ``aspect``.
 

@@ -19,6 +19,7 @@ from app.media.findings import Findings
 from app.media.frames import FramePieces, I420Frame
 from app.media.limits import VideoLimits, check_pixels, check_seconds
 from app.media.pictures import PictureReader
+from app.media.pixel_aspect import is_other_shape, shape_of
 from app.media.probe import VideoInfo, decode_pictures, no_picture, open_video
 from app.media.timing import is_other_clock
 
@@ -108,12 +109,17 @@ def _timed_pictures(
     to go on.
     """
     origin: Fraction | None = None
+    first: Fraction | None = None
     start = end = Fraction(0)
     with open_video(path, limits) as (container, stream):
         stream_base = stream.time_base or Fraction(1, av.time_base)
         for picture in treated(decode_pictures(container, stream), info.treatment, findings):
             time_base = picture.time_base or stream_base  # a filter may count in another unit
             check_pixels(picture.width, picture.height, limits)
+            aspect = stream.codec_context.sample_aspect_ratio or Fraction(1)
+            shape = shape_of(picture.width, picture.height, aspect)
+            first = first or shape
+            findings.stretched += is_other_shape(shape, first)
             time = None if picture.pts is None else picture.pts * time_base
             if time is None:
                 start = end

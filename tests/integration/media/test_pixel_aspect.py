@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from app.errors import TooManyPixels
+from app.media.findings import Findings
 from app.media.frames import BgrImage, I420Frame
 from app.media.limits import VideoLimits
 from app.media.probe import VideoInfo, probe_video
 from app.media.treatment import PLAIN, Treatment
 from app.media.video import decode_frames, decode_pieces
+from app.notices import NoticeCode
 from tests.support.clips import write_video
 
 LIMITS = VideoLimits(max_seconds=60, max_pixels=1920 * 1080)
@@ -96,6 +98,30 @@ def test_pixels_that_are_square_or_cannot_be_as_said_are_left_alone(tmp_path: Pa
     assert info.sample_aspect_ratio == (aspect or 1)
     assert (info.layout.width, info.layout.height) == (256, 144)
     assert len(pieces) == 3, "the decoder's planes were not copied"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "aspects", "stretched"),
+    [
+        ([(180, 144), (180, 144)], [Fraction(16, 15), PAL], True),
+        ([(256, 144), (192, 144)], [Fraction(1), Fraction(1)], True),
+        ([(256, 144), (180, 144)], [Fraction(1), PAL], False),
+        ([(256, 144), (128, 72)], [Fraction(1), Fraction(136, 135)], False),
+    ],
+)
+def test_pictures_of_another_aspect_ratio_than_the_first_are_told_of(
+    tmp_path: Path, sizes: list[tuple[int, int]], aspects: list[Fraction], stretched: bool
+) -> None:
+    path, whole = tmp_path / "a.ts", b""
+    for (width, height), aspect in zip(sizes, aspects, strict=True):
+        pictures = [np.full((height, width, 3), 90, np.uint8)] * 4
+        write_video(path, pictures, codec="mpeg2video", aspect=aspect, options={})
+        whole += path.read_bytes()
+    path.write_bytes(whole)
+    findings = Findings()
+    list(decode_frames(path, probe_video(path, LIMITS, SQUARE), LIMITS, findings))
+    told = [each["code"] for each in findings.notices("")]
+    assert (findings.stretched > 0, NoticeCode.ASPECT_RATIO_CHANGES in told) == (stretched, stretched)
 
 
 def test_without_that_treatment_frames_are_as_they_are_stored(tmp_path: Path) -> None:
