@@ -74,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         servers=[{"url": "/", "description": "This service."}],
         lifespan=lifespan,
         redirect_slashes=False,
+        generate_unique_id_function=description.operation_id,
     )
     app.state.close = lambda: None
     app.add_middleware(RequestNormalizer)

@@ -36,7 +36,7 @@ async def metrics(services: ServicesDep) -> Response:
 
 
 @router.get("/info", responses=documented(NotReady))
-async def info(services: ServicesDep) -> Info:
+async def get_info(services: ServicesDep) -> Info:
     """The model, its licence, and what it runs on."""
     model, settings = services.scheduler.pool.model, services.settings
     if model is None:

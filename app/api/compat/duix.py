@@ -54,8 +54,8 @@ class Answer(BaseModel):
         description="10000: success; 10001: busy, try again; 10002: invalid request; "
         "10004: no such job; 9999: failed."
     )
-    success: bool
-    msg: str
+    success: bool = Field(description="Whether the request could be answered.")
+    msg: str = Field(description="A sentence: what was done, or what is wrong.")
     data: dict[str, Any] = Field(
         description="Of a job: `code`, `status` (1 in progress, 2 done, 3 failed), `progress` (0 to 100), "
         "`result` (the address of the video), `msg`, `cost` (seconds)."

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
@@ -39,25 +39,25 @@ _NAMES: Final = {
 class Queued(BaseModel):
     """A request that was queued."""
 
-    request_id: str
-    status: str = "IN_QUEUE"
-    queue_position: int
-    response_url: str
-    status_url: str
-    cancel_url: str
+    request_id: str = Field(description="The job's id.")
+    status: str = Field("IN_QUEUE", description="Always `IN_QUEUE`.")
+    queue_position: int = Field(description="The number of requests before it.")
+    response_url: str = Field(description="Where to get the result.")
+    status_url: str = Field(description="Where to ask for the state.")
+    cancel_url: str = Field(description="Where to `PUT` to cancel it.")
 
 
 class Status(BaseModel):
     """The state of a request."""
 
-    request_id: str
+    request_id: str = Field(description="The job's id.")
     status: str = Field(description="`IN_QUEUE`, `IN_PROGRESS` or `COMPLETED`.")
     queue_position: int | None = Field(description="The number of requests before it.")
-    response_url: str
+    response_url: str = Field(description="Where to get the result.")
     logs: list[dict[str, str]] | None = Field(description="With `logs=1`: progress and warnings.")
-    metrics: dict[str, float]
-    error: str | None
-    error_type: str | None
+    metrics: dict[str, float] = Field(description="When it has ended: `inference_time`, in seconds.")
+    error: str | None = Field(description="Why there is no result: a sentence.")
+    error_type: str | None = Field(description="The same, for programs.")
 
 
 class Cancellation(BaseModel):
@@ -81,18 +81,16 @@ _TAKEN: Final = documented(*ONE_CALL_PROBLEMS, JobNotFinished)
 _FOUND: Final = documented(*JOB_PROBLEMS)
 _GONE: Final = documented(*ONE_CALL_PROBLEMS, JobNotFound, JobNotFinished, JobCanceled)
 
+Owner = Annotated[str, Path(description="The first part of the app's name. The name means nothing here.")]
+Alias = Annotated[str, Path(description="The second part of the app's name.")]
+Rest = Annotated[str, Path(description="What else the app's name has.")]
+RequestId = Annotated[str, Path(description="The job's id.")]
 Webhook = Annotated[str | None, Query(description="Where to `POST` the result.", max_length=2048)]
 
 
 @router.post("/queue/{owner}/{alias}", openapi_extra=_BODY, responses=_TAKEN)
-@router.post("/queue/{owner}/{alias}/{rest:path}", openapi_extra=_BODY, responses=_TAKEN)
 async def submit(
-    owner: str,
-    alias: str,
-    request: Request,
-    services: ServicesDep,
-    fal_webhook: Webhook = None,
-    rest: str = "",
+    owner: Owner, alias: Alias, request: Request, services: ServicesDep, fal_webhook: Webhook = None
 ) -> Queued:
     """Queue a request."""
     job = await _submit(request, services, f"{owner}/{alias}", fal_webhook, waited_for=False)
@@ -106,19 +104,39 @@ async def submit(
     )
 
 
+@router.post("/queue/{owner}/{alias}/{rest:path}", openapi_extra=_BODY, responses=_TAKEN)
+async def submit_to_part(
+    owner: Owner,
+    alias: Alias,
+    rest: Rest,
+    request: Request,
+    services: ServicesDep,
+    fal_webhook: Webhook = None,
+) -> Queued:
+    """Queue a request to a part of an app: the same."""
+    return await submit(owner, alias, request, services, fal_webhook)
+
+
 @router.post("/run/{owner}/{alias}", openapi_extra=_BODY, response_model=Result, responses=_GONE)
-@router.post("/run/{owner}/{alias}/{rest:path}", openapi_extra=_BODY, response_model=Result, responses=_GONE)
-async def run(owner: str, alias: str, request: Request, services: ServicesDep, rest: str = "") -> Response:
+async def run(owner: Owner, alias: Alias, request: Request, services: ServicesDep) -> Response:
     """Make a request and wait for its result."""
     job = await _submit(request, services, f"{owner}/{alias}", None, waited_for=True)
     return await answer_of(services, await wait_while_connected(request, services, job))
 
 
+@router.post("/run/{owner}/{alias}/{rest:path}", openapi_extra=_BODY, response_model=Result, responses=_GONE)
+async def run_part(
+    owner: Owner, alias: Alias, rest: Rest, request: Request, services: ServicesDep
+) -> Response:
+    """Make a request to a part of an app and wait for its result: the same."""
+    return await run(owner, alias, request, services)
+
+
 @router.get("/queue/{owner}/{alias}/requests/{request_id}/status", responses=_FOUND)
 async def get_status(
-    owner: str,
-    alias: str,
-    request_id: str,
+    owner: Owner,
+    alias: Alias,
+    request_id: RequestId,
     request: Request,
     services: ServicesDep,
     response: Response,
@@ -141,7 +159,7 @@ async def get_status(
 
 @router.get("/queue/{owner}/{alias}/requests/{request_id}", response_model=Result, responses=_GONE)
 async def get_result(
-    owner: str, alias: str, request_id: str, request: Request, services: ServicesDep
+    owner: Owner, alias: Alias, request_id: RequestId, request: Request, services: ServicesDep
 ) -> Response:
     """Show the result of a request."""
     job = await common.find(request, services, API, request_id)
@@ -159,7 +177,7 @@ async def get_result(
     ),
 )
 async def cancel(
-    owner: str, alias: str, request_id: str, request: Request, services: ServicesDep
+    owner: Owner, alias: Alias, request_id: RequestId, request: Request, services: ServicesDep
 ) -> Response:
     """Cancel a request; one that has ended stays as it is."""
     job = await common.find(request, services, API, request_id)

@@ -29,9 +29,9 @@ class Video(BaseModel):
     """A file."""
 
     url: str = Field(description="Its address, or with `sync_mode` true a `data:` URI.")
-    content_type: str
-    file_name: str
-    file_size: int
+    content_type: str = Field(description="Its type of media.")
+    file_name: str = Field(description="A name to save it under.")
+    file_size: int = Field(description="Bytes.")
 
 
 class Result(BaseModel):

@@ -4,7 +4,9 @@ The clients of other services fetch what they made without a key, for there such
 to guess. A video that was asked for in our own words is not to be had here.
 """
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse, Response
 
 from app.api.compat.common import COMPAT
@@ -24,7 +26,11 @@ router = APIRouter(tags=["compat"])
     response_class=FileResponse,
     responses=documented(InvalidRequest, *JOB_PROBLEMS, StorageReadOnly, also=FINISHED),
 )
-async def get_output(job: JobDep, form: Format, services: ServicesDep) -> Response:
+async def get_output(
+    job: JobDep,
+    form: Annotated[Format, Path(description="The format of the job's video.")],
+    services: ServicesDep,
+) -> Response:
     """Fetch a video made for another service's client; needs no key."""
     if COMPAT not in job.params or job.state is not JobState.SUCCEEDED or form != format_of(job.params):
         raise JobNotFound(f"There is no video of a job {job.id!r}.")

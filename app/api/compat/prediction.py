@@ -24,20 +24,20 @@ class Prediction(BaseModel):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    id: str
-    model: str
-    version: str
+    id: str = Field(description="The job's id, or the one that the client gave it.")
+    model: str = Field(description="As it was asked for.")
+    version: str = Field(description="As it was asked for, or `hidden`.")
     status: str = Field(description="`starting`, `processing`, `succeeded`, `failed` or `canceled`.")
     input: dict[str, Any] = Field(description="The request; long values are shortened.")
     output: str | None = Field(description="Where the video can be fetched.")
-    error: str | None
+    error: str | None = Field(description="Why there is no video: a sentence.")
     logs: str = Field(description="Progress and warnings, one per line.")
-    metrics: dict[str, float]
-    urls: dict[str, str]
-    created_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-    data_removed: bool = False
+    metrics: dict[str, float] = Field(description="When it has ended: `predict_time`, in seconds.")
+    urls: dict[str, str] = Field(description="Where to `get` and `cancel` it.")
+    created_at: datetime = Field(description="When it was queued.")
+    started_at: datetime | None = Field(description="When work on it began.")
+    completed_at: datetime | None = Field(description="When it ended.")
+    data_removed: bool = Field(False, description="Always false.")
 
 
 def prediction_of(job: Job) -> Prediction:

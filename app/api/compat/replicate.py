@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
@@ -46,18 +46,18 @@ _NAMES: Final = {
 class PredictionPage(BaseModel):
     """Some predictions, newest first."""
 
-    previous: None = None
+    previous: None = Field(None, description="Always null: pages are read forward.")
     next: str | None = Field(description="The address of the next page.")
-    results: list[Prediction]
+    results: list[Prediction] = Field(description="The predictions of this page.")
 
 
 class Version(BaseModel):
     """A model's version, of which the client reads the type of output."""
 
-    id: str
-    created_at: datetime
-    cog_version: str
-    openapi_schema: dict[str, Any]
+    id: str = Field(description="As it was asked for.")
+    created_at: datetime = Field(description="Always 1970: no version is known here.")
+    cog_version: str = Field(description="Of Cog, whose API this is.")
+    openapi_schema: dict[str, Any] = Field(description="Of what a prediction puts out.")
 
 
 _BODY: Final = common.json_body(
@@ -67,7 +67,7 @@ _BODY: Final = common.json_body(
             "description": "`video` and `audio` (addresses or `data:` URIs) or `text`; "
             "`sync_mode`; any parameter of `POST /v1/renders`.",
         },
-        "version": {"type": "string"},
+        "version": {"type": "string", "description": "Repeated in responses, otherwise ignored."},
         "webhook": {"type": "string", "description": "Where to `POST` the prediction."},
         "webhook_events_filter": {
             "type": "array",
@@ -87,6 +87,11 @@ _ANSWERS: Final = documented(
     },
 )
 
+Owner = Annotated[str, Path(description="The first part of the model's name. The name means nothing here.")]
+Name = Annotated[str, Path(description="The second part of the model's name.")]
+VersionId = Annotated[str, Path(description="Any version.")]
+Cursor = Annotated[int | None, Query(ge=0, le=2**63 - 1, description="As `next` of the last page has it.")]
+PredictionId = Annotated[str, Path(description="The job's id, or the one that the client gave it.")]
 Prefer = Annotated[
     str,
     Header(description="`wait` or `wait=SECONDS`: respond when it has ended; `respond-async`: at once."),
@@ -94,23 +99,22 @@ Prefer = Annotated[
 
 
 @router.post("/v1/predictions", status_code=201, openapi_extra=_BODY, responses=_ANSWERS)
+async def create(request: Request, services: ServicesDep, prefer: Prefer = "") -> Response:
+    """Make a prediction; responds at once, or with `Prefer: wait` when it has ended."""
+    return await _create(request, services, prefer, model="")
+
+
 @router.post(
     "/v1/models/{owner}/{name}/predictions", status_code=201, openapi_extra=_BODY, responses=_ANSWERS
 )
 @router.post(
     "/v1/deployments/{owner}/{name}/predictions", status_code=201, openapi_extra=_BODY, responses=_ANSWERS
 )
-async def create(
-    request: Request,
-    services: ServicesDep,
-    prefer: Prefer = "",
-    owner: str = "",
-    name: str = "",
+async def create_of(
+    owner: Owner, name: Name, request: Request, services: ServicesDep, prefer: Prefer = ""
 ) -> Response:
-    """Make a prediction; responds at once, or with `Prefer: wait` when it has ended."""
-    seconds = _seconds(prefer, without=0)
-    job = await _submit(request, services, model=f"{owner}/{name}".strip("/"), waited_for=seconds > 0)
-    return _answer(await common.wait(request, services, job, seconds) if seconds else job, 201)
+    """Make a prediction of a model, whose name is repeated."""
+    return await _create(request, services, prefer, model=f"{owner}/{name}")
 
 
 @router.post("/predictions", openapi_extra=_BODY, responses=_ANSWERS)
@@ -125,7 +129,7 @@ async def create_and_wait(
 
 @router.put("/predictions/{prediction_id}", openapi_extra=_BODY, responses=_ANSWERS)
 async def put(
-    prediction_id: str,
+    prediction_id: PredictionId,
     request: Request,
     services: ServicesDep,
     prefer: Prefer = "",
@@ -139,9 +143,7 @@ async def put(
 
 
 @router.get("/v1/predictions", responses=documented(InvalidRequest, NotReady, Unavailable))
-async def page(
-    request: Request, services: ServicesDep, cursor: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None
-) -> PredictionPage:
+async def page(request: Request, services: ServicesDep, cursor: Cursor = None) -> PredictionPage:
     """List predictions, newest first."""
     jobs, following = await common.newest(services, API, cursor)
     here = f"{common.base_of(request)}/v1/predictions?cursor={following}"
@@ -150,21 +152,21 @@ async def page(
 
 @router.get("/v1/predictions/{prediction_id}", responses=documented(*JOB_PROBLEMS))
 @router.get("/predictions/{prediction_id}", responses=documented(*JOB_PROBLEMS))
-async def get(prediction_id: str, request: Request, services: ServicesDep) -> Prediction:
+async def get(prediction_id: PredictionId, request: Request, services: ServicesDep) -> Prediction:
     """Show a prediction."""
     return prediction_of(await common.find(request, services, API, prediction_id))
 
 
 @router.post("/v1/predictions/{prediction_id}/cancel", responses=documented(*JOB_PROBLEMS))
 @router.post("/predictions/{prediction_id}/cancel", responses=documented(*JOB_PROBLEMS))
-async def cancel(prediction_id: str, request: Request, services: ServicesDep) -> Prediction:
+async def cancel(prediction_id: PredictionId, request: Request, services: ServicesDep) -> Prediction:
     """Cancel a prediction; one that has ended stays as it is."""
     job = await common.find(request, services, API, prediction_id)
     return prediction_of(await common.cancel(request, services, job))
 
 
 @router.get("/v1/models/{owner}/{name}/versions/{version}")
-async def get_version(owner: str, name: str, version: str) -> Version:
+async def get_version(owner: Owner, name: Name, version: VersionId) -> Version:
     """Describe a version of any model: its output is the address of a video."""
     output = {"title": "Output", "type": "string", "format": "uri"}
     return Version(
@@ -173,6 +175,12 @@ async def get_version(owner: str, name: str, version: str) -> Version:
         cog_version="0.9.0",
         openapi_schema={"components": {"schemas": {"Output": output}}},
     )
+
+
+async def _create(request: Request, services: Services, prefer: str, *, model: str) -> Response:
+    seconds = _seconds(prefer, without=0)
+    job = await _submit(request, services, model=model, waited_for=seconds > 0)
+    return _answer(await common.wait(request, services, job, seconds) if seconds else job, 201)
 
 
 async def _submit(

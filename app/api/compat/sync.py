@@ -5,7 +5,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
@@ -34,26 +34,26 @@ _DONE_ANYWAY: Final = frozenset({"occlusion_detection_enabled", "model_mode"})
 class Generation(BaseModel):
     """A render, as Sync shows it."""
 
-    id: str
-    createdAt: datetime  # noqa: N815 - as it is there
+    id: str = Field(description="The job's id.")
+    createdAt: datetime = Field(description="When it was queued.")  # noqa: N815 - as it is there
     status: str = Field(description="`PENDING`, `PROCESSING`, `COMPLETED`, `FAILED` or `REJECTED`.")
-    model: str
+    model: str = Field(description="As it was sent.")
     input: list[Any] = Field(description="The request; long values are shortened.")
-    options: dict[str, Any] | None
-    webhookUrl: str | None  # noqa: N815
+    options: dict[str, Any] | None = Field(description="As they were sent.")
+    webhookUrl: str | None = Field(description="As it was sent.")  # noqa: N815
     outputUrl: str | None = Field(description="Where the video can be fetched.")  # noqa: N815
-    outputDuration: float | None = None  # noqa: N815
-    error: str | None
-    error_code: str | None
+    outputDuration: float | None = Field(None, description="Always null.")  # noqa: N815
+    error: str | None = Field(description="Why there is no video: a sentence.")
+    error_code: str | None = Field(description="The same, for programs.")
     warnings: list[str] = Field(description="What was changed, dropped or is doubtful.")
 
 
 class GenerationError(BaseModel):
     """An error in Sync's form."""
 
-    statusCode: int  # noqa: N815
+    statusCode: int = Field(description="The status of the response.")  # noqa: N815
     message: str = Field(description="A sentence: what is wrong and how to fix it.")
-    error: str
+    error: str = Field(description="The name of that status.")
 
 
 def speak(request: Request) -> None:
@@ -85,15 +85,25 @@ _ITEM: Final[dict[str, Any]] = {
     },
 }
 _FILE: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
+_VIDEO: Final = _FILE | {"description": "A video or a photo of a person."}
+_AUDIO: Final = _FILE | {"description": "What the person says."}
 _BODY: Final = common.json_body(
     {
         "model": {"type": "string", "description": "Repeated in responses, otherwise ignored."},
-        "input": {"type": "array", "items": _ITEM},
-        "options": {"type": "object", "properties": {"sync_mode": {"enum": list(common.TIMING)}}},
-        "webhookUrl": {"type": "string"},
+        "input": {
+            "type": "array",
+            "items": _ITEM,
+            "description": "A video or an image, and audio or text.",
+        },
+        "options": {
+            "type": "object",
+            "properties": {"sync_mode": {"enum": list(common.TIMING)}},
+            "description": "How the video is rendered; any parameter of `POST /v1/renders`.",
+        },
+        "webhookUrl": {"type": "string", "description": "Where to `POST` the generation."},
     },
     required=["input"],
-    form={"video": _FILE, "audio": _FILE},
+    form={"video": _VIDEO, "audio": _AUDIO},
 )
 
 
@@ -104,7 +114,9 @@ async def generate(request: Request, services: ServicesDep) -> Generation:
 
 
 @router.get("/generate/{generation_id}")
-async def get(generation_id: str, request: Request, services: ServicesDep) -> Generation:
+async def get(
+    generation_id: Annotated[str, Path(description="The job's id.")], request: Request, services: ServicesDep
+) -> Generation:
     """Show a generation."""
     return generation_of(await common.find(request, services, API, generation_id))
 

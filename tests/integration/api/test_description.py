@@ -176,8 +176,18 @@ async def test_a_form_that_is_filled_in_from_the_description_has_defaults_and_no
         assert sum(each["required"][0] in example for each in needed["oneOf"]) == 1
 
 
+async def test_calls_of_ours_are_named_in_short_for_clients_that_are_generated(start: Start) -> None:
+    document = await described(start, compat="replicate,fal,sync,duix")
+    calls = list(calls_of(document))
+    named = {call["operationId"]: path for _, path, call in calls if not call["tags"][0].startswith("compat")}
+    assert named["create_avatar"] == "/v1/avatars"
+    assert named["get_info"] == "/v1/info"
+    assert [name for name in named if not re.fullmatch("[a-z]+(_[a-z]+){0,3}", name)] == []
+    assert len({call["operationId"] for _, _, call in calls}) == len(calls)
+
+
 async def test_everything_is_described(start: Start) -> None:
-    document = await described(start)
+    document = await described(start, compat="replicate,fal,sync,duix")
     assert {"license", "summary"} <= document["info"].keys()
     assert document["servers"]
     bare = [
