@@ -158,12 +158,14 @@ def dub(
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The video to write.")] = Path("demo.mp4"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The video to write. [demo.mp4]")
+    ] = None,
     model: ModelOption = None,
     device: DeviceOption = None,
 ) -> None:
     """Have the person in the bundled clip say the bundled words."""
-    _named(output, RenderOptions())  # before the avatar is made
+    output = _named(output, RenderOptions(), "demo")  # before the avatar is made
     clip, words = bundled("demo") / "portrait.mp4", bundled("demo") / "speech.wav"
     with tempfile.TemporaryDirectory(prefix="mouthpiece-") as folder:
         here = {"model": model, "device": device, "avatars_dir": Path(folder)}
@@ -171,14 +173,14 @@ def demo(
         render(avatar_id="demo", audio=words, output=output, **here)
 
 
-def _named(output: Path | None, options: RenderOptions) -> Path:
-    """Return the file to write: ``output``, or ``out`` with the ending of the options' format.
+def _named(output: Path | None, options: RenderOptions, usual: str = "out") -> Path:
+    """Return the file to write: ``output``, or the ``usual`` name with the ending of the options' format.
 
     Raises InvalidRequest for a name that promises another format, or that is a folder or in none, and where
     none is given and there is such a file already.
     """
     if output is None:
-        output = Path(f"out.{options.format}")
+        output = Path(f"{usual}.{options.format}")
         if output.exists():
             raise InvalidRequest(f"There is a file {output} already: name the one to write with --output.")
     suffix = output.suffix.removeprefix(".").lower()

@@ -182,6 +182,13 @@ def test_a_picture_lies_behind_transparent_footage(run: Run, tmp_path: Path) -> 
     assert np.abs(corner - (190, 60, 30)).max() < 8
 
 
+def test_the_demo_writes_over_nothing_that_it_was_not_told_to(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "demo.mp4").write_bytes(b"an hour's work")
+    done = run("demo")
+    assert (done.returncode, "demo.mp4 already: name the one to write" in done.stderr) == (1, True)
+    assert (tmp_path / "demo.mp4").read_bytes() == b"an hour's work"
+
+
 def test_a_video_is_checked_and_nothing_is_stored(run: Run, tmp_path: Path) -> None:
     clips.talking_head(tmp_path / "me.mp4", 0.4)
     said = run("check", "me.mp4", "--sheet", "sheet.jpg")
