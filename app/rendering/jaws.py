@@ -90,7 +90,7 @@ class GivingJaw:
         moves = weight * self.moves
         jaw, lengths = self.own[_JAW] + moves, np.linalg.norm(moves, axis=1)
         reach = max(REACH * _height(self.own), FIRM * float(lengths.max()))
-        region = _around(jaw[lengths > SEEN / 2], reach, layout) if lengths.max() > SEEN / 2 else None
+        region = _around(jaw, reach * _reached(lengths), layout)
         if region is None:
             return
         field = _field(jaw, moves, region, reach, ALONG * _height(self.own))
@@ -111,9 +111,19 @@ def _outward(jaw: Numbers, lip: FaceLandmarks) -> Numbers:
     return outward
 
 
-def _around(points: Numbers, reach: float, layout: FrameLayout) -> Region | None:
-    """Return the part of a frame within ``reach`` pixels of points (k, 2); None for none."""
-    (left, top), (right, bottom) = points.min(axis=0) - reach, points.max(axis=0) + reach
+def _reached(lengths: Numbers) -> Numbers:
+    """Return within which share of the reach points that move so far (k,) take along what can be seen."""
+    least = np.clip(SEEN / 2 / np.maximum(lengths, 1e-6), 0, 1)
+    reached: Numbers = 0.5 + np.sin(np.arcsin(1 - 2 * least) / 3)  # where the share that moves is the least
+    return reached
+
+
+def _around(points: Numbers, reach: Numbers, layout: FrameLayout) -> Region | None:
+    """Return the part of a frame within ``reach`` (k,) pixels of points (k, 2); None for none."""
+    if not reach.any():
+        return None
+    points, reach = points[reach > 0], reach[reach > 0, None]
+    (left, top), (right, bottom) = (points - reach).min(axis=0), (points + reach).max(axis=0)
     limits = (layout.height, layout.height, layout.width, layout.width)
     first, last, start, stop = (
         min(max(2 * round(edge / 2), 0), limit)
