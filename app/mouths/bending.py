@@ -3,8 +3,7 @@
 The rigid points of two heads give an affine map from one frame's positions to the other's. That map is flat:
 what two heads that are turned differently show elsewhere, their jaws above all, is known from the person's
 face in space, and is a displacement of its own, the parallax. What a lender's shape still lacks is another.
-Both are spread over the face by a thin-plate spline (F. Bookstein, "Principal Warps", 1989). Upper teeth
-belong to the skull: they are not stretched with lips.
+Both are spread over the face by a thin-plate spline (F. Bookstein, "Principal Warps", 1989).
 """
 
 from dataclasses import dataclass
@@ -112,13 +111,18 @@ def bend(
     moved[:, :2] = placing.turned[_ENDS]
     moved[: len(BENT), 2:] = placing.moves
     values = -(moved.reshape(-1, 2) @ placing.head[:, :2].T).reshape(-1, 4)
-    top, bottom, left, right = region
-    where = np.empty((*NODES, 2))
-    where[..., 0] = (np.arange(NODES[1]) + 0.5) * (right - left) / NODES[1] - 0.5 + left
-    where[..., 1] = ((np.arange(NODES[0]) + 0.5) * (bottom - top) / NODES[0] - 0.5 + top)[:, None]
+    where = np.stack(np.meshgrid(*nodes_of(region)), axis=-1)
     fields = _thin_plate(goals / eye, values, where.reshape(-1, 2) / eye)
     fields = fields.reshape(*NODES, 4).astype(np.float32)
     return np.ascontiguousarray(fields[..., :2]), np.ascontiguousarray(fields[..., 2:])
+
+
+def nodes_of(region: tuple[int, int, int, int]) -> tuple[Numbers, Numbers]:
+    """Return where :data:`NODES` lie in a region, across and down: each in the middle of its cell."""
+    top, bottom, left, right = region
+    rows, columns = NODES
+    across = (np.arange(columns) + 0.5) * (right - left) / columns - 0.5 + left
+    return across, (np.arange(rows) + 0.5) * (bottom - top) / rows - 0.5 + top
 
 
 def _parallax(person: Person, frame: int, lender: int) -> Numbers:

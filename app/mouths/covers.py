@@ -56,10 +56,10 @@ _SPREAD: Final = 5
 
 
 LIPS_FIRM, LIPS_FAINT = 0.06, 0.02
-"""Share of the lips that is marked firmly from which all marks on them count; and up to which none does, nor
-beside them, for marks are spread. In between the firm ones count. Lips, teeth and shadows are marked faintly:
-of 16 people in training whose own lips were let through what was laid, half transparent, 14 have 0 to 0.05;
-a microphone has 0.04 to 0.32, a hand 0.2 to 0.5."""
+"""Share of the lips that is marked firmly from which all marks on them count; and from which firm ones do, on
+them and just beside, for marks are spread. Below each they count less. Lips, teeth and shadows are faint: of
+16 people in training whose own lips were let through what was laid, half transparent, 14 have 0 to 0.05; a
+microphone has 0.04 to 0.32, a hand 0.2 to 0.5."""
 
 _BESIDE_LIPS: Final = 3
 """Pixels of the aligned crop."""
@@ -187,13 +187,17 @@ def firm_share(marks: Marking, lips: npt.NDArray[np.float32]) -> float:
 
 
 def without_faint_lips(marks: Marking, lips: npt.NDArray[np.float32]) -> Marking:
-    """Return marks without those on lips (see :func:`firm_share`) that are too faint: :data:`LIPS_FIRM`."""
+    """Return marks without those on lips (see :func:`firm_share`) that are too faint: :data:`LIPS_FIRM`.
+
+    By degrees: what is marked a little more or less from frame to frame is not switched.
+    """
     share = firm_share(marks, lips)
     if share >= LIPS_FIRM:
         return marks
     about = cv2.dilate(lips, np.ones((2 * _BESIDE_LIPS + 1,) * 2, np.uint8)) > 0
-    faint = about & (marks < FIRM) if share > LIPS_FAINT else about
-    return np.where(faint, np.uint8(0), marks)
+    firm, faint = np.interp(share, (0, LIPS_FAINT), (0, 1)), np.interp(share, (LIPS_FAINT, LIPS_FIRM), (0, 1))
+    kept = np.where(marks >= FIRM, firm, faint) * marks
+    return np.where(about, np.rint(kept).astype(np.uint8), marks)
 
 
 def beyond(marks: Marking, usual: Marking) -> Marking:

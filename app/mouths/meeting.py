@@ -88,6 +88,10 @@ FIRMLY: Final = 0.12
 that hide one of 28 people in training by the share of all marks, 99.8 % are marked so; of laughs, pouts and
 shadows that do, those of nine people by 0 to 0.11, of four more by 0.2 to 0.8."""
 
+SURELY: Final = 0.9
+"""Share of the lips that is marked, in one frame at least, from which it need not be so firmly: a caption or
+border that is there all along, and so is usual, has 1. Of those laughs and pouts none has over 0.66."""
+
 BRIEF_SECONDS: Final = 0.09
 """What hides a mouth for so long at most is only spared: giving way to it would take longer than it lasts. A
 laugh that was taken for something in one frame came and went for seven."""
@@ -284,7 +288,9 @@ def _hidden(study: Study, fps: float, found: Flags, opening: Numbers) -> Flags:
         lips = lips - max(float(np.nanmedian(lips) - study.covers.lips_before), 0.0)
     hidden = hidden_mouths(lips.astype(np.float32), fps, study.cuts)
     for start, stop in runs_of(hidden):
-        hidden[start:stop] = stop - start > BRIEF_SECONDS * fps and _is_firm(study, fps, range(start, stop))
+        sure = study.covers.lips[start:stop].max() >= SURELY
+        lasts = stop - start > BRIEF_SECONDS * fps
+        hidden[start:stop] = sure or (lasts and _is_firm(study, fps, range(start, stop)))
     return hidden
 
 

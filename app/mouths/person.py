@@ -193,8 +193,8 @@ class Person:
     def cover(self, frame: int, landmarks: FaceLandmarks) -> npt.NDArray[np.uint8] | None:
         """Return what lies before the face of a frame, (96, 96), None if nothing does.
 
-        ``landmarks`` are the frame's. Nothing that is marked on lips whose red is seen counts, nor what is
-        marked faintly.
+        ``landmarks`` are the frame's. Nothing that is marked on lips whose red is seen counts, nor, on lips
+        and just beside them, what is marked faintly.
         """
         cover = self.study.covers.of(frame, self.fps)
         if cover is None:

@@ -26,6 +26,11 @@ STEPS: Final = 24
 REDNESS: Final = 2.0
 """How much a step of red takes off a step of light: tongue and gums are bright, but red; teeth are white."""
 
+MOST_UNEVEN: Final = 0.15
+"""How far the line may lie above or below its median: between clenched teeth it is hardly seen."""
+
+_SMOOTH: Final = (0.25, 0.5, 0.25)
+
 LEAST_OPEN, OPEN = 0.01, 0.03
 """Height between the lips, in distances of the outer eye corners, up to which no teeth are seen between them,
 and from which all are."""
@@ -59,7 +64,11 @@ def between_teeth(layout: FrameLayout, frame: I420Frame, mesh: FaceLandmarks) ->
         )
     )
     teeth = cv2.GaussianBlur(bright - np.float32(REDNESS) * reddish, (3, 3), 0)
-    return shares[darkest_line(np.asarray(teeth, np.float32))]
+    parts = shares[darkest_line(np.asarray(teeth, np.float32))]
+    middle = float(np.median(parts))
+    smooth = np.convolve(np.pad(parts, 1, mode="edge"), _SMOOTH, "valid")
+    even: Numbers = np.clip(smooth, middle - MOST_UNEVEN, middle + MOST_UNEVEN)
+    return even
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from app.rendering.mouths import MouthRun
 from app.rendering.sampling import Lent, Opened
 from app.rendering.score import Score, ScoreBook
 from app.rendering.stages import StageSeconds
+from app.rendering.stillness import SAMPLES, Still
 from app.rendering.weights import Weights
 
 MOST_BENT: Final = 1.4
@@ -102,6 +103,7 @@ class _ChosenRun:
         self._frames = RecentFrames(mouths.avatar.frames, mouths.avatar.layout.frame_bytes)
         self._look = lru_cache(_KEPT)(partial(_look, mouths.avatar, self._frames))
         self._cover = lru_cache(_KEPT)(partial(_cover, mouths.avatar))
+        self._still = lru_cache(_KEPT)(partial(_still, mouths.avatar))
         self._teeth = lru_cache(_KEPT)(partial(_teeth, mouths.avatar, self._frames))
 
     def put(self, frames: list[I420Frame], indices: Sequence[int], sources: list[int]) -> None:
@@ -118,7 +120,9 @@ class _ChosenRun:
             source = sources[at]
             lent = self._lent(score, row, source)
             box, landmarks = self._avatar.boxes[source], self._avatar.landmarks[source]
-            self._layer.lay(frames[at], box, landmarks, lent, float(weights[at]), self._cover(source))
+            still = self._still(int(self._person.study.takes[source]))
+            weight, cover = float(weights[at]), self._cover(source)
+            self._layer.lay(frames[at], box, landmarks, lent, weight, cover, still)
         self._seconds.composite += perf_counter() - listened
 
     def _lent(self, score: Score, row: int, source: int) -> Lent:
@@ -146,6 +150,21 @@ def _cover(avatar: Avatar, frame: int) -> FaceCover | None:
     landmarks = avatar.landmarks[frame]
     marks = avatar.person.cover(frame, landmarks)
     return None if marks is None else FaceCover.of(marks, landmarks)
+
+
+def _still(avatar: Avatar, take: int) -> Still | None:
+    """Return what stands still in a take; None if nobody can tell."""
+    shown = np.flatnonzero(avatar.person.study.takes == take)
+    if len(shown) < SAMPLES:
+        return None
+    some = shown[np.linspace(0, len(shown) - 1, SAMPLES).astype(int)]
+    return Still.among(avatar.layout, map(partial(_read, avatar), some.tolist()), avatar.landmarks[some])
+
+
+def _read(avatar: Avatar, index: int) -> I420Frame:
+    frame = np.empty(avatar.layout.frame_bytes, np.uint8)
+    avatar.frames.read_into(index, frame)
+    return frame
 
 
 def _teeth(avatar: Avatar, frames: RecentFrames, lender: int) -> Numbers:

@@ -14,19 +14,20 @@ import numpy as np
 from app.faces.boxes import CHIN
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane
-from app.mouths.bending import Field
+from app.mouths.bending import Field, nodes_of
 from app.mouths.covers import FaceCover
 from app.mouths.points import JAW
 from app.mouths.types import Numbers
-from app.rendering.sampling import Region
+from app.rendering.sampling import Region, region_between
+from app.rendering.stillness import Still
 
-REACH: Final = 0.3
-"""How far from its jaw a frame is moved at all, in distances from the brow to the chin, at least: as far as a
-collar, by eye, on 28 people."""
+REACH: Final = 0.16
+"""How far from its jaw a frame is moved at all, in distances from the brow to the chin, at least. With 0.3 of
+them captions just below a chin were bent."""
 
-FIRM: Final = 3.0
-"""The same, at least, in lengths of what the jaw is moved by: nothing is stretched to more than twice its
-length, or folded."""
+FIRM: Final = 4.5
+"""The same, at least, in lengths of what the jaw is moved by: little is stretched to more than 1.5 times its
+length, and nothing is folded."""
 
 MOST: Final = 0.12
 """Most that a jaw is moved by, in distances from the brow to the chin."""
@@ -39,9 +40,6 @@ SMOOTH: Final = (0.25, 0.5, 0.25)
 
 ALONG: Final = 0.04
 """How far along the jaw the move of a point reaches, in distances from the brow to the chin."""
-
-NODES: Final = (14, 18)
-"""Rows and columns of the grid on which a move is computed."""
 
 _JAW: Final = np.array(JAW)
 _PIECES: Final = 2
@@ -65,15 +63,18 @@ class GivingJaw:
     """float64 (13, 2): by how much the points of its jaw move, pixels."""
 
     @classmethod
-    def to(cls, laid: FaceLandmarks, own: FaceLandmarks, cover: FaceCover | None = None) -> Self | None:
+    def to(
+        cls, laid: FaceLandmarks, own: FaceLandmarks, cover: FaceCover | None = None, weight: float = 1.0
+    ) -> Self | None:
         """Let the jaw of a frame, whose mesh is ``own`` (468, 2), give way to that of ``laid``.
 
-        It does where it lies beyond; what ``cover`` hides stays. None if nobody would see a difference.
+        It does where it lies beyond, by a share ``weight`` of that; points that ``cover`` hides stay. None if
+        nobody would see a difference.
         """
         jaw = own[_JAW].astype(np.float64)
         outward = _outward(jaw, own[_UPPER_LIP])
         beyond = ((jaw - laid[_JAW]) * outward).sum(axis=1)
-        lengths = np.convolve(np.clip(beyond, 0, MOST * _height(own)), SMOOTH, "same")
+        lengths = weight * np.convolve(np.clip(beyond, 0, MOST * _height(own)), SMOOTH, "same")
         if cover is not None:
             lengths *= 1 - cover.at(jaw)
         return cls(own, -lengths[:, None] * outward) if lengths.max() >= SEEN else None
@@ -85,17 +86,18 @@ class GivingJaw:
         landmarks[_JAW] += self.moves.astype(np.float32)
         return landmarks
 
-    def move(self, layout: FrameLayout, frame: I420Frame, weight: float = 1.0) -> None:
-        """Move the frame's own picture by a share ``weight`` of the whole, 0..1."""
-        moves = weight * self.moves
-        jaw, lengths = self.own[_JAW] + moves, np.linalg.norm(moves, axis=1)
+    def move(self, layout: FrameLayout, frame: I420Frame, still: Still | None = None) -> None:
+        """Move the frame's own picture, but for what stands ``still``."""
+        jaw, lengths = self.own[_JAW] + self.moves, np.linalg.norm(self.moves, axis=1)
         reach = max(REACH * _height(self.own), FIRM * float(lengths.max()))
-        region = _around(jaw, reach * _reached(lengths), layout)
+        far = reach * _reached(lengths)[:, None]
+        region = region_between((jaw - far).min(axis=0), (jaw + far).max(axis=0), layout)
         if region is None:
             return
-        field = _field(jaw, moves, region, reach, ALONG * _height(self.own))
+        field = _field(jaw, self.moves, region, reach, ALONG * _height(self.own))
+        held = None if still is None else still.over(region)
         for plane, scale in zip(layout.planes(frame), (1, 2, 2), strict=True):
-            _shift(plane, field, region, scale)
+            _shift(plane, field, region, scale, held)
 
 
 def _height(landmarks: FaceLandmarks) -> float:
@@ -107,7 +109,8 @@ def _outward(jaw: Numbers, lip: FaceLandmarks) -> Numbers:
     along = np.gradient(jaw, axis=0)
     across = np.stack([along[:, 1], -along[:, 0]], axis=1)
     across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
-    outward: Numbers = across * np.sign(((jaw - lip) * across).sum(axis=1, keepdims=True))
+    tip = len(jaw) // 2  # of a profile the far points fold back: all have the side of the chin
+    outward: Numbers = across * np.copysign(1.0, (jaw[tip] - lip) @ across[tip])
     return outward
 
 
@@ -118,25 +121,9 @@ def _reached(lengths: Numbers) -> Numbers:
     return reached
 
 
-def _around(points: Numbers, reach: Numbers, layout: FrameLayout) -> Region | None:
-    """Return the part of a frame within ``reach`` (k,) pixels of points (k, 2); None for none."""
-    if not reach.any():
-        return None
-    points, reach = points[reach > 0], reach[reach > 0, None]
-    (left, top), (right, bottom) = (points - reach).min(axis=0), (points + reach).max(axis=0)
-    limits = (layout.height, layout.height, layout.width, layout.width)
-    first, last, start, stop = (
-        min(max(2 * round(edge / 2), 0), limit)
-        for edge, limit in zip((top, bottom, left, right), limits, strict=True)
-    )
-    return (first, last, start, stop) if last - first >= 4 and stop - start >= 4 else None
-
-
 def _field(jaw: Numbers, moves: Numbers, region: Region, reach: float, along: float) -> Field:
     """Return by how much nodes of a region move: as the jaw does, less and less up to ``reach`` pixels."""
-    top, bottom, left, right = region
-    across = (np.arange(NODES[1]) + 0.5) * (right - left) / NODES[1] - 0.5 + left
-    down = (np.arange(NODES[0]) + 0.5) * (bottom - top) / NODES[0] - 0.5 + top
+    across, down = nodes_of(region)
     line, moved = (_PIECE @ one for one in (jaw, moves))
     square = np.square(down[:, None] - line[:, 1])[:, None] + np.square(across[:, None] - line[:, 0])
     near = 1 / np.square(square + along**2)
@@ -146,11 +133,17 @@ def _field(jaw: Numbers, moves: Numbers, region: Region, reach: float, along: fl
     return field
 
 
-def _shift(plane: Plane, field: Field, region: Region, scale: int) -> None:
-    """Move a region of a frame in one of its planes, whose pixels are ``scale`` of luma's."""
+def _shift(plane: Plane, field: Field, region: Region, scale: int, held: Plane | None) -> None:
+    """Move a region of a frame in one of its planes, whose pixels are ``scale`` of luma's.
+
+    ``held`` is what stays, 0..255, of any size.
+    """
     top, bottom, left, right = (edge // scale for edge in region)
     size = right - left, bottom - top
     across, down = (cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in cv2.split(field / scale))
+    if held is not None:
+        free = 1 - cv2.resize(held, size).astype(np.float32) / np.float32(255)
+        across, down = across * free, down * free
     x = np.arange(left, right, dtype=np.float32) - across
     y = np.arange(top, bottom, dtype=np.float32)[:, None] - down
     kind = cv2.INTER_CUBIC if scale == 1 else cv2.INTER_LINEAR

@@ -22,7 +22,8 @@ from app.media.frames import Affine, FrameLayout, I420Frame, Plane
 from app.mouths.covers import FaceCover, spare
 from app.mouths.points import JAW, LOWER_LIP_OUTER, UPPER_LIP_OUTER
 from app.rendering.jaws import GivingJaw
-from app.rendering.sampling import FloatPlane, Lent, Region, sampled
+from app.rendering.sampling import FloatPlane, Lent, Region, region_between, sampled
+from app.rendering.stillness import Still
 
 FloatPlanes = npt.NDArray[np.float32]
 """float32 (3, rows, columns): Y, U and V at one size, 0..255, or differences of them."""
@@ -95,23 +96,24 @@ class Layer:
         lent: Lent,
         weight: float = 1.0,
         cover: FaceCover | None = None,
+        still: Still | None = None,
     ) -> None:
         """Blend the mouth ``lent`` into ``frame``.
 
         ``landmarks`` (468, 2) are the frame's own; ``weight`` 0..1 fades the whole; ``cover`` is what lies
-        before the face: it is left alone, and if it is large, the cheeks are.
+        before the face: it is left alone, and if it is large, the cheeks are. The frame's own jaw gives way
+        first, and takes the neck along, but nothing that stands ``still``.
         """
-        jaw = GivingJaw.to(lent.placing.points, landmarks, cover)
-        if jaw is not None:
-            jaw.move(self.layout, frame, weight)
-            landmarks = jaw.landmarks
-        masks = _Masks(box, landmarks, lent)
+        jaw = GivingJaw.to(lent.placing.points, landmarks, cover, weight)
+        masks = _Masks(box, landmarks if jaw is None else jaw.landmarks, lent)
         region = masks.region(self.layout)
-        if region is None:
+        masks.spare(cover)
+        if region is None or not masks.whole.any():
             return
+        if jaw is not None:
+            jaw.move(self.layout, frame, still)
         laid = sampled(self.layout, lent, landmarks, region)
         own = self._parts(frame, region)
-        masks.spare(cover)
         skin = masks.over(region, masks.skin, _light_size(region))
         if laid.within is not None:
             skin *= cv2.resize(laid.within, skin.shape[::-1], interpolation=cv2.INTER_AREA)
@@ -209,13 +211,7 @@ class _Masks:
         to_frame = cv2.invertAffineTransform(self._to_crop)
         middles = weighty @ to_frame[:, :2].T + to_frame[:, 2] + 0.5
         reach = 1.5 * np.abs(to_frame[:, :2]).sum(axis=1)
-        (left, top), (right, bottom) = middles.min(axis=0) - reach, middles.max(axis=0) + reach
-        limits = (layout.height, layout.height, layout.width, layout.width)
-        first, last, start, stop = (
-            min(max(2 * round(edge / 2), 0), limit)
-            for edge, limit in zip((top, bottom, left, right), limits, strict=True)
-        )
-        return (first, last, start, stop) if last - first >= 4 and stop - start >= 4 else None
+        return region_between(middles.min(axis=0) - reach, middles.max(axis=0) + reach, layout)
 
     def over(self, region: Region, mask: MouthMask, size: tuple[int, int] | None = None) -> FloatPlane:
         """Return a mask over a region of the frame, 0..1, at its own or another (width, height) ``size``."""

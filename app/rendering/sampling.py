@@ -78,6 +78,17 @@ class Sampled:
     border counts less and less. None where it holds all."""
 
 
+def region_between(corner: Numbers, far: Numbers, layout: FrameLayout) -> Region | None:
+    """Return the part of a frame from one position to another, x and y each; None for none of it."""
+    (left, top), (right, bottom) = corner.tolist(), far.tolist()
+    limits = (layout.height, layout.height, layout.width, layout.width)
+    first, last, start, stop = (
+        min(max(2 * round(edge / 2), 0), limit)
+        for edge, limit in zip((top, bottom, left, right), limits, strict=True)
+    )
+    return (first, last, start, stop) if last - first >= 4 and stop - start >= 4 else None
+
+
 def sampled(layout: FrameLayout, lent: Lent, landmarks: FaceLandmarks, region: Region) -> Sampled:
     """Sample a lent mouth over a region of the frame whose face lies at ``landmarks``."""
     bent = _Bent(layout, lent, landmarks, region)

@@ -174,14 +174,19 @@ def marked_on_lips(share: float, beside: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("share", "kept"), [(0.0, "nothing"), (0.015, "nothing"), (0.04, "firm"), (0.2, "all")]
+    ("share", "firm", "faint"), [(0.0, 0, 0), (0.01, 0.5, 0), (0.04, 1, 0.5), (0.2, 1, 1)]
 )
-def test_own_lips_that_are_marked_faintly_are_not_let_through(share: float, kept: str) -> None:
+def test_own_lips_that_are_marked_faintly_are_not_let_through(
+    share: float, firm: float, faint: float
+) -> None:
     marks = marked_on_lips(share, beside=2)
-    after = without_faint_lips(marks, lips())
+    after = without_faint_lips(marks, lips()).astype(float)
 
-    expected = {"nothing": NOTHING, "firm": np.where(marks == 255, 255, 0), "all": marks}[kept]
-    np.testing.assert_array_equal(after, expected)
+    known = np.count_nonzero(marks == 255) / lips().sum()
+    assert known == pytest.approx(share, abs=0.005)
+    if share:
+        assert after[marks == 255].mean() == pytest.approx(255 * firm, rel=0.25)
+    assert after[marks == FIRM - 1].mean() == pytest.approx((FIRM - 1) * faint, rel=0.25)
 
 
 def test_what_lies_beside_lips_stays() -> None:
@@ -191,11 +196,11 @@ def test_what_lies_beside_lips_stays() -> None:
     np.testing.assert_array_equal(without_faint_lips(marks, lips())[far], hand()[far])
 
 
-def hidden(marks: dict[int, np.ndarray], kept: bool = True) -> np.ndarray:
-    """Return in which frames a mouth is hidden whose lips are marked by half in those of ``marks``."""
+def hidden(marks: dict[int, np.ndarray], kept: bool = True, share: float = 0.5) -> np.ndarray:
+    """Return in which frames a mouth is hidden whose lips are marked by a share in those of ``marks``."""
     covers = covered(marks if kept else {})
     shares = np.zeros(FRAMES, np.float32)
-    shares[list(marks)] = 0.5
+    shares[list(marks)] = share
     return ~meet(studied(replace(covers, lips=shares)), FPS).seen
 
 
@@ -206,6 +211,14 @@ def test_a_mouth_is_hidden_by_what_is_firm_at_least_once() -> None:
     assert not hidden(dict.fromkeys(frames, marked_on_lips(0.05))).any()
     firm = hidden({**dict.fromkeys(frames, marked_on_lips(0.05)), 15: marked_on_lips(0.2)})
     assert np.flatnonzero(firm).tolist() == list(frames)
+
+
+def test_a_mouth_is_hidden_by_what_is_there_all_along_and_so_is_usual() -> None:
+    """A caption before the lips, say: what is beyond the usual is faint, but all of the lips is marked."""
+    frames = dict.fromkeys(range(10, 20), marked_on_lips(0.01))
+
+    assert not hidden(frames, share=0.8).any()
+    assert np.flatnonzero(hidden(frames, share=1.0)).tolist() == list(frames)
 
 
 def test_a_mouth_of_which_no_marks_were_kept_is_hidden_by_their_share() -> None:

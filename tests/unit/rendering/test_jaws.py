@@ -11,6 +11,7 @@ from app.media.frames import FrameLayout, I420Frame
 from app.mouths.covers import FaceCover
 from app.mouths.points import JAW
 from app.rendering.jaws import MOST, GivingJaw
+from app.rendering.stillness import SAMPLES, Still
 from tests.support.mouths import person_of
 
 LAYOUT = FrameLayout(320, 300)
@@ -46,9 +47,11 @@ def chin_of(frame: I420Frame, points: FaceLandmarks) -> float:
     return float(np.flatnonzero(column > (FACE + NECK) / 2)[-1])
 
 
-def moved(frame: I420Frame, points: FaceLandmarks, laid: FaceLandmarks, **options: FaceCover) -> I420Frame:
+def moved(
+    frame: I420Frame, points: FaceLandmarks, laid: FaceLandmarks, cover: FaceCover | None = None
+) -> I420Frame:
     result = frame.copy()
-    jaw = GivingJaw.to(laid, points, **options)
+    jaw = GivingJaw.to(laid, points, cover)
     if jaw is not None:
         jaw.move(LAYOUT, result)
     return result
@@ -114,6 +117,55 @@ def test_a_hand_before_the_chin_stays() -> None:
     cover = FaceCover.of(np.full((CROP_SIZE, CROP_SIZE), 255, np.uint8), own)
 
     np.testing.assert_array_equal(moved(frame, own, raised(own, 6.0), cover=cover), frame)
+
+
+@pytest.mark.parametrize("flip", [1, -1])
+def test_a_profile_whose_far_jaw_folds_back_is_moved_to_one_side_of_its_line(flip: int) -> None:
+    own = mesh()
+    far = list(JAW)[MIDDLE + 2 :]
+    own[far, 0] = own[CHIN, 0] + flip * (own[far, 0] - own[CHIN, 0]) / 2
+    jaw = GivingJaw.to(raised(own, 6.0), own)
+
+    assert jaw is not None
+    along = np.gradient(own[list(JAW)].astype(np.float64), axis=0)
+    side = along[:, 0] * jaw.moves[:, 1] - along[:, 1] * jaw.moves[:, 0]
+    assert (side <= 1e-6).all() or (side >= -1e-6).all()
+
+
+def words(points: FaceLandmarks, frame: I420Frame) -> slice:
+    """Write something just below a jaw; return its rows."""
+    top = round(float(points[CHIN, 1])) + 4
+    luma = LAYOUT.planes(frame)[0]
+    luma[top : top + 12, 60:260:4] = 250
+    luma[top : top + 12, 62:260:4] = 10
+    return slice(top, top + 12)
+
+
+def test_words_that_stand_still_below_a_chin_that_moves_are_not_bent() -> None:
+    own = mesh()
+    heads = np.stack([own + np.array((0, 2.0 * (place % 3)), np.float32) for place in range(SAMPLES)])
+    frames = [portrait(points) for points in heads]
+    for frame in frames:
+        rows = words(own, frame)
+    still = Still.among(LAYOUT, frames, heads)
+    bent, kept = frames[0].copy(), frames[0].copy()
+    jaw = GivingJaw.to(raised(own, 6.0), own)
+    assert jaw is not None
+    assert still is not None
+    jaw.move(LAYOUT, bent)
+    jaw.move(LAYOUT, kept, still)
+
+    before, moved, held = (LAYOUT.planes(one)[0][rows].astype(int) for one in (frames[0], bent, kept))
+    assert np.abs(moved - before).mean() > 5
+    assert np.abs(held - before).mean() < 0.1 * np.abs(moved - before).mean()
+
+
+def test_of_a_head_that_does_not_move_nobody_knows_what_stands_still() -> None:
+    own = mesh()
+    frames = [portrait(own) for _ in range(SAMPLES)]
+
+    assert Still.among(LAYOUT, frames, np.stack([own] * SAMPLES)) is None
+    assert Still.among(LAYOUT, frames[:3], np.stack([own, own + np.float32(9), own])) is None
 
 
 @pytest.mark.parametrize("offset", [(0, 190), (-150, 0), (170, 60), (0, 400)])
