@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
+import numpy as np
+
 MAX_INDEX_ENTRIES: Final = 2_000_000
 """Six hours of AAC at 96 kHz; of PCM FFmpeg makes one entry for 1024 samples."""
 _MAX_BOXES: Final = 200_000
@@ -24,6 +26,7 @@ _CONTAINERS: Final = frozenset(
 """In which FFmpeg reads boxes of any kind wherever they are (``mov_default_parse_table``), and some more."""
 _MAYBE_MOVIES: Final = frozenset({b"free", b"hoov"})
 """Taken for a ``moov`` if that is what the first box in them belongs to."""
+_HANDLER: Final = int.from_bytes(b"hdlr", "big")
 _COMPRESSED: Final = b"cmov"
 _TABLES: Final = frozenset({b"hdlr", b"stsz", b"stz2", b"stts", b"stsc", b"stco", b"co64", b"trun"})
 _CLAIMS: Final = re.compile(rb"stsz|stz2|stts|stsc|stco|co64|trun|moov|cmov")
@@ -64,9 +67,11 @@ def has_sane_index(path: Path) -> bool:
         for number, (kind, start, end) in enumerate(_boxes(file, 0, size, 0)):
             if number > _MAX_BOXES or kind == _COMPRESSED:
                 return False
-            if kind in (b"stsd", b"meta") and end - start > _MAX_TABLE_BYTES:
+            if kind == b"meta" and _hides(file, start, end):
                 return False
-            if kind == b"stsd" and _CLAIMS.search(_read(file, start, end)):
+            if kind == b"stsd" and (
+                end - start > _MAX_TABLE_BYTES or _CLAIMS.search(_read(file, start, end))
+            ):
                 return False
             if kind == b"trak":
                 tracks.append(_Track())
@@ -100,13 +105,24 @@ def _inside(file: BinaryIO, kind: bytes, start: int, end: int) -> int | None:
     if kind == b"iref":
         return start + 4
     if kind == b"meta":
-        content = _read(file, start, end)
-        return next(
-            (start + at - 4 for at in range(0, len(content), 4) if content[at : at + 4] == b"hdlr"), None
-        )
+        handler = _handler(file, start, end)
+        return None if handler is None else handler - 4
     if kind in _MAYBE_MOVIES:
         return start if _read(file, start, min(end, start + 8))[4:] in (b"mvhd", _COMPRESSED) else None
     return start if kind in _CONTAINERS else None
+
+
+def _hides(file: BinaryIO, start: int, end: int) -> bool:
+    """Whether FFmpeg may find the handler of a ``meta``, and boxes after it, where it is not looked for here."""
+    return end - start > _MAX_TABLE_BYTES and _handler(file, start, end) is None
+
+
+def _handler(file: BinaryIO, start: int, end: int) -> int | None:
+    """Return where the first ``hdlr`` is in the beginning of a ``meta``, at whole words, as FFmpeg looks."""
+    content = _read(file, start, end)
+    words = np.frombuffer(content, ">u4", len(content) // 4)
+    found = np.flatnonzero(words == _HANDLER)
+    return start + 4 * int(found[0]) if found.size else None
 
 
 def _note(track: _Track, kind: bytes, content: bytes) -> None:

@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 
 from tests.support.clips import speech_like
@@ -79,6 +80,12 @@ def hidden_index(folder: Path, how: str) -> Path:
             table = _box(b"stbl", rest.replace(_box(b"stsd", description), _box(b"stsd", told)))
         case "meta":
             table = _box(b"meta", bytes(4) + _box(b"hdlr", _content(data, b"hdlr")) + table)
+        case "late meta":
+            hdlr = _box(b"hdlr", _content(data, b"hdlr"))
+            table = _box(b"meta", bytes(4) + _box(b"free", bytes(1 << 20)) + hdlr + table)
+        case "large meta":
+            hdlr = _box(b"hdlr", _content(data, b"hdlr"))
+            table = _box(b"meta", bytes(4) + hdlr + _box(b"free", bytes(1 << 20)) + table)
         case "long":
             table = struct.pack(">I4sQ", 1, b"stbl", 8) + table
         case "deep":
@@ -92,7 +99,30 @@ def hidden_index(folder: Path, how: str) -> Path:
     return _finish(path, data.replace(_box(b"moov", _content(data, b"moov")), _box(b"moov", media)))
 
 
-HIDDEN = ("free", "hoov", "dinf", "sinf", "schi", "ilst", "wave", "meta", "stsd", "long", "deep")
+HIDDEN = (
+    *("free", "hoov", "dinf", "sinf", "schi", "ilst", "wave", "stsd", "long", "deep"),
+    *("meta", "late meta", "large meta"),
+)
+
+
+def song(folder: Path) -> Path:
+    """No bomb: an M4A of half a second with a cover of 2 MiB, as music shops write it."""
+    data = bytes(_sound(folder / "song.m4a", "aac"))
+    _, jpeg = cv2.imencode(".jpg", np.zeros((600, 600, 3), np.uint8))
+    cover = struct.pack(">II", 13, 0) + jpeg.tobytes().ljust(2 << 20, b"\0")
+    handler = _box(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
+    tags = _box(b"ilst", _box(b"covr", _box(b"data", cover)))
+    movie = b"".join(_box(kind, _content(data, kind)) for kind in (b"mvhd", b"trak"))
+    movie += _box(b"udta", _box(b"meta", bytes(4) + handler + tags))
+    return _finish(
+        folder / "song.m4a", data.replace(_box(b"moov", _content(data, b"moov")), b"") + _box(b"moov", movie)
+    )
+
+
+def slow_notes(folder: Path) -> Path:
+    """An MP4 of 64 MiB in which ``hdlr`` stands a quarter of a million times a MiB, never at a whole word."""
+    bait = _box(b"meta", b"hdlr"[1:] + b"hdlr" * ((1 << 18) - 1) + b"h")
+    return _finish(folder / "notes.mp4", _box(b"ftyp", b"isom" + bytes(4)) + bait * 64)
 
 
 def _box(kind: bytes, content: bytes) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.hostile.sending import make, problem, say
-from tests.support import clips
+from tests.support import bombs, clips
 from tests.support.server import Server
 
 Speech = Callable[[float], Path]
@@ -48,6 +48,10 @@ def test_text_is_not_audio(server: Server, anna: str) -> None:
 def test_an_empty_file_is_neither(server: Server, anna: str) -> None:
     problem(make(server, b""), 415, "not-a-video")
     problem(say(server, anna, b""), 415, "not-audio")
+
+
+def test_a_song_with_a_large_cover_is_spoken(server: Server, anna: str, tmp_path: Path) -> None:
+    assert say(server, anna, bombs.song(tmp_path).read_bytes()).status_code == 200
 
 
 def test_a_truncated_video_is_refused(server: Server, video: Path) -> None:

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 
 from app.errors import NotAudio, TooMuchMemory
@@ -55,6 +57,20 @@ def test_a_small_file_takes_little_memory(make: Callable[[Path], Path], tmp_path
 @pytest.mark.parametrize("how", bombs.HIDDEN)
 def test_a_claim_is_found_wherever_ffmpeg_finds_it(how: str, tmp_path: Path) -> None:
     assert not has_sane_index(bombs.hidden_index(tmp_path, how))
+
+
+def test_a_large_cover_is_no_claim(tmp_path: Path) -> None:
+    song = bombs.song(tmp_path)
+    with av.open(str(song)) as container:
+        assert [stream.codec_context.name for stream in container.streams] == ["aac", "mjpeg"]
+    assert probe_audio(song, LIMITS).sample_rate == 16000
+    assert decode_sound(song, LIMITS, tmp_path / "track", tmp_path / "speech").sample_rate == 16000
+
+
+def test_notes_are_searched_at_once(tmp_path: Path) -> None:
+    path, before = bombs.slow_notes(tmp_path), time.process_time()
+    assert has_sane_index(path)
+    assert time.process_time() - before < 1
 
 
 @pytest.mark.parametrize("make", [bombs.slow_flac, bombs.endless_index, bombs.long_alac])
