@@ -154,7 +154,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(2 << 30, gt=0, description="Size of an upload, bytes.")
     max_video_seconds: float = Field(600.0, gt=0, description="Duration of an avatar's video, seconds.")
     max_audio_seconds: float = Field(3660.0, gt=0, description="Duration of audio, seconds.")
-    max_pixels: int = Field(4096 * 2304, gt=0, description="Pixels in a frame of an avatar's video.")
+    max_pixels: int = Field(
+        4096 * 2304, gt=0, description="Pixels in a frame of an avatar's video, once they are square."
+    )
     max_frames: int = Field(
         220_000, gt=0, description="Frames of a render; the default is an hour at 60 fps."
     )

@@ -24,6 +24,7 @@ from app.media.findings import Findings
 from app.media.frame_file import FrameReader
 from app.media.frames import Color, FrameLayout, I420Frame
 from app.media.limits import VideoLimits
+from app.media.pixel_aspect import needs_squaring
 from app.media.treatment import PICTURE, Treatment
 from app.mouths.meeting import meet
 from app.mouths.person import Person
@@ -146,10 +147,13 @@ def open_avatar(
 def is_whole(store: AvatarStore, avatar_id: str) -> bool:
     """Return whether an avatar has, undamaged, all that would not come out the same if it were rebuilt.
 
+    An implicit one whose pixels are not square, as of a release that left them so, is not what is asked for.
     Raises :class:`AvatarNotFound`, and ``OSError`` if it cannot be read now, which says nothing of it.
     """
     try:
         manifest, folder = store.manifest(avatar_id), store.path(avatar_id)
+        if manifest.implicit and needs_squaring(manifest.sample_aspect_ratio):
+            return False
         _check(folder, manifest, (BOXES, LANDMARKS))
         treatment = manifest.treatment
         if treatment.has_backdrop and PICTURE + sha256_of(folder / BACKDROP) != treatment.background:

@@ -111,7 +111,7 @@ class Manifest:
         """What the frames are decoded from, and how: the same for avatars of one video, treated alike."""
         if self.treatment == PLAIN:
             return self.source.sha256
-        treated = json.dumps(asdict(self.treatment), sort_keys=True)
+        treated = json.dumps(self.treatment.as_dict(), sort_keys=True)
         return f"{self.source.sha256}-{hashlib.sha256(treated.encode()).hexdigest()[:16]}"
 
     def to_json(self) -> str:
@@ -120,6 +120,7 @@ class Manifest:
             "fps": str(self.fps),
             "sample_aspect_ratio": str(self.sample_aspect_ratio),
             "created_at": self.created_at.isoformat(),
+            "treatment": self.treatment.as_dict(),
         }
         return json.dumps(plain, indent=2) + "\n"
 

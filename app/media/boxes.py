@@ -113,7 +113,7 @@ def _inside(file: BinaryIO, kind: bytes, start: int, end: int) -> int | None:
 
 
 def _hides(file: BinaryIO, start: int, end: int) -> bool:
-    """Whether FFmpeg may find the handler of a ``meta``, and boxes after it, where it is not looked for here."""
+    """Whether FFmpeg may find the handler of a ``meta``, and boxes after it, beyond what is read here."""
     return end - start > _MAX_TABLE_BYTES and _handler(file, start, end) is None
 
 

@@ -60,6 +60,19 @@ def check_pixels(width: int, height: int, limits: VideoLimits) -> None:
         )
 
 
+def check_squared(width: int, height: int, stored: tuple[int, int], limits: VideoLimits) -> None:
+    """Raise TooManyPixels for a picture that is too large once its pixels are square.
+
+    ``stored`` are its width and height in the file.
+    """
+    if width * height > limits.max_pixels:
+        raise TooManyPixels(
+            f"The picture size is {stored[0]}x{stored[1]}, but its pixels are not square: with square ones "
+            f"it is {width}x{height}, {width * height} pixels; the limit is {limits.max_pixels}. Scale it "
+            "down and send it again."
+        )
+
+
 def check_seconds(seconds: float | Fraction, max_seconds: float, what: str) -> None:
     """Raise MediaTooLong if ``what`` ("video", "audio") lasts longer than the limit."""
     if seconds > max_seconds:

@@ -17,14 +17,17 @@ _ENLARGED: Final = 1920 * 1088
 """A picture is enlarged to as many pixels, so that it loses none; a larger one keeps their number."""
 
 
-def is_square(aspect: Fraction) -> bool:
-    """Return whether pixels of this aspect, width over height, are left as they are."""
-    return not _NEAR < max(aspect, 1 / aspect) <= _FAR
+def needs_squaring(aspect: Fraction) -> bool:
+    """Return whether pixels of this aspect, width over height, are made square.
+
+    Others are so already, as far as can be seen, or their header is wrong.
+    """
+    return _NEAR < max(aspect, 1 / aspect) <= _FAR
 
 
 def shape_of(width: int, height: int, aspect: Fraction) -> Fraction:
     """Return width over height of a picture as it is shown, whose pixels are said to have this ``aspect``."""
-    return Fraction(width, height) * (1 if is_square(aspect) else aspect)
+    return Fraction(width, height) * (aspect if needs_squaring(aspect) else 1)
 
 
 def is_other_shape(shape: Fraction, first: Fraction) -> bool:

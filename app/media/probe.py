@@ -25,9 +25,10 @@ from app.media.limits import (
     check_pixels,
     check_seconds,
     check_sound,
+    check_squared,
 )
 from app.media.pictures import Orientation, PictureForm
-from app.media.pixel_aspect import is_square
+from app.media.pixel_aspect import needs_squaring
 from app.media.still import look_at
 from app.media.timing import choose_fps, frame_count, may_change_its_clock
 from app.media.transparency import alpha_decoder
@@ -109,7 +110,8 @@ def probe_video(
         check_pixels(first.width, first.height, limits)
         still = look_at(path)
         info = _video_info(stream, first, treatment, still.orientation if still else None, lasting)
-        check_pixels(info.layout.width, info.layout.height, limits)
+        if info.treatment.square:
+            check_squared(info.layout.width, info.layout.height, (first.width, first.height), limits)
         return info
 
 
@@ -343,7 +345,7 @@ def _video_info(
 ) -> VideoInfo:
     fps = choose_fps(stream.average_rate, (stream.guessed_rate, stream.base_rate))
     aspect = stream.sample_aspect_ratio or Fraction(1)
-    treatment = replace(treatment, square=treatment.square and not is_square(aspect))
+    treatment = replace(treatment, square=treatment.square and needs_squaring(aspect))
     form = PictureForm.of(first, treatment, stored, aspect)
     if treatment.square:
         aspect = Fraction(1)

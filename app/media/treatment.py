@@ -1,8 +1,8 @@
 """What is done to the pictures of a video on their way in, stored with the avatar to be repeatable."""
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 BLUR: Final = "blur"
 GREY: Final = "#808080"
@@ -39,6 +39,11 @@ class Treatment:
     def has_backdrop(self) -> bool:
         """Whether the background is a picture."""
         return self.background.startswith(PICTURE)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is stored: a field that earlier releases do not know, only where it says something."""
+        plain = asdict(self)
+        return plain if self.square else {name: plain[name] for name in plain if name != "square"}
 
     @property
     def behind(self) -> str:

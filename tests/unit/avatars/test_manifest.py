@@ -1,7 +1,9 @@
+import hashlib
 import json
 from dataclasses import asdict, replace
 from datetime import UTC
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -92,6 +94,24 @@ def test_frames_of_one_video_that_were_treated_differently_are_kept_apart() -> N
         for treatment in (PLAIN, Treatment(rotate=90), Treatment(background="blur"))
     }
     assert len(keys) == 3
+
+
+def test_frames_of_releases_before_pixels_were_made_square_keep_their_key_and_their_form() -> None:
+    stored: dict[str, Any] = {
+        "rotate": 0,
+        "background": "#808080",
+        "deinterlace": True,
+        "tone_map": True,
+        "deep": False,
+        "transparent": False,
+    }
+    manifest = replace(made_up_manifest(), treatment=Treatment(**stored))
+    assert json.loads(manifest.to_json())["treatment"] == stored
+    treated = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()[:16]
+    assert manifest.frames_key == f"{manifest.source.sha256}-{treated}"
+    square = replace(manifest, treatment=replace(manifest.treatment, square=True))
+    assert json.loads(square.to_json())["treatment"] == stored | {"square": True}
+    assert square.frames_key != manifest.frames_key
 
 
 def test_warnings_are_read_as_they_were_written() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.media.limits import MAX_SIDE
-from app.media.pixel_aspect import is_square, square_size
+from app.media.pixel_aspect import needs_squaring, square_size
 
 SIDES = st.integers(16, 4096)
 ASPECTS = st.fractions(Fraction(1, 4), 4, max_denominator=100)
@@ -50,9 +50,9 @@ def test_the_picture_has_its_shape_and_is_no_larger_than_need_be(
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1088, 1080), (1080, 1088), (1, 72), (72, 1)])
 def test_what_is_square_or_cannot_be_meant_is_left_as_it_is(width: int, height: int) -> None:
-    assert is_square(Fraction(width, height))
+    assert not needs_squaring(Fraction(width, height))
 
 
 @pytest.mark.parametrize("aspect", [Fraction(64, 45), Fraction(12, 11), Fraction(10, 11), Fraction(1, 2)])
 def test_what_a_header_says_of_other_pixels_is_believed(aspect: Fraction) -> None:
-    assert not is_square(aspect)
+    assert needs_squaring(aspect)
