@@ -1,12 +1,12 @@
 """Commands that render."""
 
-import mimetypes
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -28,7 +28,7 @@ from app.commands.console import (
 )
 from app.commands.options import with_options
 from app.errors import AvatarExists, InvalidRequest
-from app.media.formats import MEDIA_TYPES
+from app.media.formats import Format
 from app.rendering.options import RenderOptions
 from app.rendering.workspace import Workspace
 
@@ -50,23 +50,19 @@ VoiceOption = Annotated[
     typer.Option(exists=True, dir_okay=False, help="What the mouth follows while the audio is heard."),
 ]
 
-_OTHER_FORMATS = {
-    "apng",
-    "f4v",
-    "flac",
-    "flv",
-    "m2ts",
-    "m4a",
-    "mkv",
-    "mts",
-    "oga",
-    "ogg",
-    "ogv",
-    "ts",
-    "webp",
-    "wmv",
+_ENDINGS: Final[dict[Format, frozenset[str]]] = {
+    "mp4": frozenset({"mp4", "m4v"}),
+    "webm": frozenset({"webm"}),
+    "mov": frozenset({"mov", "qt"}),
 }
-"""Endings that promise what is not written and that ``mimetypes`` may not know."""
+_OTHERS: Final = re.compile(
+    "3g2|3gp|asf|avi|divx|dv|f4v|flv|m1v|m2p|m2ts?|m2v|mk3d|mkv|mpe|mpe?g|mts|mxf|nut|og[mv]|rm|rmvb|swf|ts|vob"
+    "|wmv|y4m"
+    "|aac|e?ac3|aif|aif[cf]|amr|au|caf|dts|flac|m3u8|m4[ab]|midi?|mka|mp[23]|og[ag]|opus|snd|w64|wave?|weba|wma"
+    "|a?png|avif|bmp|gif|hei[cf]|ico|jp2|jpe?g?|jxl|psd|svg|tiff?|webp"
+    "|7z|bz2|gz|rar|tar|tgz|xz|zip|zst"
+)
+"""Endings of other videos, of sound, pictures and archives. Any else is part of a name, as in ``Dr. Who``."""
 
 
 @with_options(options=RenderOptions)
@@ -184,9 +180,11 @@ def _named(output: Path | None, options: RenderOptions, usual: str = "out") -> P
         if output.exists():
             raise InvalidRequest(f"There is a file {output} already: name the one to write with --output.")
     suffix = output.suffix.removeprefix(".").lower()
-    if _promised(suffix) not in (None, MEDIA_TYPES[options.format]):
-        right = output.with_suffix(f".{options.format}")
-        other = f"add --format {suffix}, or " if suffix in MEDIA_TYPES else ""
+    promised = _OTHERS.fullmatch(suffix) or any(suffix in endings for endings in _ENDINGS.values())
+    if promised and suffix not in _ENDINGS[options.format]:
+        inner = output.with_suffix("")  # of a.mp4.gz
+        right = inner if inner.suffix == f".{options.format}" else output.with_suffix(f".{options.format}")
+        other = f"add --format {suffix}, or " if suffix in _ENDINGS else ""
         raise InvalidRequest(f"{output} would hold {options.format}: {other}name the file {right}.")
     if output.is_dir():
         raise InvalidRequest(
@@ -195,16 +193,6 @@ def _named(output: Path | None, options: RenderOptions, usual: str = "out") -> P
     if not output.parent.is_dir():
         raise InvalidRequest(f"There is no folder {output.parent} to write {output.name} into.")
     return output
-
-
-def _promised(suffix: str) -> str | None:
-    """Return what an ending promises, as a type of media; None for part of a name, as in ``Dr. Who``."""
-    kind = mimetypes.guess_type(f"a.{suffix}")[0] or ""
-    if suffix == "m4v":
-        return MEDIA_TYPES["mp4"]
-    if kind.startswith(("video/", "audio/", "image/")):
-        return kind
-    return suffix if suffix in _OTHER_FORMATS else None
 
 
 @contextmanager

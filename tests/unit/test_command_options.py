@@ -1,3 +1,4 @@
+import mimetypes
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,29 @@ def test_a_shell_says_what_the_help_says(
 @pytest.mark.parametrize("form", ["mp4", "webm", "mov"])
 def test_a_name_that_promises_another_format_is_refused(form: Any) -> None:
     endings = (
-        "3gp aac apng avi flac flv gif jpg m2ts m4a mkv mov mp3 mp4 mts ogg opus png ts wav webm webp AVI"
+        "3gp aac apng asf avi caf flac flv gif gz jpg m2t m2ts m4a m4b mka mkv mov mp3 mp4 mts mxf ogg opus "
+        "png ts vob wav webm webp zip AVI"
     )
     for ending in {*endings.split()} - {form}:
         with pytest.raises(InvalidRequest, match=rf"would hold {form}: .*name the file talk.{form}."):
             _named(Path(f"talk.{ending}"), RenderOptions(format=form))
+
+
+def test_an_archive_is_not_what_is_written() -> None:
+    with pytest.raises(InvalidRequest, match=r"talk.mp4.gz would hold mp4: name the file talk.mp4\."):
+        _named(Path("talk.mp4.gz"), RenderOptions())
+
+
+@pytest.mark.parametrize("form", ["webm", "mov"])
+def test_m4v_is_no_other_format(form: Any) -> None:
+    with pytest.raises(InvalidRequest, match=f"would hold {form}"):
+        _named(Path("talk.m4v"), RenderOptions(format=form))
+
+
+def test_what_is_refused_does_not_depend_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    mimetypes.init()
+    monkeypatch.setitem(mimetypes.types_map, ".who", "video/x-who")
+    assert _named(Path("Dr.who"), RenderOptions()) == Path("Dr.who")
 
 
 @pytest.mark.parametrize("name", ["Dr. Who", "talk", "v1.2", "talk.mp4", "talk.m4v", "talk.MP4", "a.txt"])
