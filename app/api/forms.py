@@ -65,8 +65,8 @@ class UploadedFile:
 class Upload:
     """What came in: the files, which are on the disk, by their fields, and the other fields.
 
-    A field, or a file that may be missing, is not there if it is empty. ``ignored`` names the fields that
-    mean nothing here.
+    A field is not there if it is empty, nor is such a file that has no name, unless it must be there: pages
+    send that where none was chosen. ``ignored`` names the fields that mean nothing here.
     """
 
     files: dict[str, UploadedFile]
@@ -173,14 +173,14 @@ class MultipartBody:
         files = {
             name: file.result()
             for name, file in self.files.items()
-            if not file.is_empty or self._is_meant(file, self._wanted[name])
+            if not file.is_empty or file.is_named or self._is_wanting(self._wanted[name])
         }
         return Upload(files, self.fields, tuple(self._ignored))
 
-    def _is_meant(self, file: Incoming, wanted: FileField) -> bool:
-        """Whether an empty file was chosen, or must be, and nothing stands for it: it is told what it is."""
-        others = {wanted.address, wanted.instead, TEXT if wanted.or_text else ""}
-        return (file.is_named or wanted.required) and self.fields.keys().isdisjoint(others)
+    def _is_wanting(self, wanted: FileField) -> bool:
+        """Whether a file must be there and nothing stands for it: an empty one is told to be empty."""
+        others = {wanted.address, TEXT if wanted.or_text else ""}
+        return wanted.required and self.fields.keys().isdisjoint(others)
 
     def _on_part_begin(self) -> None:
         self._part = _Part()

@@ -26,11 +26,8 @@ def read_backdrop(path: Path, limits: VideoLimits, layout: FrameLayout) -> list[
     try:
         return _filling(_read(path, limits), layout)
     except UnsupportedMedia as error:
-        still = look_at(path)
-        animated = still is not None and still.is_animated_webp
-        fault = "An animated WebP cannot be read" if animated else "The file is not a readable picture"
         raise UnsupportedMedia(
-            f"background: {fault}. Send a JPEG, PNG, GIF or still WebP, or a colour such as {GREY!r}."
+            f"background: {_fault(path)}. Send a JPEG, PNG, GIF or still WebP, or a colour such as {GREY!r}."
         ) from error
     except (TooManyPixels, TooMuchMemory) as error:
         raise type(error)(f"background: {error.detail}") from error
@@ -47,6 +44,14 @@ def _read(path: Path, limits: VideoLimits) -> BgrImage:
         check_pixels(first.width, first.height, limits)
         form = PictureForm.of(first, _ON_GREY, still.orientation)
         return form.layout.to_bgr(PictureReader(form, _ON_GREY).read(first))
+
+
+def _fault(path: Path) -> str:
+    """Return what is wrong with a file that could not be read."""
+    still = look_at(path)
+    if still is not None and still.is_animated_webp:
+        return "An animated WebP cannot be read"
+    return "The file is not a readable picture" if path.stat().st_size else "The file is empty"
 
 
 def _filling(image: BgrImage, layout: FrameLayout) -> list[Plane]:

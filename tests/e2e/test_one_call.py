@@ -148,6 +148,8 @@ def test_a_photo_will_do(server: Server, speech: Speech, tmp_path: Path) -> None
         ({"video": "faceless", "audio": "sound"}, 422, "no-face", ""),
         ({"audio": "sound"}, 422, "invalid-request", "either a 'video' or the id of an 'avatar'"),
         ({"video": "video", "audio": "sound", "avatar": "anna"}, 422, "invalid-request", "not both"),
+        ({"video": "empty", "audio": "sound", "avatar": "anna"}, 422, "invalid-request", "not both"),
+        ({"video": "video", "audio": "empty", "text": "Hi."}, 422, "invalid-request", "not both"),
         ({"video": "video"}, 422, "invalid-request", "lacks the file 'audio'"),
         ({"audio": "sound", "avatar": "nobody"}, 404, "avatar-not-found", "nobody"),
         ({"audio": "sound", "avatar": "../anna"}, 404, "avatar-not-found", ""),
@@ -161,9 +163,10 @@ def test_what_is_wrong_is_said_in_a_sentence_and_nothing_is_stored(
     server: Server, anna: str, speech: Speech, tmp_path: Path, given: dict[str, str], status: int, code: str,
     words: str,
 ) -> None:  # fmt: skip
-    contents = {
+    contents: dict[str, Callable[[], bytes]] = {
         "video": lambda: clips.talking_head(tmp_path / "v.mp4", 0.52, width=264).read_bytes(),
         "sound": lambda: speech(0.2).read_bytes(),
+        "empty": lambda: b"",
         "text": lambda: b"Dear Sir or Madam, " * 50,
         "huge": lambda: b"\0" * 3_000_001,
         "long": lambda: clips.talking_head(tmp_path / "l.mp4", 22.0, 5, 64, 64).read_bytes(),

@@ -98,7 +98,7 @@ def test_a_voice_that_is_no_sound_is_refused(server: Server, unknown: bytes, spe
     [
         ("video", 415, "not-a-video", "The file is empty."),
         ("voice", 415, "not-audio", "voice: The file is empty."),
-        ("background", 415, "unsupported-media", "background: "),
+        ("background", 415, "unsupported-media", "background: The file is empty. Send a JPEG"),
     ],
 )
 def test_an_empty_file_is_told_what_it_is(

@@ -240,9 +240,12 @@ async def test_a_body_that_is_compressed_on_its_way_is_refused(tmp_path: Path, c
     await receive(raw_request(FILE, "", coding="Identity"), tmp_path / "job" / "upload")
 
 
-async def test_an_empty_file_is_not_there_if_something_else_stands_for_it(tmp_path: Path) -> None:
-    """As a page sends the files that were not chosen."""
-    form = TWO.replace(b"riff", b"").replace(b'name="face"', b'name="%s"')
+@pytest.mark.parametrize("name", [b"", b"words.wav"])
+async def test_an_empty_file_counts_beside_what_stands_for_it_if_it_has_a_name(
+    tmp_path: Path, name: bytes
+) -> None:
+    """A page sends files that were not chosen without one."""
+    form = TWO.replace(b"riff", b"").replace(b'name="face"', b'name="%s"').replace(b"words.wav", name)
     said = FileField("audio", "What is said.", or_text=True)
 
     async def receive(number: int, fields: tuple[str, ...]) -> Upload:
@@ -255,8 +258,13 @@ async def test_an_empty_file_is_not_there_if_something_else_stands_for_it(tmp_pa
             max_bytes=1 << 20,
         )
 
-    assert (await receive(1, ("text",))).files == ME
-    assert (await receive(2, ("audio_url",))).addresses == {"audio": "ä"}
+    if name:
+        for number, field in enumerate(("text", "audio_url")):
+            with pytest.raises(InvalidRequest, match=f"Send either audio or {field}, not both"):
+                await receive(number, (field,))
+    else:
+        assert (await receive(1, ("text",))).files == ME
+        assert (await receive(2, ("audio_url",))).addresses == {"audio": "ä"}
     assert (await receive(3, ())).files.keys() == {"audio", "video"}
 
 
@@ -316,6 +324,12 @@ async def test_two_files_are_kept_apart(tmp_path: Path, step: int) -> None:
     assert upload == Upload(ME | {"audio": said}, {"id": "anna", "face": "ä"})
     assert (tmp_path / "job" / "upload").read_bytes() == b"riff"
     assert (tmp_path / "job" / "video").read_bytes() == FILE
+
+
+async def test_what_is_between_two_signs_is_no_field(tmp_path: Path) -> None:
+    fields = b"&" + b"&".join(b"id%d=1" % number for number in range(MAX_FIELDS)) + b"&"
+    with pytest.raises(InvalidRequest, match="lacks the file"):
+        await receive(raw_request(fields, "", "application/x-www-form-urlencoded"), tmp_path / "a" / "upload")
 
 
 async def test_a_file_that_may_be_missing_may_be_missing(tmp_path: Path) -> None:
