@@ -111,7 +111,7 @@ def install_handlers(app: FastAPI) -> None:
 
 def _sentence(detail: ErrorDetails) -> str:
     if detail["type"] in ("json_invalid", "model_type"):
-        return "The body must be a JSON object, with Content-Type: application/json."
+        return "The body must be a JSON object, as UTF-8."
     # The first part of a location says "query" or "path"; a field of a body has its name alone.
     place = [str(part) for part in detail["loc"] if part not in ("query", "path", "header")]
     message = detail["msg"].removeprefix("Value error, ")

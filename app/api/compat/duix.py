@@ -166,8 +166,10 @@ def _code_of(body: bytes) -> str:
     except (ValueError, RecursionError):
         raise InvalidRequest(f"The body is not JSON; {_WANTED}.") from None
     code = values.get("code") if isinstance(values, dict) else None
-    if not isinstance(code, str | int) or code == "":
+    if code is None or code == "":
         raise InvalidRequest(f"code: missing; {_WANTED}.")
+    if isinstance(code, bool) or not isinstance(code, str | int):
+        raise InvalidRequest(f"code: not a string; {_WANTED}.")
     code = str(code)
     check_whole("code", code)
     if len(code) > LONGEST_CODE:

@@ -245,6 +245,10 @@ async def test_a_code_of_duix_that_could_not_be_told_is_refused(
         (b"[" * 40_000, "The body is not JSON"),
         (b'["code"]', "code: missing"),
         (b"{}", "code: missing"),
+        (b'{"code": null}', "code: missing"),
+        (b'{"code": true}', "code: not a string"),
+        (b'{"code": 1.5}', "code: not a string"),
+        (b'{"code": ["a"]}', "code: not a string"),
     ],
 )
 async def test_a_body_of_duix_without_a_code_is_told_apart_from_none(

@@ -177,10 +177,10 @@ async def test_a_body_that_is_no_text_is_told_so(start: Start) -> None:
 async def test_a_body_that_is_no_object_is_told_what_to_send(start: Start, body: str) -> None:
     client = await start()
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    for headers in ({"Content-Type": "application/json"}, form):
+    for headers in ({"Content-Type": "application/json"}, {"Content-Type": "text/plain"}, form):
         answer = await client.post("/v1/webhooks/test", content=body, headers=headers)
         assert (answer.status_code, code(answer)) == (422, "invalid-request")
-        assert answer.json()["detail"].startswith("The body must be a JSON object, with Content-Type")
+        assert answer.json()["detail"] == "The body must be a JSON object, as UTF-8."
 
 
 async def test_a_body_is_read_only_as_far_as_one_with_an_address_goes(start: Start) -> None:

@@ -42,6 +42,11 @@ def test_a_body_that_is_nested_too_deeply_is_refused(
         parse(b'{"x":' + b"[" * depth + b"]" * depth + b"}", tmp_path, translate)
 
 
+def test_a_sign_is_no_digit(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="fps: the value is longer than 4096 bytes"):
+        parse(b'{"fps": -%s}' % (b"9" * 4300), tmp_path)
+
+
 @pytest.mark.parametrize("digits", [4301, 5000])
 def test_a_number_of_countless_digits_is_told_so(tmp_path: Path, digits: int) -> None:
     with pytest.raises(InvalidRequest, match="A number in the body has more than 4300 digits"):
