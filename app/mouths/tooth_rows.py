@@ -1,7 +1,7 @@
 """Teeth are not stretched with lips: the upper row stays on the skull, the lower one goes with the lower lip.
 
-What lies between the two, dark or tongue, is stretched instead, from the line on which the fewest teeth are
-seen.
+What lies between the two, dark or tongue, is stretched instead. It is found about the line on which the
+fewest teeth are seen.
 """
 
 from dataclasses import dataclass
@@ -26,6 +26,10 @@ STEPS: Final = 24
 REDNESS: Final = 2.0
 """How much a step of red takes off a step of light: tongue and gums are bright, but red; teeth are white."""
 
+LEAST_TOOTH, EDGE = 25.0, 0.35
+"""By how much lighter, and less red, than between the rows a tooth is, in steps of 255; and the share of that
+from which a tooth begins."""
+
 MOST_UNEVEN: Final = 0.15
 """How far the line may lie above or below its median: between clenched teeth it is hardly seen."""
 
@@ -49,9 +53,10 @@ HalfField = npt.NDArray[np.float32]
 
 
 def between_teeth(layout: FrameLayout, frame: I420Frame, mesh: FaceLandmarks) -> Numbers:
-    """Return where between the inner lips of a ``mesh`` (468, 2) the rows of teeth part, at 11 points across.
+    """Return where between the lips of a ``mesh`` the upper teeth end and the lower ones begin, (2, 11).
 
-    0 is the upper lip, 1 the lower one. ``frame`` is that of the mesh.
+    At 11 points across; 0 is the upper lip, 1 the lower one. ``frame`` is that of the mesh (468, 2). Where a
+    row is not seen, that is at its lip.
     """
     shares = np.linspace(*ROWS, STEPS)
     places = mesh[_UPPER] + shares[:, None, None] * (mesh[_LOWER] - mesh[_UPPER])
@@ -64,11 +69,29 @@ def between_teeth(layout: FrameLayout, frame: I420Frame, mesh: FaceLandmarks) ->
         )
     )
     teeth = cv2.GaussianBlur(bright - np.float32(REDNESS) * reddish, (3, 3), 0)
-    parts = shares[darkest_line(np.asarray(teeth, np.float32))]
-    middle = float(np.median(parts))
-    smooth = np.convolve(np.pad(parts, 1, mode="edge"), _SMOOTH, "valid")
+    parts = _even(shares[darkest_line(np.asarray(teeth, np.float32))])
+    lines = np.rint(np.interp(parts, shares, np.arange(STEPS))).astype(int).tolist()
+    columns = list(zip(teeth.T, lines, strict=True))
+    above = [shares[line] - _free(column[line::-1]) for column, line in columns]
+    below = [shares[line] + _free(column[line:]) for column, line in columns]
+    return np.array([_even(np.array(above)), _even(np.array(below))])
+
+
+def _even(line: Numbers) -> Numbers:
+    """Return a line across the mouth, (11,), smooth and near its median: see :data:`MOST_UNEVEN`."""
+    middle = float(np.median(line))
+    smooth = np.convolve(np.pad(line, 1, mode="edge"), _SMOOTH, "valid")
     even: Numbers = np.clip(smooth, middle - MOST_UNEVEN, middle + MOST_UNEVEN)
     return even
+
+
+def _free(teeth: npt.NDArray[np.float32]) -> float:
+    """Return how far from the first of some places there is no tooth: to the lip, 1, if none is seen."""
+    rise = teeth - teeth[0]
+    most = float(rise.max())
+    if most < LEAST_TOOTH:
+        return 1.0
+    return float(np.argmax(rise > EDGE * most)) * (ROWS[1] - ROWS[0]) / (STEPS - 1)
 
 
 @dataclass(frozen=True)
@@ -77,14 +100,14 @@ class HeldTeeth:
 
     placing: Placing
     parts: Numbers
-    """float64 (11,): of :func:`between_teeth`."""
+    """float64 (2, 11): of :func:`between_teeth`."""
     corner: tuple[int, int]
     """Left and top of the region of the frame that the fields below are of; they have half its size."""
 
     def hold(self, across: HalfField, down: HalfField) -> None:
         """Change a bend, pixels of the lender at every second pixel of the frame, between the lips.
 
-        There nothing moves down to where the rows part; from there everything does as the lower lip.
+        There the upper teeth stay, the lower ones go as their lip does, and what is between is stretched.
         """
         laid, points = (
             (mesh[_BOTH].astype(np.float64) - self.corner) / 2 - 0.25
@@ -104,20 +127,19 @@ class HeldTeeth:
         x, y = points.astype(np.float32).T
         bend = cv2.remap(cv2.merge([across, down]), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         rises, falls = np.split(bend.reshape(-1, 2) @ to_frame.T @ axes[1], 2)
-        known = np.array(
-            [high + np.maximum(rises, 0), high + self.parts * (low - high), low + falls, falls, openness]
-        )
+        above, below = high + np.clip(self.parts, 0, 1) * (low - high)
+        known = np.array([high + np.maximum(rises, 0), above, below - above, low + falls, falls, openness])
         order = np.argsort(along)
         ends = float(along[order[0]]), float(along[order[-1]])
         place, height = _places(box, laid[0], axes, ends)
         fine = np.linspace(*ends, _FINE)
-        upper, parted, lower, shift, open_ = (
+        upper, parted, between, lower, shift, open_ = (
             np.interp(fine, along[order], row[order]).astype(np.float32)[place] for row in known
         )
         soft = np.float32(max(1.0, SOFT * eyes))
         inside = open_ * np.clip((height - upper) / soft + 0.5, 0, 1)
         inside *= np.clip((lower - height) / soft + 0.5, 0, 1)
-        goes = np.clip((height - parted) / np.maximum(shift, soft), 0, 1) * shift
+        goes = np.clip((height - parted) / np.maximum(between + shift, soft), 0, 1) * shift
         way = self.placing.head[:, :2] @ axes[1] * -2
         top, bottom, left, right = box
         for plane, share in zip((across, down), way.tolist(), strict=True):

@@ -88,8 +88,9 @@ def test_where_rows_of_teeth_part_is_seen(share: float, lean: float) -> None:
     placing = placed(15, MORE, lean)
     parts = between_teeth(LAYOUT, mouth(placing, share), placing.laid)
 
-    assert parts.shape == (11,)
-    assert parts[3:8] == pytest.approx(share, abs=0.1)
+    assert parts.shape == (2, 11)
+    assert parts[:, 3:8].mean(axis=0) == pytest.approx(share, abs=0.1)
+    assert (parts[1, 3:8] - parts[0, 3:8] < 0.25).all()
 
 
 def test_a_tongue_is_no_tooth_however_bright() -> None:
@@ -99,12 +100,26 @@ def test_a_tongue_is_no_tooth_however_bright() -> None:
     red[luma[::2, ::2] < 200] = 170
     luma[luma < 200] = 200
 
-    assert between_teeth(LAYOUT, frame, placing.laid)[3:8] == pytest.approx(0.5, abs=0.15)
+    parts = between_teeth(LAYOUT, frame, placing.laid)[:, 3:8]
+    assert parts.mean(axis=0) == pytest.approx(0.5, abs=0.15)
+
+
+def test_where_no_lower_teeth_are_seen_all_down_to_the_lip_is_stretched() -> None:
+    placing = placed(15, MORE)
+    frame = mouth(placing, 0.5)
+    luma = LAYOUT.planes(frame)[0]
+    upper, lower = placing.laid[UPPER], placing.laid[LOWER]
+    tongue = np.vstack([(upper + lower) / 2, lower[::-1]])
+    cv2.fillPoly(luma, [np.rint(tongue).astype(np.int32)], 20)
+    parts = between_teeth(LAYOUT, frame, placing.laid)[:, 3:8]
+
+    assert parts[0] == pytest.approx(0.5, abs=0.15)
+    assert (parts[1] > 0.9).all()
 
 
 def test_teeth_of_a_mouth_that_opens_further_are_as_high_as_before() -> None:
     placing = placed(15, MORE)
-    after, before = held(placing, np.full(11, 0.5))
+    after, before = held(placing, np.full((2, 11), 0.5))
     down, upper, lower = column(placing, after)
     was, *_ = column(placing, before)
     middle = (upper + lower) / 2
@@ -118,9 +133,20 @@ def test_teeth_of_a_mouth_that_opens_further_are_as_high_as_before() -> None:
     assert down[lip + 2 :] == pytest.approx(was[lip + 2 :], abs=1e-6)
 
 
+def test_what_is_between_the_rows_is_stretched_evenly() -> None:
+    placing = placed(15, MORE)
+    after, _ = held(placing, np.repeat([[0.2], [0.7]], 11, axis=1))
+    down, upper, lower = column(placing, after)
+    height = lower - upper
+    steps = np.diff(down[round(upper + 0.3 * height) : round(upper + 0.7 * height)])
+
+    assert (steps > 0).all()
+    assert np.ptp(steps) < 0.1
+
+
 def test_teeth_of_a_mouth_that_shuts_are_as_high_as_before() -> None:
     placing = placed(15, -MORE)
-    after, _ = held(placing, np.full(11, 0.5))
+    after, _ = held(placing, np.full((2, 11), 0.5))
     down, upper, lower = column(placing, after)
 
     assert np.abs(down[round(upper) + 3 : round((upper + lower) / 2)]).max() < 0.3
@@ -129,7 +155,7 @@ def test_teeth_of_a_mouth_that_shuts_are_as_high_as_before() -> None:
 def test_lips_that_meet_are_bent_as_they_are() -> None:
     placing = placed(5, MORE)
     placing.laid[LOWER] = placing.laid[UPPER]
-    after, before = held(placing, np.full(11, 0.5))
+    after, before = held(placing, np.full((2, 11), 0.5))
 
     np.testing.assert_array_equal(after, before)
 
@@ -138,7 +164,7 @@ def test_a_mouth_outside_the_region_is_left_alone() -> None:
     placing = placed(15, MORE)
     far = Placing(placing.head, placing.laid + np.float32(1500), placing.turned, placing.moves)
     across, down = np.full((2, 150, 180), 3.0, np.float32)
-    HeldTeeth(far, np.full(11, 0.5), (REGION[2], REGION[0])).hold(across, down)
+    HeldTeeth(far, np.full((2, 11), 0.5), (REGION[2], REGION[0])).hold(across, down)
 
     assert (across == 3).all()
     assert (down == 3).all()
