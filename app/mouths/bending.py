@@ -111,7 +111,9 @@ def bend(
     moved[:, :2] = placing.turned[_ENDS]
     moved[: len(BENT), 2:] = placing.moves
     values = -(moved.reshape(-1, 2) @ placing.head[:, :2].T).reshape(-1, 4)
-    where = np.stack(np.meshgrid(*nodes_of(region)), axis=-1)
+    where = np.empty((*NODES, 2))
+    across, down = nodes_of(region)
+    where[..., 0], where[..., 1] = across, down[:, None]
     fields = _thin_plate(goals / eye, values, where.reshape(-1, 2) / eye)
     fields = fields.reshape(*NODES, 4).astype(np.float32)
     return np.ascontiguousarray(fields[..., :2]), np.ascontiguousarray(fields[..., 2:])

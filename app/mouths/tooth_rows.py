@@ -109,6 +109,10 @@ class HeldTeeth:
 
         There the upper teeth stay, the lower ones go as their lip does, and what is between is stretched.
         """
+        gaps = self.placing.laid[_LOWER] - self.placing.laid[_UPPER]
+        eyes = max(float(np.linalg.norm(np.subtract(*self.placing.laid[_EYES]))), 1.0)
+        if float(np.abs(gaps).max()) < LEAST_OPEN * eyes / 2:
+            return
         laid, points = (
             (mesh[_BOTH].astype(np.float64) - self.corner) / 2 - 0.25
             for mesh in (self.placing.laid, self.placing.points)
@@ -119,7 +123,7 @@ class HeldTeeth:
         axes = _axes(laid)
         along = (laid[len(_UPPER) :] - laid[0]) @ axes[0]
         high, low = np.split((laid - laid[0]) @ axes[1], 2)
-        eyes = max(float(np.linalg.norm(np.subtract(*self.placing.laid[_EYES]))) / 2, 1.0)
+        eyes /= 2  # in pixels of the fields, as all else
         openness = np.clip(((low - high) / eyes - LEAST_OPEN) / (OPEN - LEAST_OPEN), 0, 1)
         if not openness.any():
             return

@@ -32,11 +32,8 @@ length, and nothing is folded."""
 MOST: Final = 0.12
 """Most that a jaw is moved by, in distances from the brow to the chin."""
 
-SEEN: Final = 0.5
-"""Pixels by which a jaw has to be moved for anybody to see it."""
-
-SMOOTH: Final = (0.25, 0.5, 0.25)
-"""A point of the jaw moves by the mean of its own length and its neighbours': a mesh trembles."""
+SEEN, SEEN_SHARE = 0.5, 0.0025
+"""By how much a jaw has to be moved to be seen to: pixels, and distances from the brow to the chin."""
 
 ALONG: Final = 0.04
 """How far along the jaw the move of a point reaches, in distances from the brow to the chin."""
@@ -44,6 +41,13 @@ ALONG: Final = 0.04
 _JAW: Final = np.array(JAW)
 _PIECES: Final = 2
 """Steps in which the line between two points of the jaw is taken."""
+
+_NEXT: Final = np.eye(len(JAW), k=1) + np.diag([*[0.0] * (len(JAW) - 1), 1.0])
+_ALONG: Final = _NEXT - _NEXT[::-1, ::-1]
+"""Of the jaw's points the next one less the one before."""
+
+_SMOOTH: Final = 0.5 * np.eye(len(JAW)) + 0.25 * (np.eye(len(JAW), k=1) + np.eye(len(JAW), k=-1))
+"""A point of the jaw moves by the mean of its own length and its neighbours': a mesh trembles."""
 
 _STEPS: Final = np.arange(_PIECES * (len(JAW) - 1) + 1) / _PIECES
 _PIECE: Final = np.maximum(1 - np.abs(_STEPS[:, None] - np.arange(len(JAW))), 0)
@@ -71,13 +75,15 @@ class GivingJaw:
         It does where it lies beyond, by a share ``weight`` of that; points that ``cover`` hides stay. None if
         nobody would see a difference.
         """
-        jaw = own[_JAW].astype(np.float64)
+        jaw, height = own[_JAW].astype(np.float64), _height(own)
         outward = _outward(jaw, own[_UPPER_LIP])
-        beyond = ((jaw - laid[_JAW]) * outward).sum(axis=1)
-        lengths = weight * np.convolve(np.clip(beyond, 0, MOST * _height(own)), SMOOTH, "same")
+        beyond = np.einsum("ij,ij->i", jaw - laid[_JAW], outward)
+        lengths = weight * (_SMOOTH @ np.minimum(np.maximum(beyond, 0), MOST * height))
         if cover is not None:
             lengths *= 1 - cover.at(jaw)
-        return cls(own, -lengths[:, None] * outward) if lengths.max() >= SEEN else None
+        return (
+            cls(own, -lengths[:, None] * outward) if lengths.max() >= max(SEEN, SEEN_SHARE * height) else None
+        )
 
     @property
     def landmarks(self) -> FaceLandmarks:
@@ -106,9 +112,8 @@ def _height(landmarks: FaceLandmarks) -> float:
 
 def _outward(jaw: Numbers, lip: FaceLandmarks) -> Numbers:
     """Return directions of length 1, (13, 2), across the line of a jaw (13, 2) and away from a lip (2,)."""
-    along = np.gradient(jaw, axis=0)
-    across = np.stack([along[:, 1], -along[:, 0]], axis=1)
-    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
+    across = (_ALONG @ jaw)[:, ::-1] * (1, -1)
+    across /= np.maximum(np.hypot(across[:, 0], across[:, 1]), 1e-6)[:, None]
     tip = len(jaw) // 2  # of a profile the far points fold back: all have the side of the chin
     outward: Numbers = across * np.copysign(1.0, (jaw[tip] - lip) @ across[tip])
     return outward

@@ -205,9 +205,12 @@ class _Masks:
 
     def region(self, layout: FrameLayout) -> Region | None:
         """Return the part of the frame on which the mask has weight; None if there is none."""
-        weighty = np.argwhere(self.whole)[:, ::-1]
-        if not len(weighty):
+        rows = np.flatnonzero(self.whole.any(axis=1))
+        if not len(rows):
             return None
+        there = self.whole[rows] > 0  # the ends of its rows are the farthest any way
+        ends = there.argmax(axis=1), MASK_SIZE - 1 - there[:, ::-1].argmax(axis=1)
+        weighty = np.column_stack([np.concatenate(ends), np.tile(rows, 2)])
         to_frame = cv2.invertAffineTransform(self._to_crop)
         middles = weighty @ to_frame[:, :2].T + to_frame[:, 2] + 0.5
         reach = 1.5 * np.abs(to_frame[:, :2]).sum(axis=1)
