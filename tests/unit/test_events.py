@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LEVELS = {"info", "warning", "error", "exception", "critical"}
-BY_VARIABLE = {"request"}
+BY_VARIABLE = {"request", "stream_cut"}
 """Logged at a level that depends."""
 
 
