@@ -32,8 +32,12 @@ length, and nothing is folded."""
 MOST: Final = 0.12
 """Most that a jaw is moved by, in distances from the brow to the chin."""
 
-SEEN, SEEN_SHARE = 0.5, 0.0025
-"""By how much a jaw has to be moved to be seen to: pixels, and distances from the brow to the chin."""
+SEEN: Final = 0.5
+"""Pixels by which a jaw has to be moved for anybody to see it."""
+
+TREMOR: Final = 0.003
+"""How far two meshes of one jaw lie apart by their tremor, in distances from the brow to the chin: so much of
+it stays where it was, which the mask's soft edge hides, or necks would tremble."""
 
 ALONG: Final = 0.04
 """How far along the jaw the move of a point reaches, in distances from the brow to the chin."""
@@ -78,12 +82,9 @@ class GivingJaw:
         jaw, height = own[_JAW].astype(np.float64), _height(own)
         outward = _outward(jaw, own[_UPPER_LIP])
         beyond = np.einsum("ij,ij->i", jaw - laid[_JAW], outward)
-        lengths = weight * (_SMOOTH @ np.minimum(np.maximum(beyond, 0), MOST * height))
-        if cover is not None:
-            lengths *= 1 - cover.at(jaw)
-        return (
-            cls(own, -lengths[:, None] * outward) if lengths.max() >= max(SEEN, SEEN_SHARE * height) else None
-        )
+        beyond = np.minimum(np.maximum(_SMOOTH @ beyond - TREMOR * height, 0), MOST * height)
+        lengths = weight * beyond if cover is None else weight * beyond * (1 - cover.at(jaw))
+        return cls(own, -lengths[:, None] * outward) if lengths.max() >= SEEN else None
 
     @property
     def landmarks(self) -> FaceLandmarks:
