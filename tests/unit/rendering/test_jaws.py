@@ -10,12 +10,13 @@ from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame
 from app.mouths.covers import FaceCover
 from app.mouths.points import JAW
-from app.rendering.jaws import MOST, GivingJaw
+from app.rendering.jaws import MOST, TREMOR, GivingJaw
 from app.rendering.stillness import SAMPLES, Still
 from tests.support.mouths import person_of
 
 LAYOUT = FrameLayout(320, 300)
 FACE, NECK = 180, 60
+LARGE = 8
 CHIN, BROW = 152, 168
 MIDDLE = JAW.index(CHIN)
 
@@ -82,6 +83,17 @@ def test_a_jaw_that_the_laid_one_covers_stays(up: float) -> None:
     own = mesh()
 
     assert GivingJaw.to(raised(own, up), own) is None
+
+
+def test_a_mesh_that_trembles_moves_no_neck() -> None:
+    own = LARGE * mesh()
+    height = float(np.linalg.norm(own[CHIN] - own[BROW]))
+    assert TREMOR * height > 1
+
+    assert GivingJaw.to(raised(own, TREMOR * height), own) is None
+    jaw = GivingJaw.to(raised(own, 4 * TREMOR * height), own)
+    assert jaw is not None
+    assert -jaw.moves[MIDDLE, 1] == pytest.approx(3 * TREMOR * height, rel=0.15)
 
 
 def test_what_is_far_from_the_jaw_stays() -> None:
