@@ -18,8 +18,8 @@ from app.faces.types import Box, Boxes, Landmarks, MouthMask, has_face
 from app.media.files import replacing
 from app.media.frame_file import FrameReader, RecentFrames
 from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame
-from app.mouths.choice import rest_lenders
 from app.mouths.person import Person
+from app.mouths.resting import rest_lenders
 from app.progress import Alive
 from app.wav2lip.card import Reference
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from app.faces.types import FaceMeshes, FaceTrack, has_face
 from app.mouths.looks import lips_within
-from app.mouths.meeting import too_bright, too_dark
 from app.mouths.person import Person
 from app.mouths.study import Study
 from app.mouths.types import Flags, Numbers
+from app.mouths.visibility import too_bright, too_dark
 
 TINY: Final = 64
 """Height of a face, pixels, below which hardly anything of its mouth is seen."""

@@ -128,6 +128,11 @@ def lips_ellipse(points: FaceLandmarks) -> npt.NDArray[np.float32]:
     return ellipse.astype(np.float32)
 
 
+def lips_of(landmarks: FaceLandmarks) -> npt.NDArray[np.float32]:
+    """Return :func:`lips_ellipse` in the aligned crop of a frame's ``landmarks`` (468, 2)."""
+    return lips_ellipse(in_crop(alignment(landmarks), landmarks))
+
+
 def hidden_mouths(shares: Shares, fps: float, cuts: FaceFlags | None = None) -> FaceFlags:
     """Tell for each frame of one person's footage whether the mouth is hidden, steady in time.
 

@@ -12,12 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.head import RIGID_POINTS
-from app.faces.hidden import alignment, hidden_mouths, in_crop, lasting, lips_ellipse
-from app.faces.types import runs_of
-from app.mouths.covers import firm_share
 from app.mouths.lending import without_lenders
-from app.mouths.looks import MET, colourfulness
-from app.mouths.person import SEEN_RED, Person, enough_frames
+from app.mouths.looks import MET
+from app.mouths.person import Person, enough_frames
 from app.mouths.points import SPEECH_POINTS
 from app.mouths.space import (
     MOST_TEETH,
@@ -33,6 +30,7 @@ from app.mouths.space import (
 from app.mouths.study import Study, TakeFrames, frames_of_takes
 from app.mouths.talking import steady_share
 from app.mouths.types import Flags, Numbers
+from app.mouths.visibility import seen_mouths
 
 REST_SHARE: Final = 0.2
 """A mouth rests if it opens no further than this share of the way from the 5th to the 95th percentile."""
@@ -59,20 +57,10 @@ SHUT, MOST_SHUT = 0.05, 0.12
 """Opening that a mesh gives to lips that meet, in distances of the inner eyes, usually and at most: of 20
 people whose lips were the least open it gives 15 less than 0.1, and full ones 0.11."""
 
-GREY, FOLLOWS = 0.09, 0.75
-"""Colourfulness of skin below which red says nothing of lips, and how well that which is seen to part them
-follows their opening (a correlation) if they are seen all the same. Of eight people in black and white whose
-beards are not marked seven have 0.74 to 0.97, of seven whose lips are marked by mistake three 0.79 to 0.96;
-behind a bar or a microphone of one colour -0.1 to 0.71."""
-
 LEAST_PARTED, SEEN_PARTED = 0.08, 3.7
 """Opening from which lips are parted nevertheless if that much is seen between them, by
 :func:`app.mouths.looks.parting`: of 16 faces with such openings below 0.12, six whose teeth show have 4.0 to
 5.0, eight whose lips hardly part less than 3.7, two in profile 3.9 and 4.6."""
-
-DARK, STILL_DARK, STILL_BRIGHT, BRIGHT = 20.0, 28.0, 243.0, 246.0
-"""Brightness of the cheeks, 0..255: beyond the first and the last a frame is too dark or too bright to show a
-mouth. It stays so up to the one beside it: about a single one, noise would switch the mouth on and off."""
 
 MOST_COVERED, LEAST_FREE = 0.12, 0.15
 """Share of the lips that may be hidden, beyond what is usual, in a frame that lends its mouth; and share of
@@ -82,19 +70,6 @@ MOST_FACE_COVERED, LIPS_SHARE = 0.045, 0.22
 """Share of the lower face beside the lips that may be hidden in a frame that lends, under the same condition:
 a hand there would be lent with the mouth; of 48 clips of talkers, 88 % of the frames have less. And the share
 of the lower face that the lips take; what is marked on them, beyond what is usual, may be teeth."""
-
-FIRMLY: Final = 0.12
-"""Share of the lips that is marked firmly at least once while something hides a mouth. Of 1,900 drawn things
-that hide one of 28 people in training by the share of all marks, 99.8 % are marked so; of laughs, pouts and
-shadows that do, those of nine people by 0 to 0.11, of four more by 0.2 to 0.8."""
-
-SURELY: Final = 0.9
-"""Share of the lips that is marked, in one frame at least, from which it need not be so firmly: a caption or
-border that is there all along, and so is usual, has 1. Of those laughs and pouts none has over 0.66."""
-
-BRIEF_SECONDS: Final = 0.09
-"""What hides a mouth for so long at most is only spared: giving way to it would take longer than it lasts. A
-laugh that was taken for something in one frame came and went for seven."""
 
 _FRAMES_AT_ONCE: Final = 1024
 """Frames whose heads are turned to the front together: that takes many times their memory."""
@@ -194,8 +169,7 @@ def _measured(study: Study, fps: float, found: Flags, pose: Pose, front: Canonic
     for part in _parts(len(front)):
         even = symmetrical(front[part])
         flat[part], opening[part] = even[:, :, :2].reshape(len(even), -1), opening_of(even)
-    seen: Flags = found & ~too_dark(study, fps, found) & ~too_bright(study, fps, found)
-    seen &= ~_hidden(study, fps, found, opening)
+    seen = seen_mouths(study, fps, found, opening)
     mouths = _Mouths(flat, opening, study.teeth / np.array(TEETH_UNITS), study)
     shapes = np.zeros((len(study), 8), np.float32)
     openings, ajar = np.zeros((2, len(study)))
@@ -262,58 +236,6 @@ def _posed(study: Study, found: Flags, share: float) -> tuple[Pose, Canonical]:
         pose.mean[part], pose.turn[part], pose.scale[part] = turned.mean, turned.turn, turned.scale
         front[part] = turned_front(speech, turned)
     return pose, front
-
-
-def too_dark(study: Study, fps: float, found: Flags) -> Flags:
-    """Tell which frames with a face are too dark to show a mouth: see :data:`DARK`."""
-    brightness = study.skin.mean(axis=1)
-    dark, dim = (found & (brightness <= most) for most in (DARK, STILL_DARK))
-    return lasting(dark, dim, fps, seen=found, cuts=study.cuts)
-
-
-def too_bright(study: Study, fps: float, found: Flags) -> Flags:
-    """Tell which frames with a face are too bright to show a mouth: see :data:`BRIGHT`."""
-    brightness = study.skin.mean(axis=1)
-    bright, pale = (found & (brightness >= least) for least in (BRIGHT, STILL_BRIGHT))
-    return lasting(bright, pale, fps, seen=found, cuts=study.cuts)
-
-
-def _hidden(study: Study, fps: float, found: Flags, opening: Numbers) -> Flags:
-    """Tell which mouths are hidden.
-
-    What is marked in most frames is usual if their lips are seen, but for what is before the face all along.
-    """
-    lips = study.covers.lips
-    if np.isfinite(lips).any() and found.any() and _lips_are_seen(study, fps, found, opening):
-        lips = lips - max(float(np.nanmedian(lips) - study.covers.lips_before), 0.0)
-    hidden = hidden_mouths(lips.astype(np.float32), fps, study.cuts)
-    for start, stop in runs_of(hidden):
-        sure = study.covers.lips[start:stop].max() >= SURELY
-        lasts = stop - start > BRIEF_SECONDS * fps
-        hidden[start:stop] = sure or (lasts and _is_firm(study, fps, range(start, stop)))
-    return hidden
-
-
-def _is_firm(study: Study, fps: float, frames: range) -> bool:
-    """Tell whether what is marked on lips, if any of it was kept, is ever firm: see :data:`FIRMLY`."""
-    kept = False
-    for frame in frames:
-        cover = study.covers.of(frame, fps)
-        if cover is not None:
-            landmarks, kept = study.meshes[frame, :, :2], True
-            if firm_share(cover, lips_ellipse(in_crop(alignment(landmarks), landmarks))) >= FIRMLY:
-                return True
-    return not kept
-
-
-def _lips_are_seen(study: Study, fps: float, found: Flags, opening: Numbers) -> bool:
-    """Tell whether frames show lips, whatever is marked: see :data:`SEEN_RED` and :data:`GREY`."""
-    if float(np.median(study.redness[found])) >= SEEN_RED:
-        return True
-    if float(np.median(colourfulness(study.skin[found]))) >= GREY or found.sum() < enough_frames(fps):
-        return False
-    both = np.stack([study.parting[found], opening[found]])
-    return bool((both.std(axis=1) > 0).all() and np.corrcoef(both)[0, 1] >= FOLLOWS)
 
 
 def _parts(count: int) -> list[slice]:

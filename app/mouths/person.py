@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.hidden import USUAL_MOST, alignment, in_crop, lips_ellipse
+from app.faces.hidden import USUAL_MOST, lips_of
 from app.faces.types import FaceLandmarks, runs_of
 from app.mouths.covers import without_faint_lips
 from app.mouths.lending import Places
@@ -199,7 +199,7 @@ class Person:
         cover = self.study.covers.of(frame, self.fps)
         if cover is None:
             return None
-        lips = lips_ellipse(in_crop(alignment(landmarks), landmarks))
+        lips = lips_of(landmarks)
         if self.shows_marked_lips:
             return np.where(lips > 0, np.uint8(0), cover)
         return without_faint_lips(cover, lips)

@@ -17,9 +17,10 @@ import numpy as np
 from app.faces.types import runs_of
 from app.media.files import replacing
 from app.media.timing import Segment
-from app.mouths.choice import Chooser, FrameNumbers, Lenders, RestLenders, Steps
+from app.mouths.choice import Chooser, FrameNumbers, Lenders, Steps
 from app.mouths.ear import SpeechShares
 from app.mouths.person import Person
+from app.mouths.resting import RestLenders
 from app.mouths.space import COMPONENTS, OPENING, MouthShapes
 from app.mouths.types import Flags, Numbers
 from app.progress import Alive, nothing

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from app.faces.hidden import CROP_SIZE, alignment, in_crop, lips_ellipse
+from app.faces.hidden import CROP_SIZE, lips_of
 from app.mouths.covers import FIRM, Covers, Usual, gather, without_faint_lips
 from app.mouths.meeting import meet
 from app.mouths.person import Person
@@ -160,8 +160,7 @@ def test_what_lies_beside_the_face_is_not_before_it() -> None:
 
 def lips() -> np.ndarray:
     """Return the ellipse about the lips of a talker's first frame."""
-    points = meshes_of(talk(FRAMES))[0, :, :2]
-    return lips_ellipse(in_crop(alignment(points), points))
+    return lips_of(meshes_of(talk(FRAMES))[0, :, :2])
 
 
 def marked_on_lips(share: float, beside: int = 0) -> np.ndarray:

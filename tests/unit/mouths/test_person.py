@@ -7,10 +7,10 @@ import pytest
 
 from app.mouths import meeting
 from app.mouths.adaptation import shut
-from app.mouths.choice import rest_lenders
 from app.mouths.lending import FARTHEST_TURN
 from app.mouths.meeting import meet
 from app.mouths.person import enough_frames
+from app.mouths.resting import rest_lenders
 from app.mouths.study import TakeFrames
 from tests.support.mouths import person_of, study_of, talk
 
