@@ -1,10 +1,12 @@
-"""How one head maps onto another."""
+"""How large a head is, and how one maps onto another."""
 
 from typing import Final
 
 import cv2
 import numpy as np
 
+from app.faces.boxes import CHIN
+from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
 from app.media.frames import Affine
 
@@ -16,6 +18,19 @@ RIGID_POINTS: Final = (
 two are the inner corners of the eyes."""
 
 _RIGID: Final = np.array(RIGID_POINTS)
+
+_BROW: Final = 168
+"""Face Mesh point: between the eyes."""
+
+
+def eyes_apart(landmarks: FaceLandmarks) -> float:
+    """Return the distance of the outer corners of the eyes of landmarks (468, 2), pixels."""
+    return float(np.linalg.norm(landmarks[RIGHT_EYE] - landmarks[LEFT_EYE]))
+
+
+def brow_to_chin(landmarks: FaceLandmarks) -> float:
+    """Return the distance from between the eyes to the tip of the chin of landmarks (468, 2), pixels."""
+    return float(np.linalg.norm(landmarks[CHIN] - landmarks[_BROW]))
 
 
 def head_affine(target: FaceLandmarks, reference: FaceLandmarks) -> Affine:

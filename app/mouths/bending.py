@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.geometry import mapped
-from app.faces.head import head_affine
-from app.faces.regions import LEFT_EYE, RIGHT_EYE
+from app.faces.head import eyes_apart, head_affine
 from app.faces.types import FaceLandmarks
 from app.media.frames import Affine
 from app.mouths.person import Person
@@ -104,7 +103,7 @@ def bend(
     The first is the parallax, the second bends the mouth. ``region`` is top, bottom, left, right; the fields
     have :data:`NODES`, each in the middle of its cell.
     """
-    eye = float(np.linalg.norm(landmarks[RIGHT_EYE] - landmarks[LEFT_EYE]))
+    eye = eyes_apart(landmarks)
     goals, moved = np.empty((len(_ENDS), 2)), np.zeros((len(_ENDS), 4))
     goals[: len(BENT)] = placing.laid[BENT] + placing.moves
     goals[len(BENT) :] = landmarks[_ENDS[len(BENT) :]]

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.head import eyes_apart
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceLandmarks
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
@@ -40,7 +41,7 @@ def between_lips(points: FaceLandmarks, region: tuple[int, int, int, int]) -> Pi
     top, bottom, left, right = region
     upper, lower = points[list(UPPER_LIP_INNER)], points[list(LOWER_LIP_INNER)]
     inside = between(upper - (left, top), lower - (left, top), (bottom - top, right - left))
-    softness = max(0.6, 0.008 * float(np.linalg.norm(points[RIGHT_EYE] - points[LEFT_EYE])))
+    softness = max(0.6, 0.008 * eyes_apart(points))
     blurred = cv2.GaussianBlur(inside, (0, 0), softness).astype(np.float32)
     line = np.concatenate([upper, lower[::-1]]).astype(np.float32)
     return np.asarray(blurred * _parted(line, inside) / np.float32(255), np.float32)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.regions import LEFT_EYE, RIGHT_EYE
+from app.faces.head import eyes_apart
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame
 from app.mouths.bending import Placing
@@ -46,7 +46,7 @@ _FINE: Final = 128
 """Places along the mouth at which numbers are known that every pixel has the nearest of."""
 
 _UPPER, _LOWER = list(UPPER_LIP_INNER), list(LOWER_LIP_INNER)
-_BOTH, _EYES = [*_UPPER, *_LOWER], [RIGHT_EYE, LEFT_EYE]
+_BOTH: Final = [*_UPPER, *_LOWER]
 
 HalfField = npt.NDArray[np.float32]
 """float32 (rows / 2, columns / 2): how far a region is displaced one way, at every pixel of chroma."""
@@ -110,7 +110,7 @@ class HeldTeeth:
         There the upper teeth stay, the lower ones go as their lip does, and what is between is stretched.
         """
         gaps = self.placing.laid[_LOWER] - self.placing.laid[_UPPER]
-        eyes = max(float(np.linalg.norm(np.subtract(*self.placing.laid[_EYES]))), 1.0)
+        eyes = max(eyes_apart(self.placing.laid), 1.0)
         if float(np.abs(gaps).max()) < LEAST_OPEN * eyes / 2:
             return
         laid, points = (

@@ -1,8 +1,8 @@
 """Mouths that the footage lends: laid, bent and lit by the score, their inside drawn where it never shows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from math import exp
 from time import perf_counter
 from typing import Final
@@ -30,7 +30,7 @@ from app.rendering.mouths import MouthRun
 from app.rendering.sampling import Lent, Opened
 from app.rendering.score import Score, ScoreBook
 from app.rendering.stages import StageSeconds
-from app.rendering.stillness import SAMPLES, Still
+from app.rendering.stillness import Still
 from app.rendering.weights import Weights
 
 MOST_BENT: Final = 1.4
@@ -48,7 +48,7 @@ WIDER: Final = 0.05
 show is stretched, and a strip of drawn shade below somebody's own teeth would look like a rim."""
 
 _KEPT: Final = 16
-"""Frames of which is kept what was seen in them, for the next frame's sake."""
+"""Frames, or takes, of which is kept what was seen in them, for the next frame's sake."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class ChosenMouths:
     avatar: Avatar
     weights: Weights
     scores: ScoreBook
+
+    @cached_property
+    def still(self) -> Callable[[int], Still | None]:
+        """What stands still in a take, by its number: worked out once, whichever runs show it."""
+        return lru_cache(_KEPT)(partial(_still, self.avatar))
 
     @property
     def leaning(self) -> bool:
@@ -103,7 +108,6 @@ class _ChosenRun:
         self._frames = RecentFrames(mouths.avatar.frames, mouths.avatar.layout.frame_bytes)
         self._look = lru_cache(_KEPT)(partial(_look, mouths.avatar, self._frames))
         self._cover = lru_cache(_KEPT)(partial(_cover, mouths.avatar))
-        self._still = lru_cache(_KEPT)(partial(_still, mouths.avatar))
         self._teeth = lru_cache(_KEPT)(partial(_teeth, mouths.avatar, self._frames))
 
     def put(self, frames: list[I420Frame], indices: Sequence[int], sources: list[int]) -> None:
@@ -120,7 +124,7 @@ class _ChosenRun:
             source = sources[at]
             lent = self._lent(score, row, source)
             box, landmarks = self._avatar.boxes[source], self._avatar.landmarks[source]
-            still = self._still(int(self._person.study.takes[source]))
+            still = self._mouths.still(int(self._person.study.takes[source]))
             weight, cover = float(weights[at]), self._cover(source)
             self._layer.lay(frames[at], box, landmarks, lent, weight, cover, still)
         self._seconds.composite += perf_counter() - listened
@@ -154,17 +158,8 @@ def _cover(avatar: Avatar, frame: int) -> FaceCover | None:
 
 def _still(avatar: Avatar, take: int) -> Still | None:
     """Return what stands still in a take; None if nobody can tell."""
-    shown = np.flatnonzero(avatar.person.study.takes == take)
-    if len(shown) < SAMPLES:
-        return None
-    some = shown[np.linspace(0, len(shown) - 1, SAMPLES).astype(int)]
-    return Still.among(avatar.layout, map(partial(_read, avatar), some.tolist()), avatar.landmarks[some])
-
-
-def _read(avatar: Avatar, index: int) -> I420Frame:
-    frame = np.empty(avatar.layout.frame_bytes, np.uint8)
-    avatar.frames.read_into(index, frame)
-    return frame
+    shot = np.flatnonzero(avatar.person.study.takes == take)
+    return Still.of(avatar.layout, avatar.frames, shot, avatar.landmarks)
 
 
 def _teeth(avatar: Avatar, frames: RecentFrames, lender: int) -> Numbers:

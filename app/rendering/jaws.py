@@ -11,7 +11,7 @@ from typing import Final, Self
 import cv2
 import numpy as np
 
-from app.faces.boxes import CHIN
+from app.faces.head import brow_to_chin
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane
 from app.mouths.bending import Field, nodes_of
@@ -57,8 +57,8 @@ _STEPS: Final = np.arange(_PIECES * (len(JAW) - 1) + 1) / _PIECES
 _PIECE: Final = np.maximum(1 - np.abs(_STEPS[:, None] - np.arange(len(JAW))), 0)
 """What each of the jaw's points counts at each step along its line."""
 
-_BROW, _UPPER_LIP = 168, 13
-"""Face Mesh points: between the eyes, and the middle of the upper lip inside."""
+_UPPER_LIP: Final = 13
+"""Face Mesh point: the middle of the upper lip inside."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class GivingJaw:
         It does where it lies beyond, by a share ``weight`` of that; points that ``cover`` hides stay. None if
         nobody would see a difference.
         """
-        jaw, height = own[_JAW].astype(np.float64), _height(own)
+        jaw, height = own[_JAW].astype(np.float64), brow_to_chin(own)
         outward = _outward(jaw, own[_UPPER_LIP])
         beyond = np.einsum("ij,ij->i", jaw - laid[_JAW], outward)
         beyond = np.minimum(np.maximum(_SMOOTH @ beyond - TREMOR * height, 0), MOST * height)
@@ -96,19 +96,15 @@ class GivingJaw:
     def move(self, layout: FrameLayout, frame: I420Frame, still: Still | None = None) -> None:
         """Move the frame's own picture, but for what stands ``still``."""
         jaw, lengths = self.own[_JAW] + self.moves, np.linalg.norm(self.moves, axis=1)
-        reach = max(REACH * _height(self.own), FIRM * float(lengths.max()))
+        reach = max(REACH * brow_to_chin(self.own), FIRM * float(lengths.max()))
         far = reach * _reached(lengths)[:, None]
         region = region_between((jaw - far).min(axis=0), (jaw + far).max(axis=0), layout)
         if region is None:
             return
-        field = _field(jaw, self.moves, region, reach, ALONG * _height(self.own))
+        field = _field(jaw, self.moves, region, reach, ALONG * brow_to_chin(self.own))
         held = None if still is None else still.over(region)
         for plane, scale in zip(layout.planes(frame), (1, 2, 2), strict=True):
             _shift(plane, field, region, scale, held)
-
-
-def _height(landmarks: FaceLandmarks) -> float:
-    return float(np.linalg.norm(landmarks[CHIN] - landmarks[_BROW]))
 
 
 def _outward(jaw: Numbers, lip: FaceLandmarks) -> Numbers:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.regions import LEFT_EYE, RIGHT_EYE
+from app.faces.head import eyes_apart
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame, Plane, bgr_to_yuv
 from app.mouths.bending import Placing, bend
@@ -96,7 +96,7 @@ def sampled(layout: FrameLayout, lent: Lent, landmarks: FaceLandmarks, region: R
     planes = places.sample(lent.frame)
     if lent.opened is not None:
         _draw_opened(layout, planes, lent, lent.opened, landmarks, bent)
-    return Sampled(planes, places.within(BEYOND * _eyes(landmarks)))
+    return Sampled(planes, places.within(BEYOND * max(eyes_apart(landmarks), 1.0)))
 
 
 class _Bent:
@@ -186,10 +186,6 @@ def _mapped(
     """Return where in the lender positions of the frame lie, by the affine map of the heads."""
     (a, b, c), (d, e, f) = placing.head.tolist()
     return a * columns + (b * rows + c), d * columns + (e * rows + f)
-
-
-def _eyes(landmarks: FaceLandmarks) -> float:
-    return max(float(np.linalg.norm(landmarks[RIGHT_EYE] - landmarks[LEFT_EYE])), 1.0)
 
 
 def _draw_opened(

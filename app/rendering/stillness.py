@@ -1,6 +1,5 @@
 """What stands still in a shot while the head moves: a caption, a collar, a shelf. No jaw takes it along."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -8,8 +7,11 @@ import cv2
 import numpy as np
 
 from app.faces.boxes import CHIN
+from app.faces.head import brow_to_chin
 from app.faces.types import Landmarks
-from app.media.frames import FrameLayout, I420Frame, Plane
+from app.media.frames import FrameLayout, Plane
+from app.mouths.looking import Frames
+from app.mouths.study import TakeFrames
 from app.rendering.sampling import Region
 
 SAMPLES: Final = 9
@@ -28,8 +30,6 @@ smooth skin may be taken along."""
 AROUND: Final = 2
 """Pixels of what is compared by which it is spread."""
 
-_BROW: Final = 168
-
 
 @dataclass(frozen=True)
 class Still:
@@ -39,18 +39,22 @@ class Still:
     """uint8 (rows / 4, columns / 4): 255 for what does."""
 
     @classmethod
-    def among(cls, layout: FrameLayout, frames: Iterable[I420Frame], landmarks: Landmarks) -> Self | None:
-        """Compare frames of a shot, one at a time, whose faces are at ``landmarks`` (n, 468, 2).
+    def of(cls, layout: FrameLayout, frames: Frames, shot: TakeFrames, landmarks: Landmarks) -> Self | None:
+        """Compare some frames of a ``shot``; ``landmarks`` (n, 468, 2) are those of all frames.
 
-        None if that says nothing.
+        None if that says nothing: the shot is short, or the chin does not move in it.
         """
-        chins = landmarks[:, CHIN].astype(np.float64)
-        heights = np.linalg.norm(chins - landmarks[:, _BROW], axis=1)
-        if len(chins) < SAMPLES or np.ptp(chins, axis=0).max() < LEAST_MOVED * float(np.median(heights)):
+        if len(shot) < SAMPLES:
+            return None
+        some = shot[np.linspace(0, len(shot) - 1, SAMPLES).astype(int)]
+        moved = float(np.ptp(landmarks[some, CHIN], axis=0).max())
+        if moved < LEAST_MOVED * float(np.median([brow_to_chin(landmarks[index]) for index in some])):
             return None
         size = max(1, layout.width // SHRUNK), max(1, layout.height // SHRUNK)
         low, high = np.full(size[::-1], 255, np.uint8), np.zeros(size[::-1], np.uint8)
-        for frame in frames:
+        frame = np.empty(layout.frame_bytes, np.uint8)
+        for index in some.tolist():
+            frames.read_into(index, frame, layout.rows(0, layout.height)[:1])
             small = cv2.resize(layout.planes(frame)[0], size, interpolation=cv2.INTER_AREA)
             cv2.min(low, small, low)
             cv2.max(high, small, high)

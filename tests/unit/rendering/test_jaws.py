@@ -12,6 +12,7 @@ from app.mouths.covers import FaceCover
 from app.mouths.points import JAW
 from app.rendering.jaws import MOST, TREMOR, GivingJaw
 from app.rendering.stillness import SAMPLES, Still
+from tests.support.frames import Listed
 from tests.support.mouths import person_of
 
 LAYOUT = FrameLayout(320, 300)
@@ -159,7 +160,7 @@ def test_words_that_stand_still_below_a_chin_that_moves_are_not_bent() -> None:
     frames = [portrait(points) for points in heads]
     for frame in frames:
         rows = words(own, frame)
-    still = Still.among(LAYOUT, frames, heads)
+    still = Still.of(LAYOUT, Listed(frames), np.arange(SAMPLES), heads)
     bent, kept = frames[0].copy(), frames[0].copy()
     jaw = GivingJaw.to(raised(own, 6.0), own)
     assert jaw is not None
@@ -176,8 +177,12 @@ def test_of_a_head_that_does_not_move_nobody_knows_what_stands_still() -> None:
     own = mesh()
     frames = [portrait(own) for _ in range(SAMPLES)]
 
-    assert Still.among(LAYOUT, frames, np.stack([own] * SAMPLES)) is None
-    assert Still.among(LAYOUT, frames[:3], np.stack([own, own + np.float32(9), own])) is None
+    shot, heads = np.arange(SAMPLES), np.stack([own] * SAMPLES)
+    moving = heads + 9 * (shot % 2)[:, None, None].astype(np.float32)
+
+    assert Still.of(LAYOUT, Listed(frames), shot, heads) is None
+    assert Still.of(LAYOUT, Listed(frames), shot[:-1], moving) is None
+    assert Still.of(LAYOUT, Listed(frames), shot, moving) is not None
 
 
 @pytest.mark.parametrize("offset", [(0, 190), (-150, 0), (170, 60), (0, 400)])
