@@ -204,8 +204,7 @@ def test_with_a_key_the_picture_of_a_deleted_avatar_is_let_go_of(
     open_studio: OpenStudio, locked: Server, tmp_path: Path
 ) -> None:
     studio = open_studio(locked)
-    studio.locate("#key-value").fill("sesame")
-    studio.button("Continue").click()
+    studio.give_key()
     studio.make_avatar(clips.talking_head(tmp_path / "una.mp4", 1.0), "una")
     studio.wait("document.querySelector('#gallery img').naturalWidth === 320")
     source = studio.card("una").locator("img").get_attribute("src") or ""
@@ -237,8 +236,7 @@ def test_a_picture_that_comes_late_is_not_that_of_another_avatar_of_the_name(
     studio = open_studio(locked)
     studio.page.route(f"**{preview}*", hold)
     with studio.page.expect_request(f"**{preview}*"):
-        studio.locate("#key-value").fill("sesame")
-        studio.button("Continue").click()
+        studio.give_key()
     locked.client.delete("/v1/avatars/late")
     make(160)
     studio.make_avatar(clips.talking_head(tmp_path / "other.mp4", 1.0), "other")

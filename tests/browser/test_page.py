@@ -95,8 +95,7 @@ def test_who_gives_no_key_is_not_asked_again_meanwhile(open_studio: OpenStudio, 
     studio.page.clock.run_for(60_000)
     expect(dialog).to_be_hidden()
     studio.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # back at the tab
-    studio.locate("#key-value").fill("sesame")
-    studio.button("Continue").click()
+    studio.give_key()
     expect(studio.locate("#service")).to_contain_text("on cpu")
     expect(studio.card("anna")).to_be_visible()
 

@@ -282,8 +282,7 @@ def test_a_download_that_comes_late_is_not_that_of_another_video(
     open_studio: OpenStudio, locked: Server, speech: Speech
 ) -> None:
     studio = open_studio(locked)
-    studio.locate("#key-value").fill("sesame")
-    studio.button("Continue").click()
+    studio.give_key()
     first = studio.render(speech(1))
     studio.wait_until_done()
     held: list[Route] = []

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from app.faces.boxes import box_of_landmarks, padded
 from app.faces.face_mesh import FaceMesh
 from app.faces.regions import region_of_landmarks
-from app.faces.types import DEFAULT_PADS, Box, FaceLandmarks
+from app.faces.types import DEFAULT_PADS, Box, FaceLandmarks, Landmarks
 from app.media.frames import FrameLayout
 from app.mouths.covers import Usual, gather
 from app.mouths.looks import PATCH_SIZE
@@ -107,6 +107,18 @@ def study_of(
 def person_of(components: Numbers, fps: float = 25.0, **others: Any) -> Person:
     """Return the person whom :func:`study_of` studied."""
     return meet(study_of(components, **others), fps)
+
+
+@cache
+def shut_then_open(opened: float) -> Person:
+    """Return ten frames of a shut mouth, then ten of one that opens so far."""
+    return person_of(np.where(np.arange(20)[:, None] < 10, 0.0, opened))
+
+
+def heads_of(person: Person) -> Landmarks:
+    """Return where the faces of a made-up person are, (n, 468, 2)."""
+    landmarks: Landmarks = person.study.meshes[..., :2]
+    return landmarks
 
 
 def box_of(landmarks: FaceLandmarks) -> Box:

@@ -3,10 +3,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from app.faces.types import FaceLandmarks
+from app.faces.types import FaceLandmarks, Landmarks
 from app.mouths.bending import BENT, NODES, Placing, bend, place
 from app.mouths.person import Person
-from tests.support.mouths import PIXELS, person_of
+from tests.support.mouths import PIXELS, heads_of, person_of
 
 REGION = 120, 220, 100, 220
 """Top, bottom, left, right of the lower face of a made-up frame."""
@@ -20,9 +20,8 @@ def footage() -> Person:
     return person_of(wanted, turns=np.where(np.arange(30) < 20, 0.0, 9.0))
 
 
-def landmarks() -> FaceLandmarks:
-    points: FaceLandmarks = footage().study.meshes[..., :2]
-    return points
+def landmarks() -> Landmarks:
+    return heads_of(footage())
 
 
 def placed(frame: int, lender: int, opened: float = 0.0) -> Placing:

@@ -1,7 +1,5 @@
 """Upper teeth stay on the skull, lower ones go with the lip; a dark line is painted between the two rows."""
 
-from functools import cache
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +8,9 @@ import pytest
 from app.faces.types import FaceLandmarks
 from app.media.frames import FrameLayout, I420Frame
 from app.mouths.bending import Placing, bend, place
-from app.mouths.person import Person
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from app.mouths.tooth_rows import HeldTeeth, between_teeth
-from tests.support.mouths import person_of
+from tests.support.mouths import heads_of, shut_then_open
 
 LARGE = 3
 LAYOUT = FrameLayout(320 * LARGE, 240 * LARGE)
@@ -24,23 +21,13 @@ MIDDLE = 5
 """Of the 11 points of a row."""
 
 
-@cache
-def footage() -> Person:
-    """Return ten frames of a shut mouth, then ten of an open one."""
-    return person_of(np.where(np.arange(20)[:, None] < 10, 0.0, OPEN))
-
-
-def heads() -> FaceLandmarks:
-    points: FaceLandmarks = footage().study.meshes[..., :2]
-    return points
-
-
 def placed(lender: int, opened: float, lean: float = 0.0) -> Placing:
     """Return a lender whose mouth opens further by so much, on a head that leans by so many degrees."""
-    lack, there = np.zeros(6), heads().copy()
+    footage = shut_then_open(OPEN)
+    lack, there = np.zeros(6), heads_of(footage).copy()
     lack[0] = opened
     there[lender] = leaning(there[lender], lean)
-    placing = place(footage(), there, lender, lender, lack)
+    placing = place(footage, there, lender, lender, lack)
     moves = leaning(LARGE * placing.moves, lean, about=(0, 0)).astype(np.float64)
     return Placing(placing.head, LARGE * there[lender], np.zeros((468, 2)), moves)
 

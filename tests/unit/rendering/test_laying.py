@@ -1,7 +1,6 @@
 """A mouth laid onto a frame; what is lent is told from what is the frame's own by its pixels."""
 
 from dataclasses import replace
-from functools import cache
 
 import cv2
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.faces.hidden import CROP_SIZE
 from app.faces.mask import mouth_mask
-from app.faces.types import Box, FaceLandmarks
+from app.faces.types import Box, FaceLandmarks, Landmarks
 from app.media.color import ColorRange
 from app.media.frames import Color, FrameLayout, I420Frame
 from app.mouths.bending import BENT, Placing, place
@@ -21,7 +20,7 @@ from app.mouths.person import Person
 from app.rendering.laying import LIPS, MASK_SIZE, Layer
 from app.rendering.sampling import Lent, sampled
 from tests.support.frames import i420
-from tests.support.mouths import box_of, person_of
+from tests.support.mouths import box_of, heads_of, shut_then_open
 
 LAYOUT = FrameLayout(320, 240)
 OPEN = 3.0
@@ -29,14 +28,12 @@ CHEEK = 213
 """A Face Mesh point on the right cheek, beside the mouth."""
 
 
-@cache
 def footage() -> Person:
-    return person_of(np.where(np.arange(20)[:, None] < 10, 0.0, OPEN))
+    return shut_then_open(OPEN)
 
 
-def heads() -> FaceLandmarks:
-    points: FaceLandmarks = footage().study.meshes[..., :2]
-    return points
+def heads() -> Landmarks:
+    return heads_of(footage())
 
 
 def placed(lender: int = 5, opened: float = 0.0, frame: int = 5) -> Placing:
