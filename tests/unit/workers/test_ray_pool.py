@@ -195,7 +195,7 @@ async def test_what_a_worker_says_that_is_gone_does_no_harm(start: Start) -> Non
     late = {"worker": "a", "answer": {"segments": [0]}}
     gone = {"worker": "a", "gone": True, "died": "was lost with its machine"}
     async with start(CONNECTED, READY, gone, late, READY | {"worker": "b"}) as pool:
-        await until(lambda: pool.size == 1)
+        await until(lambda: list(pool.members) == ["b"])
         assert (pool.idle, pool.restarts) == (1, 1)
 
 
