@@ -1,5 +1,6 @@
 """How large a head is, and how one maps onto another."""
 
+from math import hypot
 from typing import Final
 
 import cv2
@@ -25,12 +26,12 @@ _BROW: Final = 168
 
 def eyes_apart(landmarks: FaceLandmarks) -> float:
     """Return the distance of the outer corners of the eyes of landmarks (468, 2), pixels."""
-    return float(np.linalg.norm(landmarks[RIGHT_EYE] - landmarks[LEFT_EYE]))
+    return hypot(*(landmarks[RIGHT_EYE] - landmarks[LEFT_EYE]).tolist())
 
 
 def brow_to_chin(landmarks: FaceLandmarks) -> float:
     """Return the distance from between the eyes to the tip of the chin of landmarks (468, 2), pixels."""
-    return float(np.linalg.norm(landmarks[CHIN] - landmarks[_BROW]))
+    return hypot(*(landmarks[CHIN] - landmarks[_BROW]).tolist())
 
 
 def head_affine(target: FaceLandmarks, reference: FaceLandmarks) -> Affine:

@@ -4,7 +4,9 @@ What lies between the two, dark or tongue, is stretched instead. It is found abo
 fewest teeth are seen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, floor, hypot
 from typing import Final
 
 import cv2
@@ -45,8 +47,10 @@ SOFT: Final = 0.006
 _FINE: Final = 128
 """Places along the mouth at which numbers are known that every pixel has the nearest of."""
 
-_UPPER, _LOWER = list(UPPER_LIP_INNER), list(LOWER_LIP_INNER)
-_BOTH: Final = [*_UPPER, *_LOWER]
+_SHARES: Final = np.linspace(0, 1, _FINE)
+
+_UPPER, _LOWER = np.array(UPPER_LIP_INNER), np.array(LOWER_LIP_INNER)
+_BOTH: Final = np.concatenate([_UPPER, _LOWER])
 
 HalfField = npt.NDArray[np.float32]
 """float32 (rows / 2, columns / 2): how far a region is displaced one way, at every pixel of chroma."""
@@ -109,70 +113,82 @@ class HeldTeeth:
 
         There the upper teeth stay, the lower ones go as their lip does, and what is between is stretched.
         """
-        gaps = self.placing.laid[_LOWER] - self.placing.laid[_UPPER]
-        eyes = max(eyes_apart(self.placing.laid), 1.0)
-        if float(np.abs(gaps).max()) < LEAST_OPEN * eyes / 2:
+        laid = self._in_field(self.placing.laid)
+        eyes = max(eyes_apart(self.placing.laid), 1.0) / 2  # in pixels of the fields, as all here
+        axes = _axes(laid)
+        high, low = ((laid - laid[0]) @ axes[1]).reshape(2, -1)
+        openness = ((low - high) / eyes - LEAST_OPEN) / (OPEN - LEAST_OPEN)
+        if openness.max() <= 0:
             return
-        laid, points = (
-            (mesh[_BOTH].astype(np.float64) - self.corner) / 2 - 0.25
-            for mesh in (self.placing.laid, self.placing.points)
-        )
+        points = self._in_field(self.placing.points)
         box = _box(np.concatenate([laid, points]), across.shape)
         if box is None:
             return
-        axes = _axes(laid)
-        along = (laid[len(_UPPER) :] - laid[0]) @ axes[0]
-        high, low = np.split((laid - laid[0]) @ axes[1], 2)
-        eyes /= 2  # in pixels of the fields, as all else
-        openness = np.clip(((low - high) / eyes - LEAST_OPEN) / (OPEN - LEAST_OPEN), 0, 1)
-        if not openness.any():
-            return
-        to_frame = np.linalg.inv(self.placing.head[:, :2]) / -2
-        x, y = points.astype(np.float32).T
-        bend = cv2.remap(cv2.merge([across, down]), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        rises, falls = np.split(bend.reshape(-1, 2) @ to_frame.T @ axes[1], 2)
-        above, below = high + np.clip(self.parts, 0, 1) * (low - high)
-        known = np.array([high + np.maximum(rises, 0), above, below - above, low + falls, falls, openness])
-        order = np.argsort(along)
-        ends = float(along[order[0]]), float(along[order[-1]])
-        place, height = _places(box, laid[0], axes, ends)
-        fine = np.linspace(*ends, _FINE)
-        upper, parted, between, lower, shift, open_ = (
-            np.interp(fine, along[order], row[order]).astype(np.float32)[place] for row in known
-        )
-        soft = np.float32(max(1.0, SOFT * eyes))
-        inside = open_ * np.clip((height - upper) / soft + 0.5, 0, 1)
-        inside *= np.clip((lower - height) / soft + 0.5, 0, 1)
-        goes = np.clip((height - parted) / np.maximum(between + shift, soft), 0, 1) * shift
-        way = self.placing.head[:, :2] @ axes[1] * -2
         top, bottom, left, right = box
-        for plane, share in zip((across, down), way.tolist(), strict=True):
-            part = plane[top:bottom, left:right]
+        parts = [plane[top:bottom, left:right] for plane in (across, down)]
+        rises, falls = self._bends(parts, points - (left, top), axes[1])
+        above, below = high + self.parts.clip(0, 1) * (low - high)
+        soft = max(1.0, SOFT * eyes)
+        edges = np.array([high + np.maximum(rises, 0), low + falls]) / soft + ((-0.5,), (0.5,))
+        known = np.array([*edges, above, below - above, falls, openness.clip(0, 1)])
+        along = (laid[len(_UPPER) :] - laid[0]) @ axes[0]
+        place, height = _places(box, laid[0], axes, (float(along.min()), float(along.max())))
+        upper, lower, parted, between, shift, open_ = _profiles(known, along).take(place, axis=1, mode="clip")
+        heights = height / np.float32(soft)
+        inside = open_ * (heights - upper).clip(0, 1) * (lower - heights).clip(0, 1)
+        goes = ((height - parted) / np.maximum(between + shift, np.float32(soft))).clip(0, 1) * shift
+        way = self.placing.head[:, :2] @ axes[1] * -2
+        for part, share in zip(parts, way.tolist(), strict=True):
             part += inside * (np.float32(share) * goes - part)
+
+    def _in_field(self, mesh: FaceLandmarks) -> Numbers:
+        """Return where the rows of lips of a mesh lie in the fields, (22, 2)."""
+        places: Numbers = (mesh[_BOTH].astype(np.float64) - self.corner) / 2 - 0.25
+        return places
+
+    def _bends(self, parts: Sequence[HalfField], points: Numbers, below: Numbers) -> Numbers:
+        """Return how far a bend moves ``points`` (22, 2) of its two ``parts`` along ``below``, (2, 11)."""
+        x, y = points.astype(np.float32).T
+        bend = cv2.remap(cv2.merge(parts), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        to_frame = cv2.invertAffineTransform(self.placing.head)[:, :2] / -2
+        bends: Numbers = (bend.reshape(-1, 2) @ (below @ to_frame)).reshape(2, -1)
+        return bends
+
+
+def _profiles(known: Numbers, along: Numbers) -> npt.NDArray[np.float32]:
+    """Return numbers that are ``known`` (k, 11) at points ``along`` a mouth at :data:`_FINE` places."""
+    order = np.argsort(along)
+    along = along[order]
+    fine = along[0] + _SHARES * (along[-1] - along[0])
+    return np.array([np.interp(fine, along, row) for row in known[:, order]], np.float32)
 
 
 def _axes(rows: Numbers) -> Numbers:
     """Return directions of length 1 along a mouth with these rows of lips (22, 2), and down across it."""
     along = rows[10] - rows[0]
-    along = along / max(float(np.linalg.norm(along)), 1e-6)
+    along = along / max(hypot(*along.tolist()), 1e-6)
     return np.array([along, (-along[1], along[0])])
 
 
 def _box(points: Numbers, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
     """Return top, bottom, left, right of points (k, 2) in a field of a ``shape``; None outside of it."""
-    left, top = np.maximum(np.floor(points.min(axis=0)).astype(int) - 2, 0).tolist()
-    right, bottom = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 3, shape[1::-1]).tolist()
+    (first, top), (last, low) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    left, top = max(floor(first) - 2, 0), max(floor(top) - 2, 0)
+    right, bottom = min(ceil(last) + 3, shape[1]), min(ceil(low) + 3, shape[0])
     return (top, bottom, left, right) if bottom - top >= 2 and right - left >= 2 else None
 
 
 def _places(
     box: tuple[int, int, int, int], origin: Numbers, axes: Numbers, ends: tuple[float, float]
 ) -> tuple[npt.NDArray[np.int32], HalfField]:
-    """Return where along the mouth each pixel of a box lies, 0 to :data:`_FINE` - 1, and how far down."""
+    """Return where along the mouth each pixel of a box lies, and how far down.
+
+    Between the ``ends`` places are 0 to :data:`_FINE` - 1.
+    """
     top, bottom, left, right = box
     x = np.arange(left, right, dtype=np.float32) - np.float32(origin[0])
     y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(origin[1])
     (a, b), (c, d) = axes.tolist()
     scale = (_FINE - 1) / max(ends[1] - ends[0], 1e-6)
-    place = (x * (a * scale) + (y * (b * scale) + (0.5 - ends[0] * scale))).astype(np.int32)
-    return np.clip(place, 0, _FINE - 1, out=place), x * c + y * d
+    place = x * (a * scale) + (y * (b * scale) + (0.5 - ends[0] * scale))
+    return place.astype(np.int32), x * c + y * d
