@@ -5,6 +5,7 @@ the one that is laid, as a second one, and beside it what is behind the lender. 
 moved first, inward, until its jaw lies where the laid one does; the neck below follows, less and less.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -81,7 +82,7 @@ class GivingJaw:
         """
         jaw, height = own[_JAW].astype(np.float64), brow_to_chin(own)
         outward = _outward(jaw, own[_UPPER_LIP])
-        beyond = np.einsum("ij,ij->i", jaw - laid[_JAW], outward)
+        beyond = ((jaw - laid[_JAW]) * outward).sum(axis=1)
         beyond = np.minimum(np.maximum(_SMOOTH @ beyond - TREMOR * height, 0), MOST * height)
         lengths = weight * beyond if cover is None else weight * beyond * (1 - cover.at(jaw))
         return cls(own, -lengths[:, None] * outward) if lengths.max() >= SEEN else None
@@ -95,16 +96,18 @@ class GivingJaw:
 
     def move(self, layout: FrameLayout, frame: I420Frame, still: Still | None = None) -> None:
         """Move the frame's own picture, but for what stands ``still``."""
-        jaw, lengths = self.own[_JAW] + self.moves, np.linalg.norm(self.moves, axis=1)
-        reach = max(REACH * brow_to_chin(self.own), FIRM * float(lengths.max()))
+        jaw, lengths = self.own[_JAW] + self.moves, np.hypot(*self.moves.T)
+        height = brow_to_chin(self.own)
+        reach = max(REACH * height, FIRM * float(lengths.max()))
         far = reach * _reached(lengths)[:, None]
         region = region_between((jaw - far).min(axis=0), (jaw + far).max(axis=0), layout)
         if region is None:
             return
-        field = _field(jaw, self.moves, region, reach, ALONG * brow_to_chin(self.own))
+        field = _field(jaw, self.moves, region, reach, ALONG * height)
         held = None if still is None else still.over(region)
-        for plane, scale in zip(layout.planes(frame), (1, 2, 2), strict=True):
-            _shift(plane, field, region, scale, held)
+        luma, *chroma = layout.planes(frame)
+        _shift([luma], field, region, 1, held)
+        _shift(chroma, field, region, 2, held)
 
 
 def _outward(jaw: Numbers, lip: FaceLandmarks) -> Numbers:
@@ -118,7 +121,7 @@ def _outward(jaw: Numbers, lip: FaceLandmarks) -> Numbers:
 
 def _reached(lengths: Numbers) -> Numbers:
     """Return within which share of the reach points that move so far (k,) take along what can be seen."""
-    least = np.clip(SEEN / 2 / np.maximum(lengths, 1e-6), 0, 1)
+    least = np.minimum(SEEN / 2 / np.maximum(lengths, 1e-6), 1)
     reached: Numbers = 0.5 + np.sin(np.arcsin(1 - 2 * least) / 3)  # where the share that moves is the least
     return reached
 
@@ -135,8 +138,8 @@ def _field(jaw: Numbers, moves: Numbers, region: Region, reach: float, along: fl
     return field
 
 
-def _shift(plane: Plane, field: Field, region: Region, scale: int, held: Plane | None) -> None:
-    """Move a region of a frame in one of its planes, whose pixels are ``scale`` of luma's.
+def _shift(planes: Sequence[Plane], field: Field, region: Region, scale: int, held: Plane | None) -> None:
+    """Move a region of a frame in planes whose pixels are ``scale`` of luma's.
 
     ``held`` is what stays, 0..255, of any size.
     """
@@ -149,4 +152,5 @@ def _shift(plane: Plane, field: Field, region: Region, scale: int, held: Plane |
     x = np.arange(left, right, dtype=np.float32) - across
     y = np.arange(top, bottom, dtype=np.float32)[:, None] - down
     kind = cv2.INTER_CUBIC if scale == 1 else cv2.INTER_LINEAR
-    plane[top:bottom, left:right] = cv2.remap(plane, x, y, kind, borderMode=cv2.BORDER_REPLICATE)
+    for plane in planes:
+        plane[top:bottom, left:right] = cv2.remap(plane, x, y, kind, borderMode=cv2.BORDER_REPLICATE)
