@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain, repeat
 from math import ceil, floor
 from typing import Final, Literal
@@ -94,7 +95,13 @@ class Timeline:
 
     def _elapsed(self, index: int) -> int:
         """Return how many of the clip's frames pass at its own speed before result frame ``index``."""
-        return int(index * self.clip_fps / self.fps)
+        passing = self._passing
+        return index * passing.numerator // passing.denominator
+
+    @cached_property
+    def _passing(self) -> Fraction:
+        """How many of the clip's frames pass in one of the result's."""
+        return self.clip_fps / self.fps
 
     def steps(self, indices: Sequence[int]) -> npt.NDArray[np.int64]:
         """Return by how many frames the clip's own time moves on between result frames, (n - 1,).
