@@ -141,6 +141,7 @@ class _Mouth:
     """Where on the frame the parts of one mouth lie."""
 
     def __init__(self, placing: Placing, landmarks: FaceLandmarks, region: tuple[int, int, int, int]) -> None:
+        self._placing, self._landmarks = placing, landmarks
         self._goal, self._rest = (points.astype(np.float64) for points in (placing.points, placing.laid))
         top, bottom, left, right = region
         lips = self._goal[[*UPPER_LIP_INNER, *LOWER_LIP_INNER]]
@@ -155,14 +156,6 @@ class _Mouth:
         distance = max(float(np.hypot(*eyes)), 1e-3)
         self._along = eyes / distance
         self._down = np.array([-self._along[1], self._along[0]])
-        self._across_head = head_millimetre(self._rest, landmarks)
-        self.millimetre = self._across_head / placing.narrowed
-        """Pixels of the frame, down the head; fewer lie across it if it is turned."""
-        self._middle = (self._rest[13] + self._rest[14]) / 2
-        right, left = (self._rest[[61, 291]] - self._middle) @ self._along / self._across_head
-        self._skew = (
-            float(np.clip(2 * (left + right), -_MOST_SKEW, _MOST_SKEW)) / max(float(left - right), 1.0) ** 2
-        )
 
     @property
     def empty(self) -> bool:
@@ -170,6 +163,11 @@ class _Mouth:
         top, bottom, left, right = self.region
         upper, lower = (self._goal[list(row)] @ self._down for row in (UPPER_LIP_INNER, LOWER_LIP_INNER))
         return bottom - top < 4 or right - left < 4 or bool((lower - upper).max() < _SHUT)
+
+    @cached_property
+    def millimetre(self) -> float:
+        """Pixels of the frame, down the head; fewer lie across it if it is turned."""
+        return self._across_head / self._placing.narrowed
 
     @property
     def opening(self) -> float:
@@ -257,6 +255,22 @@ class _Mouth:
     @cached_property
     def _lips(self) -> list[PixelMap]:
         return self._over(*self._lines, dentition().breadth[self._steps])
+
+    @cached_property
+    def _across_head(self) -> float:
+        return head_millimetre(self._rest, self._landmarks)
+
+    @cached_property
+    def _middle(self) -> npt.NDArray[np.float64]:
+        middle: npt.NDArray[np.float64] = (self._rest[13] + self._rest[14]) / 2
+        return middle
+
+    @cached_property
+    def _skew(self) -> float:
+        """How much nearer one corner of the mouth looks: see :meth:`_rounded`."""
+        right, left = ((self._rest[[61, 291]] - self._middle) @ self._along / self._across_head).tolist()
+        skew: float = min(max(2 * (left + right), -_MOST_SKEW), _MOST_SKEW) / max(left - right, 1.0) ** 2
+        return skew
 
     @cached_property
     def _across(self) -> PixelMap:

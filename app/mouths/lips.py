@@ -19,6 +19,8 @@ _MOUTH_WIDTH, _EYES_DISTANCE = 50.0, 110.0
 """Of the corners of a mouth at rest; of the outer eye corners, at least, so that pursed lips are not taken
 for a small head: mouths of 0.45 eyes' distances and more are as wide as they look."""
 
+_UPPER, _LOWER = np.array(UPPER_LIP_INNER), np.array(LOWER_LIP_INNER)
+
 _LIP_EDGE: Final = 0.04
 """Share of the height of an open mouth's picture that is the lower lip's edge."""
 
@@ -39,7 +41,7 @@ def between(
 def between_lips(points: FaceLandmarks, region: tuple[int, int, int, int]) -> PixelMap:
     """Return what lies between the inner lips of a mesh, 0..1, softly, over a region of the frame."""
     top, bottom, left, right = region
-    upper, lower = points[list(UPPER_LIP_INNER)], points[list(LOWER_LIP_INNER)]
+    upper, lower = points[_UPPER], points[_LOWER]
     inside = between(upper - (left, top), lower - (left, top), (bottom - top, right - left))
     softness = max(0.6, 0.008 * eyes_apart(points))
     blurred = cv2.GaussianBlur(inside, (0, 0), softness).astype(np.float32)
@@ -75,5 +77,5 @@ def head_millimetre(rest: Points, landmarks: FaceLandmarks) -> float:
 
 def _parted(outline: FaceLandmarks, filled: npt.NDArray[np.uint8]) -> float:
     """Return how far lips are parted, 0..1, all of it from about a pixel: a filled outline has an edge."""
-    area = float(filled.sum()) / 255
+    area = cv2.sumElems(filled)[0] / 255
     return min(2 * float(cv2.contourArea(outline)) / max(area, 1.0), 1.0)
