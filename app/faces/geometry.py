@@ -45,5 +45,6 @@ def mapped(points: npt.NDArray[np.floating[Any]], affine: Affine) -> npt.NDArray
 
 def composed(after: Affine, before: Affine) -> Affine:
     """Return the map, (2, 3), that first does what ``before`` does, then what ``after`` does."""
-    both: Affine = np.column_stack([after[:, :2] @ before[:, :2], after[:, :2] @ before[:, 2] + after[:, 2]])
+    both: Affine = after[:, :2] @ before
+    both[:, 2] += after[:, 2]
     return both

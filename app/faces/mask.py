@@ -30,6 +30,9 @@ MIDDLE: Final = (NOSE_BASE, 0, 13, 14, 17, CHIN)
 LIPS: Final = (13, 14)
 """Face Mesh points: the middle of the upper and the lower lip, inside."""
 
+_OUTLINE, _MIDDLE, _LIPS = np.array(OUTLINE), np.array(MIDDLE), np.array(LIPS)
+_RIGHTMOST, _LEFTMOST = OUTLINE.index(RIGHT_CHEEK[0]), OUTLINE.index(LEFT_CHEEK[-1])
+
 _SIDES: Final = np.repeat([1.0, 0, -1, -1, 0, 1], [9, 1, 9, 3, 1, 3])
 """On which side of the face each point of OUTLINE lies: 1 on the person's left (right in the picture)."""
 
@@ -56,7 +59,7 @@ def mouth_mask(landmarks: FaceLandmarks, box: Box | ExactBox, size: int) -> Mout
     little: :mod:`app.faces.leaning`.
     """
     points = _in_crop(landmarks, box, size)
-    shape = _fill(_contour(points, size), points[list(LIPS)].mean(axis=0), size)
+    shape = _fill(_contour(points, size), points[_LIPS].mean(axis=0), size)
     sigma = FEATHER * size
     soft = cv2.GaussianBlur(shape, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     weight = np.clip((soft - 0.5) / 0.45, 0, 1) * _window(size, 2 * sigma)
@@ -78,14 +81,14 @@ def _contour(points: Contour, size: int) -> Contour:
     background begins: what lies beyond the middle is brought back to it, and the far cheek sinks to the
     height of the nose's base.
     """
-    outline = points[list(OUTLINE)]
+    outline = points[_OUTLINE]
     outline[:, 1] += CHIN_ROOM * size * _ROOM
-    middle = points[list(MIDDLE)]
+    middle = points[_MIDDLE]
     middle = middle[np.argsort(middle[:, 1])]
     border = np.interp(outline[:, 1], middle[:, 1], middle[:, 0])
     beside = outline[:, 0] - border
     beside = np.where(_SIDES == 0, beside, _SIDES * np.maximum(_SIDES * beside, 0))
-    right, left = -beside[OUTLINE.index(RIGHT_CHEEK[0])], beside[OUTLINE.index(LEFT_CHEEK[-1])]
+    right, left = -beside[_RIGHTMOST], beside[_LEFTMOST]
     cheek = np.where(_SIDES > 0, left, np.where(_SIDES < 0, right, size))
     openness = np.clip((cheek / size - CLOSED_CHEEK) / (OPEN_CHEEK - CLOSED_CHEEK), 0, 1)
     base = points[NOSE_BASE, 1]

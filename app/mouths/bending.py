@@ -147,7 +147,7 @@ def _moves(person: Person, frame: int, lack: Numbers) -> Numbers:
 
 def _thin_plate(points: Numbers, values: Numbers, where: Numbers) -> Numbers:
     count = len(points)
-    kernel = _kernel(np.concatenate([points, where]), points)
+    kernel = _kernel(np.concatenate([points, where]), count)
     system = np.zeros((count + 3, count + 3))
     system[:count, :count] = kernel[:count]
     system[np.arange(count), np.arange(count)] += FIRMNESS
@@ -162,10 +162,12 @@ def _thin_plate(points: Numbers, values: Numbers, where: Numbers) -> Numbers:
     return result
 
 
-def _kernel(a: Numbers, b: Numbers) -> Numbers:
-    square = a @ (-2 * b.T)
-    square += np.square(a).sum(axis=1)[:, None]
-    square += np.square(b).sum(axis=1)
+def _kernel(places: Numbers, count: int) -> Numbers:
+    """Return what the spline counts between all places (k, 2) and the first ``count`` of them."""
+    lengths = np.square(places) @ np.ones(2)
+    square = places @ (-2 * places[:count].T)
+    square += lengths[:, None]
+    square += lengths[:count]
     np.maximum(square, 1e-12, out=square)
     kernel = np.asarray(cv2.log(square), np.float64)  # numpy's takes four times as long
     kernel *= square

@@ -124,9 +124,10 @@ class Layer:
             mask *= laid.within
         if weight < 1:
             mask *= np.float32(weight)
-        for plane, fitted in zip(own, evened, strict=True):
-            alpha = np.asarray(cv2.resize(mask, plane.shape[::-1]), np.float32)
-            plane[:] = cv2.blendLinear(fitted, plane, alpha, 1 - alpha)
+        whole = np.asarray(cv2.resize(mask, own[0].shape[::-1]), np.float32)
+        luma, chroma = ((alpha, 1 - alpha) for alpha in (whole, mask))
+        for plane, fitted, shares in zip(own, evened, (luma, chroma, chroma), strict=True):
+            plane[:] = cv2.blendLinear(fitted, plane, *shares)
 
     def _parts(self, frame: I420Frame, region: Region) -> list[Plane]:
         """Return views of a region of the frame's planes."""
@@ -205,14 +206,11 @@ class _Masks:
 
     def region(self, layout: FrameLayout) -> Region | None:
         """Return the part of the frame on which the mask has weight; None if there is none."""
-        rows = np.flatnonzero(self.whole.any(axis=1))
-        if not len(rows):
+        weighty = cv2.findNonZero(self.whole)
+        if weighty is None:
             return None
-        there = self.whole[rows] > 0  # the ends of its rows are the farthest any way
-        ends = there.argmax(axis=1), MASK_SIZE - 1 - there[:, ::-1].argmax(axis=1)
-        weighty = np.column_stack([np.concatenate(ends), np.tile(rows, 2)])
-        to_frame = cv2.invertAffineTransform(self._to_crop)
-        middles = weighty @ to_frame[:, :2].T + to_frame[:, 2] + 0.5
+        to_frame = np.asarray(cv2.invertAffineTransform(self._to_crop), np.float64)
+        middles = mapped(cv2.convexHull(weighty).reshape(-1, 2).astype(np.float64), to_frame) + 0.5
         reach = 1.5 * np.abs(to_frame[:, :2]).sum(axis=1)
         return region_between(middles.min(axis=0) - reach, middles.max(axis=0) + reach, layout)
 
@@ -262,20 +260,21 @@ class _Light:
 
         And where, on the small picture, their skin is then like the frame's own, 0..1; it is 1 for all else.
         """
-        skin = self._weight > LEAST_SKIN
-        if not skin.any():
+        skin = np.flatnonzero(self._weight > LEAST_SKIN)
+        if not len(skin):
             return self._laid, np.ones(self._weight.shape, np.float32)
         lit = self._laid
         small = self._all_small(lit)
-        gain = _gain(self._own[0][skin], small[0][skin], self._dark[0].item())
+        gain = _gain(self._own[0].take(skin), small[0].take(skin), self._dark[0].item())
         if gain != 1.0:
             small = (small - self._dark) * np.float32(gain) + self._dark
             lit = [
                 np.asarray(cv2.addWeighted(plane, gain, plane, 0, float(dark) * (1 - gain)), np.uint8)
                 for plane, dark in zip(lit, self._dark.ravel(), strict=True)
             ]
-        slow = self._slow(self._own - small, skin)
-        unlike = np.max(np.abs(self._own - small - slow) / UNLIKE, axis=0) * skin
+        difference = self._own - small
+        slow = self._slow(difference, skin)
+        unlike = (np.abs(difference - slow) / UNLIKE).max(axis=0) * (self._weight > LEAST_SKIN)
         evened = [
             np.asarray(cv2.add(plane, cv2.resize(more, plane.shape[::-1]), dtype=cv2.CV_8U), np.uint8)
             for plane, more in zip(lit, slow, strict=True)
@@ -283,11 +282,12 @@ class _Light:
         alike = np.clip(2 - unlike, 0, 1)
         return evened, np.asarray(cv2.erode(alike, np.ones((3, 3), np.uint8)), np.float32)
 
-    def _slow(self, difference: FloatPlanes, skin: npt.NDArray[np.bool_]) -> FloatPlanes:
+    def _slow(self, difference: FloatPlanes, skin: npt.NDArray[np.intp]) -> FloatPlanes:
         """Smooth differences over where they are known: first everywhere, then closer where there is skin."""
-        usual = _medians(difference[:, skin])[:, None, None]
+        usual = _medians(difference.reshape(3, -1).take(skin, axis=1))[:, None, None]
         apart = np.square(difference - usual)
-        spread = np.maximum(_medians(apart[:, skin])[:, None, None] * np.float32(SPREADS**2), LEAST_SPREAD**2)
+        spread = _medians(apart.reshape(3, -1).take(skin, axis=1))[:, None, None]
+        spread = np.maximum(spread * np.float32(SPREADS**2), LEAST_SPREAD**2)
         apart /= 2 * spread
         weight = self._weight * np.exp(-(apart[0] + apart[1] + apart[2]))
         known = (np.clip(difference, -MOST_LIGHT, MOST_LIGHT) - usual) * weight
