@@ -254,7 +254,7 @@ class Chooser:
             ways = total[:, None] + self._changes(local[row][0], candidates, step, rests)
             best_way = ways.argmin(axis=0)
             came.append(best_way)
-            total = ways[best_way, np.arange(2 * len(candidates))] + np.tile(cost, 2)
+            total = (ways.min(axis=0).reshape(2, -1) + cost).ravel()
         place = int(total.argmin())
         path = [place]
         for best_way in reversed(came):
@@ -268,7 +268,7 @@ class Chooser:
         if self._products is None:
             products = self._patches[one] @ self._patches[other].T
         else:
-            products = self._products[one[:, None], other]
+            products = self._products.take(one, axis=0).take(other, axis=1)
         square = self._lengths[one][:, None] + self._lengths[other] - 2 * products
         unlike: Numbers = np.sqrt(np.maximum(square, 0) / self._patches.shape[1]).astype(np.float64)
         return unlike
@@ -298,10 +298,10 @@ class Chooser:
         for way, sign in enumerate((1, -1)):
             other = 1 - way
             natural = goes_on & (np.abs(sign * moved - step) <= (step > 1))
-            both[way, :, way][natural] = 0
-            both[other, :, way][natural] = reversal
-            both[:, :, other][:, natural] = np.inf
-            both[way, :, other][still] = np.inf
+            np.copyto(both[way, :, way], 0, where=natural)
+            np.copyto(both[other, :, way], reversal, where=natural)
+            np.copyto(both[:, :, other], np.inf, where=natural)
+            np.copyto(both[way, :, other], np.inf, where=still)
         return both.reshape(2 * len(before), 2 * len(after))
 
 

@@ -1,6 +1,7 @@
 """Which mouths may be lent to which frames: those of heads turned nearly alike, in light that can be met."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Self
 
 import numpy as np
@@ -92,21 +93,26 @@ class Places:
         fits &= ~self._under_white(lenders, frames)
         return fits
 
+    @cached_property
+    def _tones(self) -> tuple[Numbers, Numbers, Numbers, Flags]:
+        """Of each skin its mean (n,), how channels leave it (n, 3), squared (n,), and whether it is grey."""
+        mean = self.skin.mean(axis=1)
+        tone = self.skin - mean[:, None]
+        square = np.maximum(np.square(tone).sum(axis=1), 1.0)
+        return mean, tone, square, colourfulness(self.skin.astype(np.float32)) < _GREY
+
     def _under_white(self, lenders: TakeFrames, frames: TakeFrames) -> npt.NDArray[np.bool_]:
         """Tell over which of two skins alone white lies, (len(frames), len(lenders)): :data:`MOST_WHITE`.
 
         Each channel of one is taken for a gain times that of the other, plus white; by least squares.
         """
-        mean = self.skin.mean(axis=1)
-        tone = self.skin - mean[:, None]
-        square = np.maximum(np.square(tone).sum(axis=1), 1.0)
+        mean, tone, square, grey = self._tones
         product = tone[frames] @ tone[lenders].T
         gain = product / square[lenders]
         white = mean[frames, None] - gain * mean[lenders]
         left = np.maximum(square[frames, None] - gain * product, 0)
         under: npt.NDArray[np.bool_] = np.abs(white) > MOST_WHITE * np.maximum(gain, 1)
         under &= left < SAME_TONE**2 * square[frames, None]
-        grey = colourfulness(self.skin.astype(np.float32)) < _GREY
         under &= ~(grey[lenders] & grey[frames, None])
         return under
 
