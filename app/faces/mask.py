@@ -62,7 +62,7 @@ def mouth_mask(landmarks: FaceLandmarks, box: Box | ExactBox, size: int) -> Mout
     shape = _fill(_contour(points, size), points[_LIPS].mean(axis=0), size)
     sigma = FEATHER * size
     soft = cv2.GaussianBlur(shape, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    weight = np.clip((soft - 0.5) / 0.45, 0, 1) * _window(size, 2 * sigma)
+    weight = ((soft - 0.5) / 0.45).clip(0, 1) * _window(size, 2 * sigma)
     mask: MouthMask = np.rint(255 * weight).astype(np.uint8)
     return mask
 
@@ -90,7 +90,7 @@ def _contour(points: Contour, size: int) -> Contour:
     beside = np.where(_SIDES == 0, beside, _SIDES * np.maximum(_SIDES * beside, 0))
     right, left = -beside[_RIGHTMOST], beside[_LEFTMOST]
     cheek = np.where(_SIDES > 0, left, np.where(_SIDES < 0, right, size))
-    openness = np.clip((cheek / size - CLOSED_CHEEK) / (OPEN_CHEEK - CLOSED_CHEEK), 0, 1)
+    openness = ((cheek / size - CLOSED_CHEEK) / (OPEN_CHEEK - CLOSED_CHEEK)).clip(0, 1)
     base = points[NOSE_BASE, 1]
     above = np.minimum(outline[:, 1] - base, 0)
     return np.stack([border + beside, outline[:, 1] - above + above * openness], axis=1)
@@ -108,7 +108,7 @@ def _fill(contour: Contour, center: Contour, size: int) -> npt.NDArray[np.float3
     for triangle in np.rint((fan * OVERSAMPLING - 0.5) * 16).astype(np.int32):
         cv2.fillConvexPoly(canvas, triangle, 255, cv2.LINE_8, shift=4)
     filled = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
-    return filled.astype(np.float32) / np.float32(255)
+    return filled / np.float32(255)
 
 
 @cache

@@ -44,9 +44,9 @@ def between_lips(points: FaceLandmarks, region: tuple[int, int, int, int]) -> Pi
     upper, lower = points[_UPPER], points[_LOWER]
     inside = between(upper - (left, top), lower - (left, top), (bottom - top, right - left))
     softness = max(0.6, 0.008 * eyes_apart(points))
-    blurred = cv2.GaussianBlur(inside, (0, 0), softness).astype(np.float32)
+    blurred = cv2.GaussianBlur(inside, (0, 0), softness)
     line = np.concatenate([upper, lower[::-1]]).astype(np.float32)
-    return np.asarray(blurred * _parted(line, inside) / np.float32(255), np.float32)
+    return np.asarray(blurred * np.float32(_parted(line, inside)) / np.float32(255), np.float32)
 
 
 def above_lower_lip(within: PixelMap, landmarks: FaceLandmarks) -> PixelMap:

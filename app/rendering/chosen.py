@@ -47,6 +47,9 @@ WIDER: Final = 0.05
 """Most that lips which show the inside of their mouth part further, in distances of the inner eyes: what they
 show is stretched, and a strip of drawn shade below somebody's own teeth would look like a rim."""
 
+_SQUARE: Final = float(OPENING @ OPENING)
+"""By this an opening is divided for the components that make it up, in the proportions of :data:`OPENING`."""
+
 _KEPT: Final = 16
 """Frames, or takes, of which is kept what was seen in them, for the next frame's sake."""
 
@@ -133,11 +136,11 @@ class _ChosenRun:
         lender, wanted, drawn = int(score.lenders[row]), score.wanted[row], bool(score.drawn[row])
         lack = wanted[:COMPONENTS].astype(np.float64) - self._person.shapes[lender, :COMPONENTS]
         if not drawn:
-            lack = np.clip(lack, -MOST_BENT, MOST_BENT)
-            lack += (BENT_MORE - 1) * (lack @ OPENING) / (OPENING @ OPENING) * OPENING
+            lack = lack.clip(-MOST_BENT, MOST_BENT)
+            lack += (BENT_MORE - 1) * (lack @ OPENING) / _SQUARE * OPENING
         look = self._look(lender) if drawn else None
         if look is not None:
-            lack -= look.shown.kept * _too_wide(lack) * OPENING / (OPENING @ OPENING)
+            lack -= look.shown.kept * _too_wide(lack) * OPENING / _SQUARE
         return Lent(
             frame=self._frames[lender],
             placing=place(

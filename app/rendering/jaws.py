@@ -147,7 +147,7 @@ def _shift(planes: Sequence[Plane], field: Field, region: Region, scale: int, he
     size = right - left, bottom - top
     across, down = (cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in cv2.split(field / scale))
     if held is not None:
-        free = 1 - cv2.resize(held, size).astype(np.float32) / np.float32(255)
+        free = 1 - cv2.resize(held, size) / np.float32(255)
         across, down = across * free, down * free
     x = np.arange(left, right, dtype=np.float32) - across
     y = np.arange(top, bottom, dtype=np.float32)[:, None] - down

@@ -222,7 +222,7 @@ class _Masks:
         to_frame = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
         affine = composed(self._to_crop, to_frame)
         warped = cv2.warpAffine(mask, affine, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        result: FloatPlane = warped.astype(np.float32) * np.float32(1 / 255)
+        result: FloatPlane = warped * np.float32(1 / 255)
         return result
 
     def _in_crop(self, points: FaceLandmarks) -> npt.NDArray[np.float64]:
@@ -279,7 +279,7 @@ class _Light:
             np.asarray(cv2.add(plane, cv2.resize(more, plane.shape[::-1]), dtype=cv2.CV_8U), np.uint8)
             for plane, more in zip(lit, slow, strict=True)
         ]
-        alike = np.clip(2 - unlike, 0, 1)
+        alike = (2 - unlike).clip(0, 1)
         return evened, np.asarray(cv2.erode(alike, np.ones((3, 3), np.uint8)), np.float32)
 
     def _slow(self, difference: FloatPlanes, skin: npt.NDArray[np.intp]) -> FloatPlanes:
@@ -290,7 +290,7 @@ class _Light:
         spread = np.maximum(spread * np.float32(SPREADS**2), LEAST_SPREAD**2)
         apart /= 2 * spread
         weight = self._weight * np.exp(-(apart[0] + apart[1] + apart[2]))
-        known = (np.clip(difference, -MOST_LIGHT, MOST_LIGHT) - usual) * weight
+        known = (difference.clip(-MOST_LIGHT, MOST_LIGHT) - usual) * weight
         result: FloatPlanes = np.zeros_like(known)
         for share, trust, shrunk in ((0.16, 0.01, 2), (0.05, 0.08, 1)):
             total, mean = self._mean(weight, known, share * self._size[0], shrunk)

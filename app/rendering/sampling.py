@@ -219,7 +219,7 @@ def _draw_opened(
             made += keep * (plane - made)
     after = between_lips(lent.placing.points, inside.region)
     for view, made, shown in zip(views, drawn, [after, *[_halved(after)] * 2], strict=True):
-        view[:] = np.clip(view + shown * (made - view) + np.float32(0.5), 0, 255).astype(np.uint8)
+        view[:] = (view + shown * (made - view) + np.float32(0.5)).clip(0, 255)
 
 
 def _in_planes(picture: Picture, to_yuv: npt.NDArray[np.float64]) -> list[FloatPlane]:
