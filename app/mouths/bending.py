@@ -24,7 +24,7 @@ from app.mouths.space import COMPONENTS, shape_space
 from app.mouths.types import Numbers
 
 Field = npt.NDArray[np.float32]
-"""float32 (rows, columns, 2): x, y of a displacement at every node of a grid, or at every pixel."""
+"""float32 (rows, columns, 2 or 4): x, y of a displacement, or of two, at every node of a grid."""
 
 _UNIQUE: Final = np.unique(SPEECH_POINTS, return_index=True)[1]
 BENT: Final = np.array(SPEECH_POINTS)[_UNIQUE]
@@ -95,13 +95,11 @@ def place(
     return Placing(head, laid, turned, _moves(person, frame, lack), narrowed)
 
 
-def bend(
-    placing: Placing, landmarks: FaceLandmarks, region: tuple[int, int, int, int]
-) -> tuple[Field, Field]:
+def bend(placing: Placing, landmarks: FaceLandmarks, region: tuple[int, int, int, int]) -> Field:
     """Return the displacements, in pixels of the lender, to add to ``head`` over a region of the frame.
 
-    The first is the parallax, the second bends the mouth. ``region`` is top, bottom, left, right; the fields
-    have :data:`NODES`, each in the middle of its cell.
+    The field has x, y of the parallax, then of what bends the mouth. ``region`` is top, bottom, left, right;
+    its :data:`NODES` lie each in the middle of its cell.
     """
     eye = eyes_apart(landmarks)
     goals, moved = np.empty((len(_ENDS), 2)), np.zeros((len(_ENDS), 4))
@@ -114,8 +112,7 @@ def bend(
     across, down = nodes_of(region)
     where[..., 0], where[..., 1] = across, down[:, None]
     fields = _thin_plate(goals / eye, values, where.reshape(-1, 2) / eye)
-    fields = fields.reshape(*NODES, 4).astype(np.float32)
-    return np.ascontiguousarray(fields[..., :2]), np.ascontiguousarray(fields[..., 2:])
+    return fields.reshape(*NODES, 4).astype(np.float32)
 
 
 def nodes_of(region: tuple[int, int, int, int]) -> tuple[Numbers, Numbers]:

@@ -114,13 +114,10 @@ class _Bent:
         if not placing.moves.any() and not placing.turned.any():
             return
         top, bottom, left, right = region
-        turned, moved = (
-            cv2.split(
-                cv2.resize(field, ((right - left) // 2, (bottom - top) // 2), interpolation=cv2.INTER_CUBIC)
-            )
-            for field in bend(placing, landmarks, region)
-        )
-        self._turned, moves = _both(turned), _both(moved)
+        half = (right - left) // 2, (bottom - top) // 2
+        fields = cv2.split(cv2.resize(bend(placing, landmarks, region), half, interpolation=cv2.INTER_CUBIC))
+        turned = self._turned = _both(fields[:2])
+        moves = _both(fields[2:])
         parts = between_teeth(layout, lent.frame, placing.lent) if lent.teeth is None else lent.teeth
         HeldTeeth(placing, parts, (left, top)).hold(*moves)
         self.field = _both([here + more for here, more in zip(turned, moves, strict=True)])
@@ -172,7 +169,8 @@ class _Places:
         result: FloatPlane | None = None
         for places, length in zip(self._chroma, (self._layout.width, self._layout.height), strict=True):
             last = length / 2 - 1
-            if places.min() >= 0 and places.max() <= last:
+            least, most, _, _ = cv2.minMaxLoc(places)
+            if least >= 0 and most <= last:
                 continue
             beyond = np.maximum(-places, places - np.float32(last)) * np.float32(2 / reach)
             share = 1 - np.clip(beyond, 0, 1)

@@ -32,9 +32,9 @@ def placed(frame: int, lender: int, opened: float = 0.0) -> Placing:
 
 def field_at(placing: Placing, frame: int, points: FaceLandmarks) -> FaceLandmarks:
     """Return the displacement at points of the frame, from the nearest node of the field."""
-    turned, moved = bend(placing, landmarks()[frame], REGION)
-    assert turned.shape == moved.shape == (*NODES, 2)
-    field = turned + moved
+    both = bend(placing, landmarks()[frame], REGION)
+    assert both.shape == (*NODES, 4)
+    field = both[..., :2] + both[..., 2:]
     top, bottom, left, right = REGION
     size = np.array([(right - left) / NODES[1], (bottom - top) / NODES[0]])
     nodes = np.floor((points - (left, top)) / size).astype(int)
@@ -45,7 +45,7 @@ def field_at(placing: Placing, frame: int, points: FaceLandmarks) -> FaceLandmar
 def test_a_lender_of_the_wanted_shape_is_only_laid() -> None:
     placing = placed(0, 5)
     assert not placing.moves.any()
-    assert max(np.abs(field).max() for field in bend(placing, landmarks()[0], REGION)) < 1e-6
+    assert np.abs(bend(placing, landmarks()[0], REGION)).max() < 1e-6
     assert (placing.points == placing.laid).all()
     assert placing.laid == pytest.approx(landmarks()[5], abs=0.05)
 

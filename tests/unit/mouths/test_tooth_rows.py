@@ -54,8 +54,8 @@ def held(placing: Placing, parts: npt.NDArray[np.float64]) -> tuple[npt.NDArray[
     """Return by how much the picture goes down the frame between the lips, and did before, at full size."""
     top, bottom, left, right = REGION
     size = (right - left) // 2, (bottom - top) // 2
-    field = bend(placing, placing.laid, REGION)[1]
-    across, down = (np.asarray(one, np.float32) for one in cv2.split(cv2.resize(field, size)))
+    fields = cv2.split(cv2.resize(bend(placing, placing.laid, REGION), size))
+    across, down = (np.asarray(one, np.float32) for one in fields[2:])
     before = -down.copy()
     HeldTeeth(placing, parts, (left, top)).hold(across, down)
     return -down.astype(np.float64), before.astype(np.float64)
