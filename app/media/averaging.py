@@ -7,7 +7,7 @@ the grain of the footage.
 import cv2
 import numpy as np
 
-from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame
+from app.media.frames import Affine, BgrImage, FrameLayout, I420Frame, Plane
 
 Region = tuple[tuple[int, int], tuple[int, int]]
 """First and last, exclusive, of rows and of columns."""
@@ -28,16 +28,38 @@ def sample_averaged(layout: FrameLayout, frame: I420Frame, affine: Affine, side:
         part = plane[top // step : bottom // step, left // step : right // step]
         size = part.shape[1] // factor, part.shape[0] // factor
         planes.append(cv2.resize(part, size, interpolation=cv2.INTER_AREA).ravel())
-    there = affine / factor
-    there[:, 2] = (affine[:, 2] + 0.5 - (left, top)) / factor - 0.5
+    there = _within(affine, region, factor)
     aside = (1 - 1 / factor) / 2  # the mean of left-sited chroma lies nearer to the middle of its luma
     return small.sample_bgr(np.concatenate(planes), there, (side, side), aside)
+
+
+def sample_luma_averaged(layout: FrameLayout, frame: I420Frame, affine: Affine, side: int) -> Plane:
+    """Cut as much out of the luma of a frame, (side, side); beyond its border its edge goes on."""
+    luma = layout.planes(frame)[0]
+    factor, region = averaged_part(layout, affine, side)
+    if region is not None:
+        (top, bottom), (left, right) = region
+        size = (right - left) // factor, (bottom - top) // factor
+        part = luma[top:bottom, left:right]
+        luma = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+        affine = _within(affine, region, factor)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    picture = cv2.warpAffine(luma, affine, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(picture, np.uint8)
 
 
 def averaged_part(layout: FrameLayout, affine: Affine, side: int) -> tuple[int, Region | None]:
     """Return how many pixels are averaged each way, and the part of the frame where they are, if any are."""
     factor = int(np.hypot(*affine[:, 0]))
     return factor, _around(layout, affine, side, 2 * factor) if factor > 1 else None
+
+
+def _within(affine: Affine, region: Region, factor: int) -> Affine:
+    """Return the map to positions in the averaged part."""
+    (top, _), (left, _) = region
+    there = affine / factor
+    there[:, 2] = (affine[:, 2] + 0.5 - (left, top)) / factor - 0.5
+    return there
 
 
 def _around(layout: FrameLayout, affine: Affine, side: int, step: int) -> Region | None:

@@ -25,6 +25,7 @@ from app.mouths.space import COMPONENTS, OPENING
 from app.mouths.tooth_rows import between_teeth
 from app.mouths.types import Flags, Numbers
 from app.progress import Alive
+from app.rendering.chins import Chin
 from app.rendering.laying import Layer
 from app.rendering.mouths import MouthRun
 from app.rendering.sampling import Lent, Opened
@@ -49,6 +50,10 @@ show is stretched, and a strip of drawn shade below somebody's own teeth would l
 
 _SQUARE: Final = float(OPENING @ OPENING)
 """By this an opening is divided for the components that make it up, in the proportions of :data:`OPENING`."""
+
+WIDER_OPEN: Final = 0.03
+"""Opening, in distances of the inner eyes, by which a frame's own mouth has to be further open than its
+lender's for its chin to be looked for: else no jaw is left below the one that is laid."""
 
 _KEPT: Final = 16
 """Frames, or takes, of which is kept what was seen in them, for the next frame's sake."""
@@ -111,6 +116,7 @@ class _ChosenRun:
         self._frames = RecentFrames(mouths.avatar.frames, mouths.avatar.layout.frame_bytes)
         self._look = lru_cache(_KEPT)(partial(_look, mouths.avatar, self._frames))
         self._cover = lru_cache(_KEPT)(partial(_cover, mouths.avatar))
+        self._chin = lru_cache(_KEPT)(partial(_chin, mouths.avatar, self._frames))
         self._teeth = lru_cache(_KEPT)(partial(_teeth, mouths.avatar, self._frames))
 
     def put(self, frames: list[I420Frame], indices: Sequence[int], sources: list[int]) -> None:
@@ -129,8 +135,17 @@ class _ChosenRun:
             box, landmarks = self._avatar.boxes[source], self._avatar.landmarks[source]
             still = self._mouths.still(int(self._person.study.takes[source]))
             weight, cover = float(weights[at]), self._cover(source)
-            self._layer.lay(frames[at], box, landmarks, lent, weight, cover, still)
+            lag = self._lag(frames[at], source, int(score.lenders[row]))
+            self._layer.lay(frames[at], box, landmarks, lent, weight, cover, still, lag)
         self._seconds.composite += perf_counter() - listened
+
+    def _lag(self, frame: I420Frame, source: int, lender: int) -> float:
+        """Return by how much the chin of a frame lies further below its lender's than meshes say, pixels."""
+        openings = self._person.openings
+        if openings[source] < openings[lender] + WIDER_OPEN:
+            return 0.0
+        own = Chin.of(self._avatar.layout, frame, self._avatar.landmarks[source])
+        return own.lag(self._chin(lender))
 
     def _lent(self, score: Score, row: int, source: int) -> Lent:
         lender, wanted, drawn = int(score.lenders[row]), score.wanted[row], bool(score.drawn[row])
@@ -163,6 +178,11 @@ def _still(avatar: Avatar, take: int) -> Still | None:
     """Return what stands still in a take; None if nobody can tell."""
     shot = np.flatnonzero(avatar.person.study.takes == take)
     return Still.of(avatar.layout, avatar.frames, shot, avatar.landmarks)
+
+
+def _chin(avatar: Avatar, frames: RecentFrames, lender: int) -> Chin:
+    """Return what the chin of a lender looks like."""
+    return Chin.of(avatar.layout, frames[lender], avatar.landmarks[lender])
 
 
 def _teeth(avatar: Avatar, frames: RecentFrames, lender: int) -> Numbers:

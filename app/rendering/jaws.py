@@ -58,6 +58,9 @@ _STEPS: Final = np.arange(_PIECES * (len(JAW) - 1) + 1) / _PIECES
 _PIECE: Final = np.maximum(1 - np.abs(_STEPS[:, None] - np.arange(len(JAW))), 0)
 """What each of the jaw's points counts at each step along its line."""
 
+_OF_CHIN: Final = 1 - np.square(np.linspace(-1, 1, len(JAW)))
+"""How much the points of a jaw move that opens, as its chin does: it turns below the ears."""
+
 _UPPER_LIP: Final = 13
 """Face Mesh point: the middle of the upper lip inside."""
 
@@ -73,17 +76,23 @@ class GivingJaw:
 
     @classmethod
     def to(
-        cls, laid: FaceLandmarks, own: FaceLandmarks, cover: FaceCover | None = None, weight: float = 1.0
+        cls,
+        laid: FaceLandmarks,
+        own: FaceLandmarks,
+        cover: FaceCover | None = None,
+        weight: float = 1.0,
+        lag: float = 0.0,
     ) -> Self | None:
         """Let the jaw of a frame, whose mesh is ``own`` (468, 2), give way to that of ``laid``.
 
-        It does where it lies beyond, by a share ``weight`` of that; points that ``cover`` hides stay. None if
-        nobody would see a difference.
+        It does where it lies beyond, by a share ``weight`` of that; points that ``cover`` hides stay. The
+        chin lies ``lag`` pixels further beyond than the meshes say. None if nobody would see a difference.
         """
         jaw, height = own[_JAW].astype(np.float64), brow_to_chin(own)
         outward = _outward(jaw, own[_UPPER_LIP])
         beyond = ((jaw - laid[_JAW]) * outward).sum(axis=1)
-        beyond = np.minimum(np.maximum(_SMOOTH @ beyond - TREMOR * height, 0), MOST * height)
+        beyond = np.maximum(_SMOOTH @ beyond - TREMOR * height, 0) + lag * _OF_CHIN
+        beyond = np.minimum(beyond, MOST * height)
         lengths = weight * beyond if cover is None else weight * beyond * (1 - cover.at(jaw))
         return cls(own, -lengths[:, None] * outward) if lengths.max() >= SEEN else None
 

@@ -97,14 +97,16 @@ class Layer:
         weight: float = 1.0,
         cover: FaceCover | None = None,
         still: Still | None = None,
+        lag: float = 0.0,
     ) -> None:
         """Blend the mouth ``lent`` into ``frame``.
 
         ``landmarks`` (468, 2) are the frame's own; ``weight`` 0..1 fades the whole; ``cover`` is what lies
         before the face: it is left alone, and if it is large, the cheeks are. The frame's own jaw gives way
-        first, and takes the neck along, but nothing that stands ``still``.
+        first, and takes the neck along, but nothing that stands ``still``. Its chin lies ``lag`` pixels
+        further down than meshes say.
         """
-        jaw = GivingJaw.to(lent.placing.points, landmarks, cover, weight)
+        jaw = GivingJaw.to(lent.placing.points, landmarks, cover, weight, lag)
         masks = _Masks(box, landmarks if jaw is None else jaw.landmarks, lent)
         region = masks.region(self.layout)
         masks.spare(cover)
