@@ -1,5 +1,6 @@
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -89,14 +90,18 @@ def test_a_sweep_with_an_empty_database_deletes_no_job_s_files(table: JobTable, 
 async def test_expiry_goes_on_after_the_volume_could_not_be_read(
     table: JobTable, files: DataFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    failed = threading.Event()
+
     def unused(store: AvatarStore, since: datetime) -> Iterator[str]:
+        failed.set()
         raise OSError("stale file handle")
 
+    monkeypatch.setattr("app.jobs.forever.AGAIN_SECONDS", 0.01)
     keeper = housekeeper(table, files, avatar_ttl=0.02)
     with monkeypatch.context() as patch:
         patch.setattr(AvatarStore, "unused", unused)
         keeping = asyncio.create_task(keeper.run())
-        await asyncio.sleep(0.05)
+        await until(failed.is_set)
     put_made_up(keeper.avatars, replace(made_up_manifest("implicit-idle"), implicit=True))
     await until(lambda: not keeper.avatars.list())
     keeping.cancel()
