@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.ports import free_port
+from tests.support.waiting import DEADLINE
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _handler(neighbour: Neighbour) -> type[BaseHTTPRequestHandler]:
                     case "/packed":
                         self.answer(200, b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
                     case "/silent":
-                        time.sleep(5)
+                        time.sleep(DEADLINE)
                     case path if path in neighbour.files:
                         self.answer(200, neighbour.files[path])
                     case _:
