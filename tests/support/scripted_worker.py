@@ -17,8 +17,9 @@ from app.workers import child
 
 
 class ScriptedWorker:
-    """A job's parameters: ``frames``, ``pause`` (seconds a frame), how to ``misbehave`` the first
-    ``attempts`` times; an upload misbehaves as its file's name says."""
+    """A job's parameters: ``frames``, ``pause`` (seconds a frame), a file ``held`` during which its first
+    frame lasts, how to ``misbehave`` the first ``attempts`` times; an upload misbehaves as its file's name
+    says."""
 
     def __init__(self, settings: Settings) -> None:
         """Load nothing, or fail as the model's name, or what is in its file, says."""
@@ -62,6 +63,9 @@ class ScriptedWorker:
                 case "break":
                     raise RuntimeError("secret words of a traceback")
         self._data.job(call.job_id).mkdir(parents=True, exist_ok=True)
+        while "held" in params and Path(params["held"]).exists():
+            progress(1, frames)
+            time.sleep(0.02)
         for done in range(frames):
             progress(done, frames)
             time.sleep(params.get("pause", 0))
