@@ -16,7 +16,7 @@ from app.jobs.schema import open_database
 from app.jobs.table import JobTable
 from tests.integration.api.conftest import Start
 from tests.support.avatars import made_up_manifest, put_made_up
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 pytestmark = pytest.mark.anyio
 
@@ -56,16 +56,17 @@ async def test_a_scrape_that_hangs_holds_up_no_other_for_ever(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads, "WAIT_SECONDS", 0.2)
-    client, go_on = await start(), threading.Event()
+    client, begun, go_on = await start(), threading.Event(), threading.Event()
 
     def hang(store: AvatarStore, folder: Path | None) -> int:
-        go_on.wait(30)
+        begun.set()
+        go_on.wait(DEADLINE)
         return 0
 
     with monkeypatch.context() as patch:
         patch.setattr(AvatarStore, "cache_bytes", hang)
         hanging = asyncio.create_task(client.get("/metrics"))
-        await asyncio.sleep(0.1)
+        await until(begun.is_set)
         assert (await client.get("/metrics")).status_code == 503
         go_on.set()
         assert (await hanging).status_code == 200

@@ -89,7 +89,7 @@ async def test_an_avatar_that_fails_is_told_to_the_services_own_address(
 
 
 async def test_a_job_that_is_canceled_is_told(start: Start, neighbour: Neighbour, tmp_path: Path) -> None:
-    client = await make(start, neighbour, tmp_path)
+    client = await make(start, neighbour, tmp_path, model=tmp_path / "slow.onnx")
     body = {"webhook_url": f"{neighbour.url}/hook", "result_url": f"{neighbour.url}/bucket"}
     answer = await client.post(
         "/v1/avatars/anna/renders",
@@ -98,7 +98,7 @@ async def test_a_job_that_is_canceled_is_told(start: Start, neighbour: Neighbour
         headers={"Prefer": "respond-async"},
     )
     path = answer.headers["location"]
-    await client.delete(path)  # before the worker has started
+    await client.delete(path)  # it waits for a worker
     job = await delivered(client, path)
     assert [(each["kind"], each["state"]) for each in job["deliveries"]] == [
         ("result", "failed"),
