@@ -48,7 +48,14 @@ def _numbers(version: str) -> list[int]:
 
 def _run(*command: str) -> None:
     print("+", *command, flush=True)
-    subprocess.run(command, cwd=ROOT, check=True)
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # it was told, too; run() kills it after 0.25 s, and git leaves its lock behind
+            raise
+    if status:
+        raise subprocess.CalledProcessError(status, command)
 
 
 def _output(*command: str) -> str:

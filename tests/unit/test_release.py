@@ -120,6 +120,18 @@ def test_a_release_that_is_interrupted_leaves_all_as_it_was(clone: Path, moment:
     assert not list(clone.glob("dist/*.whl"))
 
 
+def test_a_release_that_is_interrupted_waits_until_git_has_cleared_up(clone: Path) -> None:
+    before, hook = git(clone, "rev-parse", "HEAD"), clone / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(  # git, which has locked the index, hears of it a second later
+        "#!/bin/sh\nrm \"$0\"\ntrap '' INT\nkill -STOP $PPID\n(sleep 1; kill -CONT $PPID) &\nkill -INT 0\n"
+    )
+    hook.chmod(0o755)
+    stopped = release(clone)
+    assert stopped.stderr.strip().endswith("Interrupted: nothing is released.")
+    assert (git(clone, "rev-parse", "HEAD"), git(clone, "status", "--porcelain")) == (before, "")
+
+
 @pytest.mark.slow
 def test_a_release_leaves_a_commit_a_tag_and_a_wheel_and_is_made_once(clone: Path) -> None:
     done = release(clone)
