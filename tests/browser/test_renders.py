@@ -118,7 +118,7 @@ def test_the_copied_command_is_of_a_file_of_the_video_s_format(
 def test_the_microphone_is_recorded_and_spoken(studio: Studio, server: Server, tmp_path: Path) -> None:
     studio.card("anna").locator("img").click()
     studio.button("Record").click()
-    expect(studio.locate("#clock")).to_have_text("0:02")
+    studio.wait("document.getElementById('clock').textContent >= '0:02'")
     studio.button("Stop").click()
     expect(studio.locate("#sound-name")).to_have_text("recording.webm")
     painted = """() => {
@@ -152,7 +152,7 @@ def test_a_render_is_canceled(studio: Studio, server: Server, speech: Speech) ->
     expect(studio.locate("#stage-title")).to_be_focused()
     assert studio.page.evaluate("document.getElementById('video').paused")
     assert server.job(job_id)["state"] == "canceled"
-    assert server.files(job_id) == []
+    server.wait(lambda: server.files(job_id) == [])
     expect(studio.button("Render video")).to_be_enabled()
     expect(studio.locate("#job-list .job").first).to_contain_text("Canceled")
 

@@ -219,8 +219,8 @@ def test_a_canceled_render_is_gone_from_all_workers(pair: Pair) -> None:
     job_id = pair.submit()
     pair.server.wait(lambda: pair.fragments(job_id) >= 3)
     assert pair.server.client.delete(f"/v1/jobs/{job_id}").status_code == 204
-    assert pair.server.job(job_id)["state"] == "canceled"
-    assert pair.server.files(job_id) == []
+    assert pair.outcome(job_id)["state"] == "canceled"
+    pair.server.wait(lambda: pair.server.files(job_id) == [])
     pair.server.wait(lambda: "\nmouthpiece_workers_idle 2.0\n" in pair.server.client.get("/metrics").text)
 
 

@@ -49,7 +49,7 @@ def test_it_can_be_waited_for_and_forgotten(server: Server, video: Path) -> None
     assert server.client.get(job["links"]["report"]).json()["verdict"] == "fair"
     assert server.client.delete(job["links"]["self"]).status_code == 204
     assert server.client.get(job["links"]["report"]).status_code == 404
-    assert not (server.data_dir / "jobs" / job["id"]).exists()
+    server.wait(lambda: not (server.data_dir / "jobs" / job["id"]).exists())
 
 
 def test_what_no_avatar_can_be_made_of_is_refused_alike(server: Server) -> None:

@@ -207,4 +207,4 @@ def test_a_short_render_that_somebody_waits_for_does_not_wait_for_a_long_one(
     assert service.job(long)["state"] == "running"
     assert service.client.delete(f"/v1/jobs/{long}").status_code == 204
     assert service.outcome(long)["state"] == "canceled"
-    assert service.files(long) == []
+    service.wait(lambda: service.files(long) == [])

@@ -39,6 +39,7 @@ def test_what_a_killed_service_had_to_deliver_is_delivered_once(
     service: Server, neighbour: Neighbour, video: Path, speech: object, tmp_path: Path
 ) -> None:
     assert callable(speech)
+    neighbour.answers["/talk.mp4"] = [503] * 1000  # if it is done before its receiver has gone
     with neighbour.open():
         neighbour.files |= {"/anna.mp4": video.read_bytes(), "/words.wav": speech(0.5).read_bytes()}
         body = {"id": "anna", "video_url": f"{neighbour.url}/anna.mp4"}
@@ -55,6 +56,7 @@ def test_what_a_killed_service_had_to_deliver_is_delivered_once(
     service.outcome(job_id)
     service.wait(lambda: service.job(job_id)["deliveries"][0]["attempts"] >= 1)
     service.kill()
+    neighbour.answers.clear()
     neighbour.taken.clear()
     with neighbour.open():
         service.start()

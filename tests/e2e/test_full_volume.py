@@ -37,7 +37,7 @@ def test_a_render_on_a_volume_that_runs_full_fails_at_once_and_the_next_one_work
 
         assert answers[0].status_code == 507, answers[0].text
         assert answers[0].json()["type"] == "urn:mouthpiece:problem:storage-full"
-        assert not list(server.data_dir.glob("jobs/*/*"))
+        server.wait(lambda: not list(server.data_dir.glob("jobs/*/*")))
         assert server.client.post(renders, files={"audio": speech(0.5).read_bytes()}).status_code == 507
         filler.unlink()
         assert server.client.post(renders, files={"audio": speech(0.5).read_bytes()}).is_success

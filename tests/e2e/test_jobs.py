@@ -106,18 +106,18 @@ def test_an_unfinished_video_is_a_conflict_and_a_canceled_one_gone(
     assert response.status_code == 409
     assert response.json()["type"] == "urn:mouthpiece:problem:job-not-finished"
     assert server.client.delete(f"/v1/jobs/{job_id}").status_code == 204
-    job = server.job(job_id)
+    job = server.outcome(job_id)
     assert (job["state"], job["error"]) == ("canceled", None)
-    assert server.files(job_id) == []
+    server.wait(lambda: server.files(job_id) == [])
     assert server.client.get(f"/v1/jobs/{job_id}/video").status_code == 410
 
 
 def test_a_waiting_job_is_canceled_at_once(server: Server, anna: str, speech: Speech) -> None:
     busy, waiting = begin(server, anna, speech(60)), begin(server, anna, speech(1.0))
     assert server.client.delete(f"/v1/jobs/{waiting}").status_code == 204
-    assert server.job(waiting)["state"] == "canceled"
-    assert server.job(waiting)["attempts"] == 0
-    assert server.files(waiting) == []
+    job = server.outcome(waiting)
+    assert (job["state"], job["attempts"]) == ("canceled", 0)
+    server.wait(lambda: server.files(waiting) == [])
     server.client.delete(f"/v1/jobs/{busy}")
 
 
@@ -126,7 +126,7 @@ def test_deleting_a_finished_job_forgets_it_and_its_files(server: Server, anna: 
     assert server.outcome(job_id)["state"] == "succeeded"
     assert server.client.delete(f"/v1/jobs/{job_id}").status_code == 204
     assert server.client.get(f"/v1/jobs/{job_id}").status_code == 404
-    assert not (server.data_dir / "jobs" / job_id).exists()
+    server.wait(lambda: not (server.data_dir / "jobs" / job_id).exists())
 
 
 def test_a_failed_job_keeps_its_problem_and_no_files(server: Server, anna: str) -> None:

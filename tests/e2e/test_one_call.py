@@ -178,13 +178,14 @@ def test_what_is_wrong_is_said_in_a_sentence_and_nothing_is_stored(
         name: (name, contents[given[name]]()) for name in ("video", "audio") if name in given
     }
     data = {name: value for name, value in given.items() if name not in files}
-    before = implicit(server), sorted((server.data_dir / "jobs").iterdir())
+    before, jobs = implicit(server), set((server.data_dir / "jobs").iterdir())
 
     answer = server.client.post("/v1/renders", data=data, files=files)
 
     assert (answer.status_code, answer.json()["type"].rsplit(":", 1)[1]) == (status, code), answer.text
     assert words in answer.json()["detail"]
-    assert (implicit(server), sorted((server.data_dir / "jobs").iterdir())) == before
+    assert implicit(server) == before
+    server.wait(lambda: set((server.data_dir / "jobs").iterdir()) <= jobs)
 
 
 def test_an_avatar_that_somebody_gave_such_an_id_is_not_taken_for_it(

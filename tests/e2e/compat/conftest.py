@@ -49,7 +49,7 @@ class Place:
     def frames(self, url: str) -> int:
         """Fetch a video without a key and return how many frames it has."""
         path = self.folder / "made.mp4"
-        path.write_bytes(httpx.get(url).raise_for_status().content)
+        path.write_bytes(httpx.get(url, timeout=60).raise_for_status().content)
         return len(decode(path).frames)
 
 

@@ -49,12 +49,13 @@ def test_a_job_is_submitted_followed_and_kept_when_its_end_was_asked_for(place: 
 def test_a_code_whose_job_has_ended_may_be_used_again(place: Place) -> None:
     submit(place, "again")
     first = ended(place, "again")
-    known = {"If-None-Match": httpx.head(first["result"]).headers["etag"]}
+    known = {"If-None-Match": httpx.head(first["result"], timeout=60).headers["etag"]}
     submit(place, "again", audio_url=f"{place.neighbour.url}/long.wav")
     second = ended(place, "again")
     assert first["result"] == second["result"]
     assert place.frames(second["result"]) == 40
-    assert httpx.get(second["result"], headers=known).status_code == 200, "it is another video"
+    later = httpx.get(second["result"], headers=known, timeout=60)
+    assert later.status_code == 200, "it is another video"
 
 
 def test_what_is_wrong_is_said_by_its_codes(place: Place) -> None:
@@ -75,5 +76,5 @@ def test_what_is_wrong_is_said_by_its_codes(place: Place) -> None:
     failed = ended(place, "no-face")
     assert (failed["status"], failed["result"]) == (3, "")
     assert "video" in failed["msg"]
-    locked = httpx.get(f"{place.url}/easy/query?code=again").json()
+    locked = httpx.get(f"{place.url}/easy/query?code=again", timeout=60).json()
     assert (locked["code"], "API key" in locked["msg"]) == (10002, True)

@@ -66,6 +66,7 @@ def test_one_that_waits_is_answered_when_it_has_ended(client: Client, place: Pla
     )
     assert cut.status in ("starting", "processing")
     cut.cancel()
+    cut.wait()
     assert (cut.status, cut.output) == ("canceled", None)
 
 
@@ -135,4 +136,4 @@ def test_a_video_that_was_made_in_our_own_words_is_not_open_to_all(place: Place)
     files = {"audio": place.neighbour.files["/words.wav"], "video": place.neighbour.files["/head.mp4"]}
     made = place.server.client.post("/v1/renders", data={"quality": "draft"}, files=files)
     job_id = made.headers["content-location"].rsplit("/", 1)[1]
-    assert httpx.get(f"{place.url}/outputs/{job_id}.mp4").status_code == 404
+    assert httpx.get(f"{place.url}/outputs/{job_id}.mp4", timeout=60).status_code == 404

@@ -102,7 +102,7 @@ def test_what_is_wrong_is_said_as_the_client_knows_it(client: Sync, place: Place
         assert (bad.value.body.status_code, bad.value.body.error) == (400, "Bad Request")
     with pytest.raises(NotFoundError):
         client.generations.get("0123")
-    with httpx.Client() as web, pytest.raises(UnauthorizedError) as locked:
+    with httpx.Client(timeout=60) as web, pytest.raises(UnauthorizedError) as locked:
         Sync(base_url=place.url, api_key="wrong", httpx_client=web).generations.list()
     assert "API key" in str(locked.value.body.message)
     bad_video = client.generations.create(model="x", input=[Video(url=place.audio), Audio(url=place.audio)])
