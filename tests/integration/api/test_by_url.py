@@ -13,6 +13,7 @@ from app.api.json_body import MAX_JSON_BYTES
 from tests.integration.api.conftest import Start
 from tests.integration.api.test_service import code
 from tests.support.neighbour import Neighbour
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -115,7 +116,7 @@ async def test_what_is_wrong_is_said_at_once_and_nothing_is_kept(
         answer = await client.post("/v1/avatars", content=text, headers=headers)
         assert answer.status_code == status, text[:200]
         assert sentence in answer.json()["detail"]
-    assert kept(tmp_path) == []
+    await until(lambda: kept(tmp_path) == [])
     assert (await client.get("/v1/jobs")).json()["jobs"] == []
 
 
@@ -131,7 +132,7 @@ async def test_a_body_of_json_has_a_limit_of_its_own(start: Start, tmp_path: Pat
     answer = await post(client, {"video_url": "data:," + "x" * MAX_JSON_BYTES})
     assert (answer.status_code, code(answer)) == (413, "upload-too-large")
     assert "multipart/form-data" in answer.json()["detail"]
-    assert kept(tmp_path) == []
+    await until(lambda: kept(tmp_path) == [])
 
 
 async def test_a_file_and_its_address_are_one_too_many(start: Start, neighbour: Neighbour) -> None:

@@ -105,8 +105,8 @@ async def test_one_that_was_looked_for_a_moment_too_early_harms_nothing(
         patch.setattr(common, "find", not_yet)
         late = await client.put("/predictions/mine", json=body)
     assert (first.status_code, late.status_code) == (202, 409)
-    assert list((tmp_path / "data" / "jobs").iterdir()) == folders
     assert len(folders) == 1
+    await until(lambda: list((tmp_path / "data" / "jobs").iterdir()) == folders)
 
 
 def test_a_service_that_nobody_knows_is_refused() -> None:
@@ -220,7 +220,7 @@ async def test_a_request_of_duix_that_is_refused_leaves_the_finished_job_of_its_
     assert answer["code"] in (10001, 10002)
     assert (await client.get("/easy/query?code=mine")).json()["data"]["status"] == 2
     assert path.read_bytes() == b"film"
-    assert {folder.name for folder in path.parent.parent.iterdir()} <= {job_id}
+    await until(lambda: {folder.name for folder in path.parent.parent.iterdir()} <= {job_id})
 
 
 @pytest.mark.parametrize(

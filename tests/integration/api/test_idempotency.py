@@ -54,7 +54,7 @@ async def test_fifty_equal_requests_at_once_make_one_job(start: Start, tmp_path:
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert await jobs(client) == 1
-    assert len(list((tmp_path / "data/jobs").iterdir())) == 1
+    await until(lambda: len(list((tmp_path / "data/jobs").iterdir())) == 1)
 
 
 @pytest.mark.usefixtures("anna")
@@ -88,7 +88,7 @@ async def test_another_request_under_the_key_is_refused(start: Start, tmp_path: 
         answer = await post(client, **other)
         assert (answer.status_code, code(answer)) == (422, "idempotency-key-reused"), other
     assert await jobs(client) == 1
-    assert len(list((tmp_path / "data/jobs").iterdir())) == 1
+    await until(lambda: len(list((tmp_path / "data/jobs").iterdir())) == 1)
 
 
 @pytest.mark.usefixtures("anna")
@@ -142,7 +142,7 @@ async def test_who_waits_for_its_turn_under_a_key_keeps_its_files_on_the_disk(
     answers = await asyncio.gather(*posts)
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["id"] for answer in answers}) == 1
-    assert len(list(folder.iterdir())) == 1
+    await until(lambda: len(list(folder.iterdir())) == 1)
 
 
 @pytest.mark.usefixtures("anna")

@@ -17,6 +17,7 @@ from tests.integration.api.conftest import Start
 from tests.support.avatars import made_up_manifest, put_made_up
 from tests.support.ports import free_port
 from tests.support.speaking import Speaking, speaking
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -102,7 +103,7 @@ async def test_a_server_that_does_not_answer_with_sound(
     assert answer.status_code == code
     assert words in answer.json()["detail"]
     assert code == 422 or "sesame" not in answer.text
-    assert list((tmp_path / "data" / "jobs").glob("*")) == []
+    await until(lambda: list((tmp_path / "data" / "jobs").glob("*")) == [])
 
 
 async def test_the_volume_of_a_sound_is_not_looked_at_on_the_event_loop(
