@@ -7,6 +7,7 @@ from starlette.types import Message
 from app.api import event_stream
 from app.api.event_stream import EventStream
 from app.jobs.job import Job
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +40,7 @@ async def test_a_stream_without_news_is_pinged_and_let_go_when_its_client_is_gon
         if len(sent) == 3:
             gone.set()
 
-    await asyncio.wait_for(EventStream(news())({"type": "http"}, receive, send), 10)
+    await asyncio.wait_for(EventStream(news())({"type": "http"}, receive, send), DEADLINE)
     assert [message.get("body") for message in sent[:3]] == [None, b": ping\n\n", b": ping\n\n"]
     assert dict(sent[0]["headers"])[b"content-type"].startswith(b"text/event-stream")
     assert closed.is_set()

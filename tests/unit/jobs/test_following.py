@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 from app.errors import ShuttingDown, StorageFull
 from app.jobs.job import Job, JobKind, JobState
 from tests.support.scheduling import Service, running
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +69,7 @@ async def test_who_waits_hears_of_a_failure_that_cannot_be_written_down_yet(tmp_
         job_id = await service.submit()
         with nothing_written_down(service):
             service.pool.refuse(service.pool.find(job_id), StorageFull("The volume is full."))
-            async with asyncio.timeout(10), aclosing(service.scheduler.follow(job_id)) as news:
+            async with asyncio.timeout(DEADLINE), aclosing(service.scheduler.follow(job_id)) as news:
                 states = [job.state async for job in news]
             assert states[-1] is JobState.FAILED
             assert service.table.get(job_id).state is JobState.RUNNING
@@ -94,7 +95,7 @@ async def test_who_waits_hears_of_a_success_when_it_is_written_down_and_counted(
             service.pool.finish(service.pool.find(job_id))
             await asyncio.sleep(0.05)
             assert JobState.SUCCEEDED not in states
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             await following
         assert states[-1] is JobState.SUCCEEDED
 
@@ -104,7 +105,7 @@ async def test_a_job_begins_and_is_canceled_although_nothing_can_be_written_down
         first = await service.submit()
         second = await service.submit()
         with nothing_written_down(service):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE):
                 await service.scheduler.cancel(first)
                 while not service.methods(second):  # noqa: ASYNC110 - no events
                     await asyncio.sleep(0.01)

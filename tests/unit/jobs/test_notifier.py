@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from app.jobs.notifier import AT_ONCE, Notifier
+from tests.support.waiting import DEADLINE
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +35,7 @@ class Watched:
         return sum(value in seen for seen in self.seen)
 
     async def until_all_saw(self, value: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while self.count(value) < len(self.seen):  # noqa: ASYNC110 - no events
                 await asyncio.sleep(0.001)
 

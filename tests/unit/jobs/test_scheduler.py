@@ -361,7 +361,7 @@ async def test_a_cancel_is_answered_while_the_table_takes_no_writes_and_is_recor
         (job_id,) = [each for each in jobs if (await service.job(each)).state is state]
         with monkeypatch.context() as patch:
             patch.setattr(service.table, "save", full)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE):
                 await service.scheduler.cancel(job_id)
                 async for job in service.scheduler.follow(job_id):
                     told = job
