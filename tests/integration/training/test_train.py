@@ -1,5 +1,5 @@
-import asyncio
 import csv
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +15,6 @@ from torch import Tensor  # noqa: E402
 from app.errors import InvalidModel, InvalidRequest, ModelNotFound  # noqa: E402
 from app.wav2lip.checkpoint import load_network  # noqa: E402
 from tests.support.packs import write_pack  # noqa: E402
-from tests.support.waiting import until  # noqa: E402
 from training.checkpoints import load_checkpoint  # noqa: E402
 from training.settings import StageName, load_settings  # noqa: E402
 from training.workbench import Workbench  # noqa: E402
@@ -164,6 +163,22 @@ def test_a_checkpoint_with_other_layers_is_refused(
         bench.run(stage, recipe)
 
 
+KILLED = """
+import os, signal
+from training.cli import main
+from training.loop import Run
+
+save = Run.save
+
+def save_and_die(run):
+    save(run)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Run.save = save_and_die
+main()
+"""
+
+
 @pytest.mark.slow
 def test_a_process_that_was_killed_goes_on_from_its_checkpoint(
     pack: Path, tmp_path: Path, recipe: Path
@@ -171,14 +186,13 @@ def test_a_process_that_was_killed_goes_on_from_its_checkpoint(
     longer = tmp_path / "longer.yaml"
     longer.write_text(recipe.read_text().replace("samples: 16", "samples: 48"))
     runs = tmp_path / "runs"
-    command = [sys.executable, "-m", "training", "train", "expert", "--device", "cpu"]
+    command = ["train", "expert", "--device", "cpu"]
     command += ["--pack", str(pack), "--runs", str(runs), "--recipe", str(longer)]
     checkpoint = runs / "expert" / "checkpoint.pt"
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        asyncio.run(until(checkpoint.is_file, deadline=120))
-        process.kill()
-    assert load_checkpoint(checkpoint, "expert")["step"] < 12
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    killed = subprocess.run([sys.executable, "-c", KILLED, *command], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert load_checkpoint(checkpoint, "expert")["step"] == 2
+    subprocess.run([sys.executable, "-m", "training", *command], check=True, capture_output=True)
     assert load_checkpoint(checkpoint, "expert")["step"] == 12
     assert not list(runs.rglob("*.part"))
 
