@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -128,7 +129,8 @@ async def test_a_slow_receiver_is_tried_again_and_holds_nobody_up(
     deliverer = make(pauses=(60.0,))
     slow = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/slow", None)))
     quick = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/quick", None)))
-    neighbour.pauses["/slow"] = DEADLINE
+    neighbour.pauses["/slow"] = 2 * DEADLINE
+    monkeypatch.setattr(sending, "WEBHOOK_SECONDS", 2 * DEADLINE)
     async with working(deliverer):
         await settled(table, quick)
     monkeypatch.setattr(sending, "WEBHOOK_SECONDS", 0.2)  # only now: on a busy machine, nobody is as quick
@@ -194,24 +196,25 @@ async def test_a_host_that_takes_one_after_the_other_holds_up_no_other(
         taken.append(job.id)
         return sending.Outcome(True)
 
-    monkeypatch.setattr("app.deliveries.deliverer.LOOKED_AT", 5)
+    def look(*given: Any) -> list[Job]:
+        found = due(*given)
+        looks.append(len(found))
+        return found
+
     deliverer, takes, taken, begun = make(), asyncio.Semaphore(0), list[str](), asyncio.Event()
-    most = AT_A_TIME[DeliveryKind.WEBHOOK] // 2
+    due, looks = table.due, list[int]()
+    monkeypatch.setattr("app.deliveries.deliverer.LOOKED_AT", 5)
+    monkeypatch.setattr("app.deliveries.deliverer.LOOK_SECONDS", DEADLINE)  # but whenever one is taken
+    monkeypatch.setattr(table, "due", look)
     monkeypatch.setattr(deliverer, "_attempt", attempt)
     for _ in range(40):
         ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/slow", None), "one"))
     other = ended(table, submitted(table, deliverer.planned(f"{neighbour.url}/quick", None), "other"))
-
-    def is_replaced(before: int) -> bool:
-        """Whether one more was taken, its end is written down, and another one was begun in its place."""
-        whole = deliverer._turns["webhook", "one"] == most
-        return len(taken) > before and taken[-1] not in deliverer._under_way and whole
-
     async with working(deliverer):
-        while len(taken) < 40 - most and not begun.is_set():
-            before = len(taken)
+        for number in range(20):
+            await until(lambda: len(looks) > number and not deliverer._wake.is_set())  # noqa: B023
             takes.release()
-            await until(lambda: is_replaced(before))  # noqa: B023
+            await until(lambda: len(taken) > number and taken[-1] not in deliverer._under_way)  # noqa: B023
         assert begun.is_set()
 
 
