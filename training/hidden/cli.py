@@ -29,6 +29,15 @@ def hidden(
     start: Annotated[
         Path | None, typer.Option("--from", help="Go on from this .onnx file.", exists=True, dir_okay=False)
     ] = None,
+    mean_with: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="An earlier .onnx file; what is written is the mean of its weights and those that are "
+            "trained. May be given more than once.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     recipe: Annotated[Path, typer.Option(help="YAML file of settings, with a section 'hidden'.")] = RECIPE,
 ) -> None:
     """Train the network that marks what covers a mouth, judge it on people held out, write it.
@@ -41,14 +50,17 @@ def hidden(
     from training.hidden.export import export_hidden
     from training.hidden.faces import taught_footage
     from training.hidden.judge import as_text, judge_hidden
+    from training.hidden.mean import BATCHES, mean_network
     from training.hidden.packed import pack_footage
     from training.hidden.scenes import SceneMaker
     from training.hidden.settings import load_hidden_settings
-    from training.hidden.train import check_start, split_people, train_hidden
+    from training.hidden.train import as_tensors, check_start, check_written, split_people, train_hidden
 
     settings, held_out = load_hidden_settings(recipe), load_settings(recipe, "expert").held_out
     if start:
         check_start(start, runs)
+    for path in mean_with or ():
+        check_written(path)
     with Progress(transient=True) as bar:
         reading = bar.add_task("Following faces")
         footage = taught_footage(
@@ -65,7 +77,12 @@ def hidden(
             start=start,
         )
     maker, rng = SceneMaker(people.filmed, people.packed, settings), np.random.default_rng(settings.seed)
-    difference = export_hidden(network, output, [maker.draw(rng) for _ in range(_CHECKED)])
+    scenes = [maker.draw(rng) for _ in range(_CHECKED)]
+    difference = export_hidden(network, output, scenes)
+    if mean_with:
+        batches = ([maker.draw(rng) for _ in range(settings.batch)] for _ in range(BATCHES))
+        mean = mean_network([output, *mean_with], (as_tensors(batch)[0] for batch in batches))
+        difference = export_hidden(mean, output, scenes)
     out.print(
         f"{output}: {output.stat().st_size / 1e6:.2f} MB, differs from torch by at most {difference} of 255."
     )

@@ -11,14 +11,17 @@ import numpy.typing as npt
 from app.faces.hidden import CROP_SIZE
 from app.faces.types import FaceLandmarks
 from app.mouths.points import JAW, LOWER_LIP_OUTER, UPPER_LIP_OUTER
+from training.hidden.behind import body, laid_behind
 from training.hidden.faces import AlignedFaces, CropPoints, Footage
-from training.hidden.fills import Picture, smooth_noise
+from training.hidden.fills import Picture, skin, smooth_noise
 from training.hidden.occluders import Occluder, draw
 from training.hidden.settings import HiddenSettings
 from training.hidden.smiles import painted_lips, smile_frames, smiling
 
 _MIDDLE: Final = (CROP_SIZE / 2, CROP_SIZE / 2)
 _BELOW_NOSE: Final = (327, 2, 98)
+_STILL, _STREAK = 0.5, 0.3
+"""Share of a pixel that a thing takes, from which it hides the pixel; of one that moves, its streak does."""
 _SHADOW_REACH, _SHADOW_BLUR = 5, 3.0
 """Pixels by which a shadow lies beside its object, and deviation of its blur."""
 
@@ -58,14 +61,16 @@ class SceneMaker:
         face, points = self._moved(rng, face, points)
         if rng.random() < self._settings.shaded:
             face = _shaded(rng, face)
-        hidden = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
+        if rng.random() < self._settings.behind:
+            face = self._before_something(rng, person, face, points)
+        hidden = np.zeros((CROP_SIZE, CROP_SIZE), np.bool_)
         if rng.random() < self._settings.covered:
             for _ in range(1 + int(rng.random() < self._settings.second_object)):
                 others = self._faces[rng.integers(len(self._faces))]
                 thing = draw(rng, self._settings, self._faces[person], others)
-                face, shown = self._laid_on(rng, face, thing)
-                hidden = np.maximum(hidden, shown)
-        return Scene(self._spoilt(rng, face), (hidden > 0.5).astype(np.float32), points)
+                face, hides = self._laid_on(rng, face, thing)
+                hidden |= hides
+        return Scene(self._spoilt(rng, face), hidden.astype(np.float32), points)
 
     def _face(self, rng: np.random.Generator) -> tuple[int, Picture, FaceLandmarks]:
         """Return somebody, their face as filmed, smiling, painted or bearded, and its points."""
@@ -101,21 +106,33 @@ class SceneMaker:
             return moved[:, ::-1], np.asarray((CROP_SIZE - 1, 0) - there * (1, -1), np.float32)
         return moved, there
 
+    def _before_something(
+        self, rng: np.random.Generator, person: int, face: Picture, points: FaceLandmarks
+    ) -> Picture:
+        own, others = self._faces[person], self._faces[rng.integers(len(self._faces))]
+        if rng.random() < self._settings.bodies:
+            thing = body(rng, points, skin(rng, own))
+        else:
+            thing = draw(rng, self._settings, own, others)
+        return laid_behind(rng, face, points, thing, self._settings.edge_blur)
+
     def _laid_on(
         self, rng: np.random.Generator, face: Picture, thing: Occluder
-    ) -> tuple[Picture, npt.NDArray[np.float32]]:
-        """Return the face behind the thing, in its shadow, and how much of each pixel the thing takes."""
+    ) -> tuple[Picture, npt.NDArray[np.bool_]]:
+        """Return the face behind the thing, in its shadow, and which of its pixels the thing hides."""
         settings = self._settings
         shape = thing.shape.astype(np.float32)
         soft = np.asarray(cv2.GaussianBlur(shape, (0, 0), rng.uniform(*settings.edge_blur)), np.float32)
         shown = thing.shown
+        least = _STILL
         if rng.random() < settings.moving:
             path = _path(rng.uniform(0, np.pi), rng.uniform(*settings.motion))
             soft, shown = (np.asarray(cv2.filter2D(one, -1, path), np.float32) for one in (soft, shown))
+            least = _STREAK
         shift = rng.integers(-_SHADOW_REACH, _SHADOW_REACH + 1, 2)
         shadow = cv2.GaussianBlur(np.roll(shape, shift, (0, 1)), (0, 0), _SHADOW_BLUR)
         dimmed = face * (1 - rng.uniform(0, settings.shadow) * shadow * (1 - soft))[..., None]
-        return dimmed * (1 - soft[..., None]) + shown * soft[..., None], soft
+        return dimmed * (1 - soft[..., None]) + shown * soft[..., None], soft > least
 
     def _spoilt(self, rng: np.random.Generator, face: Picture) -> npt.NDArray[np.uint8]:
         settings = self._settings
