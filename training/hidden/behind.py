@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.boxes import CHIN
 from app.faces.hidden import CROP_SIZE
 from app.faces.types import FaceLandmarks
 from training.hidden.fills import Picture
 from training.hidden.occluders import Occluder
 
-_CHIN: Final = 152
 _JAW_SHADOW: Final = 0.6
 """How dark the shadow of a jaw is at most."""
 
@@ -19,7 +19,7 @@ _JAW_SHADOW: Final = 0.6
 def body(rng: np.random.Generator, points: FaceLandmarks, shown: Picture) -> Occluder:
     """Return a bare neck and shoulders, whose skin is ``shown``, below a face whose mesh is ``points``."""
     shape = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
-    x, y = points[_CHIN] + rng.normal(0, 4, 2)
+    x, y = points[CHIN] + rng.normal(0, 4, 2)
     neck, shoulders = rng.uniform(10, 28), rng.uniform(30, 90)
     base, slope = y + rng.uniform(2, 26), rng.uniform(0, 16)
     right = [(x + neck, y - 25), (x + neck * rng.uniform(0.9, 1.2), base), (x + shoulders, base + slope)]

@@ -50,10 +50,10 @@ def hidden(
     from training.hidden.export import export_hidden
     from training.hidden.faces import taught_footage
     from training.hidden.judge import as_text, judge_hidden
-    from training.hidden.mean import BATCHES, mean_network
+    from training.hidden.mean import BATCHES, TRAINED, mean_network
     from training.hidden.packed import pack_footage
     from training.hidden.scenes import SceneMaker
-    from training.hidden.settings import load_hidden_settings
+    from training.hidden.settings import SECTION, load_hidden_settings
     from training.hidden.train import as_tensors, check_start, check_written, split_people, train_hidden
 
     settings, held_out = load_hidden_settings(recipe), load_settings(recipe, "expert").held_out
@@ -78,11 +78,12 @@ def hidden(
         )
     maker, rng = SceneMaker(people.filmed, people.packed, settings), np.random.default_rng(settings.seed)
     scenes = [maker.draw(rng) for _ in range(_CHECKED)]
-    difference = export_hidden(network, output, scenes)
     if mean_with:
+        trained = runs / SECTION / TRAINED
+        export_hidden(network, trained, scenes)
         batches = ([maker.draw(rng) for _ in range(settings.batch)] for _ in range(BATCHES))
-        mean = mean_network([output, *mean_with], (as_tensors(batch)[0] for batch in batches))
-        difference = export_hidden(mean, output, scenes)
+        network = mean_network([trained, *mean_with], (as_tensors(batch)[0] for batch in batches))
+    difference = export_hidden(network, output, scenes)
     out.print(
         f"{output}: {output.stat().st_size / 1e6:.2f} MB, differs from torch by at most {difference} of 255."
     )

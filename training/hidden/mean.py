@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from training.hidden.written import take_up
 from training.networks.hidden_mouth import HiddenMouth
 
+TRAINED: Final = "trained.onnx"
+"""Name of the file, in the folder of a run, of what was trained there, before it is averaged with others."""
+
 BATCHES: Final = 24
 """Of drawn scenes, whose statistics the normalisations of the mean get."""
 

@@ -334,6 +334,32 @@ class TestWithTorch:
         apart = (mean(batches[0]).sigmoid() - single.eval()(batches[0]).sigmoid()).abs().mean()
         assert apart < 0.05
 
+    @pytest.mark.slow
+    def test_the_mean_may_take_the_place_of_a_network_that_is_in_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from app.faces.networks import MODELS
+        from training.hidden import faces, mean, train
+        from training.hidden.cli import hidden
+        from training.networks.hidden_mouth import HiddenMouth
+
+        old = (MODELS / "hidden_mouth.onnx").read_bytes()
+        (output := tmp_path / "hidden.onnx").write_bytes(old)
+        seen: list[bytes] = []
+
+        def mean_network(paths: list[Path], _: object) -> HiddenMouth:
+            seen.extend(path.read_bytes() for path in paths)
+            return HiddenMouth().eval()
+
+        monkeypatch.setattr(faces, "taught_footage", lambda *_: [footage("anna"), footage("bert")])
+        monkeypatch.setattr(train, "train_hidden", lambda *_, **__: HiddenMouth().eval())
+        monkeypatch.setattr(mean, "mean_network", mean_network)
+        hidden([tmp_path / "anna.mp4"], tmp_path / "runs", output, mean_with=[output])
+        trained, other = seen
+        assert other == old
+        assert trained != old
+        assert output.read_bytes() not in seen
+
     def test_what_it_cannot_start_from_is_refused_before_any_face_is_followed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
