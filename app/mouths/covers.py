@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from app.faces.boxes import crop_affine
 from app.faces.geometry import composed, mapped
-from app.faces.hidden import CROP_SIZE, Shares, alignment, in_crop, lips_ellipse
+from app.faces.hidden import CROP_SIZE, FAINT, Shares, alignment, in_crop, lips_ellipse
 from app.faces.types import Box, ExactBox, FaceLandmarks, Landmarks, MouthMask
 from app.media.frames import Affine
 from app.mouths.points import JAW, LOWER_LIP_OUTER
@@ -27,10 +27,11 @@ NOTED: Final = 0.012
 _LOWER_FACE: Final = (slice(30, 84), slice(20, 76))
 """The part of an aligned crop that a mouth with its cheeks and chin takes."""
 
-FAINT, FIRM = 40, 160
-"""What is marked at least faintly counts in full where it goes on to what is marked firmly, 0..255: the tip
-of a finger is faint, its hand is not. Not over the lips, for what is marked between them and a neck may be
-the edge of a chin; nor over the chin of a mouth that gapes: it hangs before the neck (:data:`GAPING`)."""
+FIRM: Final = 160
+"""What is marked at least faintly, by :data:`app.faces.hidden.FAINT`, counts in full where it goes on to what
+is marked firmly, 0..255: the tip of a finger is faint, its hand is not. Not over the lips, for what is marked
+between them and a neck may be the edge of a chin; nor over the chin of a mouth that gapes: it hangs before
+the neck (:data:`GAPING`)."""
 
 GAPING: Final = 0.5
 """Opening, in distances of the inner eyes, from which a chin hangs before the neck: one of somebody singing

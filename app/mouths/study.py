@@ -22,7 +22,6 @@ from app.faces.hidden import THREADS
 from app.faces.types import Boxes, FaceFlags, FaceMeshes, Landmarks, has_face
 from app.media.frames import FrameLayout, I420Frame
 from app.mouths.covers import Covers, gather
-from app.mouths.grimaces import forget_grimaces
 from app.mouths.lips_apart import Apart
 from app.mouths.looking import Frames, Look, Looker
 from app.mouths.looks import Patch, Skin
@@ -34,7 +33,7 @@ from app.volume import meaning
 STUDY: Final = "mouths.npz"
 """Name of the file among those of an avatar; it can be rebuilt from the others."""
 
-VERSION: Final = 8
+VERSION: Final = 9
 """Of what is measured and how; a study of another version is made again."""
 
 _BUFFERS: Final = 8
@@ -196,7 +195,6 @@ def study_frames(
         alive()
         if cover is not None:
             marks.take(index, cover)
-    forget_grimaces(marks, notes.redness, notes.parting, landmarks, alive)
     covers = gather(marks.lips, marks.kept, usual, landmarks, alive)
     return Study(
         meshes=meshes,

@@ -4,9 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from app.faces.hidden import hidden_mouths, lasting, lips_of
+from app.faces.hidden import hidden_mouths, lasting
 from app.faces.types import runs_of
-from app.mouths.covers import firm_share
 from app.mouths.looks import colourfulness
 from app.mouths.person import SEEN_RED, enough_frames
 from app.mouths.study import Study
@@ -22,14 +21,8 @@ follows their opening (a correlation) if they are seen all the same. Of eight pe
 beards are not marked seven have 0.74 to 0.97, of seven whose lips are marked by mistake three 0.79 to 0.96;
 behind a bar or a microphone of one colour -0.1 to 0.71."""
 
-FIRMLY: Final = 0.12
-"""Share of the lips that is marked firmly at least once while something hides a mouth. Of 1,900 drawn things
-that hide one of 28 people in training by the share of all marks, 99.8 % are marked so; of laughs, pouts and
-shadows that do, those of nine people by 0 to 0.11, of four more by 0.2 to 0.8."""
-
 SURELY: Final = 0.9
-"""Share of the lips that is marked, in one frame at least, from which it need not be so firmly: a caption or
-border that is there all along, and so is usual, has 1. Of those laughs and pouts none has over 0.66."""
+"""Share of the lips that is marked, in one frame at least, from which a mouth is hidden however briefly."""
 
 BRIEF_SECONDS: Final = 0.09
 """What hides a mouth for so long at most is only spared: giving way to it would take longer than it lasts. A
@@ -68,21 +61,8 @@ def _hidden(study: Study, fps: float, found: Flags, opening: Numbers) -> Flags:
     hidden = hidden_mouths(lips.astype(np.float32), fps, study.cuts)
     for start, stop in runs_of(hidden):
         sure = study.covers.lips[start:stop].max() >= SURELY
-        lasts = stop - start > BRIEF_SECONDS * fps
-        hidden[start:stop] = sure or (lasts and _is_firm(study, fps, range(start, stop)))
+        hidden[start:stop] = sure or stop - start > BRIEF_SECONDS * fps
     return hidden
-
-
-def _is_firm(study: Study, fps: float, frames: range) -> bool:
-    """Tell whether what is marked on lips, if any of it was kept, is ever firm: see :data:`FIRMLY`."""
-    kept = False
-    for frame in frames:
-        cover = study.covers.of(frame, fps)
-        if cover is not None:
-            landmarks, kept = study.meshes[frame, :, :2], True
-            if firm_share(cover, lips_of(landmarks)) >= FIRMLY:
-                return True
-    return not kept
 
 
 def _lips_are_seen(study: Study, fps: float, found: Flags, opening: Numbers) -> bool:

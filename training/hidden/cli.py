@@ -29,15 +29,6 @@ def hidden(
     start: Annotated[
         Path | None, typer.Option("--from", help="Go on from this .onnx file.", exists=True, dir_okay=False)
     ] = None,
-    mean_with: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="An earlier .onnx file; what is written is the mean of its weights and those that are "
-            "trained. May be given more than once.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
     recipe: Annotated[Path, typer.Option(help="YAML file of settings, with a section 'hidden'.")] = RECIPE,
 ) -> None:
     """Train the network that marks what covers a mouth, judge it on people held out, write it.
@@ -46,21 +37,18 @@ def hidden(
 
     Stopped, it goes on from its last checkpoint.
     """
-    from app.faces.hidden import HiddenFinder
+    from app.faces.hidden import NETWORKS, HiddenFinder
     from training.hidden.export import export_hidden
     from training.hidden.faces import taught_footage
     from training.hidden.judge import as_text, judge_hidden
-    from training.hidden.mean import BATCHES, TRAINED, mean_network
     from training.hidden.packed import pack_footage
     from training.hidden.scenes import SceneMaker
-    from training.hidden.settings import SECTION, load_hidden_settings
-    from training.hidden.train import as_tensors, check_start, check_written, split_people, train_hidden
+    from training.hidden.settings import load_hidden_settings
+    from training.hidden.train import check_start, split_people, train_hidden
 
     settings, held_out = load_hidden_settings(recipe), load_settings(recipe, "expert").held_out
     if start:
         check_start(start, runs)
-    for path in mean_with or ():
-        check_written(path)
     with Progress(transient=True) as bar:
         reading = bar.add_task("Following faces")
         footage = taught_footage(
@@ -77,15 +65,13 @@ def hidden(
             start=start,
         )
     maker, rng = SceneMaker(people.filmed, people.packed, settings), np.random.default_rng(settings.seed)
-    scenes = [maker.draw(rng) for _ in range(_CHECKED)]
-    if mean_with:
-        trained = runs / SECTION / TRAINED
-        export_hidden(network, trained, scenes)
-        batches = ([maker.draw(rng) for _ in range(settings.batch)] for _ in range(BATCHES))
-        network = mean_network([trained, *mean_with], (as_tensors(batch)[0] for batch in batches))
-    difference = export_hidden(network, output, scenes)
+    difference = export_hidden(network, output, [maker.draw(rng) for _ in range(_CHECKED)])
     out.print(
         f"{output}: {output.stat().st_size / 1e6:.2f} MB, differs from torch by at most {difference} of 255."
     )
     if people.held_out:
-        out.print(as_text(judge_hidden(HiddenFinder(output), people.held_out, settings)))
+        out.print(as_text(judge_hidden(HiddenFinder([output]), people.held_out, settings)))
+        first = NETWORKS[0]
+        if output.resolve() != first.resolve():
+            agreed = judge_hidden(HiddenFinder([first, output]), people.held_out, settings)
+            out.print(f"Where {first.name} agrees: {as_text(agreed)}")

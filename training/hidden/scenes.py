@@ -11,9 +11,8 @@ import numpy.typing as npt
 from app.faces.hidden import CROP_SIZE
 from app.faces.types import FaceLandmarks
 from app.mouths.points import JAW, LOWER_LIP_OUTER, UPPER_LIP_OUTER
-from training.hidden.behind import body, laid_behind
 from training.hidden.faces import AlignedFaces, CropPoints, Footage
-from training.hidden.fills import Picture, skin, smooth_noise
+from training.hidden.fills import Picture, smooth_noise
 from training.hidden.occluders import Occluder, draw
 from training.hidden.settings import HiddenSettings
 from training.hidden.smiles import painted_lips, smile_frames, smiling
@@ -61,8 +60,6 @@ class SceneMaker:
         face, points = self._moved(rng, face, points)
         if rng.random() < self._settings.shaded:
             face = _shaded(rng, face)
-        if rng.random() < self._settings.behind:
-            face = self._before_something(rng, person, face, points)
         hidden = np.zeros((CROP_SIZE, CROP_SIZE), np.bool_)
         if rng.random() < self._settings.covered:
             for _ in range(1 + int(rng.random() < self._settings.second_object)):
@@ -105,16 +102,6 @@ class SceneMaker:
         if rng.random() < 0.5:
             return moved[:, ::-1], np.asarray((CROP_SIZE - 1, 0) - there * (1, -1), np.float32)
         return moved, there
-
-    def _before_something(
-        self, rng: np.random.Generator, person: int, face: Picture, points: FaceLandmarks
-    ) -> Picture:
-        own, others = self._faces[person], self._faces[rng.integers(len(self._faces))]
-        if rng.random() < self._settings.bodies:
-            thing = body(rng, points, skin(rng, own))
-        else:
-            thing = draw(rng, self._settings, own, others)
-        return laid_behind(rng, face, points, thing, self._settings.edge_blur)
 
     def _laid_on(
         self, rng: np.random.Generator, face: Picture, thing: Occluder

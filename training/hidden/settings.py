@@ -63,10 +63,6 @@ class HiddenSettings:
     """Share of the samples in little light."""
     dimmest: float
     """How much of the light is left there, at least."""
-    behind: float
-    """Share of the samples with something behind the face, which hides nothing."""
-    bodies: float
-    """Share of those that are a bare neck and shoulders; the others are drawn things."""
     edge_blur: tuple[float, float]
     """Deviation of the blur of objects' edges, pixels."""
     shadow: float

@@ -65,12 +65,7 @@ def check_start(start: Path, runs: Path) -> None:
     training goes on.
     """
     refuse_checkpoint(runs / SECTION / CHECKPOINT, start)
-    check_written(start)
-
-
-def check_written(path: Path) -> None:
-    """Raise InvalidModel if this stage did not write the file at ``path``."""
-    take_up(path, HiddenMouth(), torch.zeros(1, 3, CROP_SIZE, CROP_SIZE))
+    take_up(start, HiddenMouth(), torch.zeros(1, 3, CROP_SIZE, CROP_SIZE))
 
 
 def train_hidden(

@@ -167,7 +167,7 @@ def test_networks_are_compiled_once_and_while_the_first_video_is_opened(
         return model
 
     monkeypatch.setattr(ov.Core, "compile_model", noted)
-    made = replace(made, decoder=_Unhurried(compiled, 3))
+    made = replace(made, decoder=_Unhurried(compiled, 4))
     made.build(AvatarRequest("anna", video, "a"), no_progress)
     assert not compiled.acquire(blocking=False)
 

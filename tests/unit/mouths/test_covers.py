@@ -195,37 +195,17 @@ def test_what_lies_beside_lips_stays() -> None:
     np.testing.assert_array_equal(without_faint_lips(marks, lips())[far], hand()[far])
 
 
-def hidden(marks: dict[int, np.ndarray], kept: bool = True, share: float = 0.5) -> np.ndarray:
-    """Return in which frames a mouth is hidden whose lips are marked by a share in those of ``marks``."""
-    covers = covered(marks if kept else {})
-    shares = np.zeros(FRAMES, np.float32)
-    shares[list(marks)] = share
-    return ~meet(studied(replace(covers, lips=shares)), FPS).seen
-
-
-def test_a_mouth_is_hidden_by_what_is_firm_at_least_once() -> None:
-    """A laugh, a pout and their shadows are marked faintly."""
-    frames = range(10, 20)
-
-    assert not hidden(dict.fromkeys(frames, marked_on_lips(0.05))).any()
-    firm = hidden({**dict.fromkeys(frames, marked_on_lips(0.05)), 15: marked_on_lips(0.2)})
-    assert np.flatnonzero(firm).tolist() == list(frames)
-
-
-def test_a_mouth_is_hidden_by_what_is_there_all_along_and_so_is_usual() -> None:
-    """A caption before the lips, say: what is beyond the usual is faint, but all of the lips is marked."""
-    frames = dict.fromkeys(range(10, 20), marked_on_lips(0.01))
-
-    assert not hidden(frames, share=0.8).any()
-    assert np.flatnonzero(hidden(frames, share=1.0)).tolist() == list(frames)
-
-
-def test_a_mouth_of_which_no_marks_were_kept_is_hidden_by_their_share() -> None:
-    frames = range(10, 20)
-
-    assert np.flatnonzero(hidden(dict.fromkeys(frames, NOTHING), kept=False)).tolist() == list(frames)
-
-
 @pytest.mark.parametrize(("count", "gives_way"), [(1, False), (2, False), (3, True)])
 def test_a_mouth_does_not_give_way_to_what_is_gone_in_a_moment(count: int, gives_way: bool) -> None:
-    assert hidden(dict.fromkeys(range(10, 10 + count), marked_on_lips(0.5))).any() == gives_way
+    assert hidden(range(10, 10 + count), share=0.5).any() == gives_way
+
+
+def test_a_mouth_of_which_nothing_is_seen_is_hidden_however_briefly() -> None:
+    assert np.flatnonzero(hidden(range(10, 11), share=1.0)).tolist() == [10]
+
+
+def hidden(frames: range, *, share: float) -> np.ndarray:
+    """Return in which frames a mouth is hidden whose lips are marked by a share in some."""
+    shares = np.zeros(FRAMES, np.float32)
+    shares[list(frames)] = share
+    return ~meet(studied(replace(covered({}), lips=shares)), FPS).seen
