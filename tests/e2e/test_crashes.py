@@ -78,7 +78,7 @@ def test_a_killed_render_process_is_replaced_and_its_render_goes_on_where_it_was
 def test_an_avatar_whose_process_is_killed_is_made_anew_and_nothing_is_left_of_the_first(
     service: Server, renders: str, tmp_path: Path
 ) -> None:
-    video = clips.talking_head(tmp_path / "long.mp4", 5.0)
+    video = clips.talking_head(tmp_path / "long.mp4", 10.0)
     response = service.client.post(
         "/v1/avatars",
         data={"id": "ben"},
@@ -91,7 +91,7 @@ def test_an_avatar_whose_process_is_killed_is_made_anew_and_nothing_is_left_of_t
     os.kill(service.render_pid, signal.SIGKILL)
     job = service.outcome(job_id)
     assert (job["state"], job["attempts"]) == ("succeeded", 2)
-    assert service.client.get("/v1/avatars/ben").json()["frame_count"] == 125
+    assert service.client.get("/v1/avatars/ben").json()["frame_count"] == 250
     service.wait(lambda: {path.name for path in service.avatars_dir.iterdir()} == {"anna", "ben"})
     service.wait(lambda: not (service.data_dir / "jobs" / job_id).exists())
     assert service.client.delete("/v1/avatars/ben").status_code == 204
