@@ -172,19 +172,15 @@ def marked_on_lips(share: float, beside: int = 0) -> np.ndarray:
     return marks
 
 
-@pytest.mark.parametrize(
-    ("share", "firm", "faint"), [(0.0, 0, 0), (0.01, 0.5, 0), (0.04, 1, 0.5), (0.2, 1, 1)]
-)
-def test_own_lips_that_are_marked_faintly_are_not_let_through(
-    share: float, firm: float, faint: float
-) -> None:
+@pytest.mark.parametrize(("share", "faint"), [(0.0, 0), (0.01, 0), (0.04, 0.5), (0.2, 1)])
+def test_own_lips_that_are_marked_faintly_are_not_let_through(share: float, faint: float) -> None:
     marks = marked_on_lips(share, beside=2)
     after = without_faint_lips(marks, lips()).astype(float)
 
     known = np.count_nonzero(marks == 255) / lips().sum()
     assert known == pytest.approx(share, abs=0.005)
     if share:
-        assert after[marks == 255].mean() == pytest.approx(255 * firm, rel=0.25)
+        assert (after[marks == 255] == 255).all()  # the edge of something beside them
     assert after[marks == FIRM - 1].mean() == pytest.approx((FIRM - 1) * faint, rel=0.25)
 
 
