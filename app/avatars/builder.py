@@ -25,9 +25,9 @@ from app.avatars.store import BACKDROP, MANIFEST, PREVIEW, SOURCE, AvatarStore
 from app.avatars.turning import find_turn, turn_of
 from app.avatars.warned import avatar_notices
 from app.errors import NoFace
+from app.faces.agreed import AgreedFinder
 from app.faces.detector import FaceDetector
 from app.faces.face_mesh import FaceMesh
-from app.faces.hidden import HiddenFinder
 from app.faces.tracking import track_face
 from app.faces.types import Boxes, FaceChoice, FaceTrack, Pads, has_face
 from app.media.decoder import HERE, Decoder
@@ -323,7 +323,7 @@ def _turned(request: AvatarRequest, info: VideoInfo) -> int:
 def compile_networks() -> None:
     """Compile the networks that follow and study faces, once a process: once a worker has its model."""
     FaceMesh()
-    HiddenFinder()
+    AgreedFinder()
     LipsApart()
 
 

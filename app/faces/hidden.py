@@ -2,10 +2,11 @@
 
 Face Mesh keeps drawing a mouth behind anything that covers it, and is as confident as before. Two small
 networks of our own look at the lower face, eyes level and at a fixed size, and mark the pixels that are
-not face. ``docs/training/design.md`` describes their training and their accuracy.
+not face; :mod:`app.faces.agreed` tells what of that counts. ``docs/training/design.md`` describes their
+training and their accuracy.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from app.faces.geometry import mapped
-from app.faces.networks import MODELS, SinglePicture, compiled
+from app.faces.networks import SinglePicture, compiled
 from app.faces.regions import LEFT_EYE, RIGHT_EYE
 from app.faces.types import FaceFlags, FaceLandmarks, runs_of
 from app.media.frames import Affine, BgrImage
@@ -63,16 +64,8 @@ _SHORTEST_SIGHT: Final = 0.16
 THREADS: Final = 2
 """Finders that work at once, each on one thread; more wait for each other."""
 
-NETWORKS: Final = (MODELS / "hidden_mouth.onnx", MODELS / "hidden_mouth_second.onnx")
-"""Two that learned apart. Of bare faces the first marks lips in 0.9 %, the second in 0.4 %, both in none; of
-those that are made to smile they take 18, 2.5 and 2.5 % for hidden. Of mouths that drawn things hide by half
-or more each finds 99 %, and so do both."""
-
 FAINT: Final = 40
-"""What is marked less than this, 0..255, all over a crop is nothing; and no second network is asked."""
-
-_NEAR: Final = np.ones((9, 9), np.uint8)
-"""Another network has to mark something within 4 pixels of what the first one marks: not the same edge."""
+"""What is marked less than this, 0..255, is nothing but doubt."""
 
 
 def alignment(landmarks: FaceLandmarks) -> Affine:
@@ -95,41 +88,24 @@ def in_crop(affine: Affine, landmarks: FaceLandmarks) -> FaceLandmarks:
 
 
 class HiddenFinder:
-    """Marks what covers faces in aligned crops, on one thread of the CPU: a crop in a millisecond or two.
+    """Marks what covers faces in aligned crops, by one network, on one thread of the CPU.
 
-    What one network takes for something by mistake, a laugh, a neck, a shadow, another one seldom does: where
-    there are several, they have to agree.
+    A crop takes a millisecond or two.
     """
-
-    def __init__(self, networks: Sequence[Path] = NETWORKS) -> None:
-        self._first, *self._others = (_Finding(path) for path in networks)
-
-    def cover(self, crops: Iterable[BgrImage]) -> Cover:
-        """Return how surely each pixel of any number of aligned crops (96, 96, 3) hides the face."""
-        return np.array([self._agreed(crop) for crop in crops], np.uint8).reshape(-1, CROP_SIZE, CROP_SIZE)
-
-    def _agreed(self, crop: BgrImage) -> npt.NDArray[np.uint8]:
-        found = self._first(crop)
-        for other in self._others:
-            if found.max() < FAINT:
-                return np.zeros_like(found)
-            found = np.asarray(cv2.min(found, cv2.dilate(other(crop), _NEAR)), np.uint8)
-        return found
-
-
-class _Finding:
-    """One network."""
 
     def __init__(self, path: Path) -> None:
         self._request = compiled(path, SinglePicture(CROP_SIZE, CROP_SIZE), THREADS).create_infer_request()
         self._crop = np.empty((1, CROP_SIZE, CROP_SIZE, 3), np.uint8)
         self._request.set_input_tensor(0, ov.Tensor(self._crop, shared_memory=True))
 
-    def __call__(self, crop: BgrImage) -> npt.NDArray[np.uint8]:
-        """Return what it finds in one crop, (96, 96)."""
-        self._crop[0] = crop
-        self._request.infer(share_outputs=True)
-        return np.asarray(np.rint(255 * self._request.get_output_tensor().data[0]), np.uint8)
+    def cover(self, crops: Iterable[BgrImage]) -> Cover:
+        """Return how surely each pixel of any number of aligned crops (96, 96, 3) hides the face."""
+        found = []
+        for crop in crops:
+            self._crop[0] = crop
+            self._request.infer(share_outputs=True)
+            found.append(np.rint(255 * self._request.get_output_tensor().data[0]).astype(np.uint8))
+        return np.array(found, np.uint8).reshape(-1, CROP_SIZE, CROP_SIZE)
 
 
 def lips_hidden(cover: Cover, points: FaceLandmarks) -> float:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.agreed import Marking
 from app.faces.boxes import crop_affine
 from app.faces.geometry import composed, mapped
 from app.faces.hidden import CROP_SIZE, FAINT, Shares, alignment, in_crop, lips_ellipse
@@ -17,9 +18,6 @@ from app.media.frames import Affine
 from app.mouths.points import JAW, LOWER_LIP_OUTER
 from app.mouths.types import Numbers
 from app.progress import Alive, nothing
-
-Marking = npt.NDArray[np.uint8]
-"""uint8 (96, 96): how surely each pixel of one aligned crop is something before the face, 0 to 255."""
 
 NOTED: Final = 0.012
 """Share of the lower face from which a cover is kept; below it is nothing but doubt."""

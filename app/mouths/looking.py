@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.agreed import AgreedFinder
 from app.faces.face_mesh import FaceMesh
-from app.faces.hidden import HiddenFinder, lips_hidden
+from app.faces.hidden import lips_hidden
 from app.faces.regions import region_of_landmarks
 from app.faces.types import FaceLandmarks, FaceMeshPoints
 from app.media.frames import BgrImage, FrameLayout, I420Frame
@@ -120,8 +121,8 @@ class Looker:
     def cover(self, face: Face) -> Marked:
         """Return what is before a face; lips beyond the frame's edge are hidden."""
         if not hasattr(self._own, "finder"):
-            self._own.finder = HiddenFinder()
-        marks = self._own.finder.cover([face.crop])[0]
+            self._own.finder = AgreedFinder()
+        marks = self._own.finder.cover(face.crop, face.crop_points)
         luma = np.asarray(cv2.cvtColor(face.crop, cv2.COLOR_BGR2GRAY), np.uint8)
         if not lips_within(face.mesh, (self._layout.width, self._layout.height)):
             return Marked(np.full_like(marks, 255), 1.0, luma)

@@ -7,9 +7,10 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.agreed import Marking
 from app.faces.hidden import CROP_SIZE, STILL_HIDDEN, alignment, in_crop, lips_hidden
 from app.faces.types import Landmarks
-from app.mouths.covers import NOTED, Marking, Usual, beyond, lower_face_share, pack, unpack
+from app.mouths.covers import NOTED, Usual, beyond, lower_face_share, pack, unpack
 from app.mouths.usual import of_the_face
 
 _USUAL_FRAMES: Final = 60

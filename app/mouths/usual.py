@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.faces.agreed import Marking
 from app.faces.hidden import CROP_SIZE, FAINT, lips_ellipse
 from app.faces.types import FaceLandmarks, Landmarks
-from app.mouths.covers import Marking
 from app.mouths.points import UPPER_LIP_OUTER
 
 Lumas = npt.NDArray[np.uint8]

@@ -37,7 +37,7 @@ def hidden(
 
     Stopped, it goes on from its last checkpoint.
     """
-    from app.faces.hidden import NETWORKS, HiddenFinder
+    from app.faces.hidden import HiddenFinder
     from training.hidden.export import export_hidden
     from training.hidden.faces import taught_footage
     from training.hidden.judge import as_text, judge_hidden
@@ -70,8 +70,4 @@ def hidden(
         f"{output}: {output.stat().st_size / 1e6:.2f} MB, differs from torch by at most {difference} of 255."
     )
     if people.held_out:
-        out.print(as_text(judge_hidden(HiddenFinder([output]), people.held_out, settings)))
-        first = NETWORKS[0]
-        if output.resolve() != first.resolve():
-            agreed = judge_hidden(HiddenFinder([first, output]), people.held_out, settings)
-            out.print(f"Where {first.name} agrees: {as_text(agreed)}")
+        out.print(as_text(judge_hidden(HiddenFinder(output), people.held_out, settings)))

@@ -48,7 +48,7 @@ def export_hidden(network: HiddenMouth, output: Path, scenes: list[Scene]) -> in
         onnx.save(written, unproven)
         with torch.inference_mode():
             expected = 255 * model(as_tensors(scenes)[0]).numpy()
-        found = HiddenFinder([unproven]).cover(scene.picture for scene in scenes)
+        found = HiddenFinder(unproven).cover(scene.picture for scene in scenes)
         difference = int(np.ceil(np.abs(found - expected).max()))
         if difference > LARGEST_DIFFERENCE:
             raise InvalidModel(

@@ -1,14 +1,15 @@
 """What the network that marks covers learns from is what the service shows it."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from app.faces.agreed import AgreedFinder, Marking
 from app.faces.detector import load_detector
-from app.faces.hidden import CROP_SIZE, Cover, HiddenFinder
+from app.faces.hidden import CROP_SIZE
 from app.faces.tracking import track_face
+from app.faces.types import FaceLandmarks
 from app.media.frames import BgrImage
 from app.media.limits import VideoLimits
 from app.media.probe import probe_video
@@ -27,11 +28,11 @@ def test_faces_of_any_size_are_learnt_from_as_the_service_cuts_them(
 ) -> None:
     shown: list[BgrImage] = []
 
-    def noting(_: HiddenFinder, crops: Iterable[BgrImage]) -> Cover:
-        shown.extend(crops)
-        return np.zeros((1, CROP_SIZE, CROP_SIZE), np.uint8)
+    def noting(_: AgreedFinder, crop: BgrImage, points: FaceLandmarks) -> Marking:
+        shown.append(crop)
+        return np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
 
-    monkeypatch.setattr(HiddenFinder, "cover", noting)
+    monkeypatch.setattr(AgreedFinder, "cover", noting)
     video = talking_head(tmp_path / "head.mp4", 0.2, width=height * 4 // 3, height=height)
     info = probe_video(video, LIMITS)
     frames = [frame.copy() for frame in decode_frames(video, info, LIMITS)]

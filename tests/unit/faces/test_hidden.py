@@ -1,14 +1,12 @@
 from functools import cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from app.faces import hidden
+from app.faces.agreed import NETWORKS, AgreedFinder
 from app.faces.hidden import (
     CROP_SIZE,
-    NETWORKS,
     HiddenFinder,
     Shares,
     alignment,
@@ -27,8 +25,8 @@ FPS = 25.0
 
 
 @cache
-def finder() -> HiddenFinder:
-    return HiddenFinder()
+def finder() -> AgreedFinder:
+    return AgreedFinder()
 
 
 def crop_of(image: BgrImage) -> tuple[BgrImage, FaceLandmarks]:
@@ -38,7 +36,7 @@ def crop_of(image: BgrImage) -> tuple[BgrImage, FaceLandmarks]:
 
 def share_of(image: BgrImage) -> float:
     crop, points = crop_of(image)
-    return lips_hidden(finder().cover([crop])[0], points)
+    return lips_hidden(finder().cover(crop, points), points)
 
 
 def mouth() -> tuple[int, int]:
@@ -77,45 +75,6 @@ def test_bare_lips_are_not_hidden() -> None:
     assert share_of(portrait()) < 0.05
 
 
-def test_what_one_network_finds_and_the_other_does_not_is_not_hidden() -> None:
-    """The first was once taught that this portrait lies before faces."""
-    crop, points = crop_of(portrait())
-    first, second = (HiddenFinder([network]).cover([crop])[0] for network in NETWORKS)
-
-    assert lips_hidden(first, points) > 0.5
-    assert lips_hidden(second, points) < 0.05
-
-
-def test_what_both_networks_find_is_as_sure_as_the_first_one_is() -> None:
-    crop, points = crop_of(with_disc((30, 30, 30)))
-    first, both = (HiddenFinder(networks).cover([crop])[0] for networks in (NETWORKS[:1], NETWORKS))
-
-    within = lips_ellipse(points) > 0
-    assert (both <= first).all()
-    assert np.mean(both[within] == first[within]) > 0.9
-
-
-def test_the_second_network_is_asked_only_if_the_first_finds_something(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = []
-
-    class Finding:
-        def __init__(self, path: Path) -> None:
-            self._path = path
-
-        def __call__(self, crop: BgrImage) -> np.ndarray:
-            asked.append(self._path)
-            return crop[..., 0]
-
-    monkeypatch.setattr(hidden, "_Finding", Finding)
-    faint, sure = (np.full((CROP_SIZE, CROP_SIZE, 3), level, np.uint8) for level in (39, 40))
-
-    covers = HiddenFinder().cover([faint, sure])
-    assert asked == [NETWORKS[0], *NETWORKS]
-    assert covers[:, 0, 0].tolist() == [0, 40]
-
-
 @pytest.mark.parametrize(
     "color", [(30, 30, 30), (235, 235, 235), (40, 60, 160)], ids=["dark", "white", "red"]
 )
@@ -135,7 +94,7 @@ def test_something_beside_the_mouth_does_not_hide_it_and_is_marked_where_it_is()
     image, (x, y) = portrait().copy(), mouth()
     cv2.circle(image, (x - 40, y - 28), 13, (30, 30, 30), cv2.FILLED)
     crop, points = crop_of(image)
-    cover = finder().cover([crop])[0]
+    cover = finder().cover(crop, points)
     landmarks, _ = portrait_face()
     affine = alignment(landmarks)
     place = np.linalg.solve(affine[:, :2], np.array([x - 40, y - 28]) - affine[:, 2])
@@ -145,11 +104,12 @@ def test_something_beside_the_mouth_does_not_hide_it_and_is_marked_where_it_is()
 
 
 def test_crops_are_answered_one_by_one_whatever_their_number() -> None:
+    one = HiddenFinder(NETWORKS[0])
     crops = [crop_of(image)[0] for image in (portrait(), with_disc((30, 30, 30)))]
-    both = finder().cover(crops)
+    both = one.cover(crops)
     assert both.shape == (2, CROP_SIZE, CROP_SIZE)
-    assert np.array_equal(both[1], finder().cover(crops[1:])[0])
-    assert finder().cover([]).shape == (0, CROP_SIZE, CROP_SIZE)
+    assert np.array_equal(both[1], one.cover(crops[1:])[0])
+    assert one.cover([]).shape == (0, CROP_SIZE, CROP_SIZE)
 
 
 def test_a_crop_has_level_eyes_and_the_lips_in_its_middle() -> None:

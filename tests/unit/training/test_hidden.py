@@ -277,7 +277,7 @@ class TestWithTorch:
         path = tmp_path / "hidden.onnx"
         assert export_hidden(network, path, [maker.draw(rng) for _ in range(3)]) <= LARGEST_DIFFERENCE
         assert path.stat().st_size < 500_000
-        figures = judge_hidden(HiddenFinder([path]), [footage()], SETTINGS)
+        figures = judge_hidden(HiddenFinder(path), [footage()], SETTINGS)
         assert 0 <= figures.bare <= figures.bare_p99 <= 1
         assert 0 <= figures.smiles <= 1
         assert "Overlap" in as_text(figures)

@@ -1,0 +1,80 @@
+"""What two networks that learned apart mark before a face, and what of it counts.
+
+Each takes something for a cover by mistake now and then: the first a laugh, a shadow, a chin; the second a
+wall beside a turned head. They seldom take the same.
+"""
+
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.faces.hidden import CROP_SIZE, FAINT, HiddenFinder
+from app.faces.networks import MODELS
+from app.faces.types import FaceLandmarks
+from app.media.frames import BgrImage
+
+Marking = npt.NDArray[np.uint8]
+"""uint8 (96, 96): how surely each pixel of one aligned crop is something before the face, 0 to 255."""
+
+NETWORKS: Final = (MODELS / "hidden_mouth.onnx", MODELS / "hidden_mouth_second.onnx")
+
+AGREED: Final = 0.2
+"""Share of a mark near which the other network has to mark something as well: edges differ, and of a glass
+one may see only a part."""
+
+OUTSIDE: Final = 0.5
+"""Share of a mark that lies beyond the face, from which it counts though the second network finds nothing:
+it finds thin, pale and clear things less well. What comes before a mouth comes from outside; a laugh does
+not."""
+
+_NEAR: Final = np.ones((9, 9), np.uint8)
+"""Near is 4 pixels of a crop."""
+
+
+class AgreedFinder:
+    """Marks what covers faces in aligned crops, by both networks: a crop in two or three milliseconds.
+
+    ``docs/training/design.md`` has the figures of either and of both.
+    """
+
+    def __init__(self) -> None:
+        self._first, self._second = (HiddenFinder(path) for path in NETWORKS)
+
+    def cover(self, crop: BgrImage, points: FaceLandmarks) -> Marking:
+        """Return how surely each pixel of a crop (96, 96, 3) hides the face, whose landmarks are ``points``.
+
+        The second network is not asked if the first finds nothing.
+        """
+        first: Marking = self._first.cover([crop])[0]
+        if first.max() < FAINT:
+            return np.zeros_like(first)
+        return agreed(first, self._second.cover([crop])[0], points)
+
+
+def agreed(first: Marking, second: Marking, points: FaceLandmarks) -> Marking:
+    """Return what counts of the marks of two networks, (96, 96); ``points`` are the landmarks in the crop.
+
+    A mark counts as a whole, or not at all.
+    """
+    beyond = np.ones((CROP_SIZE, CROP_SIZE), np.uint8)
+    cv2.fillPoly(beyond, [np.rint(cv2.convexHull(points)).astype(np.int32)], 0)
+    by_first = _whole(first, (first >= FAINT) & _near(second), AGREED)
+    by_second = _whole(second, (second >= FAINT) & _near(first), AGREED)
+    from_outside = _whole(first, beyond > 0, OUTSIDE)
+    return np.asarray(np.max([by_first, by_second, from_outside], axis=0), np.uint8)
+
+
+def _near(marks: Marking) -> npt.NDArray[np.bool_]:
+    near: npt.NDArray[np.bool_] = cv2.dilate(marks, _NEAR) >= FAINT
+    return near
+
+
+def _whole(marks: Marking, where: npt.NDArray[np.bool_], least: float) -> Marking:
+    """Return the marks, each a connected region, of which at least that share lies where it is asked for."""
+    count, labels = cv2.connectedComponents((marks >= FAINT).astype(np.uint8))
+    area = np.bincount(labels.ravel(), minlength=count)
+    kept = np.bincount(labels[where], minlength=count) >= least * np.maximum(area, 1)
+    kept[0] = False
+    return np.where(kept[labels], marks, np.uint8(0))
