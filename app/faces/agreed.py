@@ -20,11 +20,11 @@ Marking = npt.NDArray[np.uint8]
 
 NETWORKS: Final = (MODELS / "hidden_mouth.onnx", MODELS / "hidden_mouth_second.onnx")
 
-AGREED: Final = 0.2
+AGREED: Final = 0.3
 """Share of a mark near which the other network has to mark something as well: edges differ, and of a glass
 one may see only a part."""
 
-OUTSIDE: Final = 0.5
+OUTSIDE: Final = 0.65
 """Share of a mark that lies beyond the face, from which it counts though the second network finds nothing:
 it finds thin, pale and clear things less well. What comes before a mouth comes from outside; a laugh does
 not."""

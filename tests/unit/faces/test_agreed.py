@@ -29,7 +29,7 @@ def test_a_mark_within_the_face_counts_if_both_networks_find_it() -> None:
 
 
 def test_a_mark_of_which_the_other_network_finds_a_part_counts_whole_as_sure_as_it_is() -> None:
-    glass, part = marked(30, 40, 66, 60, 180), marked(30, 40, 38, 60, 90)
+    glass, part = marked(30, 40, 66, 60, 180), marked(30, 40, 40, 60, 90)
 
     assert agreed(glass, part, FACE)[50, 64] == 180
     assert agreed(part, glass, FACE)[50, 64] == 180
@@ -37,7 +37,7 @@ def test_a_mark_of_which_the_other_network_finds_a_part_counts_whole_as_sure_as_
 
 
 def test_what_comes_from_outside_counts_though_only_the_first_network_finds_it() -> None:
-    blade = marked(60, 50, 96, 56)
+    blade = marked(68, 50, 96, 56)
 
     np.testing.assert_array_equal(agreed(blade, NOTHING, FACE), blade)
     assert not agreed(NOTHING, blade, FACE).any()

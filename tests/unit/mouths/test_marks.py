@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from app.faces.agreed import Marking
 from app.faces.hidden import CROP_SIZE
-from app.mouths.covers import Marking
 from app.mouths.marks import Marked, Marks, cover_every
 from tests.support.mouths import meshes_of, talk
 

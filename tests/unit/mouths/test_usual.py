@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from app.faces.agreed import Marking
 from app.faces.hidden import CROP_SIZE, alignment, in_crop
 from app.faces.types import Landmarks
-from app.mouths.covers import Covers, Marking, gather
+from app.mouths.covers import Covers, gather
 from app.mouths.marks import Marked, Marks, cover_every
 from tests.support.mouths import meshes_of, talk
 
