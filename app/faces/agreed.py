@@ -21,8 +21,8 @@ Marking = npt.NDArray[np.uint8]
 NETWORKS: Final = (MODELS / "hidden_mouth.onnx", MODELS / "hidden_mouth_second.onnx")
 
 AGREED: Final = 0.3
-"""Share of a mark near which the other network has to mark something as well: edges differ, and of a glass
-one may see only a part."""
+"""Share of a mark of the first network near which the second has to mark something as well: edges differ, and
+of a glass it may see only a part."""
 
 OUTSIDE: Final = 0.65
 """Share of a mark that lies beyond the face, from which it counts though the second network finds nothing:
@@ -54,21 +54,17 @@ class AgreedFinder:
 
 
 def agreed(first: Marking, second: Marking, points: FaceLandmarks) -> Marking:
-    """Return what counts of the marks of two networks, (96, 96); ``points`` are the landmarks in the crop.
+    """Return what counts of the marks (96, 96) of the first network; ``points`` are the crop's landmarks.
 
-    A mark counts as a whole, or not at all.
+    Each counts as a whole, or where the second network finds something, too. What that one finds alone never
+    counts: of one man it takes the lips themselves for something.
     """
     beyond = np.ones((CROP_SIZE, CROP_SIZE), np.uint8)
     cv2.fillPoly(beyond, [np.rint(cv2.convexHull(points)).astype(np.int32)], 0)
-    by_first = _whole(first, (first >= FAINT) & _near(second), AGREED)
-    by_second = _whole(second, (second >= FAINT) & _near(first), AGREED)
+    near = cv2.dilate(second, _NEAR)
+    confirmed = _whole(first, near >= FAINT, AGREED)
     from_outside = _whole(first, beyond > 0, OUTSIDE)
-    return np.asarray(np.max([by_first, by_second, from_outside], axis=0), np.uint8)
-
-
-def _near(marks: Marking) -> npt.NDArray[np.bool_]:
-    near: npt.NDArray[np.bool_] = cv2.dilate(marks, _NEAR) >= FAINT
-    return near
+    return np.asarray(np.max([confirmed, from_outside, cv2.min(first, near)], axis=0), np.uint8)
 
 
 def _whole(marks: Marking, where: npt.NDArray[np.bool_], least: float) -> Marking:

