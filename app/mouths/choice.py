@@ -87,15 +87,9 @@ class Costs:
     """Of each step (of 255) by which the mouths that meet at a change look different."""
     still: float = 0.06
     """Of staying with the same lender for a frame in which the footage moves on, so that motion freezes."""
-    reversal: float = 0.12
+    reversal: float = 0.07
     """Of going backward after forward or the other way about: two neighbours in turn buzz."""
-    fast: float = 0.4
-    """Of each :data:`FAST` by which a lender's mouth opens or shuts faster than is wanted, by the square: it
-    is blurred by its motion, and the one beside it is another mouth."""
 
-
-FAST: Final = 0.05
-"""Change of an opening in one frame at :data:`RATE`, in distances of the inner eyes."""
 
 QUIET: Final = 0.25
 """Share of speech from which somebody counts as speaking; below it, by degrees, as quiet."""
@@ -147,16 +141,6 @@ def _clenched(person: Person) -> Numbers:
     return worse
 
 
-def _speeds(openings: Numbers, shots: npt.NDArray[np.integer], rate: float) -> Numbers:
-    """Return how fast mouths open or shut, (n,), by their change in one frame at :data:`RATE`; 0 at a cut."""
-    if len(openings) < 2:
-        return np.zeros(len(openings))
-    speeds: Numbers = np.abs(np.gradient(openings)) * rate / RATE
-    ends = np.flatnonzero(np.diff(shots))
-    speeds[ends] = speeds[ends + 1] = 0
-    return speeds
-
-
 def _quiet(speech: SpeechShares | float, count: int) -> Numbers:
     """Return how far nobody speaks in each of ``count`` frames, 0..1."""
     quiet: Numbers = np.clip(1 - np.broadcast_to(speech, count).astype(np.float64) / QUIET, 0, 1)
@@ -190,7 +174,6 @@ class Chooser:
         )
         self._shapes = person.shapes * self._weights
         self._apart = _apart(person)
-        self._speeds = _speeds(person.openings, person.study.shots, person.fps)
         self._clenched = _clenched(person)
         self._patches, self._lengths = person.study.looks
         takes = person.study.takes
@@ -211,8 +194,7 @@ class Chooser:
         ``alive`` is called for each, and may raise to stop.
         """
         result: list[tuple[FrameNumbers, Numbers]] = []
-        openings = (wanted[:, :COMPONENTS] @ OPENING).astype(np.float64)
-        speeds = _speeds(openings, np.zeros(len(openings), np.int32), RATE / self._share)
+        openings = wanted[:, :COMPONENTS] @ OPENING
         quiet = _quiet(speech, len(shown))
         for row, frame in enumerate(shown.tolist()):
             alive()
@@ -227,7 +209,6 @@ class Chooser:
             smaller = np.maximum(self._scale[pool] - self._scale[frame], 0)
             cost += self._costs.small * np.square(smaller)
             cost += self._costs.stretch * self._stretched(float(openings[row]), pool)
-            cost += self._costs.fast * np.square(np.maximum(self._speeds[pool] - speeds[row], 0) / FAST)
             if quiet[row]:
                 cost += quiet[row] * self._apart[pool]
             cost *= self._share

@@ -14,7 +14,6 @@ from app.errors import JobCanceled
 from app.mouths import choice
 from app.mouths.choice import (
     BENT_WELL,
-    FAST,
     LEAST_GAP,
     MOST_CANDIDATES,
     MOST_GROWN,
@@ -96,29 +95,6 @@ def test_a_mouth_that_would_be_stretched_costs_more() -> None:
         more = RATE / person.fps * 2.0 * max(bent - BENT_WELL, 0.0) ** 2 / STRETCH**2
         assert extra.get(lender, cost + more) == pytest.approx(cost + more)
     assert max(with_it[1]) > max(without[1]) + 1
-
-
-def test_a_lender_that_moves_faster_than_is_wanted_costs_more() -> None:
-    cut = 20
-    person = person_of(talk(COUNT), cuts=(cut,))
-    still, shown = shapes(1.0, 1.0, 1.0), frames(30, 31, 32)
-    share = RATE / person.fps
-    speeds = np.abs(np.gradient(person.openings)) / share
-    speeds[[cut - 1, cut]] = 0
-    one, other = (Chooser(person, Costs(fast=cost)).local_costs(still, shown)[1] for cost in (0.4, 0.0))
-    with_it, without = (dict(zip(*costs, strict=True)) for costs in (one, other))
-    for lender in with_it.keys() & without.keys():
-        more = 0.4 * share * (speeds[lender] / FAST) ** 2
-        assert with_it[lender] == pytest.approx(without[lender] + more)
-
-
-def test_a_lender_that_moves_as_fast_as_is_wanted_costs_no_more() -> None:
-    person, shown = talker(), np.arange(20, 30, dtype=np.int32)
-    path = person.shapes[shown]
-    costs = [Chooser(person, Costs(fast=cost)).local_costs(path, shown) for cost in (0.4, 0.0)]
-    for row, frame in enumerate(shown[1:-1].tolist(), start=1):
-        one, other = (dict(zip(*local[row], strict=True)) for local in costs)
-        assert one[frame] == pytest.approx(other[frame], abs=0.01)
 
 
 def test_of_two_mouths_that_would_be_stretched_clenched_teeth_are_not_lent() -> None:
