@@ -19,6 +19,7 @@ Marking = npt.NDArray[np.uint8]
 """uint8 (96, 96): how surely each pixel of one aligned crop is something before the face, 0 to 255."""
 
 NETWORKS: Final = (MODELS / "hidden_mouth.onnx", MODELS / "hidden_mouth_second.onnx")
+"""The first and the second."""
 
 AGREED: Final = 0.3
 """Share of a mark of the first network near which the second has to mark something as well: edges differ, and
