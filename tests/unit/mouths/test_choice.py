@@ -242,9 +242,7 @@ def test_what_follows_beyond_a_cut_within_a_take_is_a_change_like_any_other() ->
     looks = np.zeros((COUNT, PATCH_SIZE[1], PATCH_SIZE[0], 3), np.uint8)
     looks[30:35] = 100
     for cuts, after in (((), (30,)), ((30,), range(45, 50))):
-        first, second = chosen(
-            person_of(wanted, patches=looks, cuts=cuts), path, frames(27, 27), jump=3.0, fast=0
-        )
+        first, second = chosen(person_of(wanted, patches=looks, cuts=cuts), path, frames(27, 27), jump=3.0)
         assert 25 <= first < 30
         assert second in after
 
