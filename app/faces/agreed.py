@@ -43,15 +43,17 @@ class AgreedFinder:
     def __init__(self) -> None:
         self._first, self._second = (HiddenFinder(path) for path in NETWORKS)
 
-    def cover(self, crop: BgrImage, points: FaceLandmarks) -> Marking:
-        """Return how surely each pixel of a crop (96, 96, 3) hides the face, whose landmarks are ``points``.
+    def cover(self, crop: BgrImage, points: FaceLandmarks) -> tuple[Marking, Marking]:
+        """Return how surely each pixel of a crop (96, 96, 3) hides the face, and what else may do so.
 
-        The second network is not asked if the first finds nothing.
+        ``points`` are the face's landmarks in the crop. The second network is not asked if the first finds
+        nothing.
         """
         first: Marking = self._first.cover([crop])[0]
         if first.max() < FAINT:
-            return np.zeros_like(first)
-        return agreed(first, self._second.cover([crop])[0], points)
+            return np.zeros_like(first), np.zeros_like(first)
+        counts = agreed(first, self._second.cover([crop])[0], points)
+        return counts, np.asarray(cv2.bitwise_and(first - counts, within(points)), np.uint8)
 
 
 def agreed(first: Marking, second: Marking, points: FaceLandmarks) -> Marking:
@@ -60,12 +62,17 @@ def agreed(first: Marking, second: Marking, points: FaceLandmarks) -> Marking:
     Each counts as a whole, or where the second network finds something, too. What that one finds alone never
     counts: of one man it takes the lips themselves for something.
     """
-    beyond = np.ones((CROP_SIZE, CROP_SIZE), np.uint8)
-    cv2.fillPoly(beyond, [np.rint(cv2.convexHull(points)).astype(np.int32)], 0)
     near = cv2.dilate(second, _NEAR)
     confirmed = _whole(first, near >= FAINT, AGREED)
-    from_outside = _whole(first, beyond > 0, OUTSIDE)
+    from_outside = _whole(first, within(points) == 0, OUTSIDE)
     return np.asarray(np.max([confirmed, from_outside, cv2.min(first, near)], axis=0), np.uint8)
+
+
+def within(points: FaceLandmarks) -> Marking:
+    """Return 255 within the outline of a face whose landmarks are ``points``, 0 elsewhere, (96, 96)."""
+    face = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+    cv2.fillPoly(face, [np.rint(cv2.convexHull(points)).astype(np.int32)], 255)
+    return face
 
 
 def _whole(marks: Marking, where: npt.NDArray[np.bool_], least: float) -> Marking:

@@ -81,7 +81,7 @@ class Covers:
     lips: Shares
     """float32 (n,): share of the lips that is hidden; nan without a face."""
     face: Shares
-    """float32 (n,): share of the lower face that is hidden, beyond what is usual."""
+    """float32 (n,): share of the lower face that is hidden, or may be, beyond what is usual."""
     rows: npt.NDArray[np.int32]
     """int32 (m,): the frames, sorted, of which a cover is kept."""
     ends: npt.NDArray[np.int64]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.agreed import Marking
-from app.faces.hidden import CROP_SIZE, STILL_HIDDEN, alignment, in_crop, lips_hidden
+from app.faces.hidden import CROP_SIZE, STILL_HIDDEN, Shares, alignment, in_crop, lips_hidden
 from app.faces.types import Landmarks
 from app.mouths.covers import NOTED, Usual, beyond, lower_face_share, pack, unpack
 from app.mouths.usual import of_the_face
@@ -36,6 +36,8 @@ class Marked:
     """Share of the lips that it hides, 0..1."""
     luma: npt.NDArray[np.uint8]
     """uint8 (96, 96): the aligned crop, grey."""
+    doubt: float = 0.0
+    """Share of the lower face that may be hidden beside what is marked, 0..1."""
 
 
 class Kept(MutableMapping[int, Marking]):
@@ -70,11 +72,13 @@ class Marks:
         self._sample: dict[int, Marked] = {}
         self.lips = np.full(count, np.nan, np.float32)
         """Share of the lips that is hidden in each frame; nan without a face."""
+        self.doubts = np.zeros(count, np.float32)
+        """:attr:`Marked.doubt` of each frame."""
         self.kept = Kept()
 
     def take(self, index: int, cover: Marked) -> None:
         """Take what was found in a frame."""
-        self.lips[index] = cover.lips
+        self.lips[index], self.doubts[index] = cover.lips, cover.doubt
         if index % self._step == 0:
             self._sample[index] = cover
         if lower_face_share(cover.marks) >= NOTED:
@@ -90,6 +94,7 @@ class Marks:
         """Make of these the marks of a whole video, of frames that are the ``same`` (n,) as when taken."""
         marks, common = type(self)(len(same), self._every), min(len(same), len(self.lips))
         marks.lips[:common] = np.where(same[:common], self.lips[:common], np.nan)
+        marks.doubts[:common] = np.where(same[:common], self.doubts[:common], 0)
         marks.kept = self.kept
         for index in list(marks.kept):
             if index >= common or not same[index]:
@@ -111,7 +116,8 @@ class Marks:
         same &= np.abs(self.lips[before] - self.lips[after]) < STILL_HIDDEN
         as_usual = self._as_usual(usual)
         clear = same & as_usual[before] & as_usual[after]
-        self.lips[rest[clear]] = np.maximum(self.lips[before[clear]], self.lips[after[clear]])
+        for shares in (self.lips, self.doubts):
+            shares[rest[clear]] = np.maximum(shares[before[clear]], shares[after[clear]])
         doubtful: list[int] = rest[~clear].tolist()
         return doubtful
 
@@ -122,6 +128,12 @@ class Marks:
         for index, kept in self.kept.items():
             as_usual[index] &= lower_face_share(beyond(kept, usual.face)) < NOTED
         return as_usual
+
+    def unusual_doubts(self) -> Shares:
+        """Return the share of the lower face that may be hidden in each frame, beyond what is usual, (n,)."""
+        seen = np.isfinite(self.lips)
+        usual = float(np.median(self.doubts[seen])) if seen.any() else 0.0
+        return np.asarray(np.maximum(self.doubts - usual, 0), np.float32)
 
     def usual(self, landmarks: Landmarks) -> Usual:
         """Return what is marked in most frames; ``landmarks`` (n, 468, 2) are those of the frames."""

@@ -6,7 +6,7 @@ earlier version, whose stored meshes are kept, or when its file is lost.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -196,6 +196,7 @@ def study_frames(
         if cover is not None:
             marks.take(index, cover)
     covers = gather(marks.lips, marks.kept, usual, landmarks, alive)
+    covers = replace(covers, face=covers.face + marks.unusual_doubts())
     return Study(
         meshes=meshes,
         teeth=notes.teeth,

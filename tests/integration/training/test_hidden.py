@@ -28,9 +28,9 @@ def test_faces_of_any_size_are_learnt_from_as_the_service_cuts_them(
 ) -> None:
     shown: list[BgrImage] = []
 
-    def noting(_: AgreedFinder, crop: BgrImage, points: FaceLandmarks) -> Marking:
+    def noting(_: AgreedFinder, crop: BgrImage, points: FaceLandmarks) -> tuple[Marking, Marking]:
         shown.append(crop)
-        return np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+        return np.zeros((CROP_SIZE, CROP_SIZE), np.uint8), np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
 
     monkeypatch.setattr(AgreedFinder, "cover", noting)
     video = talking_head(tmp_path / "head.mp4", 0.2, width=height * 4 // 3, height=height)

@@ -36,7 +36,7 @@ def crop_of(image: BgrImage) -> tuple[BgrImage, FaceLandmarks]:
 
 def share_of(image: BgrImage) -> float:
     crop, points = crop_of(image)
-    return lips_hidden(finder().cover(crop, points), points)
+    return lips_hidden(finder().cover(crop, points)[0], points)
 
 
 def mouth() -> tuple[int, int]:
@@ -94,7 +94,7 @@ def test_something_beside_the_mouth_does_not_hide_it_and_is_marked_where_it_is()
     image, (x, y) = portrait().copy(), mouth()
     cv2.circle(image, (x - 40, y - 28), 13, (30, 30, 30), cv2.FILLED)
     crop, points = crop_of(image)
-    cover = finder().cover(crop, points)
+    cover, _ = finder().cover(crop, points)
     landmarks, _ = portrait_face()
     affine = alignment(landmarks)
     place = np.linalg.solve(affine[:, :2], np.array([x - 40, y - 28]) - affine[:, 2])
