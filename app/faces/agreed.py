@@ -71,7 +71,7 @@ def agreed(first: Marking, second: Marking, points: FaceLandmarks) -> Marking:
 def within(points: FaceLandmarks) -> Marking:
     """Return 255 within the outline of a face whose landmarks are ``points``, 0 elsewhere, (96, 96)."""
     face = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
-    cv2.fillPoly(face, [np.rint(cv2.convexHull(points)).astype(np.int32)], 255)
+    cv2.fillPoly(face, [np.rint(cv2.convexHull(points.astype(np.float32))).astype(np.int32)], 255)
     return face
 
 

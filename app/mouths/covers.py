@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.agreed import Marking
+from app.faces.agreed import Marking, within
 from app.faces.boxes import crop_affine
 from app.faces.geometry import composed, mapped
 from app.faces.hidden import CROP_SIZE, FAINT, Shares, alignment, in_crop, lips_ellipse
@@ -163,10 +163,7 @@ def _before_face(marks: Marking, landmarks: FaceLandmarks) -> Marking:
     firm = np.zeros(count, np.bool_)
     firm[labels[marks >= FIRM]] = True
     cover = np.where(firm[labels] & (_lips_and_chin(points) == 0), np.uint8(255), marks)
-    outline = cv2.convexHull(points)
-    face = np.zeros_like(cover)
-    cv2.fillPoly(face, [np.rint(outline).astype(np.int32)], 255)
-    around = cv2.dilate(face, np.ones((2 * _BEYOND_FACE + 1,) * 2, np.uint8))
+    around = cv2.dilate(within(points), np.ones((2 * _BEYOND_FACE + 1,) * 2, np.uint8))
     return np.asarray(cv2.bitwise_and(cover, around), np.uint8)
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.faces.agreed import Marking
+from app.faces.agreed import Marking, within
 from app.faces.hidden import CROP_SIZE, FAINT, lips_ellipse
 from app.faces.types import FaceLandmarks, Landmarks
 from app.mouths.points import UPPER_LIP_OUTER
@@ -85,7 +85,7 @@ def of_the_face(usual: Marking, lumas: Lumas, points: Landmarks) -> Marking:
     typical = np.median(points, axis=0)
     usual = _not_beside(usual, labels, typical)
     face = _face(typical, points)
-    outline = _filled(typical)
+    outline = within(typical)
     skin = face & (cv2.erode(outline, np.ones((_INNER, _INNER), np.uint8)) > 0) & (labels == 0)
     if int(skin.sum()) < _LEAST:
         return usual
@@ -154,13 +154,6 @@ def _face(typical: FaceLandmarks, points: Landmarks) -> npt.NDArray[np.bool_]:
     """Return where the face lies below the eyes, without the lips of any of the frames."""
     lips = np.max([lips_ellipse(each) for each in points], axis=0)
     around = cv2.dilate(lips, np.ones((3, 3), np.uint8)) > 0
-    face: npt.NDArray[np.bool_] = (_filled(typical) > 0) & ~around
+    face: npt.NDArray[np.bool_] = (within(typical) > 0) & ~around
     face[:_EYES] = False
-    return face
-
-
-def _filled(points: FaceLandmarks) -> npt.NDArray[np.uint8]:
-    """Return the face within the outline of its landmarks: 1 within, 0 elsewhere."""
-    face = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
-    cv2.fillPoly(face, [np.rint(cv2.convexHull(points.astype(np.float32))).astype(np.int32)], 1)
     return face
