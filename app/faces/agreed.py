@@ -44,16 +44,15 @@ class AgreedFinder:
         self._first, self._second = (HiddenFinder(path) for path in NETWORKS)
 
     def cover(self, crop: BgrImage, points: FaceLandmarks) -> tuple[Marking, Marking]:
-        """Return how surely each pixel of a crop (96, 96, 3) hides the face, and what else may do so.
+        """Return how surely each pixel of a crop (96, 96, 3) hides the face, and how surely it may do so.
 
-        ``points`` are the face's landmarks in the crop. The second network is not asked if the first finds
-        nothing.
+        The second is what the first network marks, whatever of it counts. ``points`` are the face's landmarks
+        in the crop. The second network is not asked if the first finds nothing.
         """
         first: Marking = self._first.cover([crop])[0]
         if first.max() < FAINT:
             return np.zeros_like(first), np.zeros_like(first)
-        counts = agreed(first, self._second.cover([crop])[0], points)
-        return counts, np.asarray(cv2.bitwise_and(first - counts, within(points)), np.uint8)
+        return agreed(first, self._second.cover([crop])[0], points), first
 
 
 def agreed(first: Marking, second: Marking, points: FaceLandmarks) -> Marking:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from app.faces.agreed import Marking, within
 from app.faces.boxes import crop_affine
 from app.faces.geometry import composed, mapped
-from app.faces.hidden import CROP_SIZE, FAINT, Shares, alignment, in_crop, lips_ellipse
+from app.faces.hidden import CROP_SIZE, FAINT, Shares, alignment, in_crop, lips_ellipse, lips_of
 from app.faces.types import Box, ExactBox, FaceLandmarks, Landmarks, MouthMask
 from app.media.frames import Affine
 from app.mouths.points import JAW, LOWER_LIP_OUTER
@@ -70,6 +70,8 @@ class Usual:
 
     face: Marking
     """What belongs to the face: a beard, say, that is taken for something before it."""
+    suspects: Marking
+    """The same of what one network alone finds, too."""
     lips: float
     """Share of the lips that the rest hides, 0..1: something that is before the face all along."""
 
@@ -81,7 +83,9 @@ class Covers:
     lips: Shares
     """float32 (n,): share of the lips that is hidden; nan without a face."""
     face: Shares
-    """float32 (n,): share of the lower face that is hidden, or may be, beyond what is usual."""
+    """float32 (n,): share of the lower face that is hidden, beyond what is usual."""
+    beside: Shares
+    """float32 (n,): share of the lower face that may be hidden beside the lips, beyond what is usual."""
     rows: npt.NDArray[np.int32]
     """int32 (m,): the frames, sorted, of which a cover is kept."""
     ends: npt.NDArray[np.int64]
@@ -120,15 +124,16 @@ class Covers:
 def gather(
     lips: Shares,
     kept: Mapping[int, Marking],
+    suspects: Mapping[int, Marking],
     usual: Usual,
     landmarks: Landmarks,
     alive: Alive = nothing,
 ) -> Covers:
-    """Make covers of the marks of single frames; ``usual`` is what is marked in most of them.
+    """Make covers of the marks of single frames, and of what else is suspected; ``usual`` is so in most.
 
     ``alive`` is called for each and may raise to stop the work.
     """
-    face = np.zeros(len(lips), np.float32)
+    face, beside = np.zeros((2, len(lips)), np.float32)
     covers = {}
     for frame in sorted(kept):
         alive()
@@ -136,9 +141,15 @@ def gather(
         face[frame] = lower_face_share(cover)
         if face[frame] >= np.float32(NOTED):
             covers[frame] = pack(cover)
+    for frame in sorted(suspects):
+        alive()
+        suspected = _before_face(beyond(suspects[frame], usual.suspects), landmarks[frame])
+        suspected[lips_of(landmarks[frame]) > 0] = 0
+        beside[frame] = lower_face_share(suspected)
     return Covers(
         lips,
         face,
+        beside,
         rows=np.array(list(covers), np.int32),
         lips_before=np.array(usual.lips, np.float32),
         ends=np.cumsum([len(cover) for cover in covers.values()], dtype=np.int64),

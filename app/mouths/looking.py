@@ -16,7 +16,6 @@ from app.faces.hidden import lips_hidden
 from app.faces.regions import region_of_landmarks
 from app.faces.types import FaceLandmarks, FaceMeshPoints
 from app.media.frames import BgrImage, FrameLayout, I420Frame
-from app.mouths.covers import lower_face_share
 from app.mouths.lips_apart import LipsApart, mouth_crop
 from app.mouths.looks import Patch, Skin, lips_within, parting, patch_of, redness, sharpness, skin_of
 from app.mouths.marks import Marked
@@ -123,8 +122,9 @@ class Looker:
         """Return what is before a face; lips beyond the frame's edge are hidden."""
         if not hasattr(self._own, "finder"):
             self._own.finder = AgreedFinder()
-        marks, doubtful = self._own.finder.cover(face.crop, face.crop_points)
+        marks, suspects = self._own.finder.cover(face.crop, face.crop_points)
         luma = np.asarray(cv2.cvtColor(face.crop, cv2.COLOR_BGR2GRAY), np.uint8)
         if not lips_within(face.mesh, (self._layout.width, self._layout.height)):
-            return Marked(np.full_like(marks, 255), 1.0, luma)
-        return Marked(marks, lips_hidden(marks, face.crop_points), luma, lower_face_share(doubtful))
+            everything = np.full_like(marks, 255)
+            return Marked(everything, everything, 1.0, luma)
+        return Marked(marks, suspects, lips_hidden(marks, face.crop_points), luma)

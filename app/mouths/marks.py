@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.faces.agreed import Marking
-from app.faces.hidden import CROP_SIZE, STILL_HIDDEN, Shares, alignment, in_crop, lips_hidden
+from app.faces.hidden import CROP_SIZE, STILL_HIDDEN, alignment, in_crop, lips_hidden
 from app.faces.types import Landmarks
 from app.mouths.covers import NOTED, Usual, beyond, lower_face_share, pack, unpack
 from app.mouths.usual import of_the_face
@@ -32,12 +32,12 @@ class Marked:
     """What is marked before the face of one frame."""
 
     marks: Marking
+    suspects: Marking
+    """What may be before it: the marks, and what else one network alone finds."""
     lips: float
     """Share of the lips that it hides, 0..1."""
     luma: npt.NDArray[np.uint8]
     """uint8 (96, 96): the aligned crop, grey."""
-    doubt: float = 0.0
-    """Share of the lower face that may be hidden beside what is marked, 0..1."""
 
 
 class Kept(MutableMapping[int, Marking]):
@@ -72,17 +72,17 @@ class Marks:
         self._sample: dict[int, Marked] = {}
         self.lips = np.full(count, np.nan, np.float32)
         """Share of the lips that is hidden in each frame; nan without a face."""
-        self.doubts = np.zeros(count, np.float32)
-        """:attr:`Marked.doubt` of each frame."""
-        self.kept = Kept()
+        self.kept, self.suspects = Kept(), Kept()
+        """:attr:`Marked.marks` and :attr:`Marked.suspects` of the frames that have more than a little."""
 
     def take(self, index: int, cover: Marked) -> None:
         """Take what was found in a frame."""
-        self.lips[index], self.doubts[index] = cover.lips, cover.doubt
+        self.lips[index] = cover.lips
         if index % self._step == 0:
             self._sample[index] = cover
-        if lower_face_share(cover.marks) >= NOTED:
-            self.kept[index] = cover.marks
+        for kept, marks in ((self.kept, cover.marks), (self.suspects, cover.suspects)):
+            if lower_face_share(marks) >= NOTED:
+                kept[index] = marks
 
     def wants(self, index: int) -> bool:
         """Tell whether a frame is among those that are looked at first, and has yet to be."""
@@ -94,11 +94,11 @@ class Marks:
         """Make of these the marks of a whole video, of frames that are the ``same`` (n,) as when taken."""
         marks, common = type(self)(len(same), self._every), min(len(same), len(self.lips))
         marks.lips[:common] = np.where(same[:common], self.lips[:common], np.nan)
-        marks.doubts[:common] = np.where(same[:common], self.doubts[:common], 0)
-        marks.kept = self.kept
-        for index in list(marks.kept):
-            if index >= common or not same[index]:
-                del marks.kept[index]
+        marks.kept, marks.suspects = self.kept, self.suspects
+        for kept in (marks.kept, marks.suspects):
+            for index in list(kept):
+                if index >= common or not same[index]:
+                    del kept[index]
         for index, sampled in self._sample.items():
             if index < common and same[index] and index % marks._step == 0:
                 marks._sample[index] = sampled
@@ -116,8 +116,7 @@ class Marks:
         same &= np.abs(self.lips[before] - self.lips[after]) < STILL_HIDDEN
         as_usual = self._as_usual(usual)
         clear = same & as_usual[before] & as_usual[after]
-        for shares in (self.lips, self.doubts):
-            shares[rest[clear]] = np.maximum(shares[before[clear]], shares[after[clear]])
+        self.lips[rest[clear]] = np.maximum(self.lips[before[clear]], self.lips[after[clear]])
         doubtful: list[int] = rest[~clear].tolist()
         return doubtful
 
@@ -125,21 +124,21 @@ class Marks:
         """Tell in which of the frames that were looked at no more is hidden than is usual."""
         seen = np.isfinite(self.lips)
         as_usual = seen & (self.lips - np.median(self.lips[seen]) < _CLEAR) if seen.any() else seen
-        for index, kept in self.kept.items():
-            as_usual[index] &= lower_face_share(beyond(kept, usual.face)) < NOTED
+        for index, suspects in self.suspects.items():
+            as_usual[index] &= lower_face_share(beyond(suspects, usual.suspects)) < NOTED
         return as_usual
-
-    def unusual_doubts(self) -> Shares:
-        """Return the share of the lower face that may be hidden in each frame, beyond what is usual, (n,)."""
-        seen = np.isfinite(self.lips)
-        usual = float(np.median(self.doubts[seen])) if seen.any() else 0.0
-        return np.asarray(np.maximum(self.doubts - usual, 0), np.float32)
 
     def usual(self, landmarks: Landmarks) -> Usual:
         """Return what is marked in most frames; ``landmarks`` (n, 468, 2) are those of the frames."""
         if not self._sample:
-            return Usual(NOTHING, 0.0)
-        marked: Marking = np.median([each.marks for each in self._sample.values()], axis=0).astype(np.uint8)
+            return Usual(NOTHING, NOTHING, 0.0)
+        sample = self._sample.values()
+        marked, suspected = (
+            np.median(each, axis=0).astype(np.uint8)
+            for each in ([one.marks for one in sample], [one.suspects for one in sample])
+        )
         points = np.array([in_crop(alignment(landmarks[index]), landmarks[index]) for index in self._sample])
-        face = of_the_face(marked, np.array([each.luma for each in self._sample.values()]), points)
-        return Usual(face, lips_hidden(beyond(marked, face), np.median(points, axis=0)))
+        lumas = np.array([each.luma for each in sample])
+        face = of_the_face(marked, lumas, points)
+        lips = lips_hidden(beyond(marked, face), np.median(points, axis=0))
+        return Usual(face, of_the_face(suspected, lumas, points), lips)

@@ -6,7 +6,7 @@ earlier version, whose stored meshes are kept, or when its file is lost.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -33,7 +33,7 @@ from app.volume import meaning
 STUDY: Final = "mouths.npz"
 """Name of the file among those of an avatar; it can be rebuilt from the others."""
 
-VERSION: Final = 9
+VERSION: Final = 10
 """Of what is measured and how; a study of another version is made again."""
 
 _BUFFERS: Final = 8
@@ -195,8 +195,6 @@ def study_frames(
         alive()
         if cover is not None:
             marks.take(index, cover)
-    covers = gather(marks.lips, marks.kept, usual, landmarks, alive)
-    covers = replace(covers, face=covers.face + marks.unusual_doubts())
     return Study(
         meshes=meshes,
         teeth=notes.teeth,
@@ -208,7 +206,7 @@ def study_frames(
         patches=notes.patches,
         takes=takes,
         cuts=cuts | jumps_of(meshes),
-        covers=covers,
+        covers=gather(marks.lips, marks.kept, marks.suspects, usual, landmarks, alive),
     )
 
 

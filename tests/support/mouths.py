@@ -100,7 +100,13 @@ def study_of(
         patches=small,
         takes=numbers,
         cuts=np.isin(np.arange(count), cuts),
-        covers=gather(np.zeros(count, np.float32), covers or {}, Usual(NOTHING, 0.0), meshes[:, :, :2]),
+        covers=gather(
+            np.zeros(count, np.float32),
+            covers or {},
+            covers or {},
+            Usual(NOTHING, NOTHING, 0.0),
+            meshes[:, :, :2],
+        ),
     )
 
 

@@ -88,7 +88,8 @@ def seen(render: OpenRender) -> Person:
     sources = [render.maker.timeline.avatar_frame(index) for index in range(count)]
     study = study_frames(Listed(frames), avatar.layout, FPS, avatar.boxes[sources], avatar.landmarks[sources])
     if not avatar.person.talks:  # a pale smile is taken for something before the face
-        bare = gather(np.zeros(count, np.float32), {}, Usual(NOTHING, 0.0), avatar.landmarks[sources])
+        nothing = Usual(NOTHING, NOTHING, 0.0)
+        bare = gather(np.zeros(count, np.float32), {}, {}, nothing, avatar.landmarks[sources])
         study = replace(study, covers=bare)
     return meet(study, FPS)
 

@@ -15,6 +15,7 @@ from tests.support.mouths import meshes_of, study_of, talk
 
 FRAMES, FPS = 40, 25.0
 NOTHING = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
+BARE = Usual(NOTHING, NOTHING, 0.0)
 
 
 def hand() -> np.ndarray:
@@ -25,9 +26,8 @@ def hand() -> np.ndarray:
 
 
 def covered(frames: dict[int, np.ndarray]) -> Covers:
-    return gather(
-        np.zeros(FRAMES, np.float32), frames, Usual(NOTHING, 0.0), meshes_of(talk(FRAMES))[:, :, :2]
-    )
+    landmarks = meshes_of(talk(FRAMES))[:, :, :2]
+    return gather(np.zeros(FRAMES, np.float32), frames, frames, BARE, landmarks)
 
 
 def test_a_cover_is_there_when_it_is_seen_not_before_and_not_after() -> None:
@@ -143,7 +143,7 @@ def test_what_is_marked_faintly_on_the_chin_of_a_mouth_that_gapes_stays_a_doubt(
     marks[56:75, 40:56] = 60
     marks[75:96, 20:76] = 250
     landmarks = meshes_of(np.full((1, 1), opening))[:, :, :2]
-    cover = gather(np.zeros(1, np.float32), {0: marks}, Usual(NOTHING, 0.0), landmarks).of(0, FPS)
+    cover = gather(np.zeros(1, np.float32), {0: marks}, {}, BARE, landmarks).of(0, FPS)
     assert cover is not None
     assert (cover[57:61, 44:52] == faint).all()
 

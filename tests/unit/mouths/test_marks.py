@@ -3,6 +3,7 @@ import pytest
 
 from app.faces.agreed import Marking
 from app.faces.hidden import CROP_SIZE
+from app.mouths.covers import gather
 from app.mouths.marks import Marked, Marks, cover_every
 from tests.support.mouths import meshes_of, talk
 
@@ -13,7 +14,7 @@ SMILE = (slice(50, 62), slice(30, 66))
 
 
 def seen(marks: Marking, lips: float) -> Marked:
-    return Marked(marks, lips, np.full_like(marks, 120))
+    return Marked(marks, marks, lips, np.full_like(marks, 120))
 
 
 def doubtful(lips: list[float], *, marked: int = 255, takes: list[int] | None = None) -> list[int]:
@@ -73,17 +74,26 @@ def test_covers_are_looked_for_about_nine_times_a_second(fps: float, every: int)
     assert [index for index in range(20) if marks.wants(index)] == list(range(0, 20, every))
 
 
-def test_what_may_hide_the_face_counts_beyond_what_is_usual() -> None:
-    """Something that one network alone finds: its frames do not lend, though their mouths are seen."""
-    nothing = np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
-    marks = Marks(5 * EVERY, EVERY)
-    for place, doubt in enumerate((0.02, 0.02, 0.3, 0.02, 0.02)):
-        marks.take(EVERY * place, Marked(nothing, 0.0, nothing, doubt))
-    marks.doubtful(
-        np.zeros(5 * EVERY, np.int32),
-        np.ones(5 * EVERY, np.bool_),
-        marks.usual(meshes_of(talk(5 * EVERY))[..., :2]),
-    )
-    doubts = marks.unusual_doubts()
-    assert doubts[[0, EVERY]] == pytest.approx(0)
-    assert doubts[EVERY + 1 : 3 * EVERY] == pytest.approx(0.28)
+def test_what_one_network_alone_finds_keeps_frames_from_lending_but_hides_nothing() -> None:
+    nothing, found = np.zeros((2, CROP_SIZE, CROP_SIZE), np.uint8)
+    found[40:60, 34:60] = 255
+    count = 5 * EVERY
+    marks, landmarks = Marks(count, EVERY), meshes_of(talk(count))[..., :2]
+    for place, suspects in enumerate((nothing, nothing, found, nothing, nothing)):
+        marks.take(EVERY * place, Marked(nothing, suspects, 0.0, nothing))
+    usual = marks.usual(landmarks)
+    doubtful = marks.doubtful(np.zeros(count, np.int32), np.ones(count, np.bool_), usual)
+    assert doubtful == [4, 5, 7, 8, 13, 14]
+    covers = gather(marks.lips, marks.kept, marks.suspects, usual, landmarks)
+    assert np.flatnonzero(covers.beside).tolist() == [2 * EVERY]
+    assert covers.of(2 * EVERY, 25.0) is None
+
+
+def test_what_one_network_alone_finds_in_most_frames_is_usual() -> None:
+    nothing, found = np.zeros((2, CROP_SIZE, CROP_SIZE), np.uint8)
+    found[40:60, 34:60] = 255
+    marks, landmarks = Marks(30, EVERY), meshes_of(talk(30))[..., :2]
+    for index in range(0, 30, EVERY):
+        marks.take(index, Marked(nothing, found, 0.0, np.full_like(nothing, 120)))
+    covers = gather(marks.lips, marks.kept, marks.suspects, marks.usual(landmarks), landmarks)
+    assert not covers.beside.any()

@@ -66,8 +66,8 @@ def studied(filmed: Callable[[int], Luma], first_row: int = 48) -> Covers:
     marks, marked = Marks(FRAMES, cover_every(FPS)), np.zeros((CROP_SIZE, CROP_SIZE), np.uint8)
     marked[first_row : CHIN[0].stop, CHIN[1]] = 255
     for frame in range(FRAMES):
-        marks.take(frame, Marked(marked, 0.0, filmed(frame)))
-    return gather(marks.lips, marks.kept, marks.usual(heads()), heads())
+        marks.take(frame, Marked(marked, marked, 0.0, filmed(frame)))
+    return gather(marks.lips, marks.kept, marks.suspects, marks.usual(heads()), heads())
 
 
 def test_the_chin_lies_where_it_is_marked() -> None:
@@ -106,6 +106,7 @@ def test_a_half_of_the_mouth_that_is_hidden_all_along_is_behind_something(
     for frame in range(FRAMES):
         luma = skin(frame)
         luma[24:, columns] = 70
-        marks.take(frame, Marked(marked, 0.5, luma))
+        marks.take(frame, Marked(marked, marked, 0.5, luma))
     still = np.repeat(heads()[:1], FRAMES, axis=0)
-    assert bool(len(gather(marks.lips, marks.kept, marks.usual(still), still).rows)) == before
+    covers = gather(marks.lips, marks.kept, marks.suspects, marks.usual(still), still)
+    assert bool(len(covers.rows)) == before
