@@ -136,6 +136,19 @@ def test_a_mouth_is_lent_to_a_head_that_is_as_sharp() -> None:
     assert apart[0].mean() < apart[1].mean()
 
 
+def test_a_mouth_is_lent_to_a_head_of_the_same_surroundings() -> None:
+    """Beside the mouth of a part of the footage stands a microphone."""
+    beside = np.repeat([False, True, False], 20)
+    looks = np.full((COUNT, PATCH_SIZE[1], PATCH_SIZE[0], 3), 120, np.uint8)
+    looks[beside, 4:11, 21:] = 20
+    person, wanted = person_of(np.tile(talk(20), (3, 1)), patches=looks), shapes(*np.tile(talk(20)[:, 0], 3))
+    lenders, careless = (
+        chosen(person, wanted, frames(*range(COUNT)), around=cost) for cost in (Costs().around, 0.0)
+    )
+    assert (beside[lenders] == beside).mean() > 0.9
+    assert (beside[careless] == beside).mean() < (beside[lenders] == beside).mean()
+
+
 def test_a_smaller_head_lends_to_a_larger_one_less_gladly_than_the_other_way_round() -> None:
     person = person_of(np.tile(talk(18), (2, 1)), sizes=np.repeat([1.0, 0.5], 18))
     costs = [

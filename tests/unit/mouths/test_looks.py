@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from app.media.frames import BgrImage
-from app.mouths.looks import parting, sharpness
+from app.mouths.looks import parting, sharpness, surroundings
 from app.mouths.meeting import SEEN_PARTED
 from app.mouths.points import LOWER_LIP_INNER, UPPER_LIP_INNER
 from app.mouths.upright import in_upright, upright_affine, upright_picture
@@ -60,3 +60,18 @@ def test_nothing_is_sharp_where_nothing_is_seen() -> None:
     beyond = np.full((468, 2), 500.0)
     across = np.linspace(0, 191, 936).reshape(468, 2)
     assert sharpness(grey, beyond) == sharpness(grey, across) == 0
+
+
+def test_surroundings_tell_what_is_beside_the_mouth_whatever_the_light() -> None:
+    rng = np.random.default_rng(0)
+    face = rng.integers(60, 120, (1, 18, 26, 3)).astype(np.uint8)
+    brighter = np.rint((face + 16.0) * (1.6, 1.5, 1.4) - 16).astype(np.uint8)
+    mouth, microphone = face.copy(), face.copy()
+    mouth[:, 2:, 6:20] = 30
+    microphone[:, 4:11, 21:] = 20
+    own, *others = surroundings(np.concatenate([face, brighter, mouth, microphone]))
+    far = [float(np.linalg.norm(other - own)) for other in others]
+
+    assert far[0] < 0.01
+    assert far[1] == 0
+    assert far[2] > 0.25
