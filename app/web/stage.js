@@ -3,7 +3,7 @@
 import { address, follow, getJson, hasKey, media, problem, remove, request, upload } from "./api.js";
 import { offerReceipt, wireReceipt } from "./receipt.js";
 import { playStream } from "./stream.js";
-import { announce, duration, element, pace, setBar, shared, showProblem, speaker, tell } from "./ui.js";
+import { announce, duration, element, pace, setBar, shared, showProblem, showWarnings, speaker, tell } from "./ui.js";
 
 const form = element("render");
 const defaults = new FormData(form);
@@ -155,6 +155,7 @@ async function finish(signal) {
   work.hidden = true;
   idle();
   tell("jobs");
+  showWarnings(element("warnings"), shown.warnings); // of one that failed, too: they may say why
   if (shown.error) throw problem(shown.error.detail);
   if (shown.state === "canceled") throw problem("This render was canceled.");
   const source = video.src || (await media(shown.links.video));

@@ -244,6 +244,24 @@ def test_what_is_wrong_with_a_speech_is_said_in_the_words_of_the_api(
     expect(studio.locate("#job-list .job").first).to_contain_text(server.job(job_id)["error"]["detail"])
 
 
+def test_the_warnings_of_a_job_that_failed_are_shown_as_those_of_any_other(
+    studio: Studio, server: Server, speech: Speech
+) -> None:
+    answer = server.client.post(
+        "/v1/avatars/anna/renders", data={"colour": "red"}, files={"audio": b"These are no sounds."}
+    )
+    job_id = answer.headers["Content-Location"].rpartition("/")[2]
+    job = server.job(job_id)
+    studio.page.goto(f"/#{job_id}")
+    expect(studio.locate("#stage-problem")).to_have_text(job["error"]["detail"])
+    expect(studio.locate("#warnings li")).to_have_text([told["detail"] for told in job["warnings"]])
+    assert [told["code"] for told in job["warnings"]] == ["unknown-fields"]
+    expect(studio.locate("#receipt")).to_be_hidden()
+    studio.render(speech(1))
+    studio.wait_until_done()
+    expect(studio.locate("#warnings li")).to_have_count(0)
+
+
 def test_a_speech_that_is_too_long_is_refused_before_it_is_sent(studio: Studio, speech: Speech) -> None:
     studio.offer_speech(speech(65))
     expect(studio.locate("#speech-problem")).to_have_text("The audio is 1:05 min long; the limit is 1 min.")
