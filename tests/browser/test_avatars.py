@@ -117,12 +117,23 @@ def test_deleting_asks_first(studio: Studio, server: Server, tmp_path: Path) -> 
 def test_an_avatar_in_the_making_is_found_again_after_a_reload(
     studio: Studio, server: Server, tmp_path: Path
 ) -> None:
-    studio.make_avatar(clips.talking_head(tmp_path / "fay.mp4", 5.0, width=960, height=720), "fay")
-    expect(studio.locate("#pending .card")).to_contain_text("frames")
-    studio.page.reload()
-    expect(studio.locate("#pending .card")).to_contain_text("fay")
+    video = clips.talking_head(tmp_path / "fay.mp4", 5.0, width=960, height=720)
+    with server.worker_stopped():  # else it may be made before it is looked for
+        studio.make_avatar(video, "fay")
+        expect(studio.locate("#pending .card")).to_contain_text("Starting")
+        studio.page.reload()
+        expect(studio.locate("#pending .card")).to_contain_text("fay")
+        studio.page.evaluate(
+            """() => {
+              const pending = document.getElementById("pending");
+              const note = () => (window.seen += pending.textContent);
+              window.seen = "";
+              new MutationObserver(note).observe(pending, { childList: true, subtree: true });
+            }"""
+        )
     expect(studio.card("fay")).to_be_visible()
     expect(studio.locate("#pending .card")).to_have_count(0)
+    assert " of 125 frames" in studio.page.evaluate("seen")
 
 
 def test_an_avatar_that_cannot_be_deleted_stays_and_the_reason_is_seen(studio: Studio) -> None:

@@ -1,8 +1,6 @@
 """Jobs and their results: followed, fetched, canceled, deleted and listed."""
 
 import json
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,14 +115,10 @@ def test_an_unfinished_video_is_a_conflict_and_a_canceled_one_gone(
 def test_a_waiting_job_is_canceled_at_once(server: Server, anna: str, speech: Speech) -> None:
     busy = begin(server, anna, speech(60))
     server.wait(lambda: server.job(busy)["state"] == "running")
-    assert server.render_pid
-    os.kill(server.render_pid, signal.SIGSTOP)
-    try:
+    with server.worker_stopped():
         waiting = begin(server, anna, speech(1.0))
         assert server.client.delete(f"/v1/jobs/{waiting}").status_code == 204
         job = server.outcome(waiting)
-    finally:
-        os.kill(server.render_pid, signal.SIGCONT)
     assert (job["state"], job["attempts"]) == ("canceled", 0)
     server.wait(lambda: server.files(waiting) == [])
     server.client.delete(f"/v1/jobs/{busy}")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,18 @@ class Server:
         """Return the names of a job's files."""
         folder = self.data_dir / "jobs" / job_id
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+    @contextmanager
+    def worker_stopped(self) -> Iterator[None]:
+        """Have the first worker stand still for as long as the block lasts."""
+        pid = self.render_pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):  # it stood still for so long that it was replaced
+                os.kill(pid, signal.SIGCONT)
 
     def _end(self, number: int) -> int:
         assert self._process is not None

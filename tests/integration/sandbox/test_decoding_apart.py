@@ -256,7 +256,8 @@ def test_a_decoder_that_stood_still_with_its_worker_has_not_stalled(
     def alive() -> None:
         if (look := next(looks)) == 2:
             time.sleep(3.0)  # as if all processes stood still
-        elif look == 4:
+        elif look == 4:  # by the clock it would have stalled: now it may take as long as it likes
+            impatient._settings = settings
             (job / "upload").write_text("crash")
 
     (job / "first").write_text("crash")  # this one waits until all is loaded
