@@ -15,6 +15,7 @@ from app.commands.speaking import demo, dub, render
 from app.commands.tools import bench, doctor, export
 from app.errors import MouthpieceError
 from app.settings import Settings
+from app.volume import is_misplaced, lasting_meaning
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,7 +65,9 @@ def main() -> None:
             err.print(text, highlight=False, soft_wrap=True)
         sys.exit(1)
     except OSError as error:
-        err.print(f"[bold red]System error:[/] {escape(str(error))}", highlight=False)
+        meant = lasting_meaning(error) if is_misplaced(error) else None
+        title, said = (meant.title, meant.detail) if meant else ("System error", str(error))
+        err.print(f"[bold red]{title}:[/] {escape(said)}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

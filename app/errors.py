@@ -37,7 +37,8 @@ MouthpieceError                      status  code
 │   ├── ShuttingDown                    503  shutting-down
 │   ├── TooBusy                         503  too-busy
 │   ├── StorageFull                     507  storage-full
-│   └── StorageReadOnly                 507  storage-read-only
+│   ├── StorageReadOnly                 507  storage-read-only
+│   └── StorageDamaged                  507  storage-damaged
 ├── AvatarDamaged                       500  avatar-damaged
 ├── SpeechFailed                        502  speech-failed
 ├── ModelError
@@ -318,6 +319,12 @@ class StorageReadOnly(Unavailable):
     """The service may not write to the volume, or not read what lies there."""
 
     status, code, title = 507, "storage-read-only", "Storage read-only"
+
+
+class StorageDamaged(Unavailable):
+    """On the volume, something else is in the place of a file."""
+
+    status, code, title = 507, "storage-damaged", "Storage damaged"
 
 
 class AvatarDamaged(MouthpieceError):

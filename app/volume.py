@@ -4,13 +4,22 @@ import errno
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import Final, cast
 
-from app.errors import InvalidRequest, MouthpieceError, StorageFull, StorageReadOnly, TooBusy, Unavailable
+from app.errors import (
+    InvalidRequest,
+    MouthpieceError,
+    StorageDamaged,
+    StorageFull,
+    StorageReadOnly,
+    TooBusy,
+    Unavailable,
+)
 from app.settings import PREFIX, Settings
 
 RESERVED_SHARE: Final = 20
@@ -20,6 +29,8 @@ RESERVED_BYTES: Final = 1 << 30
 
 _STEP: Final = 16 << 20
 """Most bytes between two looks at the volume while a file grows; a look costs some microseconds."""
+_NO_FILE: Final = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+"""What opening says of a folder, of what lies below a file, of a loop of links, and of a socket."""
 _NO_AVATAR: Final = re.compile(r"\.(?!new-|old-)")
 """How the names of folders begin that are neither taken for an avatar nor for what is left of one."""
 
@@ -113,6 +124,31 @@ class Growth:
         self.total += count
 
 
+def status_of(path: Path) -> os.stat_result | None:
+    """Return what is known of a plain file; None if there is none, whatever else is in its place.
+
+    A pipe would hold whoever opens it. Raises ``OSError`` if the volume cannot be asked now: from Python 3.14
+    on, pathlib's own ``is_file`` answers False.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        if error.errno == errno.ENOENT or is_misplaced(error):
+            return None
+        raise
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a plain file; see :func:`status_of`."""
+    return status_of(path) is not None
+
+
+def is_misplaced(error: OSError) -> bool:
+    """Return whether an error says that a folder, or another odd thing, is where a file should be."""
+    return error.errno in _NO_FILE
+
+
 def delete(*paths: Path) -> None:
     """Delete files, and folders with all that is in them, as far as they are there.
 
@@ -159,3 +195,15 @@ def meaning(error: OSError) -> MouthpieceError | None:
         case errno.EIO | errno.ESTALE | errno.ETIMEDOUT | errno.ENOTCONN:
             return Unavailable("The volume failed to respond; try again in a few seconds.")
     return None
+
+
+def lasting_meaning(error: OSError) -> MouthpieceError | None:
+    """Return what an error means for a caller, as :func:`meaning` does, or that somebody has to clear up."""
+    if not is_misplaced(error):
+        return meaning(error)
+    path = error.filename2 or error.filename
+    name = repr(Path(str(path)).name) if path else "a file"
+    return StorageDamaged(
+        f"Something else, such as a folder, is in the place of {name}, or a file in that of its folder; move "
+        "it away and try again."
+    )

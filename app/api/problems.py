@@ -17,7 +17,7 @@ from starlette.routing import Match
 
 from app.api.forms import legible
 from app.errors import InvalidRequest, MouthpieceError, NotFound, NotReady, Problem, Unauthorized
-from app.volume import meaning
+from app.volume import lasting_meaning
 
 MEDIA_TYPE: Final = "application/problem+json"
 ErrorForm = Callable[[MouthpieceError], Response]
@@ -170,9 +170,9 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_system_error(request: Request, error: Exception) -> Response:
-    """Answer for a full volume, one that is only read, and want of file handles; no other is foreseen."""
+    """Answer for a volume that is full, only read or damaged, and want of file handles; else it is raised."""
     assert isinstance(error, OSError)
-    meant = meaning(error)
+    meant = lasting_meaning(error)
     if meant is None:
         raise error
     log.error("system_refused", error=str(error))

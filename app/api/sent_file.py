@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.disconnects import cancel_on_disconnect
 from app.errors import MouthpieceError
 from app.threads import RESULTS, Lane
+from app.volume import is_misplaced
 
 PIECE_BYTES: Final = 64 << 10
 """How much of a file is read, and waits for a slow reader, at a time."""
@@ -33,8 +34,8 @@ class SentFile(Response):
 
     ``tag`` is a strong ``ETag`` (RFC 9110, section 8.8.3) of bytes that never change. Without one the file is
     sent whole, whatever range is asked for: a server need not know ranges. ``gone`` is raised if there is no
-    such file, an HTTP 412 if it is not the one that is wanted, and an HTTP 416 for a range beyond its end.
-    ``lane`` is that of the volume on which it lies.
+    such file, or a folder in its place, an HTTP 412 if it is not the one that is wanted, and an HTTP 416 for
+    a range beyond its end. ``lane`` is that of the volume on which it lies.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class SentFile(Response):
         """Send the file, or say that the client has it."""
         try:
             file = await open_file(self._path, "rb", limiter=self._lane)
-        except FileNotFoundError:
-            raise self._gone from None
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) or is_misplaced(error):
+                raise self._gone from None
+            raise
         async with file:
             asked = Headers(scope=scope)
             found = await to_thread.run_sync(os.fstat, file.wrapped.fileno(), limiter=self._lane)

@@ -35,6 +35,7 @@ from app.errors import (
     RenderProcessCrashed,
     RenderProcessStalled,
     ShuttingDown,
+    StorageDamaged,
     StorageFull,
     StorageReadOnly,
     TooManyFrames,
@@ -64,6 +65,7 @@ SUBMISSION_PROBLEMS: Final = (
     Unavailable,
     StorageFull,
     StorageReadOnly,
+    StorageDamaged,
     RenderProcessCrashed,
     RenderProcessStalled,
 )

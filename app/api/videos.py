@@ -97,7 +97,8 @@ class FragmentStream(Response):
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         whole = False
-        with suppress(JobNotFound, FileNotFoundError, ShuttingDown):  # the job was deleted, or goes on later
+        # The job was deleted, or goes on later; or a folder is in the place of a fragment.
+        with suppress(JobNotFound, FileNotFoundError, IsADirectoryError, ShuttingDown):
             whole = await self._send_fragments(send)
         if whole:
             await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -14,7 +14,16 @@ import numpy as np
 from app.avatars.crops import BOXES, CROPS, LANDMARKS, MASKS, CropForm, FaceCutter, MouthMasks
 from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import ColorTags, Manifest
-from app.avatars.store import BACKDROP, DEEP_FRAMES, MANIFEST, SOURCE, TRANSPARENT_FRAMES, AvatarStore
+from app.avatars.store import (
+    BACKDROP,
+    DEEP_FRAMES,
+    MANIFEST,
+    SOURCE,
+    TRANSPARENT_FRAMES,
+    AvatarStore,
+    make_way,
+    own_file,
+)
 from app.errors import AvatarDamaged, AvatarDeleted, AvatarNotFound
 from app.faces.types import Boxes, Landmarks
 from app.media.decoder import HERE, Decoder
@@ -30,6 +39,7 @@ from app.mouths.meeting import meet
 from app.mouths.person import Person
 from app.mouths.study import STUDY, Study, stored_meshes, study_frames
 from app.progress import Alive, nothing
+from app.volume import is_file
 from app.wav2lip.arrays import FaceCrops
 from app.wav2lip.card import Reference
 
@@ -108,7 +118,7 @@ def open_avatar(
     try:
         _check(folder, manifest, (BOXES, LANDMARKS))
         with ExitStack() as stack:
-            decode = partial(_decode, decoder, folder, alive)
+            decode = partial(_decode, decoder, folder, avatar_id, alive)
             frames = stack.enter_context(cache.open(manifest, partial(decode, manifest.treatment)))
             clear = wide = None
             if transparent and manifest.transparent:
@@ -136,12 +146,12 @@ def open_avatar(
             check()
             stack.pop_all()
             return avatar
-    except FileNotFoundError as error:
-        if store.exists(avatar_id):
-            raise AvatarDamaged(
-                f"{error.filename} is missing; delete the avatar and create it again."
-            ) from error
-        raise AvatarDeleted(f"Avatar {avatar_id!r} has been deleted.") from None
+    except (FileNotFoundError, AvatarDamaged) as error:
+        if not store.exists(avatar_id):
+            raise AvatarDeleted(f"Avatar {avatar_id!r} has been deleted.") from None
+        if isinstance(error, AvatarDamaged):
+            raise
+        raise AvatarDamaged(f"{error.filename} is missing; delete the avatar and create it again.") from error
 
 
 def is_whole(store: AvatarStore, avatar_id: str) -> bool:
@@ -156,11 +166,13 @@ def is_whole(store: AvatarStore, avatar_id: str) -> bool:
             return False
         _check(folder, manifest, (BOXES, LANDMARKS))
         treatment = manifest.treatment
-        if treatment.has_backdrop and PICTURE + sha256_of(folder / BACKDROP) != treatment.background:
-            return False
+        if treatment.has_backdrop:
+            backdrop = own_file(folder, BACKDROP, avatar_id)
+            if PICTURE + sha256_of(backdrop) != treatment.background:
+                return False
         if stored_meshes(folder / STUDY, manifest.frame_count) is None:
             return False  # all else in a study is measured again
-        return sha256_of(folder / SOURCE) == manifest.source.sha256
+        return sha256_of(own_file(folder, SOURCE, avatar_id)) == manifest.source.sha256
     except (AvatarDamaged, FileNotFoundError):
         return False
 
@@ -195,6 +207,7 @@ def _studied(
         study = study_frames(frames, layout, fps, boxes, landmarks, alive, meshes)
         check()
         if os.access(folder, os.W_OK):  # else it is studied again the next time
+            make_way(folder / STUDY, manifest.id)
             with replacing(folder / STUDY) as temporary, temporary.open("wb") as file:
                 study.save(file)
     return study
@@ -211,17 +224,23 @@ def color_of(tags: ColorTags) -> Color:
 
 
 def _decode(
-    decoder: Decoder, folder: Path, alive: Alive, treatment: Treatment, file: Path, most_bytes: int
+    decoder: Decoder,
+    folder: Path,
+    avatar_id: str,
+    alive: Alive,
+    treatment: Treatment,
+    file: Path,
+    most_bytes: int,
 ) -> Iterator[I420Frame]:
-    source = folder / SOURCE
-    backdrop = folder / BACKDROP if treatment.has_backdrop else None
+    source = own_file(folder, SOURCE, avatar_id)
+    backdrop = own_file(folder, BACKDROP, avatar_id) if treatment.has_backdrop else None
     info = decoder.probe(source, _UNLIMITED, treatment, alive)
     return decoder.frames(source, info, _UNLIMITED, file, most_bytes, Findings(), alive, backdrop)
 
 
 def _is_intact(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> bool:
     return all(
-        (folder / name).exists() and known_sha256(folder / name) == manifest.checksums.get(name)
+        is_file(folder / name) and known_sha256(folder / name) == manifest.checksums.get(name)
         for name in names
     )
 
@@ -237,6 +256,8 @@ def _check(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> None:
 def _recut(folder: Path, avatar: Avatar, form: CropForm, alive: Alive, check: Callable[[], None]) -> Manifest:
     """Cut the crops and masks again, and write down their size and checksums."""
     manifest = avatar.manifest
+    for name in form.files:
+        make_way(folder / name, manifest.id)
     cutter = FaceCutter(avatar.layout, avatar.frames, avatar.boxes, avatar.landmarks, avatar.person, alive)
     cutter.write(folder, form)
     checksums = manifest.checksums | {name: sha256_of(folder / name) for name in form.files}

@@ -11,12 +11,12 @@ from tempfile import gettempdir
 from typing import Final
 
 from app.avatars.manifest import Manifest
-from app.avatars.store import CACHES, DEEP_FRAMES, FRAMES, TRANSPARENT_FRAMES, AvatarStore
+from app.avatars.store import CACHES, DEEP_FRAMES, FRAMES, TRANSPARENT_FRAMES, AvatarStore, make_way
 from app.errors import AvatarDamaged
 from app.media.files import replacing, sweep, temporary_beside
 from app.media.frame_file import FrameReader, check_budget
 from app.media.frames import I420Frame
-from app.volume import check_room, storing
+from app.volume import check_room, is_file, status_of, storing
 
 Decode = Callable[[Path, int], Iterable[I420Frame]]
 """Writes frames to a file, so many bytes at most, and gives each."""
@@ -75,16 +75,15 @@ class FrameCache:
         """Keep the file of frames of an avatar that has been made, whatever was expected of its size."""
         self.make_room(path.stat().st_size, keep=None)
         if self._folder is not None:
+            make_way(self._path(manifest, FRAMES), manifest.id)
             path.replace(self._path(manifest, FRAMES))
 
     def make_room(self, needed: int, keep: Path | None) -> None:
         """Delete least recently used caches, but not ``keep``, until ``needed`` more bytes fit."""
         caches = []
         for path in self._store.cache_files(self._folder):
-            try:
-                caches.append((path.stat().st_mtime, path.stat().st_size, path))
-            except FileNotFoundError:
-                continue
+            if found := status_of(path):
+                caches.append((found.st_mtime, found.st_size, path))
         total = needed + sum(size for _, size, path in caches if path != keep)
         for _, size, path in sorted(caches):
             if total <= self.budget:
@@ -112,6 +111,7 @@ class FrameCache:
         self.make_room(needed, keep=path)
         with storing():
             check_room(path.parent, needed)
+            make_way(path, manifest.id)
             with replacing(path, durable=False) as temporary:
                 _decode(temporary, manifest, decode, most)
 
@@ -132,7 +132,7 @@ class FrameCache:
         with suppress(OSError):  # a volume that fails does not say what is wanted
             wanted = self._store.frames_keys()
             for path in files:
-                if path.stem not in wanted:
+                if path.stem not in wanted and is_file(path):
                     path.unlink(missing_ok=True)
 
 
@@ -155,7 +155,5 @@ def _takes_files(folder: Path) -> bool:
 
 
 def _is_whole(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except FileNotFoundError:
-        return False
+    found = status_of(path)
+    return found is not None and found.st_size == size

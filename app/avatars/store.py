@@ -5,13 +5,14 @@ deleted. The process that makes one holds a lock on it, so that a sweep removes 
 crash.
 """
 
+import errno
 import fcntl
 import os
 import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -23,7 +24,7 @@ from app.avatars.options import IMPLICIT
 from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound
 from app.media import files
 from app.progress import Alive, nothing
-from app.volume import storing
+from app.volume import delete, is_file, is_misplaced, status_of, storing
 
 MANIFEST: Final = "avatar.json"
 SOURCE: Final = "source.mp4"
@@ -54,7 +55,7 @@ class AvatarStore:
     def path(self, avatar_id: str) -> Path:
         """Return the folder of an avatar. Raises :class:`AvatarNotFound`, :class:`AvatarDamaged`."""
         folder = self._folder(avatar_id)
-        if not _is(stat.S_ISREG, folder / MANIFEST):
+        if not is_file(folder / MANIFEST):
             raise AvatarDamaged(f"The avatar {avatar_id!r} has no manifest; delete it and create it again.")
         return folder
 
@@ -65,7 +66,7 @@ class AvatarStore:
 
     def exists(self, avatar_id: str) -> bool:
         """Return whether an avatar has this id."""
-        return bool(ID_PATTERN.fullmatch(avatar_id)) and _is(stat.S_ISDIR, self.root / avatar_id)
+        return bool(ID_PATTERN.fullmatch(avatar_id)) and _is_folder(self.root / avatar_id)
 
     def manifest(self, avatar_id: str) -> Manifest:
         """Return what is known of an avatar.
@@ -92,7 +93,7 @@ class AvatarStore:
     def survey(self) -> Survey:
         """Return all avatars, and what is wrong with those that cannot be read."""
         manifests, damaged = [], {}
-        for folder in sorted(self.root.iterdir()) if _is(stat.S_ISDIR, self.root) else ():
+        for folder in sorted(self.root.iterdir()) if _is_folder(self.root) else ():
             try:
                 manifests.append(self.manifest(folder.name))
             except AvatarDamaged as error:
@@ -134,8 +135,8 @@ class AvatarStore:
         """Return how many bytes :meth:`cache_files` take."""
         total = 0
         for path in self.cache_files(folder):
-            with suppress(FileNotFoundError):  # dropped by a worker meanwhile
-                total += path.stat().st_size
+            found = status_of(path)  # none: dropped by a worker meanwhile
+            total += found.st_size if found else 0
         return total
 
     def frames_keys(self) -> set[str]:
@@ -149,7 +150,7 @@ class AvatarStore:
     def _keys(self, names: re.Pattern[str]) -> Iterator[str]:
         for folder in self.root.iterdir():
             with suppress(FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
-                if names.fullmatch(folder.name):
+                if names.fullmatch(folder.name) and is_file(folder / MANIFEST):
                     yield Manifest.read(folder / MANIFEST).frames_key
 
     @contextmanager
@@ -215,7 +216,7 @@ class AvatarStore:
 
     def sweep(self) -> int:
         """Remove what crashes have left, and nobody still works on; return how many unfinished avatars."""
-        if not _is(stat.S_ISDIR, self.root):
+        if not _is_folder(self.root):
             return 0
         swept = 0
         for folder in self.root.glob(".*-*"):
@@ -236,12 +237,39 @@ class AvatarStore:
             raise AvatarExists(f"There is already an avatar {avatar_id!r}; delete it or choose another id.")
 
 
-def _is(kind: Callable[[int], bool], path: Path) -> bool:
-    """Return whether there is a file of this kind. Raises ``OSError`` where pathlib may answer False."""
+def own_file(folder: Path, name: str, avatar_id: str) -> Path:
+    """Return the path of a file of an avatar that nothing can replace. Raises :class:`AvatarDamaged`."""
+    if not is_file(folder / name):
+        raise AvatarDamaged(
+            f"{name} of avatar {avatar_id!r} is missing, or no file; delete the avatar and create it again."
+        )
+    return folder / name
+
+
+def make_way(path: Path, avatar_id: str) -> None:
+    """Delete a folder where a file of an avatar is about to be put; all else is replaced as it is put there.
+
+    Raises :class:`AvatarDamaged` if the folder cannot be deleted.
+    """
+    if not _is_folder(path) or path.is_symlink():
+        return
     try:
-        return kind(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+        delete(path)
+    except OSError as error:
+        raise AvatarDamaged(
+            f"A folder is in the place of {path.name} of avatar {avatar_id!r} and cannot be deleted "
+            f"({error.strerror}); delete it, or the avatar, and try again."
+        ) from error
+
+
+def _is_folder(path: Path) -> bool:
+    """Return whether there is a folder. Raises ``OSError`` where pathlib may answer False."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        if error.errno == errno.ENOENT or is_misplaced(error):
+            return False
+        raise
 
 
 def _lock(folder: Path, *, wait: bool = False) -> int | None:

@@ -156,7 +156,8 @@ def answer(request: "Request") -> None:
     except MouthpieceError as error:
         said = {"failed": error.problem()}
     except OSError as error:
-        said = {"refused": [error.errno, error.strerror, error.filename and str(error.filename)]}
+        name = error.filename2 or error.filename  # of two, the place where the file was to be put
+        said = {"refused": [error.errno, error.strerror, name and str(name)]}
     except MemoryError:
         said = {"out_of_memory": True}
     except Exception:

@@ -28,7 +28,7 @@ from app.mouths.looks import Patch, Skin
 from app.mouths.marks import Marked, cover_every
 from app.mouths.notes import Notes
 from app.progress import Alive, nothing
-from app.volume import meaning
+from app.volume import is_file, meaning
 
 STUDY: Final = "mouths.npz"
 """Name of the file among those of an avatar; it can be rebuilt from the others."""
@@ -106,10 +106,12 @@ class Study:
 
     @classmethod
     def load(cls, path: Path, frame_count: int) -> Self | None:
-        """Read the study of ``frame_count`` frames; None if there is none, or another version's.
+        """Read the study of ``frame_count`` frames; None if there is no such file, or another version's.
 
         Raises ``OSError`` if it cannot be read now, which says nothing of it.
         """
+        if not is_file(path):
+            return None
         try:
             with path.open("rb") as file, np.load(file) as stored:
                 arrays = {f.name: stored[f.name] for f in fields(cls) if f.name != "covers"}
@@ -129,6 +131,8 @@ def stored_meshes(path: Path, frame_count: int) -> FaceMeshes | None:
 
     Raises ``OSError`` as :meth:`Study.load`.
     """
+    if not is_file(path):
+        return None
     try:
         with path.open("rb") as file, np.load(file) as stored:
             meshes: FaceMeshes = stored["meshes"]

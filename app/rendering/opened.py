@@ -1,7 +1,6 @@
 """An open render: its plan, its segments, and what encodes all or some of them."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from app.rendering.frames import FrameMaker
 from app.rendering.plan import Plan
 from app.rendering.warned import change_notices, speech_notices
 from app.rendering.workspace import Workspace
+from app.volume import delete
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class OpenRender:
             return
         workspace = self.workspace
         workspace.plan.unlink(missing_ok=True)
-        shutil.rmtree(workspace.segments, ignore_errors=True)
+        delete(workspace.segments)
         workspace.segments.mkdir()
         self.encoding.packing.write_init(workspace.init)
         self.plan.write(workspace.plan)

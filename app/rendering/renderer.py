@@ -14,7 +14,7 @@ from app.avatars.avatar import Avatar, check_same, color_of, open_avatar
 from app.avatars.crops import CropForm
 from app.avatars.frame_cache import FrameCache
 from app.avatars.manifest import Manifest
-from app.avatars.store import SOURCE, AvatarStore
+from app.avatars.store import SOURCE, AvatarStore, own_file
 from app.errors import InvalidRequest
 from app.media.decoder import HERE, Decoder
 from app.media.encoder import VideoFormat
@@ -168,9 +168,10 @@ class Renderer:
         alive: Alive,
     ) -> Sound | None:
         """Return the sound with the video's own under it; None if that is not wanted, or there is none."""
-        level, video = request.options.keep_sound, self.store.path(request.avatar_id) / SOURCE
+        level = request.options.keep_sound
         if not level:
             return None
+        video = own_file(self.store.path(request.avatar_id), SOURCE, request.avatar_id)
         mixture, check = workspace.mixture(manifest.source.sha256), partial(check_same, self.store, manifest)
         return with_own_sound(sound, video, timeline, level, workspace, mixture, self.decoder, alive, check)
 

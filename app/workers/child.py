@@ -26,7 +26,7 @@ from app.progress import Progress
 from app.sandbox import Sandbox, cap_memory, enter, keep_temporary_files_in
 from app.settings import Settings
 from app.tracing import about
-from app.volume import meaning
+from app.volume import lasting_meaning
 from app.workers.messages import Message, from_line, to_line
 
 log = structlog.stdlib.get_logger("app.workers.child")
@@ -146,7 +146,7 @@ def as_error(error: Exception, job_id: str) -> MouthpieceError:
     if isinstance(error, MouthpieceError):
         log.info("job_refused", code=error.code, detail=error.detail)
         return error
-    if isinstance(error, OSError) and (meant := meaning(error)):
+    if isinstance(error, OSError) and (meant := lasting_meaning(error)):
         log.info("job_refused", code=meant.code, detail=meant.detail, error=str(error))
         return meant
     log.exception("job_broke", exc_info=error)

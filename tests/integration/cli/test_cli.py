@@ -232,6 +232,16 @@ def test_what_goes_wrong_is_one_sentence_and_status_1(
     assert "Traceback" not in done.stderr
 
 
+def test_a_file_in_the_place_of_a_folder_is_told_in_plain_words(run: Run, tmp_path: Path) -> None:
+    clips.talking_head(tmp_path / "me.mp4", 0.2)
+    (tmp_path / "avatars").mkdir()
+    (tmp_path / "avatars" / "me").touch()
+    done = run("avatar", "add", "me.mp4", "--id", "me")
+    assert done.returncode == 1
+    assert "Storage damaged: Something else, such as a folder, is in the place of 'me'" in done.stderr
+    assert "Errno" not in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [("render",), ("render", "x", "missing.wav"), ("fly",)])
 def test_wrong_usage_is_status_2(run: Run, arguments: tuple[str, ...]) -> None:
     assert run(*arguments).returncode == 2

@@ -154,6 +154,10 @@ def test_refusals_and_errors_of_the_system_come_through(apart: DecoderApart, job
     with pytest.raises(FileNotFoundError) as missing:
         sound(apart, job / "gone")
     assert missing.value.filename == str(job / "gone")
+    (job / "speech").mkdir()
+    with pytest.raises(IsADirectoryError) as odd:
+        sound(apart, clips.speech(job / "words.wav", 0.2))
+    assert odd.value.filename == str(job / "speech")
     clip = clips.talking_head(job / "head.mp4", 1.0)
     info = apart.probe(clip, VIDEO, Treatment(), ignore)
     with pytest.raises(TooManyFrames):

@@ -30,6 +30,7 @@ from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, JobState
 from app.notices import NoticeCode, notice
 from app.rendering.workspace import Workspace
+from tests.support.oddities import put_odd
 from tests.support.waiting import DEADLINE, until
 
 pytestmark = pytest.mark.anyio
@@ -127,6 +128,28 @@ async def test_a_file_that_has_gone_is_a_problem_and_no_half_answer(
     for path in ("/video", "/report"):
         answer = await client.get(path)
         assert (answer.status_code, answer.json()["status"]) == (404, 404)
+
+
+async def test_a_folder_in_the_place_of_a_file_that_is_sent_is_a_problem(
+    services: Any, client: httpx.AsyncClient
+) -> None:
+    workspace = services.files.workspace(DONE.id)
+    for address, path, code in (
+        ("/video", workspace.result, "job-not-found"),
+        ("/report", workspace.report, "not-found"),
+    ):
+        for oddity in ("folder", "loop"):
+            put_odd(path, oddity)
+            answer = await client.get(address)
+            assert (answer.status_code, answer.json()["type"]) == (404, f"urn:mouthpiece:problem:{code}")
+
+
+async def test_a_stream_with_a_folder_in_the_place_of_a_fragment_is_cut(services: Any) -> None:
+    put_odd(services.files.workspace(DONE.id).fragment(1), "folder")
+    response = await unfinished_video(THERE, services, RUNNING)
+    with capture_logs() as logs:
+        assert await sent(response) == [b"", b"init", b"zero"]
+    assert [said["event"] for said in logs] == ["stream_cut"]
 
 
 async def test_a_fragment_is_sent_in_pieces_and_no_look_at_the_volume_is_taken_on_the_event_loop(

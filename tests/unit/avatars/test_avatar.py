@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.avatars import store as stores
 from app.avatars.avatar import is_whole, open_avatar
-from app.avatars.crops import BOXES, LANDMARKS, CropForm
+from app.avatars.crops import BOXES, CROPS, LANDMARKS, MASKS, CropForm
 from app.avatars.frame_cache import FrameCache
-from app.avatars.store import FRAMES, MANIFEST, SOURCE, AvatarStore
+from app.avatars.store import BACKDROP, FRAMES, MANIFEST, SOURCE, AvatarStore
 from app.errors import AvatarDamaged, AvatarDeleted
 from app.faces.face_mesh import POINTS
 from app.media import digests
 from app.media.digests import sha256_of
+from app.media.treatment import PICTURE, Treatment
 from app.mouths.study import STUDY
 from tests.support.avatars import made_up_manifest, put_made_up
+from tests.support.oddities import ODDITIES, put_odd
 
 
 @pytest.fixture
@@ -72,6 +75,53 @@ def test_a_study_that_cannot_be_read_now_is_neither_damaged_nor_made_again(
         with pytest.raises(OSError, match=re.escape(os.strerror(number))):
             look(store, "anna")
     assert study.read_bytes() == before
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+@pytest.mark.parametrize("name", [STUDY, CROPS, MASKS])
+def test_what_is_made_again_takes_the_place_of_whatever_is_in_it(
+    store: AvatarStore, name: str, oddity: str
+) -> None:
+    form, path = CropForm(64, "frame"), store.path("anna") / name
+    np.savez(
+        store.path("anna") / STUDY, version=np.int32(2), meshes=np.full((3, POINTS, 3), np.nan, np.float32)
+    )
+    put_odd(path, oddity)
+    assert is_whole(store, "anna") == (name != STUDY)
+    open_avatar(store, FrameCache(store, 1 << 20), "anna", form).close()
+    assert path.is_file()
+    assert not path.is_symlink()
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+@pytest.mark.parametrize("name", [MANIFEST, BOXES, LANDMARKS, SOURCE, BACKDROP])
+def test_an_avatar_with_something_odd_in_the_place_of_what_cannot_be_made_again_is_damaged(
+    store: AvatarStore, name: str, oddity: str
+) -> None:
+    folder = store.path("anna")
+    treatment = Treatment(background=PICTURE + "ab" * 32)
+    manifest = replace(store.manifest("anna"), treatment=treatment)
+    (folder / MANIFEST).write_text(manifest.to_json())
+    (folder / BACKDROP).touch()
+    (folder / FRAMES).unlink()
+    put_odd(folder / name, oddity)
+    with pytest.raises(AvatarDamaged, match=r"'anna'.*delete (it|the avatar) and create it again") as told:
+        opened(store, "anna")
+    assert "Errno" not in told.value.detail
+    assert not is_whole(store, "anna")
+
+
+def test_a_folder_that_cannot_be_deleted_is_named_with_its_avatar(
+    store: AvatarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_odd(store.path("anna") / STUDY, "folder")
+
+    def busy(path: Path) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+
+    monkeypatch.setattr(stores, "delete", busy)
+    with pytest.raises(AvatarDamaged, match=r"mouths.npz of avatar 'anna' and cannot be deleted \(Device"):
+        opened(store, "anna")
 
 
 @pytest.mark.parametrize("form", [CropForm(96, "nearest"), CropForm(64, "frame")])

@@ -16,6 +16,7 @@ from app.errors import AvatarDamaged
 from app.media.frame_file import FrameReader, write_frames
 from app.media.frames import I420Frame
 from tests.support.avatars import made_up_manifest, put_made_up
+from tests.support.oddities import ODDITIES, put_odd
 
 
 @pytest.fixture
@@ -49,6 +50,32 @@ def test_frames_are_decoded_once_and_read_by_number(store: AvatarStore) -> None:
     with cache.open(manifest, unread) as frames:
         frames.read_into(2, frame)
     assert frame.tolist() == [2] * 12
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_frames_take_the_place_of_whatever_is_in_it(
+    store: AvatarStore, tmp_path: Path, oddity: str, apart: bool
+) -> None:
+    manifest, folder = add(store, "anna"), tmp_path / "local"
+    folder.mkdir()
+    cache = FrameCache(store, 1000, folder if apart else None)
+    path = folder / f"{manifest.frames_key}.i420" if apart else store.path("anna") / FRAMES
+    put_odd(path, oddity)
+    if apart:
+        put_odd(folder / "unwanted.i420", oddity)
+    cache.open(manifest, numbered(3)).close()
+    with cache.open(manifest, unread):
+        assert path.stat().st_size == 36
+
+
+def test_frames_of_a_new_avatar_take_the_place_of_a_folder(store: AvatarStore, tmp_path: Path) -> None:
+    manifest, cache = add(store, "anna"), FrameCache(store, 1000, tmp_path / "local")
+    with cache.adding(36, store.path("anna")) as path:
+        path.write_bytes(bytes(36))
+        put_odd(tmp_path / "local" / f"{manifest.frames_key}.i420", "folder")
+        cache.keep(path, manifest)
+    cache.open(manifest, unread).close()
 
 
 def test_parts_of_a_frame_are_read_alone(store: AvatarStore) -> None:

@@ -17,6 +17,7 @@ from app.avatars.store import MANIFEST, AvatarStore
 from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound, StorageFull
 from app.volume import meaning
 from tests.support.avatars import made_up_manifest, put_made_up
+from tests.support.oddities import ODDITIES, put_odd
 
 DEADLINE: Final = 30.0
 """Seconds after which a test has failed."""
@@ -163,6 +164,20 @@ def test_a_file_in_the_place_of_an_avatar_is_none(store: AvatarStore) -> None:
         store.path("anna")
 
 
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_an_avatar_with_something_odd_in_the_place_of_its_manifest_is_damaged_and_can_be_deleted(
+    store: AvatarStore, oddity: str
+) -> None:
+    put_odd(put_made_up(store, made_up_manifest()) / MANIFEST, oddity)
+    put_made_up(store, made_up_manifest("ben"))
+    manifests, damaged = store.survey()
+    assert [manifest.id for manifest in manifests] == ["ben"]
+    assert damaged["anna"].detail == "The avatar 'anna' has no manifest; delete it and create it again."
+    assert store.frames_keys() == {made_up_manifest().frames_key}
+    store.delete("anna")
+    assert [path.name for path in store.root.iterdir()] == ["ben"]
+
+
 def test_an_avatar_whose_folder_a_sweep_takes_before_it_is_locked_is_made_all_the_same(
     store: AvatarStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +227,8 @@ def test_decoded_frames_that_go_while_they_are_counted_do_not_count(
     (folder / "1.i420").write_bytes(bytes(5))
     (folder / "2.i420p10").write_bytes(bytes(6))
     (folder / "3.yuva").symlink_to("gone")
+    put_odd(folder / "5.i420", "folder")
+    put_odd(folder / "6.i420", "loop")
     (folder / ".4.part.i420").write_bytes(bytes(7))
     assert store.cache_bytes(folder) == 11
     assert store.cache_bytes() == 0

@@ -1,4 +1,5 @@
 import errno
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 from weakref import ref
 
+import av
 import pytest
 from structlog.testing import capture_logs
 
@@ -37,6 +39,7 @@ from app.workers.messages import Message
 from app.workers.worker import Worker
 from app.workshop import Workshop
 from tests.support.avatars import made_up_manifest, put_made_up
+from tests.support.oddities import put_odd
 
 MAKING = Call(
     "build_avatar",
@@ -309,6 +312,28 @@ def test_a_volume_that_is_full_is_no_fault_of_ours(number: int) -> None:
     assert (said["event"], said["code"]) == ("job_refused", "storage-full")
     assert "out.mov" in said["error"]
     assert "exc_info" not in said
+
+
+def test_something_odd_in_the_place_of_a_file_is_said_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    put_odd(tmp_path / "loop", "loop")
+    attempts: dict[str, Callable[[], object]] = {
+        "folder": (tmp_path / "folder").read_bytes,
+        "below": (tmp_path / "file" / "below").read_bytes,
+        "loop": (tmp_path / "loop").read_bytes,
+        "target": lambda: (tmp_path / "file").rename(tmp_path / "target"),
+    }
+    (tmp_path / "target").mkdir()
+    for name, attempt in attempts.items():
+        with pytest.raises(OSError, match=re.escape(str(tmp_path))) as failed:
+            attempt()
+        error = as_error(failed.value, "a")
+        assert (error.status, error.code) == (507, "storage-damaged")
+        assert f"in the place of '{name}'" in error.detail
+    with pytest.raises(OSError, match="Is a directory") as failed:
+        av.open(str(tmp_path / "folder"))
+    assert "in the place of 'folder'" in as_error(failed.value, "a").detail
 
 
 def test_what_should_not_have_come_about_is_logged_whole() -> None:
