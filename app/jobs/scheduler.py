@@ -6,24 +6,22 @@ and the volume holds what was made so far.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from math import ceil, inf
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 import structlog
 
 from app.errors import (
-    JobNotFound,
     MouthpieceError,
     NotReady,
     Problem,
     QueueFull,
     ShuttingDown,
-    Unavailable,
 )
 from app.jobs.files import DataFolder
+from app.jobs.filing import Filing
 from app.jobs.forever import forever
 from app.jobs.job import Ended, Job, JobState, NewJob, utc_now
 from app.jobs.open_job import OpenJob
@@ -31,7 +29,7 @@ from app.jobs.pool import Answer, Call, CallFailed, Pool, WorkerDied, WorkerLeft
 from app.jobs.records import SILENT_SECONDS, Records
 from app.jobs.table import JobPage, JobTable
 from app.jobs.turn import Limits, Turns
-from app.threads import WAIT_SECONDS, on_table, on_uploads, tidy_uploads
+from app.threads import on_table
 from app.tracing import about
 
 log = structlog.stdlib.get_logger(__name__)
@@ -60,14 +58,12 @@ class Scheduler:
         self.pool = pool
         self.records = Records(table)
         self._table = table
-        self._files = files
+        self._filing = Filing(files, self.records, self._is_needed)
         self.limits = limits
         self._on_ended = on_ended
         self._turns = Turns(limits.running_per_key)
         self._jobs: dict[str, OpenJob] = {}
         self._coming: dict[str, str | None] = {}
-        self._filing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """Held by what deletes the files of a job, or puts those of another in their place."""
         self._asked: Call | None = None
         """The call that was asked last to end with its segment."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -95,14 +91,9 @@ class Scheduler:
         return job
 
     async def _replace(self, new: NewJob, arrived: str) -> Job:
-        async with self._files_of(new.id, WAIT_SECONDS):
-            before = await on_uploads(self._files.replace, new.id, arrived)
-            try:
-                job = await on_table(partial(self._table.insert, new, replaces=True))
-            except Exception:
-                await tidy_uploads(partial(self._files.put_back, new.id, arrived, before))
-                raise
-        self._spawn(self._clear(before, new.traceparent, partial(self._files.forget, before)))
+        async with self._filing.replacing(new.id, arrived) as before:
+            job = await on_table(partial(self._table.insert, new, replaces=True))
+        self._spawn(self._filing.forget_arrival(before, new.traceparent))
         return job
 
     async def get(self, job_id: str) -> Job:
@@ -162,24 +153,11 @@ class Scheduler:
 
         What takes a volume, or the table, longer goes on afterwards.
         """
-        await asyncio.wait({self._spawn(self._forget(job_id, record))}, timeout=NOTE_SECONDS)
+        await asyncio.wait({self._spawn(self._filing.forget(job_id, record))}, timeout=NOTE_SECONDS)
 
     async def forget_arrival(self, arrived: str) -> None:
         """Delete files that came for a job, under an id that none has; otherwise as :meth:`forget_files`."""
-        clearing = self._clear(arrived, None, partial(self._files.forget, arrived))
-        await asyncio.wait({self._spawn(clearing)}, timeout=NOTE_SECONDS)
-
-    async def _forget(self, job_id: str, record: Job | None) -> None:
-        def is_anothers() -> bool:
-            with suppress(JobNotFound):
-                return self._table.get(job_id).number != (record.number if record else None)
-            return False
-
-        async with self._files_of(job_id, inf):
-            if await self.records.read(is_anothers):
-                return  # another one has taken its id, and has ended, too
-            traceparent = record.traceparent if record else None
-            await self._delete(job_id, traceparent, partial(self._files.forget, job_id))
+        await asyncio.wait({self._spawn(self._filing.forget_arrival(arrived))}, timeout=NOTE_SECONDS)
 
     async def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job and return how it stands then. Raises ``JobNotFound``."""
@@ -354,8 +332,7 @@ class Scheduler:
         del self._jobs[job.job.id]
         self._wake.set()
         if succeeded:  # what it was made of goes last: until it is on record, that may be needed once more
-            keep = partial(self._files.keep_result, job.job)
-            await self._clear(job.job.id, job.job.traceparent, keep)
+            await self._filing.keep_result(job.job)
 
     async def _end_without_result(self, job: OpenJob, record: Job, saving: asyncio.Task[Any]) -> None:
         """Tell of an end as soon as it is on record and the files are gone: who hears of it finds it so.
@@ -375,36 +352,10 @@ class Scheduler:
         except Exception as error:
             log.exception("end_not_told", **about(ended.job.id, ended.job.traceparent), exc_info=error)
 
-    async def _clear(self, job_id: str, traceparent: str | None, delete: Callable[[], object]) -> None:
-        async with self._files_of(job_id, inf):
-            await self._delete(job_id, traceparent, delete)
-
-    async def _delete(self, job_id: str, traceparent: str | None, delete: Callable[[], object]) -> None:
-        """Delete files of a job that has ended, which are held; if that fails, the next start does it.
-
-        Beside a result they lie until that expires. Those of a job that has taken its place stay.
-        """
+    def _is_needed(self, job_id: str) -> bool:
+        """Return whether a job of this id comes, or is there and not about to end."""
         job = self._jobs.get(job_id)
-        if job_id in self._coming or (job and not job.ending):
-            return
-        try:
-            await tidy_uploads(delete)
-        except Exception as error:
-            log.error("files_not_deleted", **about(job_id, traceparent), error=str(error))
-
-    @asynccontextmanager
-    async def _files_of(self, job_id: str, seconds: float) -> AsyncGenerator[None, None]:
-        """Hold the files of a job; see ``_filing``. Raises ``Unavailable`` if others do for so long."""
-        lock = self._filing.setdefault(job_id, asyncio.Lock())
-        try:
-            async with asyncio.timeout(None if seconds == inf else seconds):
-                await lock.acquire()
-        except TimeoutError:
-            raise Unavailable("The data volume does not respond; try again in a few seconds.") from None
-        try:
-            yield
-        finally:
-            lock.release()
+        return job_id in self._coming or bool(job and not job.ending)
 
     async def _note(self, job: OpenJob) -> None:
         """Write down how an open job stands; if the table does not take it soon, go on meanwhile."""

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 import app.jobs.job
 from app import threads
 from app.errors import NoFace, Unavailable
-from app.jobs import records, scheduler
+from app.jobs import filing, records, scheduler
 from app.jobs.files import DataFolder
 from app.jobs.job import Job, JobKind, JobState, NewJob
 from app.jobs.pool import Answer, Call, Told
@@ -252,7 +252,7 @@ async def test_a_replacement_does_not_wait_for_ever_for_a_volume_that_hangs(
         assert goes_on.wait(DEADLINE)
         keep_result(files, job)
 
-    monkeypatch.setattr(scheduler, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(filing, "WAIT_SECONDS", 0.05)
     monkeypatch.setattr(DataFolder, "keep_result", hang)
     async with running(tmp_path) as service:
         job_id = await service.submit()
