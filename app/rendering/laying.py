@@ -335,9 +335,16 @@ def _light_size(region: Region) -> tuple[int, int]:
 
 
 def _gain(own: Samples, laid: Samples, black: float) -> float:
-    """Return how much brighter the luma of skin is here than in the lender; 1 where the light is the same."""
-    ours, theirs = _medians(np.stack([own, laid]) - black).tolist()
-    more = float(ours / max(theirs, 1.0)) - 1
+    """Return how much brighter the luma of skin is here than in the lender; 1 where the light is the same.
+
+    It is the gain that leaves the least absolute differences: the median of the pixels' ratios, weighted by
+    their luma. A beard that lies a little elsewhere moves the medians of the two pictures, but not that.
+    """
+    ours, theirs = own - black, np.maximum(laid - black, 1.0)
+    ratios = ours / theirs
+    order = np.argsort(ratios)
+    reached = np.cumsum(theirs[order])
+    more = float(ratios[order[np.searchsorted(reached, reached[-1] / 2)]]) - 1
     if abs(more) < SAME_LIGHT[1]:
         more = copysign(float(np.interp(abs(more), SAME_LIGHT, (0, SAME_LIGHT[1]))), more)
     return float(min(max(1 + more, 1 / MOST_GAIN), MOST_GAIN))

@@ -130,6 +130,19 @@ def test_something_dark_at_a_cheek_does_not_change_the_light_of_the_mouth() -> N
     assert abs(int(made[y, x]) - 110) <= 2
 
 
+@pytest.mark.parametrize("lower", range(-6, 7, 3))
+def test_a_beard_that_lies_a_little_elsewhere_does_not_change_the_light_of_the_mouth(lower: int) -> None:
+    """Where half of the skin is a beard, medians of the two pictures say nothing."""
+    x, y = np.rint(heads()[5][[13, 14]].mean(axis=0)).astype(int)
+    own, lender = flat(150), flat(150)
+    LAYOUT.planes(own)[0][y + lower :] = 40
+    LAYOUT.planes(lender)[0][y + lower + 5 :] = 40
+    for frame in (own, lender):
+        LAYOUT.planes(frame)[0][y - 3 : y + 4, x - 12 : x + 13] = 60
+    made = LAYOUT.planes(laid(own, Lent(lender, placed())))[0]
+    assert abs(int(made[y, x]) - 60) <= 2
+
+
 def test_what_is_behind_the_lender_is_not_laid_on_a_cheek() -> None:
     points, other = heads()[5], flat(150)
     luma = LAYOUT.planes(other)[0]
