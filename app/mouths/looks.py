@@ -28,8 +28,9 @@ _PATCH_ROWS, _PATCH_COLUMNS = slice(72, 180), slice(40, 152)
 PATCH_SIZE: Final = (26, 18)
 """Width and height of a patch, pixels."""
 
-_ABOVE_MOUTH, _BESIDE_MOUTH = slice(0, 1), (slice(1, 11), np.r_[0:5, 21:26])
-"""Rows, and rows and columns, of a patch that no mouth reaches however far it opens."""
+_ABOVE_MOUTH, _BESIDE_MOUTH = slice(0, 1), (slice(1, None), np.r_[0:5, 21:26])
+"""Rows, and rows and columns, of a patch that no mouth reaches however far it opens. The lower ones show what
+is beside a chin: fingertips there were lent to a frame without a hand."""
 
 _DARK: Final = 16.0
 """Steps of 255 that are added before logarithms: what is nearly black differs by noise."""

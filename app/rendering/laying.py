@@ -6,7 +6,7 @@ once; slow differences of light over the cheeks are evened out; a soft mask blen
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, copysign
+from math import ceil, copysign, exp, log
 from typing import Final
 
 import cv2
@@ -46,6 +46,11 @@ SAME_LIGHT: Final = (0.02, 0.04)
 MOST_GAIN: Final = 1.6
 """Ratio of two skins' brightness, less 1, up to which none is applied, and from which all of it is; and the
 largest that is."""
+
+AGREED: Final = 0.1
+"""Logarithm of the ratio of two measures of a gain up to which the steadier one counts alone: real people
+are mostly within it. Where a head turns through a drawn, hard shadow, skin about the mouth is off by 19.5
+steps of 255 by the steadier one alone, by 13.7 by the other, by 15.4 so; under a cap by 6.9, 5.0 and 5.7."""
 
 LEAST_SKIN: Final = 0.1
 """Weight from which a place counts as skin for the usual difference of two lights."""
@@ -337,14 +342,18 @@ def _light_size(region: Region) -> tuple[int, int]:
 def _gain(own: Samples, laid: Samples, black: float) -> float:
     """Return how much brighter the luma of skin is here than in the lender; 1 where the light is the same.
 
-    It is the gain that leaves the least absolute differences: the median of the pixels' ratios, weighted by
-    their luma. A beard that lies a little elsewhere moves the medians of the two pictures, but not that.
+    It is the gain that leaves the least absolute differences, the median of the pixels' ratios, weighted by
+    their luma: a beard that lies a little elsewhere moves the medians of the two pictures, but not that. Of
+    a face half in shadow it is that of the lit half; beyond :data:`AGREED` the ratio of the medians counts.
     """
     ours, theirs = own - black, np.maximum(laid - black, 1.0)
     ratios = ours / theirs
     order = np.argsort(ratios)
     reached = np.cumsum(theirs[order])
-    more = float(ratios[order[np.searchsorted(reached, reached[-1] / 2)]]) - 1
+    steady = max(float(ratios[order[np.searchsorted(reached, reached[-1] / 2)]]), 1 / MOST_GAIN)
+    middles = _medians(np.stack([ours, theirs]))
+    apart = log(max(float(middles[0] / middles[1]), 1 / MOST_GAIN) / steady)
+    more = steady * exp(copysign(max(abs(apart) - AGREED, 0.0), apart)) - 1
     if abs(more) < SAME_LIGHT[1]:
         more = copysign(float(np.interp(abs(more), SAME_LIGHT, (0, SAME_LIGHT[1]))), more)
     return float(min(max(1 + more, 1 / MOST_GAIN), MOST_GAIN))
