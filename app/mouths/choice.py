@@ -87,8 +87,7 @@ class Costs:
     around: float = 15.0
     """Of the mean square by which what is seen about the mouth differs, whatever the light, by
     :func:`app.mouths.looks.surroundings`: a smile belongs to its cheeks, a microphone or a patch of sun to
-    its frame. By 5 to 60 Delta E of the lips is lower on people in training, and no lips are off by twice
-    their own variation; from 30 on they follow what is heard less."""
+    its frame. From 30 on people in training follow what is heard less."""
     seam: float = 0.04
     """Of each step (of 255) by which the mouths that meet at a change look different."""
     still: float = 0.06
@@ -182,8 +181,9 @@ class Chooser:
         self._apart = _apart(person)
         self._clenched = _clenched(person)
         self._patches, self._lengths = person.study.looks
-        around = surroundings(person.study.patches) * np.float32(np.sqrt(costs.around))
-        self._around, self._around_lengths = around, np.square(around).sum(axis=1)
+        self._around = surroundings(person.study.patches)
+        self._around *= np.float32(np.sqrt(costs.around))
+        self._around_lengths = np.square(self._around).sum(axis=1)
         takes = person.study.takes
         usable = person.usable & (np.arange(len(person)) % stride == 0)
         self._pools = {int(takes[take[0]]): _thinned(take[usable[take]]) for take in frames_of_takes(takes)}

@@ -169,10 +169,12 @@ def surroundings(patches: Patch) -> npt.NDArray[np.float32]:
     above = patches[:, _ABOVE_MOUTH].reshape(len(patches), -1, 3)
     rows, columns = _BESIDE_MOUTH
     beside = patches[:, rows, columns].reshape(len(patches), -1, 3)
-    seen = np.log(np.concatenate([above, beside], axis=1).astype(np.float32) + np.float32(_DARK))
+    seen = np.concatenate([above, beside], axis=1).astype(np.float32)
+    seen += np.float32(_DARK)
+    np.log(seen, out=seen)
     seen -= seen.mean(axis=1, keepdims=True)
-    flat: npt.NDArray[np.float32] = seen.reshape(len(patches), -1) / np.float32(np.sqrt(seen[0].size))
-    return flat
+    seen /= np.float32(np.sqrt(seen[0].size))
+    return seen.reshape(len(patches), -1)
 
 
 def patch_of(picture: BgrImage) -> Patch:
