@@ -59,6 +59,11 @@ LEAST_GAP, MOST_GROWN = 0.02, 3.0
 counts as at most."""
 
 
+ORDINARY: Final = 0.03
+"""Mean square by which what is seen about two mouths differs in any case: a head turns, cheeks move. Where that
+costs as well, a frame's own expression draws its lender away from what is wanted."""
+
+
 @dataclass(frozen=True)
 class Costs:
     """What counts how much; set by eye and by figures on people in training."""
@@ -85,9 +90,9 @@ class Costs:
     jump: float = 0.12
     """Of any change but by as much as the footage itself moves on, forward or backward."""
     around: float = 15.0
-    """Of the mean square by which what is seen about the mouth differs, whatever the light, by
-    :func:`app.mouths.looks.surroundings`: a smile belongs to its cheeks, a microphone or a patch of sun to
-    its frame. From 30 on people in training follow what is heard less."""
+    """Of the mean square, beyond :data:`ORDINARY`, by which what is seen about the mouth differs, whatever the
+    light, by :func:`app.mouths.looks.surroundings`: a grin belongs to its cheeks, a microphone or a patch of
+    sun to its frame. From 30 on people in training follow what is heard less."""
     seam: float = 0.04
     """Of each step (of 255) by which the mouths that meet at a change look different."""
     still: float = 0.06
@@ -230,7 +235,7 @@ class Chooser:
         """Return what it costs that the surroundings of each lender are not those of a frame."""
         square = self._around_lengths[pool] + self._around_lengths[frame]
         square -= 2 * self._around[pool] @ self._around[frame]
-        unlike: Numbers = np.maximum(square, 0).astype(np.float64)
+        unlike: Numbers = np.maximum(square - self._costs.around * ORDINARY, 0).astype(np.float64)
         return unlike
 
     def _stretched(self, opening: float, pool: npt.NDArray[np.int64]) -> Numbers:
