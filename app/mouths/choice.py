@@ -60,8 +60,8 @@ counts as at most."""
 
 
 ORDINARY: Final = 0.03
-"""Mean square by which what is seen about two mouths differs in any case: a head turns, cheeks move. Where that
-costs as well, a frame's own expression draws its lender away from what is wanted."""
+"""Mean square by which what is seen about two mouths differs in any case: a head turns, cheeks move. Where
+that costs as well, a frame's own expression draws its lender away from what is wanted."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class Costs:
     jump: float = 0.12
     """Of any change but by as much as the footage itself moves on, forward or backward."""
     around: float = 15.0
-    """Of the mean square, beyond :data:`ORDINARY`, by which what is seen about the mouth differs, whatever the
-    light, by :func:`app.mouths.looks.surroundings`: a grin belongs to its cheeks, a microphone or a patch of
-    sun to its frame. From 30 on people in training follow what is heard less."""
+    """Of the mean square, beyond :data:`ORDINARY`, by which what is seen about the mouth differs, whatever
+    the light, by :func:`app.mouths.looks.surroundings`: a grin belongs to its cheeks, a microphone or a patch
+    of sun to its frame. From 30 on people in training follow what is heard less."""
     seam: float = 0.04
     """Of each step (of 255) by which the mouths that meet at a change look different."""
     still: float = 0.06
