@@ -130,18 +130,29 @@ def status_of(path: Path) -> os.stat_result | None:
     A pipe would hold whoever opens it. Raises ``OSError`` if the volume cannot be asked now: from Python 3.14
     on, pathlib's own ``is_file`` answers False.
     """
-    try:
-        found = path.stat()
-    except OSError as error:
-        if error.errno == errno.ENOENT or is_misplaced(error):
-            return None
-        raise
-    return found if stat.S_ISREG(found.st_mode) else None
+    found = _found(path)
+    return found if found and stat.S_ISREG(found.st_mode) else None
 
 
 def is_file(path: Path) -> bool:
     """Return whether there is a plain file; see :func:`status_of`."""
     return status_of(path) is not None
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether there is a folder. Raises ``OSError`` as :func:`status_of`."""
+    found = _found(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def _found(path: Path) -> os.stat_result | None:
+    """Return what is known of whatever is at a path; None if that leads nowhere."""
+    try:
+        return path.stat()
+    except OSError as error:
+        if error.errno == errno.ENOENT or is_misplaced(error):
+            return None
+        raise
 
 
 def is_misplaced(error: OSError) -> bool:

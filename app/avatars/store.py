@@ -5,13 +5,11 @@ deleted. The process that makes one holds a lock on it, so that a sweep removes 
 crash.
 """
 
-import errno
 import fcntl
 import os
 import re
 import secrets
 import shutil
-import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -24,7 +22,7 @@ from app.avatars.options import IMPLICIT
 from app.errors import AvatarDamaged, AvatarExists, AvatarNotFound
 from app.media import files
 from app.progress import Alive, nothing
-from app.volume import delete, is_file, is_misplaced, status_of, storing
+from app.volume import delete, is_file, is_folder, status_of, storing
 
 MANIFEST: Final = "avatar.json"
 SOURCE: Final = "source.mp4"
@@ -66,7 +64,7 @@ class AvatarStore:
 
     def exists(self, avatar_id: str) -> bool:
         """Return whether an avatar has this id."""
-        return bool(ID_PATTERN.fullmatch(avatar_id)) and _is_folder(self.root / avatar_id)
+        return bool(ID_PATTERN.fullmatch(avatar_id)) and is_folder(self.root / avatar_id)
 
     def manifest(self, avatar_id: str) -> Manifest:
         """Return what is known of an avatar.
@@ -93,7 +91,7 @@ class AvatarStore:
     def survey(self) -> Survey:
         """Return all avatars, and what is wrong with those that cannot be read."""
         manifests, damaged = [], {}
-        for folder in sorted(self.root.iterdir()) if _is_folder(self.root) else ():
+        for folder in sorted(self.root.iterdir()) if is_folder(self.root) else ():
             try:
                 manifests.append(self.manifest(folder.name))
             except AvatarDamaged as error:
@@ -216,7 +214,7 @@ class AvatarStore:
 
     def sweep(self) -> int:
         """Remove what crashes have left, and nobody still works on; return how many unfinished avatars."""
-        if not _is_folder(self.root):
+        if not is_folder(self.root):
             return 0
         swept = 0
         for folder in self.root.glob(".*-*"):
@@ -251,7 +249,7 @@ def make_way(path: Path, avatar_id: str) -> None:
 
     Raises :class:`AvatarDamaged` if the folder cannot be deleted.
     """
-    if not _is_folder(path) or path.is_symlink():
+    if not is_folder(path) or path.is_symlink():
         return
     try:
         delete(path)
@@ -260,16 +258,6 @@ def make_way(path: Path, avatar_id: str) -> None:
             f"A folder is in the place of {path.name} of avatar {avatar_id!r} and cannot be deleted "
             f"({error.strerror}); delete it, or the avatar, and try again."
         ) from error
-
-
-def _is_folder(path: Path) -> bool:
-    """Return whether there is a folder. Raises ``OSError`` where pathlib may answer False."""
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except OSError as error:
-        if error.errno == errno.ENOENT or is_misplaced(error):
-            return False
-        raise
 
 
 def _lock(folder: Path, *, wait: bool = False) -> int | None:
