@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from app.mouths.ear import SpeechShares
 from app.mouths.lending import FARTHEST_TURN
-from app.mouths.looks import surroundings
 from app.mouths.person import Person
 from app.mouths.space import COMPONENTS, OPENING, TEETH_UNITS, MouthShapes, shape_space
 from app.mouths.study import frames_of_takes
@@ -186,9 +185,7 @@ class Chooser:
         self._apart = _apart(person)
         self._clenched = _clenched(person)
         self._patches, self._lengths = person.study.looks
-        self._around = surroundings(person.study.patches)
-        self._around *= np.float32(np.sqrt(costs.around))
-        self._around_lengths = np.square(self._around).sum(axis=1)
+        self._around, self._around_lengths = person.study.surroundings
         takes = person.study.takes
         usable = person.usable & (np.arange(len(person)) % stride == 0)
         self._pools = {int(takes[take[0]]): _thinned(take[usable[take]]) for take in frames_of_takes(takes)}
@@ -235,8 +232,8 @@ class Chooser:
         """Return what it costs that the surroundings of each lender are not those of a frame."""
         square = self._around_lengths[pool] + self._around_lengths[frame]
         square -= 2 * self._around[pool] @ self._around[frame]
-        unlike: Numbers = np.maximum(square - self._costs.around * ORDINARY, 0).astype(np.float64)
-        return unlike
+        unlike: Numbers = np.maximum(square - np.float32(ORDINARY), 0).astype(np.float64)
+        return self._costs.around * unlike
 
     def _stretched(self, opening: float, pool: npt.NDArray[np.int64]) -> Numbers:
         """Return how far each lender would be stretched to have this opening, squared units."""

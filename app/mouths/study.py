@@ -24,7 +24,7 @@ from app.media.frames import FrameLayout, I420Frame
 from app.mouths.covers import Covers, gather
 from app.mouths.lips_apart import Apart
 from app.mouths.looking import Frames, Look, Looker
-from app.mouths.looks import Patch, Skin
+from app.mouths.looks import Patch, Skin, surroundings
 from app.mouths.marks import Marked, cover_every
 from app.mouths.notes import Notes
 from app.progress import Alive, nothing
@@ -97,6 +97,12 @@ class Study:
         patches = self.patches.reshape(len(self), -1).astype(np.float32)
         patches -= patches.mean(axis=0)
         return patches, np.square(patches).sum(axis=1)
+
+    @cached_property
+    def surroundings(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """What is seen about each mouth, (n, k), and the square of its length, (n,); 2.4 KB a frame."""
+        around = surroundings(self.patches)
+        return around, np.square(around).sum(axis=1)
 
     def save(self, file: IO[bytes]) -> None:
         """Write the study to a file, uncompressed."""
